@@ -1,0 +1,1 @@
+"""Command-line programs; each does one job."""

@@ -1,0 +1,1 @@
+"""jd_tf: ranking models for e-commerce."""

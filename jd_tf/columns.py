@@ -1,0 +1,210 @@
+"""What one column is, before a schema puts columns together."""
+
+import dataclasses
+import enum
+import re
+
+_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+_ID_DTYPES = ("int64", "string")
+IMPRESSION = "impression"
+
+
+class DataError(ValueError):
+    """Data that cannot be used; says file, record, column, value, remedy."""
+
+
+class SchemaError(DataError):
+    """A schema that is malformed or disagrees with data or a checkpoint."""
+
+
+class Role(str, enum.Enum):
+    """What a column is for; decides who gets to see it."""
+
+    KEY = "key"  # identifies request and user; never a model input
+    HISTORY = "history"
+    CONTEXT = "context"
+    CANDIDATE = "candidate"
+    BIAS = "bias"  # known in training only: position, page
+    LABEL = "label"
+    REWARD = "reward"
+    ORACLE = "oracle"  # simulated truth; dropped unless asked for
+
+
+USER_ROLES = (Role.HISTORY, Role.CONTEXT)
+SERVING_ROLES = (*USER_ROLES, Role.CANDIDATE)
+TRAINING_ROLES = (*SERVING_ROLES, Role.BIAS, Role.LABEL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One tensor of a request batch.
+
+    Attributes:
+        name: its key in the batch.
+        role: what it is for.
+        dtype: "int64", "int32", "float32" or "string".
+        axes: "B", "BL" or "BN", then "F" where a fixed inner axis follows.
+        inner: size of that inner axis, 0 where there is none.
+        length: the column that holds how many entries of L or N are real.
+        max_length: entries of L or N beyond it are refused; 0 without L, N.
+    """
+
+    name: str
+    role: Role
+    dtype: str
+    axes: str
+    inner: int = 0
+    length: str = ""
+    max_length: int = 0
+
+    @property
+    def ragged(self) -> bool:
+        """Whether its second axis differs between requests."""
+        return self.axes[1:2] in ("L", "N")
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Batch shape with None for B, L and N."""
+        ragged = (None,) if self.ragged else ()
+        inner = (self.inner,) if self.axes.endswith("F") else ()
+        return (None, *ragged, *inner)
+
+
+@dataclasses.dataclass(frozen=True)
+class IdColumn:
+    """A categorical column of raw ids, hashed or looked up in the graph.
+
+    Attributes:
+        name: column name, e.g. "category_id".
+        dtype: "int64" or "string". 0 or the empty string pads.
+        num_buckets: rows of the table when ids are hashed, padding included.
+        vocabulary: known ids when they are looked up instead.
+    """
+
+    name: str
+    dtype: str = "int64"
+    num_buckets: int = 0
+    vocabulary: tuple[int | str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_name("IdColumn", self.name)
+        object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
+        if self.dtype not in _ID_DTYPES:
+            raise SchemaError(
+                f"column `{self.name}`: dtype must be one of {_ID_DTYPES}. "
+                f"Got: {self.dtype!r}."
+            )
+        if bool(self.num_buckets) == bool(self.vocabulary):
+            raise SchemaError(
+                f"column `{self.name}` needs `num_buckets` or `vocabulary`, "
+                f"not both. Got: num_buckets={self.num_buckets}, "
+                f"{len(self.vocabulary)} known ids."
+            )
+        if self.num_buckets < 0 or self.num_buckets == 1:
+            raise SchemaError(
+                f"column `{self.name}`: `num_buckets` must be at least 2, as "
+                f"row 0 is padding. Got: {self.num_buckets}."
+            )
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of its embedding table: padding, (unknown,) ids."""
+        return self.num_buckets or len(self.vocabulary) + 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Behavior:
+    """One kind of history: clicks, carts, orders.
+
+    Attributes:
+        name: prefix of its columns.
+        max_length: events kept, newest first.
+        dwell: whether `<name>_dwell_seconds` is known.
+        action_counters: names of the C counters of `<name>_action_counts`.
+        action_slots: names of the A slots of `<name>_action_ids`.
+        num_action_ids: action ids run from 1 to this; 0 pads.
+    """
+
+    name: str
+    max_length: int
+    dwell: bool = False
+    action_counters: tuple[str, ...] = ()
+    action_slots: tuple[str, ...] = ()
+    num_action_ids: int = 0
+
+    def __post_init__(self) -> None:
+        _check_name("Behavior", self.name)
+        for field in ("action_counters", "action_slots"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        if self.max_length < 1:
+            raise SchemaError(
+                f"behaviour `{self.name}`: `max_length` must be at least 1. "
+                f"Got: {self.max_length}."
+            )
+        if bool(self.action_slots) != bool(self.num_action_ids):
+            raise SchemaError(
+                f"behaviour `{self.name}`: `action_slots` and "
+                "`num_action_ids` come together. Got: "
+                f"{self.action_slots} and {self.num_action_ids}."
+            )
+
+    @property
+    def length(self) -> str:
+        """Name of the column of its lengths."""
+        return f"{self.name}_length"
+
+
+@dataclasses.dataclass(frozen=True)
+class BiasColumn:
+    """A column that explains a label but is unknown when serving.
+
+    Attributes:
+        name: column name, e.g. "position".
+        num_values: values run from 0 to `num_values` - 1.
+    """
+
+    name: str
+    num_values: int
+
+    def __post_init__(self) -> None:
+        _check_name("BiasColumn", self.name)
+        if self.num_values < 1:
+            raise SchemaError(
+                f"bias column `{self.name}`: `num_values` must be at least 1. "
+                f"Got: {self.num_values}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """Something a user may do with a shown item.
+
+    Attributes:
+        name: e.g. "click".
+        value: business value of one.
+        given: an earlier objective it cannot happen without. Its probability
+            is then p(given) * p(this | given), learned on every impression
+            (ESMM, Ma et al., SIGIR 2018).
+        sample_space: "impression", or an earlier objective: impressions
+            without that outcome carry a label weight of 0.
+    """
+
+    name: str
+    value: float = 1.0
+    given: str = ""
+    sample_space: str = IMPRESSION
+
+    def __post_init__(self) -> None:
+        _check_name("Objective", self.name)
+        if not 0 <= self.value < float("inf"):
+            raise SchemaError(
+                f"objective `{self.name}`: `value` must be finite and not "
+                f"negative. Got: {self.value}."
+            )
+
+
+def _check_name(what: str, name: str) -> None:
+    if not _NAME.match(name):
+        raise SchemaError(
+            f"{what} names are lower-case words joined by `_`. Got: {name!r}."
+        )

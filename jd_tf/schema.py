@@ -1,0 +1,281 @@
+"""The one description of columns.
+
+Parsing, model inputs, serving signatures and client checks are all derived
+from a `Schema`; nothing else in the package writes a column's name, dtype or
+shape down a second time.
+
+Axis letters: B requests, N candidates, L history events, T objectives,
+A action slots, C action counters, F dense features.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jd_tf.columns import (
+    IMPRESSION,
+    SERVING_ROLES,
+    TRAINING_ROLES,
+    USER_ROLES,
+    Behavior,
+    BiasColumn,
+    Column,
+    DataError,
+    IdColumn,
+    Objective,
+    Role,
+    SchemaError,
+)
+
+__all__ = [
+    "IMPRESSION",
+    "SERVING_ROLES",
+    "TRAINING_ROLES",
+    "USER_ROLES",
+    "Behavior",
+    "BiasColumn",
+    "Column",
+    "DataError",
+    "IdColumn",
+    "Objective",
+    "Role",
+    "Schema",
+    "SchemaError",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """Every column of a request, from log to served ranking.
+
+    Attributes:
+        name: of the data set.
+        item_columns: ids an item has, in history and as candidate; the first
+            is `item_id`.
+        behaviors: the histories.
+        item_dense: names of the F features in `item_dense`.
+        context_columns: ids of user and context, one a request.
+        session_dense: names of the F features in `session_dense`.
+        bias_columns: known in training only.
+        objectives: T of them; their order is the last axis of `labels`.
+        max_candidates: N at most.
+        reward: whether impressions carry their share of the session's value.
+        oracle: whether impressions carry simulated true probabilities.
+    """
+
+    name: str
+    item_columns: tuple[IdColumn, ...]
+    behaviors: tuple[Behavior, ...]
+    objectives: tuple[Objective, ...]
+    max_candidates: int
+    item_dense: tuple[str, ...] = ()
+    context_columns: tuple[IdColumn, ...] = ()
+    session_dense: tuple[str, ...] = ()
+    bias_columns: tuple[BiasColumn, ...] = ()
+    reward: bool = False
+    oracle: bool = False
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if isinstance(getattr(self, field.name), list):
+                as_tuple = tuple(getattr(self, field.name))
+                object.__setattr__(self, field.name, as_tuple)
+        if not self.item_columns or self.item_columns[0].name != "item_id":
+            raise SchemaError(
+                "the first of `item_columns` must be `item_id`. Got: "
+                f"{[c.name for c in self.item_columns]}."
+            )
+        if not self.behaviors or not self.objectives:
+            raise SchemaError("a schema needs behaviours and objectives.")
+        if self.max_candidates < 1:
+            raise SchemaError(
+                f"`max_candidates` must be at least 1. "
+                f"Got: {self.max_candidates}."
+            )
+        earlier = [IMPRESSION]
+        for objective in self.objectives:
+            for field in ("given", "sample_space"):
+                named = getattr(objective, field)
+                if named and named not in earlier:
+                    raise SchemaError(
+                        f"objective `{objective.name}`: `{field}` must name "
+                        f"an earlier objective. Got: {named!r} after "
+                        f"{earlier[1:]}."
+                    )
+            earlier.append(objective.name)
+        names = [column.name for column in self.columns()]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        twice += sorted({n for n in earlier if earlier.count(n) > 1})
+        if twice:
+            raise SchemaError(f"named twice: {', '.join(twice)}.")
+
+    # Columns ---------------------------------------------------------------
+
+    def columns(self, *roles: Role) -> tuple[Column, ...]:
+        """Columns of the given roles (all without arguments), in order."""
+        wanted = roles or tuple(Role)
+        return tuple(c for c in self._all_columns() if c.role in wanted)
+
+    def column(self, name: str) -> Column:
+        """The column of that name."""
+        for column in self._all_columns():
+            if column.name == name:
+                return column
+        raise SchemaError(f"schema `{self.name}` has no column `{name}`.")
+
+    def _all_columns(self) -> Iterator[Column]:
+        yield Column("request_id", Role.KEY, "string", "B")
+        yield Column("user_id", Role.KEY, "string", "B")
+        yield Column("request_time", Role.KEY, "int64", "B")
+        for behavior in self.behaviors:
+            yield from self._history_columns(behavior)
+        for context in self.context_columns:
+            yield Column(context.name, Role.CONTEXT, context.dtype, "B")
+        if self.session_dense:
+            inner = len(self.session_dense)
+            yield Column("session_dense", Role.CONTEXT, "float32", "BF", inner)
+        yield Column("num_candidates", Role.CANDIDATE, "int32", "B")
+        for item in self.item_columns:
+            yield self._candidate(item.name, Role.CANDIDATE, item.dtype)
+        if self.item_dense:
+            inner = len(self.item_dense)
+            yield self._candidate("item_dense", Role.CANDIDATE, inner=inner)
+        for bias in self.bias_columns:
+            yield self._candidate(bias.name, Role.BIAS, "int32")
+        inner = len(self.objectives)
+        yield self._candidate("labels", Role.LABEL, inner=inner)
+        yield self._candidate("label_weights", Role.LABEL, inner=inner)
+        if self.reward:
+            yield self._candidate("reward", Role.REWARD)
+        if self.oracle:
+            for name in ("oracle_probabilities", "oracle_relevance"):
+                yield self._candidate(name, Role.ORACLE, inner=inner)
+
+    def _candidate(
+        self, name: str, role: Role, dtype: str = "float32", inner: int = 0
+    ) -> Column:
+        axes = "BNF" if inner else "BN"
+        limit = self.max_candidates
+        return Column(name, role, dtype, axes, inner, "num_candidates", limit)
+
+    def _history_columns(self, behavior: Behavior) -> Iterator[Column]:
+        def history(name: str, dtype: str, inner: int = 0) -> Column:
+            return Column(
+                name=f"{behavior.name}_{name}",
+                role=Role.HISTORY,
+                dtype=dtype,
+                axes="BLF" if inner else "BL",
+                inner=inner,
+                length=behavior.length,
+                max_length=behavior.max_length,
+            )
+
+        yield Column(behavior.length, Role.HISTORY, "int32", "B")
+        for item in self.item_columns:
+            yield history(item.name, item.dtype)
+        yield history("age_seconds", "float32")
+        if behavior.dwell:
+            yield history("dwell_seconds", "float32")
+        if behavior.action_counters:
+            counters = len(behavior.action_counters)
+            yield history("action_counts", "float32", counters)
+        if behavior.action_slots:
+            yield history("action_ids", "int64", len(behavior.action_slots))
+
+    # Objectives ------------------------------------------------------------
+
+    @property
+    def objective_names(self) -> tuple[str, ...]:
+        """Names of the objectives, in the order of the last label axis."""
+        return tuple(objective.name for objective in self.objectives)
+
+    @property
+    def given_indices(self) -> tuple[int, ...]:
+        """Per objective the index it is conditioned on, -1 for none."""
+        names = self.objective_names
+        return tuple(
+            names.index(o.given) if o.given else -1 for o in self.objectives
+        )
+
+    @property
+    def objective_values(self) -> tuple[float, ...]:
+        """Business values of the objectives."""
+        return tuple(objective.value for objective in self.objectives)
+
+    # JSON ------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict that `from_json` turns back into this schema."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Schema":
+        """The schema that `to_json` described."""
+        parts = {
+            "item_columns": IdColumn,
+            "behaviors": Behavior,
+            "objectives": Objective,
+            "context_columns": IdColumn,
+            "bias_columns": BiasColumn,
+        }
+        try:
+            built = {
+                name: tuple(parts[name](**part) for part in value)
+                if name in parts
+                else value
+                for name, value in fields.items()
+            }
+            return cls(**built)
+        except TypeError as error:
+            raise SchemaError(f"not a schema: {error}.") from error
+
+    def save(self, path: str | Path) -> None:
+        """Writes it as JSON."""
+        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False)
+        Path(path).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Schema":
+        """Reads what `save` wrote."""
+        try:
+            fields = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise SchemaError(f"{path}: no such schema file.") from error
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise SchemaError(f"{path}: not JSON: {error}.") from error
+        if not isinstance(fields, dict):
+            raise SchemaError(f"{path}: not a schema: {type(fields).__name__}.")
+        return cls.from_json(fields)
+
+    def check_same(self, other: "Schema", where: str) -> None:
+        """Raises a SchemaError naming the first column that differs.
+
+        Args:
+            other: the schema of the data, checkpoint or SavedModel.
+            where: what `other` belongs to, for the message.
+        """
+        for field in dataclasses.fields(self):
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            if mine != theirs and field.name not in ("name", "oracle"):
+                raise SchemaError(
+                    f"{where}: its schema differs in `{field.name}`: "
+                    f"{_difference(mine, theirs)}. Use data and model of one "
+                    "schema, or train anew."
+                )
+
+
+def _difference(mine: Any, theirs: Any) -> str:
+    """Names what differs between two schema fields."""
+    if not (isinstance(mine, tuple) and isinstance(theirs, tuple)):
+        return f"{mine!r} here, {theirs!r} there"
+    by_name = [
+        {getattr(part, "name", part): part for part in parts}
+        for parts in (mine, theirs)
+    ]
+    for name in [*by_name[0], *by_name[1]]:
+        here, there = (parts.get(name, "missing") for parts in by_name)
+        if here != there:
+            return f"`{name}`: {here} here, {there} there"
+    return f"order {list(by_name[0])} here, {list(by_name[1])} there"
