@@ -1,0 +1,1 @@
+"""Logs become requests, requests become padded batches."""

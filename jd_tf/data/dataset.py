@@ -1,0 +1,190 @@
+"""A data set on disk: shards, schema and manifest in one folder."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jd_tf.data.records import RequestWriter, count_records
+from jd_tf.schema import DataError, Schema
+
+SCHEMA_FILE = "schema.json"
+MANIFEST_FILE = "manifest.json"
+SUMMARY_FILE = "summary.json"
+
+
+def shard_name(split: str, shard: int, num_shards: int) -> str:
+    """File name of a shard."""
+    return f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
+
+
+@contextlib.contextmanager
+def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yields a folder that becomes `path` at the end, whole or not at all.
+
+    Args:
+        path: must not exist yet, or be empty, unless `overwrite` is set.
+        overwrite: replace what stands there.
+
+    Raises:
+        DataError: if `path` is taken.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path}: is a file, not a folder.")
+    if path.exists() and any(path.iterdir()) and not overwrite:
+        raise DataError(
+            f"{path}: exists and is not empty. Name another folder, or pass "
+            "--overwrite to replace it."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield aside
+        # mkdtemp makes folders private; what is published is not.
+        aside.chmod(0o755)
+        for file in aside.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=".old.", dir=path.parent))
+            os.rename(path, old / path.name)
+            os.rename(aside, path)
+            shutil.rmtree(old)
+        else:
+            os.rename(aside, path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_dataset(
+    output_dir: str | Path,
+    schema: Schema,
+    splits: Mapping[str, Iterable[Mapping[str, Any]]],
+    num_shards: int = 2,
+    summary: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> dict[str, int]:
+    """Writes requests as shards with schema and manifest, atomically.
+
+    Args:
+        output_dir: the new folder.
+        schema: what every request is checked against.
+        splits: requests per split; dealt to the shards in turn.
+        num_shards: files per split.
+        summary: written to `summary.json`, if given.
+        overwrite: replace an existing folder.
+
+    Returns:
+        Requests per split.
+    """
+    counts = {}
+    with new_folder(output_dir, overwrite) as folder:
+        for split, requests in splits.items():
+            with contextlib.ExitStack() as stack:
+                writers = [
+                    stack.enter_context(
+                        RequestWriter(
+                            folder / shard_name(split, shard, num_shards),
+                            schema,
+                        )
+                    )
+                    for shard in range(num_shards)
+                ]
+                for number, request in enumerate(requests):
+                    writers[number % num_shards].write(request)
+            counts[split] = sum(writer.num_requests for writer in writers)
+        if summary is not None:
+            write_json(folder / SUMMARY_FILE, summary)
+        seal(folder, schema)
+    return counts
+
+
+def seal(folder: Path, schema: Schema) -> None:
+    """Writes schema and manifest of the shards that lie in the folder."""
+    schema.save(folder / SCHEMA_FILE)
+    shards = sorted(folder.glob("*.tfrecord"))
+    manifest = {
+        shard.name: {
+            "records": count_records(shard),
+            "bytes": shard.stat().st_size,
+        }
+        for shard in shards
+    }
+    write_json(folder / MANIFEST_FILE, manifest)
+
+
+def read_schema(data_dir: str | Path) -> Schema:
+    """The schema of a data folder."""
+    if not Path(data_dir).is_dir():
+        raise DataError(
+            f"{data_dir}: no such folder. Make one with "
+            "`python -m experiments.make_data`."
+        )
+    return Schema.load(Path(data_dir) / SCHEMA_FILE)
+
+
+def split_files(data_dir: str | Path, split: str) -> dict[Path, int]:
+    """Shards of a split with their record counts, checked for truncation.
+
+    Raises:
+        DataError: naming the file that is missing, cut or empty.
+    """
+    folder = Path(data_dir)
+    manifest_path = folder / MANIFEST_FILE
+    if manifest_path.exists():
+        manifest = read_json(manifest_path)
+        files = {
+            folder / name: entry
+            for name, entry in manifest.items()
+            if name.startswith(f"{split}-")
+        }
+        for path, entry in files.items():
+            if not path.exists():
+                raise DataError(f"{path}: missing, but in {MANIFEST_FILE}.")
+            if path.stat().st_size != entry["bytes"]:
+                raise DataError(
+                    f"{path}: has {path.stat().st_size} bytes, its manifest "
+                    f"says {entry['bytes']}: truncated or changed. Copy or "
+                    "make the data again."
+                )
+        counts = {path: entry["records"] for path, entry in files.items()}
+    else:
+        shards = sorted(folder.glob(f"{split}-*.tfrecord"))
+        counts = {path: count_records(path) for path in shards}
+    if not sum(counts.values()):
+        have = sorted({f.name.split("-")[0] for f in folder.glob("*.tfrecord")})
+        raise DataError(
+            f"{folder}: no requests of split `{split}`. Splits there: {have}."
+        )
+    return counts
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file; its name stands in the error."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path}: not JSON: {error}.") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file, aside and then renamed."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    aside = path.with_name(f".{path.name}.tmp")
+    aside.write_text(text + "\n", encoding="utf-8")
+    _sync(aside)
+    os.replace(aside, path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

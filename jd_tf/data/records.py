@@ -1,0 +1,108 @@
+"""One request a record: TFRecord files of `tf.train.Example`."""
+
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from jd_tf.data.validation import RequestValidator
+from jd_tf.schema import DataError, Schema
+
+_FRAME = struct.Struct("<Q")
+_CHECKSUM_BYTES = 4
+
+
+class RequestWriter:
+    """Writes checked requests to one TFRecord file.
+
+    Ragged columns are flat lists; the lengths stand beside them, so that a
+    column that got lost cannot pass for an empty history.
+
+    Args:
+        path: the file; overwritten.
+        schema: every request is checked against it.
+    """
+
+    def __init__(self, path: str | Path, schema: Schema):
+        self.path = Path(path)
+        self.num_requests = 0
+        self._validator = RequestValidator(schema)
+        self._writer = tf.io.TFRecordWriter(str(path))
+
+    def write(self, request: Mapping[str, Any]) -> None:
+        """Appends a request.
+
+        Raises:
+            DataError: naming the request, the column and the value.
+        """
+        try:
+            checked = self._validator.check(request)
+        except DataError as error:
+            raise DataError(
+                f"request {request.get('request_id', self.num_requests)!r}: "
+                f"{error}."
+            ) from error
+        self._writer.write(encode_request(checked))
+        self.num_requests += 1
+
+    def close(self) -> None:
+        """Flushes to disk."""
+        self._writer.close()
+        with self.path.open("rb") as file:
+            os.fsync(file.fileno())
+
+    def __enter__(self) -> "RequestWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def encode_request(checked: Mapping[str, np.ndarray]) -> bytes:
+    """Serialises a checked request as a `tf.train.Example`."""
+    example = tf.train.Example()
+    feature = example.features.feature
+    for name, array in checked.items():
+        values = array.ravel().tolist()
+        kind = array.dtype.kind
+        if kind == "f":
+            feature[name].float_list.value.extend(values)
+        elif kind == "O":
+            feature[name].bytes_list.value.extend(values)
+        else:
+            feature[name].int64_list.value.extend(values)
+    return example.SerializeToString()
+
+
+def count_records(path: str | Path) -> int:
+    """Counts a TFRecord file's records by walking its frames.
+
+    Raises:
+        DataError: if the file ends inside a record.
+    """
+    size = Path(path).stat().st_size
+    position, count = 0, 0
+    header = _FRAME.size + _CHECKSUM_BYTES
+    with Path(path).open("rb") as file:
+        while position < size:
+            file.seek(position)
+            frame = file.read(_FRAME.size)
+            if len(frame) == _FRAME.size:
+                position += header + _FRAME.unpack(frame)[0] + _CHECKSUM_BYTES
+            if len(frame) < _FRAME.size or position > size:
+                raise DataError(
+                    f"{path}: record {count} is cut off at byte {size}; the "
+                    "file is truncated or no TFRecord. Copy or make it again."
+                )
+            count += 1
+    return count
