@@ -1,0 +1,36 @@
+"""Runs a program; turns errors a user can mend into one line."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import app
+
+from jd_tf.schema import DataError
+
+BAD_INPUT = 2
+
+
+def run(main: Callable[[Sequence[str]], int | None]) -> None:
+    """Runs `main` under absl flags.
+
+    The exit code is what `main` returns, or 2 after a `DataError`, whose
+    message is printed as one line.
+
+    Args:
+        main: takes the arguments that are not flags; programs take none.
+    """
+
+    def guarded(arguments: Sequence[str]) -> int | None:
+        if len(arguments) > 1:
+            raise app.UsageError(f"unknown argument: {arguments[1]!r}")
+        try:
+            return main(arguments)
+        except DataError as error:
+            message = " ".join(str(error).split())
+            print(f"error: {message}", file=sys.stderr)
+            return BAD_INPUT
+
+    app.run(guarded)

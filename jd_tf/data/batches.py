@@ -1,0 +1,212 @@
+"""Sealed data folders -> padded batches of requests.
+
+The order of requests is a function of the seed and the epoch alone, so a
+position in the data is two numbers, and a resumed run sees what an
+uninterrupted one would have seen.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from jd_tf.data.dataset import read_schema, split_files
+from jd_tf.schema import TRAINING_ROLES, Column, DataError, Role, Schema
+
+Batch = Mapping[str, tf.Tensor]
+
+_SHUFFLE_BUFFER = 8192
+_INTERLEAVED_FILES = 4
+_PARALLEL_CALLS = 2
+
+
+def read_batches(
+    data_dir: str | Path,
+    split: str,
+    batch_size: int,
+    schema: Schema | None = None,
+    shuffle_seed: int | None = None,
+    epoch: int = 0,
+    skip_batches: int = 0,
+    keys: bool = False,
+    reward: bool = False,
+    oracle: bool = False,
+) -> tf.data.Dataset:
+    """Batches of one pass over a split, as flat dicts of dense tensors.
+
+    Args:
+        data_dir: folder made by `write_dataset` or `make_data`.
+        split: "train", "validation" or "test".
+        batch_size: requests a batch; the last one may be smaller.
+        schema: refused where the folder's differs; by default the folder's.
+        shuffle_seed: order of requests; as written without it.
+        epoch: which pass; shuffled differently.
+        skip_batches: batches of this pass that are already done with.
+        keys: whether request id, user id and time come along.
+        reward: whether the reward column comes along.
+        oracle: whether the simulated truth comes along.
+
+    Returns:
+        A data set of dicts; shapes as in `Schema.columns`, padded with 0 or
+        "" to the longest of the batch, with lengths beside.
+
+    Raises:
+        DataError: if folder, split, files or columns are not as they should.
+    """
+    stored = read_schema(data_dir)
+    if schema is not None:
+        schema.check_same(stored, str(data_dir))
+    counts = split_files(data_dir, split)
+    wanted = [*TRAINING_ROLES]
+    wanted += [Role.KEY] * keys + [Role.REWARD] * reward
+    wanted += [Role.ORACLE] * oracle
+    columns = stored.columns(*wanted)
+    for path in counts:
+        _check_columns(path, columns)
+    paths = [str(path) for path, count in counts.items() if count]
+    seed = None
+    if shuffle_seed is not None:
+        # A stream of its own for every epoch, whatever the seed.
+        sequence = np.random.SeedSequence([shuffle_seed, epoch])
+        seed = int(sequence.generate_state(1)[0])
+        np.random.default_rng(sequence).shuffle(paths)
+    if seed is None:
+        dataset = tf.data.TFRecordDataset(paths)
+    else:
+        dataset = (
+            tf.data.Dataset.from_tensor_slices(paths)
+            .interleave(
+                tf.data.TFRecordDataset,
+                cycle_length=_INTERLEAVED_FILES,
+                block_length=16,
+                num_parallel_calls=_PARALLEL_CALLS,
+                deterministic=True,
+            )
+            .shuffle(_SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=False)
+        )
+    dataset = (
+        dataset.batch(batch_size)
+        .skip(skip_batches)
+        .map(
+            lambda records: parse_requests(records, columns),
+            num_parallel_calls=_PARALLEL_CALLS,
+            deterministic=True,
+        )
+        .prefetch(4)
+    )
+    options = tf.data.Options()
+    # Autotune may idle for seconds when an iterator is torn down.
+    options.autotune.enabled = False
+    options.deterministic = True
+    return dataset.with_options(options)
+
+
+def parse_requests(
+    records: tf.Tensor, columns: tuple[Column, ...]
+) -> dict[str, tf.Tensor]:
+    """Parses a batch of serialised requests into padded tensors.
+
+    Args:
+        records: (B,) string.
+        columns: what to parse; lengths must be among them.
+
+    Returns:
+        One tensor a column.
+    """
+    parsed = tf.io.parse_example(
+        records, {c.name: _feature(c) for c in columns}
+    )
+    batch = {}
+    for column in columns:
+        tensor = parsed[column.name]
+        if column.ragged:
+            expected = parsed[column.length] * max(column.inner, 1)
+            check = tf.debugging.assert_equal(
+                tensor.row_lengths(),
+                expected,
+                f"column `{column.name}` disagrees with `{column.length}`",
+            )
+            with tf.control_dependencies([check]):
+                tensor = tensor.to_tensor()
+            if column.inner:
+                shape = tf.shape(tensor)
+                # Not -1: an all-empty history has no elements to infer from.
+                width = shape[1] // column.inner
+                tensor = tf.reshape(tensor, (shape[0], width, column.inner))
+        batch[column.name] = tf.cast(tensor, column.dtype)
+    return batch
+
+
+def numpy_batches(
+    data_dir: str | Path, split: str, batch_size: int, **options: Any
+) -> Iterator[dict[str, np.ndarray]]:
+    """Like `read_batches`, as NumPy arrays, with errors that name the file."""
+    dataset = read_batches(data_dir, split, batch_size, **options)
+    try:
+        yield from dataset.as_numpy_iterator()
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        raise explain_read_error(error, data_dir, split) from error
+
+
+def explain_read_error(
+    error: tf.errors.OpError, data_dir: str | Path, split: str
+) -> DataError:
+    """Finds the file and record behind an error met while reading.
+
+    Args:
+        error: what TensorFlow raised.
+        data_dir: the folder that was read.
+        split: the split that was read.
+
+    Returns:
+        An error to raise, which names the first bad record.
+    """
+    columns = read_schema(data_dir).columns(*TRAINING_ROLES)
+    for path in split_files(data_dir, split):
+        number = 0
+        try:
+            for record in tf.data.TFRecordDataset(str(path)):
+                parse_requests(record[tf.newaxis], columns)
+                number += 1
+        except (
+            tf.errors.DataLossError,
+            tf.errors.InvalidArgumentError,
+        ) as found:
+            reason = found.message.splitlines()[0].removesuffix(".")
+            return DataError(
+                f"{path}: record {number}: {reason}. Make the data again."
+            )
+    return DataError(f"{data_dir}: split `{split}`: {error.message}")
+
+
+def _feature(column: Column) -> Any:
+    dtype = "int64" if column.dtype == "int32" else column.dtype
+    if column.ragged:
+        return tf.io.RaggedFeature(tf.as_dtype(dtype), row_splits_dtype="int64")
+    shape = (column.inner,) if column.inner else ()
+    return tf.io.FixedLenFeature(shape, tf.as_dtype(dtype))
+
+
+def _check_columns(path: Path, columns: tuple[Column, ...]) -> None:
+    """Refuses a file whose first record lacks a column.
+
+    A parser would take a column that is not there for an empty history.
+    """
+    try:
+        first = next(iter(tf.data.TFRecordDataset(str(path)).take(1)), None)
+        if first is None:
+            return
+        example = tf.train.Example.FromString(first.numpy())
+    except Exception as error:
+        raise DataError(
+            f"{path}: record 0: not a request: {error}. Make the data again."
+        ) from error
+    present = set(example.features.feature)
+    for column in columns:
+        if column.name not in present:
+            raise DataError(
+                f"{path}: record 0: no column `{column.name}`, which the "
+                "schema asks for. Make the data again with this schema."
+            )

@@ -1,0 +1,97 @@
+"""Small random requests of any schema, for tests of every room."""
+
+from typing import Any
+
+import numpy as np
+
+from jd_tf.schema import (
+    Behavior,
+    BiasColumn,
+    IdColumn,
+    Objective,
+    Schema,
+)
+
+
+def small_schema(**changes: Any) -> Schema:
+    """A schema that uses every kind of column."""
+    fields = {
+        "name": "small",
+        "item_columns": (
+            IdColumn("item_id", num_buckets=1000),
+            IdColumn("category_id", vocabulary=tuple(range(1, 9))),
+            IdColumn("brand_id", dtype="string", num_buckets=50),
+        ),
+        "behaviors": (
+            Behavior(
+                "click",
+                max_length=12,
+                dwell=True,
+                action_counters=("main_image_clicks", "comment_reads"),
+                action_slots=("entry",),
+                num_action_ids=5,
+            ),
+            Behavior("order", max_length=6),
+        ),
+        "objectives": (
+            Objective("click"),
+            Objective("cart", value=5.0, given="click"),
+            Objective("order", value=50.0, given="click"),
+        ),
+        "max_candidates": 7,
+        "item_dense": ("price", "age"),
+        "context_columns": (
+            IdColumn("scenario", vocabulary=(1, 2, 3)),
+            IdColumn("hour", num_buckets=30),
+        ),
+        "session_dense": ("clicks", "carts", "dwell"),
+        "bias_columns": (BiasColumn("position", 10), BiasColumn("page", 4)),
+    }
+    return Schema(**{**fields, **changes})
+
+
+def random_request(
+    schema: Schema, generator: np.random.Generator, number: int = 0
+) -> dict[str, Any]:
+    """A valid request; labels are random but order implies click."""
+    lengths = {
+        behavior.length: int(generator.integers(0, behavior.max_length + 1))
+        for behavior in schema.behaviors
+    }
+    lengths["num_candidates"] = int(
+        generator.integers(1, schema.max_candidates + 1)
+    )
+    request: dict[str, Any] = {
+        "request_id": number,
+        "user_id": f"user{number % 5}",
+        "request_time": 1_700_000_000 + number,
+    }
+    for column in schema.columns():
+        if column.name in lengths or column.name in request:
+            continue
+        rows = (lengths[column.length],) if column.ragged else ()
+        shape = (*rows, column.inner) if column.inner else rows
+        if column.dtype == "string":
+            ids = generator.integers(1, 9, shape)
+            values = np.array([f"b{i}" for i in ids.flat], object)
+            request[column.name] = values.reshape(shape)
+        elif column.dtype == "float32":
+            request[column.name] = generator.gamma(1.0, 9.0, shape)
+        else:
+            request[column.name] = generator.integers(1, 4, shape)
+    for behavior in schema.behaviors:
+        request[f"{behavior.name}_age_seconds"].sort()
+    labels = generator.random((lengths["num_candidates"], 1)) < 0.4
+    others = generator.random(request["labels"].shape) < 0.5
+    request["labels"] = (labels & others).astype("float32")
+    request["labels"][:, :1] = labels
+    request["label_weights"] = np.ones_like(request["labels"])
+    return request
+
+
+def random_requests(
+    schema: Schema, count: int, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Several of them."""
+    generator = np.random.default_rng(seed)
+    return [random_request(schema, generator, i) for i in range(count)]
