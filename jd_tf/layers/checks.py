@@ -1,0 +1,75 @@
+"""Checks of layer arguments, with one wording for every layer."""
+
+
+def check_int(name: str, value: int, minimum: int) -> int:
+    """Returns `value` as an int, or says which argument is wrong.
+
+    Args:
+        name: str. The argument's name, for the message.
+        value: int. What the caller gave.
+        minimum: int. The smallest value allowed.
+
+    Raises:
+        ValueError: `value` is no whole number or below `minimum`.
+    """
+    if not hasattr(value, "__index__") or value < minimum:
+        raise ValueError(
+            f"`{name}` must be an integer >= {minimum}. Got: {value!r}."
+        )
+    return int(value)
+
+
+def check_units(name: str, units: tuple, minimum_count: int = 1) -> tuple:
+    """Returns layer widths as a tuple of ints, or says what is wrong.
+
+    Args:
+        name: str. The argument's name, for the message.
+        units: tuple of ints. The widths, first layer first.
+        minimum_count: int. How many widths there must be at least.
+
+    Raises:
+        ValueError: too few widths, or one that is not positive.
+    """
+    if isinstance(units, str) or not hasattr(units, "__iter__"):
+        raise ValueError(f"`{name}` must be a tuple of widths. Got: {units!r}.")
+    units = tuple(units)
+    if len(units) < minimum_count:
+        raise ValueError(
+            f"`{name}` must name at least {minimum_count} width(s). "
+            f"Got: {units!r}."
+        )
+    return tuple(check_int(f"{name}[{i}]", u, 1) for i, u in enumerate(units))
+
+
+def check_rate(name: str, rate: float) -> float:
+    """Returns a dropout rate, or says that it is none.
+
+    Args:
+        name: str. The argument's name, for the message.
+        rate: float. The share to drop.
+
+    Raises:
+        ValueError: `rate` is not in [0, 1).
+    """
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"`{name}` must be in [0, 1). Got: {rate!r}.")
+    return float(rate)
+
+
+def check_heads(dim: int | None, num_heads: int, where: str) -> int:
+    """Returns the width of one head, or says that the heads do not fit.
+
+    Args:
+        dim: int or None. Width of the tensor to split.
+        num_heads: int. Number of heads.
+        where: str. What has that width, for the message.
+
+    Raises:
+        ValueError: the width is unknown or no multiple of `num_heads`.
+    """
+    if dim is None or dim % num_heads:
+        raise ValueError(
+            f"The last axis of {where} must be known and a multiple of "
+            f"`num_heads`={num_heads}. Got: {dim}."
+        )
+    return dim // num_heads

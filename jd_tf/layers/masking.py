@@ -1,0 +1,42 @@
+"""Masks made from lengths, and the softmax that respects them."""
+
+from typing import Any
+
+from keras import ops
+
+# Finite, so that an all-padding row stays a number; far below any real score,
+# so that its exponential is exactly zero beside one real score.
+MASKED_SCORE = -1e9
+
+
+def length_mask(length: Any, max_length: Any) -> Any:
+    """Says which events are real.
+
+    Args:
+        length: (B,) integer. Real events of each request.
+        max_length: int or scalar tensor. Events of the padded batch, L.
+
+    Returns:
+        (B, L) bool, True = real.
+    """
+    positions = ops.arange(max_length, dtype="int32")
+    return positions[None, :] < ops.cast(length, "int32")[:, None]
+
+
+def masked_softmax(scores: Any, mask: Any) -> Any:
+    """Softmax over the last axis that gives padding exactly nothing.
+
+    Computed in float32 whatever comes in: half precision loses the sum of
+    many small weights. The mask enters before the softmax, so that real
+    weights sum to one, and again after it, so that a row of padding only
+    is all zero instead of spread evenly.
+
+    Args:
+        scores: (..., L) float.
+        mask: bool, broadcasts against `scores`, True = real.
+
+    Returns:
+        (..., L) float32; sums to 1, or to 0 where nothing is real.
+    """
+    scores = ops.where(mask, ops.cast(scores, "float32"), MASKED_SCORE)
+    return ops.softmax(scores, axis=-1) * ops.cast(mask, "float32")
