@@ -1,0 +1,196 @@
+"""Raw ids to learned vectors."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from jd_tf.layers.checks import check_int
+
+# Steps of the splitmix64 finaliser (Steele, Lea and Flood, OOPSLA 2014):
+# xor with a right shift, then multiply. The products are the published
+# constants as signed 64-bit numbers; TensorFlow's products wrap around.
+_MIX_STEPS = ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15))
+_LAST_SHIFT = 31
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class IdEmbedding(keras.layers.Layer):
+    """Looks raw ids up in a table of learned vectors.
+
+    Ids come as the logs have them and become rows inside the graph, so that
+    training and serving cannot drift. They are hashed into `num_buckets`
+    rows (collisions share a row), or looked up in a fixed `vocabulary`.
+    Id 0, or the empty string, is padding: its vector is exactly zero and its
+    row gets no gradient.
+
+    The table is gathered from the variable itself: the gradient is a
+    `tf.IndexedSlices` of the rows touched and nothing reads the whole
+    table, so a step costs the same at a thousand rows and at a billion.
+
+    Args:
+        embedding_dim: int. Width D of a vector.
+        num_buckets: int. Rows of a hashed table, padding's row 0 included;
+            other ids share rows 1 to `num_buckets - 1`. 0: not hashed.
+        vocabulary: tuple of ints or strings. The ids of a looked-up table:
+            row 0 is padding, row 1 any other id, then these in order. It
+            travels in the config. Empty: hashed.
+        id_dtype: str. `"int64"` or `"string"`.
+        embeddings_initializer: initializer of the table, or its name.
+
+    Call arguments:
+        ids: any shape, int64 (int32 is widened) or string. Raw ids.
+
+    Returns:
+        shape of `ids` + (D,) float.
+
+    Raises:
+        ValueError: not exactly one of `num_buckets` and `vocabulary`; an id
+            that stands twice, is padding or is of the wrong type.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_buckets: int = 0,
+        vocabulary: tuple = (),
+        id_dtype: str = "int64",
+        embeddings_initializer: Any = "uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.embedding_dim = check_int("embedding_dim", embedding_dim, 1)
+        if id_dtype not in ("int64", "string"):
+            raise ValueError(
+                f'`id_dtype` must be "int64" or "string". Got: {id_dtype!r}.'
+            )
+        if bool(num_buckets) == (len(vocabulary) > 0):
+            raise ValueError(
+                "Give exactly one of `num_buckets` and `vocabulary`. Got: "
+                f"num_buckets={num_buckets} and {len(vocabulary)} ids."
+            )
+        if num_buckets:
+            num_buckets = check_int("num_buckets", num_buckets, 2)
+        self.num_buckets = num_buckets
+        self.id_dtype = id_dtype
+        self.vocabulary = _check_vocabulary(vocabulary, id_dtype)
+        self.embeddings_initializer = keras.initializers.get(
+            embeddings_initializer
+        )
+        if self.vocabulary:
+            self._row_of_id = _static_table(self.vocabulary, id_dtype)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the table, padding included."""
+        return self.num_buckets or len(self.vocabulary) + 2
+
+    def build(self, ids_shape: tuple | None = None):
+        # Without autocast: a half-precision copy of the whole table would be
+        # made on every call, and the gradient would be as large.
+        self.table = self.add_weight(
+            (self.num_rows, self.embedding_dim),
+            self.embeddings_initializer,
+            autocast=False,
+            name="table",
+        )
+
+    def rows(self, ids: Any) -> Any:
+        """Says which row of the table each id reads.
+
+        Args:
+            ids: any shape, int64 or string. Raw ids.
+
+        Returns:
+            Shape of `ids`, int64, 0 for padding.
+        """
+        ids = tf.convert_to_tensor(ids)
+        if self.id_dtype == "int64" and ids.dtype == tf.int32:
+            ids = tf.cast(ids, tf.int64)
+        if ids.dtype != self.id_dtype:
+            raise ValueError(
+                f"Layer {self.name!r} takes {self.id_dtype} ids. "
+                f"Got: {ids.dtype.name}."
+            )
+        if self.vocabulary:
+            return self._row_of_id.lookup(ids)
+        if self.id_dtype == "string":
+            is_padding = ids == ""
+            rows = tf.strings.to_hash_bucket_fast(ids, self.num_buckets - 1)
+        else:
+            is_padding = ids == 0
+            rows = _mix(ids) % (self.num_buckets - 1)
+        return tf.where(is_padding, tf.zeros_like(rows), rows + 1)
+
+    def call(self, ids: Any) -> Any:
+        rows = self.rows(ids)
+        # `.value` is the tf.Variable, not its content: see the class text.
+        vectors = tf.nn.embedding_lookup(self.table.value, rows)
+        is_real = tf.cast(rows > 0, vectors.dtype)
+        return ops.cast(vectors * is_real[..., None], self.compute_dtype)
+
+    def compute_output_shape(self, ids_shape: tuple) -> tuple:
+        return (*ids_shape, self.embedding_dim)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "embedding_dim": self.embedding_dim,
+            "num_buckets": self.num_buckets,
+            "vocabulary": list(self.vocabulary),
+            "id_dtype": self.id_dtype,
+            "embeddings_initializer": keras.initializers.serialize(
+                self.embeddings_initializer
+            ),
+        }
+
+
+def _check_vocabulary(vocabulary: tuple, id_dtype: str) -> tuple:
+    """Returns the ids as Python values, or names the one that is wrong."""
+    seen = set()
+    for value in vocabulary:
+        if id_dtype == "string":
+            is_id = isinstance(value, str) and value != ""
+        else:
+            is_id = hasattr(value, "__index__") and value != 0
+        if not is_id:
+            raise ValueError(
+                f"`vocabulary` must hold {id_dtype} ids, and not the padding "
+                f'id (0 or ""). Got: {value!r}.'
+            )
+        if value in seen:
+            raise ValueError(
+                f"`vocabulary` must name each id once. Got twice: {value!r}."
+            )
+        seen.add(value)
+    convert = str if id_dtype == "string" else int
+    return tuple(convert(value) for value in vocabulary)
+
+
+def _static_table(vocabulary: tuple, id_dtype: str) -> Any:
+    """Makes the id -> row table that every stock TensorFlow server runs."""
+    padding = "" if id_dtype == "string" else 0
+    # Built outside any graph being traced, so that it outlives the trace.
+    with tf.init_scope():
+        keys = tf.constant([padding, *vocabulary], dtype=id_dtype)
+        rows = tf.constant([0, *range(2, len(vocabulary) + 2)], dtype="int64")
+        return tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(keys, rows), default_value=1
+        )
+
+
+def _mix(ids: Any) -> Any:
+    """Mixes all bits of 64-bit ids into a non-negative number."""
+    mixed = ids
+    for shift, factor in _MIX_STEPS:
+        mixed = tf.bitwise.bitwise_xor(mixed, _logical_shift(mixed, shift))
+        mixed *= factor
+    mixed = tf.bitwise.bitwise_xor(mixed, _logical_shift(mixed, _LAST_SHIFT))
+    return tf.bitwise.bitwise_and(mixed, tf.int64.max)
+
+
+def _logical_shift(values: Any, shift: int) -> Any:
+    """Shifts right and fills with zeros; TensorFlow's fills with the sign."""
+    shifted = tf.bitwise.right_shift(values, tf.constant(shift, tf.int64))
+    return tf.bitwise.bitwise_and(shifted, (1 << (64 - shift)) - 1)
