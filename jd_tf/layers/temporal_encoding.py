@@ -1,0 +1,127 @@
+"""Where an event stands in a history and how long ago it happened."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers.checks import check_int
+
+_TWO_YEARS = 2 * 365 * 24 * 3600.0
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class TemporalEncoding(keras.layers.Layer):
+    """Adds to each event where it stands and how long ago it happened.
+
+    Two learned tables are summed onto the event: its position counted from
+    the newest event, and its age in logarithmic buckets. Position alone
+    cannot tell a minute from a month; age alone cannot order a burst of
+    clicks. Bucket k starts at age (1 + max_age) ** (k / (buckets - 1)) - 1:
+    64 buckets to two years are 2.4 to a doubling of age.
+
+    Args:
+        max_length: int. Positions; older events share the last one.
+        num_age_buckets: int. Age buckets, at least 2.
+        max_age_seconds: float. This age and every greater one share the
+            last bucket.
+        use_position: bool. Whether positions are added.
+        use_recency: bool. Whether ages are added.
+
+    Call arguments:
+        inputs: (B, L, D) float. Events, newest first.
+        age_seconds: (B, L) float, >= 0. Request time minus event time; may
+            be left out without `use_recency`. Pass float32: half precision
+            overflows after 18 hours.
+
+    Returns:
+        (B, L, D) float.
+
+    Raises:
+        ValueError: an argument out of range, nothing to add, or no ages.
+    """
+
+    def __init__(
+        self,
+        max_length: int,
+        num_age_buckets: int = 64,
+        max_age_seconds: float = _TWO_YEARS,
+        use_position: bool = True,
+        use_recency: bool = True,
+        **kwargs,
+    ):
+        # Keras would cast the ages to half precision, and so to infinity.
+        super().__init__(**{**kwargs, "autocast": False})
+        self.max_length = check_int("max_length", max_length, 1)
+        self.num_age_buckets = check_int("num_age_buckets", num_age_buckets, 2)
+        if not 0.0 < max_age_seconds < math.inf:
+            raise ValueError(
+                "`max_age_seconds` must be positive and finite. "
+                f"Got: {max_age_seconds!r}."
+            )
+        if not (use_position or use_recency):
+            raise ValueError(
+                "At least one of `use_position` and `use_recency` must be "
+                "True. Got: both False."
+            )
+        self.max_age_seconds = float(max_age_seconds)
+        self.use_position = use_position
+        self.use_recency = use_recency
+        self.supports_masking = True
+
+    def build(
+        self, inputs_shape: tuple, age_seconds_shape: tuple | None = None
+    ):
+        dim = inputs_shape[-1]
+        if self.use_position:
+            self.position_table = self.add_weight(
+                (self.max_length, dim), "uniform", name="position_table"
+            )
+        if self.use_recency:
+            self.age_table = self.add_weight(
+                (self.num_age_buckets, dim), "uniform", name="age_table"
+            )
+
+    def call(self, inputs: Any, age_seconds: Any = None) -> Any:
+        if self.use_recency and age_seconds is None:
+            raise ValueError(
+                f"Layer {self.name!r} has `use_recency`: give `age_seconds`."
+            )
+        outputs = ops.cast(inputs, self.compute_dtype)
+        if self.use_position:
+            position = ops.minimum(
+                ops.arange(ops.shape(inputs)[1]), self.max_length - 1
+            )
+            outputs += self._rows(self.position_table, position)
+        if self.use_recency:
+            outputs += self._rows(self.age_table, self._bucket(age_seconds))
+        return outputs
+
+    def _rows(self, table: Any, index: Any) -> Any:
+        return ops.take(ops.cast(table, self.compute_dtype), index, axis=0)
+
+    def _bucket(self, age_seconds: Any) -> Any:
+        age = ops.cast(age_seconds, "float32")
+        age = ops.clip(age, 0.0, self.max_age_seconds)
+        last = self.num_age_buckets - 1
+        buckets_per_log = last / math.log1p(self.max_age_seconds)
+        bucket = ops.cast(ops.log1p(age) * buckets_per_log, "int32")
+        return ops.minimum(bucket, last)
+
+    def compute_output_shape(
+        self, inputs_shape: tuple, age_seconds_shape: tuple | None = None
+    ) -> tuple:
+        return tuple(inputs_shape)
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        config.pop("autocast", None)
+        return {
+            **config,
+            "max_length": self.max_length,
+            "num_age_buckets": self.num_age_buckets,
+            "max_age_seconds": self.max_age_seconds,
+            "use_position": self.use_position,
+            "use_recency": self.use_recency,
+        }
