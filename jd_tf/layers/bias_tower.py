@@ -1,0 +1,120 @@
+"""What the place of an impression alone does to its logits."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers.checks import check_int, check_units
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class BiasTower(keras.layers.Layer):
+    """Gives each impression the share of its logits that its place explains.
+
+    A shallow network over position, page and the like, added to the main
+    logits in training and left out in serving, so that the main network
+    need not explain why the first place is clicked more (Zhao et al.,
+    RecSys 2019, section 4.3). Starts at exactly zero effect, and its last
+    layer has no bias: an objective's overall rate is the main network's to
+    learn.
+
+    Args:
+        num_values: dict of str to int. Column name to the number of its
+            values: 0 to `num_values - 1`; others count as the nearest.
+        units: tuple of ints. Hidden widths; the first is the width of the
+            learned vectors, which are summed over the columns.
+        num_outputs: int. Objectives T.
+        activation: str or callable. Of the hidden layers.
+
+    Call arguments:
+        inputs: dict of column name to (B, N) integer.
+
+    Returns:
+        (B, N, T) float. Logits to add to the main ones.
+
+    Raises:
+        ValueError: an argument out of range, or a column that is missing.
+    """
+
+    def __init__(
+        self,
+        num_values: dict,
+        units: tuple,
+        num_outputs: int,
+        activation: Any = "relu",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(num_values, dict) or not num_values:
+            raise ValueError(
+                "`num_values` must be a dict of column name to number of "
+                f"values. Got: {num_values!r}."
+            )
+        self.num_values = {
+            name: check_int(f"num_values[{name!r}]", size, 1)
+            for name, size in num_values.items()
+        }
+        self.units = check_units("units", units)
+        self.num_outputs = check_int("num_outputs", num_outputs, 1)
+        self.activation = keras.activations.get(activation)
+
+    def build(self, inputs_shape: dict):
+        missing = [name for name in self.num_values if name not in inputs_shape]
+        if missing:
+            raise ValueError(
+                f"`inputs` must hold the column(s) {missing}. "
+                f"Got: {sorted(inputs_shape)}."
+            )
+        self.tables = {
+            name: self.add_weight(
+                (size, self.units[0]), "uniform", name=f"{name}_table"
+            )
+            for name, size in self.num_values.items()
+        }
+        self.first_bias = self.add_weight(
+            (self.units[0],), "zeros", name="first_bias"
+        )
+        self.hidden = [
+            keras.layers.Dense(
+                units,
+                activation=self.activation,
+                dtype=self.dtype_policy,
+                name=f"hidden_{index}",
+            )
+            for index, units in enumerate(self.units[1:], start=1)
+        ]
+        for layer, dim in zip(self.hidden, self.units, strict=False):
+            layer.build((None, dim))
+        self.output_layer = keras.layers.Dense(
+            self.num_outputs,
+            use_bias=False,
+            kernel_initializer="zeros",
+            dtype=self.dtype_policy,
+            name="output_layer",
+        )
+        self.output_layer.build((None, self.units[-1]))
+
+    def call(self, inputs: dict) -> Any:
+        hidden = ops.cast(self.first_bias, self.compute_dtype)
+        for name, size in self.num_values.items():
+            value = ops.clip(ops.cast(inputs[name], "int32"), 0, size - 1)
+            table = ops.cast(self.tables[name], self.compute_dtype)
+            hidden = hidden + ops.take(table, value, axis=0)
+        hidden = self.activation(hidden)
+        for layer in self.hidden:
+            hidden = layer(hidden)
+        return self.output_layer(hidden)
+
+    def compute_output_shape(self, inputs_shape: dict) -> tuple:
+        shape = inputs_shape[next(iter(self.num_values))]
+        return (*shape, self.num_outputs)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "num_values": dict(self.num_values),
+            "units": list(self.units),
+            "num_outputs": self.num_outputs,
+            "activation": keras.activations.serialize(self.activation),
+        }

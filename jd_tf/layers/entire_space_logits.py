@@ -1,0 +1,77 @@
+"""Conditional objectives, brought to the space of all impressions."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers.checks import check_int
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class EntireSpaceLogits(keras.layers.Layer):
+    """Turns logits of p(t | given) into logits of p(t) = p(given) p(t | given).
+
+    An order follows a click. Learning it on clicks alone leaves out all
+    impressions that were not clicked, which is what serving must rank; here
+    both factors learn from every impression (ESMM: Ma et al., SIGIR 2018,
+    equation 1). Chains are allowed: click, cart given click, order given
+    cart. No probability is formed on the way: with a and b the two logits,
+    logit(sigmoid(a) sigmoid(b)) = -log(exp(-a) + exp(-b) + exp(-a - b)),
+    whose logarithm of a sum of exponentials never overflows and whose
+    gradients add up to between 1 and 2. It has no weights.
+
+    Args:
+        given: tuple of ints. For each objective the index of the one it is
+            conditioned on, which must come before it, or -1 for none.
+
+    Call arguments:
+        inputs: (..., T) float. Logits, conditional where `given` says so.
+
+    Returns:
+        (..., T) float. Logits over all impressions.
+
+    Raises:
+        ValueError: an index out of range or not before its own place, or
+            `inputs` not of T logits.
+    """
+
+    def __init__(self, given: tuple, **kwargs):
+        super().__init__(**kwargs)
+        given = tuple(
+            check_int(f"given[{i}]", g, -1) for i, g in enumerate(given)
+        )
+        if not given:
+            raise ValueError("`given` must name an objective. Got: ().")
+        for index, parent in enumerate(given):
+            if parent >= index:
+                raise ValueError(
+                    f"`given[{index}]` must be -1 or the index of an earlier "
+                    f"objective. Got: {parent}."
+                )
+        self.given = given
+
+    def build(self, inputs_shape: tuple):
+        if inputs_shape[-1] != len(self.given):
+            raise ValueError(
+                f"`inputs` must have {len(self.given)} logits on the last "
+                f"axis, as `given` has. Got: {tuple(inputs_shape)}."
+            )
+
+    def call(self, inputs: Any) -> Any:
+        # In float32: half precision has three digits for a sum of logits.
+        conditional = ops.cast(inputs, "float32")
+        logits = []
+        for index, parent in enumerate(self.given):
+            logit = conditional[..., index]
+            if parent >= 0:
+                a, b = -logits[parent], -logit
+                logit = -ops.logsumexp(ops.stack([a, b, a + b], -1), axis=-1)
+            logits.append(logit)
+        return ops.cast(ops.stack(logits, axis=-1), self.compute_dtype)
+
+    def compute_output_shape(self, inputs_shape: tuple) -> tuple:
+        return tuple(inputs_shape)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "given": list(self.given)}
