@@ -1,0 +1,1 @@
+"""Where columns meet layers: one model a file."""

@@ -1,0 +1,204 @@
+"""One behaviour's history, from tokens to what candidates read of it."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers import (
+    InterestCrossing,
+    TargetAttentionDecoder,
+    TemporalEncoding,
+    TransformerEncoder,
+)
+from jd_tf.models.jd_ranker_config import JDRankerConfig
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class BehaviorReader(keras.layers.Layer):
+    """Encodes a history once a request and lets candidates read it.
+
+    Tokens get their time, a Transformer encodes them, and interests of first
+    and second order sum them up: `encode`. Candidates read the memory by
+    target attention and meet the first-order interest element-wise: `read`.
+
+    Args:
+        max_length: int. Events of this behaviour at most.
+        config: sizes and switches, or their dict.
+
+    Call arguments:
+        tokens: (B, L, D) float, newest first.
+        age_seconds: (B, L) float32.
+        length: (B,) integer. Real events.
+        candidates: (B, N, D) float.
+        training: bool. Whether dropout is active.
+
+    Returns:
+        As `read`: (B, N, 2 D) float.
+    """
+
+    def __init__(
+        self,
+        max_length: int,
+        config: JDRankerConfig | Mapping[str, Any],
+        **kwargs,
+    ):
+        # Ages in seconds overflow half precision after 18 hours.
+        super().__init__(**{**kwargs, "autocast": False})
+        if not isinstance(config, JDRankerConfig):
+            config = JDRankerConfig(**config)
+        self.max_length = max_length
+        self.config = config
+
+    @property
+    def interest_dim(self) -> int:
+        """Width of what `encode` tells the experts of the user."""
+        return self.config.model_dim * (1 + self.config.use_second_order)
+
+    @property
+    def reading_dim(self) -> int:
+        """Width of what `read` tells of each candidate."""
+        return 2 * self.config.model_dim
+
+    def build(
+        self,
+        tokens_shape: Any = None,
+        age_seconds_shape: Any = None,
+        length_shape: Any = None,
+        candidates_shape: Any = None,
+    ) -> None:
+        config, shared = self.config, {"dtype": self.dtype_policy}
+        histories = (None, None, config.model_dim)
+        self.temporal_encoding = None
+        if config.use_position or config.use_recency:
+            self.temporal_encoding = TemporalEncoding(
+                self.max_length,
+                config.num_age_buckets,
+                use_position=config.use_position,
+                use_recency=config.use_recency,
+                name="temporal_encoding",
+                **shared,
+            )
+            self.temporal_encoding.build(histories, (None, None))
+        self.encoder = TransformerEncoder(
+            config.num_encoder_layers,
+            config.num_heads,
+            config.feedforward_dim,
+            config.dropout_rate,
+            name="encoder",
+            **shared,
+        )
+        self.encoder.build(histories, (None,))
+        self.interest_crossing = InterestCrossing(
+            name="interest_crossing", **shared
+        )
+        self.interest_crossing.build(histories, (None,))
+        self.decoder = TargetAttentionDecoder(
+            config.num_heads,
+            config.decoder_feedforward_dim,
+            config.dropout_rate,
+            name="decoder",
+            **shared,
+        )
+        self.decoder.build(histories, histories, (None,))
+
+    def encode(
+        self,
+        tokens: Any,
+        age_seconds: Any,
+        length: Any,
+        training: bool = False,
+    ) -> tuple[dict[str, Any], Any]:
+        """Encodes a history, once a request.
+
+        Args:
+            tokens: (B, L, D) float, newest first.
+            age_seconds: (B, L) float32.
+            length: (B,) integer. Real events.
+            training: whether dropout is active.
+
+        Returns:
+            What `read` needs, a dict of `keys` and `values` (B, L, D),
+            `interest` (B, D) and `length` (B,); and what the experts are
+            told of the user, (B, `interest_dim`).
+        """
+        if self.temporal_encoding is not None:
+            tokens = self.temporal_encoding(tokens, age_seconds)
+        memory = self.encoder(tokens, length, training=training)
+        crossed = self.interest_crossing(memory, length)
+        interests = crossed["first_order"]
+        state = {
+            **self.decoder.encode_memory(memory),
+            "interest": interests,
+            "length": length,
+        }
+        if self.config.use_second_order:
+            interests = ops.concatenate(
+                [interests, crossed["second_order"]], axis=-1
+            )
+        return state, interests
+
+    def read(
+        self,
+        candidates: Any,
+        state: Mapping[str, Any],
+        training: bool = False,
+    ) -> Any:
+        """Reads an encoded history for each candidate.
+
+        Args:
+            candidates: (B, N, D) float.
+            state: of `encode`.
+            training: whether dropout is active.
+
+        Returns:
+            (B, N, `reading_dim`) float.
+        """
+        read = self.decoder.attend(
+            candidates,
+            state["keys"],
+            state["values"],
+            state["length"],
+            training=training,
+        )
+        met = candidates * state["interest"][:, None, :]
+        return ops.concatenate([read, met], axis=-1)
+
+    def attention_weights(
+        self, candidates: Any, state: Mapping[str, Any]
+    ) -> Any:
+        """Says which events each candidate reads, (B, H, N, L) float32."""
+        return self.decoder.attention_weights(
+            candidates, state["keys"], state["length"]
+        )
+
+    def call(
+        self,
+        tokens: Any,
+        age_seconds: Any,
+        length: Any,
+        candidates: Any,
+        training: bool = False,
+    ) -> Any:
+        state, _ = self.encode(tokens, age_seconds, length, training)
+        return self.read(candidates, state, training)
+
+    def compute_output_shape(
+        self,
+        tokens_shape: Any,
+        age_seconds_shape: Any,
+        length_shape: Any,
+        candidates_shape: Any,
+    ) -> tuple:
+        return (*candidates_shape[:2], self.reading_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.pop("autocast", None)
+        return {
+            **config,
+            "max_length": self.max_length,
+            "config": dataclasses.asdict(self.config),
+        }

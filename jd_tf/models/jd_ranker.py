@@ -1,0 +1,307 @@
+"""JD's fine ranker: the user once a request, then every candidate."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers import (
+    BiasTower,
+    EntireSpaceLogits,
+    LogScaling,
+    MixtureOfExperts,
+    TaskTower,
+)
+from jd_tf.models.behavior_reader import BehaviorReader
+from jd_tf.models.context_encoder import ContextEncoder
+from jd_tf.models.item_encoder import ItemEncoder
+from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.schema import Behavior, Schema
+
+__all__ = ["JDRanker", "JDRankerConfig"]
+
+STATE = "user_state_"
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class JDRanker(keras.Model):
+    """Ranks the candidates of a request by several objectives at once.
+
+    Histories become tokens, get their time, and are encoded by one
+    Transformer per behaviour; candidates read the memories by target
+    attention; a mixture of experts feeds one tower per objective (JD.com's
+    talk on ranking its home feed; Deep Multifaceted Transformers, CIKM
+    2020). Objectives that need a click are modelled on all impressions.
+
+    `call` is `encode_user` followed by `rank`: nothing that depends on the
+    user alone is ever computed per candidate, in training as in serving.
+
+    Args:
+        schema: the columns of a request, or their JSON dict.
+        config: sizes and switches, or their dict.
+
+    Call arguments:
+        inputs: dict of the schema's history, context and candidate columns,
+            and of its bias columns while training. Other keys are ignored.
+        training: bool. Whether dropout and the bias tower are active.
+
+    Returns:
+        dict of `logits` and `probabilities` (B, N, T), on the entire space
+        of impressions, and `score` (B, N): the expected business value.
+        What stands beyond `num_candidates` is meaningless.
+    """
+
+    def __init__(
+        self,
+        schema: Schema | Mapping[str, Any],
+        config: JDRankerConfig | Mapping[str, Any] | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(schema, Schema):
+            schema = Schema.from_json(dict(schema))
+        if not isinstance(config, JDRankerConfig):
+            config = JDRankerConfig(**(config or {}))
+        self.schema = schema
+        self.config = config
+        self._make_layers()
+        # The schema tells every shape, so all weights exist from here on.
+        self.build()
+
+    def _make_layers(self) -> None:
+        schema, config = self.schema, self.config
+        shared = {"dtype": self.dtype_policy}
+        num_others = len(schema.item_columns) - 1
+        num_tasks = len(schema.objectives)
+        self.item_encoder = ItemEncoder(
+            schema.item_columns,
+            [config.item_embedding_dim]
+            + [config.feature_embedding_dim] * num_others,
+            config.model_dim,
+            name="item_encoder",
+            **shared,
+        )
+        self.readers = [
+            BehaviorReader(
+                behavior.max_length,
+                config,
+                name=f"{behavior.name}_reader",
+                **shared,
+            )
+            for behavior in schema.behaviors
+        ]
+        self.context_encoder = ContextEncoder(
+            schema.context_columns,
+            config.context_embedding_dim,
+            len(schema.session_dense),
+            name="context_encoder",
+            **shared,
+        )
+        self.item_dense_scaling = LogScaling(name="item_dense", **shared)
+        self.experts = MixtureOfExperts(
+            config.num_experts,
+            config.expert_units,
+            num_tasks,
+            dropout_rate=config.dropout_rate,
+            name="experts",
+            **shared,
+        )
+        self.towers = TaskTower(
+            num_tasks,
+            config.tower_units,
+            dropout_rate=config.dropout_rate,
+            name="towers",
+            **shared,
+        )
+        self.bias_tower = None
+        if schema.bias_columns:
+            self.bias_tower = BiasTower(
+                {
+                    column.name: column.num_values
+                    for column in schema.bias_columns
+                },
+                config.bias_units,
+                num_tasks,
+                name="bias_tower",
+                **shared,
+            )
+        self.entire_space = EntireSpaceLogits(
+            schema.given_indices, name="entire_space", **shared
+        )
+
+    def build(self, input_shape: Any = None) -> None:
+        num_dense = len(self.schema.item_dense)
+        num_tasks = len(self.schema.objectives)
+        for layer in (self.item_encoder, self.context_encoder, *self.readers):
+            layer.build()
+        if num_dense:
+            self.item_dense_scaling.build((None, None, num_dense))
+        user_dim = sum(reader.interest_dim for reader in self.readers)
+        user_dim += self.context_encoder.output_dim
+        candidate_dim = sum(reader.reading_dim for reader in self.readers)
+        candidate_dim += self.config.model_dim + num_dense
+        self.experts.build((None, None, candidate_dim), (None, user_dim))
+        expert_dim = self.config.expert_units[-1]
+        self.towers.build((None, None, num_tasks, expert_dim))
+        if self.bias_tower is not None:
+            columns = self.schema.bias_columns
+            self.bias_tower.build({c.name: (None, None) for c in columns})
+        self.entire_space.build((None, None, num_tasks))
+        self.built = True
+
+    # The two halves --------------------------------------------------------
+
+    def encode_user(
+        self, inputs: Mapping[str, Any], training: bool = False
+    ) -> dict[str, Any]:
+        """Computes all that the candidates need to know of the user.
+
+        Args:
+            inputs: the schema's history and context columns.
+            training: whether dropout is active.
+
+        Returns:
+            Tensors named `user_state_*`, dimension 0 is B.
+        """
+        state, interests = {}, []
+        for behavior, reader in self._behaviors():
+            name = behavior.name
+            tokens = self.item_encoder(
+                [inputs[f"{name}_{c.name}"] for c in self.schema.item_columns]
+            )
+            encoded, interest = reader.encode(
+                tokens,
+                inputs[f"{name}_age_seconds"],
+                inputs[behavior.length],
+                training=training,
+            )
+            interests.append(interest)
+            for part, tensor in encoded.items():
+                state[f"{STATE}{name}_{part}"] = tensor
+        if self.context_encoder.output_dim:
+            interests.append(self._context(inputs))
+        user_features = ops.concatenate(interests, axis=-1)
+        state[f"{STATE}experts"] = self.experts.encode_user(user_features)
+        return state
+
+    def rank(
+        self,
+        user_state: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        training: bool = False,
+    ) -> dict[str, Any]:
+        """Scores candidates for users already encoded.
+
+        Args:
+            user_state: what `encode_user` returned.
+            inputs: the schema's candidate columns, and its bias columns
+                while training.
+            training: whether dropout and the bias tower are active.
+
+        Returns:
+            As `call`.
+        """
+        features = self._candidate_features(user_state, inputs, training)
+        mixed = self.experts.mix(
+            features, user_state[f"{STATE}experts"], training=training
+        )
+        conditional = ops.cast(self.towers(mixed, training=training), "float32")
+        if training and self.bias_tower is not None:
+            bias = self.bias_tower(
+                {c.name: inputs[c.name] for c in self.schema.bias_columns}
+            )
+            conditional += ops.cast(bias, "float32")
+        logits = self.entire_space(conditional)
+        probabilities = ops.sigmoid(logits)
+        values = ops.convert_to_tensor(self.schema.objective_values, "float32")
+        return {
+            "logits": logits,
+            "probabilities": probabilities,
+            "score": ops.sum(probabilities * values, axis=-1),
+        }
+
+    def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict:
+        user_state = self.encode_user(inputs, training=training)
+        return self.rank(user_state, inputs, training=training)
+
+    def explain(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Shows what the ranker looked at.
+
+        Args:
+            inputs: as for `call`.
+
+        Returns:
+            `attention_<behavior>` (B, H, N, L), per candidate and head over
+            the events, and `gate_weights` (B, N, T, E).
+        """
+        user_state = self.encode_user(inputs)
+        candidates = self._candidates(inputs)
+        explained = {
+            f"attention_{behavior.name}": reader.attention_weights(
+                candidates, _part(user_state, behavior)
+            )
+            for behavior, reader in self._behaviors()
+        }
+        features = self._candidate_features(user_state, inputs, training=False)
+        explained["gate_weights"] = self.experts.gate_weights(
+            features, user_state[f"{STATE}experts"]
+        )
+        return explained
+
+    # Parts -----------------------------------------------------------------
+
+    def _behaviors(self) -> Iterator[tuple[Behavior, BehaviorReader]]:
+        return zip(self.schema.behaviors, self.readers, strict=True)
+
+    def _context(self, inputs: Mapping[str, Any]) -> Any:
+        ids = [inputs[c.name] for c in self.schema.context_columns]
+        if not self.schema.session_dense:
+            return self.context_encoder(ids)
+        return self.context_encoder(ids, inputs["session_dense"])
+
+    def _candidates(self, inputs: Mapping[str, Any]) -> Any:
+        return self.item_encoder(
+            [inputs[column.name] for column in self.schema.item_columns]
+        )
+
+    def _candidate_features(
+        self,
+        user_state: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        training: bool,
+    ) -> Any:
+        candidates = self._candidates(inputs)
+        parts = [candidates]
+        for behavior, reader in self._behaviors():
+            state = _part(user_state, behavior)
+            parts.append(reader.read(candidates, state, training=training))
+        if self.schema.item_dense:
+            parts.append(self.item_dense_scaling(inputs["item_dense"]))
+        return ops.concatenate(parts, axis=-1)
+
+    # Keras -----------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "schema": self.schema.to_json(),
+            "config": dataclasses.asdict(self.config),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "JDRanker":
+        return cls(**config)
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Nothing to do: the constructor has built everything."""
+
+
+def _part(user_state: Mapping[str, Any], behavior: Behavior) -> dict[str, Any]:
+    """What the user state holds of one behaviour."""
+    prefix = f"{STATE}{behavior.name}_"
+    return {
+        part: user_state[prefix + part]
+        for part in ("keys", "values", "interest", "length")
+    }

@@ -1,0 +1,53 @@
+"""What a person may change about the ranker."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class JDRankerConfig:
+    """Sizes and switches of `JDRanker`.
+
+    Attributes:
+        model_dim: width D of tokens, memories and interests.
+        item_embedding_dim: width of the table of item ids.
+        feature_embedding_dim: width of the tables of an item's other ids.
+        context_embedding_dim: width of the tables of context ids.
+        num_encoder_layers: Transformer blocks per behaviour.
+        num_heads: attention heads of encoders and decoders.
+        feedforward_dim: inner width of the Transformer blocks.
+        decoder_feedforward_dim: inner width of the decoders' feed-forward
+            part; 0 leaves it out.
+        num_age_buckets: logarithmic buckets of recency.
+        use_position: whether events know their place.
+        use_recency: whether events know their age.
+        use_second_order: whether second-order interests are read.
+        num_experts: experts E of the mixture.
+        expert_units: widths of an expert's layers.
+        tower_units: widths of a tower's hidden layers.
+        bias_units: widths of the bias tower's hidden layers.
+        dropout_rate: dropout in encoders, decoders, experts and towers.
+    """
+
+    model_dim: int = 64
+    item_embedding_dim: int = 32
+    feature_embedding_dim: int = 16
+    context_embedding_dim: int = 8
+    num_encoder_layers: int = 1
+    num_heads: int = 4
+    feedforward_dim: int = 128
+    decoder_feedforward_dim: int = 0
+    num_age_buckets: int = 64
+    use_position: bool = True
+    use_recency: bool = True
+    use_second_order: bool = True
+    num_experts: int = 4
+    expert_units: tuple[int, ...] = (128, 64)
+    tower_units: tuple[int, ...] = (32,)
+    bias_units: tuple[int, ...] = (16,)
+    dropout_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))
