@@ -1,0 +1,34 @@
+"""Keras layers. They know nothing of columns and import no other room.
+
+Axis letters: B requests, N candidates, L history events, D model width,
+H heads, T objectives, E experts. Lengths travel instead of masks; a mask is
+made inside a layer and True means real.
+"""
+
+from jd_tf.layers.bias_tower import BiasTower
+from jd_tf.layers.entire_space_logits import EntireSpaceLogits
+from jd_tf.layers.id_embedding import IdEmbedding
+from jd_tf.layers.interest_crossing import InterestCrossing
+from jd_tf.layers.log_scaling import LogScaling
+from jd_tf.layers.mixture_of_experts import MixtureOfExperts
+from jd_tf.layers.stacked_mlp import StackedMLP
+from jd_tf.layers.target_attention_decoder import TargetAttentionDecoder
+from jd_tf.layers.task_tower import TaskTower
+from jd_tf.layers.temporal_encoding import TemporalEncoding
+from jd_tf.layers.transformer_block import TransformerBlock
+from jd_tf.layers.transformer_encoder import TransformerEncoder
+
+__all__ = [
+    "BiasTower",
+    "EntireSpaceLogits",
+    "IdEmbedding",
+    "InterestCrossing",
+    "LogScaling",
+    "MixtureOfExperts",
+    "StackedMLP",
+    "TargetAttentionDecoder",
+    "TaskTower",
+    "TemporalEncoding",
+    "TransformerBlock",
+    "TransformerEncoder",
+]
