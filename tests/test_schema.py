@@ -1,0 +1,133 @@
+"""The schema: derivation of columns, JSON, refusals by name."""
+
+import dataclasses
+
+import pytest
+
+from jd_tf.schema import (
+    SERVING_ROLES,
+    Behavior,
+    BiasColumn,
+    IdColumn,
+    Objective,
+    Role,
+    Schema,
+    SchemaError,
+)
+from tests.requests import small_schema
+
+
+def test_columns_are_those_of_the_contract():
+    columns = {c.name: c for c in small_schema().columns()}
+    assert columns["click_item_id"].shape == (None, None)
+    assert columns["click_item_id"].dtype == "int64"
+    assert columns["click_brand_id"].dtype == "string"
+    assert columns["click_action_counts"].shape == (None, None, 2)
+    assert columns["click_length"].shape == (None,)
+    assert columns["click_length"].dtype == "int32"
+    assert columns["order_item_id"].length == "order_length"
+    assert "order_dwell_seconds" not in columns
+    assert columns["labels"].shape == (None, None, 3)
+    assert columns["session_dense"].shape == (None, 3)
+    assert columns["position"].dtype == "int32"
+
+
+def test_serving_sees_no_training_columns():
+    names = {c.name for c in small_schema().columns(*SERVING_ROLES)}
+    assert not names & {"labels", "label_weights", "position", "user_id"}
+    assert {"click_length", "num_candidates", "item_dense"} <= names
+
+
+def test_oracle_and_reward_only_where_there_are_some():
+    assert not small_schema().columns(Role.ORACLE, Role.REWARD)
+    schema = small_schema(oracle=True, reward=True)
+    names = [c.name for c in schema.columns(Role.ORACLE, Role.REWARD)]
+    assert names == ["reward", "oracle_probabilities", "oracle_relevance"]
+
+
+def test_json_round_trip(tmp_path):
+    schema = small_schema(oracle=True)
+    schema.save(tmp_path / "schema.json")
+    assert Schema.load(tmp_path / "schema.json") == schema
+
+
+def test_objectives_know_what_they_are_given():
+    schema = small_schema()
+    assert schema.given_indices == (-1, 0, 0)
+    assert schema.objective_values == (1.0, 5.0, 50.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: IdColumn("item_id"), "`item_id` needs `num_buckets`"),
+        (lambda: IdColumn("Item", num_buckets=9), "Got: 'Item'"),
+        (lambda: IdColumn("x", "float32", 9), "Got: 'float32'"),
+        (lambda: IdColumn("x", num_buckets=1), "at least 2"),
+        (lambda: Behavior("click", 0), "Got: 0"),
+        (lambda: Behavior("click", 5, action_slots=("a",)), "come together"),
+        (lambda: BiasColumn("position", 0), "Got: 0"),
+        (lambda: Objective("click", value=-1), "Got: -1"),
+        (lambda: small_schema(max_candidates=0), "Got: 0"),
+        (lambda: small_schema(behaviors=()), "needs behaviours"),
+        (
+            lambda: small_schema(objectives=(Objective("a", given="b"),)),
+            "`a`: `given` must name an earlier objective. Got: 'b'",
+        ),
+        (
+            lambda: small_schema(bias_columns=(BiasColumn("item_id", 3),)),
+            "named twice: item_id",
+        ),
+        (
+            lambda: small_schema(
+                item_columns=(IdColumn("sku", num_buckets=5),)
+            ),
+            "must be `item_id`. Got: \\['sku'\\]",
+        ),
+        (lambda: small_schema().column("price"), "no column `price`"),
+    ],
+)
+def test_malformed_schemas_are_refused(make, message):
+    with pytest.raises(SchemaError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"max_candidates": 9}, "`max_candidates`: 9 here, 7 there"),
+        ({"item_dense": ("price",)}, "`age`: missing here, age there"),
+        (
+            {"context_columns": (IdColumn("hour", num_buckets=31),)},
+            "`hour`",
+        ),
+        ({"session_dense": ("carts", "clicks", "dwell")}, "order"),
+    ],
+)
+def test_a_different_schema_is_refused_by_column(changes, named):
+    with pytest.raises(SchemaError, match=named):
+        small_schema(**changes).check_same(small_schema(), "the checkpoint")
+
+
+def test_the_oracle_is_no_difference():
+    small_schema(oracle=True).check_same(small_schema(), "the checkpoint")
+
+
+def test_files_that_are_no_schema(tmp_path):
+    path = tmp_path / "schema.json"
+    with pytest.raises(SchemaError, match=r"schema\.json: no such"):
+        Schema.load(path)
+    for text, message in (("{", "not JSON"), ("[]", "not a schema")):
+        path.write_text(text)
+        with pytest.raises(SchemaError, match=message):
+            Schema.load(path)
+    path.write_text('{"name": "x", "colour": 3}')
+    with pytest.raises(SchemaError, match="colour"):
+        Schema.load(path)
+
+
+def test_schemas_are_values():
+    schema = small_schema()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        schema.name = "other"
+    assert hash(schema) == hash(small_schema())
