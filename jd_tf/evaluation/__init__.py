@@ -1,0 +1,1 @@
+"""Judges rankings: metrics, intervals, baselines, reports."""
