@@ -1,0 +1,167 @@
+"""Predictions of several systems -> what metrics.json holds for one split.
+
+Axis letters: R requests, N candidates (padded), T objectives.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jd_tf.evaluation.bootstrap import Bootstrap, interval
+from jd_tf.evaluation.cells import Cells, real_cells
+from jd_tf.evaluation.expected_value import expected_value
+from jd_tf.evaluation.metrics_file import nan_to_none
+from jd_tf.evaluation.objective_metrics import (
+    WITH_INTERVAL,
+    order_metrics,
+    probability_metrics,
+    value_metrics,
+)
+from jd_tf.evaluation.standing import standing
+from jd_tf.schema import Objective
+
+VALUE = "value"
+_OUTPUTS = ("probabilities", "objective_scores", "score")
+
+
+def evaluate_predictions(
+    labels: np.ndarray,
+    label_weights: np.ndarray,
+    num_candidates: np.ndarray,
+    systems: Mapping[str, Mapping[str, np.ndarray | None]],
+    objectives: Sequence[Objective],
+    user_ids: np.ndarray | None = None,
+    num_replicates: int = 200,
+    confidence: float = 0.95,
+    seed: int = 0,
+    reference: str = "jd_ranker",
+) -> dict[str, dict[str, Any]]:
+    """Judges every system on every objective, and on business value.
+
+    Intervals come from resampling users (requests where there are none), the
+    same resamples for every system.
+
+    Args:
+        labels: [R, N, T] of 0 and 1; padding may hold anything.
+        label_weights: [R, N, T] >= 0; 0 takes a cell out of the objective.
+        num_candidates: [R] int.
+        systems: name -> arrays, any of which may be None or missing:
+            `probabilities` [R, N, T], per objective and calibrated;
+            `objective_scores` [R, N, T], per objective but no probabilities;
+            `score` [R, N], the final order. Without the first two, `score`
+            serves all objectives; without `score`, the expected value does.
+        objectives: T of them.
+        user_ids: [R], any kind that sorts; None where users are unknown.
+        num_replicates: bootstrap resamples; 0 for no intervals.
+        confidence: of the intervals.
+        seed: of the resamples.
+        reference: the system that is compared with the others.
+
+    Returns:
+        system -> objective (and "value") -> metric -> number, or None where
+        undefined; see `objective_metrics` for the names. The reference has
+        `lead` over each system too and, where there are `popularity` and
+        `oracle`, `popularity_to_oracle`; see `standing`.
+
+    Raises:
+        ValueError: naming the system whose predictions are missing, unknown,
+            of the wrong shape or not finite.
+    """
+    labels, label_weights = np.asarray(labels), np.asarray(label_weights)
+    if labels.ndim != 3 or labels.shape[2] != len(objectives):
+        raise ValueError(
+            f"`labels` must be (R, N, {len(objectives)}). Got: {labels.shape}."
+        )
+    if any(objective.name == VALUE for objective in objectives):
+        raise ValueError(f"no objective may be called `{VALUE}`.")
+    users = None
+    if user_ids is not None:
+        users = np.unique(user_ids, return_inverse=True)[1].reshape(-1)
+    bootstrap = None
+    if num_replicates and len(labels):
+        bootstrap = Bootstrap(len(labels), users, num_replicates, seed)
+    real = real_cells(num_candidates, labels.shape[1])
+    judged = [
+        Cells.of(labels[..., t], num_candidates, label_weights[..., t])
+        for t in range(len(objectives))
+    ]
+    counts = real[..., None] & (label_weights > 0)
+    values = np.array([objective.value for objective in objectives])
+    gains = np.where(counts, labels, 0.0) @ values
+    valued = Cells.of(gains, num_candidates)
+
+    results: dict[str, dict[str, Any]] = {}
+    replicates: dict[str, dict[str, Any]] = {}
+    for system, outputs in systems.items():
+        probabilities, scores, score = _complete(
+            system, outputs, objectives, real
+        )
+        results[system], replicates[system] = {}, {}
+        for t, objective in enumerate(objectives):
+            order = score if scores is None else scores[..., t]
+            found, drawn = order_metrics(judged[t], order, users, bootstrap)
+            found |= probability_metrics(
+                judged[t],
+                None if probabilities is None else probabilities[..., t],
+            )
+            results[system][objective.name] = found
+            replicates[system][objective.name] = drawn
+        found, drawn = value_metrics(valued, score, bootstrap)
+        results[system][VALUE] = found
+        replicates[system][VALUE] = drawn
+    for system, by_objective in results.items():
+        for objective, found in by_objective.items():
+            drawn = replicates[system][objective]
+            for name in [name for name in WITH_INTERVAL if name in found]:
+                found[f"{name}_interval"] = (
+                    interval(drawn[name], confidence) if drawn else None
+                )
+    for objective, found in results.get(reference, {}).items():
+        found |= standing(
+            {system: results[system][objective] for system in results},
+            {system: replicates[system][objective] for system in results},
+            reference,
+            confidence,
+        )
+    return nan_to_none(results)
+
+
+def _complete(
+    system: str,
+    outputs: Mapping[str, np.ndarray | None],
+    objectives: Sequence[Objective],
+    real: np.ndarray,
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
+    """Probabilities, scores per objective and final score, all checked."""
+    unknown = sorted(set(outputs) - set(_OUTPUTS))
+    if unknown:
+        raise ValueError(
+            f"system `{system}`: outputs must be among {_OUTPUTS}. "
+            f"Got: {unknown}."
+        )
+    for name, output in outputs.items():
+        if output is None:
+            continue
+        expected = real.shape
+        if name != "score":
+            expected = (*real.shape, len(objectives))
+        if output.shape != expected:
+            raise ValueError(
+                f"system `{system}`: `{name}` must be {expected}. "
+                f"Got: {output.shape}."
+            )
+        wrong = np.count_nonzero(~np.isfinite(output[real]))
+        if wrong:
+            raise ValueError(
+                f"system `{system}`: {wrong} values of `{name}` are not finite."
+            )
+    probabilities, scores, score = (outputs.get(name) for name in _OUTPUTS)
+    scores = probabilities if scores is None else scores
+    if score is None:
+        if scores is None:
+            raise ValueError(
+                f"system `{system}` must give one of {_OUTPUTS}. Got none."
+            )
+        score = expected_value(scores, objectives)
+    return probabilities, scores, score

@@ -1,0 +1,33 @@
+"""Probabilities -> the business value to expect of a candidate."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jd_tf.schema import Objective
+
+
+def expected_value(
+    probabilities: np.ndarray, objectives: Sequence[Objective]
+) -> np.ndarray:
+    """Sum over objectives of business value times probability.
+
+    A probability that holds only where an earlier objective happened (its
+    `sample_space`) is multiplied by the probability of that.
+
+    Args:
+        probabilities: [..., T].
+        objectives: T of them.
+
+    Returns:
+        [...] float32.
+    """
+    entire: dict[str, np.ndarray] = {}
+    total = np.zeros(probabilities.shape[:-1])
+    for t, objective in enumerate(objectives):
+        here = probabilities[..., t].astype(np.float64)
+        if objective.sample_space in entire:
+            here = here * entire[objective.sample_space]
+        entire[objective.name] = here
+        total += objective.value * here
+    return total.astype(np.float32)

@@ -1,0 +1,63 @@
+"""metrics.json: split -> system -> objective -> metric."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jd_tf.schema import DataError
+
+
+def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
+    """Writes split -> what `evaluate_predictions` returned, whole or not."""
+    text = json.dumps(
+        nan_to_none(metrics), indent=1, ensure_ascii=False, allow_nan=False
+    )
+    write_whole(path, text.encode("utf-8") + b"\n")
+
+
+def read_metrics(path: str | Path) -> dict[str, Any]:
+    """Reads what `write_metrics` wrote; a DataError says what is wrong."""
+    try:
+        metrics = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: no such file; `experiments.evaluate` writes it."
+        ) from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path}: not JSON: {error}.") from error
+    if not isinstance(metrics, dict):
+        raise DataError(f"{path}: not metrics: {type(metrics).__name__}.")
+    return metrics
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Writes aside, syncs and renames: the file appears whole or not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def nan_to_none(value: Any) -> Any:
+    """Plain Python numbers for JSON, None for what is undefined."""
+    if isinstance(value, Mapping):
+        return {name: nan_to_none(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [nan_to_none(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

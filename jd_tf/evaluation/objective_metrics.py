@@ -1,0 +1,144 @@
+"""All metrics of one ranking on one objective, with their resamples."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jd_tf.evaluation import calibration, metrics
+from jd_tf.evaluation.bootstrap import Bootstrap
+from jd_tf.evaluation.cells import Cells
+
+NDCG_PLACES = 10
+NDCG = f"ndcg@{NDCG_PLACES}"
+CAPTURE_PLACES = (1, 3)
+WITH_INTERVAL = (
+    "auc",
+    "gauc",
+    NDCG,
+    *(f"captured_value@{k}" for k in CAPTURE_PLACES),
+)
+
+Metrics = dict[str, Any]
+Replicates = Mapping[str, np.ndarray]
+
+
+def order_metrics(
+    cells: Cells,
+    order: np.ndarray,
+    users: np.ndarray | None,
+    bootstrap: Bootstrap | None,
+) -> tuple[Metrics, Replicates]:
+    """Judges an order against one objective's labels.
+
+    Args:
+        cells: the objective's impressions; labels of 0 and 1.
+        order: [R, N] scores, higher is better.
+        users: [R] int from 0, the user of each request, if known.
+        bootstrap: resamples, None for none.
+
+    Returns:
+        Metrics by name, and the replicates of those that have intervals.
+    """
+    scores, size = cells.pick(order), cells.num_requests
+    labels, weights = cells.labels, cells.weights
+    by_request = metrics.group_auc(scores, labels, cells.request, size, weights)
+    gain = metrics.group_ndcg(scores, labels, cells.request, size, NDCG_PLACES)
+    found: Metrics = {
+        "auc": metrics.auc(scores, labels, weights),
+        "gauc": by_request.mean(),
+        "gauc_requests": int(by_request.defined.sum()),
+        "gauc_requests_left_out": int((~by_request.defined).sum()),
+        "gauc_user": float("nan"),
+        "gauc_users": 0,
+        "gauc_users_left_out": 0,
+        NDCG: metrics.mean_defined(gain),
+        f"{NDCG}_requests": int((~np.isnan(gain)).sum()),
+        "num_impressions": len(labels),
+        "num_positives": int(np.count_nonzero(labels)),
+    }
+    if users is not None and len(users):
+        user = users[cells.request]
+        by_user = metrics.group_auc(
+            scores, labels, user, int(users.max()) + 1, weights
+        )
+        found["gauc_user"] = by_user.mean()
+        found["gauc_users"] = int(by_user.defined.sum())
+        found["gauc_users_left_out"] = int((~by_user.defined).sum())
+    if bootstrap is None:
+        return found, {}
+    return found, {
+        "auc": bootstrap.aucs(scores, labels, cells.request, weights),
+        "gauc": bootstrap.means(by_request.value, by_request.weight),
+        NDCG: bootstrap.means(gain, np.ones(size)),
+    }
+
+
+def probability_metrics(
+    cells: Cells, probabilities: np.ndarray | None
+) -> Metrics:
+    """Judges [R, N] probabilities of one objective; all nan without them."""
+    if probabilities is None:
+        undefined = dict.fromkeys(_OF_PROBABILITIES, float("nan"))
+        return undefined | {"reliability": None}
+    picked = cells.pick(probabilities)
+    found: Metrics = {
+        name: judge(picked, cells.labels, cells.weights)
+        for name, judge in _OF_PROBABILITIES.items()
+    }
+    bins = calibration.reliability(picked, cells.labels, cells.weights)
+    return found | {"reliability": bins._asdict()}
+
+
+def value_metrics(
+    cells: Cells, score: np.ndarray, bootstrap: Bootstrap | None
+) -> tuple[Metrics, Replicates]:
+    """Judges the final order ([R, N] scores) against business value.
+
+    Args:
+        cells: all real impressions; labels are their business value.
+        score: [R, N], higher is better.
+        bootstrap: resamples, None for none.
+
+    Returns:
+        Metrics by name (GAUC: any value against none), and replicates.
+    """
+    scores, gains = cells.pick(score), cells.labels
+    request, size = cells.request, cells.num_requests
+    by_request = metrics.group_auc(scores, gains > 0, request, size)
+    gain = metrics.group_ndcg(scores, gains, request, size, NDCG_PLACES)
+    worth = metrics.group_sum(gains, request, size, len(gains))
+    found: Metrics = {
+        "gauc": by_request.mean(),
+        NDCG: metrics.mean_defined(gain),
+        f"{NDCG}_requests": int((~np.isnan(gain)).sum()),
+        "total_value": float(worth.sum()),
+        "num_impressions": len(gains),
+        "num_positives": int(np.count_nonzero(gains)),
+    }
+    got = {
+        f"captured_value@{k}": metrics.group_gain_at(
+            scores, gains, request, size, k
+        )
+        for k in CAPTURE_PLACES
+    }
+    for name, captured in got.items():
+        found[name] = metrics.ratio(captured.sum(), worth.sum())
+    if bootstrap is None:
+        return found, {}
+    return found, {
+        "gauc": bootstrap.means(by_request.value, by_request.weight),
+        NDCG: bootstrap.means(gain, np.ones(size)),
+        **{
+            name: bootstrap.ratios(captured, worth)
+            for name, captured in got.items()
+        },
+    }
+
+
+_OF_PROBABILITIES = {
+    "log_loss": calibration.log_loss,
+    "normalized_entropy": calibration.normalized_entropy,
+    "calibration_error": calibration.calibration_error,
+    "calibration_ratio": calibration.calibration_ratio,
+}
