@@ -1,0 +1,200 @@
+"""Every invariant of `harness`, over every layer of `tests.cases`."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import tree
+
+from jd_tf import layers
+from tests.cases import CASES, REQUESTS
+from tests.layers import harness
+
+# Keras 3.15 turns variables into arrays the way NumPy 1 asked for.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+)
+
+
+def over(cases):
+    """Runs a test once a case, under the case's name."""
+    return pytest.mark.parametrize("case", cases, ids=lambda case: case.name)
+
+
+every_layer = over(CASES)
+
+
+def test_every_public_layer_has_a_case():
+    covered = {type(case.create()).__name__ for case in CASES}
+    assert covered == set(layers.__all__)
+
+
+@every_layer
+def test_config_survives_json(case):
+    layer = case.create(name="some_name")
+    copy = harness.config_copy(layer)
+    assert copy.get_config() == layer.get_config()
+    taken = inspect.signature(type(layer).__init__).parameters
+    for name in set(taken) - {"self", "args", "kwargs"}:
+        assert name in layer.get_config()
+        ours, theirs = getattr(layer, name), getattr(copy, name)
+        if not isinstance(ours, keras.Initializer):
+            assert ours == theirs
+
+
+@every_layer
+def test_build_makes_every_weight(case):
+    layer = harness.make(case)
+    names = [weight.path for weight in layer.weights]
+    harness.outputs(layer, harness.arguments(case))
+    assert [weight.path for weight in layer.weights] == names
+    assert len(set(names)) == len(names)
+    assert all(part.built for part in layer._flatten_layers())
+
+
+@every_layer
+def test_symbolic_shapes_are_eager_shapes(case):
+    layer = harness.make(case)
+    values = harness.arguments(case)
+    model = harness.functional(case, layer)
+    eager = harness.outputs(layer, values)
+    for symbolic, output in zip(model.outputs, eager, strict=True):
+        assert len(symbolic.shape) == output.ndim
+        assert symbolic.dtype == "float32"
+        for guessed, real in zip(symbolic.shape, output.shape, strict=True):
+            assert guessed in (None, real)
+    tensors = tree.map_structure(tf.convert_to_tensor, values)
+    harness.assert_same(
+        [np.asarray(o) for o in tree.flatten(model(tensors))], eager
+    )
+
+
+@every_layer
+def test_fits_in_a_users_own_model(case):
+    inner = harness.functional(case, harness.make(case))
+    parts = [
+        keras.ops.mean(part, axis=tuple(range(1, len(part.shape) - 1)))
+        for part in inner.outputs
+    ]
+    head = keras.layers.Dense(1)(keras.ops.concatenate(parts, axis=-1))
+    model = keras.Model(inner.input, head)
+    model.compile("adam", "mse")
+    target = np.ones((REQUESTS, 1), np.float32)
+    batches = tf.data.Dataset.from_tensors((harness.arguments(case), target))
+    before = [weight.numpy() for weight in model.trainable_weights]
+    history = model.fit(batches, epochs=2, shuffle=False, verbose=0)
+    assert np.all(np.isfinite(history.history["loss"]))
+    for weight, old in zip(model.trainable_weights, before, strict=True):
+        assert np.any(weight.numpy() != old), weight.path
+
+
+@every_layer
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_is_close_and_finite(case, policy):
+    values = harness.arguments(case)
+    exact = harness.outputs(harness.make(case), values)
+    layer = harness.make(case, dtype=policy)
+    called = layer(*tree.map_structure(tf.convert_to_tensor, values).values())
+    for output in tree.flatten(called):
+        assert keras.backend.standardize_dtype(output.dtype) == policy[6:]
+    assert all(weight.dtype == "float32" for weight in layer.weights)
+    for output, expected in zip(
+        harness.outputs(layer, values), exact, strict=True
+    ):
+        # Eight bits of mantissa, a dozen operations deep.
+        error = np.sqrt(np.mean(np.square(output - expected)))
+        assert error < 0.03 * np.sqrt(np.mean(np.square(expected)))
+
+
+@every_layer
+def test_keras_file_gives_the_same_outputs(case, tmp_path):
+    model = harness.functional(case, harness.make(case))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    values = tree.map_structure(tf.convert_to_tensor, harness.arguments(case))
+    harness.assert_same(
+        [np.asarray(o) for o in tree.flatten(loaded(values))],
+        [np.asarray(o) for o in tree.flatten(model(values))],
+        0.0,
+    )
+
+
+@every_layer
+def test_saved_model_gives_the_same_outputs(case, tmp_path):
+    layer = harness.make(case)
+    values = harness.arguments(case)
+    served = harness.saved_and_loaded(layer, values, tmp_path)
+    harness.assert_same(served, harness.outputs(layer, values))
+
+
+@every_layer
+def test_gradients_reach_every_weight_and_no_padding(case):
+    layer = harness.make(case)
+    tensors = tree.map_structure(tf.convert_to_tensor, harness.arguments(case))
+    padded = [tensors[name] for name in case.history]
+    rng = np.random.default_rng(5)
+    with tf.GradientTape() as tape:
+        tape.watch(padded)
+        loss = 0.0
+        for output in tree.flatten(layer(*tensors.values())):
+            weights = rng.normal(size=output.shape)
+            weights *= harness.is_real(case, weights)
+            loss += tf.reduce_sum(output * weights.astype(np.float32))
+    variables = [weight.value for weight in layer.trainable_weights]
+    to_weights, to_inputs = tape.gradient(loss, (variables, padded))
+    for weight, gradient in zip(
+        layer.trainable_weights, to_weights, strict=True
+    ):
+        assert gradient is not None, weight.path
+        assert np.any(tf.convert_to_tensor(gradient).numpy()), weight.path
+    for gradient in (g for g in to_inputs if g is not None):
+        # Padding of a history as long as its real part stays untouched.
+        assert np.any(gradient[0])
+        assert not np.any(gradient[1, 4:])
+        assert not np.any(gradient[3])
+
+
+@over([case for case in CASES if case.history])
+@pytest.mark.parametrize("extra", [0, 3])
+def test_padding_changes_nothing(case, extra):
+    layer = harness.make(case)
+    values = harness.arguments(case)
+    changed = harness.outputs(layer, harness.repadded(case, values, extra))
+    for output, other in zip(
+        harness.outputs(layer, values), changed, strict=True
+    ):
+        if case.event_outputs:
+            other = other[:, : output.shape[1]]
+        real = harness.is_real(case, output)
+        harness.assert_same([other * real], [output * real])
+
+
+@over([case for case in CASES if case.candidates])
+def test_candidates_do_not_see_each_other(case):
+    layer = harness.make(case)
+    values = harness.arguments(case)
+    order = [2, 0]
+    some = {
+        name: tree.map_structure(lambda v: v[:, order], value)
+        if name in case.candidates
+        else value
+        for name, value in values.items()
+    }
+    harness.assert_same(
+        harness.outputs(layer, some),
+        [output[:, order] for output in harness.outputs(layer, values)],
+    )
+
+
+@every_layer
+def test_requests_do_not_see_each_other(case):
+    layer = harness.make(case)
+    values = harness.arguments(case)
+    order = [3, 1]
+    some = tree.map_structure(lambda v: v[order], values)
+    harness.assert_same(
+        harness.outputs(layer, some),
+        [output[order] for output in harness.outputs(layer, values)],
+    )
