@@ -1,0 +1,78 @@
+"""Arithmetic on gradients that keeps the sparse ones sparse."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+Gradient = tf.Tensor | tf.IndexedSlices
+
+
+def sum_duplicates(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
+    """Adds up the slices of equal index, so that each row stands once.
+
+    A row that a batch reads twice has two slices; squaring, clipping or
+    applying them one by one would not be what the dense gradient gives.
+
+    Args:
+        gradient: of a table, indices in any order and number.
+
+    Returns:
+        The same gradient with unique indices.
+    """
+    indices, position = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(
+        gradient.values, position, tf.shape(indices)[0]
+    )
+    return tf.IndexedSlices(values, indices, gradient.dense_shape)
+
+
+def values_of(gradient: Gradient) -> tf.Tensor:
+    """The numbers a gradient consists of: touched rows, or all of it."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return gradient.values
+    return gradient
+
+
+def with_values(gradient: Gradient, values: tf.Tensor) -> Gradient:
+    """The same gradient with other numbers in the same places."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+    return values
+
+
+def gradient_norms(gradients: Sequence[Gradient]) -> tf.Tensor:
+    """Euclidean norm of each gradient.
+
+    Args:
+        gradients: V of them; sparse ones without duplicates.
+
+    Returns:
+        (V,) float32.
+    """
+    halves = [
+        tf.cast(tf.nn.l2_loss(values_of(gradient)), tf.float32)
+        for gradient in gradients
+    ]
+    return tf.sqrt(2.0 * tf.stack(halves))
+
+
+def clip_by_global_norm(
+    gradients: Sequence[Gradient], max_norm: float
+) -> list[Gradient]:
+    """Scales all gradients down together if their joint norm is too large.
+
+    Args:
+        gradients: sparse ones without duplicates.
+        max_norm: joint Euclidean norm they may have.
+
+    Returns:
+        Gradients of the same kinds. NaN or infinity stays visible: the
+        result of a joint norm that is not finite is NaN everywhere.
+    """
+    norm = tf.norm(gradient_norms(gradients))
+    # `norm - norm` is 0, or NaN where the norm is infinite.
+    scale = max_norm / tf.maximum(norm, max_norm) + (norm - norm)
+    return [
+        with_values(g, values_of(g) * tf.cast(scale, g.dtype))
+        for g in gradients
+    ]
