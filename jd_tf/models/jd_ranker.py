@@ -59,7 +59,8 @@ class JDRanker(keras.Model):
         config: JDRankerConfig | Mapping[str, Any] | None = None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Ages, prices and labels would overflow half precision.
+        super().__init__(**{**kwargs, "autocast": False})
         if not isinstance(schema, Schema):
             schema = Schema.from_json(dict(schema))
         if not isinstance(config, JDRankerConfig):
@@ -128,7 +129,7 @@ class JDRanker(keras.Model):
                 **shared,
             )
         self.entire_space = EntireSpaceLogits(
-            schema.given_indices, name="entire_space", **shared
+            schema.given_indices, name="entire_space", dtype="float32"
         )
 
     def build(self, input_shape: Any = None) -> None:
@@ -284,8 +285,10 @@ class JDRanker(keras.Model):
     # Keras -----------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.pop("autocast", None)
         return {
-            **super().get_config(),
+            **config,
             "schema": self.schema.to_json(),
             "config": dataclasses.asdict(self.config),
         }
