@@ -1,0 +1,58 @@
+# make demo   trains on a simulated shop and ranks: data, training, report,
+#             SavedModel, top items
+# make test   runs the test suite
+# make help   lists everything
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+DEMO ?= runs/demo
+DEMO_LONG ?= runs/demo-long
+# Fewer workers than cores would idle; more would swap threads.
+WORKERS ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help install demo demo-long test test-slow lint format clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+
+$(INSTALLED): setup.py pyproject.toml
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo 'error: Python cannot make environments.' \
+	       'On Debian: apt-get install python3-venv' >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || { \
+	  echo 'error: Python 3.10 to 3.13 is needed;' \
+	       'name one with make PYTHON=python3.11' >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@echo 'installing jd_tf and what it needs into $(VENV) (a minute or two)'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(INSTALLED)
+
+install: $(INSTALLED)  ## make .venv and install into it
+
+demo: $(INSTALLED)  ## the main job on simulated data, under 5 minutes
+	$(RUN) -m experiments.quickstart --source=simulator --workdir=$(DEMO)
+
+demo-long: $(INSTALLED)  ## the same on more data, under 30 minutes
+	$(RUN) -m experiments.quickstart --source=simulator --preset=long \
+	  --workdir=$(DEMO_LONG)
+
+test: $(INSTALLED)  ## the test suite
+	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile
+
+test-slow: $(INSTALLED)  ## the checks that take minutes
+	$(RUN) -m pytest -m slow
+
+lint: $(INSTALLED)  ## ruff, check only
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(INSTALLED)  ## ruff, mend
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:  ## remove what was built, not what was trained
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

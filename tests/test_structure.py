@@ -1,0 +1,152 @@
+"""The house rules that a machine can check."""
+
+import ast
+import itertools
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = (
+    "columns",
+    "schema",
+    "data",
+    "layers",
+    "models",
+    "training",
+    "evaluation",
+    "serving",
+    "pipeline",
+)
+MAX_LINES = 400
+# Documented by Keras; every layer and model has them.
+KERAS_METHODS = {
+    "build",
+    "build_from_config",
+    "call",
+    "compute_output_shape",
+    "compute_output_spec",
+    "from_config",
+    "get_build_config",
+    "get_config",
+    "load_own_variables",
+    "save_own_variables",
+    "update_step",
+}
+PACKAGE = sorted((ROOT / "jd_tf").rglob("*.py"))
+PROGRAMS = sorted((ROOT / "experiments").rglob("*.py"))
+ALL = [*PACKAGE, *PROGRAMS, *sorted((ROOT / "tests").rglob("*.py"))]
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.append(node.module)
+    return found
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name_of)
+def test_rooms_import_only_from_rooms_above(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    if len(parts) == 2 and parts[1] == "__init__":
+        return
+    own = parts[1]
+    for module in imports(path):
+        top = module.split(".")[0]
+        assert top not in ("experiments", "tests"), module
+        if top != "jd_tf" or room_of(module) in ("", own):
+            continue
+        assert own != "layers", f"layers import {module}"
+        assert ROOMS.index(room_of(module)) < ROOMS.index(own), module
+
+
+@pytest.mark.parametrize("path", ALL, ids=name_of)
+def test_files_stay_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", [*PACKAGE, *PROGRAMS], ids=name_of)
+def test_what_is_public_is_documented(path):
+    def check(body, where):
+        for node in body:
+            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                continue
+            if node.name.startswith("_") or node.name in KERAS_METHODS:
+                continue
+            assert ast.get_docstring(node), f"{where}: {node.name}"
+            if isinstance(node, ast.ClassDef):
+                check(node.body, f"{where}: {node.name}")
+
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), path
+    check(tree.body, path)
+
+
+@pytest.mark.parametrize("path", [*PACKAGE, *PROGRAMS], ids=name_of)
+def test_signatures_of_public_functions_are_typed(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name[0] != "_":
+            arguments = [*node.args.args, *node.args.kwonlyargs]
+            untyped = [a.arg for a in arguments if a.annotation is None]
+            assert not untyped, f"{node.name}: {untyped}"
+            assert node.returns is not None, f"{node.name}: no return type"
+
+
+def test_keras_is_imported_as_keras():
+    for path in ALL:
+        for module in imports(path):
+            assert not module.startswith("tensorflow.keras"), path
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr == "keras":
+                value = node.value
+                assert not (isinstance(value, ast.Name) and value.id == "tf"), (
+                    f"{path}:{node.lineno}: tf.keras"
+                )
+
+
+def test_every_layer_has_a_case():
+    from jd_tf import layers
+    from tests.cases import CASES
+
+    covered = {case.name for case in CASES}
+    assert set(layers.__all__) <= covered
+
+
+def test_every_room_is_known():
+    children = {
+        path.stem if path.is_file() else path.name
+        for path in (ROOT / "jd_tf").iterdir()
+        if path.name not in ("__pycache__", "__init__.py")
+    }
+    assert children <= set(ROOMS)
+
+
+def test_tests_mirror_the_tree():
+    """A test folder is named after the room it tests."""
+    folders = {
+        path.name
+        for path in (ROOT / "tests").iterdir()
+        if path.is_dir() and path.name != "__pycache__"
+    }
+    assert folders <= {*ROOMS, "experiments"}
+
+
+def test_no_two_layers_share_a_registered_name():
+    from jd_tf import layers
+
+    classes = [getattr(layers, name) for name in layers.__all__]
+    for one, two in itertools.combinations(classes, 2):
+        assert one.__name__ != two.__name__
