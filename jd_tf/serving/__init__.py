@@ -1,0 +1,1 @@
+"""From a trained model to a served ranking: signatures, export, scorer."""

@@ -1,0 +1,104 @@
+"""Requests to one padded batch, and back: NumPy alone, for any client."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jd_tf.schema import SERVING_ROLES, Column, DataError, Schema
+
+
+def pad_requests(
+    requests: Sequence[Mapping[str, np.ndarray]],
+    columns: Sequence[Column],
+    widths: Mapping[str, int] | None = None,
+) -> dict[str, np.ndarray]:
+    """Stacks checked requests, padded to the longest with 0 or "".
+
+    Args:
+        requests: as `RequestChecker.check` returned them; at least one.
+        columns: which columns to stack, lengths included.
+        widths: least width by length column, for buckets of shapes.
+
+    Returns:
+        One array a column. No axis is empty: a server that pads requests to
+        a common width cannot pad from nothing.
+    """
+    widths = widths or {}
+    batch = {}
+    for column in columns:
+        arrays = [request[column.name] for request in requests]
+        if column.ragged:
+            width = max(1, widths.get(column.length, 0), *map(len, arrays))
+            arrays = [_pad(array, width) for array in arrays]
+        stacked = np.stack(arrays)
+        dtype = object if column.dtype == "string" else column.dtype
+        batch[column.name] = stacked.astype(dtype, copy=False)
+    return batch
+
+
+def is_batch(request: Mapping[str, Any]) -> bool:
+    """Whether columns have a batch axis: then lengths are lists."""
+    return _num_rows(request.get("num_candidates")) is not None
+
+
+def split_batch(
+    batch: Mapping[str, Any], schema: Schema
+) -> list[dict[str, Any]]:
+    """Cuts a padded batch into its unpadded requests.
+
+    Args:
+        batch: serving columns with a batch axis, lengths beside them. Other
+            columns are left out if the schema knows them.
+        schema: names the lengths.
+
+    Raises:
+        DataError: naming the column that disagrees with the others.
+    """
+    num_requests = _num_rows(batch["num_candidates"])
+    known = {column.name: column for column in schema.columns()}
+    served = {column.name for column in schema.columns(*SERVING_ROLES)}
+    requests: list[dict[str, Any]] = [{} for _ in range(num_requests)]
+    for name, values in batch.items():
+        column = known.get(name)
+        if _num_rows(values) != num_requests:
+            raise DataError(
+                f"batch: column `{name}` must have {num_requests} rows like "
+                "`num_candidates`"
+            )
+        for row, value in enumerate(values):
+            if column is not None and column.ragged and name in served:
+                value = _cut(column, value, batch, row)
+            if column is None or not column.ragged or name in served:
+                requests[row][name] = value
+    return requests
+
+
+def _cut(column: Column, value: Any, batch: Mapping[str, Any], row: int) -> Any:
+    if column.length not in batch:
+        raise DataError(
+            f"batch: column `{column.length}` is missing; it says how much "
+            f"of `{column.name}` is real"
+        )
+    lengths, width = batch[column.length], _num_rows(value)
+    length = lengths[row] if row < (_num_rows(lengths) or 0) else None
+    whole = isinstance(length, int | np.integer)
+    if not whole or width is None or not 0 <= length <= width:
+        raise DataError(
+            f"batch: row {row}: `{column.length}` says {length}, but "
+            f"`{column.name}` has {width or 'no'} entries"
+        )
+    return value[:length]
+
+
+def _num_rows(values: Any) -> int | None:
+    """Length of a list or array, None for anything else."""
+    if isinstance(values, list | tuple) or np.ndim(values):
+        return len(values)
+    return None
+
+
+def _pad(array: np.ndarray, width: int) -> np.ndarray:
+    padding = [(0, width - len(array))] + [(0, 0)] * (array.ndim - 1)
+    fill = b"" if array.dtype == object else 0
+    return np.pad(array, padding, constant_values=fill)

@@ -1,0 +1,188 @@
+"""What a version folder says about itself, to programs and to people."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jd_tf.data.dataset import read_json, write_json
+from jd_tf.schema import Schema
+from jd_tf.serving.errors import ExportError
+
+CARD_FILE = "model_card.json"
+READABLE_FILE = "model_card.md"
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "jd_tf")
+
+
+def write_card(
+    folder: Path,
+    model: Any,
+    name: str,
+    schema: Schema,
+    report: Mapping[str, Any],
+    metrics: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes `model_card.json` and `model_card.md` into a version folder.
+
+    Args:
+        folder: otherwise finished.
+        model: the live model.
+        name: of the model.
+        schema: its columns.
+        report: what `verify` found.
+        metrics: split -> system -> objective -> metric, if evaluated.
+    """
+    config = getattr(model, "config", None)
+    report = dict(report)
+    card = {
+        "model": name,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(
+            timespec="seconds"
+        ),
+        "class": type(model).__name__,
+        "num_parameters": model.count_params(),
+        "schema": schema.to_json(),
+        "config": dataclasses.asdict(config)
+        if dataclasses.is_dataclass(config)
+        else None,
+        "metrics": metrics,
+        "git": git_state(Path(__file__).parent),
+        "versions": {
+            "python": ".".join(map(str, sys.version_info[:3])),
+            **{package: _version(package) for package in _PACKAGES},
+        },
+        "signatures": report.pop("signatures"),
+        "ops": report.pop("ops"),
+        "verification": report,
+        "files": {
+            str(path.relative_to(folder)): path.stat().st_size
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
+    }
+    write_json(folder / CARD_FILE, card)
+    readable = "\n".join(_readable(card)) + "\n"
+    (folder / READABLE_FILE).write_text(readable, encoding="utf-8")
+
+
+def check_files(folder: Path) -> None:
+    """Refuses a folder whose files are not those its card lists.
+
+    A folder without a card passes: it may come from elsewhere.
+
+    Raises:
+        ExportError: naming the file that is missing, cut or changed.
+    """
+    if not (folder / CARD_FILE).is_file():
+        return
+    for name, size in read_json(folder / CARD_FILE)["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise ExportError(
+                f"{path}: missing, but listed in {CARD_FILE}. Copy or export "
+                "the version again."
+            )
+        if path.stat().st_size != size:
+            raise ExportError(
+                f"{path}: has {path.stat().st_size} bytes, {CARD_FILE} says "
+                f"{size}: truncated or changed. Copy or export the version "
+                "again."
+            )
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit of the working copy a folder lies in; None outside of one."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        ).stdout.strip()
+
+    try:
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "changed": bool(git("status", "--porcelain", "-uno")),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _readable(card: Mapping[str, Any]) -> Iterable[str]:
+    git, schema = card["git"], card["schema"]
+    yield f"# {card['model']}"
+    yield ""
+    yield f"- made {card['created']} from `{card['class']}`"
+    if git:
+        changed = " with uncommitted changes" if git["changed"] else ""
+        yield f"- commit `{git['commit']}`{changed}"
+    versions = (f"{n} {v}" for n, v in card["versions"].items() if v)
+    yield f"- {', '.join(versions)}"
+    megabytes = sum(card["files"].values()) / 1e6
+    yield f"- {card['num_parameters']:,} parameters, {megabytes:.1f} MB"
+    yield f"- {sum(card['ops'].values())} nodes of {len(card['ops'])} ops"
+    yield ""
+    yield f"Schema `{schema['name']}`: histories " + ", ".join(
+        f"`{b['name']}` (up to {b['max_length']} events)"
+        for b in schema["behaviors"]
+    )
+    yield f"of {', '.join(c['name'] for c in schema['item_columns'])}."
+    yield f"At most {schema['max_candidates']} candidates."
+    values = (f"{o['name']} ({o['value']:g})" for o in schema["objectives"])
+    yield f"Objectives and what one is worth: {', '.join(values)}."
+    yield from _metric_table(card)
+    checked = card["verification"]
+    yield ""
+    yield "## Verification"
+    yield ""
+    yield (
+        f"{checked['num_recordings']} recorded calls of the live model, "
+        "replayed in a fresh process. Largest relative differences:"
+    )
+    yield ""
+    for name, value in checked["max_relative_difference"].items():
+        yield f"- {name}: {value:.1e}"
+    yield from _signature_tables(card)
+
+
+def _metric_table(card: Mapping[str, Any]) -> Iterable[str]:
+    for split, systems in (card["metrics"] or {}).items():
+        for objective, metrics in systems.get(card["model"], {}).items():
+            if not isinstance(metrics, Mapping):
+                continue
+            yield ""
+            yield f"## {split}: {objective}"
+            yield ""
+            for metric, value in metrics.items():
+                yield f"- {metric}: {value}"
+
+
+def _signature_tables(card: Mapping[str, Any]) -> Iterable[str]:
+    for signature, sides in sorted(card["signatures"].items()):
+        yield ""
+        yield f"## `{signature}`"
+        yield ""
+        yield "| | tensor | dtype | shape |"
+        yield "| --- | --- | --- | --- |"
+        for side, tensors in sides.items():
+            for name, tensor in tensors.items():
+                axes = ("?" if d is None else str(d) for d in tensor["shape"])
+                yield (
+                    f"| {side[:-1]} | `{name}` | {tensor['dtype']} | "
+                    f"[{', '.join(axes)}] |"
+                )

@@ -1,0 +1,101 @@
+"""Signature calls on disk, as a model server's warm-up file holds them.
+
+A record is a `tensorflow.serving.PredictionLog` with the request and what the
+live model answered. The server replays the requests when it loads a version;
+`verify` compares the answers as well.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from jd_tf.serving.errors import ExportError
+
+WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+# A server refuses to load a version with more.
+MAX_WARMUP_RECORDS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """One call of a signature.
+
+    Attributes:
+        signature: name of the signature.
+        inputs: arrays by input name.
+        outputs: arrays by output name: what the live model answered.
+    """
+
+    signature: str
+    inputs: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
+
+
+def write_recordings(
+    path: str | Path, recordings: Iterable[Recording], model_name: str
+) -> int:
+    """Writes an uncompressed TFRecord file of PredictionLogs.
+
+    Args:
+        path: the file; its folder is made.
+        recordings: at most `MAX_WARMUP_RECORDS`.
+        model_name: written into the requests; servers ignore it here.
+
+    Returns:
+        The number of records.
+    """
+    recordings = list(recordings)
+    if len(recordings) > MAX_WARMUP_RECORDS:
+        raise ExportError(
+            f"{len(recordings)} warm-up records: a model server takes "
+            f"{MAX_WARMUP_RECORDS} at most. Record fewer requests or buckets."
+        )
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for recording in recordings:
+            log = prediction_log_pb2.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.name = model_name
+            request.model_spec.signature_name = recording.signature
+            _fill(request.inputs, recording.inputs)
+            _fill(log.predict_log.response.outputs, recording.outputs)
+            writer.write(log.SerializeToString())
+    return len(recordings)
+
+
+def read_recordings(path: str | Path) -> Iterator[Recording]:
+    """Yields what `write_recordings` wrote.
+
+    Raises:
+        ExportError: naming the record that cannot be read.
+    """
+    if not Path(path).is_file():
+        raise ExportError(f"{path}: no such file; it holds the warm-up calls.")
+    number = 0
+    try:
+        for record in tf.data.TFRecordDataset(str(path)):
+            log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+            called = log.predict_log
+            yield Recording(
+                called.request.model_spec.signature_name,
+                _arrays(called.request.inputs),
+                _arrays(called.response.outputs),
+            )
+            number += 1
+    except (tf.errors.DataLossError, ValueError, TypeError) as error:
+        raise ExportError(
+            f"{path}: record {number}: {error}. Export again."
+        ) from error
+
+
+def _fill(tensors: dict, arrays: dict[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        tensors[name].CopyFrom(tf.make_tensor_proto(array))
+
+
+def _arrays(tensors: dict) -> dict[str, np.ndarray]:
+    return {name: tf.make_ndarray(proto) for name, proto in tensors.items()}
