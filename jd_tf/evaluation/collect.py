@@ -1,0 +1,129 @@
+"""Batches and scorers -> the arrays `evaluate_predictions` judges."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from jd_tf.evaluation.evaluate import evaluate_predictions
+from jd_tf.schema import SERVING_ROLES, Schema
+
+Batch = Mapping[str, Any]
+Outputs = Mapping[str, Any]
+Scorer = Callable[[dict[str, np.ndarray]], Outputs]
+
+ORACLE = "oracle"
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """What several systems said about the same requests.
+
+    Axis letters: R requests, N candidates (padded), T objectives.
+
+    Attributes:
+        schema: of the requests.
+        labels: [R, N, T] float32.
+        label_weights: [R, N, T] float32; 0 in padding.
+        num_candidates: [R] int.
+        user_ids: [R], or None where the batches had none.
+        systems: name -> `probabilities`, `objective_scores`, `score`.
+    """
+
+    schema: Schema
+    labels: np.ndarray
+    label_weights: np.ndarray
+    num_candidates: np.ndarray
+    user_ids: np.ndarray | None
+    systems: Mapping[str, Mapping[str, np.ndarray]]
+
+    def evaluate(self, **options: Any) -> dict[str, dict[str, Any]]:
+        """Judges all systems; options as of `evaluate_predictions`."""
+        return evaluate_predictions(
+            self.labels,
+            self.label_weights,
+            self.num_candidates,
+            self.systems,
+            self.schema.objectives,
+            user_ids=self.user_ids,
+            **options,
+        )
+
+
+def collect_predictions(
+    batches: Iterable[Batch],
+    schema: Schema,
+    scorers: Mapping[str, Scorer],
+    max_requests: int = 0,
+) -> Predictions:
+    """Runs every scorer over the same batches.
+
+    Scorers are given the columns that exist when serving and no others, so
+    none can read labels, positions or the simulator's truth. Where batches
+    hold the truth, it becomes the system `oracle`.
+
+    Args:
+        batches: dicts as `read_batches` yields them, with keys where metrics
+            per user are wanted.
+        schema: of the batches.
+        scorers: system -> function from a batch of NumPy arrays to a dict of
+            `probabilities` [B, N, T] or `score` [B, N] or both.
+        max_requests: stop after that many; 0 for all.
+    """
+    width = schema.max_candidates
+    known = [column.name for column in schema.columns(*SERVING_ROLES)]
+    parts: dict[str, list[np.ndarray]] = {}
+    systems: dict[str, dict[str, list[np.ndarray]]] = {}
+    count = 0
+    for raw in batches:
+        batch = to_numpy(raw)
+        served = {name: batch[name] for name in known}
+        for name in ("labels", "label_weights", "num_candidates", "user_id"):
+            if name in batch:
+                part = _widen(batch[name], width, name.startswith("label"))
+                parts.setdefault(name, []).append(part)
+        said = {name: score(dict(served)) for name, score in scorers.items()}
+        if "oracle_relevance" in batch:
+            said[ORACLE] = {"objective_scores": batch["oracle_relevance"]}
+        for name, outputs in said.items():
+            kept = systems.setdefault(name, {})
+            for key, value in outputs.items():
+                if value is not None:
+                    value = _widen(np.asarray(value), width)
+                    kept.setdefault(key, []).append(value)
+        count += len(batch["num_candidates"])
+        if max_requests and count >= max_requests:
+            break
+    if not count:
+        raise ValueError("there are no batches to score.")
+
+    def join(arrays: list[np.ndarray]) -> np.ndarray:
+        whole = np.concatenate(arrays)
+        return whole[:max_requests] if max_requests else whole
+
+    return Predictions(
+        schema,
+        join(parts["labels"]),
+        join(parts["label_weights"]),
+        join(parts["num_candidates"]),
+        join(parts["user_id"]) if "user_id" in parts else None,
+        {
+            name: {key: join(arrays) for key, arrays in outputs.items()}
+            for name, outputs in systems.items()
+        },
+    )
+
+
+def to_numpy(batch: Batch) -> dict[str, np.ndarray]:
+    """NumPy arrays of a batch of tensors or arrays."""
+    return {name: np.asarray(value) for name, value in batch.items()}
+
+
+def _widen(array: np.ndarray, width: int, wanted: bool = True) -> np.ndarray:
+    """Pads axis 1 (candidates) with zeros up to `width`."""
+    if not wanted or array.shape[1] == width:
+        return array
+    missing = width - array.shape[1]
+    padding = [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2)
+    return np.pad(array, padding)
