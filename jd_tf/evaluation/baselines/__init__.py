@@ -1,0 +1,20 @@
+"""What the ranker has to beat: rankings that need no deep learning.
+
+A baseline is made from a schema, learns by `fit(batches)` and answers
+`score(batch)` with a dict of `probabilities` [B, N, T] or `score` [B, N]. It
+reads the columns that exist when serving, the labels of the training split,
+and nothing else.
+"""
+
+from jd_tf.evaluation.baselines.baseline import Baseline
+from jd_tf.evaluation.baselines.last_category import LastCategory
+from jd_tf.evaluation.baselines.popularity import Popularity
+from jd_tf.evaluation.baselines.trees import Trees
+
+BASELINES: dict[str, type[Baseline]] = {
+    "popularity": Popularity,
+    "last_category": LastCategory,
+    "trees": Trees,
+}
+
+__all__ = ["BASELINES", "Baseline", "LastCategory", "Popularity", "Trees"]

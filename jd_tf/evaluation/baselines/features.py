@@ -1,0 +1,106 @@
+"""Hand-made features of an impression: what the ranker sees, as numbers."""
+
+import numpy as np
+
+from jd_tf.evaluation.baselines.matches import (
+    Arrays,
+    match_events,
+    newest_first,
+)
+from jd_tf.evaluation.cells import real_cells
+from jd_tf.schema import Behavior, Schema
+
+
+def history_features(
+    batch: Arrays, schema: Schema
+) -> tuple[np.ndarray, list[str]]:
+    """Histories summed up, and what candidates share with them.
+
+    Per behaviour: events, age of the newest and oldest, mean dwell and action
+    counts. Per behaviour and id column: how many events share the candidate's
+    id, the same by recency, dwell and action counts on them, place and age of
+    the newest one. Seconds and counts are taken as log(1 + x).
+
+    Args:
+        batch: arrays as the schema says.
+        schema: of the batch.
+
+    Returns:
+        [B, N, K] float32, nan where there is no such event, and K names.
+    """
+    size, width = batch["item_id"].shape
+    parts: list[np.ndarray] = []
+    names: list[str] = []
+    for behavior in schema.behaviors:
+        events, kinds = _events(batch, behavior)
+        length = batch[behavior.length].astype(np.float32)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = events[..., 2:].sum(axis=1) / length[:, None]
+        means[length == 0] = np.nan
+        age = np.log1p(batch[f"{behavior.name}_age_seconds"])
+        ends = _at(age, np.zeros(size, np.int64), length > 0)
+        last = np.maximum(length.astype(np.int64) - 1, 0)
+        oldest = _at(age, last, length > 0)
+        user = np.stack([length, ends, oldest, *means.T], axis=1)
+        parts.append(np.repeat(user[:, None], width, axis=1))
+        summaries = ["length", "newest_age", "oldest_age"]
+        summaries += [f"mean_{kind}" for kind in kinds[2:]]
+        names += [f"{behavior.name}_{name}" for name in summaries]
+        for column in schema.item_columns:
+            matches = match_events(batch, behavior, column.name)
+            parts.append(matches @ events)
+            newest = matches.argmax(axis=2) if matches.size else last[:, None]
+            newest = np.broadcast_to(newest, (size, width))
+            found = matches.any(axis=2)
+            place = np.where(found, newest, np.nan)
+            since = _at(age, newest, found)
+            parts.append(np.stack([place, since], axis=2))
+            names += [
+                f"{behavior.name}_{column.name}_{kind}"
+                for kind in [*kinds, "place", "age"]
+            ]
+    features = np.concatenate(
+        [part.astype(np.float32) for part in parts], axis=2
+    )
+    return features, names
+
+
+def dense_features(
+    batch: Arrays, schema: Schema
+) -> tuple[np.ndarray, list[str]]:
+    """`item_dense` and `session_dense` side by side, [B, N, K], and names."""
+    size, width = batch["item_id"].shape
+    parts = [np.zeros((size, width, 0), np.float32)]
+    if schema.item_dense:
+        parts.append(batch["item_dense"])
+    if schema.session_dense:
+        session = batch["session_dense"][:, None]
+        parts.append(np.repeat(session, width, axis=1))
+    names = [*schema.item_dense, *schema.session_dense]
+    return np.concatenate(parts, axis=2, dtype=np.float32), names
+
+
+def _events(batch: Arrays, behavior: Behavior) -> tuple[np.ndarray, list[str]]:
+    """[B, L, W] numbers of every event, 0 in padding, and W names."""
+    name = behavior.name
+    real = real_cells(
+        batch[behavior.length], batch[f"{name}_age_seconds"].shape[1]
+    )
+    parts = [real[..., None], newest_first(batch, behavior)[..., None]]
+    kinds = ["matches", "recent_matches"]
+    if behavior.dwell:
+        parts.append(np.log1p(batch[f"{name}_dwell_seconds"])[..., None])
+        kinds.append("dwell")
+    if behavior.action_counters:
+        parts.append(np.log1p(batch[f"{name}_action_counts"]))
+        kinds += behavior.action_counters
+    events = np.concatenate(parts, axis=2, dtype=np.float32)
+    return np.where(real[..., None], events, np.float32(0)), kinds
+
+
+def _at(values: np.ndarray, place: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """values[b, place[b, ...]] of [B, L] values, nan where not valid."""
+    if not values.shape[1]:
+        return np.full(place.shape, np.nan, np.float32)
+    rows = np.arange(len(values)).reshape(-1, *[1] * (place.ndim - 1))
+    return np.where(valid, values[rows, place], np.nan)

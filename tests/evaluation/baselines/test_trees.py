@@ -1,0 +1,141 @@
+"""Trees: features by loops, and no label that leaks into them."""
+
+import numpy as np
+import pytest
+
+from jd_tf.evaluation.baselines import Trees, ensemble
+from jd_tf.evaluation.baselines.features import history_features
+from tests.evaluation.toy_shop import toy_batch, toy_schema
+
+
+class _Recorder:
+    """Stands in for the ensemble and keeps what it was given."""
+
+    calls: list = []  # noqa: RUF012
+
+    def __init__(self, **_):
+        pass
+
+    def fit(self, features, labels, weights):
+        self.calls.append((features, labels, weights))
+        return self
+
+    def predict_proba(self, features):
+        return np.zeros((len(features), 2))
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    monkeypatch.setattr(ensemble, "HistGradientBoostingClassifier", _Recorder)
+    _Recorder.calls = []
+    return _Recorder.calls
+
+
+@pytest.mark.parametrize("clock", [True, False])
+def test_own_and_later_labels_never_reach_the_features(recorded, clock):
+    batches = [toy_batch(seed, clock=clock) for seed in range(20)]
+    Trees(toy_schema()).fit(batches)
+    changed = [dict(batch) for batch in batches]
+    for batch in changed[16:]:  # the last of four parts
+        batch["labels"] = 1.0 - batch["labels"]
+    Trees(toy_schema()).fit(changed)
+    (before, labels, _), (after, flipped, _) = recorded[0], recorded[2]
+    assert (labels != flipped).any()
+    np.testing.assert_array_equal(before, after)
+    for batch in changed[:2]:  # the first part is counted
+        batch["labels"] = 1.0 - batch["labels"]
+    Trees(toy_schema()).fit(changed)
+    assert (recorded[4][0] != before).any()
+
+
+def test_requests_are_ordered_by_time_not_by_place(recorded):
+    batches = [toy_batch(seed) for seed in range(20)]
+    Trees(toy_schema()).fit(batches)
+    Trees(toy_schema()).fit(batches[::-1])
+    rows = [
+        sorted(map(tuple, np.nan_to_num(features, nan=-1.0)))
+        for features, _, _ in (recorded[0], recorded[2])
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_impressions_are_capped_by_whole_requests(recorded):
+    batches = [toy_batch(seed) for seed in range(20)]
+    Trees(toy_schema(), max_impressions=1000).fit(batches)
+    assert 850 < len(recorded[0][0]) < 1150
+
+
+def test_too_little_to_learn_gives_the_mean():
+    batch = toy_batch(0, size=8)
+    fitted = Trees(toy_schema()).fit([batch])
+    real = batch["label_weights"][..., 0] > 0
+    found = fitted.score(batch)["probabilities"][real]
+    expected = np.tile(batch["labels"][real].mean(axis=0), (len(found), 1))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_batches_that_change_between_passes_are_refused():
+    passes = iter([[toy_batch(0)], [toy_batch(1)], []])
+
+    class Changing:
+        def __iter__(self):
+            return iter(next(passes))
+
+    with pytest.raises(ValueError, match="between two passes"):
+        Trees(toy_schema()).fit(Changing())
+    with pytest.raises(ValueError, match="no batches"):
+        Trees(toy_schema()).fit(Changing())
+
+
+def test_history_features_equal_loops():
+    batch = toy_batch(4, size=25)
+    features, names = history_features(batch, toy_schema())
+    assert features.shape == (25, 6, len(names))
+    assert len(set(names)) == len(names)
+    log = np.log1p
+    for b in range(25):
+        length = batch["click_length"][b]
+        age = batch["click_age_seconds"][b]
+        dwell = log(batch["click_dwell_seconds"][b, :length])
+        reads = log(batch["click_action_counts"][b, :length, 0])
+        for n in range(batch["num_candidates"][b]):
+            found = dict(zip(names, features[b, n], strict=True))
+            hits = [
+                place
+                for place in range(length)
+                if batch["click_category_id"][b, place]
+                == batch["category_id"][b, n]
+            ]
+            expected = {
+                "click_length": length,
+                "click_newest_age": log(age[0]) if length else np.nan,
+                "click_oldest_age": log(age[length - 1]) if length else np.nan,
+                "click_mean_dwell": dwell.mean() if length else np.nan,
+                "click_mean_reads": reads.mean() if length else np.nan,
+                "click_category_id_matches": len(hits),
+                "click_category_id_recent_matches": sum(
+                    1 / (place + 1) for place in hits
+                ),
+                "click_category_id_dwell": dwell[hits].sum() if hits else 0,
+                "click_category_id_reads": reads[hits].sum() if hits else 0,
+                "click_category_id_place": hits[0] if hits else np.nan,
+                "click_category_id_age": log(age[hits[0]]) if hits else np.nan,
+            }
+            for name, value in expected.items():
+                assert found[name] == pytest.approx(
+                    value, rel=1e-5, nan_ok=True
+                ), name
+
+
+def test_empty_axes_are_fine():
+    batch = toy_batch(5, size=10)
+    for name in ("click", "order"):
+        batch[f"{name}_length"][:] = 0
+        for column, array in batch.items():
+            if column.startswith(f"{name}_") and array.ndim > 1:
+                batch[column] = array[:, :0]
+    features, names = history_features(batch, toy_schema())
+    found = dict(zip(names, features[0, 0], strict=True))
+    assert found["click_item_id_matches"] == 0
+    assert np.isnan(found["click_item_id_place"])
+    Trees(toy_schema()).fit([batch]).score(batch)
