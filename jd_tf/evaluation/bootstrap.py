@@ -67,13 +67,24 @@ class Bootstrap:
         self, numerators: np.ndarray, denominators: np.ndarray
     ) -> np.ndarray:
         """[replicates] ratios of sums of per-request parts ([R] each)."""
-        parts = np.stack(
-            [
-                np.bincount(self.clusters, part, minlength=self.num_clusters)
-                for part in (numerators, denominators)
-            ],
-            axis=1,
-        )
+        parts = [
+            np.bincount(self.clusters, part, minlength=self.num_clusters)
+            for part in (numerators, denominators)
+        ]
+        return self._ratios_of_clusters(*parts)
+
+    def cluster_means(
+        self, values: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray:
+        """As `means`, of values per cluster ([G] each) instead of request."""
+        weights = np.where(np.isnan(values), 0.0, weights)
+        values = np.where(np.isnan(values), 0.0, values)
+        return self._ratios_of_clusters(values * weights, weights)
+
+    def _ratios_of_clusters(
+        self, numerators: np.ndarray, denominators: np.ndarray
+    ) -> np.ndarray:
+        parts = np.stack([numerators, denominators], axis=1)
         sums = np.stack([row.astype(np.float64) @ parts for row in self.counts])
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(sums[:, 1] > 0, sums[:, 0] / sums[:, 1], np.nan)

@@ -33,14 +33,13 @@ def evaluate_predictions(
     objectives: Sequence[Objective],
     user_ids: np.ndarray | None = None,
     num_replicates: int = 200,
-    confidence: float = 0.95,
     seed: int = 0,
     reference: str = "jd_ranker",
 ) -> dict[str, dict[str, Any]]:
     """Judges every system on every objective, and on business value.
 
-    Intervals come from resampling users (requests where there are none), the
-    same resamples for every system.
+    Intervals (95 %) come from resampling users (requests where users are not
+    known), the same resamples for every system.
 
     Args:
         labels: [R, N, T] of 0 and 1; padding may hold anything.
@@ -54,7 +53,6 @@ def evaluate_predictions(
         objectives: T of them.
         user_ids: [R], any kind that sorts; None where users are unknown.
         num_replicates: bootstrap resamples; 0 for no intervals.
-        confidence: of the intervals.
         seed: of the resamples.
         reference: the system that is compared with the others.
 
@@ -115,14 +113,13 @@ def evaluate_predictions(
             drawn = replicates[system][objective]
             for name in [name for name in WITH_INTERVAL if name in found]:
                 found[f"{name}_interval"] = (
-                    interval(drawn[name], confidence) if drawn else None
+                    interval(drawn[name]) if name in drawn else None
                 )
     for objective, found in results.get(reference, {}).items():
         found |= standing(
             {system: results[system][objective] for system in results},
             {system: replicates[system][objective] for system in results},
             reference,
-            confidence,
         )
     return nan_to_none(results)
 

@@ -1,6 +1,5 @@
 """All metrics of one ranking on one objective, with their resamples."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,13 @@ CAPTURE_PLACES = (1, 3)
 WITH_INTERVAL = (
     "auc",
     "gauc",
+    "gauc_user",
     NDCG,
     *(f"captured_value@{k}" for k in CAPTURE_PLACES),
 )
 
 Metrics = dict[str, Any]
-Replicates = Mapping[str, np.ndarray]
+Replicates = dict[str, np.ndarray]
 
 
 def order_metrics(
@@ -57,6 +57,13 @@ def order_metrics(
         "num_impressions": len(labels),
         "num_positives": int(np.count_nonzero(labels)),
     }
+    drawn: Replicates = {}
+    if bootstrap is not None:
+        drawn = {
+            "auc": bootstrap.aucs(scores, labels, cells.request, weights),
+            "gauc": bootstrap.means(by_request.value, by_request.weight),
+            NDCG: bootstrap.means(gain, np.ones(size)),
+        }
     if users is not None and len(users):
         user = users[cells.request]
         by_user = metrics.group_auc(
@@ -65,13 +72,9 @@ def order_metrics(
         found["gauc_user"] = by_user.mean()
         found["gauc_users"] = int(by_user.defined.sum())
         found["gauc_users_left_out"] = int((~by_user.defined).sum())
-    if bootstrap is None:
-        return found, {}
-    return found, {
-        "auc": bootstrap.aucs(scores, labels, cells.request, weights),
-        "gauc": bootstrap.means(by_request.value, by_request.weight),
-        NDCG: bootstrap.means(gain, np.ones(size)),
-    }
+        if bootstrap is not None:  # whose clusters are the users
+            drawn["gauc_user"] = bootstrap.cluster_means(*by_user)
+    return found, drawn
 
 
 def probability_metrics(

@@ -16,7 +16,6 @@ def standing(
     found: Mapping[str, Mapping[str, Any]],
     replicates: Mapping[str, Mapping[str, np.ndarray]],
     reference: str,
-    confidence: float,
 ) -> dict[str, Any]:
     """Compares systems on one objective, resample by resample.
 
@@ -27,7 +26,6 @@ def standing(
         found: system -> metric -> value, nan where undefined.
         replicates: system -> metric -> [replicates]; all empty for none.
         reference: the system in question, a key of both.
-        confidence: of the intervals.
 
     Returns:
         `lead`: system -> metric -> `difference` (reference minus system) and
@@ -43,7 +41,7 @@ def standing(
         return np.concatenate([own, replicates[system].get(name, own[:0])])
 
     def summary(numbers: np.ndarray, label: str) -> dict[str, Any]:
-        drawn = interval(numbers[1:], confidence) if len(numbers) > 1 else None
+        drawn = interval(numbers[1:]) if len(numbers) > 1 else None
         return {label: float(numbers[0]), "interval": drawn}
 
     lead = {
