@@ -1,0 +1,52 @@
+"""Templates -> self-contained HTML pages."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from jd_tf.evaluation.metrics_file import write_whole
+
+UNDEFINED = "\N{EN DASH}"
+
+
+def render_page(template: str, **values: Any) -> str:
+    """Fills a template of this package; a missing value is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("jd_tf.evaluation", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["bounds"] = bounds
+    environment.filters["percent"] = percent
+    return environment.get_template(template).render(**values)
+
+
+def write_page(path: str | Path, template: str, **values: Any) -> Path:
+    """Renders a page to a file, whole or not at all."""
+    write_whole(path, render_page(template, **values).encode("utf-8"))
+    return Path(path)
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A number for reading; a dash for what is undefined."""
+    if value is None:
+        return UNDEFINED
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.{digits}f}"
+
+
+def bounds(interval: Any, digits: int = 4) -> str:
+    """`low to high`, or nothing where there is no interval."""
+    if not interval or None in interval:
+        return ""
+    return f"{interval[0]:.{digits}f} to {interval[1]:.{digits}f}"
+
+
+def percent(value: Any, digits: int = 1) -> str:
+    """A share as per cent; a dash for what is undefined."""
+    return UNDEFINED if value is None else f"{100 * value:.{digits}f} %"
