@@ -252,3 +252,8 @@ CASES = (
         laws=_PER_CANDIDATE,
     ),
 )
+
+
+def case_named(name: str) -> Case:
+    """The case of that name."""
+    return next(case for case in CASES if case.name == name)

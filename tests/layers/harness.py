@@ -122,3 +122,12 @@ def saved_and_loaded(layer, values: dict, path) -> list:
     tf.saved_model.save(module, str(path))
     loaded = tf.saved_model.load(str(path))
     return [np.asarray(out) for out in tree.flatten(loaded.serve(tensors))]
+
+
+def weights_of(layer) -> dict:
+    """NumPy weights by their path within the layer, for the oracles."""
+    inside = len(layer.name) + 1
+    return {
+        weight.path[weight.path.index(layer.name) + inside :]: weight.numpy()
+        for weight in layer.weights
+    }
