@@ -1,0 +1,106 @@
+"""MixtureOfExperts against the unsplit formula on tiled features."""
+
+import keras
+import numpy as np
+import pytest
+
+from jd_tf.layers import MixtureOfExperts
+from tests import references
+from tests.cases import CANDIDATES, REQUESTS, case_named
+from tests.layers import harness
+
+
+def _unsplit(layer):
+    """The weights as E experts and T gates over (user, candidate)."""
+    weights = harness.weights_of(layer)
+    kernel = np.concatenate(
+        [weights["user_half/kernel"], weights["candidate_half/kernel"]]
+    ).astype(np.float64)
+    bias = weights["user_half/bias"]
+    width = layer.expert_units[0]
+    experts = []
+    for e in range(layer.num_experts):
+        part = slice(e * width, (e + 1) * width)
+        stack = [(kernel[:, part], bias[part])]
+        for i in range(len(layer.expert_units) - 1):
+            deeper = weights[f"deeper/kernel_{i}"], weights[f"deeper/bias_{i}"]
+            stack.append((deeper[0][e], deeper[1][e, 0]))
+        experts.append(stack)
+    gates = []
+    for t in range(layer.num_tasks):
+        start = layer.num_experts * (width + t)
+        part = slice(start, start + layer.num_experts)
+        gates.append((kernel[:, part], bias[part]))
+    return experts, gates
+
+
+@pytest.mark.parametrize(
+    ("name", "activation"),
+    [("shallow_mixture", references.relu), ("deep_mixture", references.gelu)],
+)
+def test_equals_the_unsplit_formula_on_tiled_features(name, activation):
+    case = case_named(name)
+    layer = harness.make(case)
+    values = harness.arguments(case)
+    (actual,) = harness.outputs(layer, values)
+    state = layer.encode_user(values["user_features"])
+    assert state.shape == (REQUESTS, layer.user_state_dim)
+    shares = layer.gate_weights(values["candidate_features"], state).numpy()
+    experts, gates = _unsplit(layer)
+    for row, candidate in np.ndindex(REQUESTS, CANDIDATES):
+        tiled = np.concatenate(
+            [
+                values["user_features"][row],
+                values["candidate_features"][row, candidate],
+            ]
+        )
+        expected = references.mixture_of_experts(
+            tiled, experts, gates, activation
+        )
+        found = [actual[row, candidate], shares[row, candidate]]
+        harness.assert_same(found, list(expected), 1e-4)
+
+
+def test_halves_make_the_whole_for_any_slice_of_candidates():
+    case = case_named("deep_mixture")
+    layer = harness.make(case)
+    values = harness.arguments(case)
+    whole = layer(*values.values())
+    state = layer.encode_user(values["user_features"])
+    for slice_ in (slice(0, 2), slice(2, 3)):
+        part = layer.mix(values["candidate_features"][:, slice_], state)
+        np.testing.assert_allclose(part, whole[:, slice_], rtol=1e-5, atol=1e-6)
+
+
+def test_starts_as_one_dense_layer_over_both_would():
+    layer = MixtureOfExperts(4, (64,), 2)
+    layer.build((None, None, 300), (None, 100))
+    expected = 1 / np.sqrt(400)
+    for half in (layer.user_half, layer.candidate_half):
+        assert np.std(half.kernel) == pytest.approx(expected, rel=0.05)
+
+
+def test_dropout_is_for_training_only():
+    layer = MixtureOfExperts(2, (8, 4), 2, dropout_rate=0.5)
+    inputs = np.ones((2, 3, 4), np.float32), np.ones((2, 5), np.float32)
+    still = layer(*inputs)
+    np.testing.assert_array_equal(still, layer(*inputs, training=False))
+    keras.utils.set_random_seed(1)
+    assert np.any(layer(*inputs, training=True) != still)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_experts": 0}, "`num_experts`.* Got: 0"),
+        ({"num_tasks": 0}, "`num_tasks`.* Got: 0"),
+        ({"expert_units": ()}, r"`expert_units` .* at least 1 .* Got: \(\)"),
+        ({"expert_units": 64}, "`expert_units` must be a tuple.* Got: 64"),
+        ({"expert_units": (8, 0)}, r"`expert_units\[1\]`.* Got: 0"),
+        ({"dropout_rate": 2}, "`dropout_rate`.* Got: 2"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    good = {"num_experts": 2, "expert_units": (8,), "num_tasks": 2}
+    with pytest.raises(ValueError, match=message):
+        MixtureOfExperts(**{**good, **arguments})
