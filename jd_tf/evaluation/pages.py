@@ -37,7 +37,7 @@ def number(value: Any, digits: int = 4) -> str:
         return UNDEFINED
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.{digits}f}"
+    return f"{value:,.{digits}f}"
 
 
 def bounds(interval: Any, digits: int = 4) -> str:

@@ -70,7 +70,7 @@ def toy_batch(seed: int, size: int = 100, clock: bool = True) -> dict:
     candidates = items(batch["num_candidates"], 6, liked=0.3)
     real = candidates > 0
     batch["item_dense"] = rng.random((size, 6, 1), np.float32)
-    for name, width, most in (("click", 8, 9), ("order", 3, 2)):
+    for name, width, most in (("click", 8, 9), ("order", 3, 4)):
         length = rng.integers(0, most, size).astype(np.int32)
         events = items(length, width, liked=0.8)
         batch[f"{name}_length"] = length
