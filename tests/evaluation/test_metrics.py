@@ -1,5 +1,7 @@
 """Ranking metrics against loops, scikit-learn and laws."""
 
+import time
+
 import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score, roc_auc_score
@@ -157,3 +159,18 @@ def test_raising_scores_of_a_whole_group_changes_auc_only(rng):
 def test_nonsense_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.slow
+def test_ten_million_impressions_take_less_than_ten_seconds(rng):
+    size, num_requests, num_users = 10_000_000, 1_000_000, 200_000
+    request = np.repeat(np.arange(num_requests), 10)
+    user = np.repeat(rng.integers(0, num_users, num_requests), 10)
+    scores = rng.random(size, np.float32)
+    labels = (rng.random(size, np.float32) < 0.1 * scores).astype(np.float32)
+    began = time.perf_counter()
+    metrics.auc(scores, labels)
+    metrics.group_auc(scores, labels, request, num_requests).mean()
+    metrics.group_auc(scores, labels, user, num_users).mean()
+    metrics.ndcg(scores, labels, request, num_requests)
+    assert time.perf_counter() - began < 10
