@@ -40,17 +40,19 @@ def with_values(gradient: Gradient, values: tf.Tensor) -> Gradient:
     return values
 
 
-def gradient_norms(gradients: Sequence[Gradient]) -> tf.Tensor:
+def gradient_norms(gradients: Sequence[Gradient | None]) -> tf.Tensor:
     """Euclidean norm of each gradient.
 
     Args:
-        gradients: V of them; sparse ones without duplicates.
+        gradients: V of them, sparse ones without duplicates; None is 0.
 
     Returns:
         (V,) float32.
     """
     halves = [
-        tf.cast(tf.nn.l2_loss(values_of(gradient)), tf.float32)
+        tf.constant(0.0)
+        if gradient is None
+        else tf.cast(tf.nn.l2_loss(values_of(gradient)), tf.float32)
         for gradient in gradients
     ]
     return tf.sqrt(2.0 * tf.stack(halves))

@@ -1,0 +1,57 @@
+"""A training config to the objects it names."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from jd_tf.training.balancing import LossBalancer
+from jd_tf.training.config import TrainingConfig
+from jd_tf.training.optimizers import SparseDenseOptimizer
+from jd_tf.training.running_magnitude import RunningMagnitude
+
+# A cosine that ends where it starts, this late, is a constant.
+_FOREVER = 1_000_000_000
+
+
+def build_schedule(rate: float, config: TrainingConfig) -> Any:
+    """A learning rate with the config's warm-up and decay.
+
+    Args:
+        rate: the rate between warm-up and decay.
+        config: of the run.
+
+    Returns:
+        The rate itself if there is neither, else a Keras schedule.
+    """
+    if not (config.warmup_steps or config.decay_steps):
+        return float(rate)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if config.warmup_steps else float(rate),
+        warmup_target=float(rate) if config.warmup_steps else None,
+        warmup_steps=config.warmup_steps,
+        decay_steps=config.decay_steps or _FOREVER,
+        alpha=config.final_rate if config.decay_steps else 1.0,
+    )
+
+
+def build_optimizer(config: TrainingConfig) -> SparseDenseOptimizer:
+    """The optimizer of a run."""
+    return SparseDenseOptimizer(
+        build_schedule(config.learning_rate, config),
+        build_schedule(config.table_learning_rate, config),
+        config.table_method,
+        weight_decay=config.weight_decay or None,
+        global_clipnorm=config.max_gradient_norm or None,
+    )
+
+
+def build_balancer(
+    config: TrainingConfig, objective_names: Sequence[str]
+) -> LossBalancer:
+    """The balancer of a run."""
+    if config.balance == "running_magnitude":
+        return RunningMagnitude(
+            objective_names, config.objective_weights, config.balance_decay
+        )
+    return LossBalancer(objective_names, config.objective_weights)

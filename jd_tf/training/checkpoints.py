@@ -1,0 +1,198 @@
+"""Checkpoints that are whole or not there."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from jd_tf.data.dataset import new_folder, read_json, write_json
+from jd_tf.schema import DataError
+
+STATE_FILE = "state.json"
+MANIFEST_FILE = "manifest.json"
+_PREFIX = "variables"
+_BLOCK = 1 << 22
+
+Variables = Mapping[str, tf.Variable]
+
+
+class Checkpoints:
+    """A folder of checkpoints, one folder each.
+
+    A checkpoint is written aside, synchronised to disk and renamed: a
+    process killed at any moment leaves whole checkpoints only. Sizes and
+    SHA-256 sums of its files are written with it and verified on load.
+
+    Args:
+        folder: where they lie; created when the first is written.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    def steps(self) -> list[int]:
+        """Steps that have a checkpoint, ascending."""
+        return sorted(
+            int(path.name.removeprefix("step-"))
+            for path in self.folder.glob("step-*")
+        )
+
+    def path(self, step: int) -> Path:
+        """The folder of one checkpoint."""
+        return self.folder / f"step-{step:09d}"
+
+    def write(
+        self, step: int, variables: Variables, state: Mapping[str, Any]
+    ) -> Path:
+        """Writes a checkpoint, whole or not at all.
+
+        Args:
+            step: names the checkpoint; one of the same step is replaced.
+            variables: by path.
+            state: anything JSON can hold.
+
+        Returns:
+            Its folder.
+
+        Raises:
+            DataError: if it cannot be written; nothing is left behind.
+        """
+        path = self.path(step)
+        try:
+            with new_folder(path, overwrite=True) as aside:
+                _tracked(variables).write(str(aside / _PREFIX))
+                about = {"state": state, "variables": _shapes(variables)}
+                write_json(aside / STATE_FILE, about)
+                manifest = {
+                    file.name: {
+                        "bytes": file.stat().st_size,
+                        "sha256": _checksum(file),
+                    }
+                    for file in sorted(aside.iterdir())
+                }
+                write_json(aside / MANIFEST_FILE, manifest)
+        except (OSError, tf.errors.OpError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(
+                f"{path}: the checkpoint could not be written: {reason}. "
+                "Free space or name another folder, then resume."
+            ) from error
+        return path
+
+    def read_state(self, step: int) -> dict[str, Any]:
+        """The state of a checkpoint, after verifying all its files.
+
+        Raises:
+            DataError: naming the file that is missing, cut or changed.
+        """
+        path = self.path(step)
+        remedy = self._remedy(step)
+        manifest = _read(path / MANIFEST_FILE, remedy)
+        for name, entry in manifest.items():
+            file = path / name
+            if not file.is_file():
+                raise DataError(f"{file}: missing. {remedy}")
+            size = file.stat().st_size
+            if size != entry["bytes"]:
+                raise DataError(
+                    f"{file}: has {size} bytes instead of {entry['bytes']}: "
+                    f"truncated. {remedy}"
+                )
+            if _checksum(file) != entry["sha256"]:
+                raise DataError(
+                    f"{file}: its content is not what was written: corrupt. "
+                    f"{remedy}"
+                )
+        if STATE_FILE not in manifest:
+            raise DataError(f"{path / STATE_FILE}: missing. {remedy}")
+        return _read(path / STATE_FILE, remedy)["state"]
+
+    def restore(self, step: int, variables: Variables) -> dict[str, Any]:
+        """Sets variables to what a checkpoint holds.
+
+        Args:
+            step: which checkpoint.
+            variables: by path; all must be in the checkpoint, which may hold
+                more.
+
+        Returns:
+            Its state.
+
+        Raises:
+            DataError: a file is damaged, or a variable is missing or has
+                another shape; then no variable has been changed.
+        """
+        state = self.read_state(step)
+        path = self.path(step)
+        stored = _read(path / STATE_FILE, self._remedy(step))["variables"]
+        for name, shape in _shapes(variables).items():
+            if stored.get(name) != shape:
+                there = stored.get(name, "not there")
+                raise DataError(
+                    f"{path}: variable `{name}` is {there} in the "
+                    f"checkpoint and {shape} in the model. Use the model "
+                    "configuration it was written with, or train anew in "
+                    "another folder."
+                )
+        reader = _tracked(variables).read(str(path / _PREFIX))
+        reader.assert_existing_objects_matched().expect_partial()
+        return state
+
+    def prune(self, keep: int, best_step: int) -> None:
+        """Removes all but the newest and the best.
+
+        Args:
+            keep: how many of the newest stay.
+            best_step: stays too.
+        """
+        for step in self.steps()[:-keep]:
+            if step != best_step:
+                # Renamed first: a half-removed checkpoint is not one.
+                doomed = self.folder / f".old.{step}"
+                self.path(step).rename(doomed)
+                shutil.rmtree(doomed)
+
+    def recover(self) -> None:
+        """Clears what a killed process left half done."""
+        for replaced in self.folder.glob(".old.*/step-*"):
+            if not (self.folder / replaced.name).exists():
+                replaced.rename(self.folder / replaced.name)
+        for pattern in (".step-*", ".old.*"):
+            for left in self.folder.glob(pattern):
+                shutil.rmtree(left)
+
+    def _remedy(self, step: int) -> str:
+        earlier = [s for s in self.steps() if s < step]
+        instead = f"step {earlier[-1]}" if earlier else "the start"
+        return f"Delete the folder {self.path(step)} to go on from {instead}."
+
+
+def _tracked(variables: Variables) -> tf.train.Checkpoint:
+    return tf.train.Checkpoint(variables=dict(variables))
+
+
+def _shapes(variables: Variables) -> dict[str, Sequence[Any]]:
+    return {
+        name: f"{variable.dtype.name}{variable.shape.as_list()}"
+        for name, variable in variables.items()
+    }
+
+
+def _read(path: Path, remedy: str) -> Any:
+    if not path.is_file():
+        raise DataError(f"{path}: missing. {remedy}")
+    try:
+        return read_json(path)
+    except DataError as error:
+        raise DataError(f"{error} {remedy}") from error
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

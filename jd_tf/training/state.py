@@ -1,0 +1,127 @@
+"""Where a run stands: all of it that is no tensor."""
+
+import dataclasses
+from typing import Any
+
+from jd_tf.training.steps import StepRecords
+
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass
+class TrainingState:
+    """Position in the data, history and the best so far.
+
+    Every field goes through JSON unchanged, so a resumed run continues with
+    the very numbers the killed one had.
+
+    Attributes:
+        step: batches trained on.
+        epoch: passes over the data that are complete.
+        batch: batches of the present pass that are done.
+        impressions: candidates trained on.
+        seconds: wall time of training, all sessions together.
+        best_step: where the best evaluation was; -1: none yet.
+        best_value: the monitored metric there.
+        worse_evaluations: evaluations since then.
+        evaluated_step: where the last evaluation was; -1: none yet.
+        history: rows of `step`, `epoch`, `seconds` and metrics.
+        window: sums over the steps since the last history row.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    impressions: int = 0
+    seconds: float = 0.0
+    best_step: int = -1
+    best_value: float = 0.0
+    worse_evaluations: int = 0
+    evaluated_step: int = -1
+    history: list[Row] = dataclasses.field(default_factory=list)
+    window: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict; `TrainingState(**fields)` reads it."""
+        return dataclasses.asdict(self)
+
+    def add(self, records: StepRecords, seconds: float) -> None:
+        """Takes the steps of one call into the window.
+
+        Step by step, so that the sums do not depend on how many steps a
+        call had, and a resumed run adds up to the same last digit.
+
+        Args:
+            records: of the call.
+            seconds: it took.
+        """
+        if not len(records):
+            return
+        num_objectives = records.losses.shape[1]
+        window = self.window or {
+            "steps": 0,
+            "total": 0.0,
+            "norm": 0.0,
+            "losses": [0.0] * num_objectives,
+            "counts": [0] * num_objectives,
+            "weights": [0.0] * num_objectives,
+            "impressions": 0,
+            "waits": 0.0,
+            "seconds": 0.0,
+        }
+        norms = (records.norms.astype("float64") ** 2).sum(axis=1) ** 0.5
+        for step in range(len(records)):
+            window["steps"] += 1
+            window["total"] += float(records.total[step])
+            window["norm"] += float(norms[step])
+            for objective in range(num_objectives):
+                if records.masses[step, objective] > 0:
+                    loss = float(records.losses[step, objective])
+                    window["losses"][objective] += loss
+                    window["counts"][objective] += 1
+                weight = float(records.weights[step, objective])
+                window["weights"][objective] += weight
+            window["impressions"] += int(records.impressions[step])
+            window["waits"] += float(records.waits[step])
+        window["seconds"] += seconds
+        self.window = window
+        self.step += len(records)
+        self.batch += len(records)
+        self.impressions += int(records.impressions.sum())
+
+    def close_window(
+        self, objective_names: tuple[str, ...], rates: dict[str, float]
+    ) -> Row | None:
+        """Turns the window into a history row and opens a new one.
+
+        Args:
+            objective_names: T of them.
+            rates: learning rates by name.
+
+        Returns:
+            The row, which is also appended to `history`; None if no step
+            was taken since the last.
+        """
+        window, self.window = self.window, {}
+        if not window:
+            return None
+        steps, seconds = window["steps"], max(window["seconds"], 1e-9)
+        row = {
+            "step": self.step,
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "loss": window["total"] / steps,
+            "gradient_norm": window["norm"] / steps,
+            "impressions_per_second": window["impressions"] / seconds,
+            "input_wait_share": window["waits"] / seconds,
+            **rates,
+        }
+        for index, name in enumerate(objective_names):
+            count = window["counts"][index]
+            # An objective without a sample in all these steps has no loss.
+            row[f"loss/{name}"] = (
+                window["losses"][index] / count if count else None
+            )
+            row[f"balance/{name}"] = window["weights"][index] / steps
+        self.history.append(row)
+        return row

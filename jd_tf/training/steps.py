@@ -1,0 +1,193 @@
+"""Training steps as one graph: several a call, input included."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from jd_tf.training.balancing import LossBalancer
+from jd_tf.training.gradients import gradient_norms, sum_duplicates
+from jd_tf.training.losses import cell_weights, objective_losses
+
+_Tensors = dict[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class StepRecords:
+    """What K steps of one call looked like.
+
+    Attributes:
+        total: [K] what was minimised.
+        losses: [K, T] mean loss of each objective.
+        masses: [K, T] sample weight of each objective.
+        weights: [K, T] what the balancer made of them.
+        norms: [K, V] gradient norm of each trainable variable.
+        impressions: [K] candidates trained on.
+        waits: [K] seconds the step waited for its batch.
+    """
+
+    total: np.ndarray
+    losses: np.ndarray
+    masses: np.ndarray
+    weights: np.ndarray
+    norms: np.ndarray
+    impressions: np.ndarray
+    waits: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.total)
+
+
+class TrainingSteps:
+    """Runs `main_step` in a loop inside the graph.
+
+    Between two steps of a call there is no Python: batches are taken from
+    the iterator by the graph, and the losses of all steps come back at once.
+
+    Args:
+        model: takes a batch, returns a dict with `logits` (B, N, T).
+        optimizer: built on the model's trainable variables here.
+        balancer: of the T objectives.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        balancer: LossBalancer,
+    ):
+        self.model = model
+        self.optimizer = optimizer
+        self.balancer = balancer
+        self.variables = list(model.trainable_variables)
+        optimizer.build(self.variables)
+        self._run = tf.function(
+            self._steps, reduce_retracing=True, autograph=False
+        )
+
+    def run(self, iterator: Any, num_steps: int) -> StepRecords:
+        """Takes up to `num_steps` steps.
+
+        Args:
+            iterator: of a `tf.data.Dataset` of training batches.
+            num_steps: may be 0, which only traces the graph.
+
+        Returns:
+            A record of each step taken: fewer than asked where the data
+            ended, or where the last one had a loss or gradient that is not
+            finite.
+        """
+        count, records = self._run(iterator, tf.constant(num_steps))
+        count = int(count)
+        return StepRecords(
+            **{name: r.numpy()[:count] for name, r in records.items()}
+        )
+
+    def main_step(self, batch: Mapping[str, tf.Tensor]) -> _Tensors:
+        """Trains on one batch; to be called inside a `tf.function`.
+
+        Args:
+            batch: with labels, label weights and bias columns.
+
+        Returns:
+            One row of `StepRecords`, without `waits`.
+        """
+        cells = cell_weights(batch)
+        with tf.GradientTape() as tape:
+            outputs = self.model(batch, training=True)
+            losses, masses = objective_losses(
+                batch["labels"], outputs["logits"], cells
+            )
+            weights = self.balancer.weights(losses, masses)
+            total = self.balancer.total(losses, weights)
+            if self.model.losses:
+                total += tf.add_n(self.model.losses)
+        gradients = [
+            sum_duplicates(g) if isinstance(g, tf.IndexedSlices) else g
+            for g in tape.gradient(total, self.variables)
+        ]
+        # Keras would warn of weights that no objective reaches.
+        self.optimizer.apply_gradients(
+            (gradient, variable)
+            for gradient, variable in zip(
+                gradients, self.variables, strict=True
+            )
+            if gradient is not None
+        )
+        return {
+            "total": total,
+            "losses": losses,
+            "masses": masses,
+            "weights": weights,
+            "norms": gradient_norms(gradients),
+            "impressions": tf.reduce_sum(batch["num_candidates"]),
+        }
+
+    def not_finite(self, records: StepRecords) -> str:
+        """Names what is not finite in the last step, "" if nothing is."""
+        if not len(records):
+            return ""
+        names = self.balancer.objective_names
+        for name, loss in zip(names, records.losses[-1], strict=True):
+            if not np.isfinite(loss):
+                return f"the loss of objective `{name}` is {loss}"
+        if not np.isfinite(records.total[-1]):
+            return f"the total loss is {records.total[-1]}"
+        for variable, norm in zip(
+            self.variables, records.norms[-1], strict=True
+        ):
+            if not np.isfinite(norm):
+                return f"the gradient of `{variable.path}` has norm {norm}"
+        return ""
+
+    def _steps(
+        self, iterator: Any, num_steps: tf.Tensor
+    ) -> tuple[tf.Tensor, _Tensors]:
+        num_objectives = len(self.balancer.objective_names)
+        shapes = {
+            "total": (),
+            "losses": (num_objectives,),
+            "masses": (num_objectives,),
+            "weights": (num_objectives,),
+            "norms": (len(self.variables),),
+            "impressions": (),
+            "waits": (),
+        }
+        dtypes = {"impressions": tf.int32, "waits": tf.float64}
+        arrays = {
+            name: tf.TensorArray(
+                dtypes.get(name, tf.float32), num_steps, element_shape=shape
+            )
+            for name, shape in shapes.items()
+        }
+
+        def take(step: tf.Tensor, optional: Any, wait: tf.Tensor, arrays: Any):
+            row = {**self.main_step(optional.get_value()), "waits": wait}
+            finite = tf.math.is_finite(row["total"]) & tf.reduce_all(
+                tf.math.is_finite(row["norms"])
+            )
+            arrays = {n: arrays[n].write(step, row[n]) for n in arrays}
+            return step + 1, finite, arrays
+
+        def body(step: tf.Tensor, going: tf.Tensor, arrays: Any):
+            began = tf.timestamp()
+            with tf.control_dependencies([began]):
+                optional = iterator.get_next_as_optional()
+                there = optional.has_value()
+            with tf.control_dependencies([there]):
+                wait = tf.timestamp() - began
+            return tf.cond(
+                there,
+                lambda: take(step, optional, wait, arrays),
+                lambda: (step, tf.constant(False), arrays),
+            )
+
+        step, _, arrays = tf.while_loop(
+            lambda step, going, _: going & (step < num_steps),
+            body,
+            (tf.constant(0), tf.constant(True), arrays),
+        )
+        return step, {name: array.stack() for name, array in arrays.items()}

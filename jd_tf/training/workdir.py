@@ -1,0 +1,167 @@
+"""The folder of a run: what was trained, how, and the result."""
+
+import dataclasses
+import importlib
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from jd_tf.data.dataset import SCHEMA_FILE, read_json, write_json
+from jd_tf.schema import DataError, Schema
+from jd_tf.training.checkpoints import Checkpoints
+from jd_tf.training.config import CHANGEABLE, TrainingConfig
+from jd_tf.training.state import TrainingState
+from jd_tf.training.variables import model_variables
+
+CONFIG_FILE = "config.json"
+CHECKPOINTS = "checkpoints"
+SUMMARIES = "summaries"
+
+
+def open_workdir(
+    workdir: str | Path, model: keras.Model, config: TrainingConfig
+) -> Path:
+    """Writes what a new run is, or checks that an old one is the same.
+
+    Args:
+        workdir: created if need be.
+        model: may have a `schema`, which is stored and compared too.
+        config: fields of `CHANGEABLE` may differ from the stored ones.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DataError: naming the column or field that differs, and both values.
+    """
+    workdir = Path(workdir)
+    if workdir.exists() and not workdir.is_dir():
+        raise DataError(f"{workdir}: is a file, not a folder.")
+    workdir.mkdir(parents=True, exist_ok=True)
+    path = workdir / CONFIG_FILE
+    resolved = {
+        "training": _as_json(dataclasses.asdict(config)),
+        "model": _described(model),
+    }
+    schema = getattr(model, "schema", None)
+    if path.exists():
+        _check(workdir, resolved, schema)
+    elif Checkpoints(workdir / CHECKPOINTS).steps():
+        raise DataError(
+            f"{path}: missing, but there are checkpoints. Restore the file, "
+            "or train in another folder."
+        )
+    if schema is not None and not (workdir / SCHEMA_FILE).exists():
+        schema.save(workdir / SCHEMA_FILE)
+    write_json(path, resolved)
+    return workdir
+
+
+def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
+    """Builds the model of a run and gives it the trained weights.
+
+    Args:
+        workdir: of a run that has written a checkpoint.
+        best: the weights of the best evaluation, if there was one; else the
+            last ones.
+
+    Returns:
+        The model, built.
+
+    Raises:
+        DataError: if the folder holds no run, or a file is damaged.
+    """
+    path = Path(workdir) / CONFIG_FILE
+    if not path.is_file():
+        raise DataError(
+            f"{path}: missing; {workdir} holds no training run. Make one "
+            "with `python -m experiments.train`."
+        )
+    described = read_json(path)
+    try:
+        module = described["model"]["module"]
+        if module.startswith("jd_tf.models."):
+            # The import is what registers the model with Keras.
+            importlib.import_module(module)
+        model = keras.saving.deserialize_keras_object(described["model"])
+    except (ImportError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: describes no model: {error}.") from error
+    if not model.built:
+        model.build()
+    checkpoints = Checkpoints(Path(workdir) / CHECKPOINTS)
+    steps = checkpoints.steps()
+    if not steps:
+        raise DataError(
+            f"{checkpoints.folder}: no checkpoint yet. Train first: "
+            "`python -m experiments.train`."
+        )
+    step = steps[-1]
+    if best:
+        best_step = TrainingState(**checkpoints.read_state(step)).best_step
+        step = best_step if best_step >= 0 else step
+    restore_model(checkpoints, step, model)
+    return model
+
+
+def restore_model(
+    checkpoints: Checkpoints, step: int, model: keras.Model
+) -> None:
+    """Sets a model's variables, and nothing else, to a checkpoint's."""
+    named = model_variables(model)
+    checkpoints.restore(step, {f"model/{n}": v for n, v in named.items()})
+
+
+def _check(workdir: Path, resolved: Any, schema: Schema | None) -> None:
+    path = workdir / CONFIG_FILE
+    stored = read_json(path)
+    if schema is not None:
+        there = Schema.load(workdir / SCHEMA_FILE)
+        schema.check_same(there, str(workdir / SCHEMA_FILE))
+    before, now = _flat(stored), _flat(resolved)
+    for field in sorted({*before, *now}):
+        if (
+            # Compared above, by column.
+            field.startswith("model.config.schema.")
+            # Counted up when one process builds two models.
+            or field == "model.config.name"
+            or field.removeprefix("training.") in CHANGEABLE
+        ):
+            continue
+        if before.get(field) != now.get(field):
+            raise DataError(
+                f"{path}: the run there has {field} = {before.get(field)!r}, "
+                f"this one {now.get(field)!r}. Go on with the stored value, "
+                "or train in another folder."
+            )
+
+
+def _described(model: keras.Model) -> dict[str, Any]:
+    """What it takes to build the model again, without weights."""
+    described = keras.saving.serialize_keras_object(model)
+    for key in ("compile_config", "build_config"):
+        described.pop(key, None)
+    return _as_json(described)
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dicts and lists to dotted field -> value."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return {prefix: value}
+    flat = {}
+    for key, part in items:
+        flat.update(_flat(part, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
+
+
+def _as_json(value: Any) -> Any:
+    """What `value` looks like after a trip through a JSON file."""
+    if isinstance(value, dict):
+        return {str(key): _as_json(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(part) for part in value]
+    return value
