@@ -57,7 +57,7 @@ def reasons(
     """What in the training may explain a loss, as far as it left traces.
 
     Args:
-        history: entries with `step` and `validation_loss`, as far as known.
+        history: entries with `step` and `validation/loss`, as far as known.
         num_train_requests: learned from, if known.
     """
     found = []
@@ -69,9 +69,9 @@ def reasons(
         )
         found.append(Finding("note", text))
     losses = [
-        (entry["step"], entry["validation_loss"])
+        (entry["step"], entry["validation/loss"])
         for entry in history
-        if entry.get("validation_loss") is not None and "step" in entry
+        if entry.get("validation/loss") is not None
     ]
     if len(losses) < 3:
         return found
@@ -79,8 +79,8 @@ def reasons(
     (last_step, last_loss), (before, _) = losses[-1], losses[-2]
     if best[0] == last_step:
         text = (
-            f"The validation loss was still falling at the last step "
-            f"({before:,} to {last_step:,}): training ended too early."
+            f"The validation loss was still falling at the end (steps "
+            f"{before:,} to {last_step:,}): longer training may help."
         )
         found.append(Finding("note", text))
     elif last_loss > 1.01 * best[1]:

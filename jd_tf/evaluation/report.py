@@ -34,6 +34,7 @@ _VALUE_COLUMNS = {
     **{f"captured_value@{k}": f"value in first {k}" for k in CAPTURE_PLACES},
     "gauc": "GAUC (any value)",
 }
+_MAIN_CURVES = ("loss ", "auc ")
 
 
 def write_report(
@@ -76,6 +77,7 @@ def write_report(
         findings += reasons(history, num_train_requests)
     findings += [Finding("note", note) for note in notes]
     objectives = [name for name in _objectives(first) if name != VALUE]
+    pictures = learning_pictures(history, objectives)
     return write_page(
         path,
         "report.html",
@@ -86,7 +88,10 @@ def write_report(
         floor=FLOOR,
         ceiling=CEILING,
         splits=[_split(name, metrics[name]) for name in splits],
-        curves=learning_pictures(history, objectives),
+        curves=[p for p in pictures if p.title.startswith(_MAIN_CURVES)],
+        more_curves=[
+            p for p in pictures if not p.title.startswith(_MAIN_CURVES)
+        ],
         rates=[_rates(name, metrics[name]) for name in splits],
         objectives=objectives,
         schema=schema,

@@ -85,13 +85,13 @@ def test_thin_data_and_bad_calibration_are_warned_of():
 
 def test_reasons_follow_from_the_traces_of_training():
     def losses(*values):
-        return [{"step": i, "validation_loss": v} for i, v in enumerate(values)]
+        return [{"step": i, "validation/loss": v} for i, v in enumerate(values)]
 
     (few,) = reasons([], 300)
     assert "Only 300 requests" in few.text
     assert reasons(losses(0.5, 0.4), 10**6) == []
     (falling,) = reasons(losses(0.5, 0.4, 0.3), 10**6)
-    assert "ended too early" in falling.text
+    assert "longer training may help" in falling.text
     (rising,) = reasons(losses(0.5, 0.3, 0.4), None)
     assert "by heart" in rising.text
     assert reasons(losses(0.5, 0.3, 0.301), None) == []

@@ -150,15 +150,24 @@ def test_learning_pictures_sort_keys_by_quantity_and_objective():
             "loss_long_view": 2.0,
             "validation": {"loss": {"long_view": 3.0, "click": float("nan")}},
             "learning_rate": 0.1,
+            "balance/click": 1.0,
+            "balance/long_view": None,
+            "seconds": 9.0,
             "best": True,
         }
         for i in range(3)
     ]
     pictures = learning_pictures(history, ["click", "view", "long_view"])
     titles = [picture.title for picture in pictures]
-    assert titles == ["loss", "loss of long_view", "learning rate"]
+    assert titles == [
+        "loss of all objectives together",
+        "loss of long_view",
+        "balance",
+        "learning rate",
+    ]
     assert "validation ends at 3" in pictures[1].alt
     assert "training ends at 2" in pictures[1].alt
+    assert "click ends at 1" in pictures[2].alt
 
 
 def test_undefined_metrics_make_no_picture(metrics):
