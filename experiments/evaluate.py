@@ -1,0 +1,66 @@
+"""Judges a trained run beside popularity, last category and boosted trees.
+
+    python -m experiments.evaluate --data=runs/data --workdir=runs/model
+
+Writes `metrics.json` and the self-contained `report.html` into the run's
+folder.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from experiments import program
+
+_DATA = flags.DEFINE_string(
+    "data", None, "Folder made by experiments.make_data.", required=True
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of experiments.train.", required=True
+)
+_SPLITS = flags.DEFINE_list(
+    "splits", ["test", "validation"], "Splits to judge on."
+)
+_MAX_TREE_IMPRESSIONS = flags.DEFINE_integer(
+    "max_tree_impressions",
+    300_000,
+    "Impressions the boosted trees learn from at most; 0 leaves them out.",
+    lower_bound=0,
+)
+_NUM_REPLICATES = flags.DEFINE_integer(
+    "num_replicates",
+    200,
+    "Bootstrap resamples of the intervals; 0 for none.",
+    lower_bound=0,
+)
+
+
+def main(_: object) -> None:
+    """Writes metrics and report, and prints the headline."""
+    # TensorFlow takes seconds to load; --help should not wait for it.
+    from jd_tf.evaluation import run
+
+    metrics = run.evaluate_run(
+        _DATA.value,
+        _WORKDIR.value,
+        _SPLITS.value,
+        _MAX_TREE_IMPRESSIONS.value,
+        _NUM_REPLICATES.value,
+    )
+    print(headline(metrics[_SPLITS.value[0]]))
+    print(f"report: {Path(_WORKDIR.value) / run.REPORT_FILE}")
+
+
+def headline(systems: dict) -> str:
+    """AUC of every system and objective as aligned text."""
+    objectives = [n for n in next(iter(systems.values())) if n != "value"]
+    lines = [" " * 14 + "".join(f"{name:>14}" for name in objectives)]
+    for system, found in systems.items():
+        cells = [found[name]["auc"] for name in objectives]
+        texts = ["-" if c is None else f"{c:.4f}" for c in cells]
+        lines.append(f"AUC {system:<10}" + "".join(f"{t:>14}" for t in texts))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    program.run(main)

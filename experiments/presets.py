@@ -1,0 +1,55 @@
+"""What quickstart does with each kind of data."""
+
+import dataclasses
+from typing import Any
+
+from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.training.config import TrainingConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Sizes of data, model and training that fit together.
+
+    Attributes:
+        data: options of `make_dataset`.
+        model: of the ranker.
+        training: of the run.
+    """
+
+    data: dict[str, Any]
+    model: JDRankerConfig
+    training: TrainingConfig
+
+
+_SHOP = JDRankerConfig()
+# Hundreds of requests, not tens of thousands: fewer weights, some dropout.
+_SMALL = JDRankerConfig(
+    model_dim=32,
+    item_embedding_dim=16,
+    feature_embedding_dim=16,
+    num_heads=2,
+    feedforward_dim=64,
+    expert_units=(48, 24),
+    tower_units=(12,),
+    dropout_rate=0.2,
+)
+_SMALL_TRAINING = TrainingConfig(
+    epochs=30, batch_size=32, patience=4, log_every=20, monitor="auc/click"
+)
+
+PRESETS = {
+    ("simulator", "demo"): Preset(
+        data={},
+        model=_SHOP,
+        training=TrainingConfig(epochs=6, batch_size=64),
+    ),
+    ("simulator", "long"): Preset(
+        data={"num_requests": 200_000, "num_users": 10_000},
+        model=_SHOP,
+        training=TrainingConfig(epochs=6, batch_size=64),
+    ),
+    ("jd_micro", "demo"): Preset({}, _SMALL, _SMALL_TRAINING),
+    ("jdata2016", "demo"): Preset({}, _SMALL, _SMALL_TRAINING),
+    ("jd_ranking", "demo"): Preset({}, _SMALL, _SMALL_TRAINING),
+}

@@ -1,0 +1,189 @@
+"""From logs to a ranking in one command.
+
+    python -m experiments.quickstart --source=simulator --workdir=runs/demo
+    python -m experiments.quickstart --source=jd_micro --input=LOGS \
+        --workdir=runs/micro
+
+Makes the data, trains, evaluates, exports and ranks. Whatever is done already
+is not done again, so running it again after a kill goes on where it stopped.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import program
+from jd_tf.data.dataset import read_json, write_json
+from jd_tf.schema import DataError
+
+_SOURCE = flags.DEFINE_enum(
+    "source",
+    "simulator",
+    ["simulator", "jd_ranking", "jd_micro", "jdata2016"],
+    "What to learn from.",
+)
+_INPUT = flags.DEFINE_string(
+    "input", None, "Folder of the log; none for the simulator."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of everything made.", required=True
+)
+_PRESET = flags.DEFINE_enum(
+    "preset", "demo", ["demo", "long"], "How much; long is for the simulator."
+)
+_SEED = flags.DEFINE_integer(
+    "seed", 1, "Of everything drawn at random.", lower_bound=0
+)
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Begin anew.")
+
+STATE_FILE = "quickstart.json"
+
+
+def main(_: object) -> int | None:
+    """Runs the steps that are not done yet and shows the result."""
+    from experiments.presets import PRESETS
+
+    key = (_SOURCE.value, _PRESET.value)
+    if key not in PRESETS:
+        raise DataError(
+            f"source `{key[0]}` has no preset `{key[1]}`; leave --preset out."
+        )
+    workdir = Path(_WORKDIR.value)
+    run = Quickstart(workdir, _settings(), overwrite=_OVERWRITE.value)
+    data, model_dir = workdir / "data", workdir / "model"
+    preset = PRESETS[key]
+
+    def make() -> None:
+        from jd_tf.data.sources.prepare import make_dataset
+        from jd_tf.data.summary_text import summary_text
+
+        options = {**preset.data, "seed": _SEED.value}
+        summary = make_dataset(
+            _SOURCE.value,
+            data,
+            _INPUT.value,
+            overwrite=True,
+            progress=True,
+            **options,
+        )
+        print(summary_text(summary))
+
+    def train() -> int:
+        from experiments.train import train_new
+
+        return train_new(data, model_dir, preset.model, preset.training)
+
+    def evaluate() -> None:
+        from experiments.evaluate import headline
+        from jd_tf.evaluation.run import evaluate_run
+
+        metrics = evaluate_run(data, model_dir, ("test", "validation"))
+        print(headline(metrics["test"]))
+
+    def explain() -> None:
+        from jd_tf.evaluation.run import report_attention
+
+        report_attention(data, model_dir, model_dir / "attention")
+
+    def export() -> str:
+        from experiments.export import export_run
+
+        folder = export_run(data, model_dir, workdir / "saved_models")
+        return str(folder.relative_to(workdir))
+
+    run.step("making the data", "data", make)
+    run.step("training", "train", train)
+    run.step("evaluating", "evaluate", evaluate)
+    run.step("looking at attention", "attention", explain)
+    run.step("exporting", "export", export)
+    saved_model = workdir / run.done["export"]
+    print(f"\n== ranking one request with {saved_model} alone")
+    print(_first_ranking(saved_model, data))
+    print(f"\nreport:     {model_dir / 'report.html'}")
+    print(f"attention:  {model_dir / 'attention' / 'index.html'}")
+    print(f"SavedModel: {saved_model}")
+
+
+class Quickstart:
+    """Steps that are done once, whatever happens in between.
+
+    Args:
+        workdir: where the list of finished steps is kept.
+        settings: what the steps depend on; a folder made with other ones is
+            refused.
+        overwrite: forget what was done.
+
+    Attributes:
+        done: finished step -> what it returned.
+    """
+
+    def __init__(
+        self, workdir: Path, settings: dict[str, Any], overwrite: bool
+    ):
+        self.path = workdir / STATE_FILE
+        if overwrite and self.path.exists():
+            # Only what this program made: the folder may hold more.
+            for name in ("data", "model", "saved_models"):
+                shutil.rmtree(workdir / name, ignore_errors=True)
+            self.path.unlink()
+        if workdir.exists() and not workdir.is_dir():
+            raise DataError(f"{workdir}: is a file, not a folder.")
+        if self.path.exists():
+            stored = read_json(self.path)
+            for name, value in settings.items():
+                before = stored["settings"].get(name)
+                if before != value:
+                    raise DataError(
+                        f"{self.path}: was made with --{name}={before}, not "
+                        f"{value}. Name another --workdir, or pass "
+                        "--overwrite to begin anew."
+                    )
+        else:
+            if workdir.is_dir() and any(workdir.iterdir()):
+                raise DataError(
+                    f"{workdir}: holds something else. Name a new folder."
+                )
+            workdir.mkdir(parents=True, exist_ok=True)
+            stored = {"settings": settings, "done": {}}
+            write_json(self.path, stored)
+        self._stored = stored
+        self.done: dict[str, Any] = stored["done"]
+
+    def step(self, title: str, name: str, work: Callable[[], Any]) -> None:
+        """Does a step, unless it was done before."""
+        if name in self.done:
+            print(f"\n== {title}: done before")
+            return
+        print(f"\n== {title}", flush=True)
+        self.done[name] = work()
+        write_json(self.path, self._stored)
+
+
+def _settings() -> dict[str, Any]:
+    given = _INPUT.value
+    return {
+        "source": _SOURCE.value,
+        "input": str(Path(given).resolve()) if given else None,
+        "preset": _PRESET.value,
+        "seed": _SEED.value,
+    }
+
+
+def _first_ranking(saved_model: Path, data: Path) -> str:
+    """The top items of the test request with the most to choose from."""
+    from jd_tf.data.dataset import split_files
+    from jd_tf.serving.request_file import read_requests
+    from jd_tf.serving.saved_ranker import SavedRanker
+
+    ranker = SavedRanker(saved_model)
+    shard = next(iter(split_files(data, "test")))
+    requests = read_requests(shard, ranker.schema)
+    fullest = max(requests, key=lambda request: len(request["item_id"]))
+    return ranker.rank([fullest])[0].table(top=10)
+
+
+if __name__ == "__main__":
+    program.run(main)
