@@ -96,8 +96,14 @@ def test_half_precision_is_close_and_finite(case, policy):
     values = harness.arguments(case)
     exact = harness.outputs(harness.make(case), values)
     layer = harness.make(case, dtype=policy)
-    called = layer(*tree.map_structure(tf.convert_to_tensor, values).values())
-    for output in tree.flatten(called):
+    tensors = tree.map_structure(tf.convert_to_tensor, values)
+    with tf.GradientTape() as tape:
+        called = tree.flatten(layer(*tensors.values()))
+        loss = sum(tf.reduce_sum(tf.cast(out, tf.float32)) for out in called)
+    variables = [weight.value for weight in layer.trainable_weights]
+    for gradient in tape.gradient(loss, variables):
+        assert np.all(np.isfinite(tf.convert_to_tensor(gradient)))
+    for output in called:
         assert keras.backend.standardize_dtype(output.dtype) == policy[6:]
     assert all(weight.dtype == "float32" for weight in layer.weights)
     for output, expected in zip(
