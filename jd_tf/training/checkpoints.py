@@ -91,6 +91,8 @@ class Checkpoints:
         path = self.path(step)
         remedy = self._remedy(step)
         manifest = _read(path / MANIFEST_FILE, remedy)
+        if not (path / MANIFEST_FILE).read_bytes().endswith(b"}\n"):
+            raise DataError(f"{path / MANIFEST_FILE}: truncated. {remedy}")
         for name, entry in manifest.items():
             file = path / name
             if not file.is_file():

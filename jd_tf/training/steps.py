@@ -146,6 +146,7 @@ class TrainingSteps:
     def _steps(
         self, iterator: Any, num_steps: tf.Tensor
     ) -> tuple[tf.Tensor, _Tensors]:
+        spec = iterator.element_spec
         num_objectives = len(self.balancer.objective_names)
         shapes = {
             "total": (),
@@ -164,30 +165,43 @@ class TrainingSteps:
             for name, shape in shapes.items()
         }
 
-        def take(step: tf.Tensor, optional: Any, wait: tf.Tensor, arrays: Any):
+        def fetch(wanted: tf.Tensor) -> tuple[Any, tf.Tensor]:
+            began = tf.timestamp()
+            with tf.control_dependencies([began]):
+                optional = tf.cond(
+                    wanted,
+                    iterator.get_next_as_optional,
+                    lambda: tf.experimental.Optional.empty(spec),
+                )
+                there = optional.has_value()
+            with tf.control_dependencies([there]):
+                return optional, tf.timestamp() - began
+
+        def body(
+            step: tf.Tensor,
+            finite: tf.Tensor,
+            optional: Any,
+            wait: tf.Tensor,
+            arrays: Any,
+        ) -> tuple:
             row = {**self.main_step(optional.get_value()), "waits": wait}
             finite = tf.math.is_finite(row["total"]) & tf.reduce_all(
                 tf.math.is_finite(row["norms"])
             )
             arrays = {n: arrays[n].write(step, row[n]) for n in arrays}
-            return step + 1, finite, arrays
+            step += 1
+            # A batch is taken only to be trained on: the position in the
+            # data is the number of steps. And not while computing, which
+            # would hide the waiting that is measured.
+            with tf.control_dependencies([finite]):
+                optional, wait = fetch(step < num_steps)
+            return step, finite, optional, wait, arrays
 
-        def body(step: tf.Tensor, going: tf.Tensor, arrays: Any):
-            began = tf.timestamp()
-            with tf.control_dependencies([began]):
-                optional = iterator.get_next_as_optional()
-                there = optional.has_value()
-            with tf.control_dependencies([there]):
-                wait = tf.timestamp() - began
-            return tf.cond(
-                there,
-                lambda: take(step, optional, wait, arrays),
-                lambda: (step, tf.constant(False), arrays),
-            )
-
-        step, _, arrays = tf.while_loop(
-            lambda step, going, _: going & (step < num_steps),
+        step, *_, arrays = tf.while_loop(
+            lambda step, finite, optional, *_: (
+                finite & (step < num_steps) & optional.has_value()
+            ),
             body,
-            (tf.constant(0), tf.constant(True), arrays),
+            (tf.constant(0), tf.constant(True), *fetch(num_steps > 0), arrays),
         )
         return step, {name: array.stack() for name, array in arrays.items()}

@@ -1,0 +1,74 @@
+"""From a data folder to a trained ranker, and what can be wrong with it."""
+
+import keras
+import numpy as np
+import pytest
+
+from jd_tf.data.batches import read_batches
+from jd_tf.data.dataset import MANIFEST_FILE, write_dataset
+from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
+from jd_tf.schema import DataError
+from jd_tf.training.config import TrainingConfig
+from jd_tf.training.folder import train_folder
+from jd_tf.training.workdir import load_trained
+from tests.requests import random_requests, small_schema
+
+SMALL = JDRankerConfig(model_dim=8, num_heads=2, feedforward_dim=8,
+                       expert_units=(8,), tower_units=(4,))  # fmt: skip
+CONFIG = TrainingConfig(batch_size=16, log_every=2, progress=False)
+
+
+@pytest.fixture
+def data(tmp_path):
+    splits = {
+        "train": random_requests(small_schema(), 100, seed=1),
+        "validation": random_requests(small_schema(), 40, seed=2),
+    }
+    write_dataset(tmp_path / "data", small_schema(), splits)
+    return tmp_path / "data"
+
+
+def _train(data, workdir):
+    keras.utils.set_random_seed(CONFIG.seed)
+    model = JDRanker(small_schema(), SMALL)
+    return train_folder(model, data, workdir, CONFIG)
+
+
+def test_trained_ranker_is_loaded_as_it_was(data, tmp_path):
+    trainer = _train(data, tmp_path / "a run")
+    assert trainer.state.step == 7
+    assert trainer.stopped_by == "epochs"
+    losses = [r["loss"] for r in trainer.state.history if "loss" in r]
+    assert np.isfinite(losses).all()
+    loaded = load_trained(tmp_path / "a run")
+    batch = next(iter(read_batches(data, "validation", 8)))
+    np.testing.assert_array_equal(
+        loaded(batch)["score"], trainer.model(batch)["score"]
+    )
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_truncated_shard_is_named(data, tmp_path, split):
+    shard = sorted(data.glob(f"{split}-*"))[0]
+    shard.write_bytes(shard.read_bytes()[:-7])
+    with pytest.raises(DataError, match=shard.name):
+        _train(data, tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_corrupt_record_is_named(data, tmp_path, split):
+    shard = sorted(data.glob(f"{split}-*"))[0]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    shard.write_bytes(content)
+    assert (data / MANIFEST_FILE).exists()
+    with pytest.raises(DataError, match=rf"{shard.name}: record \d+"):
+        _train(data, tmp_path / "run")
+
+
+def test_a_folder_without_validation_is_refused_at_once(data, tmp_path):
+    for shard in data.glob("validation-*"):
+        shard.unlink()
+    with pytest.raises(DataError, match="validation"):
+        _train(data, tmp_path / "run")
