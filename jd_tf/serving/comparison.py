@@ -6,19 +6,27 @@ import numpy as np
 
 from jd_tf.serving.errors import ExportError
 
-# Sums in another order differ by a few times float32's 1.2e-7.
+# A sound float32 model reloads to within a tenth of this: a graph sums in
+# another order than eager code does.
 TOLERANCE = 1e-5
-# Below this share of a tensor's largest value, differences count against it:
-# what cancels to nearly zero has no relative precision to lose.
-_FLOOR = 1e-2
+# Outputs whose channels (last axis) are measured each by itself, so that a
+# rare objective is not hidden behind a frequent one.
+_BY_CHANNEL = ("probabilities",)
 
 
-def difference(expected: np.ndarray, actual: np.ndarray) -> float:
-    """The largest relative difference of two tensors, element by element.
+def difference(
+    expected: np.ndarray, actual: np.ndarray, by_channel: bool = False
+) -> float:
+    """The largest difference of two tensors, relative to the largest value.
 
-    Relative to the expected value, or to a hundredth of the tensor's largest
-    where that is more. Infinite where shapes, types, whole numbers or texts
-    differ, and where a number is not finite.
+    Args:
+        expected: what it is measured against.
+        actual: an array like it.
+        by_channel: measure each channel by its own largest value.
+
+    Returns:
+        Infinity where shapes, types, whole numbers or texts differ, and where
+        a number is not finite.
     """
     same_kind = (
         expected.shape == actual.shape and expected.dtype == actual.dtype
@@ -31,9 +39,10 @@ def difference(expected: np.ndarray, actual: np.ndarray) -> float:
         return 0.0
     if not (np.isfinite(expected).all() and np.isfinite(actual).all()):
         return np.inf
-    size = np.abs(expected.astype("float64"))
-    scale = np.maximum(size, _FLOOR * size.max())
-    error = np.abs(expected.astype("float64") - actual)
+    exact = expected.astype("float64")
+    axes = tuple(range(expected.ndim - 1)) if by_channel else None
+    scale = np.max(np.abs(exact), axis=axes, keepdims=True)
+    error = np.abs(exact - actual)
     return float(np.max(error / np.where(scale > 0, scale, 1.0)))
 
 
@@ -62,11 +71,13 @@ def check_equal(
             f"{what}: answered {sorted(actual)}, should be {sorted(expected)}."
         )
     worst, name = max(
-        (difference(expected[name], actual[name]), name) for name in expected
+        (difference(expected[name], actual[name], name in _BY_CHANNEL), name)
+        for name in expected
     )
     if not worst <= tolerance:
         raise ExportError(
             f"{what}: `{name}` differs by {worst:.2g} relatively, allowed is "
-            f"{tolerance:.2g}."
+            f"{tolerance:.2g}. Only a model of very large activations has "
+            "noise like that; allow it a larger tolerance, no other."
         )
     return worst

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 import jd_tf
+from jd_tf.serving.comparison import TOLERANCE
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.loading import SCHEMA_FILE
 from jd_tf.serving.model_card import write_card
@@ -20,14 +22,16 @@ from jd_tf.serving.versions import aside, publish
 from jd_tf.serving.warmup import record_calls, sample_requests
 
 _VERIFY_SECONDS = 1800
+_BEFORE_WORD = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])")
 
 
 def export_model(
     model: Any,
     output_dir: str | Path,
-    name: str = "jd_ranker",
+    name: str = "",
     requests: Sequence[Mapping[str, Any]] | None = None,
     metrics: Mapping[str, Any] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Path:
     """Writes, verifies and publishes the next version of a model.
 
@@ -39,10 +43,13 @@ def export_model(
     Args:
         model: a ranker with `schema`, `encode_user`, `rank` and `explain`.
         output_dir: the folder of all models, e.g. `saved_models`.
-        name: of the model, a folder in there.
+        name: of the model, a folder in there; by default that of its class,
+            such as `jd_ranker`.
         requests: unpadded requests for the recorded calls, which also warm
             the server up; made up from the schema by default.
         metrics: written into the model card.
+        tolerance: the largest relative difference between the live model and
+            the reloaded one.
 
     Returns:
         `<output_dir>/<name>/<version>`.
@@ -51,6 +58,7 @@ def export_model(
         ExportError: if the SavedModel is not the live model, breaks a law of
             serving, or a stock server could not run it.
     """
+    name = name or _BEFORE_WORD.sub("_", type(model).__name__).lower()
     served = ServedRanker(model)
     base = Path(output_dir) / name
     with aside(base) as folder:
@@ -62,18 +70,21 @@ def export_model(
                 experimental_custom_gradients=False
             ),
         )
-        write_recordings(
-            folder / WARMUP_FILE,
-            _record(served, requests or sample_requests(served.schema)),
-            name,
-        )
+        # On the processor that the verifying process, too, computes on.
+        with tf.device("CPU:0"):
+            calls = record_calls(
+                served, requests or sample_requests(served.schema)
+            )
+        write_recordings(folder / WARMUP_FILE, calls, name)
         served.schema.save(folder / SCHEMA_FILE)
-        report = verify_elsewhere(folder)
+        report = verify_elsewhere(folder, tolerance)
         write_card(folder, model, name, served.schema, report, metrics)
         return publish(folder, base)
 
 
-def verify_elsewhere(folder: Path) -> dict[str, Any]:
+def verify_elsewhere(
+    folder: Path, tolerance: float = TOLERANCE
+) -> dict[str, Any]:
     """Runs `jd_tf.serving.verify` on a folder in a process of its own.
 
     Returns:
@@ -85,7 +96,13 @@ def verify_elsewhere(folder: Path) -> dict[str, Any]:
     root = str(Path(jd_tf.__file__).resolve().parents[1])
     known = os.environ.get("PYTHONPATH", "")
     finished = subprocess.run(
-        [sys.executable, "-m", "jd_tf.serving.verify", str(folder)],
+        [
+            sys.executable,
+            "-m",
+            "jd_tf.serving.verify",
+            str(folder),
+            str(tolerance),
+        ],
         capture_output=True,
         text=True,
         timeout=_VERIFY_SECONDS,
@@ -104,16 +121,3 @@ def verify_elsewhere(folder: Path) -> dict[str, Any]:
             f"{finished.returncode}: {complaint}"
         )
     return json.loads(finished.stdout.splitlines()[-1])
-
-
-def _record(
-    served: ServedRanker, requests: Sequence[Mapping[str, Any]]
-) -> list[Any]:
-    """Records calls in full float32, as the verifying process computes."""
-    switch = tf.config.experimental.enable_tensor_float_32_execution
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    switch(False)
-    try:
-        return record_calls(served, requests)
-    finally:
-        switch(before)

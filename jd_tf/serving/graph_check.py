@@ -47,7 +47,10 @@ def read_graph(folder: str | Path) -> Any:
     for graph in saved.meta_graphs:
         if _SERVE_TAG in graph.meta_info_def.tags:
             return graph
-    raise ExportError(f"{path}: holds no graph tagged `{_SERVE_TAG}`.")
+    raise ExportError(
+        f"{path}: holds no graph tagged `{_SERVE_TAG}`; cut off, or not made "
+        "for serving. Export again."
+    )
 
 
 def check_ops(graph: Any) -> dict[str, int]:

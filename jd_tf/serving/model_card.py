@@ -16,6 +16,7 @@ from jd_tf.serving.errors import ExportError
 CARD_FILE = "model_card.json"
 READABLE_FILE = "model_card.md"
 
+_SHOWN = ("auc", "gauc", "ndcg@10", "log_loss", "normalized_entropy")
 _PACKAGES = ("tensorflow", "keras", "numpy", "jd_tf")
 
 
@@ -162,14 +163,19 @@ def _readable(card: Mapping[str, Any]) -> Iterable[str]:
 
 def _metric_table(card: Mapping[str, Any]) -> Iterable[str]:
     for split, systems in (card["metrics"] or {}).items():
-        for objective, metrics in systems.get(card["model"], {}).items():
-            if not isinstance(metrics, Mapping):
-                continue
-            yield ""
-            yield f"## {split}: {objective}"
-            yield ""
-            for metric, value in metrics.items():
-                yield f"- {metric}: {value}"
+        found = systems.get(card["model"]) or systems.get("jd_ranker", {})
+        names = [n for n in _SHOWN if any(n in m for m in found.values())]
+        if not names:
+            continue
+        yield ""
+        yield f"## Metrics on the {split} split"
+        yield ""
+        yield f"| objective | {' | '.join(names)} |"
+        yield f"| --- |{' --- |' * len(names)}"
+        for objective, metrics in found.items():
+            cells = (metrics.get(name) for name in names)
+            texts = ("-" if c is None else f"{c:.4f}" for c in cells)
+            yield f"| {objective} | {' | '.join(texts)} |"
 
 
 def _signature_tables(card: Mapping[str, Any]) -> Iterable[str]:

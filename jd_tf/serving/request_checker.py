@@ -141,10 +141,11 @@ def _array(column: Column, value: Any) -> np.ndarray:
             f"column `{column.name}` must have {len(column.shape) - 1} "
             f"dimensions, has {array.ndim}"
         )
-    if not is_string and array.dtype.kind not in "if":
+    kinds = "if" if column.dtype == "float32" else "i"
+    if not is_string and array.dtype.kind not in kinds:
         # Names the first stranger of a mixed list: null, text, a huge number.
-        for stranger in array.astype(object).flat:
-            if np.asarray(stranger).dtype.kind not in "if":
+        for stranger in np.asarray(value, object).flat:
+            if np.asarray(stranger).dtype.kind not in kinds:
                 raise DataError(
                     f"column `{column.name}` must hold {column.dtype}, holds "
                     f"{stranger!r}"

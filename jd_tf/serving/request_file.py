@@ -1,5 +1,6 @@
 """Requests from a file: JSON, JSON lines, or a TFRecord file of ours."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +23,9 @@ _KINDS = {
 }
 
 
-def read_requests(path: str | Path, schema: Schema) -> list[dict[str, Any]]:
+def read_requests(
+    path: str | Path, schema: Schema, limit: int | None = None
+) -> list[dict[str, Any]]:
     """Reads requests as `SavedRanker.rank` takes them.
 
     JSON holds one request, a list of them, one a line, or a padded batch of
@@ -32,6 +35,7 @@ def read_requests(path: str | Path, schema: Schema) -> list[dict[str, Any]]:
     Args:
         path: the file.
         schema: names what a TFRecord file must hold.
+        limit: how many of its first requests; all by default.
 
     Returns:
         Requests; their columns are checked by whoever ranks them, save those
@@ -51,12 +55,12 @@ def read_requests(path: str | Path, schema: Schema) -> list[dict[str, Any]]:
     if start.startswith(_GZIP):
         raise DataError(f"{path}: is compressed; unpack it first.")
     if b"\0" in start:
-        return list(_read_records(path, schema))
+        return list(itertools.islice(_read_records(path, schema), limit))
     requests = _parse_json(path)
     if not requests:
         raise DataError(f"{path}: holds no requests.")
     try:
-        return [one for r in requests for one in _unbatched(r, schema)]
+        return [r for one in requests for r in _unbatched(one, schema)][:limit]
     except DataError as error:
         raise DataError(f"{path}: {error}.") from error
 

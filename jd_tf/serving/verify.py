@@ -1,6 +1,6 @@
 """Checks a SavedModel in a process that knows nothing but the folder.
 
-    python -m jd_tf.serving.verify FOLDER
+    python -m jd_tf.serving.verify FOLDER [TOLERANCE]
 
 loads it as a model server would, without the code of any model, replays the
 recorded calls, compares the answers with the recorded ones, and prints what
@@ -40,8 +40,8 @@ def verify(folder: str | Path, tolerance: float = TOLERANCE) -> dict[str, Any]:
         tolerance: the largest relative difference let through.
 
     Returns:
-        `signatures` (inputs and outputs), `ops` (counts), `load_seconds`,
-        `num_recordings` and `max_relative_difference`.
+        `signatures` (inputs and outputs), `ops` (counts), `tolerance`,
+        `load_seconds`, `num_recordings` and `max_relative_difference`.
 
     Raises:
         ExportError: saying what is wrong.
@@ -72,12 +72,14 @@ def verify(folder: str | Path, tolerance: float = TOLERANCE) -> dict[str, Any]:
             ),
         )
         if signature == SERVING_DEFAULT:
-            laws = max(laws, check_laws(model.call, recording.inputs, schema))
+            found = check_laws(model.call, recording.inputs, schema, tolerance)
+            laws = max(laws, found)
     if not num_recordings:
         raise ExportError(f"{folder / WARMUP_FILE}: holds no calls.")
     return {
         "signatures": table,
         "ops": ops,
+        "tolerance": tolerance,
         "load_seconds": round(load_seconds, 3),
         "num_recordings": num_recordings,
         "max_relative_difference": {**differences, "laws": laws},
@@ -106,11 +108,11 @@ def check_signatures(table: Mapping[str, Any], schema: Schema) -> None:
 
 def main(arguments: list[str]) -> int:
     """Verifies the named folder; see the module's text."""
-    if len(arguments) != 1:
-        print("usage: jd_tf.serving.verify FOLDER", file=sys.stderr)
+    if len(arguments) not in (1, 2):
+        print("usage: jd_tf.serving.verify FOLDER [TOLERANCE]", file=sys.stderr)
         return 2
     try:
-        report = verify(arguments[0])
+        report = verify(arguments[0], *map(float, arguments[1:]))
     except DataError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -1,5 +1,6 @@
 """Calls of every signature in the shapes a server will see."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,11 +68,12 @@ def record_calls(
     if not checked:
         raise ExportError("warm-up: no request has candidates.")
     columns = schema.columns(*SERVING_ROLES)
+    endless = itertools.cycle(checked)
     recordings = []
     for num_requests, num_candidates in shape_buckets(schema):
         widths = {b.length: b.max_length for b in schema.behaviors}
         widths["num_candidates"] = num_candidates
-        chosen = [checked[i % len(checked)] for i in range(num_requests)]
+        chosen = itertools.islice(endless, num_requests)
         cut = [_cut(request, schema, num_candidates) for request in chosen]
         recordings += _record(served, pad_requests(cut, columns, widths))
     return recordings
