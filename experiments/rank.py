@@ -15,10 +15,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import program
-from jd_tf.data.dataset import write_json
 from jd_tf.schema import DataError
-from jd_tf.serving.request_file import read_requests
-from jd_tf.serving.saved_ranker import SavedRanker
 
 _SAVED_MODEL = flags.DEFINE_string(
     "saved_model",
@@ -39,6 +36,11 @@ _OUTPUT = flags.DEFINE_string(
 
 def main(_: object) -> None:
     """Prints a table per request and writes the JSON file, if asked to."""
+    # TensorFlow takes seconds to load; --help should not wait for it.
+    from jd_tf.data.dataset import write_json
+    from jd_tf.serving.request_file import read_requests
+    from jd_tf.serving.saved_ranker import SavedRanker
+
     output = Path(_OUTPUT.value) if _OUTPUT.value else None
     if output and output.is_dir():
         raise DataError(f"{output}: is a folder; name a file.")
