@@ -1,0 +1,95 @@
+"""The least model that can be exported, and ways in which it can be wrong."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from jd_tf.schema import Behavior, IdColumn, Objective, Schema
+
+SCHEMA = Schema(
+    name="tiny",
+    item_columns=(IdColumn("item_id", num_buckets=100),),
+    behaviors=(Behavior("click", max_length=4),),
+    objectives=(Objective("click"), Objective("order", value=9.0)),
+    max_candidates=5,
+)
+
+
+class TinyRanker(keras.Model):
+    """Candidates near the mean of what was clicked rank high."""
+
+    def __init__(self, schema: Schema = SCHEMA):
+        super().__init__()
+        self.schema = schema
+        self.embedding = keras.layers.Embedding(100, 4)
+        self.tower = keras.layers.Dense(2)
+        self.embedding.build()
+        self.tower.build((None, None, 4))
+        self.built = True
+
+    def encode_user(self, inputs):
+        events = self.embedding(inputs["click_item_id"] % 100)
+        length = inputs["click_length"][:, None]
+        mask = ops.cast(ops.arange(ops.shape(events)[1]) < length, "float32")
+        total = ops.sum(events * mask[..., None], axis=1)
+        return {"user_state_mean": total / (1 + ops.sum(mask, 1)[:, None])}
+
+    def rank(self, user_state, inputs):
+        items = self.embedding(inputs["item_id"] % 100)
+        met = items * user_state["user_state_mean"][:, None, :]
+        probabilities = ops.sigmoid(self.tower(met + items))
+        values = ops.convert_to_tensor(self.schema.objective_values)
+        return {
+            "probabilities": probabilities,
+            "score": ops.sum(probabilities * values, axis=-1),
+        }
+
+    def call(self, inputs, training=False):
+        return self.rank(self.encode_user(inputs), inputs)
+
+    def explain(self, inputs):
+        ranked = self.call(inputs)
+        return {"attention_click": ranked["score"][:, None, :, None]}
+
+
+class PythonRanker(TinyRanker):
+    """Asks Python, which a model server does not have."""
+
+    def rank(self, user_state, inputs):
+        ranked = super().rank(user_state, inputs)
+        score = tf.py_function(lambda x: x, [ranked["score"]], tf.float32)
+        return {**ranked, "score": tf.ensure_shape(score, (None, None))}
+
+
+class SummingRanker(TinyRanker):
+    """Reads padding as if it were events."""
+
+    def encode_user(self, inputs):
+        events = self.embedding(inputs["click_item_id"] % 100)
+        return {"user_state_mean": ops.sum(events, axis=1)}
+
+
+class MinglingRanker(TinyRanker):
+    """Lets requests of a batch see each other."""
+
+    def encode_user(self, inputs):
+        state = super().encode_user(inputs)["user_state_mean"]
+        return {"user_state_mean": state + ops.mean(state, 0, keepdims=True)}
+
+
+class HalvedRanker(TinyRanker):
+    """Ranks in halves otherwise than at once."""
+
+    def call(self, inputs, training=False):
+        ranked = super().call(inputs)
+        return {**ranked, "score": ranked["score"] + 1.0}
+
+
+class StatelessRanker(TinyRanker):
+    """Forgets to name its state as a state."""
+
+    def encode_user(self, inputs):
+        return {"mean": super().encode_user(inputs)["user_state_mean"]}
+
+    def rank(self, user_state, inputs):
+        return super().rank({"user_state_mean": user_state["mean"]}, inputs)
