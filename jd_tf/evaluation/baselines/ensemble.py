@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-_MIN_OF_EACH_CLASS = 10
-_MIN_TO_STOP_EARLY = 200
+_MIN_OF_EACH_CLASS = 20
+_MIN_VALUES_OF_A_COLUMN = 20
 
 
 class Ensemble:
@@ -47,11 +47,14 @@ class Ensemble:
             rarer = min(positives, len(outcome) - positives)
             if rarer < _MIN_OF_EACH_CLASS:
                 return float(means[t])
-            model = HistGradientBoostingClassifier(
-                early_stopping=rarer >= _MIN_TO_STOP_EARLY, **self.options
-            )
+            model = HistGradientBoostingClassifier(**self.options)
+            learned = features[rows]
+            # scikit-learn cannot bin a column without a single value; one
+            # with so few may be left without after it splits rows off.
+            known = np.count_nonzero(~np.isnan(learned), axis=0)
+            learned[:, known < _MIN_VALUES_OF_A_COLUMN] = 0.0
             with _one_thread():
-                return model.fit(features[rows], outcome, weights[rows, t])
+                return model.fit(learned, outcome, weights[rows, t])
 
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             self._models = list(pool.map(fit, range(len(means))))

@@ -61,6 +61,10 @@ class Trees(Baseline):
         self._ensemble = Ensemble(
             max_iter=max_iter,
             learning_rate=learning_rate,
+            # Leaves of rare outcomes run off to infinity without a penalty:
+            # with 37 orders, normalised entropy was 13 without, 1 with it.
+            l2_regularization=5.0,
+            early_stopping=True,
             random_state=seed,
             categorical_features=list(range(len(self._categories.names))),
         )

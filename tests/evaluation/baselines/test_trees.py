@@ -74,6 +74,16 @@ def test_too_little_to_learn_gives_the_mean():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_a_column_without_values_is_passed_over():
+    batches = [toy_batch(seed) for seed in range(20)]
+    for batch in batches:  # no event ever has the candidate's shop
+        batch["click_shop_id"] = np.full_like(batch["click_shop_id"], b"x")
+    fitted = Trees(toy_schema(), max_iter=5).fit(batches)
+    found = fitted.score(batches[0])["probabilities"]
+    assert 0 < found[batches[0]["label_weights"] > 0].std() < 1
+    assert np.isfinite(fitted.score(toy_batch(0))["probabilities"]).all()
+
+
 def test_batches_that_change_between_passes_are_refused():
     passes = iter([[toy_batch(0)], [toy_batch(1)], []])
 
