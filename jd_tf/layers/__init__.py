@@ -7,6 +7,7 @@ made inside a layer and True means real.
 
 from jd_tf.layers.bias_tower import BiasTower
 from jd_tf.layers.entire_space_logits import EntireSpaceLogits
+from jd_tf.layers.history_match import HistoryMatch
 from jd_tf.layers.id_embedding import IdEmbedding
 from jd_tf.layers.interest_crossing import InterestCrossing
 from jd_tf.layers.log_scaling import LogScaling
@@ -21,6 +22,7 @@ from jd_tf.layers.transformer_encoder import TransformerEncoder
 __all__ = [
     "BiasTower",
     "EntireSpaceLogits",
+    "HistoryMatch",
     "IdEmbedding",
     "InterestCrossing",
     "LogScaling",

@@ -8,11 +8,13 @@ import keras
 from keras import ops
 
 from jd_tf.layers import (
+    HistoryMatch,
     InterestCrossing,
     TargetAttentionDecoder,
     TemporalEncoding,
     TransformerEncoder,
 )
+from jd_tf.layers.history_match import NUM_FEATURES
 from jd_tf.models.jd_ranker_config import JDRankerConfig
 
 
@@ -22,26 +24,31 @@ class BehaviorReader(keras.layers.Layer):
 
     Tokens get their time, a Transformer encodes them, and interests of first
     and second order sum them up: `encode`. Candidates read the memory by
-    target attention and meet the first-order interest element-wise: `read`.
+    target attention, meet the first-order interest element-wise, and are
+    told which of their ids stand in the history: `read`.
 
     Args:
         max_length: int. Events of this behaviour at most.
+        num_id_columns: int. Ids an item has, C.
         config: sizes and switches, or their dict.
 
     Call arguments:
         tokens: (B, L, D) float, newest first.
         age_seconds: (B, L) float32.
         length: (B,) integer. Real events.
+        rows: (B, L, C) integer. Table rows of the events' ids.
         candidates: (B, N, D) float.
+        candidate_rows: (B, N, C) integer. Table rows of the candidates' ids.
         training: bool. Whether dropout is active.
 
     Returns:
-        As `read`: (B, N, 2 D) float.
+        As `read`: (B, N, `reading_dim`) float.
     """
 
     def __init__(
         self,
         max_length: int,
+        num_id_columns: int,
         config: JDRankerConfig | Mapping[str, Any],
         **kwargs,
     ):
@@ -50,6 +57,7 @@ class BehaviorReader(keras.layers.Layer):
         if not isinstance(config, JDRankerConfig):
             config = JDRankerConfig(**config)
         self.max_length = max_length
+        self.num_id_columns = num_id_columns
         self.config = config
 
     @property
@@ -60,14 +68,17 @@ class BehaviorReader(keras.layers.Layer):
     @property
     def reading_dim(self) -> int:
         """Width of what `read` tells of each candidate."""
-        return 2 * self.config.model_dim
+        matches = NUM_FEATURES * self.num_id_columns
+        return 2 * self.config.model_dim + self.config.use_matches * matches
 
     def build(
         self,
         tokens_shape: Any = None,
         age_seconds_shape: Any = None,
         length_shape: Any = None,
+        rows_shape: Any = None,
         candidates_shape: Any = None,
+        candidate_rows_shape: Any = None,
     ) -> None:
         config, shared = self.config, {"dtype": self.dtype_policy}
         histories = (None, None, config.model_dim)
@@ -103,12 +114,14 @@ class BehaviorReader(keras.layers.Layer):
             **shared,
         )
         self.decoder.build(histories, histories, (None,))
+        self.history_match = HistoryMatch(name="history_match", **shared)
 
     def encode(
         self,
         tokens: Any,
         age_seconds: Any,
         length: Any,
+        rows: Any,
         training: bool = False,
     ) -> tuple[dict[str, Any], Any]:
         """Encodes a history, once a request.
@@ -117,12 +130,14 @@ class BehaviorReader(keras.layers.Layer):
             tokens: (B, L, D) float, newest first.
             age_seconds: (B, L) float32.
             length: (B,) integer. Real events.
+            rows: (B, L, C) integer. Table rows of the events' ids.
             training: whether dropout is active.
 
         Returns:
             What `read` needs, a dict of `keys` and `values` (B, L, D),
-            `interest` (B, D) and `length` (B,); and what the experts are
-            told of the user, (B, `interest_dim`).
+            `interest` (B, D), `length` (B,) and, if they are matched, `rows`
+            (B, L, C); and what the experts are told of the user,
+            (B, `interest_dim`).
         """
         if self.temporal_encoding is not None:
             tokens = self.temporal_encoding(tokens, age_seconds)
@@ -134,6 +149,8 @@ class BehaviorReader(keras.layers.Layer):
             "interest": interests,
             "length": length,
         }
+        if self.config.use_matches:
+            state["rows"] = rows
         if self.config.use_second_order:
             interests = ops.concatenate(
                 [interests, crossed["second_order"]], axis=-1
@@ -143,6 +160,7 @@ class BehaviorReader(keras.layers.Layer):
     def read(
         self,
         candidates: Any,
+        candidate_rows: Any,
         state: Mapping[str, Any],
         training: bool = False,
     ) -> Any:
@@ -150,6 +168,7 @@ class BehaviorReader(keras.layers.Layer):
 
         Args:
             candidates: (B, N, D) float.
+            candidate_rows: (B, N, C) integer. Table rows of their ids.
             state: of `encode`.
             training: whether dropout is active.
 
@@ -163,8 +182,13 @@ class BehaviorReader(keras.layers.Layer):
             state["length"],
             training=training,
         )
-        met = candidates * state["interest"][:, None, :]
-        return ops.concatenate([read, met], axis=-1)
+        parts = [read, candidates * state["interest"][:, None, :]]
+        if self.config.use_matches:
+            matches = self.history_match(
+                candidate_rows, state["rows"], state["length"]
+            )
+            parts.append(matches)
+        return ops.concatenate(parts, axis=-1)
 
     def attention_weights(
         self, candidates: Any, state: Mapping[str, Any]
@@ -179,18 +203,22 @@ class BehaviorReader(keras.layers.Layer):
         tokens: Any,
         age_seconds: Any,
         length: Any,
+        rows: Any,
         candidates: Any,
+        candidate_rows: Any,
         training: bool = False,
     ) -> Any:
-        state, _ = self.encode(tokens, age_seconds, length, training)
-        return self.read(candidates, state, training)
+        state, _ = self.encode(tokens, age_seconds, length, rows, training)
+        return self.read(candidates, candidate_rows, state, training)
 
     def compute_output_shape(
         self,
         tokens_shape: Any,
         age_seconds_shape: Any,
         length_shape: Any,
+        rows_shape: Any,
         candidates_shape: Any,
+        candidate_rows_shape: Any,
     ) -> tuple:
         return (*candidates_shape[:2], self.reading_dim)
 
@@ -200,5 +228,6 @@ class BehaviorReader(keras.layers.Layer):
         return {
             **config,
             "max_length": self.max_length,
+            "num_id_columns": self.num_id_columns,
             "config": dataclasses.asdict(self.config),
         }

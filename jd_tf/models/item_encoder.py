@@ -75,6 +75,17 @@ class ItemEncoder(keras.layers.Layer):
         width = ops.shape(concatenated)[1]
         return ops.reshape(self.projection(flat), (-1, width, self.model_dim))
 
+    def rows(self, ids: Sequence[Any]) -> Any:
+        """Says which table rows the ids read, (B, L or N, columns) int32.
+
+        Equal ids have equal rows, whatever their dtype.
+        """
+        rows = [
+            ops.cast(table.rows(column_ids), "int32")
+            for table, column_ids in zip(self.tables, ids, strict=True)
+        ]
+        return ops.stack(rows, axis=-1)
+
     def compute_output_shape(self, ids_shape: Any) -> tuple:
         return (*tuple(ids_shape[0]), self.model_dim)
 

@@ -87,6 +87,7 @@ class JDRanker(keras.Model):
         self.readers = [
             BehaviorReader(
                 behavior.max_length,
+                len(schema.item_columns),
                 config,
                 name=f"{behavior.name}_reader",
                 **shared,
@@ -169,13 +170,12 @@ class JDRanker(keras.Model):
         state, interests = {}, []
         for behavior, reader in self._behaviors():
             name = behavior.name
-            tokens = self.item_encoder(
-                [inputs[f"{name}_{c.name}"] for c in self.schema.item_columns]
-            )
+            ids = self._item_ids(inputs, f"{name}_")
             encoded, interest = reader.encode(
-                tokens,
+                self.item_encoder(ids),
                 inputs[f"{name}_age_seconds"],
                 inputs[behavior.length],
+                self.item_encoder.rows(ids),
                 training=training,
             )
             interests.append(interest)
@@ -238,7 +238,7 @@ class JDRanker(keras.Model):
             the events, and `gate_weights` (B, N, T, E).
         """
         user_state = self.encode_user(inputs)
-        candidates = self._candidates(inputs)
+        candidates = self.item_encoder(self._item_ids(inputs))
         explained = {
             f"attention_{behavior.name}": reader.attention_weights(
                 candidates, _part(user_state, behavior)
@@ -262,10 +262,8 @@ class JDRanker(keras.Model):
             return self.context_encoder(ids)
         return self.context_encoder(ids, inputs["session_dense"])
 
-    def _candidates(self, inputs: Mapping[str, Any]) -> Any:
-        return self.item_encoder(
-            [inputs[column.name] for column in self.schema.item_columns]
-        )
+    def _item_ids(self, inputs: Mapping[str, Any], prefix: str = "") -> list:
+        return [inputs[prefix + c.name] for c in self.schema.item_columns]
 
     def _candidate_features(
         self,
@@ -273,11 +271,14 @@ class JDRanker(keras.Model):
         inputs: Mapping[str, Any],
         training: bool,
     ) -> Any:
-        candidates = self._candidates(inputs)
+        ids = self._item_ids(inputs)
+        candidates, rows = self.item_encoder(ids), self.item_encoder.rows(ids)
         parts = [candidates]
         for behavior, reader in self._behaviors():
             state = _part(user_state, behavior)
-            parts.append(reader.read(candidates, state, training=training))
+            parts.append(
+                reader.read(candidates, rows, state, training=training)
+            )
         if self.schema.item_dense:
             parts.append(self.item_dense_scaling(inputs["item_dense"]))
         return ops.concatenate(parts, axis=-1)
@@ -305,6 +306,7 @@ def _part(user_state: Mapping[str, Any], behavior: Behavior) -> dict[str, Any]:
     """What the user state holds of one behaviour."""
     prefix = f"{STATE}{behavior.name}_"
     return {
-        part: user_state[prefix + part]
-        for part in ("keys", "values", "interest", "length")
+        name.removeprefix(prefix): tensor
+        for name, tensor in user_state.items()
+        if name.startswith(prefix)
     }

@@ -21,6 +21,8 @@ class JDRankerConfig:
         use_position: whether events know their place.
         use_recency: whether events know their age.
         use_second_order: whether second-order interests are read.
+        use_matches: whether candidates are told which of their ids stand in
+            the histories.
         num_experts: experts E of the mixture.
         expert_units: widths of an expert's layers.
         tower_units: widths of a tower's hidden layers.
@@ -40,6 +42,7 @@ class JDRankerConfig:
     use_position: bool = True
     use_recency: bool = True
     use_second_order: bool = True
+    use_matches: bool = True
     num_experts: int = 4
     expert_units: tuple[int, ...] = (128, 64)
     tower_units: tuple[int, ...] = (32,)

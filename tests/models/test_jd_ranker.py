@@ -242,6 +242,7 @@ def test_all_weights_exist_before_the_first_call():
         {"use_position": False},
         {"use_position": False, "use_recency": False},
         {"use_second_order": False},
+        {"use_matches": False},
         {"decoder_feedforward_dim": 8},
         {"num_encoder_layers": 2, "dropout_rate": 0.1},
     ],
