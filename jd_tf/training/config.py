@@ -3,8 +3,8 @@
 import dataclasses
 
 from jd_tf.columns import SchemaError
-from jd_tf.training.optimizers import TABLE_METHODS
 
+TABLE_METHODS = ("adagrad", "lazy_adam")
 BALANCERS = ("fixed", "running_magnitude")
 # Fields that may differ when a run is resumed: they say when to stop, look
 # or save, and never what a step does.

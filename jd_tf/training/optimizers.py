@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from jd_tf.training.config import TABLE_METHODS
 from jd_tf.training.gradients import (
     Gradient,
     clip_by_global_norm,
@@ -15,7 +16,6 @@ from jd_tf.training.gradients import (
     with_values,
 )
 
-TABLE_METHODS = ("adagrad", "lazy_adam")
 _REFUSED = (
     "use_ema",
     "ema_momentum",

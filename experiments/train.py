@@ -1,0 +1,182 @@
+"""Trains the ranker on a data folder; run again, it goes on.
+
+    python -m experiments.train --data=runs/data --workdir=runs/model
+
+Writes to the work folder: `config.json` and `schema.json` (what was trained),
+`checkpoints/` (each whole or not there) and `summaries/` (for TensorBoard).
+Flags left out keep what the work folder says, or the defaults below.
+
+Exit codes: 0 trained; 2 unusable data, flags or checkpoint; 3 a loss or
+gradient that is not finite; 130 and 143 stopped by Ctrl-C or SIGTERM after
+writing a checkpoint.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import program
+from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.schema import DataError
+from jd_tf.training.config import (
+    BALANCERS,
+    TABLE_METHODS,
+    TrainingConfig,
+)
+
+NOT_FINITE = 3
+
+_DATA = flags.DEFINE_string(
+    "data", None, "Data folder, made by make_data.", required=True
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder of the run; resumed if there is one.",
+    required=True,
+)
+
+
+def _define(config: type, helps: dict[str, str]) -> None:
+    """One flag a field, without a default: the config has the defaults."""
+    for field in dataclasses.fields(config):
+        if field.name not in helps:
+            continue
+        text = f"{helps[field.name]} [{field.default}]"
+        if field.name in _CHOICES:
+            flags.DEFINE_enum(field.name, None, _CHOICES[field.name], text)
+        elif field.type is bool:
+            flags.DEFINE_bool(field.name, None, text)
+        elif field.type is int:
+            flags.DEFINE_integer(field.name, None, text, lower_bound=0)
+        elif field.type is float:
+            flags.DEFINE_float(field.name, None, text, lower_bound=0.0)
+        elif field.type is str:
+            flags.DEFINE_string(field.name, None, text)
+        else:
+            flags.DEFINE_list(field.name, None, text)
+
+
+_CHOICES = {"balance": BALANCERS, "table_method": TABLE_METHODS}
+_TRAINING = {
+    "epochs": "Passes over the data.",
+    "batch_size": "Requests a batch.",
+    "learning_rate": "Of dense weights.",
+    "table_learning_rate": "Of embedding tables.",
+    "table_method": "How tables learn.",
+    "warmup_steps": "Steps over which both rates rise.",
+    "decay_steps": "Steps over which both rates fall after that; 0: never.",
+    "balance": "How objectives are balanced.",
+    "objective_weights": "One weight an objective, separated by commas.",
+    "evaluate_every": "Steps between evaluations; 0: after every epoch.",
+    "checkpoint_every": "Steps between checkpoints; 0: by the clock.",
+    "monitor": "Validation metric that decides what is best.",
+    "patience": "Evaluations without a better one before stopping; 0: never.",
+    "max_steps": "Stop after these steps; 0: none.",
+    "time_limit_seconds": "Stop after these seconds; 0: none.",
+    "seed": "Of weights, dropout and the order of requests.",
+    "progress": "Whether to show a progress bar.",
+}
+_MODEL = {
+    "model_dim": "Width of tokens, memories and interests.",
+    "item_embedding_dim": "Width of the item table.",
+    "num_encoder_layers": "Transformer blocks per behaviour.",
+    "num_experts": "Experts of the mixture.",
+    "dropout_rate": "Of encoders, decoders, experts and towers.",
+}
+_define(TrainingConfig, _TRAINING)
+_define(JDRankerConfig, _MODEL)
+
+
+def main(_: object) -> None:
+    """Composes the configs from flags and trains."""
+    # Late here and below, so that --help does not wait for TensorFlow.
+    from jd_tf.data.dataset import read_json
+    from jd_tf.training.workdir import CONFIG_FILE
+
+    path = Path(_WORKDIR.value) / CONFIG_FILE
+    stored = {"training": {}, "model": {}}
+    if path.is_file():
+        found = read_json(path)
+        try:
+            stored["training"] = found["training"]
+            stored["model"] = found["model"]["config"]["config"]
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path}: not the config of a run.") from error
+    train_new(
+        _DATA.value,
+        _WORKDIR.value,
+        JDRankerConfig(**{**stored["model"], **_given(_MODEL)}),
+        TrainingConfig(**{**stored["training"], **_given(_TRAINING)}),
+    )
+
+
+def train_new(
+    data_dir: str | Path,
+    workdir: str | Path,
+    model_config: JDRankerConfig,
+    training_config: TrainingConfig,
+) -> int:
+    """Trains a ranker of the data's schema, or goes on with one.
+
+    Args:
+        data_dir: made by make_data.
+        workdir: of the run.
+        model_config: of the ranker.
+        training_config: of the run.
+
+    Returns:
+        Steps taken, those of earlier sessions included.
+
+    Raises:
+        SystemExit: with the exit code, if the run was stopped by a signal or
+            ran into numbers that are not finite.
+    """
+    import keras
+
+    from jd_tf.data.dataset import read_schema
+    from jd_tf.evaluation.metrics import auc
+    from jd_tf.models.jd_ranker import JDRanker
+    from jd_tf.training.folder import train_folder
+    from jd_tf.training.loop import NotFiniteError
+
+    keras.utils.set_random_seed(training_config.seed)
+    model = JDRanker(read_schema(data_dir), model_config)
+    try:
+        trainer = train_folder(model, data_dir, workdir, training_config, auc)
+    except NotFiniteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(NOT_FINITE)
+    if trainer.signal:
+        sys.exit(128 + trainer.signal)
+    state = trainer.state
+    print(
+        f"trained {state.step} steps on {state.impressions:,} impressions in "
+        f"{state.seconds:.0f} s; stopped by {trainer.stopped_by}"
+    )
+    if state.best_step >= 0:
+        print(
+            f"best {training_config.monitor} {state.best_value:.5f} at step "
+            f"{state.best_step}, in {trainer.checkpoints.folder}"
+        )
+    return state.step
+
+
+def _given(names: dict[str, str]) -> dict[str, Any]:
+    """The flags that were set at the prompt."""
+    given = {name: flags.FLAGS[name].value for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    if "objective_weights" in given:
+        texts = given["objective_weights"]
+        try:
+            given["objective_weights"] = tuple(float(text) for text in texts)
+        except ValueError as error:
+            raise DataError(f"--objective_weights: {error}.") from error
+    return given
+
+
+if __name__ == "__main__":
+    program.run(main)

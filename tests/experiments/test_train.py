@@ -1,0 +1,120 @@
+"""`python -m experiments.train`: exit codes and what it says."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from experiments import train
+from jd_tf.data.dataset import write_dataset
+from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.schema import Behavior, DataError, IdColumn, Objective
+from jd_tf.training.config import TrainingConfig
+from tests.requests import random_requests, small_schema
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = small_schema(
+    item_columns=(IdColumn("item_id", num_buckets=50),),
+    behaviors=(Behavior("click", max_length=4),),
+    objectives=(Objective("click"), Objective("order", given="click")),
+    item_dense=(),
+    session_dense=(),
+    context_columns=(),
+    bias_columns=(),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("a shop") / "data"
+    splits = {
+        "train": random_requests(SCHEMA, 64, seed=1),
+        "validation": random_requests(SCHEMA, 32, seed=2),
+    }
+    write_dataset(folder, SCHEMA, splits)
+    return folder
+
+
+def _run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.train", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def _main(*arguments):
+    """The same in this process."""
+    with flagsaver.flagsaver():
+        flags.FLAGS(["train", *map(str, arguments)])
+        train.main([])
+
+
+def _error(finished):
+    """The one line a refusal consists of."""
+    assert finished.returncode == 2, finished.stderr
+    lines = finished.stderr.splitlines()
+    (line,) = [line for line in lines if line.startswith("error: ")]
+    assert "Traceback" not in finished.stderr
+    return line
+
+
+def test_trains_then_goes_on_then_names_a_cut_checkpoint(
+    data, tmp_path, capsys
+):
+    workdir = tmp_path / "a run"
+    common = [f"--data={data}", f"--workdir={workdir}", "--noprogress"]
+    first = _run(*common, "--batch_size=16", "--model_dim=8")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("trained 4 steps")
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["training"]["batch_size"] == 16
+    assert (workdir / "schema.json").is_file()
+
+    # Flags not given are those of the run, so this asks for more of it.
+    _main(*common, "--epochs=2")
+    assert capsys.readouterr().out.startswith("trained 8 steps")
+    with pytest.raises(DataError, match="batch_size = 16"):
+        _main(*common, "--batch_size=8")
+
+    newest = sorted((workdir / "checkpoints").glob("step-*"))[-1]
+    for file in newest.glob("variables.data*"):
+        file.write_bytes(file.read_bytes()[:100])
+    line = _error(_run(*common, "--epochs=3"))
+    assert "variables.data-00000-of-00001: has 100 bytes" in line
+    assert "Delete the folder" in line
+
+
+def test_unusable_data_writes_nothing(tmp_path):
+    finished = _run(f"--data={tmp_path / 'no'}", f"--workdir={tmp_path / 'w'}")
+    assert "no such folder" in _error(finished)
+    assert not (tmp_path / "w").exists()
+
+
+def test_help_does_not_wait_for_tensorflow():
+    code = (
+        "import experiments.train, sys; "
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_numbers_that_are_not_finite_have_their_own_code(
+    data, tmp_path, capsys
+):
+    steep = TrainingConfig(
+        batch_size=4,
+        learning_rate=1e17,
+        max_gradient_norm=0.0,
+        progress=False,
+    )
+    small = JDRankerConfig(model_dim=8)
+    with pytest.raises(SystemExit) as stopped:
+        train.train_new(data, tmp_path / "run", small, steep)
+    assert stopped.value.code == train.NOT_FINITE
+    assert "error: step" in capsys.readouterr().err
