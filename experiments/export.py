@@ -1,19 +1,14 @@
 """Exports the best weights of a training run as a SavedModel.
 
-    python -m experiments.export --workdir=runs/model --output=saved_models
+    python -m experiments.export --workdir=runs/model --requests=runs/data
 
 Writes `saved_models/<model>/<next version>/`, verified in a fresh process;
 nothing if that fails. See `saved_models/README.md`.
 """
 
-from pathlib import Path
-
 from absl import flags, logging
 
 from experiments import program
-
-# More than the recorded calls use.
-_ENOUGH = 64
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of experiments.train.", required=True
@@ -25,8 +20,8 @@ _NAME = flags.DEFINE_string(
 _REQUESTS = flags.DEFINE_string(
     "requests",
     None,
-    "JSON or TFRecord file of real requests, for the calls that warm a server "
-    "up and verify it; made up by default.",
+    "Real requests for the calls that verify the export and warm a server up: "
+    "a data folder, a JSON or a TFRecord file; made up by default.",
 )
 _METRICS = flags.DEFINE_string(
     "metrics",
@@ -46,26 +41,15 @@ def main(_: object) -> None:
     # Saving tells of every tensor it renames.
     logging.set_verbosity(logging.WARNING)
     # TensorFlow takes seconds to load; --help should not wait for it.
-    from jd_tf.evaluation.metrics_file import read_metrics
-    from jd_tf.serving.export import export_model
-    from jd_tf.serving.request_file import read_requests
-    from jd_tf.training.workdir import load_trained
+    from jd_tf.serving.run import export_run
 
-    metrics_path = Path(_METRICS.value or Path(_WORKDIR.value, "metrics.json"))
-    metrics = None
-    if _METRICS.value or metrics_path.exists():
-        metrics = read_metrics(metrics_path)
-    model = load_trained(_WORKDIR.value)
-    requests = None
-    if _REQUESTS.value:
-        requests = read_requests(_REQUESTS.value, model.schema, _ENOUGH)
-    folder = export_model(
-        model,
+    folder = export_run(
+        _REQUESTS.value,
+        _WORKDIR.value,
         _OUTPUT.value,
-        name=_NAME.value,
-        requests=requests,
-        metrics=metrics,
-        tolerance=_TOLERANCE.value,
+        _NAME.value,
+        _METRICS.value,
+        _TOLERANCE.value,
     )
     print(f"exported: {folder}")
 
