@@ -116,6 +116,14 @@ def _amounts(rng):
     return {"inputs": amounts.astype(np.float32)}
 
 
+def _matched(rng):
+    return {
+        "candidate_ids": rng.integers(0, 12, (REQUESTS, CANDIDATES, 2)),
+        "history_ids": rng.integers(0, 12, (REQUESTS, EVENTS, 2)),
+        "length": LENGTHS,
+    }
+
+
 def _case(name, layer, inputs, *args, laws=None, **settings):
     def create(**kwargs):
         return layer(*args, **settings, **kwargs)
@@ -157,6 +165,12 @@ CASES = (
         id_dtype="string",
         embeddings_initializer="glorot_uniform",
         laws=_BY_ID,
+    ),
+    _case(
+        "history_match",
+        layers.HistoryMatch,
+        _matched,
+        laws={"history": ("history_ids",), "candidates": ("candidate_ids",)},
     ),
     _case("log_scaling", layers.LogScaling, _amounts, laws=_PER_CANDIDATE),
     _case(

@@ -182,6 +182,21 @@ def mlp(x, layers, activation):
     return x
 
 
+def history_match(candidate, events):
+    """Per id column: log count, share and recency of the events with it."""
+    features = []
+    for column, number in enumerate(candidate):
+        places = [
+            place
+            for place, event in enumerate(events)
+            if number != 0 and event[column] == number
+        ]
+        share = len(places) / len(events) if len(events) else 0.0
+        recency = sum(1 / (1 + place) for place in places)
+        features += [math.log(1 + len(places)), share, recency]
+    return np.array(features)
+
+
 def log_scaling(x, scale, bias):
     """One feature vector."""
     return np.array(

@@ -18,7 +18,8 @@ class HistoryMatch(keras.layers.Layer):
     rare and new ones never do. Comparing the ids takes no learning: for each
     of C id columns (item, category, brand ...) a candidate gets log(1 +
     number of events with its id), their share of the history, and the sum
-    of 1 / (1 + position) over them, which the newest events dominate.
+    of 1 / (1 + position) over them, which the newest events dominate. Id 0
+    says that there is none (no brand, say), and matches nothing.
 
     Call arguments:
         candidate_ids: (B, N, C) integer.
@@ -28,7 +29,23 @@ class HistoryMatch(keras.layers.Layer):
 
     Returns:
         (B, N, 3 C) float; zero where nothing matches.
+
+    Raises:
+        ValueError: candidates and history differ in their columns.
     """
+
+    def build(
+        self,
+        candidate_ids_shape: tuple,
+        history_ids_shape: tuple,
+        length_shape: tuple | None = None,
+    ):
+        if candidate_ids_shape[-1] != history_ids_shape[-1]:
+            raise ValueError(
+                "`candidate_ids` and `history_ids` must have the same id "
+                "columns on the last axis. "
+                f"Got: {candidate_ids_shape[-1]} and {history_ids_shape[-1]}."
+            )
 
     def call(self, candidate_ids: Any, history_ids: Any, length: Any) -> Any:
         max_length = ops.shape(history_ids)[1]
@@ -36,7 +53,8 @@ class HistoryMatch(keras.layers.Layer):
         # As (B, C, N, L), so that one product sums all columns up.
         candidates = ops.transpose(candidate_ids, (0, 2, 1))[..., None]
         events = ops.transpose(history_ids, (0, 2, 1))[:, :, None, :]
-        same = ops.equal(candidates, events) & mask[:, None, None, :]
+        same = ops.equal(candidates, events) & ops.not_equal(candidates, 0)
+        same &= mask[:, None, None, :]
         closeness = 1.0 / (1.0 + ops.arange(max_length, dtype="float32"))
         weights = ops.stack([ops.ones_like(closeness), closeness], axis=1)
         sums = ops.matmul(ops.cast(same, "float32"), weights)

@@ -12,11 +12,6 @@ from jd_tf import layers
 from tests.cases import CASES, REQUESTS
 from tests.layers import harness
 
-# Keras 3.15 turns variables into arrays the way NumPy 1 asked for.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
-)
-
 
 def over(cases):
     """Runs a test once a case, under the case's name."""

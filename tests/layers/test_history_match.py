@@ -1,0 +1,43 @@
+"""HistoryMatch against a loop over events."""
+
+import numpy as np
+import pytest
+
+from jd_tf.layers import HistoryMatch
+from tests import references
+from tests.cases import CANDIDATES, LENGTHS, REQUESTS, case_named
+from tests.layers import harness
+
+
+def test_equals_a_loop():
+    case = case_named("history_match")
+    layer = harness.make(case)
+    for seed in range(5):
+        values = harness.arguments(case, seed)
+        (actual,) = harness.outputs(layer, values)
+        for row, candidate in np.ndindex(REQUESTS, CANDIDATES):
+            expected = references.history_match(
+                values["candidate_ids"][row, candidate],
+                values["history_ids"][row, : LENGTHS[row]],
+            )
+            harness.assert_same([actual[row, candidate]], [expected])
+
+
+def test_a_missing_id_matches_nothing():
+    none = np.zeros((1, 2, 1), np.int64)
+    found = HistoryMatch()(none, none, np.array([2]))
+    assert not np.any(found)
+
+
+def test_ids_that_differ_in_their_last_bit_do_not_match():
+    large = np.array([[[2**62]]])
+    layer = HistoryMatch()
+    assert not np.any(layer(large, large + 1, np.array([1])))
+    np.testing.assert_allclose(
+        layer(large, large, np.array([1]))[0, 0], [np.log(2), 1, 1], rtol=1e-6
+    )
+
+
+def test_columns_that_differ_are_named():
+    with pytest.raises(ValueError, match=r"same id columns.* 2 and 3\."):
+        HistoryMatch().build((None, None, 2), (None, None, 3))
