@@ -100,6 +100,12 @@ class IdColumn:
                 f"not both. Got: num_buckets={self.num_buckets}, "
                 f"{len(self.vocabulary)} known ids."
             )
+        padding = "" if self.dtype == "string" else 0
+        if padding in self.vocabulary:
+            raise SchemaError(
+                f"column `{self.name}`: `vocabulary` holds {padding!r}, which "
+                "pads; count ids from 1."
+            )
         if self.num_buckets < 0 or self.num_buckets == 1:
             raise SchemaError(
                 f"column `{self.name}`: `num_buckets` must be at least 2, as "

@@ -64,6 +64,7 @@ def test_objectives_know_what_they_are_given():
         (lambda: IdColumn("Item", num_buckets=9), "Got: 'Item'"),
         (lambda: IdColumn("x", "float32", 9), "Got: 'float32'"),
         (lambda: IdColumn("x", num_buckets=1), "at least 2"),
+        (lambda: IdColumn("x", vocabulary=(0, 1)), "holds 0, which pads"),
         (lambda: Behavior("click", 0), "Got: 0"),
         (lambda: Behavior("click", 5, action_slots=("a",)), "come together"),
         (lambda: BiasColumn("position", 0), "Got: 0"),
