@@ -1,0 +1,210 @@
+"""One user's way through a shop: histories, and the session so far."""
+
+import collections
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jd_tf.schema import Behavior, Schema
+
+
+class Action(NamedTuple):
+    """What one kind of logged action means.
+
+    Attributes:
+        visits: whether doing it to another product than the one being
+            visited is going to that product.
+        counter: index of the visit's counter it adds to, -1 for none.
+        objective: index of the objective it fulfils, or -1; whatever
+            fulfils one fulfils the first, `click`, too.
+        behavior: history it is kept in besides the visits, "" for none.
+    """
+
+    visits: bool = True
+    counter: int = -1
+    objective: int = 0
+    behavior: str = ""
+
+
+class Event(NamedTuple):
+    """One line of a log.
+
+    Attributes:
+        item: id of the product.
+        time: seconds, on any clock.
+        action: what was done.
+        action_id: fine-grained id of it, 0 for none.
+        dwell: seconds the log gives for the whole visit, 0 for unknown.
+    """
+
+    item: int
+    time: float
+    action: Action
+    action_id: int = 0
+    dwell: float = 0.0
+
+
+class Visit:
+    """A stay with one product: its events with none of another between.
+
+    Args:
+        event: the first event.
+        num_counters: length of `counts`.
+    """
+
+    __slots__ = ("action_ids", "counts", "dwell", "item", "time")
+
+    def __init__(self, event: Event, num_counters: int):
+        self.item = event.item
+        self.time = event.time
+        self.dwell = event.dwell
+        self.counts = [0] * num_counters
+        self.action_ids: list[int] = []
+
+
+class Journey:
+    """State of one user after some events of the log.
+
+    It keeps as many events as the schema's histories hold: about 300 bytes
+    a visit.
+
+    Args:
+        schema: its first behaviour is the visits; others are by name.
+        user_id: whose it is.
+
+    Attributes:
+        visit: the latest one of this session, or None.
+        position: number of events in this session.
+        last_time: time of the latest event.
+        touched: item -> per objective, the position of its last fulfilment in
+            this session, -1 for none.
+        open_requests: requests of this session that wait for their labels.
+    """
+
+    def __init__(self, schema: Schema, user_id: int | str):
+        self.user_id = user_id
+        self._visits, *self._kept = schema.behaviors
+        self._num_objectives = len(schema.objectives)
+        self._past_visits: collections.deque[Visit] = collections.deque(
+            maxlen=self._visits.max_length
+        )
+        self._events = {
+            behavior.name: collections.deque(maxlen=behavior.max_length)
+            for behavior in self._kept
+        }
+        self.num_visits = 0
+        self.last_time = 0.0
+        self.start_session()
+
+    def start_session(self) -> None:
+        """Forgets the session, keeps the histories."""
+        self.visit: Visit | None = None
+        self.position = 0
+        self.session_start: float | None = None
+        self.session_visits = 0
+        self.session_counts = [0] * len(self._visits.action_counters)
+        self.touched: dict[int, list[int]] = {}
+        self.open_requests: list = []
+
+    def starts_visit(self, event: Event) -> bool:
+        """Whether the event takes the user to another product."""
+        return event.action.visits and (
+            self.visit is None or self.visit.item != event.item
+        )
+
+    @property
+    def latest_item(self) -> int | None:
+        """The product visited last, in this session or before."""
+        return self._past_visits[-1].item if self._past_visits else None
+
+    def known_items(self) -> set[int]:
+        """Every product in the histories or touched in this session."""
+        known = {visit.item for visit in self._past_visits}
+        for events in self._events.values():
+            known.update(item for item, _ in events)
+        known.update(self.touched)
+        return known
+
+    def record(self, event: Event) -> None:
+        """Adds an event, the latest so far."""
+        action = event.action
+        if self.session_start is None:
+            self.session_start = event.time
+        if self.starts_visit(event):
+            self.visit = Visit(event, len(self.session_counts))
+            self._past_visits.append(self.visit)
+            self.num_visits += 1
+            self.session_visits += 1
+        visit = self.visit
+        if action.counter >= 0:
+            self.session_counts[action.counter] += 1
+        if visit is not None and visit.item == event.item:
+            if action.counter >= 0:
+                visit.counts[action.counter] += 1
+            ids, new = visit.action_ids, event.action_id
+            free = len(ids) < len(self._visits.action_slots)
+            if new and free and new not in ids:
+                ids.append(new)
+        if action.behavior:
+            self._events[action.behavior].append((event.item, event.time))
+        last = self.touched.setdefault(event.item, [-1] * self._num_objectives)
+        if action.objective >= 0:
+            last[0] = last[action.objective] = self.position
+        self.position += 1
+        self.last_time = event.time
+
+    def session_dense(self, now: float) -> np.ndarray:
+        """The session so far: seconds, visits, products, then counters."""
+        start = now if self.session_start is None else self.session_start
+        values = [now - start, self.session_visits, len(self.touched)]
+        return np.array([*values, *self.session_counts], np.float32)
+
+    def histories(
+        self, now: float
+    ) -> Iterator[tuple[Behavior, list[int], dict[str, np.ndarray]]]:
+        """Yields each behaviour with its items and the columns beside ids.
+
+        Args:
+            now: the moment; ages and dwell count up to it.
+
+        Yields:
+            Behaviour, items newest first, columns by name.
+        """
+        visits = list(reversed(self._past_visits))
+        ages = np.array([now - visit.time for visit in visits], np.float32)
+        name = self._visits.name
+        columns = {f"{name}_age_seconds": ages}
+        if self._visits.dwell:
+            # A page may stay open beyond the moment: what will be logged in
+            # the end is not known yet, the time since its start is.
+            dwell = np.array([visit.dwell for visit in visits], np.float32)
+            columns[f"{name}_dwell_seconds"] = np.minimum(dwell, ages)
+        if self._visits.action_counters:
+            columns[f"{name}_action_counts"] = _matrix(
+                [visit.counts for visit in visits],
+                len(self._visits.action_counters),
+                np.float32,
+            )
+        if self._visits.action_slots:
+            columns[f"{name}_action_ids"] = _matrix(
+                [visit.action_ids for visit in visits],
+                len(self._visits.action_slots),
+                np.int64,
+            )
+        yield self._visits, [visit.item for visit in visits], columns
+        for behavior in self._kept:
+            events = list(reversed(self._events[behavior.name]))
+            ages = np.array([now - time for _, time in events], np.float32)
+            items = [item for item, _ in events]
+            yield behavior, items, {f"{behavior.name}_age_seconds": ages}
+
+
+def _matrix(
+    rows: Sequence[Sequence[int]], width: int, dtype: type
+) -> np.ndarray:
+    """Rows of numbers as a matrix, short ones padded with 0."""
+    matrix = np.zeros((len(rows), width), dtype)
+    for index, row in enumerate(rows):
+        matrix[index, : len(row)] = row
+    return matrix
