@@ -1,0 +1,126 @@
+"""The tables beside the action log of JData 2016."""
+
+import bisect
+from pathlib import Path
+
+from jd_tf.data.sources.log_report import LogReport
+from jd_tf.data.sources.text_files import read_csv
+from jd_tf.schema import DataError
+
+USER_COLUMNS = ("user_lv_cd", "age", "sex")
+PRODUCT_COLUMNS = ("a1", "a2", "a3")
+UNLISTED = "unlisted"
+
+
+class KeyedTable:
+    """Rows of a CSV file by the number in their key column, as strings.
+
+    Args:
+        path: the file.
+        key: column of whole numbers.
+        columns: what a row holds.
+        report: tolerates bad records or not.
+    """
+
+    def __init__(
+        self, path: Path, key: str, columns: tuple[str, ...], report: LogReport
+    ):
+        self.columns = columns
+        self.path = path
+        self._rows: dict[int, tuple[str, ...]] = {}
+        kept: dict[tuple[str, ...], tuple[str, ...]] = {}
+        # Ages were published in several encodings; a text that cannot be
+        # decoded still tells one age group from another.
+        rows = read_csv(path, (key, *columns), report, "backslashreplace")
+        for number, (identity, *values) in rows:
+            try:
+                row = tuple(value.strip() or UNLISTED for value in values)
+                whole = parse_id(identity)
+            except ValueError:
+                report.tolerate(
+                    DataError(
+                        f"{path}: line {number}: column `{key}` must be a "
+                        f"whole number. Got: {identity!r}"
+                    )
+                )
+                continue
+            self._rows[whole] = kept.setdefault(row, row)
+        self._absent = (UNLISTED,) * len(columns)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row(self, key: int) -> tuple[str, ...]:
+        """The row of a key; all `UNLISTED` where there is none."""
+        return self._rows.get(key, self._absent)
+
+    def vocabulary(self, column: str) -> tuple[str, ...]:
+        """The values a column holds, sorted."""
+        index = self.columns.index(column)
+        values = {row[index] for row in self._rows.values()} - {UNLISTED}
+        return tuple(sorted(values)) or (UNLISTED,)
+
+
+class CommentTable:
+    """What was known of a product's comments before a day.
+
+    Args:
+        path: CSV file of `dt`, `sku_id`, `comment_num` (0 none, 1 one, 2 up
+            to ten, 3 up to fifty, 4 more), `has_bad_comment` and
+            `bad_comment_rate`.
+        report: tolerates bad records or not.
+    """
+
+    columns = ("comment_num", "has_bad_comment", "bad_comment_rate")
+
+    def __init__(self, path: Path, report: LogReport):
+        self.path = path
+        self._days: dict[int, list[str]] = {}
+        self._values: dict[int, list[tuple[float, ...]]] = {}
+        found: dict[int, list[tuple[str, tuple[float, ...]]]] = {}
+        wanted = ("sku_id", "dt", *self.columns)
+        for number, (item, day, *values) in read_csv(path, wanted, report):
+            try:
+                numbers = tuple(float(value) for value in values)
+                if not (_is_day(day) and all(0 <= n < 1e9 for n in numbers)):
+                    raise ValueError
+                found.setdefault(parse_id(item), []).append((day, numbers))
+            except ValueError:
+                report.tolerate(
+                    DataError(
+                        f"{path}: line {number}: needs a day like 2016-02-01 "
+                        f"and numbers. Got: {[day, item, *values]}"
+                    )
+                )
+        for item, rows in found.items():
+            rows.sort()
+            self._days[item] = [day for day, _ in rows]
+            self._values[item] = [numbers for _, numbers in rows]
+
+    def before(self, item: int, day: str) -> list[float]:
+        """The newest row strictly before a day: 1 and its values, or zeros.
+
+        Args:
+            item: the product.
+            day: like "2016-02-01".
+        """
+        index = bisect.bisect_left(self._days.get(item, ()), day)
+        if not index:
+            return [0.0] * (1 + len(self.columns))
+        return [1.0, *self._values[item][index - 1]]
+
+
+def parse_id(text: str) -> int:
+    """Reads ids like `266079` and `266079.0`.
+
+    Raises:
+        ValueError: if it is not a positive whole number.
+    """
+    digits = text.removesuffix(".0")
+    if not (digits.isascii() and digits.isdigit()) or int(digits) == 0:
+        raise ValueError(f"not a positive whole number: {text!r}")
+    return int(digits)
+
+
+def _is_day(text: str) -> bool:
+    return len(text) == 10 and text[4] == text[7] == "-"
