@@ -1,0 +1,234 @@
+"""One logged impression in the format of the DMT paper (CIKM 2020)."""
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from jd_tf.schema import DataError
+
+# name in the schema -> suffix of the item's and of the history's columns.
+ID_COLUMNS = {
+    "item_id": "sku",
+    "category_id": "c3",
+    "parent_category_id": "c2",
+    "brand_id": "brand",
+    "shop_id": "shop",
+}
+# name in the schema -> prefix of its columns.
+BEHAVIORS = {"click": "clk", "order": "ord", "cart": "cart"}
+UNKNOWN = b"unknow"
+# One-hot `mask` over the classes 0 | 1, 2 | 4, 5; JD's code reads it so.
+_CLASSES = (0, 1, 2, 4, 5)
+_CLICK_CLASSES, _ORDER_CLASSES = (1, 2, 4, 5), (4, 5)
+
+
+class RecordFormat:
+    """Names and sizes of the columns, found in a record rather than known.
+
+    The paper's description calls the order history `ord_seq_*_12m_50`, the
+    published files `ord_seq_*_12m_10`: whoever asks for the former reads an
+    empty history and no error. So the suffix is looked up, and a history that
+    has no columns is an error.
+
+    Args:
+        example: any record.
+
+    Attributes:
+        suffixes: behaviour -> what follows `<prefix>_seq_<id>_`, e.g. "7d_50".
+        max_lengths: behaviour -> the number its suffix ends with.
+        num_features: length of `features`.
+
+    Raises:
+        DataError: naming the column that is missing.
+    """
+
+    def __init__(self, example: tf.train.Example):
+        present = example.features.feature
+        self.suffixes: dict[str, str] = {}
+        self.max_lengths: dict[str, int] = {}
+        for behavior, prefix in BEHAVIORS.items():
+            pattern = re.compile(rf"{prefix}_seq_sku_(\w+_(\d+))$")
+            found = [m for m in map(pattern.match, sorted(present)) if m]
+            if len(found) != 1:
+                raise DataError(
+                    f"there must be one column `{prefix}_seq_sku_*`, the "
+                    f"{behavior} history; there are "
+                    f"{[m.string for m in found]} among {len(present)} columns"
+                )
+            self.suffixes[behavior] = found[0][1]
+            self.max_lengths[behavior] = int(found[0][2])
+        self.num_features = len(_floats(example, "features"))
+
+    def history(
+        self, example: tf.train.Example, behavior: str
+    ) -> dict[str, np.ndarray]:
+        """One behaviour's columns of the schema, newest first.
+
+        Args:
+            example: the record.
+            behavior: its name in the schema.
+        """
+        prefix, suffix = BEHAVIORS[behavior], self.suffixes[behavior]
+
+        def column(name: str) -> str:
+            return f"{prefix}_seq_{name}_{suffix}"
+
+        ids = {
+            name: _strings(example, column(short))
+            for name, short in ID_COLUMNS.items()
+        }
+        ages = _strings(example, column("ts"))
+        length = len(ids["item_id"])
+        for name, values in [*ids.items(), ("ts", ages)]:
+            if len(values) != length:
+                short = ID_COLUMNS.get(name, name)
+                raise DataError(
+                    f"column `{column(short)}` has {len(values)} events, "
+                    f"`{column('sku')}` has {length}"
+                )
+        if ids["item_id"] == [UNKNOWN]:
+            ids, ages, length = {name: [] for name in ids}, [], 0
+        if length > self.max_lengths[behavior]:
+            raise DataError(
+                f"column `{column('sku')}` has {length} events, more than "
+                f"its name says"
+            )
+        self._check_length(example, behavior, column("len"), length)
+        seconds = np.array([_number(age, column("ts")) for age in ages])
+        if (seconds < 0).any() or (np.diff(seconds) > 0).any():
+            raise DataError(
+                f"column `{column('ts')}` must count the seconds before the "
+                f"request, oldest first. Got: {ages[:5]}"
+            )
+        columns = {
+            f"{behavior}_{name}": np.array(values[::-1], object)
+            for name, values in ids.items()
+        }
+        columns[f"{behavior}_age_seconds"] = seconds[::-1].astype(np.float32)
+        return columns
+
+    def _check_length(
+        self, example: tf.train.Example, behavior: str, column: str, length: int
+    ) -> None:
+        (said,) = _strings(example, column, 1)
+        said_length = 0 if said == UNKNOWN else _number(said, column)
+        allowed = {length}
+        if behavior == "cart":
+            # In every published record this column holds the length of the
+            # neighbouring exposures instead.
+            near = example.features.feature["near_expo_seq_sku"].bytes_list
+            allowed.add(sum(value != UNKNOWN for value in near.value))
+        if said_length not in allowed:
+            raise DataError(
+                f"column `{column}` says {said_length} events, there are "
+                f"{length}"
+            )
+
+    def item(self, example: tf.train.Example) -> dict[str, bytes]:
+        """The candidate's ids."""
+        ids = {}
+        for name, short in ID_COLUMNS.items():
+            present = example.features.feature
+            column = f"item_fea_{short}"
+            if column not in present:
+                column = f"item_{short}"
+            (ids[name],) = _strings(example, column, 1)
+        return ids
+
+    def features(self, example: tf.train.Example) -> np.ndarray:
+        """The candidate's dense features, float32 (F,)."""
+        values = np.array(_floats(example, "features"), np.float32)
+        if len(values) != self.num_features or not np.isfinite(values).all():
+            raise DataError(
+                f"column `features` must hold {self.num_features} finite "
+                f"numbers, holds {len(values)}"
+            )
+        return values
+
+    def labels(self, example: tf.train.Example) -> tuple[bool, bool]:
+        """Whether the impression was clicked and ordered.
+
+        `label` is described as 0, 1 or 2 for a click, 4 or 5 for an order. In
+        the published records it is 0 or 1 and says no more than clicked; the
+        class is in `mask`, one-hot.
+        """
+        label = _single(example, "label")
+        if label not in _CLASSES:
+            raise DataError(
+                f"column `label` must be one of {_CLASSES}. Got: {label}"
+            )
+        kind = int(label)
+        if "mask" in example.features.feature:
+            mask = np.array(_floats(example, "mask"))
+            if mask.shape != (len(_CLASSES),) or sorted(mask) != [0] * 4 + [1]:
+                raise DataError(f"column `mask` must be one-hot. Got: {mask}")
+            kind = _CLASSES[int(mask.argmax())]
+            if (kind > 0) != (label > 0):
+                raise DataError(
+                    f"column `label` is {label}, but `mask` says {kind}"
+                )
+        return kind in _CLICK_CLASSES, kind in _ORDER_CLASSES
+
+    def place(self, example: tf.train.Example) -> tuple[int, int]:
+        """Position and page, from 1."""
+        place = []
+        for column in ("pos", "page"):
+            (value,) = _strings(example, column, 1)
+            place.append(int(_number(value, column)))
+            if place[-1] < 1:
+                raise DataError(
+                    f"column `{column}` must be at least 1. Got: {value!r}"
+                )
+        return place[0], place[1]
+
+
+def _strings(
+    example: tf.train.Example, column: str, length: int = 0
+) -> list[bytes]:
+    """Values of a column of byte strings, which must be there."""
+    values = list(_feature(example, column, "bytes_list"))
+    if not values or (length and len(values) != length):
+        raise DataError(
+            f"column `{column}` must hold {length or 'some'} byte strings, "
+            f"holds {len(values)}"
+        )
+    if not all(values):
+        raise DataError(f"column `{column}` holds an empty string")
+    return values
+
+
+def _floats(example: tf.train.Example, column: str) -> Iterable[float]:
+    return list(_feature(example, column, "float_list"))
+
+
+def _single(example: tf.train.Example, column: str) -> float:
+    values = list(_feature(example, column, "float_list"))
+    if len(values) != 1:
+        raise DataError(f"column `{column}` must hold one number: {values}")
+    return values[0]
+
+
+def _feature(example: tf.train.Example, column: str, kind: str) -> Iterable:
+    if column not in example.features.feature:
+        raise DataError(f"no column `{column}`")
+    feature = example.features.feature[column]
+    if feature.WhichOneof("kind") != kind:
+        raise DataError(
+            f"column `{column}` must be a {kind}, is "
+            f"{feature.WhichOneof('kind')}"
+        )
+    return getattr(feature, kind).value
+
+
+def _number(value: bytes, column: str) -> float:
+    try:
+        number = float(value)
+    except ValueError as error:
+        raise DataError(
+            f"column `{column}` must hold numbers. Got: {value!r}"
+        ) from error
+    if not np.isfinite(number):
+        raise DataError(f"column `{column}` holds {value!r}")
+    return number
