@@ -1,0 +1,43 @@
+"""One adapter per log format, all with one interface."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from jd_tf.data.sources.jd_micro import JDMicroSource
+from jd_tf.data.sources.jd_ranking import JDRankingSource
+from jd_tf.data.sources.jdata2016 import JData2016Source
+from jd_tf.data.sources.source import Source
+from jd_tf.schema import DataError
+
+SOURCES: dict[str, type[Source]] = {
+    source.name: source
+    for source in (JDRankingSource, JDMicroSource, JData2016Source)
+}
+
+
+def open_source(name: str, input_dir: str | Path, **options: Any) -> Source:
+    """Opens a log.
+
+    Args:
+        name: of the format, a key of `SOURCES`.
+        input_dir: folder of the log.
+        **options: arguments of that source; those it does not have are
+            refused.
+
+    Raises:
+        DataError: if the name, an option or the folder is wrong.
+    """
+    if name not in SOURCES:
+        raise DataError(
+            f"no source `{name}`. There are: {', '.join(sorted(SOURCES))}."
+        )
+    source = SOURCES[name]
+    known = list(inspect.signature(source).parameters)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise DataError(
+            f"source `{name}` has no option `{unknown[0]}`. It has: "
+            f"{', '.join(known[1:])}."
+        )
+    return source(input_dir, **options)
