@@ -1,0 +1,133 @@
+"""Makes a data set: logs, or a simulated shop, become requests on disk.
+
+    python -m experiments.make_data --source=jd_micro --input=LOGS --output=DIR
+
+writes shards of train, validation and test, `schema.json`, `manifest.json`, and
+what lies in them as `summary.json`, `summary.txt` and `summary.png`; all or
+nothing. Options that a source does not have are refused by name.
+"""
+
+from absl import flags
+
+from experiments import program
+from jd_tf.data.dataset import SUMMARY_FILE
+from jd_tf.data.sources import SOURCES
+from jd_tf.data.sources.prepare import SIMULATOR, make_dataset
+from jd_tf.data.summary import SUMMARY_PICTURE, SUMMARY_TEXT
+from jd_tf.data.summary_text import summary_text
+
+_SOURCE = flags.DEFINE_enum(
+    "source", None, [SIMULATOR, *SOURCES], "What to read.", required=True
+)
+_INPUT = flags.DEFINE_string(
+    "input", None, "Folder of the log; none for the simulator."
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder to make; new or empty.", required=True
+)
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Replace what stands at --output."
+)
+_NUM_SHARDS = flags.DEFINE_integer(
+    "num_shards", 2, "Files per split.", lower_bound=1
+)
+
+# Options of the sources. None: the source's own default.
+_OPTIONS = (
+    flags.DEFINE_integer(
+        "seed", None, "Of everything drawn at random.", lower_bound=0
+    ),
+    flags.DEFINE_float(
+        "validation_share",
+        None,
+        "Share of the log, or of simulated days, to validate on.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    ),
+    flags.DEFINE_float(
+        "test_share",
+        None,
+        "Share of the log, or of simulated days, to test on. jdata2016 tests "
+        "on its last file if there are several.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    ),
+    flags.DEFINE_integer(
+        "max_bad_records",
+        None,
+        "Logs: bad lines or records to skip and count; one more is an error.",
+        lower_bound=0,
+    ),
+    flags.DEFINE_integer(
+        "num_candidates",
+        None,
+        "jd_micro, jdata2016: candidates of a request, the product gone to "
+        "included. simulator: items shown at most.",
+        lower_bound=2,
+    ),
+    flags.DEFINE_integer(
+        "max_candidates",
+        None,
+        "jd_ranking: impressions joined to one request at most.",
+        lower_bound=1,
+    ),
+    flags.DEFINE_float(
+        "same_category_share",
+        None,
+        "jd_micro, jdata2016: probability that a negative has the category of "
+        "the product being left; keep it below the share at which users stay "
+        "in their category, which the summary counts.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    ),
+    flags.DEFINE_float(
+        "moment_share",
+        None,
+        "jd_micro, jdata2016: share of the moments that become requests.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    ),
+    flags.DEFINE_float(
+        "session_gap_minutes",
+        None,
+        "jdata2016: pause that ends a session, and with it the labels.",
+        lower_bound=0.0,
+    ),
+    flags.DEFINE_integer(
+        "num_users", None, "simulator: people.", lower_bound=1
+    ),
+    flags.DEFINE_integer(
+        "num_items", None, "simulator: products.", lower_bound=1
+    ),
+    flags.DEFINE_integer(
+        "num_requests", None, "simulator: requests, roughly.", lower_bound=1
+    ),
+    flags.DEFINE_integer(
+        "num_days", None, "simulator: days logged.", lower_bound=1
+    ),
+)
+
+
+def main(_: object) -> None:
+    """Makes the data set and prints its summary."""
+    options = {
+        flag.name: flag.value for flag in _OPTIONS if flag.value is not None
+    }
+    summary = make_dataset(
+        _SOURCE.value,
+        _OUTPUT.value,
+        _INPUT.value,
+        num_shards=_NUM_SHARDS.value,
+        overwrite=_OVERWRITE.value,
+        progress=True,
+        **options,
+    )
+    print(summary_text(summary))
+    print(
+        f"\n{_OUTPUT.value}: shards, {SUMMARY_FILE}, {SUMMARY_TEXT}, "
+        f"{SUMMARY_PICTURE}"
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)

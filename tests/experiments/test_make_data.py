@@ -1,0 +1,74 @@
+"""The program, run as a user runs it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.data.small_logs import micro_sessions, write_micro
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.make_data", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def log(tmp_path):
+    return write_micro(tmp_path / "a log", micro_sessions(80))
+
+
+def test_makes_a_data_set(tmp_path, log):
+    output = tmp_path / "a data set"
+    done = run(
+        "--source=jd_micro",
+        f"--input={log.parent}",
+        f"--output={output}",
+        "--num_candidates=5",
+        "--num_shards=1",
+        "--max_bad_records=2",
+    )
+    assert done.returncode == 0, done.stderr
+    text = (output / "summary.txt").read_text()
+    assert text in done.stdout
+    assert (
+        json.loads((output / "schema.json").read_text())["max_candidates"] == 5
+    )
+    assert sorted(path.name for path in output.iterdir()) == [
+        "manifest.json",
+        "schema.json",
+        "summary.json",
+        "summary.png",
+        "summary.txt",
+        "test-00000-of-00001.tfrecord",
+        "train-00000-of-00001.tfrecord",
+        "validation-00000-of-00001.tfrecord",
+    ]
+
+
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, log):
+    log.write_bytes(log.read_bytes()[:-5])
+    done = run(
+        "--source=jd_micro",
+        f"--input={log.parent}",
+        f"--output={tmp_path / 'out'}",
+    )
+    assert done.returncode == 2
+    (line,) = [
+        line for line in done.stderr.splitlines() if line.startswith("error")
+    ]
+    assert f"{log}: line 80" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["a log"]
+
+
+def test_an_unknown_source_is_refused_by_the_flag(tmp_path):
+    done = run("--source=jd_macro", f"--output={tmp_path / 'out'}")
+    assert done.returncode != 0
+    assert "jd_micro" in done.stderr + done.stdout
