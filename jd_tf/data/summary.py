@@ -21,7 +21,12 @@ from jd_tf.schema import Role, Schema
 SUMMARY_TEXT, SUMMARY_PICTURE = "summary.txt", "summary.png"
 SPLITS = ("train", "validation", "test")
 _BATCH_SIZE = 512
-_TIME_BINS = 48
+_MAX_TIME_BINS = 60
+# Widths of time bins, in seconds, that people find easy to read.
+_BIN_SECONDS = (
+    *(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600),
+    *(7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000),
+)
 
 
 def write_summary(
@@ -59,16 +64,16 @@ def summarize(
         `histogram`: value -> requests), `labels` (objective -> `positives`,
         `impressions`, `rate`), `histories` (behaviour -> `mean`, `median`,
         `p90`, `max`, `empty_share`, `histogram`: length -> requests), and
-        `time` (`first`, `last`, in seconds, `bin_seconds`, `requests` per
-        bin; None without a clock).
+        `time` (`first`, `last`, in seconds, `bin_seconds`, the same for all
+        splits, `requests` per bin; None without a clock).
 
     Raises:
         DataError: naming the file and record that cannot be read.
     """
     schema = read_schema(folder)
-    splits = {}
+    counts = {}
     for split in SPLITS:
-        count = _SplitCount(schema)
+        counts[split] = count = _SplitCount(schema)
         paths = [str(path) for path in split_files(folder, split)]
         try:
             for batch in _read(paths, schema):
@@ -78,7 +83,12 @@ def summarize(
             tf.errors.InvalidArgumentError,
         ) as error:
             raise explain_read_error(error, folder, split) from error
-        splits[split] = count.result()
+    longest = max(count.time_span() for count in counts.values())
+    bin_seconds = next(
+        (width for width in _BIN_SECONDS if longest / width < _MAX_TIME_BINS),
+        _BIN_SECONDS[-1],
+    )
+    splits = {n: count.result(bin_seconds) for n, count in counts.items()}
     return {"schema": schema.name, "log": report or {}, "splits": splits}
 
 
@@ -124,8 +134,16 @@ class _SplitCount:
         self.impressions += counted.sum((0, 1))
         self.times.append(batch["request_time"])
 
-    def result(self) -> dict[str, Any]:
-        """The split's part of the summary."""
+    def time_span(self) -> int:
+        """Seconds from the first request to the last."""
+        return max(map(np.max, self.times)) - min(map(np.min, self.times))
+
+    def result(self, bin_seconds: int) -> dict[str, Any]:
+        """The split's part of the summary.
+
+        Args:
+            bin_seconds: width of the bins of time.
+        """
         labels = {}
         for index, name in enumerate(self.schema.objective_names):
             positives = int(self.positives[index])
@@ -147,7 +165,7 @@ class _SplitCount:
             "histories": {
                 name: _spread(counts) for name, counts in self.lengths.items()
             },
-            "time": _time(np.concatenate(self.times)),
+            "time": _time(np.concatenate(self.times), bin_seconds),
         }
 
 
@@ -167,15 +185,13 @@ def _spread(counts: collections.Counter) -> dict[str, Any]:
     }
 
 
-def _time(times: np.ndarray) -> dict[str, Any] | None:
+def _time(times: np.ndarray, bin_seconds: int) -> dict[str, Any] | None:
     if not times.any():
         return None
     first, last = int(times.min()), int(times.max())
-    bin_seconds = max(1, -(-(last - first + 1) // _TIME_BINS))
-    counts = np.bincount((times - first) // bin_seconds)
     return {
         "first": first,
         "last": last,
         "bin_seconds": bin_seconds,
-        "requests": counts.tolist(),
+        "requests": np.bincount((times - first) // bin_seconds).tolist(),
     }

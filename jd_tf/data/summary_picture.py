@@ -76,7 +76,8 @@ def _draw_labels(axes: Axes, splits: dict[str, Any]) -> None:
         bars = axes.bar(places, rates, width, color=_COLORS[name], label=name)
         texts = [_percent(rate) for rate in rates]
         axes.bar_label(bars, texts, fontsize=7, rotation=90, padding=3)
-    axes.set_xticks(range(len(objectives)), objectives)
+    names = [name.replace("_", "\n") for name in objectives]
+    axes.set_xticks(range(len(objectives)), names)
     axes.set(title="Label rates", ylabel="positives per impression (%)")
     axes.set_yscale("symlog", linthresh=0.1)
     axes.set_ylim(0, 300)
@@ -106,20 +107,20 @@ def _draw_time(axes: Axes, splits: dict[str, Any]) -> None:
         start = 0 if apart else time["first"] - first
         counts = np.array(time["requests"])
         edges = start + np.arange(len(counts) + 1) * time["bin_seconds"]
-        rate = counts * 60 / time["bin_seconds"]
         begin = datetime.fromtimestamp(time["first"], timezone.utc)
         label = (
             f"{name}: {span_text(time['last'] - time['first'])} "
             f"from {begin:%Y-%m-%d %H:%M}"
         )
         axes.stairs(
-            rate, edges / seconds, color=_COLORS[name], lw=2, label=label
+            counts, edges / seconds, color=_COLORS[name], lw=2, label=label
         )
+    width = next(iter(timed.values()))["bin_seconds"]
     since = "its split's" if apart else "the"
     axes.set(
         title="Requests over time",
         xlabel=f"since {since} first request ({unit})",
-        ylabel="requests a minute",
+        ylabel=f"requests per {span_text(width)}",
     )
     axes.margins(y=0.35)
     axes.set_ylim(bottom=0)

@@ -61,11 +61,12 @@ def summary_text(summary: dict[str, Any]) -> str:
 
 
 def span_text(seconds: float) -> str:
-    """A time span in the largest unit that leaves it above one and a half."""
-    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
+    """A time span in the largest unit of which it has at least one."""
+    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            number = f"{seconds / size:.1f}".removesuffix(".0")
+            return f"{number} {unit}{'s' * (number != '1')}"
+    return f"{seconds:.0f} second{'s' * (seconds != 1)}"
 
 
 def _log(log: dict[str, Any]) -> list[str]:

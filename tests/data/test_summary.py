@@ -111,9 +111,11 @@ def test_a_changed_byte_is_named(folder):
     ("seconds", "text"),
     [
         (0, "0 seconds"),
+        (1, "1 second"),
+        (60, "1 minute"),
         (100, "1.7 minutes"),
-        (7200, "2.0 hours"),
-        (864_000, "10.0 days"),
+        (7200, "2 hours"),
+        (864_000, "10 days"),
     ],
 )
 def test_span_text(seconds, text):
