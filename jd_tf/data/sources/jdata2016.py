@@ -21,7 +21,7 @@ How it is read, and why:
   file both are cut from its end. A request whose session runs into the next
   split is dropped: its labels were not known at the cut.
 - Comments count from the day after their date.
-- Memory: 300 bytes per kept visit (1.6 GB for the 105 thousand users of the
+- Memory: 350 bytes per kept visit (1.8 GB for the 105 thousand users of the
   whole contest), 8 bytes per arrival at a new product, and the tables.
 """
 

@@ -66,7 +66,7 @@ class Visit:
 class Journey:
     """State of one user after some events of the log.
 
-    It keeps as many events as the schema's histories hold: about 300 bytes
+    It keeps as many events as the schema's histories hold: about 350 bytes
     a visit.
 
     Args:
