@@ -82,9 +82,3 @@ def test_bad_input_is_one_line_and_code_2(folder, requests, tmp_path):
     assert "Traceback" not in finished.stderr
     assert finished.stdout == ""
     assert not output.exists()
-
-
-def test_a_folder_that_is_no_model_is_code_2(requests, tmp_path):
-    finished = rank(f"--saved_model={tmp_path}", f"--requests={requests}")
-    assert finished.returncode == 2
-    assert "neither a SavedModel" in finished.stderr.splitlines()[-1]

@@ -62,10 +62,12 @@ class PythonRanker(TinyRanker):
 
 
 class SummingRanker(TinyRanker):
-    """Reads padding as if it were events."""
+    """Takes for padding what is 0, which a server's padding is not."""
 
     def encode_user(self, inputs):
-        events = self.embedding(inputs["click_item_id"] % 100)
+        ids = inputs["click_item_id"]
+        mask = ops.cast(ops.not_equal(ids, 0), "float32")
+        events = self.embedding(ids % 100) * mask[..., None]
         return {"user_state_mean": ops.sum(events, axis=1)}
 
 
