@@ -7,7 +7,11 @@ import tensorflow as tf
 Gradient = tf.Tensor | tf.IndexedSlices
 
 
-def sum_duplicates(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
+class UniqueSlices(tf.IndexedSlices):
+    """A sparse gradient in which no index stands twice."""
+
+
+def sum_duplicates(gradient: tf.IndexedSlices) -> UniqueSlices:
     """Adds up the slices of equal index, so that each row stands once.
 
     A row that a batch reads twice has two slices; squaring, clipping or
@@ -17,13 +21,16 @@ def sum_duplicates(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
         gradient: of a table, indices in any order and number.
 
     Returns:
-        The same gradient with unique indices.
+        The same gradient with unique indices; itself if it has been here
+        before.
     """
+    if isinstance(gradient, UniqueSlices):
+        return gradient
     indices, position = tf.unique(gradient.indices)
     values = tf.math.unsorted_segment_sum(
         gradient.values, position, tf.shape(indices)[0]
     )
-    return tf.IndexedSlices(values, indices, gradient.dense_shape)
+    return UniqueSlices(values, indices, gradient.dense_shape)
 
 
 def values_of(gradient: Gradient) -> tf.Tensor:
@@ -36,7 +43,8 @@ def values_of(gradient: Gradient) -> tf.Tensor:
 def with_values(gradient: Gradient, values: tf.Tensor) -> Gradient:
     """The same gradient with other numbers in the same places."""
     if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+        kind = type(gradient)
+        return kind(values, gradient.indices, gradient.dense_shape)
     return values
 
 

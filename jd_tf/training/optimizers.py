@@ -175,12 +175,7 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         grads: Sequence[Gradient],
         trainable_variables: Sequence[keras.Variable],
     ) -> None:
-        grads = [
-            self._prepare(gradient, variable)
-            for gradient, variable in zip(
-                grads, trainable_variables, strict=True
-            )
-        ]
+        grads = self.prepare(grads, trainable_variables)
         grads = self._clip_gradients(grads)
         self._apply_weight_decay(trainable_variables)
         # All that depends on the step alone is computed once, not for each
@@ -194,11 +189,34 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         }
         self._backend_update_step(grads, trainable_variables, rates)
 
+    def prepare(
+        self,
+        gradients: Sequence[Gradient | None],
+        variables: Sequence[keras.Variable],
+    ) -> list[Gradient | None]:
+        """Brings gradients to the form in which they are applied.
+
+        `apply_gradients` does so by itself; it is here for those who want to
+        measure the gradients first, and is not done twice.
+
+        Args:
+            gradients: of the tape; None where there is none.
+            variables: what they are gradients of.
+
+        Returns:
+            Sparse gradients of tables with duplicates summed, all others
+            dense.
+        """
+        return [
+            self._prepare(gradient, variable)
+            if isinstance(gradient, tf.IndexedSlices)
+            else gradient
+            for gradient, variable in zip(gradients, variables, strict=True)
+        ]
+
     def _prepare(
-        self, gradient: Gradient, variable: keras.Variable
+        self, gradient: tf.IndexedSlices, variable: keras.Variable
     ) -> Gradient:
-        if not isinstance(gradient, tf.IndexedSlices):
-            return gradient
         if self._is_table[self._get_variable_index(variable)]:
             return sum_duplicates(gradient)
         if variable.shape[0] > _MAX_DENSIFIED_ROWS:
@@ -252,7 +270,11 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         sparse = isinstance(gradient, tf.IndexedSlices)
         if sparse and self._distribution_strategy.num_replicas_in_sync > 1:
             # The replicas' slices were concatenated.
-            gradient = sum_duplicates(gradient)
+            gradient = sum_duplicates(
+                tf.IndexedSlices(
+                    gradient.values, gradient.indices, gradient.dense_shape
+                )
+            )
         if "accumulator" in slots:
             self._adagrad(gradient, variable, slots["accumulator"], rates)
         elif sparse:

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.training.balancing import LossBalancer
-from jd_tf.training.gradients import gradient_norms, sum_duplicates
+from jd_tf.training.gradients import gradient_norms
 from jd_tf.training.losses import cell_weights, objective_losses
+from jd_tf.training.optimizers import SparseDenseOptimizer
 
 _Tensors = dict[str, tf.Tensor]
 
@@ -56,7 +57,7 @@ class TrainingSteps:
     def __init__(
         self,
         model: keras.Model,
-        optimizer: keras.optimizers.Optimizer,
+        optimizer: SparseDenseOptimizer,
         balancer: LossBalancer,
     ):
         self.model = model
@@ -105,10 +106,9 @@ class TrainingSteps:
             total = self.balancer.total(losses, weights)
             if self.model.losses:
                 total += tf.add_n(self.model.losses)
-        gradients = [
-            sum_duplicates(g) if isinstance(g, tf.IndexedSlices) else g
-            for g in tape.gradient(total, self.variables)
-        ]
+        gradients = self.optimizer.prepare(
+            tape.gradient(total, self.variables), self.variables
+        )
         # Keras would warn of weights that no objective reaches.
         self.optimizer.apply_gradients(
             (gradient, variable)

@@ -1,0 +1,225 @@
+"""The ranker's network the usual way: plain Keras, one row an impression.
+
+What bench_training compares with. Every user is written, read and encoded
+once for each impression; the network is built of Keras' own layers with the
+widths of `JDRanker`'s, and trained by `compile` and `fit` with Adam. Nothing
+of `jd_tf` is used.
+
+To its advantage, ids come as rows of the table and ages as buckets, so there
+is nothing to hash or take the logarithm of, and the data set is parsed once
+and then kept in memory.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+NUM_AGE_BUCKETS = 64
+_SECONDS_OF_TWO_YEARS = 2 * 365 * 24 * 3600.0
+_MASKED = -1e9
+
+
+class TokensInTime(layers.Layer):
+    """Adds position and age embeddings, as Keras' own examples do.
+
+    Args:
+        max_length: int. Positions.
+        dim: int. Width of the tokens.
+    """
+
+    def __init__(self, max_length: int, dim: int, **kwargs):
+        super().__init__(**kwargs)
+        self.max_length = max_length
+        self.positions = layers.Embedding(max_length, dim)
+        self.ages = layers.Embedding(NUM_AGE_BUCKETS, dim)
+
+    def build(self, tokens_shape: Any, age_bucket_shape: Any) -> None:
+        """Builds both tables."""
+        self.positions.build((self.max_length,))
+        self.ages.build(age_bucket_shape)
+
+    def call(self, tokens: Any, age_bucket: Any) -> Any:
+        """(B, L, D) tokens and (B, L) buckets to (B, L, D)."""
+        positions = self.positions(ops.arange(self.max_length))
+        return tokens + positions + self.ages(age_bucket)
+
+
+def build_baseline(
+    num_rows: int,
+    embedding_dim: int,
+    max_length: int,
+    model_dim: int,
+    num_heads: int,
+    feedforward_dim: int,
+    num_experts: int,
+    expert_units: tuple[int, ...],
+    tower_units: tuple[int, ...],
+    objectives: tuple[str, ...],
+) -> keras.Model:
+    """Builds and compiles the network.
+
+    Args:
+        num_rows: rows of the item table.
+        embedding_dim: width of the item table.
+        max_length: events of the history, L.
+        model_dim: width of tokens, memory and interests.
+        num_heads: attention heads.
+        feedforward_dim: inner width of the encoder block.
+        num_experts: experts of the mixture.
+        expert_units: widths of an expert.
+        tower_units: hidden widths of a tower.
+        objectives: an output each.
+
+    Returns:
+        A compiled functional model of one row an impression.
+    """
+    history = keras.Input((max_length,), dtype="int32", name="history")
+    age = keras.Input((max_length,), dtype="int32", name="age_bucket")
+    length = keras.Input((), dtype="int32", name="length")
+    item = keras.Input((1,), dtype="int32", name="item_id")
+    mask = ops.less(ops.arange(max_length)[None, :], length[:, None])
+    real = ops.cast(mask, "float32")
+
+    table = layers.Embedding(num_rows, embedding_dim, name="item_table")
+    projection = layers.Dense(model_dim, name="projection")
+    tokens = projection(table(history))
+    tokens = TokensInTime(max_length, model_dim)(tokens, age)
+    candidate = projection(table(item))
+
+    # Encoder: one pre-norm block.
+    attend = layers.MultiHeadAttention(num_heads, model_dim // num_heads)
+    normed = layers.LayerNormalization(epsilon=1e-6)(tokens)
+    tokens = tokens + attend(normed, normed, attention_mask=mask[:, None, :])
+    normed = layers.LayerNormalization(epsilon=1e-6)(tokens)
+    thought = layers.Dense(feedforward_dim, activation="gelu")(normed)
+    tokens = tokens + layers.Dense(model_dim)(thought)
+    memory = layers.LayerNormalization(epsilon=1e-6)(tokens)
+    memory = memory * real[..., None]
+
+    # Interests of first and second order.
+    hidden = layers.Dense(model_dim, activation="tanh")(memory)
+    scores = layers.Dense(1, use_bias=False)(hidden)[..., 0]
+    weights = ops.softmax(ops.where(mask, scores, _MASKED), axis=-1)
+    first = ops.sum(memory * weights[..., None], axis=1)
+    total = ops.sum(memory, axis=1)
+    squares = ops.sum(ops.square(memory), axis=1)
+    count = ops.sum(real, axis=1, keepdims=True)
+    pairs = ops.maximum(count * (count - 1.0), 1.0)
+    second = (ops.square(total) - squares) / pairs
+
+    # The candidate reads the memory.
+    read = layers.MultiHeadAttention(num_heads, model_dim // num_heads)(
+        candidate, memory, attention_mask=mask[:, None, :]
+    )[:, 0]
+    candidate = candidate[:, 0]
+    features = layers.Concatenate()(
+        [candidate, read, candidate * first, first, second]
+    )
+
+    # Experts, gates, towers.
+    experts = []
+    for _ in range(num_experts):
+        hidden = features
+        for units in expert_units:
+            hidden = layers.Dense(units, activation="relu")(hidden)
+        experts.append(hidden)
+    experts = ops.stack(experts, axis=1)
+    outputs = {}
+    for name in objectives:
+        gate = layers.Dense(num_experts, activation="softmax")(features)
+        hidden = ops.sum(gate[..., None] * experts, axis=1)
+        for units in tower_units:
+            hidden = layers.Dense(units, activation="relu")(hidden)
+        outputs[name] = layers.Dense(1, activation="sigmoid", name=name)(hidden)
+    inputs = [history, age, length, item]
+    model = keras.Model({i.name: i for i in inputs}, outputs)
+    model.compile(
+        optimizer=keras.optimizers.Adam(1e-3),
+        loss={name: "binary_crossentropy" for name in objectives},
+    )
+    return model
+
+
+def write_rows(
+    path: str | Path, requests: Iterable[Mapping[str, Any]], num_rows: int
+) -> int:
+    """Writes one record an impression, the user's history in each.
+
+    Args:
+        path: of the TFRecord file.
+        requests: of the behaviour "click" and the item column `item_id`.
+        num_rows: ids are below it already.
+
+    Returns:
+        Rows written.
+    """
+    written = 0
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for request in requests:
+            ages = request["click_age_seconds"]
+            scale = (NUM_AGE_BUCKETS - 1) / np.log1p(_SECONDS_OF_TWO_YEARS)
+            buckets = (np.log1p(ages) * scale).astype("int64")
+            history = request["click_item_id"]
+            if history.max(initial=0) >= num_rows:
+                raise ValueError(f"an id is not below {num_rows}.")
+            for item, labels in zip(
+                request["item_id"], request["labels"], strict=True
+            ):
+                example = tf.train.Example()
+                feature = example.features.feature
+                feature["history"].int64_list.value.extend(history.tolist())
+                feature["age_bucket"].int64_list.value.extend(buckets.tolist())
+                feature["length"].int64_list.value.append(len(history))
+                feature["item_id"].int64_list.value.append(int(item))
+                feature["labels"].float_list.value.extend(labels.tolist())
+                writer.write(example.SerializeToString())
+                written += 1
+    return written
+
+
+def read_rows(
+    path: str | Path,
+    batch_size: int,
+    max_length: int,
+    objectives: tuple[str, ...],
+) -> tf.data.Dataset:
+    """Batches of rows for `fit`, endlessly, from memory after one pass.
+
+    Args:
+        path: of `write_rows`; histories must all have `max_length` events.
+        batch_size: rows a batch.
+        max_length: events of a history.
+        objectives: names of the labels, in order.
+    """
+    fixed = tf.io.FixedLenFeature
+    features = {
+        "history": fixed((max_length,), tf.int64),
+        "age_bucket": fixed((max_length,), tf.int64),
+        "length": fixed((), tf.int64),
+        "item_id": fixed((1,), tf.int64),
+        "labels": fixed((len(objectives),), tf.float32),
+    }
+
+    def parse(records: tf.Tensor) -> tuple:
+        row = tf.io.parse_example(records, features)
+        labels = row.pop("labels")
+        inputs = {name: tf.cast(t, tf.int32) for name, t in row.items()}
+        targets = {
+            name: labels[:, index : index + 1]
+            for index, name in enumerate(objectives)
+        }
+        return inputs, targets
+
+    return (
+        tf.data.TFRecordDataset(str(path))
+        .batch(batch_size, drop_remainder=True)
+        .map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+        .cache()
+        .repeat()
+        .prefetch(tf.data.AUTOTUNE)
+    )
