@@ -26,7 +26,6 @@ def _predictions(num_requests=80, width=6, seed=0):
     labels = (rng.random(truth.shape) < truth).astype(np.float32)
     weights = np.ones_like(labels)
     weights[..., 2] = labels[..., 1]
-    labels[..., 2] *= labels[..., 1]
     noise = rng.random(truth.shape).astype(np.float32)
     systems = {
         "jd_ranker": {"probabilities": 0.8 * truth + 0.2 * noise * truth},

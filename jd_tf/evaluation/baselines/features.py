@@ -34,9 +34,8 @@ def history_features(
     for behavior in schema.behaviors:
         events, kinds = _events(batch, behavior)
         length = batch[behavior.length].astype(np.float32)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # no event, no mean: nan
             means = events[..., 2:].sum(axis=1) / length[:, None]
-        means[length == 0] = np.nan
         age = np.log1p(batch[f"{behavior.name}_age_seconds"])
         ends = _at(age, np.zeros(size, np.int64), length > 0)
         last = np.maximum(length.astype(np.int64) - 1, 0)

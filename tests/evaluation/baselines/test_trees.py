@@ -5,6 +5,7 @@ import pytest
 
 from jd_tf.evaluation.baselines import Trees, ensemble
 from jd_tf.evaluation.baselines.features import history_features
+from jd_tf.evaluation.baselines.matches import match_events
 from tests.evaluation.toy_shop import toy_batch, toy_schema
 
 
@@ -135,6 +136,24 @@ def test_history_features_equal_loops():
                 assert found[name] == pytest.approx(
                     value, rel=1e-5, nan_ok=True
                 ), name
+
+
+def test_padding_and_empty_ids_match_nothing():
+    batch = {
+        "item_id": np.array([[7, 0]]),
+        "click_item_id": np.array([[7, 0, 7]]),
+        "click_length": np.array([2]),
+        "shop_id": np.array([[b"s", b""]], object),
+        "click_shop_id": np.array([[b"", b"s", b"s"]], object),
+    }
+    click = toy_schema().behaviors[0]
+    found = match_events(batch, click, "item_id")
+    np.testing.assert_array_equal(found, [[[1, 0, 0], [0, 0, 0]]])
+    for dtype in (object, "S"):
+        batch["shop_id"] = batch["shop_id"].astype(dtype)
+        batch["click_shop_id"] = batch["click_shop_id"].astype(dtype)
+        found = match_events(batch, click, "shop_id")
+        np.testing.assert_array_equal(found, [[[0, 1, 0], [0, 0, 0]]])
 
 
 def test_empty_axes_are_fine():
