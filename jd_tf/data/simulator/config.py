@@ -1,0 +1,142 @@
+"""How large the simulated shop is and how its people behave."""
+
+import dataclasses
+
+from jd_tf.data.simulator.words import CATEGORY_WORDS
+from jd_tf.schema import DataError
+
+DAY = 86_400.0
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulatorConfig:
+    """Size, calendar and seed of a simulated shop.
+
+    What people want and do is in `BehaviorConfig`; the reasons for its numbers
+    are in `docs/simulator.md`.
+
+    Attributes:
+        num_users: people who visit the shop.
+        num_items: products, late ones included.
+        num_requests: expected number of logged requests, all splits together;
+            the real number is random and a few percent off.
+        num_days: days that are logged.
+        num_warm_up_days: days that pass before logging starts, so that users
+            have a past; longer than the memory of most interests.
+        num_candidates: items shown at most in a request.
+        num_categories: product words in use.
+        num_brands: brands; each serves a few categories.
+        num_shops: shops; each sells the goods of one brand.
+        cold_start_share: share of the items that arrive while logging.
+        validation_share: share of the logged days, after the training days.
+        test_share: share of the logged days, the last ones.
+        click_length: clicks kept in a history.
+        cart_length: cart additions kept in a history.
+        order_length: orders kept in a history.
+        counter_hours: past counters of items are brought up to date this often.
+        block_size: users simulated together. Part of what is drawn: another
+            size is another world.
+        start_time: first logged second, in seconds since 1970.
+        seed: of everything.
+    """
+
+    num_users: int = 1_500
+    num_items: int = 3_000
+    num_requests: int = 30_000
+    num_days: int = 21
+    num_warm_up_days: int = 42
+    num_candidates: int = 10
+    num_categories: int = 24
+    num_brands: int = 96
+    num_shops: int = 160
+    cold_start_share: float = 0.15
+    validation_share: float = 0.1
+    test_share: float = 0.2
+    click_length: int = 50
+    cart_length: int = 20
+    order_length: int = 20
+    counter_hours: int = 6
+    block_size: int = 500
+    start_time: int = 1_704_067_200
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type is int and field.name not in ("seed", "start_time"):
+                lowest = 0 if field.name == "num_warm_up_days" else 1
+                self._require(value >= lowest, field.name, f">= {lowest}")
+        self._require(self.seed >= 0, "seed", ">= 0")
+        self._require(
+            6 <= self.num_categories <= len(CATEGORY_WORDS),
+            "num_categories",
+            f"between 6 and {len(CATEGORY_WORDS)}",
+        )
+        self._require(
+            self.num_items >= 4 * self.num_categories,
+            "num_items",
+            "at least 4 a category",
+        )
+        self._require(
+            self.num_brands >= self.num_categories,
+            "num_brands",
+            "at least `num_categories`",
+        )
+        self._require(
+            self.num_shops >= self.num_brands,
+            "num_shops",
+            "at least `num_brands`",
+        )
+        self._require(self.num_candidates >= 2, "num_candidates", ">= 2")
+        self._require(
+            0 <= self.cold_start_share <= 0.5,
+            "cold_start_share",
+            "between 0 and 0.5",
+        )
+        for name in ("validation_share", "test_share"):
+            self._require(0 < getattr(self, name) < 1, name, "in (0, 1)")
+        self._require(
+            self.validation_share + self.test_share < 1,
+            "test_share",
+            "below 1 - validation_share",
+        )
+
+    def _require(self, holds: bool, name: str, what: str) -> None:
+        if not holds:
+            raise DataError(
+                f"simulator: `{name}` must be {what}. "
+                f"Got: {getattr(self, name)}."
+            )
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of users that are simulated independently."""
+        return -(-self.num_users // self.block_size)
+
+    @property
+    def warm_up_time(self) -> float:
+        """First simulated second."""
+        return self.start_time - self.num_warm_up_days * DAY
+
+    @property
+    def end_time(self) -> float:
+        """End of the log in seconds since 1970."""
+        return self.start_time + self.num_days * DAY
+
+    @property
+    def split_times(self) -> dict[str, tuple[float, float]]:
+        """First second and end of each split; later days are never trained on.
+
+        Boundaries are rounded to whole hours.
+        """
+        hours = self.num_days * 24
+        validation = round(
+            hours * (1 - self.validation_share - self.test_share)
+        )
+        test = round(hours * (1 - self.test_share))
+        edges = [
+            self.start_time + 3600.0 * hour
+            for hour in (0, validation, test, hours)
+        ]
+        names = ("train", "validation", "test")
+        return {n: (edges[i], edges[i + 1]) for i, n in enumerate(names)}
