@@ -10,6 +10,9 @@ from keras import ops
 from jd_tf.layers import IdEmbedding
 from jd_tf.schema import IdColumn
 
+# Of every id that is not in a vocabulary; see `IdEmbedding`.
+_UNKNOWN_ROW = 1
+
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class ItemEncoder(keras.layers.Layer):
@@ -78,12 +81,18 @@ class ItemEncoder(keras.layers.Layer):
     def rows(self, ids: Sequence[Any]) -> Any:
         """Says which table rows the ids read, (B, L or N, columns) int32.
 
-        Equal ids have equal rows, whatever their dtype.
+        Equal ids have equal rows, whatever their dtype. Ids that a
+        vocabulary does not know have row 0, like padding: two of them need
+        not be the same.
         """
-        rows = [
-            ops.cast(table.rows(column_ids), "int32")
-            for table, column_ids in zip(self.tables, ids, strict=True)
-        ]
+        rows = []
+        for table, column, column_ids in zip(
+            self.tables, self.id_columns, ids, strict=True
+        ):
+            row = ops.cast(table.rows(column_ids), "int32")
+            if column.vocabulary:
+                row = ops.where(row == _UNKNOWN_ROW, 0, row)
+            rows.append(row)
         return ops.stack(rows, axis=-1)
 
     def compute_output_shape(self, ids_shape: Any) -> tuple:

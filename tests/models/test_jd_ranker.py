@@ -164,6 +164,20 @@ def test_requests_do_not_see_each_other(model, batch):
     assert_same(model(alone), whole, real(alone))
 
 
+def test_unknown_ids_match_nothing(model):
+    """Two categories nobody has heard of need not be the same one."""
+    rows = model.item_encoder.rows(
+        [
+            np.array([[5, 5]]),
+            np.array([[77, 3]]),
+            np.array([["b1", ""]]),
+        ]
+    ).numpy()
+    assert rows[0, 0, 0] == rows[0, 1, 0] > 0
+    assert rows[0, 0, 1] == 0 < rows[0, 1, 1]
+    assert rows[0, 1, 2] == 0 < rows[0, 0, 2]
+
+
 def test_order_never_beats_click(model, batch):
     probabilities = model(batch)["probabilities"].numpy()
     assert (probabilities[..., 1:] <= probabilities[..., :1]).all()
