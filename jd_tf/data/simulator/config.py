@@ -56,7 +56,7 @@ class SimulatorConfig:
     cart_length: int = 20
     order_length: int = 20
     counter_hours: int = 6
-    block_size: int = 500
+    block_size: int = 250
     start_time: int = 1_704_067_200
     seed: int = 1
 
