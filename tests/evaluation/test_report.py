@@ -179,7 +179,8 @@ def test_undefined_metrics_make_no_picture(metrics):
 
 def test_one_system_and_no_extras_are_enough(metrics, tmp_path):
     only = {"trees": metrics["test"]["trees"]}
-    path = write_report(tmp_path / "r.html", {"test": only}, reference="trees")
+    splits = {"cold_items": only, "test": only}
+    path = write_report(tmp_path / "r.html", splits, reference="trees")
     assert "All systems on the test split" in path.read_text()
     with pytest.raises(ValueError, match="no split"):
         write_report(tmp_path / "none.html", {})
