@@ -41,7 +41,10 @@ _RUN_SECONDS = flags.DEFINE_float(
     "run_seconds", 20.0, "Seconds measured a run.", lower_bound=0.1
 )
 _REQUESTS = flags.DEFINE_integer(
-    "requests", 4096, "Requests in the data.", lower_bound=worker.BATCH_REQUESTS
+    "requests",
+    80 * worker.BATCH_REQUESTS,
+    "Requests in the data.",
+    lower_bound=worker.BATCH_REQUESTS,
 )
 _POPULARITY = flags.DEFINE_float(
     "popularity",
@@ -137,7 +140,7 @@ def make_data(
                 for request in requests[shard::2]:
                     writer.write(request)
         seal(aside, schema)
-        write_rows(aside / worker.TILED_FILE, requests, num_rows)
+        write_rows(aside / worker.TILED_FILE, requests)
     return path
 
 

@@ -10,7 +10,7 @@ is nothing to hash or take the logarithm of, and the data set is parsed once
 and then kept in memory.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,18 +92,20 @@ def build_baseline(
     candidate = projection(table(item))
 
     # Encoder: one pre-norm block.
-    attend = layers.MultiHeadAttention(num_heads, model_dim // num_heads)
-    normed = layers.LayerNormalization(epsilon=1e-6)(tokens)
+    head_dim = model_dim // num_heads
+    attend = layers.MultiHeadAttention(num_heads, head_dim, name="attend")
+    normed = layers.LayerNormalization(epsilon=1e-6, name="norm_1")(tokens)
     tokens = tokens + attend(normed, normed, attention_mask=mask[:, None, :])
-    normed = layers.LayerNormalization(epsilon=1e-6)(tokens)
-    thought = layers.Dense(feedforward_dim, activation="gelu")(normed)
-    tokens = tokens + layers.Dense(model_dim)(thought)
-    memory = layers.LayerNormalization(epsilon=1e-6)(tokens)
+    normed = layers.LayerNormalization(epsilon=1e-6, name="norm_2")(tokens)
+    thought = layers.Dense(feedforward_dim, activation="gelu", name="inner")
+    tokens = tokens + layers.Dense(model_dim, name="outer")(thought(normed))
+    memory = layers.LayerNormalization(epsilon=1e-6, name="norm_3")(tokens)
     memory = memory * real[..., None]
 
     # Interests of first and second order.
-    hidden = layers.Dense(model_dim, activation="tanh")(memory)
-    scores = layers.Dense(1, use_bias=False)(hidden)[..., 0]
+    pool = layers.Dense(model_dim, activation="tanh", name="pool")
+    score = layers.Dense(1, use_bias=False, name="pool_query")
+    scores = score(pool(memory))[..., 0]
     weights = ops.softmax(ops.where(mask, scores, _MASKED), axis=-1)
     first = ops.sum(memory * weights[..., None], axis=1)
     total = ops.sum(memory, axis=1)
@@ -113,9 +115,8 @@ def build_baseline(
     second = (ops.square(total) - squares) / pairs
 
     # The candidate reads the memory.
-    read = layers.MultiHeadAttention(num_heads, model_dim // num_heads)(
-        candidate, memory, attention_mask=mask[:, None, :]
-    )[:, 0]
+    target = layers.MultiHeadAttention(num_heads, head_dim, name="target")
+    read = target(candidate, memory, attention_mask=mask[:, None, :])[:, 0]
     candidate = candidate[:, 0]
     features = layers.Concatenate()(
         [candidate, read, candidate * first, first, second]
@@ -123,18 +124,20 @@ def build_baseline(
 
     # Experts, gates, towers.
     experts = []
-    for _ in range(num_experts):
+    for expert in range(num_experts):
         hidden = features
-        for units in expert_units:
-            hidden = layers.Dense(units, activation="relu")(hidden)
+        for depth, units in enumerate(expert_units):
+            name = f"expert_{expert}_{depth}"
+            hidden = layers.Dense(units, "relu", name=name)(hidden)
         experts.append(hidden)
     experts = ops.stack(experts, axis=1)
     outputs = {}
     for name in objectives:
-        gate = layers.Dense(num_experts, activation="softmax")(features)
-        hidden = ops.sum(gate[..., None] * experts, axis=1)
-        for units in tower_units:
-            hidden = layers.Dense(units, activation="relu")(hidden)
+        gate = layers.Dense(num_experts, "softmax", name=f"gate_{name}")
+        hidden = ops.sum(gate(features)[..., None] * experts, axis=1)
+        for depth, units in enumerate(tower_units):
+            tower = layers.Dense(units, "relu", name=f"{name}_{depth}")
+            hidden = tower(hidden)
         outputs[name] = layers.Dense(1, activation="sigmoid", name=name)(hidden)
     inputs = [history, age, length, item]
     model = keras.Model({i.name: i for i in inputs}, outputs)
@@ -145,15 +148,30 @@ def build_baseline(
     return model
 
 
-def write_rows(
-    path: str | Path, requests: Iterable[Mapping[str, Any]], num_rows: int
-) -> int:
-    """Writes one record an impression, the user's history in each.
+def tile(request: Mapping[str, Any]) -> Iterator[dict[str, np.ndarray]]:
+    """Turns a request into one row an impression, the user in each.
+
+    Args:
+        request: of the behaviour "click" and the item column `item_id`.
+    """
+    scale = (NUM_AGE_BUCKETS - 1) / np.log1p(_SECONDS_OF_TWO_YEARS)
+    history = request["click_item_id"]
+    ages = np.minimum(request["click_age_seconds"], _SECONDS_OF_TWO_YEARS)
+    user = {
+        "history": history,
+        "age_bucket": (np.log1p(ages) * scale).astype("int64"),
+        "length": np.array([len(history)]),
+    }
+    for item, labels in zip(request["item_id"], request["labels"], strict=True):
+        yield {**user, "item_id": np.array([item]), "labels": labels}
+
+
+def write_rows(path: str | Path, requests: Iterable[Mapping[str, Any]]) -> int:
+    """Writes one record an impression.
 
     Args:
         path: of the TFRecord file.
-        requests: of the behaviour "click" and the item column `item_id`.
-        num_rows: ids are below it already.
+        requests: as for `tile`.
 
     Returns:
         Rows written.
@@ -161,22 +179,14 @@ def write_rows(
     written = 0
     with tf.io.TFRecordWriter(str(path)) as writer:
         for request in requests:
-            ages = request["click_age_seconds"]
-            scale = (NUM_AGE_BUCKETS - 1) / np.log1p(_SECONDS_OF_TWO_YEARS)
-            buckets = (np.log1p(ages) * scale).astype("int64")
-            history = request["click_item_id"]
-            if history.max(initial=0) >= num_rows:
-                raise ValueError(f"an id is not below {num_rows}.")
-            for item, labels in zip(
-                request["item_id"], request["labels"], strict=True
-            ):
+            for row in tile(request):
                 example = tf.train.Example()
                 feature = example.features.feature
-                feature["history"].int64_list.value.extend(history.tolist())
-                feature["age_bucket"].int64_list.value.extend(buckets.tolist())
-                feature["length"].int64_list.value.append(len(history))
-                feature["item_id"].int64_list.value.append(int(item))
-                feature["labels"].float_list.value.extend(labels.tolist())
+                for name, values in row.items():
+                    if values.dtype.kind == "f":
+                        feature[name].float_list.value.extend(values.tolist())
+                    else:
+                        feature[name].int64_list.value.extend(values.tolist())
                 writer.write(example.SerializeToString())
                 written += 1
     return written
