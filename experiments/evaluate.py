@@ -39,6 +39,7 @@ def main(_: object) -> None:
     """Writes metrics and report, and prints the headline."""
     # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.evaluation import run
+    from jd_tf.evaluation.headline import headline
 
     metrics = run.evaluate_run(
         _DATA.value,
@@ -49,17 +50,6 @@ def main(_: object) -> None:
     )
     print(headline(metrics[_SPLITS.value[0]]))
     print(f"report: {Path(_WORKDIR.value) / run.REPORT_FILE}")
-
-
-def headline(systems: dict) -> str:
-    """AUC of every system and objective as aligned text."""
-    objectives = [n for n in next(iter(systems.values())) if n != "value"]
-    lines = [" " * 14 + "".join(f"{name:>14}" for name in objectives)]
-    for system, found in systems.items():
-        cells = [found[name]["auc"] for name in objectives]
-        texts = ["-" if c is None else f"{c:.4f}" for c in cells]
-        lines.append(f"AUC {system:<10}" + "".join(f"{t:>14}" for t in texts))
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -40,14 +40,26 @@ _SMALL_TRAINING = TrainingConfig(
 
 PRESETS = {
     ("simulator", "demo"): Preset(
-        data={},
+        data={"num_requests": 80_000, "num_users": 4_000},
         model=_SHOP,
-        training=TrainingConfig(epochs=6, batch_size=64),
+        training=TrainingConfig(
+            epochs=1,
+            table_learning_rate=0.02,
+            decay_steps=850,
+            monitor="auc/click",
+            evaluate_every=425,
+        ),
     ),
     ("simulator", "long"): Preset(
-        data={"num_requests": 200_000, "num_users": 10_000},
+        data={"num_requests": 400_000, "num_users": 20_000},
         model=_SHOP,
-        training=TrainingConfig(epochs=6, batch_size=64),
+        training=TrainingConfig(
+            epochs=1,
+            table_learning_rate=0.02,
+            decay_steps=4_200,
+            monitor="auc/click",
+            evaluate_every=2_000,
+        ),
     ),
     ("jd_micro", "demo"): Preset({}, _SMALL, _SMALL_TRAINING),
     ("jdata2016", "demo"): Preset({}, _SMALL, _SMALL_TRAINING),

@@ -72,12 +72,12 @@ def main(_: object) -> int | None:
         print(summary_text(summary))
 
     def train() -> int:
-        from experiments.train import train_new
+        from experiments.train_ranker import train_ranker
 
-        return train_new(data, model_dir, preset.model, preset.training)
+        return train_ranker(data, model_dir, preset.model, preset.training)
 
     def evaluate() -> None:
-        from experiments.evaluate import headline
+        from jd_tf.evaluation.headline import headline
         from jd_tf.evaluation.run import evaluate_run
 
         metrics = evaluate_run(data, model_dir, ("test", "validation"))
@@ -89,7 +89,7 @@ def main(_: object) -> int | None:
         report_attention(data, model_dir, model_dir / "attention")
 
     def export() -> str:
-        from experiments.export import export_run
+        from jd_tf.serving.run import export_run
 
         folder = export_run(data, model_dir, workdir / "saved_models")
         return str(folder.relative_to(workdir))

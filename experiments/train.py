@@ -12,7 +12,6 @@ writing a checkpoint.
 """
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,6 @@ from jd_tf.training.config import (
     TABLE_METHODS,
     TrainingConfig,
 )
-
-NOT_FINITE = 3
 
 _DATA = flags.DEFINE_string(
     "data", None, "Data folder, made by make_data.", required=True
@@ -94,6 +91,7 @@ _define(JDRankerConfig, _MODEL)
 def main(_: object) -> None:
     """Composes the configs from flags and trains."""
     # Late here and below, so that --help does not wait for TensorFlow.
+    from experiments.train_ranker import train_ranker
     from jd_tf.data.dataset import read_json
     from jd_tf.training.workdir import CONFIG_FILE
 
@@ -106,63 +104,12 @@ def main(_: object) -> None:
             stored["model"] = found["model"]["config"]["config"]
         except (KeyError, TypeError) as error:
             raise DataError(f"{path}: not the config of a run.") from error
-    train_new(
+    train_ranker(
         _DATA.value,
         _WORKDIR.value,
         JDRankerConfig(**{**stored["model"], **_given(_MODEL)}),
         TrainingConfig(**{**stored["training"], **_given(_TRAINING)}),
     )
-
-
-def train_new(
-    data_dir: str | Path,
-    workdir: str | Path,
-    model_config: JDRankerConfig,
-    training_config: TrainingConfig,
-) -> int:
-    """Trains a ranker of the data's schema, or goes on with one.
-
-    Args:
-        data_dir: made by make_data.
-        workdir: of the run.
-        model_config: of the ranker.
-        training_config: of the run.
-
-    Returns:
-        Steps taken, those of earlier sessions included.
-
-    Raises:
-        SystemExit: with the exit code, if the run was stopped by a signal or
-            ran into numbers that are not finite.
-    """
-    import keras
-
-    from jd_tf.data.dataset import read_schema
-    from jd_tf.evaluation.metrics import auc
-    from jd_tf.models.jd_ranker import JDRanker
-    from jd_tf.training.folder import train_folder
-    from jd_tf.training.loop import NotFiniteError
-
-    keras.utils.set_random_seed(training_config.seed)
-    model = JDRanker(read_schema(data_dir), model_config)
-    try:
-        trainer = train_folder(model, data_dir, workdir, training_config, auc)
-    except NotFiniteError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(NOT_FINITE)
-    if trainer.signal:
-        sys.exit(128 + trainer.signal)
-    state = trainer.state
-    print(
-        f"trained {state.step} steps on {state.impressions:,} impressions in "
-        f"{state.seconds:.0f} s; stopped by {trainer.stopped_by}"
-    )
-    if state.best_step >= 0:
-        print(
-            f"best {training_config.monitor} {state.best_value:.5f} at step "
-            f"{state.best_step}, in {trainer.checkpoints.folder}"
-        )
-    return state.step
 
 
 def _given(names: dict[str, str]) -> dict[str, Any]:

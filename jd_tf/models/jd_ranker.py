@@ -134,6 +134,8 @@ class JDRanker(keras.Model):
         )
 
     def build(self, input_shape: Any = None) -> None:
+        if self.built:
+            return
         num_dense = len(self.schema.item_dense)
         num_tasks = len(self.schema.objectives)
         for layer in (self.item_encoder, self.context_encoder, *self.readers):
