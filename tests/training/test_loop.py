@@ -206,7 +206,7 @@ def test_time_limit_ends_a_run(tmp_path):
     assert trainer.checkpoints.steps()[-1] == trainer.state.step
 
 
-def _poisoned(column, value, at=9):
+def _poisoned(column, value, at):
     def batches(epoch, skip):
         def spoil(step, batch):
             wanted = tf.cast(step + skip == at, tf.float32) * 1.0
@@ -224,17 +224,20 @@ def test_nan_stops_and_names_the_objective(tmp_path, objective):
     labels[objective] = math.nan
     trainer = _trainer(
         tmp_path,
-        batches=_poisoned("labels", labels),
+        batches=_poisoned("labels", labels, at=7),
         checkpoint_every=5,
+        # In the middle of a call: the graph has to stop by itself.
+        log_every=50,
+        steps_per_call=20,
     )
     with pytest.raises(NotFiniteError) as caught:
         trainer.train()
     message = str(caught.value)
-    assert f"step 10: the loss of objective `{NAMES[objective]}`" in message
+    assert f"step 8: the loss of objective `{NAMES[objective]}`" in message
     assert "step-000000005" in message
     assert trainer.checkpoints.steps() == [5]
     # And the checkpoint is good: the healthy data goes through.
-    resumed = _trainer(tmp_path, checkpoint_every=5)
+    resumed = _trainer(tmp_path, checkpoint_every=5, log_every=50)
     resumed.train()
     assert resumed.state.step == STEPS_PER_EPOCH
 
