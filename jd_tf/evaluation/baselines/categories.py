@@ -1,4 +1,4 @@
-"""Ids as small category numbers, for trees that split on sets of them."""
+"""Ids as small numbers, for trees."""
 
 import numpy as np
 

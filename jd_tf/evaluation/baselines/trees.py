@@ -28,7 +28,9 @@ class Trees(Baseline):
     *before* the one at hand (by time, or as they come where there is no
     clock): a rate that contains the row's own label, even with that label
     taken out again, gives the label away. Scoring uses the rates of the
-    whole training split.
+    whole training split. Category numbers are split by order: splits by sets
+    of them learn the training rows by heart and cost up to 0.05 AUC on
+    simulated orders and 0.2 on those of real sessions.
 
     Args:
         schema: of the batches.
@@ -43,8 +45,8 @@ class Trees(Baseline):
         self,
         schema: Schema,
         max_impressions: int = 300_000,
-        max_iter: int = 200,
-        learning_rate: float = 0.1,
+        max_iter: int = 300,
+        learning_rate: float = 0.05,
         strength: float = 20.0,
         seed: int = 0,
     ):
@@ -61,12 +63,13 @@ class Trees(Baseline):
         self._ensemble = Ensemble(
             max_iter=max_iter,
             learning_rate=learning_rate,
+            max_leaf_nodes=15,
+            min_samples_leaf=50,
             # Leaves of rare outcomes run off to infinity without a penalty:
             # with 37 orders, normalised entropy was 13 without, 1 with it.
             l2_regularization=5.0,
             early_stopping=True,
             random_state=seed,
-            categorical_features=list(range(len(self._categories.names))),
         )
 
     def fit(self, batches: Iterable[Batch]) -> "Trees":
