@@ -255,10 +255,11 @@ def test_intent_shows_in_the_session(simulator, requests):
     dense = np.stack([r["session_dense"] for r in requests["train"]])
     buying = truth["intent"] == 1
     assert 0.1 < buying.mean() < 0.6
-    # Per click, as browsing sessions see and click more.
+    # Per click, as browsing sessions see and click more. Orders are no sign:
+    # they end a buying session.
     counts = np.expm1(dense)
     clicks = counts[:, SESSION_DENSE.index("clicks")]
-    for name in ("comment_views", "carts", "orders"):
+    for name in ("comment_views", "carts"):
         column = counts[:, SESSION_DENSE.index(name)]
         when_buying = column[buying].sum() / clicks[buying].sum()
         when_browsing = column[~buying].sum() / clicks[~buying].sum()
@@ -298,35 +299,49 @@ def test_same_seed_same_shop_other_seed_another(requests):
     )
 
 
-def test_two_processes_write_what_one_writes(simulator, requests, tmp_path):
-    for processes in (1, 2):
-        counts = simulator.write(
-            tmp_path / str(processes),
-            num_processes=processes,
-            num_shards=2,
-            progress=False,
+def test_blocks_do_not_depend_on_each_other(simulator):
+    alone = simulator.simulate_block(2)
+    kept = simulator._all_logs()[2]
+    for name, part in kept.requests.items():
+        np.testing.assert_array_equal(alone.requests[name], part)
+    assert alone.first_user == 120
+    assert len(alone.level) == 30
+
+
+@pytest.mark.parametrize(
+    "processes", [1, pytest.param(2, marks=pytest.mark.slow)]
+)
+def test_what_is_written_is_what_is_yielded(
+    simulator, requests, tmp_path, processes
+):
+    counts = simulator.write(
+        tmp_path / "shop", num_processes=processes, num_shards=2, progress=False
+    )
+    assert counts == {s: len(r) for s, r in requests.items()}
+    for split, expected in requests.items():
+        by_id = {r["request_id"].encode(): r for r in expected}
+        batches = numpy_batches(
+            tmp_path / "shop",
+            split,
+            64,
+            keys=True,
+            reward=True,
+            oracle=True,
         )
-        assert counts == {s: len(r) for s, r in requests.items()}
-    for split in counts:
-        one, two = (
-            numpy_batches(
-                tmp_path / str(processes),
-                split,
-                64,
-                keys=True,
-                reward=True,
-                oracle=True,
-            )
-            for processes in (1, 2)
-        )
-        ids = []
-        for batch, other in zip(one, two, strict=True):
-            assert batch.keys() == other.keys()
-            for name in batch:
-                np.testing.assert_array_equal(batch[name], other[name])
-            ids += batch["request_id"].tolist()
-        expected = [r["request_id"].encode() for r in requests[split]]
-        assert sorted(ids) == sorted(expected)
+        for batch in batches:
+            for row, key in enumerate(batch["request_id"].tolist()):
+                request = by_id.pop(key)
+                count = batch["num_candidates"][row]
+                for name in ("item_id", "labels", "reward", "item_dense"):
+                    np.testing.assert_array_equal(
+                        batch[name][row, :count], request[name]
+                    )
+                clicks = batch["click_length"][row]
+                np.testing.assert_array_equal(
+                    batch["click_dwell_seconds"][row, :clicks],
+                    request["click_dwell_seconds"],
+                )
+        assert not by_id
 
 
 def test_bad_sizes_are_refused_by_name():

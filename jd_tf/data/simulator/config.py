@@ -44,7 +44,7 @@ class SimulatorConfig:
     num_items: int = 3_000
     num_requests: int = 30_000
     num_days: int = 21
-    num_warm_up_days: int = 42
+    num_warm_up_days: int = 35
     num_candidates: int = 10
     num_categories: int = 24
     num_brands: int = 96

@@ -81,6 +81,7 @@ class Simulator:
         Args:
             split: "train", "validation" or "test".
         """
+        self._check_split(split)
         logs = self._all_logs()
         counters = ItemCounters.of(
             self.config, (tally(self.config, log.exposures) for log in logs)
@@ -98,11 +99,7 @@ class Simulator:
 
     def rows_of(self, log: BlockLog, split: str) -> np.ndarray:
         """(M,) rows of a block's requests that belong to a split."""
-        if split not in self.config.split_times:
-            raise DataError(
-                f"simulator: no split {split!r}; there are "
-                f"{', '.join(self.config.split_times)}."
-            )
+        self._check_split(split)
         first, end = self.config.split_times[split]
         time = log.requests.get("time", np.empty(0))
         return np.flatnonzero((time >= first) & (time < end))
@@ -114,6 +111,7 @@ class Simulator:
             `request_id`, `intent` (0 browsing, 1 buying), `focus_category`
             (category id) and `focus_need`, one entry a request.
         """
+        self._check_split(split)
         parts: dict[str, list] = {}
         for log in self._all_logs():
             rows = self.rows_of(log, split)
@@ -178,6 +176,13 @@ class Simulator:
         from jd_tf.data.simulator.writing import write_simulated
 
         return write_simulated(self, output_dir, **options)
+
+    def _check_split(self, split: str) -> None:
+        if split not in self.config.split_times:
+            raise DataError(
+                f"simulator: no split {split!r}; there are "
+                f"{', '.join(self.config.split_times)}."
+            )
 
     def _all_logs(self) -> list[BlockLog]:
         if not self._logs:

@@ -184,7 +184,7 @@ class Users:
         loyal = rng.random(count) < behavior.brand_loyalty
 
         state.interest_category[users, slots] = category
-        state.interest_strength[users, slots] = rng.uniform(0.7, 1.3, count)
+        state.interest_strength[users, slots] = rng.uniform(0.8, 1.2, count)
         state.interest_brand[users, slots] = np.where(loyal, brand, -1)
         state.interest_price[users, slots] = price
         state.interest_style[users, slots] = style
