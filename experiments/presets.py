@@ -15,11 +15,13 @@ class Preset:
         data: options of `make_dataset`.
         model: of the ranker.
         training: of the run.
+        max_tree_impressions: what the boosted trees learn from at most.
     """
 
     data: dict[str, Any]
     model: JDRankerConfig
     training: TrainingConfig
+    max_tree_impressions: int = 300_000
 
 
 _SHOP = JDRankerConfig()
@@ -49,6 +51,7 @@ PRESETS = {
             monitor="auc/click",
             evaluate_every=425,
         ),
+        max_tree_impressions=60_000,
     ),
     ("simulator", "long"): Preset(
         data={"num_requests": 400_000, "num_users": 20_000},

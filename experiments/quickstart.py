@@ -80,7 +80,11 @@ def main(_: object) -> int | None:
         from jd_tf.evaluation.headline import headline
         from jd_tf.evaluation.run import evaluate_run
 
-        metrics = evaluate_run(data, model_dir, ("test", "validation"))
+        metrics = evaluate_run(
+            data,
+            model_dir,
+            max_tree_impressions=preset.max_tree_impressions,
+        )
         print(headline(metrics["test"]))
 
     def explain() -> None:
