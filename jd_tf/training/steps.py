@@ -1,7 +1,7 @@
 """Training steps as one graph: several a call, input included."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -65,6 +65,7 @@ class TrainingSteps:
         self.balancer = balancer
         self.variables = list(model.trainable_variables)
         optimizer.build(self.variables)
+        self._clock = _clock()
         self._run = tf.function(
             self._steps, reduce_retracing=True, autograph=False
         )
@@ -166,7 +167,7 @@ class TrainingSteps:
         }
 
         def fetch(wanted: tf.Tensor) -> tuple[Any, tf.Tensor]:
-            began = tf.timestamp()
+            began = self._clock()
             with tf.control_dependencies([began]):
                 optional = tf.cond(
                     wanted,
@@ -175,7 +176,7 @@ class TrainingSteps:
                 )
                 there = optional.has_value()
             with tf.control_dependencies([there]):
-                return optional, tf.timestamp() - began
+                return optional, self._clock() - began
 
         def body(
             step: tf.Tensor,
@@ -205,3 +206,13 @@ class TrainingSteps:
             (tf.constant(0), tf.constant(True), *fetch(num_steps > 0), arrays),
         )
         return step, {name: array.stack() for name, array in arrays.items()}
+
+
+def _clock() -> Callable[[], tf.Tensor]:
+    """Seconds as a graph operation; 0 where TensorFlow forbids looking."""
+    try:
+        tf.timestamp()
+    except tf.errors.FailedPreconditionError:
+        # Under `enable_op_determinism`; waiting then reads as 0.
+        return lambda: tf.constant(0.0, tf.float64)
+    return tf.timestamp

@@ -10,6 +10,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from experiments import train
+from experiments.train_ranker import NOT_FINITE, train_ranker
 from jd_tf.data.dataset import write_dataset
 from jd_tf.models.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective
@@ -115,6 +116,6 @@ def test_numbers_that_are_not_finite_have_their_own_code(
     )
     small = JDRankerConfig(model_dim=8)
     with pytest.raises(SystemExit) as stopped:
-        train.train_new(data, tmp_path / "run", small, steep)
-    assert stopped.value.code == train.NOT_FINITE
+        train_ranker(data, tmp_path / "run", small, steep)
+    assert stopped.value.code == NOT_FINITE
     assert "error: step" in capsys.readouterr().err

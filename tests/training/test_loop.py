@@ -2,6 +2,9 @@
 
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -301,3 +304,23 @@ def test_a_wrong_config_is_refused_by_field(changes):
     (name,) = changes
     with pytest.raises(DataError, match=name):
         TrainingConfig(**changes)
+
+
+def test_deterministic_operations_may_be_asked_for(tmp_path):
+    """In a process of its own: it cannot be switched off again."""
+    code = (
+        "import sys, tensorflow as tf; "
+        "tf.config.experimental.enable_op_determinism(); "
+        "import keras; keras.utils.set_random_seed(20); "
+        "from tests.training.test_loop import _trainer; "
+        "trainer = _trainer(sys.argv[1], max_steps=3); "
+        "rows = trainer.train(); "
+        "assert [r['step'] for r in rows] == [1, 2, 3]; "
+        "assert rows[0]['input_wait_share'] == 0"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        check=True,
+        capture_output=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
