@@ -16,12 +16,15 @@ from absl import flags
 
 from experiments import program
 
+# Named apart from the flags of programs, beside which this is imported.
 SYSTEMS = ("jd_ranker", "keras_fit")
-_SYSTEM = flags.DEFINE_enum("system", None, SYSTEMS, "What to time.")
-_ROWS = flags.DEFINE_integer("rows", None, "Rows of the item table.")
-_DATA = flags.DEFINE_string("data", None, "Folder of bench_training's data.")
-_SECONDS = flags.DEFINE_float("seconds", 20.0, "Time to measure.")
-_RESULT = flags.DEFINE_string("result", None, "File to write.")
+_SYSTEM = flags.DEFINE_enum("worker_system", None, SYSTEMS, "What to time.")
+_ROWS = flags.DEFINE_integer("worker_rows", None, "Rows of the item table.")
+_DATA = flags.DEFINE_string(
+    "worker_data", None, "Folder of the data."
+)
+_SECONDS = flags.DEFINE_float("worker_seconds", 20.0, "Time to measure.")
+_RESULT = flags.DEFINE_string("worker_result", None, "File to write.")
 
 NUM_CANDIDATES = 10
 MAX_LENGTH = 50

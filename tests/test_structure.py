@@ -85,6 +85,11 @@ def test_what_is_public_is_documented(path):
                 continue
             if node.name.startswith("_") or node.name in KERAS_METHODS:
                 continue
+            if any(
+                getattr(decorator, "attr", "") == "setter"
+                for decorator in node.decorator_list
+            ):
+                continue
             assert ast.get_docstring(node), f"{where}: {node.name}"
             if isinstance(node, ast.ClassDef):
                 check(node.body, f"{where}: {node.name}")
@@ -121,8 +126,31 @@ def test_every_layer_has_a_case():
     from jd_tf import layers
     from tests.cases import CASES
 
-    covered = {case.name for case in CASES}
+    covered = {type(case.create()).__name__ for case in CASES}
     assert set(layers.__all__) <= covered
+
+
+def test_programs_can_be_imported_beside_their_helpers():
+    """A flag defined twice would end any process that imports both."""
+    owners = {}
+    for path in PROGRAMS:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = getattr(getattr(node, "func", None), "attr", "")
+            if called.startswith("DEFINE_") and isinstance(
+                node.args[0], ast.Constant
+            ):
+                owners.setdefault(path.stem, set()).add(node.args[0].value)
+    programs = {
+        path.stem
+        for path in PROGRAMS
+        if "program.run(main)" in path.read_text(encoding="utf-8")
+    }
+    for path in PROGRAMS:
+        for module in imports(path):
+            name = module.removeprefix("experiments.")
+            shared = owners.get(name, set()) & owners.get(path.stem, set())
+            assert not shared, f"{path.stem} and {name}: {shared}"
+    assert {"quickstart", "train", "rank"} <= programs
 
 
 def test_every_room_is_known():
