@@ -20,9 +20,7 @@ from experiments import program
 SYSTEMS = ("jd_ranker", "keras_fit")
 _SYSTEM = flags.DEFINE_enum("worker_system", None, SYSTEMS, "What to time.")
 _ROWS = flags.DEFINE_integer("worker_rows", None, "Rows of the item table.")
-_DATA = flags.DEFINE_string(
-    "worker_data", None, "Folder of the data."
-)
+_DATA = flags.DEFINE_string("worker_data", None, "Folder of the data.")
 _SECONDS = flags.DEFINE_float("worker_seconds", 20.0, "Time to measure.")
 _RESULT = flags.DEFINE_string("worker_result", None, "File to write.")
 
