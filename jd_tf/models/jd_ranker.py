@@ -14,6 +14,7 @@ from jd_tf.layers import (
     MixtureOfExperts,
     TaskTower,
 )
+from jd_tf.layers.masking import length_mask
 from jd_tf.models.behavior_reader import BehaviorReader
 from jd_tf.models.context_encoder import ContextEncoder
 from jd_tf.models.item_encoder import ItemEncoder
@@ -212,10 +213,7 @@ class JDRanker(keras.Model):
         )
         conditional = ops.cast(self.towers(mixed, training=training), "float32")
         if training and self.bias_tower is not None:
-            bias = self.bias_tower(
-                {c.name: inputs[c.name] for c in self.schema.bias_columns}
-            )
-            conditional += ops.cast(bias, "float32")
+            conditional += self._bias(inputs)
         logits = self.entire_space(conditional)
         probabilities = ops.sigmoid(logits)
         values = ops.convert_to_tensor(self.schema.objective_values, "float32")
@@ -284,6 +282,22 @@ class JDRanker(keras.Model):
         if self.schema.item_dense:
             parts.append(self.item_dense_scaling(inputs["item_dense"]))
         return ops.concatenate(parts, axis=-1)
+
+    def _bias(self, inputs: Mapping[str, Any]) -> Any:
+        """What position and page explain, zero on average.
+
+        Serving leaves the bias tower out: an offset that it had learned for
+        all impressions would be missing from the probabilities then.
+        """
+        bias = self.bias_tower(
+            {c.name: inputs[c.name] for c in self.schema.bias_columns}
+        )
+        bias = ops.cast(bias, "float32")
+        real = ops.cast(
+            length_mask(inputs["num_candidates"], ops.shape(bias)[1]),
+            "float32",
+        )[..., None]
+        return bias - ops.sum(bias * real, axis=(0, 1)) / ops.sum(real)
 
     # Keras -----------------------------------------------------------------
 

@@ -199,6 +199,13 @@ def test_position_counts_in_training_only(model, batch):
     assert not np.allclose(one, two)
 
 
+def test_position_explains_no_overall_rate(model, batch):
+    """What serving leaves out is zero on average over real impressions."""
+    bias = model._bias(batch).numpy()[real(batch)]
+    np.testing.assert_allclose(bias.mean(axis=0), 0, atol=1e-5)
+    assert bias.std() > 0.1
+
+
 def test_served_columns_are_enough(model, batch):
     served = {c.name: batch[c.name] for c in SCHEMA.columns(*SERVING_ROLES)}
     assert_same(model(batch), model(served), real(batch))
