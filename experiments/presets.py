@@ -42,26 +42,26 @@ _SMALL_TRAINING = TrainingConfig(
 
 PRESETS = {
     ("simulator", "demo"): Preset(
-        data={"num_requests": 80_000, "num_users": 4_000},
+        data={"num_requests": 60_000, "num_users": 3_000},
         model=_SHOP,
         training=TrainingConfig(
             epochs=1,
             table_learning_rate=0.02,
-            decay_steps=850,
+            decay_steps=640,
             monitor="auc/click",
-            evaluate_every=425,
+            evaluate_every=320,
         ),
         max_tree_impressions=60_000,
     ),
     ("simulator", "long"): Preset(
-        data={"num_requests": 400_000, "num_users": 20_000},
+        data={"num_requests": 300_000, "num_users": 15_000},
         model=_SHOP,
         training=TrainingConfig(
             epochs=1,
             table_learning_rate=0.02,
-            decay_steps=4_200,
+            decay_steps=3_200,
             monitor="auc/click",
-            evaluate_every=2_000,
+            evaluate_every=1_600,
         ),
     ),
     ("jd_micro", "demo"): Preset({}, _SMALL, _SMALL_TRAINING),
