@@ -1,5 +1,7 @@
 """One timed run of bench_training, in a process of its own.
 
+    python -m experiments.bench_worker SYSTEM DATA ROWS SECONDS RESULT
+
 Trains one system on data that lies there and writes what it measured as
 JSON: impressions a second, milliseconds a step, peak memory, and the share
 of time spent waiting for input.
@@ -8,22 +10,15 @@ of time spent waiting for input.
 import dataclasses
 import json
 import resource
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from absl import flags
+# Imported first: it sets what TensorFlow looks at when it loads.
+from experiments import program as _program  # noqa: F401
 
-from experiments import program
-
-# Named apart from the flags of programs, beside which this is imported.
 SYSTEMS = ("jd_ranker", "keras_fit")
-_SYSTEM = flags.DEFINE_enum("worker_system", None, SYSTEMS, "What to time.")
-_ROWS = flags.DEFINE_integer("worker_rows", None, "Rows of the item table.")
-_DATA = flags.DEFINE_string("worker_data", None, "Folder of the data.")
-_SECONDS = flags.DEFINE_float("worker_seconds", 20.0, "Time to measure.")
-_RESULT = flags.DEFINE_string("worker_result", None, "File to write.")
-
 NUM_CANDIDATES = 10
 MAX_LENGTH = 50
 OBJECTIVES = ("click", "order")
@@ -78,14 +73,12 @@ class Timing:
         }
 
 
-def main(_: object) -> None:
+def main(arguments: list[str]) -> None:
     """Times the system and writes the result."""
-    time_it = {"jd_ranker": time_ranker, "keras_fit": time_baseline}
-    timing = time_it[_SYSTEM.value](
-        Path(_DATA.value), _ROWS.value, _SECONDS.value
-    )
-    text = json.dumps(timing.result())
-    Path(_RESULT.value).write_text(text, encoding="utf-8")
+    system, data_dir, num_rows, seconds, result = arguments
+    time_it = {"jd_ranker": time_ranker, "keras_fit": time_baseline}[system]
+    timing = time_it(Path(data_dir), int(num_rows), float(seconds))
+    Path(result).write_text(json.dumps(timing.result()), encoding="utf-8")
 
 
 def ranker_sizes() -> dict[str, Any]:
@@ -191,4 +184,4 @@ def _waiting_of_fit(model: Any, batches: Any) -> float:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    main(sys.argv[1:])

@@ -1,18 +1,18 @@
 """bench_training compares like with like, and writes what it says."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
-from experiments import bench_training, tiled_baseline
 from experiments import bench_worker as worker
+from experiments import tiled_baseline, training_contest
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import read_schema
 from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
-from jd_tf.schema import DataError
 
 NUM_ROWS = 500
 
@@ -20,7 +20,7 @@ NUM_ROWS = 500
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("a bench")
-    return bench_training.make_data(folder, NUM_ROWS, 120, popularity=1.0)
+    return training_contest.make_data(folder, NUM_ROWS, 120, popularity=1.0)
 
 
 def _ranker(data):
@@ -189,9 +189,7 @@ def test_a_run_measures_itself(data, system, monkeypatch):
     assert np.isfinite(found["last_loss"])
 
 
-def test_processes_take_turns_and_results_are_written(
-    tmp_path, monkeypatch, capsys
-):
+def test_processes_take_turns_and_results_are_written(tmp_path, monkeypatch):
     turns = []
 
     def pretend(system, data_dir, num_rows, seconds):
@@ -206,30 +204,40 @@ def test_processes_take_turns_and_results_are_written(
             "num_weights": 7,
         }
 
-    monkeypatch.setattr(bench_training, "run_worker", pretend)
-    monkeypatch.setattr(bench_training, "make_data", lambda *_: tmp_path)
-    with flagsaver.flagsaver():
-        flags.FLAGS(
-            ["bench", f"--output={tmp_path / 'out'}", "--tables=100,2000"]
-        )
-        bench_training.main([])
+    monkeypatch.setattr(training_contest, "run_worker", pretend)
+    monkeypatch.setattr(training_contest, "make_data", lambda *_: tmp_path)
+    output = tmp_path / "out"
+    result = training_contest.hold_contest(
+        output, (100, 2000), 3, seconds=1.0, num_requests=51, popularity=1.0
+    )
     order = [(100, "jd_ranker"), (100, "keras_fit"),
              (2000, "jd_ranker"), (2000, "keras_fit")]  # fmt: skip
     assert turns == order * 3
-    output = tmp_path / "out"
-    result = json.loads((output / bench_training.RESULT_FILE).read_text())
+    written = (output / training_contest.RESULT_FILE).read_text()
+    assert json.loads(written) == result
     assert set(result) == {"100", "2000"}
     assert result["100"]["jd_ranker"]["impressions_per_second"] == 9500
     assert result["100"]["jd_ranker"]["spread"] == [9100, 9900]
     assert (output / "bench_training.png").stat().st_size > 1000
     assert (output / "settings.json").is_file()
-    shown = capsys.readouterr().out
+    shown = training_contest.table(result)
     assert "6.3x" in shown
     assert "our step at the last table" in shown
 
 
 def test_a_wrong_table_is_refused(tmp_path):
-    with flagsaver.flagsaver():
-        flags.FLAGS(["bench", f"--output={tmp_path}", "--tables=many"])
-        with pytest.raises(DataError, match="many"):
-            bench_training.main([])
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "experiments.bench_training",
+            f"--output={tmp_path / 'out'}",
+            "--tables=many",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert finished.returncode == 2
+    assert "many" in finished.stderr
+    assert not (tmp_path / "out").exists()

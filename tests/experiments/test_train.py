@@ -6,10 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
-from experiments import train
 from experiments.train_ranker import NOT_FINITE, train_ranker
 from jd_tf.data.dataset import write_dataset
 from jd_tf.models.jd_ranker_config import JDRankerConfig
@@ -49,13 +46,6 @@ def _run(*arguments):
     )
 
 
-def _main(*arguments):
-    """The same in this process."""
-    with flagsaver.flagsaver():
-        flags.FLAGS(["train", *map(str, arguments)])
-        train.main([])
-
-
 def _error(finished):
     """The one line a refusal consists of."""
     assert finished.returncode == 2, finished.stderr
@@ -65,23 +55,24 @@ def _error(finished):
     return line
 
 
-def test_trains_then_goes_on_then_names_a_cut_checkpoint(
-    data, tmp_path, capsys
-):
+def test_goes_on_with_a_run_then_names_a_cut_checkpoint(data, tmp_path):
     workdir = tmp_path / "a run"
-    common = [f"--data={data}", f"--workdir={workdir}", "--noprogress"]
-    first = _run(*common, "--batch_size=16", "--model_dim=8")
-    assert first.returncode == 0, first.stderr
-    assert first.stdout.startswith("trained 4 steps")
-    config = json.loads((workdir / "config.json").read_text())
-    assert config["training"]["batch_size"] == 16
+    small = JDRankerConfig(model_dim=8)
+    config = TrainingConfig(batch_size=16, progress=False)
+    assert train_ranker(data, workdir, small, config) == 4
+    stored = json.loads((workdir / "config.json").read_text())
+    assert stored["training"]["batch_size"] == 16
     assert (workdir / "schema.json").is_file()
+    with pytest.raises(DataError, match="batch_size = 16"):
+        train_ranker(
+            data, workdir, small, TrainingConfig(batch_size=8, progress=False)
+        )
 
     # Flags not given are those of the run, so this asks for more of it.
-    _main(*common, "--epochs=2")
-    assert capsys.readouterr().out.startswith("trained 8 steps")
-    with pytest.raises(DataError, match="batch_size = 16"):
-        _main(*common, "--batch_size=8")
+    common = [f"--data={data}", f"--workdir={workdir}"]
+    finished = _run(*common, "--epochs=2")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("trained 8 steps")
 
     newest = sorted((workdir / "checkpoints").glob("step-*"))[-1]
     for file in newest.glob("variables.data*"):
