@@ -46,7 +46,7 @@ class Trees(Baseline):
         schema: Schema,
         max_impressions: int = 300_000,
         max_iter: int = 300,
-        learning_rate: float = 0.05,
+        learning_rate: float = 0.1,
         strength: float = 20.0,
         seed: int = 0,
     ):
@@ -64,6 +64,10 @@ class Trees(Baseline):
             max_iter=max_iter,
             learning_rate=learning_rate,
             max_leaf_nodes=15,
+            # Half the features a split and coarse bins: as good as all of
+            # them at half the learning rate, in two thirds of the time.
+            max_features=0.5,
+            max_bins=63,
             min_samples_leaf=50,
             # Leaves of rare outcomes run off to infinity without a penalty:
             # with 37 orders, normalised entropy was 13 without, 1 with it.
