@@ -33,10 +33,10 @@ $(INSTALLED): setup.py pyproject.toml
 
 install: $(INSTALLED)  ## make .venv and install into it
 
-demo: $(INSTALLED)  ## the main job on simulated data, under 5 minutes
+demo: $(INSTALLED)  ## the main job on simulated data, some minutes
 	$(RUN) -m experiments.quickstart --source=simulator --workdir=$(DEMO)
 
-demo-long: $(INSTALLED)  ## the same on more data, under 30 minutes
+demo-long: $(INSTALLED)  ## the same on more data, about half an hour
 	$(RUN) -m experiments.quickstart --source=simulator --preset=long \
 	  --workdir=$(DEMO_LONG)
 
