@@ -1,6 +1,6 @@
 """What the numbers say, in plain words: above all where ours loses."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jd_tf.evaluation.objective_metrics import NDCG
@@ -15,7 +15,8 @@ class Finding(NamedTuple):
     """One sentence of the report.
 
     Attributes:
-        kind: "loses", "suspect", "warning", "level", "leads" or "note".
+        kind: "loses", "why", "suspect", "warning", "level", "leads" or
+            "note".
         text: the sentence.
     """
 
@@ -47,51 +48,8 @@ def find(
             *_calibration(objective, entry, reference, biased),
         )
     ]
-    order = ("loses", "suspect", "warning", "level", "leads", "note")
+    order = ("loses", "why", "suspect", "warning", "level", "leads", "note")
     return sorted(found, key=lambda finding: order.index(finding.kind))
-
-
-def reasons(
-    history: Sequence[Mapping[str, Any]], num_train_requests: int | None
-) -> list[Finding]:
-    """What in the training may explain a loss, as far as it left traces.
-
-    Args:
-        history: entries with `step` and `validation/loss`, as far as known.
-        num_train_requests: learned from, if known.
-    """
-    found = []
-    if num_train_requests is not None and num_train_requests < 10_000:
-        text = (
-            f"Only {num_train_requests:,} requests were learned from. Learned "
-            "id embeddings need many events an id; rates and matching counts, "
-            "which the baselines use, do with few."
-        )
-        found.append(Finding("note", text))
-    losses = [
-        (entry["step"], entry["validation/loss"])
-        for entry in history
-        if entry.get("validation/loss") is not None
-    ]
-    if len(losses) < 3:
-        return found
-    best = min(losses, key=lambda pair: pair[1])
-    (last_step, last_loss), (before, _) = losses[-1], losses[-2]
-    if best[0] == last_step:
-        text = (
-            f"The validation loss was still falling at the end (steps "
-            f"{before:,} to {last_step:,}): longer training may help."
-        )
-        found.append(Finding("note", text))
-    elif last_loss > 1.01 * best[1]:
-        text = (
-            f"The validation loss was lowest at step {best[0]:,} "
-            f"({best[1]:.4f}) and rose to {last_loss:.4f} by step "
-            f"{last_step:,}: the model began to learn the training requests "
-            "by heart."
-        )
-        found.append(Finding("note", text))
-    return found
 
 
 def _thin_data(objective: str, entry: Mapping[str, Any]) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jd_tf.evaluation.evaluate import VALUE
-from jd_tf.evaluation.findings import Finding, find, reasons
+from jd_tf.evaluation.findings import Finding, find
 from jd_tf.evaluation.learning_pictures import learning_pictures
 from jd_tf.evaluation.metric_pictures import (
     interval_picture,
@@ -14,6 +14,7 @@ from jd_tf.evaluation.metric_pictures import (
 from jd_tf.evaluation.objective_metrics import CAPTURE_PLACES, NDCG
 from jd_tf.evaluation.pages import write_page
 from jd_tf.evaluation.pictures import color_of
+from jd_tf.evaluation.reasons import reasons
 from jd_tf.evaluation.standing import CEILING, FLOOR
 from jd_tf.schema import Schema
 
@@ -73,8 +74,10 @@ def write_report(
     first = metrics[splits[0]]
     biased = schema is not None and bool(schema.bias_columns)
     findings = find(first, reference, biased)
-    if any(finding.kind == "loses" for finding in findings):
-        findings += reasons(history, num_train_requests)
+    losses = sum(finding.kind == "loses" for finding in findings)
+    if losses:
+        why = reasons(first, history, num_train_requests)
+        findings[losses:losses] = why
     findings += [Finding("note", note) for note in notes]
     objectives = [name for name in _objectives(first) if name != VALUE]
     pictures = learning_pictures(history, objectives)

@@ -1,6 +1,6 @@
 """What the report says in words, from numbers made by hand."""
 
-from jd_tf.evaluation.findings import find, reasons
+from jd_tf.evaluation.findings import find
 
 
 def _lead(difference, low, high):
@@ -81,17 +81,3 @@ def test_thin_data_and_bad_calibration_are_warned_of():
     (found,) = find(_metrics(calibration_ratio=0.5), biased=True)
     assert "position" in found.text
     assert _kinds(_metrics(calibration_ratio=None)) == []
-
-
-def test_reasons_follow_from_the_traces_of_training():
-    def losses(*values):
-        return [{"step": i, "validation/loss": v} for i, v in enumerate(values)]
-
-    (few,) = reasons([], 300)
-    assert "Only 300 requests" in few.text
-    assert reasons(losses(0.5, 0.4), 10**6) == []
-    (falling,) = reasons(losses(0.5, 0.4, 0.3), 10**6)
-    assert "longer training may help" in falling.text
-    (rising,) = reasons(losses(0.5, 0.3, 0.4), None)
-    assert "by heart" in rising.text
-    assert reasons(losses(0.5, 0.3, 0.301), None) == []
