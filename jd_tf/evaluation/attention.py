@@ -1,7 +1,7 @@
 """What the ranker's attention goes to: pictures and a page."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from jd_tf.schema import DataError, Schema
 PREFIX = "attention_"
 _MAX_EVENTS_SHOWN = 30
 _MIN_EVENTS_SHOWN = 5
+_FLAT = 0.05
 
 
 def write_attention_report(
@@ -89,6 +90,7 @@ def write_attention_report(
         title=title,
         sections=sections,
         requests=shown,
+        warnings=list(_flat(read)),
         facts=[
             {
                 "name": log.behavior.name,
@@ -98,6 +100,18 @@ def write_attention_report(
             for log in logs
         ],
     )
+
+
+def _flat(logs: Iterable[AttentionLog]) -> Iterator[str]:
+    """Says where attention does not choose: pictures of it mean nothing."""
+    for log in logs:
+        spread = float(log.get("lift").std(axis=0).max())
+        if spread < _FLAT:
+            yield (
+                f"{log.behavior.name}: every head spreads its attention almost "
+                f"evenly (standard deviation {spread:.3f} of an even share). "
+                "It averages the history instead of choosing from it."
+            )
 
 
 def _histories(

@@ -157,6 +157,21 @@ def test_page_shows_the_planted_patterns(tmp_path):
     assert shared[1] / shared[2] > 1.2 > other[1] / other[2]
 
 
+def test_attention_that_does_not_choose_is_said(tmp_path):
+    batch = toy_batch(0)
+    explained = {
+        f"attention_{h.name}": _attention(
+            batch, h, np.zeros((100, 2, 6, h.max_length))
+        )
+        for h in SCHEMA.behaviors
+    }
+    explained["attention_click"] = _planted(batch, CLICK)
+    page = write_attention_report(tmp_path, SCHEMA, [(batch, explained)], 0)
+    text = page.read_text(encoding="utf-8")
+    assert "order: every head spreads its attention almost evenly" in text
+    assert "click: every head" not in text
+
+
 def test_wrong_attention_is_refused_by_name():
     batch = toy_batch(0)
     log = AttentionLog(CLICK, SCHEMA)
