@@ -30,6 +30,7 @@ setup(
         "tensorflow>=2.21,<2.22",
         "tensorflow-recommenders>=0.7.7,<0.8",
         "tensorflow-serving-api>=2.21,<2.22",
+        "threadpoolctl>=3.1",
         "tqdm>=4.66",
     ],
     extras_require={
