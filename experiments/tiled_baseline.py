@@ -116,7 +116,8 @@ def build_baseline(
 
     # The candidate reads the memory.
     target = layers.MultiHeadAttention(num_heads, head_dim, name="target")
-    read = target(candidate, memory, attention_mask=mask[:, None, :])[:, 0]
+    asking = layers.LayerNormalization(epsilon=1e-6, name="norm_4")(candidate)
+    read = target(asking, memory, attention_mask=mask[:, None, :])[:, 0]
     candidate = candidate[:, 0]
     features = layers.Concatenate()(
         [candidate, read, candidate * first, first, second]

@@ -128,12 +128,7 @@ def interest_crossing(events, weights):
 def target_attention(query, events, weights, num_heads, with_feedforward):
     """One candidate reads the real events; returns output and weights."""
     dim = weights["no_history"].shape[0]
-    if with_feedforward:
-        asked = dense(
-            layer_norm(query, weights, "query_norm"), weights, "query"
-        )
-    else:
-        asked = dense(query, weights, "query")
+    asked = dense(layer_norm(query, weights, "query_norm"), weights, "query")
     fused = [dense(x, weights, "key_value") for x in events]
     if fused:
         read, shares = attention(

@@ -19,6 +19,10 @@ class TargetAttentionDecoder(keras.layers.Layer):
     both. Candidates never see each other, so scoring them in slices changes
     nothing. An empty history reads as one learned vector.
 
+    Candidates are normalised before they ask: scores compare them with
+    normalised memories, and candidates of small embeddings would otherwise
+    score near zero everywhere, read evenly and hardly learn to choose.
+
     With `feedforward_dim` the read-out is added to the candidate and a
     feed-forward part follows, both pre-norm as in a Transformer decoder
     (and nothing but the candidate enters, so its width must be D).
@@ -71,6 +75,8 @@ class TargetAttentionDecoder(keras.layers.Layer):
             )
         policy = self.dtype_policy
         dense, norm = keras.layers.Dense, keras.layers.LayerNormalization
+        self.query_norm = norm(epsilon=1e-6, dtype=policy, name="query_norm")
+        self.query_norm.build((None, query_dim))
         self.query = dense(dim, dtype=policy, name="query")
         self.query.build((None, query_dim))
         self.key_value = dense(
@@ -93,9 +99,6 @@ class TargetAttentionDecoder(keras.layers.Layer):
         )
         self.dropout.build((None, None, dim))
         if self.feedforward_dim:
-            self.query_norm = norm(
-                epsilon=1e-6, dtype=policy, name="query_norm"
-            )
             self.feedforward_norm = norm(
                 epsilon=1e-6, dtype=policy, name="feedforward_norm"
             )
@@ -108,7 +111,6 @@ class TargetAttentionDecoder(keras.layers.Layer):
             self.feedforward_output = dense(
                 dim, dtype=policy, name="feedforward_output"
             )
-            self.query_norm.build((None, dim))
             self.feedforward_norm.build((None, dim))
             self.feedforward_inner.build((None, dim))
             self.feedforward_output.build((None, self.feedforward_dim))
@@ -186,9 +188,9 @@ class TargetAttentionDecoder(keras.layers.Layer):
         """
         num_candidates = ops.shape(queries)[1]
         queries = ops.reshape(queries, (-1, queries.shape[-1]))
-        if self.feedforward_dim:
-            queries = self.query_norm(queries)
-        queries = self.query(queries) * (1.0 / math.sqrt(self.head_dim))
+        queries = self.query(self.query_norm(queries)) * (
+            1.0 / math.sqrt(self.head_dim)
+        )
         queries = ops.reshape(
             queries, (-1, num_candidates, self.num_heads * self.head_dim)
         )

@@ -81,6 +81,7 @@ def _transfer(ranker, baseline):
     give("pool", *take(f"{crossing}/attention", "kernel", "bias"))
     give("pool_query", *take(crossing, "attention_query"))
     decoder = f"{reader}/decoder"
+    give("norm_4", *take(f"{decoder}/query_norm", "gamma", "beta"))
     query = take(f"{decoder}/query", "kernel", "bias")
     kernel, bias = take(f"{decoder}/key_value", "kernel", "bias")
     fused = zip(np.split(kernel, 2, axis=1), np.split(bias, 2), strict=True)

@@ -79,6 +79,21 @@ def test_halves_make_the_whole_in_half_precision():
     np.testing.assert_allclose(part, whole, rtol=1e-2, atol=1e-2)
 
 
+@both
+def test_small_candidates_choose_as_sharply_as_large_ones(name):
+    """Fresh embeddings are small; attention must not start out even."""
+    case = case_named(name)
+    layer = harness.make(case)
+    values = harness.arguments(case)
+    keys = layer.encode_memory(values["memory"])["keys"]
+    large, small = (
+        layer.attention_weights(scale * values["queries"], keys, LENGTHS)
+        for scale in (1.0, 0.03)
+    )
+    np.testing.assert_allclose(small, large, atol=2e-3)
+    assert np.std(large[0]) > 0.02
+
+
 def test_all_empty_histories_read_the_same_and_move_it():
     case = case_named("decoder")
     layer = harness.make(case)
