@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jd_tf.data.files import sync, sync_tree, write_whole
 from jd_tf.data.records import RequestWriter, count_records
 from jd_tf.schema import DataError, Schema
 
@@ -47,9 +48,7 @@ def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         yield aside
         # mkdtemp makes folders private; what is published is not.
         aside.chmod(0o755)
-        for file in aside.rglob("*"):
-            if file.is_file():
-                _sync(file)
+        sync_tree(aside)
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=".old.", dir=path.parent))
             os.rename(path, old / path.name)
@@ -57,7 +56,7 @@ def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             os.rename(aside, path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -176,15 +175,4 @@ def read_json(path: Path) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file, aside and then renamed."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(text + "\n", encoding="utf-8")
-    _sync(aside)
-    os.replace(aside, path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_whole(path, text.encode("utf-8") + b"\n")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jd_tf.data.files import write_whole
 from jd_tf.evaluation.attention_log import AttentionLog
 from jd_tf.evaluation.attention_pictures import (
     action_pictures,
@@ -16,7 +17,6 @@ from jd_tf.evaluation.attention_pictures import (
 )
 from jd_tf.evaluation.cells import real_cells
 from jd_tf.evaluation.collect import to_numpy
-from jd_tf.evaluation.metrics_file import write_whole
 from jd_tf.evaluation.pages import write_page
 from jd_tf.evaluation.pictures import Picture
 from jd_tf.evaluation.request_picture import request_picture

@@ -2,13 +2,13 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jd_tf.data.files import write_whole
 from jd_tf.schema import DataError
 
 
@@ -33,21 +33,6 @@ def read_metrics(path: str | Path) -> dict[str, Any]:
     if not isinstance(metrics, dict):
         raise DataError(f"{path}: not metrics: {type(metrics).__name__}.")
     return metrics
-
-
-def write_whole(path: str | Path, content: bytes) -> None:
-    """Writes aside, syncs and renames: the file appears whole or not."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def nan_to_none(value: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import jinja2
 
-from jd_tf.evaluation.metrics_file import write_whole
+from jd_tf.data.files import write_whole
 
 UNDEFINED = "\N{EN DASH}"
 

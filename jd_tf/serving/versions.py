@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from jd_tf.data.files import sync, sync_tree
 from jd_tf.serving.errors import ExportError
 
 GRAPH_FILE = "saved_model.pb"
@@ -94,9 +95,7 @@ def publish(folder: Path, base: str | Path) -> Path:
     Returns:
         The new version folder.
     """
-    for path in sorted(folder.rglob("*"), reverse=True):
-        _sync(path)
-    _sync(folder)
+    sync_tree(folder)
     base = Path(base)
     while True:
         target = base / str(max(versions(base), default=0) + 1)
@@ -107,13 +106,5 @@ def publish(folder: Path, base: str | Path) -> Path:
             if not target.exists():
                 raise
             continue
-        _sync(base)
+        sync(base)
         return target
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
