@@ -132,15 +132,15 @@ class MixtureOfExperts(keras.layers.Layer):
             (B, N, T, expert_units[-1]) float.
         """
         num_candidates = ops.shape(candidate_features)[1]
-        first = self._first_layer(candidate_features, user_state)
-        hidden = self.activation(first[..., : self._first_dim])
+        first, scores = self._first_layer(candidate_features, user_state)
+        hidden = self.activation(first)
         hidden = ops.reshape(
             hidden, (-1, self.num_experts, self.expert_units[0])
         )
         if len(self.expert_units) > 1:
             hidden = self.dropout(hidden, training=training)
             hidden = self.deeper(hidden, training=training)
-        gates = ops.cast(self._gates(first), self.compute_dtype)
+        gates = ops.cast(self._gates(scores), self.compute_dtype)
         gates = ops.reshape(gates, (-1, self.num_tasks, self.num_experts))
         return ops.reshape(
             ops.matmul(gates, hidden),
@@ -157,7 +157,8 @@ class MixtureOfExperts(keras.layers.Layer):
         Returns:
             (B, N, T, E) float32, sums to 1 over the experts.
         """
-        return self._gates(self._first_layer(candidate_features, user_state))
+        scores = self._first_layer(candidate_features, user_state)[1]
+        return self._gates(scores)
 
     def call(
         self,
@@ -168,8 +169,8 @@ class MixtureOfExperts(keras.layers.Layer):
         user_state = self.encode_user(user_features)
         return self.mix(candidate_features, user_state, training=training)
 
-    def _first_layer(self, candidate_features: Any, user_state: Any) -> Any:
-        """First layer of experts and gates, (B, N, user_state_dim)."""
+    def _first_layer(self, candidate_features: Any, user_state: Any) -> list:
+        """First layer of experts, (B, N, E * units), gates (B, N, T * E)."""
         num_candidates, dim = ops.shape(candidate_features)[1:]
         candidates = self.candidate_half(
             ops.reshape(candidate_features, (-1, dim))
@@ -177,11 +178,14 @@ class MixtureOfExperts(keras.layers.Layer):
         candidates = ops.reshape(
             candidates, (-1, num_candidates, self.user_state_dim)
         )
-        return candidates + ops.cast(user_state, candidates.dtype)[:, None, :]
+        user = ops.cast(user_state, candidates.dtype)[:, None, :]
+        # The gradient of a split is one concatenation; that of a slice is a
+        # padding with zeros for each slice.
+        return ops.split(candidates + user, [self._first_dim], axis=-1)
 
-    def _gates(self, first: Any) -> Any:
-        shape = (-1, ops.shape(first)[1], self.num_tasks, self.num_experts)
-        scores = ops.reshape(first[..., self._first_dim :], shape)
+    def _gates(self, scores: Any) -> Any:
+        shape = (-1, ops.shape(scores)[1], self.num_tasks, self.num_experts)
+        scores = ops.reshape(scores, shape)
         return ops.softmax(ops.cast(scores, "float32"), axis=-1)
 
     def compute_output_shape(
