@@ -7,6 +7,7 @@ import re
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _ID_DTYPES = ("int64", "string")
 IMPRESSION = "impression"
+UNKNOWN_DWELL = -1.0  # not measured, which is not zero seconds
 
 
 class DataError(ValueError):
@@ -125,7 +126,8 @@ class Behavior:
     Attributes:
         name: prefix of its columns.
         max_length: events kept, newest first.
-        dwell: whether `<name>_dwell_seconds` is known.
+        dwell: whether there is `<name>_dwell_seconds`; -1 in it says that an
+            event's dwell is unknown.
         action_counters: names of the C counters of `<name>_action_counts`.
         action_slots: names of the A slots of `<name>_action_ids`.
         num_action_ids: action ids run from 1 to this; 0 pads.

@@ -5,9 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.schema import IMPRESSION, Column, DataError, Role, Schema
+from jd_tf.schema import (
+    IMPRESSION,
+    UNKNOWN_DWELL,
+    Column,
+    DataError,
+    Role,
+    Schema,
+)
 
-_NOT_NEGATIVE = ("age_seconds", "dwell_seconds", "action_counts")
+_NOT_NEGATIVE = ("age_seconds", "action_counts")
 
 
 class RequestValidator:
@@ -114,6 +121,13 @@ class RequestValidator:
                 raise DataError(f"column `{name}` holds {bad}")
             if name.endswith(_NOT_NEGATIVE) and array.min() < 0:
                 raise DataError(f"column `{name}` holds {array.min()} < 0")
+            if name.endswith("_dwell_seconds"):
+                bad = array[(array < 0) & (array != UNKNOWN_DWELL)]
+                if bad.size:
+                    raise DataError(
+                        f"column `{name}` holds {bad[0]} < 0; "
+                        f"{UNKNOWN_DWELL:g} stands for unknown"
+                    )
             if name.endswith("_age_seconds") and (
                 column.role is Role.HISTORY and (np.diff(array) < 0).any()
             ):

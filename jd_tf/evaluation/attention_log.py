@@ -6,12 +6,12 @@ import numpy as np
 
 from jd_tf.evaluation.baselines.matches import match_events
 from jd_tf.evaluation.cells import real_cells
-from jd_tf.schema import Behavior, Schema
+from jd_tf.schema import UNKNOWN_DWELL, Behavior, Schema
 
 # Upper ends of the buckets of a counter; above the last is a bucket too.
 COUNT_BUCKETS = {"0": 0, "1": 1, "2": 2, "3 to 5": 5, "6 and more": np.inf}
 DWELL_BUCKETS = {
-    "unknown": 0,
+    "unknown": UNKNOWN_DWELL,
     "under 10 s": 10,
     "10 to 30 s": 30,
     "30 s to 1 min": 60,

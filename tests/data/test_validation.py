@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jd_tf.data.validation import RequestValidator
-from jd_tf.schema import DataError, Objective
+from jd_tf.schema import UNKNOWN_DWELL, DataError, Objective
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()
@@ -74,6 +74,13 @@ def test_bad_values_are_named(change, message):
     change(request)
     with pytest.raises(DataError, match=message):
         RequestValidator(SCHEMA).check(request)
+
+
+def test_unknown_dwell_is_no_error():
+    request = a_request()
+    spoil("click_dwell_seconds", UNKNOWN_DWELL)(request)
+    checked = RequestValidator(SCHEMA).check(request)
+    assert checked["click_dwell_seconds"][0] == UNKNOWN_DWELL
 
 
 def test_too_long_a_history_is_refused():

@@ -121,9 +121,9 @@ def test_buckets():
     values = np.array([0.0, 1, 2, 3, 5, 6, 500])
     places = to_buckets(values, COUNT_BUCKETS)
     assert places.tolist() == [0, 1, 2, 3, 3, 4, 4]
-    seconds = np.array([0.0, 0.5, 10, 11, 180, 10_000])
+    seconds = np.array([-1.0, 0, 0.5, 10, 11, 180, 10_000])
     places = to_buckets(seconds, DWELL_BUCKETS)
-    assert places.tolist() == [0, 1, 1, 2, 4, 5]
+    assert places.tolist() == [0, 1, 1, 1, 2, 4, 5]
 
 
 def test_page_shows_the_planted_patterns(tmp_path):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jd_tf.schema import Behavior, Schema
+from jd_tf.schema import UNKNOWN_DWELL, Behavior, Schema
 
 
 class Action(NamedTuple):
@@ -35,14 +35,14 @@ class Event(NamedTuple):
         time: seconds, on any clock.
         action: what was done.
         action_id: fine-grained id of it, 0 for none.
-        dwell: seconds the log gives for the whole visit, 0 for unknown.
+        dwell: seconds the log gives for the whole visit, or `UNKNOWN_DWELL`.
     """
 
     item: int
     time: float
     action: Action
     action_id: int = 0
-    dwell: float = 0.0
+    dwell: float = UNKNOWN_DWELL
 
 
 class Visit:

@@ -88,7 +88,8 @@ def _events(batch: Arrays, behavior: Behavior) -> tuple[np.ndarray, list[str]]:
     parts = [real[..., None], newest_first(batch, behavior)[..., None]]
     kinds = ["matches", "recent_matches"]
     if behavior.dwell:
-        parts.append(np.log1p(batch[f"{name}_dwell_seconds"])[..., None])
+        dwell = np.maximum(batch[f"{name}_dwell_seconds"], 0)  # -1: unknown
+        parts.append(np.log1p(dwell)[..., None])
         kinds.append("dwell")
     if behavior.action_counters:
         parts.append(np.log1p(batch[f"{name}_action_counts"]))
