@@ -1,0 +1,135 @@
+"""Non-negative amounts to learned vectors, by learned logarithmic buckets."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers.checks import check_int
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class LogBucketEmbedding(keras.layers.Layer):
+    """Embeds seconds or counts by logarithmic buckets whose scale is learned.
+
+    Amount x stands at u = (K - 1) log(1 + x / s) / log(1 + m / s) between the
+    edges 0 .. K - 1, where m is `max_value` and the scale s > 0 is learned for
+    every feature: a small s spends buckets on small amounts, a large one
+    nearly divides the range evenly. The vector is the linear interpolation of
+    the learned vectors of the two edges around u, so that the embedding
+    is continuous and the scale gets a gradient, which counting whole buckets
+    would not give it. A negative amount or NaN says "unknown" and has a
+    learned vector of its own: not measured is not the same as zero.
+
+    Args:
+        num_features: int. Features F, each with its own scale and table.
+        embedding_dim: int. Width D of a feature's vector.
+        num_buckets: int. Edges K, at least 2.
+        max_value: float. This amount and every greater one share the last
+            edge.
+        initial_scale: float. Where every scale starts, in units of the
+            amounts.
+
+    Call arguments:
+        inputs: (..., F) float. Amounts. Pass float32: half precision
+            overflows above 65,504.
+
+    Returns:
+        (..., F, D) float.
+
+    Raises:
+        ValueError: an argument out of range, or another number of features.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        embedding_dim: int,
+        num_buckets: int = 16,
+        max_value: float = 1000.0,
+        initial_scale: float = 1.0,
+        **kwargs,
+    ):
+        # Keras would cast amounts to half precision, and so to infinity.
+        super().__init__(**{**kwargs, "autocast": False})
+        self.num_features = check_int("num_features", num_features, 1)
+        self.embedding_dim = check_int("embedding_dim", embedding_dim, 1)
+        self.num_buckets = check_int("num_buckets", num_buckets, 2)
+        for name, value in (
+            ("max_value", max_value),
+            ("initial_scale", initial_scale),
+        ):
+            if not 0.0 < value < math.inf:
+                raise ValueError(
+                    f"`{name}` must be positive and finite. Got: {value!r}."
+                )
+        self.max_value = float(max_value)
+        self.initial_scale = float(initial_scale)
+
+    def build(self, inputs_shape: tuple):
+        if inputs_shape[-1] != self.num_features:
+            raise ValueError(
+                f"Layer {self.name!r} takes {self.num_features} feature(s) on "
+                f"the last axis. Got: {inputs_shape[-1]}."
+            )
+        self.log_scale = self.add_weight(
+            (self.num_features,),
+            keras.initializers.Constant(math.log(self.initial_scale)),
+            name="log_scale",
+        )
+        self.bucket_table = self.add_weight(
+            (self.num_features, self.num_buckets + 1, self.embedding_dim),
+            keras.initializers.RandomUniform(-0.5, 0.5),
+            name="bucket_table",
+        )
+
+    def positions(self, inputs: Any) -> Any:
+        """Says between which edges amounts stand.
+
+        Args:
+            inputs: (..., F) float, amounts.
+
+        Returns:
+            (..., F) float32 in [0, num_buckets - 1]; 0 for unknown ones.
+        """
+        amounts = ops.cast(inputs, "float32")
+        # NaN compares as false, and so becomes 0 here.
+        amounts = ops.where(amounts > 0.0, amounts, 0.0)
+        amounts = ops.minimum(amounts, self.max_value)
+        inverse = ops.exp(-ops.cast(self.log_scale, "float32"))
+        logs = ops.log1p(amounts * inverse)
+        return logs * (
+            (self.num_buckets - 1) / ops.log1p(self.max_value * inverse)
+        )
+
+    def call(self, inputs: Any) -> Any:
+        inputs = ops.cast(inputs, "float32")
+        known = ops.cast(inputs >= 0.0, "float32")[..., None]
+        edges = ops.arange(self.num_buckets, dtype="float32")
+        distance = ops.abs(self.positions(inputs)[..., None] - edges)
+        weights = known * ops.maximum(1.0 - distance, 0.0)
+        # The last row is the vector of what is unknown.
+        weights = ops.concatenate([weights, 1.0 - known], axis=-1)
+        weights = ops.cast(weights, self.compute_dtype)
+        table = ops.cast(self.bucket_table, self.compute_dtype)
+        vectors = [
+            ops.matmul(weights[..., f, :], table[f])
+            for f in range(self.num_features)
+        ]
+        return ops.stack(vectors, axis=-2)
+
+    def compute_output_shape(self, inputs_shape: tuple) -> tuple:
+        return (*inputs_shape, self.embedding_dim)
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        config.pop("autocast", None)
+        return {
+            **config,
+            "num_features": self.num_features,
+            "embedding_dim": self.embedding_dim,
+            "num_buckets": self.num_buckets,
+            "max_value": self.max_value,
+            "initial_scale": self.initial_scale,
+        }
