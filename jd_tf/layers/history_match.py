@@ -8,6 +8,7 @@ from keras import ops
 from jd_tf.layers.masking import length_mask
 
 NUM_FEATURES = 3
+_NUM_LINEAR = 2  # share and closeness; the logarithm is taken of the rest
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -16,19 +17,22 @@ class HistoryMatch(keras.layers.Layer):
 
     Embeddings have to learn that an id equals itself, one id at a time;
     rare and new ones never do. Comparing the ids takes no learning: for each
-    of C id columns (item, category, brand ...) a candidate gets log(1 +
-    number of events with its id), their share of the history, and the sum
-    of 1 / (1 + position) over them, which the newest events dominate. Id 0
-    says that there is none (no brand, say), and matches nothing.
+    of C id columns (item, category, brand ...) a candidate gets the share of
+    the history that has its id, the sum of 1 / (1 + position) over those
+    events, which the newest dominate, log(1 + their number) and, for each of
+    V values that events may carry (how recent, how long looked at), log(1 +
+    the sum of the value over them). Id 0 says that there is none (no
+    brand, say), and matches nothing.
 
     Call arguments:
         candidate_ids: (B, N, C) integer.
         history_ids: (B, L, C) integer, newest first; padding may hold
             anything.
         length: (B,) integer. Real events.
+        values: (B, L, V) float >= 0, or None. What each event counts for.
 
     Returns:
-        (B, N, 3 C) float; zero where nothing matches.
+        (B, N, (3 + V) C) float; zero where nothing matches.
 
     Raises:
         ValueError: candidates and history differ in their columns.
@@ -39,6 +43,7 @@ class HistoryMatch(keras.layers.Layer):
         candidate_ids_shape: tuple,
         history_ids_shape: tuple,
         length_shape: tuple | None = None,
+        values_shape: tuple | None = None,
     ):
         if candidate_ids_shape[-1] != history_ids_shape[-1]:
             raise ValueError(
@@ -47,7 +52,13 @@ class HistoryMatch(keras.layers.Layer):
                 f"Got: {candidate_ids_shape[-1]} and {history_ids_shape[-1]}."
             )
 
-    def call(self, candidate_ids: Any, history_ids: Any, length: Any) -> Any:
+    def call(
+        self,
+        candidate_ids: Any,
+        history_ids: Any,
+        length: Any,
+        values: Any = None,
+    ) -> Any:
         max_length = ops.shape(history_ids)[1]
         mask = length_mask(length, max_length)
         # As (B, C, N, L), so that one product sums all columns up.
@@ -55,26 +66,46 @@ class HistoryMatch(keras.layers.Layer):
         events = ops.transpose(history_ids, (0, 2, 1))[:, :, None, :]
         same = ops.equal(candidates, events) & ops.not_equal(candidates, 0)
         same &= mask[:, None, None, :]
-        closeness = 1.0 / (1.0 + ops.arange(max_length, dtype="float32"))
-        weights = ops.stack([ops.ones_like(closeness), closeness], axis=1)
-        sums = ops.matmul(ops.cast(same, "float32"), weights)
-        count, recent = sums[..., 0], sums[..., 1]
-        total = ops.cast(ops.maximum(length, 1), "float32")
-        features = ops.stack(
-            [ops.log1p(count), count / total[:, None, None], recent], axis=-1
+        _, num_columns, num_candidates, _ = ops.shape(same)
+        same = ops.reshape(
+            ops.cast(same, "float32"),
+            (-1, num_columns * num_candidates, max_length),
         )
-        num_columns = candidate_ids.shape[-1]
+        sums = ops.matmul(same, self._event_weights(mask, length, values))
+        linear, counts = ops.split(sums, [_NUM_LINEAR], axis=-1)
+        features = ops.concatenate([linear, ops.log1p(counts)], axis=-1)
+        width = features.shape[-1]
+        features = ops.reshape(
+            features, (-1, num_columns, num_candidates, width)
+        )
         features = ops.reshape(
             ops.transpose(features, (0, 2, 1, 3)),
-            (-1, ops.shape(candidate_ids)[1], NUM_FEATURES * num_columns),
+            (-1, num_candidates, num_columns * width),
         )
         return ops.cast(features, self.compute_dtype)
+
+    def _event_weights(self, mask: Any, length: Any, values: Any) -> Any:
+        """What an event adds to each feature, (B, L, 3 + V) float32."""
+        one = ops.cast(mask, "float32")
+        total = ops.cast(ops.maximum(length, 1), "float32")
+        place = ops.arange(ops.shape(mask)[1], dtype="float32")
+        weights = ops.stack(
+            [one / total[:, None], one / (1.0 + place), one], axis=-1
+        )
+        if values is None:
+            return weights
+        # Zero, not zero times: padding may hold anything.
+        values = ops.where(mask[..., None], ops.cast(values, "float32"), 0.0)
+        return ops.concatenate([weights, values], axis=-1)
 
     def compute_output_shape(
         self,
         candidate_ids_shape: tuple,
         history_ids_shape: tuple,
         length_shape: tuple | None = None,
+        values_shape: tuple | None = None,
     ) -> tuple:
         batch, num_candidates, num_columns = candidate_ids_shape
-        return (batch, num_candidates, NUM_FEATURES * num_columns)
+        num_values = 0 if values_shape is None else values_shape[-1]
+        width = (NUM_FEATURES + num_values) * num_columns
+        return (batch, num_candidates, width)

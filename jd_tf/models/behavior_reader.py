@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from jd_tf.layers import (
+    FineGrainedBehaviorEncoder,
     HistoryMatch,
     InterestCrossing,
     TargetAttentionDecoder,
@@ -16,25 +17,29 @@ from jd_tf.layers import (
 )
 from jd_tf.layers.history_match import NUM_FEATURES
 from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.schema import Behavior
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class BehaviorReader(keras.layers.Layer):
     """Encodes a history once a request and lets candidates read it.
 
-    Tokens get their time, a Transformer encodes them, and interests of first
-    and second order sum them up: `encode`. Candidates read the memory by
-    target attention, meet the first-order interest element-wise, and are
-    told which of their ids stand in the history: `read`.
+    Tokens get their time and what was done, a Transformer encodes them, and
+    interests of first and second order sum them up: `encode`. Candidates
+    read the memory by target attention, meet the first-order interest
+    element-wise, and are told which of their ids stand in the history, and
+    how recent and how thorough those events were: `read`.
 
     Args:
-        max_length: int. Events of this behaviour at most.
+        behavior: of the schema, or its dict.
         num_id_columns: int. Ids an item has, C.
         config: sizes and switches, or their dict.
 
     Call arguments:
         tokens: (B, L, D) float, newest first.
-        age_seconds: (B, L) float32.
+        events: dict of the behaviour's columns without its name:
+            `age_seconds`, and `dwell_seconds`, `action_counts`, `action_ids`
+            where the behaviour has them.
         length: (B,) integer. Real events.
         rows: (B, L, C) integer. Table rows of the events' ids.
         candidates: (B, N, D) float.
@@ -47,7 +52,7 @@ class BehaviorReader(keras.layers.Layer):
 
     def __init__(
         self,
-        max_length: int,
+        behavior: Behavior | Mapping[str, Any],
         num_id_columns: int,
         config: JDRankerConfig | Mapping[str, Any],
         **kwargs,
@@ -56,9 +61,32 @@ class BehaviorReader(keras.layers.Layer):
         super().__init__(**{**kwargs, "autocast": False})
         if not isinstance(config, JDRankerConfig):
             config = JDRankerConfig(**config)
-        self.max_length = max_length
+        if not isinstance(behavior, Behavior):
+            behavior = Behavior(**behavior)
+        self.behavior = behavior
         self.num_id_columns = num_id_columns
         self.config = config
+
+    @property
+    def event_details(self) -> dict[str, int]:
+        """Fine-grained columns that are read: name to inner width, or 0."""
+        behavior, config = self.behavior, self.config
+        counters, slots = behavior.action_counters, behavior.action_slots
+        details = {}
+        if behavior.dwell and config.use_dwell:
+            details["dwell_seconds"] = 0
+        if counters and config.use_action_counts:
+            details["action_counts"] = len(counters)
+        if slots and config.use_action_ids:
+            details["action_ids"] = len(slots)
+        return details
+
+    @property
+    def num_match_values(self) -> int:
+        """Values V by which matches are counted, if events have any."""
+        config = self.config
+        known = config.use_position or config.use_recency or self.event_details
+        return config.num_match_values if known else 0
 
     @property
     def interest_dim(self) -> int:
@@ -68,13 +96,14 @@ class BehaviorReader(keras.layers.Layer):
     @property
     def reading_dim(self) -> int:
         """Width of what `read` tells of each candidate."""
-        matches = NUM_FEATURES * self.num_id_columns
+        matches = NUM_FEATURES + self.num_match_values
+        matches *= self.num_id_columns
         return 2 * self.config.model_dim + self.config.use_matches * matches
 
     def build(
         self,
         tokens_shape: Any = None,
-        age_seconds_shape: Any = None,
+        events_shape: Any = None,
         length_shape: Any = None,
         rows_shape: Any = None,
         candidates_shape: Any = None,
@@ -85,7 +114,7 @@ class BehaviorReader(keras.layers.Layer):
         self.temporal_encoding = None
         if config.use_position or config.use_recency:
             self.temporal_encoding = TemporalEncoding(
-                self.max_length,
+                self.behavior.max_length,
                 config.num_age_buckets,
                 use_position=config.use_position,
                 use_recency=config.use_recency,
@@ -93,6 +122,20 @@ class BehaviorReader(keras.layers.Layer):
                 **shared,
             )
             self.temporal_encoding.build(histories, (None, None))
+        self.fine_grained = None
+        if self.event_details:
+            self.fine_grained = FineGrainedBehaviorEncoder(
+                self.behavior.num_action_ids,
+                name="fine_grained",
+                **shared,
+            )
+            self.fine_grained.build(
+                histories,
+                **{
+                    f"{name}_shape": (None, None, width)[: 2 + bool(width)]
+                    for name, width in self.event_details.items()
+                },
+            )
         self.encoder = TransformerEncoder(
             config.num_encoder_layers,
             config.num_heads,
@@ -115,11 +158,20 @@ class BehaviorReader(keras.layers.Layer):
         )
         self.decoder.build(histories, histories, (None,))
         self.history_match = HistoryMatch(name="history_match", **shared)
+        self.match_values = None
+        if config.use_matches and self.num_match_values:
+            self.match_values = keras.layers.Dense(
+                self.num_match_values,
+                activation="sigmoid",
+                name="match_values",
+                **shared,
+            )
+            self.match_values.build(histories)
 
     def encode(
         self,
         tokens: Any,
-        age_seconds: Any,
+        events: Mapping[str, Any],
         length: Any,
         rows: Any,
         training: bool = False,
@@ -128,7 +180,8 @@ class BehaviorReader(keras.layers.Layer):
 
         Args:
             tokens: (B, L, D) float, newest first.
-            age_seconds: (B, L) float32.
+            events: dict of (B, L) float32 `age_seconds` and the columns of
+                `event_details`.
             length: (B,) integer. Real events.
             rows: (B, L, C) integer. Table rows of the events' ids.
             training: whether dropout is active.
@@ -136,11 +189,11 @@ class BehaviorReader(keras.layers.Layer):
         Returns:
             What `read` needs, a dict of `keys` and `values` (B, L, D),
             `interest` (B, D), `length` (B,) and, if they are matched, `rows`
-            (B, L, C); and what the experts are told of the user,
-            (B, `interest_dim`).
+            (B, L, C) and `match_values` (B, L, V); and what the experts are
+            told of the user, (B, `interest_dim`).
         """
-        if self.temporal_encoding is not None:
-            tokens = self.temporal_encoding(tokens, age_seconds)
+        details = self._details(tokens, events, training)
+        tokens += details
         memory = self.encoder(tokens, length, training=training)
         crossed = self.interest_crossing(memory, length)
         interests = crossed["first_order"]
@@ -151,11 +204,25 @@ class BehaviorReader(keras.layers.Layer):
         }
         if self.config.use_matches:
             state["rows"] = rows
+            if self.match_values is not None:
+                state["match_values"] = self.match_values(details)
         if self.config.use_second_order:
             interests = ops.concatenate(
                 [interests, crossed["second_order"]], axis=-1
             )
         return state, interests
+
+    def _details(
+        self, tokens: Any, events: Mapping[str, Any], training: bool
+    ) -> Any:
+        """When events were and how they went, whatever the item, (B, L, D)."""
+        details = ops.zeros_like(tokens)
+        if self.temporal_encoding is not None:
+            details = self.temporal_encoding(details, events["age_seconds"])
+        if self.fine_grained is not None:
+            read = {name: events[name] for name in self.event_details}
+            details = self.fine_grained(details, **read, training=training)
+        return details
 
     def read(
         self,
@@ -185,7 +252,10 @@ class BehaviorReader(keras.layers.Layer):
         parts = [read, candidates * state["interest"][:, None, :]]
         if self.config.use_matches:
             matches = self.history_match(
-                candidate_rows, state["rows"], state["length"]
+                candidate_rows,
+                state["rows"],
+                state["length"],
+                state.get("match_values"),
             )
             parts.append(matches)
         return ops.concatenate(parts, axis=-1)
@@ -201,20 +271,20 @@ class BehaviorReader(keras.layers.Layer):
     def call(
         self,
         tokens: Any,
-        age_seconds: Any,
+        events: Mapping[str, Any],
         length: Any,
         rows: Any,
         candidates: Any,
         candidate_rows: Any,
         training: bool = False,
     ) -> Any:
-        state, _ = self.encode(tokens, age_seconds, length, rows, training)
+        state, _ = self.encode(tokens, events, length, rows, training)
         return self.read(candidates, candidate_rows, state, training)
 
     def compute_output_shape(
         self,
         tokens_shape: Any,
-        age_seconds_shape: Any,
+        events_shape: Any,
         length_shape: Any,
         rows_shape: Any,
         candidates_shape: Any,
@@ -227,7 +297,7 @@ class BehaviorReader(keras.layers.Layer):
         config.pop("autocast", None)
         return {
             **config,
-            "max_length": self.max_length,
+            "behavior": dataclasses.asdict(self.behavior),
             "num_id_columns": self.num_id_columns,
             "config": dataclasses.asdict(self.config),
         }

@@ -87,7 +87,7 @@ class JDRanker(keras.Model):
         )
         self.readers = [
             BehaviorReader(
-                behavior.max_length,
+                behavior,
                 len(schema.item_columns),
                 config,
                 name=f"{behavior.name}_reader",
@@ -176,7 +176,10 @@ class JDRanker(keras.Model):
             ids = self._item_ids(inputs, f"{name}_")
             encoded, interest = reader.encode(
                 self.item_encoder(ids),
-                inputs[f"{name}_age_seconds"],
+                {
+                    detail: inputs[f"{name}_{detail}"]
+                    for detail in ("age_seconds", *reader.event_details)
+                },
                 inputs[behavior.length],
                 self.item_encoder.rows(ids),
                 training=training,

@@ -21,8 +21,14 @@ class JDRankerConfig:
         use_position: whether events know their place.
         use_recency: whether events know their age.
         use_second_order: whether second-order interests are read.
+        use_dwell: whether events know how long the user stayed.
+        use_action_counts: whether events know how often each action was
+            done.
+        use_action_ids: whether events know which actions were done.
         use_matches: whether candidates are told which of their ids stand in
             the histories.
+        num_match_values: learned values V by which matches are counted,
+            beside their number; each reads time and actions of the event.
         num_experts: experts E of the mixture.
         expert_units: widths of an expert's layers.
         tower_units: widths of a tower's hidden layers.
@@ -42,7 +48,11 @@ class JDRankerConfig:
     use_position: bool = True
     use_recency: bool = True
     use_second_order: bool = True
+    use_dwell: bool = True
+    use_action_counts: bool = True
+    use_action_ids: bool = True
     use_matches: bool = True
+    num_match_values: int = 4
     num_experts: int = 4
     expert_units: tuple[int, ...] = (128, 64)
     tower_units: tuple[int, ...] = (32,)

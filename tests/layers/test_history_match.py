@@ -19,6 +19,7 @@ def test_equals_a_loop():
             expected = references.history_match(
                 values["candidate_ids"][row, candidate],
                 values["history_ids"][row, : LENGTHS[row]],
+                values["values"][row],
             )
             harness.assert_same([actual[row, candidate]], [expected])
 
@@ -34,8 +35,14 @@ def test_ids_that_differ_in_their_last_bit_do_not_match():
     layer = HistoryMatch()
     assert not np.any(layer(large, large + 1, np.array([1])))
     np.testing.assert_allclose(
-        layer(large, large, np.array([1]))[0, 0], [np.log(2), 1, 1], rtol=1e-6
+        layer(large, large, np.array([1]))[0, 0], [1, 1, np.log(2)], rtol=1e-6
     )
+
+
+def test_values_of_padding_count_nothing():
+    ids, values = np.array([[[5], [5]]]), np.array([[[2.0], [np.nan]]])
+    found = HistoryMatch()(ids[:, :1], ids, np.array([1]), values)
+    np.testing.assert_allclose(found[0, 0, 3], np.log(3), rtol=1e-6)
 
 
 def test_columns_that_differ_are_named():

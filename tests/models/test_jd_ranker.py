@@ -299,3 +299,32 @@ def test_half_precision_is_finite(policy, batch):
     out = JDRanker(SCHEMA, CONFIG, dtype=policy)(big)
     assert out["logits"].dtype == tf.float32
     assert np.isfinite(out["logits"].numpy()[real(batch)]).all()
+
+
+@pytest.mark.parametrize(
+    ("switch", "column"),
+    [
+        ("use_dwell", "click_dwell_seconds"),
+        ("use_action_counts", "click_action_counts"),
+        ("use_action_ids", "click_action_ids"),
+    ],
+)
+def test_fine_grained_columns_count_where_they_are_on(batch, switch, column):
+    other = {**batch, column: tf.zeros_like(batch[column])}
+    mask = real(batch)
+    on = moved(JDRanker(SCHEMA, CONFIG))
+    assert not np.allclose(
+        on(batch)["logits"].numpy()[mask], on(other)["logits"].numpy()[mask]
+    )
+    off = moved(
+        JDRanker(SCHEMA, dataclasses.replace(CONFIG, **{switch: False}))
+    )
+    assert_same(off(batch), off(other), mask)
+
+
+def test_ranks_without_any_event_details(batch):
+    switches = ("position", "recency", "dwell", "action_counts", "action_ids")
+    off = {f"use_{name}": False for name in switches}
+    model = moved(JDRanker(SCHEMA, dataclasses.replace(CONFIG, **off)))
+    assert "user_state_click_match_values" not in model.encode_user(batch)
+    assert np.isfinite(model(batch)["logits"].numpy()[real(batch)]).all()
