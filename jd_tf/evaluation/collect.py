@@ -12,6 +12,7 @@ from jd_tf.schema import SERVING_ROLES, Schema
 Batch = Mapping[str, Any]
 Outputs = Mapping[str, Any]
 Scorer = Callable[[dict[str, np.ndarray]], Outputs]
+Mark = Callable[[dict[str, np.ndarray]], np.ndarray]
 
 ORACLE = "oracle"
 
@@ -29,6 +30,7 @@ class Predictions:
         num_candidates: [R] int.
         user_ids: [R], or None where the batches had none.
         systems: name -> `probabilities`, `objective_scores`, `score`.
+        marks: name -> [R, N] bool, which candidates are of some kind.
     """
 
     schema: Schema
@@ -37,6 +39,7 @@ class Predictions:
     num_candidates: np.ndarray
     user_ids: np.ndarray | None
     systems: Mapping[str, Mapping[str, np.ndarray]]
+    marks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def evaluate(self, **options: Any) -> dict[str, dict[str, Any]]:
         """Judges all systems; options as of `evaluate_predictions`."""
@@ -56,6 +59,7 @@ def collect_predictions(
     schema: Schema,
     scorers: Mapping[str, Scorer],
     max_requests: int = 0,
+    marks: Mapping[str, Mark] | None = None,
 ) -> Predictions:
     """Runs every scorer over the same batches.
 
@@ -70,11 +74,13 @@ def collect_predictions(
         scorers: system -> function from a batch of NumPy arrays to a dict of
             `probabilities` [B, N, T] or `score` [B, N] or both.
         max_requests: stop after that many; 0 for all.
+        marks: name -> function from such a batch to [B, N] bool.
     """
     width = schema.max_candidates
     known = [column.name for column in schema.columns(*SERVING_ROLES)]
     parts: dict[str, list[np.ndarray]] = {}
     systems: dict[str, dict[str, list[np.ndarray]]] = {}
+    marked: dict[str, list[np.ndarray]] = {name: [] for name in marks or {}}
     count = 0
     for raw in batches:
         batch = to_numpy(raw)
@@ -92,6 +98,8 @@ def collect_predictions(
                 if value is not None:
                     value = _widen(np.asarray(value), width)
                     kept.setdefault(key, []).append(value)
+        for name, kept in marked.items():
+            kept.append(_widen(marks[name](dict(served)), width))
         count += len(batch["num_candidates"])
         if max_requests and count >= max_requests:
             break
@@ -112,6 +120,7 @@ def collect_predictions(
             name: {key: join(arrays) for key, arrays in outputs.items()}
             for name, outputs in systems.items()
         },
+        {name: join(kept) for name, kept in marked.items()},
     )
 
 
