@@ -1,0 +1,155 @@
+"""Rows of an ablation: what is read, and what is refused by name."""
+
+import dataclasses
+import json
+
+import pytest
+
+from jd_tf.evaluation.ablation_presets import (
+    PRESETS,
+    missing_data,
+    possible_rows,
+)
+from jd_tf.evaluation.ablation_rows import (
+    Row,
+    load_rows,
+    parse_rows,
+    resolve,
+)
+from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.schema import Behavior, DataError
+from tests.requests import small_schema
+
+PLAIN = small_schema(behaviors=(Behavior("click", max_length=4),))
+
+
+def test_text_becomes_rows():
+    first, second, third = parse_rows(
+        "base: use_position=False, dropout_rate=0; "
+        "+ time (against base): ; wide (against + time): tower_units=(8,4)"
+    )
+    assert first == Row("base", {"use_position": False, "dropout_rate": 0})
+    assert second == Row("+ time", {}, "base")
+    assert third.changes == {"tower_units": (8, 4)}
+    assert third.against == "+ time"
+
+
+def test_a_file_says_the_same(tmp_path):
+    path = tmp_path / "rows.json"
+    rows = [
+        {"name": "base", "changes": {"tower_units": [8]}},
+        {"name": "b", "against": "base"},
+    ]
+    path.write_text(json.dumps(rows))
+    assert load_rows(path) == (
+        Row("base", {"tower_units": (8,)}),
+        Row("b", {}, "base"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "at least one row"),
+        ("base", "rows are written"),
+        ("base: use_position", "changes are written field=value"),
+        (
+            "base: use_magic=True",
+            "no field `use_magic`; it has: .*use_position",
+        ),
+        (
+            "base: use_position=1",
+            "`use_position` must be True or False. Got: 1",
+        ),
+        ("base: model_dim=True", "`model_dim` must be a whole number"),
+        ("base: dropout_rate=much", "`dropout_rate` must be a number"),
+        ("base: tower_units=(8,'x')", "`tower_units` must be a tuple"),
+        ("a: ; a: ", "the name `a`"),
+        ("a b: ; A_b: ", "the folder name `a_b`"),
+        ("a: ; b (against c): ", "`c`, which is no row; rows are: a, b"),
+    ],
+)
+def test_what_is_wrong_is_named(text, message):
+    with pytest.raises(DataError, match=message):
+        parse_rows(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[", "not JSON"),
+        ("{}", "must be a list"),
+        ('[{"changes": {}}]', "row 0 must have `name`"),
+        ('[{"name": "a", "change": {}}]', "row 0 must have `name`"),
+    ],
+)
+def test_broken_files_are_named(tmp_path, content, message):
+    path = tmp_path / "rows.json"
+    with pytest.raises(DataError, match="no such file"):
+        load_rows(path)
+    path.write_text(content)
+    with pytest.raises(DataError, match=rf"rows.json: {message}"):
+        load_rows(path)
+
+
+def test_a_row_resolves_to_the_base_with_its_changes():
+    base = JDRankerConfig(model_dim=16)
+    config = resolve(Row("a", {"use_recency": False}), base)
+    assert config == dataclasses.replace(base, use_recency=False)
+    with pytest.raises(DataError, match="no field `use_everything`"):
+        resolve(Row("a", {"use_everything": True}), base)
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_presets_differ_in_every_row_and_compare_with_rows(name):
+    rows = PRESETS[name]
+    names = [row.name for row in rows]
+    assert len(set(names)) == len(names)
+    assert all(not r.against or r.against in names for r in rows)
+    changes = [row.changes for row in rows]
+    assert all(changes.count(one) == 1 for one in changes)
+
+
+def test_the_ladder_changes_one_group_a_step():
+    rows = {row.name: row for row in PRESETS["all"]}
+    for row in rows.values():
+        below = rows[row.against or "base"].changes
+        changed = {f for f in row.changes if row.changes[f] != below[f]}
+        groups = {
+            "detail"
+            if f in ("use_dwell", "use_action_counts", "use_action_ids")
+            else "time"
+            if f in ("use_position", "use_recency")
+            else f
+            for f in changed
+        }
+        assert len(groups) == (row.name != "base")
+
+
+def test_rows_the_data_cannot_feed_are_left_out_or_reduced():
+    rows, said = possible_rows(PRESETS["all"], PLAIN, vectors=False)
+    assert [row.name for row in rows] == [
+        "base",
+        "+ position",
+        "+ recency",
+        "+ position and recency",
+        "+ second order",
+    ]
+    assert any("`+ dwell` is left out" in text for text in said)
+    half = small_schema(
+        behaviors=(Behavior("click", max_length=4, dwell=True),)
+    )
+    rows, said = possible_rows(PRESETS["fine_grained"], half, vectors=False)
+    assert [row.name for row in rows] == ["base", "+ dwell"]
+    rows, said = possible_rows(PRESETS["all"], small_schema(), vectors=True)
+    assert rows[-1].name == "+ images transferred"
+    assert len(said) == 1
+
+
+def test_missing_data_is_put_in_words():
+    row = Row("a", {"use_dwell": True, "use_images": "concat"})
+    assert missing_data(row, PLAIN, vectors=False) == [
+        "a behaviour with dwell times",
+        "item vectors",
+    ]
+    assert missing_data(row, small_schema(), vectors=True) == []
