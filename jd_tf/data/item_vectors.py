@@ -1,0 +1,156 @@
+"""Frozen vectors of items, such as their images': one `.npz` file."""
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jd_tf.data.files import write_whole
+from jd_tf.schema import DataError
+
+IDS, VECTORS, META = "item_ids", "vectors", "meta"
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemVectors:
+    """One vector an item; items without one are simply absent.
+
+    Attributes:
+        item_ids: (M,) int64 or unicode. Unique; none is 0 or empty, which
+            pad histories.
+        vectors: (M, V) float32, finite. Row m belongs to `item_ids[m]`.
+        meta: where they come from; anything JSON can hold.
+        where: named in errors: a file, or what made the arrays.
+
+    Raises:
+        DataError: naming the array, the place and the value that is wrong.
+    """
+
+    item_ids: np.ndarray
+    vectors: np.ndarray
+    meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    where: str = "item vectors"
+
+    def __post_init__(self) -> None:
+        ids = np.asarray(self.item_ids)
+        vectors = np.asarray(self.vectors)
+        object.__setattr__(self, "item_ids", ids)
+        object.__setattr__(self, "vectors", vectors)
+        if ids.ndim != 1 or not (
+            ids.dtype == np.int64 or ids.dtype.kind == "U"
+        ):
+            self._refuse(
+                IDS, f"is {_kind(ids)}, must be one axis of int64 or text"
+            )
+        if vectors.ndim != 2 or vectors.dtype != np.float32:
+            self._refuse(
+                VECTORS, f"is {_kind(vectors)}, must be (items, width) float32"
+            )
+        if len(ids) != len(vectors):
+            self._refuse(
+                VECTORS, f"has {len(vectors)} rows for {len(ids)} item_ids"
+            )
+        if not vectors.size:
+            self._refuse(VECTORS, f"is empty: {_kind(vectors)}")
+        padding = ids == ("" if ids.dtype.kind == "U" else 0)
+        if padding.any():
+            place = int(np.argmax(padding))
+            self._refuse(
+                IDS, f"[{place}] is {ids[place]!r}, which pads histories"
+            )
+        unique, counts = np.unique(ids, return_counts=True)
+        if len(unique) != len(ids):
+            twice = unique[counts > 1][0]
+            places = np.flatnonzero(ids == twice)[:2].tolist()
+            self._refuse(IDS, f"holds {twice!r} twice, at {places}")
+        finite = np.isfinite(vectors)
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            self._refuse(
+                VECTORS,
+                f"[{row}, {column}] of item {ids[row]!r} is "
+                f"{vectors[row, column]}",
+            )
+
+    @property
+    def width(self) -> int:
+        """V, the width of a vector."""
+        return self.vectors.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    def check_width(self, width: int) -> None:
+        """Refuses vectors of another width.
+
+        Raises:
+            DataError: naming both widths.
+        """
+        if self.width != width:
+            self._refuse(
+                VECTORS,
+                f"is {self.width} wide, the model reads {width}. Embed the "
+                "images with the tower the model was trained with",
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Writes the `.npz`, whole or not at all."""
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            **{
+                IDS: self.item_ids,
+                VECTORS: self.vectors,
+                META: np.array(json.dumps(dict(self.meta), sort_keys=True)),
+            },
+        )
+        write_whole(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path, width: int | None = None) -> "ItemVectors":
+        """Reads what `save` wrote, or any `.npz` of these arrays.
+
+        Args:
+            path: the file.
+            width: what the vectors must have, if known.
+
+        Raises:
+            DataError: naming the file and what is missing or wrong in it.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise DataError(
+                f"{path}: no such file. Make one with "
+                "`python -m experiments.embed_images`."
+            )
+        try:
+            # Plain arrays only: a pickle in here could run anything.
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            meta = json.loads(str(arrays.get(META, "{}")))
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{path}: not an .npz of plain arrays, or cut off: {error}. "
+                "Copy or make it again."
+            ) from error
+        for name in (IDS, VECTORS):
+            if name not in arrays:
+                raise DataError(
+                    f"{path}: has no array `{name}`, only {sorted(arrays)}."
+                )
+        found = cls(arrays[IDS], arrays[VECTORS], meta, str(path))
+        if width is not None:
+            found.check_width(width)
+        return found
+
+    def _refuse(self, array: str, problem: str) -> None:
+        raise DataError(f"{self.where}: `{array}` {problem}.")
+
+
+def _kind(array: np.ndarray) -> str:
+    return f"{array.dtype} {array.shape}"
