@@ -1,0 +1,113 @@
+"""The image tower: a photo becomes a vector and a product word."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from jd_tf.models.image_backbones import BACKBONES
+from jd_tf.models.image_tower_config import ImageTowerConfig
+
+__all__ = ["ImageTower", "ImageTowerConfig"]
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class ImageTower(keras.Model):
+    """Embeds photos by learning which product word they show.
+
+    A pre-trained network is fine-tuned on product words and its 64-d layer
+    before the classifier becomes the item's image vector (JD.com's talk on
+    ranking with images: ResNet-101, 64 dimensions). The vector is normalised
+    to mean 0 and variance 1 over its own entries, so all vectors have the
+    same length and the classifier can tell them apart by direction only:
+    the cosine, by which vectors are compared later, is what was trained.
+
+    Preprocessing belongs to the model: it takes pixels as they are decoded.
+
+    Args:
+        config: size and kind, or their dict.
+        label_names: C product words.
+
+    Call arguments:
+        images: (B, image_size, image_size, 3) float in 0 ... 255, RGB.
+        training: bool. Whether dropout is active.
+        update_statistics: bool. Whether batch normalisation uses and tracks
+            the statistics of the batch; by default, as `training` where the
+            backbone is trainable. False keeps the moving statistics, which
+            a frozen backbone and very small batches need.
+
+    Returns:
+        dict of `embedding` (B, V) and `logits` (B, C).
+    """
+
+    def __init__(
+        self,
+        config: ImageTowerConfig | Mapping[str, Any],
+        label_names: Sequence[str],
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(config, ImageTowerConfig):
+            config = ImageTowerConfig(**config)
+        self.config = config
+        self.label_names = tuple(label_names)
+        if len(self.label_names) < 2:
+            raise ValueError(
+                "`label_names` must hold at least two product words. Got: "
+                f"{self.label_names}."
+            )
+        kind = BACKBONES[config.backbone]
+        self._preprocess = kind.preprocess
+        self.backbone = kind.build(config.image_size, config.alpha, None)
+        self.pooling = keras.layers.GlobalAveragePooling2D(name="pooling")
+        self.dropout = keras.layers.Dropout(config.dropout_rate, name="dropout")
+        self.embedding_head = keras.layers.Dense(
+            config.embedding_dim, name="embedding_head"
+        )
+        self.normalization = keras.layers.LayerNormalization(
+            center=False, scale=False, name="embedding_normalization"
+        )
+        self.classifier = keras.layers.Dense(
+            len(self.label_names), name="classifier"
+        )
+        # The config tells every shape, so all weights exist from here on.
+        self.build()
+
+    def build(self, input_shape: Any = None):
+        features = self.backbone.output_shape
+        pooled = (None, features[-1])
+        embedding = (None, self.config.embedding_dim)
+        self.pooling.build(features)
+        self.dropout.build(pooled)
+        self.embedding_head.build(pooled)
+        self.normalization.build(embedding)
+        self.classifier.build(embedding)
+        self.built = True
+
+    @property
+    def head_layers(self) -> tuple[keras.layers.Layer, ...]:
+        """What is new on top of the backbone."""
+        return self.embedding_head, self.normalization, self.classifier
+
+    def call(
+        self,
+        images: Any,
+        training: bool | None = None,
+        update_statistics: bool | None = None,
+    ) -> dict[str, Any]:
+        if update_statistics is None:
+            update_statistics = bool(training) and self.backbone.trainable
+        features = self.backbone(
+            self._preprocess(images), training=update_statistics
+        )
+        pooled = self.dropout(self.pooling(features), training=training)
+        embedding = self.normalization(self.embedding_head(pooled))
+        return {"embedding": embedding, "logits": self.classifier(embedding)}
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "config": dataclasses.asdict(self.config),
+            "label_names": list(self.label_names),
+        }
