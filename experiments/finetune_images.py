@@ -1,0 +1,225 @@
+"""Fine-tunes an image tower on product words; run again, it goes on.
+
+    python -m experiments.finetune_images --data=PHOTOS --workdir=runs/images \
+        --backbone=efficientnet_lite0 --image_size=128
+
+PHOTOS is a folder of train, validation and test folders with one folder a
+product word, one such folder alone, or a CSV file with the columns path, word
+and perhaps split. Published weights come from --weights_file, from an
+installed package (efficientnet_lite0), or, only if asked for, from the
+network; otherwise the backbone learns from scratch, and says so.
+
+Writes to the work folder: config.json, checkpoints/, initial/ (the weights
+before the first step), summaries/ (TensorBoard), broken_images.csv,
+metrics.json and report.html. Exit codes as for experiments.train.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import program
+
+# Not imported from the config, so that --help does not wait for TensorFlow.
+_BACKBONES = (
+    "resnet101",
+    "resnet50",
+    "mobilenet_v2",
+    "efficientnet_lite0",
+    "small_cnn",
+)
+_DATA = flags.DEFINE_string(
+    "data", None, "Folder or CSV file of photos.", required=True
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder of the run; resumed if there is one.",
+    required=True,
+)
+_WEIGHTS_FILE = flags.DEFINE_string(
+    "weights_file",
+    "",
+    "Published weights without top layers: .h5 of Keras; for "
+    "efficientnet_lite0 also the .pth of its PyTorch port.",
+)
+_DOWNLOAD = flags.DEFINE_bool(
+    "download_weights", False, "Let Keras download published weights."
+)
+_LIMIT = flags.DEFINE_integer(
+    "limit", 0, "Use so many images a split, for a try; 0: all.", lower_bound=0
+)
+_MODEL = (
+    flags.DEFINE_enum("backbone", None, _BACKBONES, "Network. [resnet101]"),
+    flags.DEFINE_integer("image_size", None, "Pixels a side. [224]"),
+    flags.DEFINE_float("alpha", None, "Width multiplier, where there is one."),
+    flags.DEFINE_float("dropout_rate", None, "Of the pooled features. [0.2]"),
+)
+_TRAINING = (
+    flags.DEFINE_integer(
+        "frozen_epochs",
+        None,
+        "Passes in which only the head learns. [2; 0 from scratch]",
+    ),
+    flags.DEFINE_integer(
+        "epochs",
+        None,
+        "Passes in which everything learns. [6; 40 from scratch]",
+    ),
+    flags.DEFINE_integer("batch_size", None, "Images a batch. [32]"),
+    flags.DEFINE_float("learning_rate", None, "Of the head. [0.001]"),
+    flags.DEFINE_float(
+        "backbone_learning_rate",
+        None,
+        "Of the backbone. [0.0002; 0.001 from scratch]",
+    ),
+    flags.DEFINE_float("weight_decay", None, "Decoupled, of kernels."),
+    flags.DEFINE_bool(
+        "update_statistics",
+        None,
+        "Whether batch normalisation learns new statistics. [no; yes from "
+        "scratch]",
+    ),
+    flags.DEFINE_float("label_smoothing", None, "Share of a label. [0.1]"),
+    flags.DEFINE_float(
+        "class_balance",
+        None,
+        "0: every image counts once; 1: every product word equally. [0.5]",
+    ),
+    flags.DEFINE_float(
+        "min_area",
+        None,
+        "Smallest share of an image shown in training. [0.5; 0.4 from scratch]",
+    ),
+    flags.DEFINE_string("monitor", None, "Metric that decides what is best."),
+    flags.DEFINE_float("checkpoint_minutes", None, "Between checkpoints. [5]"),
+    flags.DEFINE_float(
+        "time_limit_seconds", None, "Stop after these; 0: none."
+    ),
+    flags.DEFINE_integer("num_threads", None, "Images decoded at a time. [2]"),
+    flags.DEFINE_integer("seed", None, "Of everything drawn at random. [17]"),
+    flags.DEFINE_bool("progress", None, "Whether to show progress bars. [yes]"),
+)
+
+
+def main(_: object) -> int | None:
+    """Fine-tunes, judges, writes the page."""
+    import keras
+
+    from jd_tf.data.image_list import read_labelled
+    from jd_tf.evaluation.image_report_run import REPORT_FILE, report_image_run
+    from jd_tf.models.image_tower import ImageTower, ImageTowerConfig
+    from jd_tf.training.image_config import default_image_training
+    from jd_tf.training.image_loop import ImageTrainer
+    from jd_tf.training.image_start import usable_images
+    from jd_tf.training.loop import NotFiniteError
+
+    workdir = Path(_WORKDIR.value)
+    stored = _stored(workdir)
+    sets = read_labelled(_DATA.value)
+    if _LIMIT.value:
+        sets = {s: _spread(images, _LIMIT.value) for s, images in sets.items()}
+    tower_config = ImageTowerConfig(**{**stored["model"], **_given(_MODEL)})
+    given = _given(_TRAINING)
+    seed = given.get("seed", stored["training"].get("seed", 17))
+    progress = given.get("progress", True)
+    keras.utils.set_random_seed(seed)
+    tower = ImageTower(tower_config, sets["train"].label_names)
+    sets, num_broken = usable_images(
+        sets,
+        _DATA.value,
+        workdir,
+        tower_config.image_size,
+        given.get("num_threads", 2),
+        progress,
+    )
+    weights, note = _weights(tower, workdir, stored["training"])
+    print(note, file=sys.stderr)
+    config = default_image_training(weights)
+    config = dataclasses.replace(config, **{**stored["training"], **given})
+    if weights:
+        config = dataclasses.replace(config, weights=weights)
+    try:
+        trainer = ImageTrainer(
+            tower, config, workdir, sets["train"], sets["validation"]
+        )
+        trainer.train()
+    except NotFiniteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    if trainer.signal:
+        return 128 + trainer.signal
+    notes = [note[0].upper() + note[1:] + "."]
+    if num_broken:
+        notes.append(f"{num_broken} images could not be read and are left out.")
+    state = trainer.state
+    found = report_image_run(
+        workdir, tower, sets, state.history, notes, progress
+    )
+    print(
+        f"trained {state.epoch} epochs, {state.step} steps, "
+        f"{state.impressions:,} images in {state.seconds:.0f} s; stopped by "
+        f"{trainer.stopped_by}; best {config.monitor} {state.best_value:.4f} "
+        f"at step {state.best_step}"
+    )
+    for split, metrics in found.items():
+        values = ", ".join(
+            f"{name} {metrics[name]:.4f}"
+            for name in ("top1", "top5", "mean_recall", "loss")
+            if metrics[name] is not None
+        )
+        print(f"{split} ({metrics['num_images']} images): {values}")
+    print(f"report: {workdir / REPORT_FILE}")
+    return None
+
+
+def _stored(workdir: Path) -> dict[str, dict[str, Any]]:
+    """What a run in the folder was configured with."""
+    from jd_tf.data.dataset import read_json
+    from jd_tf.schema import DataError
+    from jd_tf.training.workdir import CONFIG_FILE
+
+    path = workdir / CONFIG_FILE
+    if not path.is_file():
+        return {"training": {}, "model": {}}
+    found = read_json(path)
+    try:
+        return {
+            "training": found["training"],
+            "model": found["model"]["config"]["config"],
+        }
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: not the config of a run.") from error
+
+
+def _weights(
+    tower: Any, workdir: Path, training: dict[str, Any]
+) -> tuple[str, str]:
+    """Published weights of a new run; those of an old one are in it."""
+    from jd_tf.training.checkpoints import Checkpoints
+    from jd_tf.training.image_start import start_weights
+    from jd_tf.training.workdir import CHECKPOINTS
+
+    if Checkpoints(workdir / CHECKPOINTS).steps():
+        known = training.get("weights", "")
+        began = f"began from {known}" if known else "began from scratch"
+        return known, f"going on with a run that {began}"
+    return start_weights(tower, _WEIGHTS_FILE.value, _DOWNLOAD.value)
+
+
+def _spread(images: Any, limit: int) -> Any:
+    """So many images, from all words alike."""
+    step = max(len(images) // limit, 1)
+    return images.take(range(0, len(images), step)[:limit])
+
+
+def _given(defined: tuple[Any, ...]) -> dict[str, Any]:
+    """The flags that were set at the prompt."""
+    return {f.name: f.value for f in defined if f.value is not None}
+
+
+if __name__ == "__main__":
+    program.run(main)
