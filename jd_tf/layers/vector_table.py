@@ -1,0 +1,169 @@
+"""Vectors that another job made, looked up by raw id."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from jd_tf.layers.checks import check_int
+
+# The key of a row that is not in use: it sorts behind every id.
+_UNUSED = 2**63 - 1
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class VectorTable(keras.layers.Layer):
+    """Looks raw ids up in a table of frozen vectors, and says who has one.
+
+    The vectors (images, say) come from a job of their own and are replaced
+    when it has run again: `assign` fills the table, no gradient ever does.
+    Ids are kept, not hashed into rows, so two items never share a vector and
+    an item without one is known to have none. Rows are sorted by id and
+    found by binary search; only the rows asked for are read.
+
+    Strings are kept as 63-bit hashes: among a million of them, two share one
+    with a probability of about 5e-8, and then `assign` refuses them.
+
+    Args:
+        num_rows: int. Vectors there is room for.
+        dim: int. Width V of a vector.
+        id_dtype: str. `"int64"` or `"string"`.
+
+    Call arguments:
+        ids: any shape, int64 (int32 is widened) or string. Raw ids; 0 and
+            the empty string are padding.
+
+    Returns:
+        Vectors, shape of `ids` + (V,) float, zero for padding and for ids
+        that have none; and shape of `ids` bool, True where an id has one.
+
+    Raises:
+        ValueError: an argument out of range, or ids of another type.
+    """
+
+    def __init__(
+        self, num_rows: int, dim: int, id_dtype: str = "int64", **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.num_rows = check_int("num_rows", num_rows, 1)
+        self.dim = check_int("dim", dim, 1)
+        if id_dtype not in ("int64", "string"):
+            raise ValueError(
+                f'`id_dtype` must be "int64" or "string". Got: {id_dtype!r}.'
+            )
+        self.id_dtype = id_dtype
+        # XLA compares every id with every row instead of searching.
+        self.supports_jit = False
+
+    def build(self, ids_shape: tuple | None = None):
+        self.keys = self.add_weight(
+            (self.num_rows,),
+            lambda shape, dtype: tf.fill(shape, tf.constant(_UNUSED, dtype)),
+            dtype="int64",
+            trainable=False,
+            name="keys",
+        )
+        # Without autocast, which would copy the whole table on every call.
+        self.vectors = self.add_weight(
+            (self.num_rows, self.dim),
+            "zeros",
+            trainable=False,
+            autocast=False,
+            name="vectors",
+        )
+
+    def assign(self, item_ids: Any, vectors: Any) -> None:
+        """Replaces what the table holds.
+
+        Not while another thread calls the layer, which could find new ids
+        beside old vectors.
+
+        Args:
+            item_ids: (M,) raw ids, each once, M at most `num_rows`.
+            vectors: (M, V) float, finite.
+
+        Raises:
+            ValueError: too many, a wrong shape, an id that stands twice or
+                is padding, or a vector that is not finite.
+        """
+        item_ids, vectors = np.asarray(item_ids), np.asarray(vectors)
+        count = len(item_ids)
+        if count > self.num_rows:
+            raise ValueError(
+                f"Layer {self.name!r} has room for `num_rows`={self.num_rows} "
+                f"vectors. Got: {count}."
+            )
+        if item_ids.ndim != 1 or vectors.shape != (count, self.dim):
+            raise ValueError(
+                f"Layer {self.name!r} takes (M,) ids and (M, {self.dim}) "
+                f"vectors. Got: {item_ids.shape} and {vectors.shape}."
+            )
+        keys, named = (part.numpy() for part in self._keys_of(item_ids))
+        order = np.argsort(keys)
+        keys = keys[order]
+        wrong = {
+            "padding or out of range": np.flatnonzero(~named),
+            "there twice": order[1:][keys[1:] == keys[:-1]],
+            "without a finite vector": np.flatnonzero(
+                ~np.isfinite(vectors).all(axis=1)
+            ),
+        }
+        for what, places in wrong.items():
+            if len(places):
+                raise ValueError(
+                    f"Layer {self.name!r} got an id that is {what}: "
+                    f"{item_ids[places[0]]!r}."
+                )
+        all_keys = np.full((self.num_rows,), _UNUSED, np.int64)
+        all_keys[:count] = keys
+        all_vectors = np.zeros((self.num_rows, self.dim), np.float32)
+        all_vectors[:count] = vectors[order]
+        if not self.built:
+            self.build((None,))
+        self.keys.assign(all_keys)
+        self.vectors.assign(all_vectors)
+
+    def call(self, ids: Any) -> tuple:
+        keys, named = self._keys_of(ids)
+        # `.value` is the tf.Variable: only the rows asked for are read.
+        row_keys = self.keys.value
+        rows = tf.searchsorted(row_keys, tf.reshape(keys, [-1]))
+        # An id above all others has no row of its own to be compared with.
+        rows = tf.reshape(tf.minimum(rows, self.num_rows - 1), tf.shape(keys))
+        present = named & (tf.gather(row_keys, rows) == keys)
+        vectors = tf.nn.embedding_lookup(self.vectors.value, rows)
+        vectors *= tf.cast(present, vectors.dtype)[..., None]
+        return tf.cast(vectors, self.compute_dtype), present
+
+    def _keys_of(self, ids: Any) -> tuple:
+        """Keys of ids, int64, and whether they may have a vector at all."""
+        ids = tf.convert_to_tensor(ids)
+        if self.id_dtype == "int64" and ids.dtype == tf.int32:
+            ids = tf.cast(ids, tf.int64)
+        if ids.dtype != self.id_dtype:
+            raise ValueError(
+                f"Layer {self.name!r} takes {self.id_dtype} ids. "
+                f"Got: {ids.dtype.name}."
+            )
+        if self.id_dtype == "string":
+            return tf.strings.to_hash_bucket_fast(ids, _UNUSED), ids != ""
+        return ids, (ids != 0) & (ids != _UNUSED)
+
+    def compute_output_shape(self, ids_shape: tuple) -> tuple:
+        return (*ids_shape, self.dim), tuple(ids_shape)
+
+    def compute_output_spec(self, ids: Any) -> tuple:
+        vectors_shape, present_shape = self.compute_output_shape(ids.shape)
+        return (
+            keras.KerasTensor(vectors_shape, dtype=self.compute_dtype),
+            keras.KerasTensor(present_shape, dtype="bool"),
+        )
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "num_rows": self.num_rows,
+            "dim": self.dim,
+            "id_dtype": self.id_dtype,
+        }
