@@ -191,9 +191,9 @@ class FineGrainedBehaviorEncoder(keras.layers.Layer):
 
     def _sum_of_actions(self, action_ids: Any) -> Any:
         """Sums the vectors of an event's slots, (B, L, embedding_dim)."""
-        ids = ops.cast(action_ids, "int32")
-        known = (ids > 0) & (ids <= self.num_action_ids)
-        rows = ops.where(known, ids - 1, 0)
+        known = (action_ids > 0) & (action_ids <= self.num_action_ids)
+        # Narrowed only now: an id above 32 bits would wrap to another one.
+        rows = ops.cast(ops.where(known, action_ids - 1, 0), "int32")
         table = ops.cast(self.action_table, self.compute_dtype)
         vectors = ops.take(table, rows, axis=0)
         known = ops.cast(known, self.compute_dtype)
