@@ -62,6 +62,8 @@ class IdEmbedding(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        # XLA has no strings, no tables and no sparse gradients.
+        self.supports_jit = False
         self.embedding_dim = check_int("embedding_dim", embedding_dim, 1)
         if id_dtype not in ("int64", "string"):
             raise ValueError(

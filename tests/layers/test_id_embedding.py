@@ -103,6 +103,12 @@ def test_starts_small_and_uniform():
     assert np.std(table) == pytest.approx(0.1 / np.sqrt(12), rel=0.01)
 
 
+def test_keras_does_not_compile_it_with_xla():
+    model = keras.Sequential([IdEmbedding(2, num_buckets=9)])
+    model.compile()
+    assert not model.jit_compile
+
+
 def test_shared_by_history_and_candidates():
     layer = IdEmbedding(4, num_buckets=30)
     history = keras.Input((None,), dtype="int64", name="history")
