@@ -11,10 +11,19 @@ import keras
 import numpy as np
 
 from jd_tf import layers
+from tests import case_inputs
+from tests.case_inputs import CANDIDATES, EVENTS, LENGTHS, REQUESTS, WIDTH
 
-REQUESTS, EVENTS, CANDIDATES, WIDTH = 4, 6, 3, 8
-LENGTHS = np.array([6, 4, 1, 0], np.int32)
-TWO_YEARS = 2 * 365 * 24 * 3600.0
+__all__ = [
+    "CANDIDATES",
+    "CASES",
+    "EVENTS",
+    "LENGTHS",
+    "REQUESTS",
+    "WIDTH",
+    "Case",
+    "case_named",
+]
 
 
 @dataclass(frozen=True)
@@ -25,12 +34,14 @@ class Case:
         name: str. Names the test.
         create: callable. Makes the layer; takes `dtype` and the like.
         inputs: callable. Random generator to the call arguments, a dict in
-            the order of `call`, whose values are arrays or dicts of them.
+            the order of `call`, whose values are arrays or dicts or tuples
+            of them.
         history: tuple of str. Arguments with events on axis 1, of which
             argument `length` or else `LENGTHS` says how many are real.
         candidates: tuple of str. Arguments with candidates on axis 1, which
             the outputs follow.
         event_outputs: bool. Whether the outputs have events on axis 1.
+        prepare: callable. Fills the built layer with what no training does.
     """
 
     name: str
@@ -39,89 +50,16 @@ class Case:
     history: tuple = ()
     candidates: tuple = ()
     event_outputs: bool = False
+    prepare: Callable[[keras.layers.Layer], None] | None = None
 
 
-def _normal(rng, *shape):
-    return rng.normal(size=shape).astype(np.float32)
+def _fill(item_ids):
+    def fill(layer):
+        rng = np.random.default_rng(3)
+        vectors = case_inputs.normal(rng, len(item_ids), layer.dim)
+        layer.assign(item_ids, vectors)
 
-
-def _history(rng):
-    return {
-        "inputs": _normal(rng, REQUESTS, EVENTS, WIDTH),
-        "length": LENGTHS,
-    }
-
-
-def _memory(rng):
-    return {
-        "memory": _normal(rng, REQUESTS, EVENTS, WIDTH),
-        "length": LENGTHS,
-    }
-
-
-def _decoded(rng):
-    queries = _normal(rng, REQUESTS, CANDIDATES, WIDTH)
-    return {"queries": queries, **_memory(rng)}
-
-
-def _aged(rng):
-    ages = np.sort(rng.uniform(0, TWO_YEARS, (REQUESTS, EVENTS)), axis=1)
-    ages[0] = [0, 3, 70, 90_000, 3e6, 1e9]
-    return {
-        "inputs": _normal(rng, REQUESTS, EVENTS, WIDTH),
-        "age_seconds": ages.astype(np.float32),
-    }
-
-
-def _numbers(rng):
-    ids = rng.integers(-(2**62), 2**62, (REQUESTS, CANDIDATES))
-    ids[:, 0] = [0, 11, 12, 13]
-    return {"ids": ids}
-
-
-def _words(rng):
-    known = ["", "red", "blue", "new"]
-    words = rng.choice(known, (REQUESTS, CANDIDATES))
-    words[:, 0] = known
-    return {"ids": words.astype(object)}
-
-
-def _places(rng):
-    shape = (REQUESTS, CANDIDATES)
-    return {
-        "inputs": {
-            "position": rng.integers(-2, 9, shape).astype(np.int32),
-            "page": rng.integers(0, 3, shape).astype(np.int32),
-        }
-    }
-
-
-def _features(rng):
-    return {
-        "candidate_features": _normal(rng, REQUESTS, CANDIDATES, WIDTH),
-        "user_features": _normal(rng, REQUESTS, 5),
-    }
-
-
-def _slices(rng):
-    return {"inputs": _normal(rng, REQUESTS, CANDIDATES, 2, WIDTH)}
-
-
-def _logits(rng):
-    return {"inputs": 3 * _normal(rng, REQUESTS, CANDIDATES, 4)}
-
-
-def _amounts(rng):
-    amounts = np.exp(4 * rng.normal(size=(REQUESTS, CANDIDATES, 5)))
-    return {"inputs": amounts.astype(np.float32)}
-
-
-def _matched(rng):
-    return {
-        "candidate_ids": rng.integers(0, 12, (REQUESTS, CANDIDATES, 2)),
-        "history_ids": rng.integers(0, 12, (REQUESTS, EVENTS, 2)),
-        "length": LENGTHS,
-    }
+    return fill
 
 
 def _case(name, layer, inputs, *args, laws=None, **settings):
@@ -136,13 +74,19 @@ _PER_CANDIDATE = {"candidates": ("inputs",)}
 _BY_ID = {"candidates": ("ids",)}
 _DECODER = {"history": ("memory",), "candidates": ("queries",)}
 _MIXTURE = {"candidates": ("candidate_features",)}
+_TRANSFER = {
+    "history": ("vectors", "present", "gate_inputs"),
+    "event_outputs": True,
+}
 
 CASES = (
-    _case("id_hashed", layers.IdEmbedding, _numbers, 4, 9, laws=_BY_ID),
+    _case(
+        "id_hashed", layers.IdEmbedding, case_inputs.numbers, 4, 9, laws=_BY_ID
+    ),
     _case(
         "id_in_vocabulary",
         layers.IdEmbedding,
-        _numbers,
+        case_inputs.numbers,
         4,
         vocabulary=(11, 12),
         laws=_BY_ID,
@@ -150,7 +94,7 @@ CASES = (
     _case(
         "word_hashed",
         layers.IdEmbedding,
-        _words,
+        case_inputs.words,
         4,
         num_buckets=9,
         id_dtype="string",
@@ -159,7 +103,7 @@ CASES = (
     _case(
         "word_in_vocabulary",
         layers.IdEmbedding,
-        _words,
+        case_inputs.words,
         4,
         vocabulary=("red", "blue"),
         id_dtype="string",
@@ -169,14 +113,22 @@ CASES = (
     _case(
         "history_match",
         layers.HistoryMatch,
-        _matched,
-        laws={"history": ("history_ids",), "candidates": ("candidate_ids",)},
+        case_inputs.matched,
+        laws={
+            "history": ("history_ids", "values"),
+            "candidates": ("candidate_ids",),
+        },
     ),
-    _case("log_scaling", layers.LogScaling, _amounts, laws=_PER_CANDIDATE),
+    _case(
+        "log_scaling",
+        layers.LogScaling,
+        case_inputs.amounts,
+        laws=_PER_CANDIDATE,
+    ),
     _case(
         "temporal_encoding",
         layers.TemporalEncoding,
-        _aged,
+        case_inputs.aged,
         5,
         num_age_buckets=16,
         laws={"history": ("inputs", "age_seconds"), "event_outputs": True},
@@ -184,7 +136,7 @@ CASES = (
     _case(
         "transformer_block",
         layers.TransformerBlock,
-        _history,
+        case_inputs.history,
         num_heads=2,
         feedforward_dim=12,
         laws=_PER_EVENT,
@@ -192,7 +144,7 @@ CASES = (
     _case(
         "transformer_encoder",
         layers.TransformerEncoder,
-        _history,
+        case_inputs.history,
         num_layers=2,
         num_heads=2,
         feedforward_dim=12,
@@ -202,14 +154,20 @@ CASES = (
     _case(
         "interest_crossing",
         layers.InterestCrossing,
-        _memory,
+        case_inputs.memory,
         laws={"history": ("memory",)},
     ),
-    _case("decoder", layers.TargetAttentionDecoder, _decoded, 2, laws=_DECODER),
+    _case(
+        "decoder",
+        layers.TargetAttentionDecoder,
+        case_inputs.decoded,
+        2,
+        laws=_DECODER,
+    ),
     _case(
         "decoder_with_feedforward",
         layers.TargetAttentionDecoder,
-        _decoded,
+        case_inputs.decoded,
         num_heads=4,
         feedforward_dim=12,
         laws=_DECODER,
@@ -217,7 +175,7 @@ CASES = (
     _case(
         "stacked_mlp",
         layers.StackedMLP,
-        _slices,
+        case_inputs.slices,
         units=(5, 3),
         activation="gelu",
         laws=_PER_CANDIDATE,
@@ -225,7 +183,7 @@ CASES = (
     _case(
         "shallow_mixture",
         layers.MixtureOfExperts,
-        _features,
+        case_inputs.features,
         num_experts=3,
         expert_units=(7,),
         num_tasks=2,
@@ -234,7 +192,7 @@ CASES = (
     _case(
         "deep_mixture",
         layers.MixtureOfExperts,
-        _features,
+        case_inputs.features,
         num_experts=3,
         expert_units=(7, 6, 5),
         num_tasks=2,
@@ -244,7 +202,7 @@ CASES = (
     _case(
         "task_tower",
         layers.TaskTower,
-        _slices,
+        case_inputs.slices,
         num_tasks=2,
         units=(5,),
         laws=_PER_CANDIDATE,
@@ -252,7 +210,7 @@ CASES = (
     _case(
         "bias_tower",
         layers.BiasTower,
-        _places,
+        case_inputs.places,
         num_values={"position": 7, "page": 3},
         units=(6, 4),
         num_outputs=2,
@@ -261,9 +219,91 @@ CASES = (
     _case(
         "entire_space_logits",
         layers.EntireSpaceLogits,
-        _logits,
+        case_inputs.logits,
         given=(-1, 0, 1, -1),
         laws=_PER_CANDIDATE,
+    ),
+    _case(
+        "log_bucket_embedding",
+        layers.LogBucketEmbedding,
+        case_inputs.counted,
+        num_features=2,
+        embedding_dim=3,
+        num_buckets=5,
+        initial_scale=2.0,
+        laws=_PER_CANDIDATE,
+    ),
+    _case(
+        "fine_grained_behavior",
+        layers.FineGrainedBehaviorEncoder,
+        case_inputs.events,
+        num_action_ids=5,
+        embedding_dim=3,
+        num_buckets=6,
+        hidden_units=(10, 6),
+        activation="gelu",
+        laws={
+            "history": (
+                "inputs",
+                "dwell_seconds",
+                "action_counts",
+                "action_ids",
+            ),
+            "event_outputs": True,
+        },
+    ),
+    _case(
+        "fine_grained_dwell",
+        layers.FineGrainedBehaviorEncoder,
+        case_inputs.dwelt,
+        hidden_units=(),
+        laws={"history": ("inputs", "dwell_seconds"), "event_outputs": True},
+    ),
+    _case(
+        "vectors_by_number",
+        layers.VectorTable,
+        case_inputs.pictured,
+        num_rows=6,
+        dim=5,
+        laws={**_BY_ID, "prepare": _fill(case_inputs.PICTURED_IDS)},
+    ),
+    _case(
+        "vectors_by_word",
+        layers.VectorTable,
+        case_inputs.pictured_words,
+        num_rows=3,
+        dim=5,
+        id_dtype="string",
+        laws={**_BY_ID, "prepare": _fill(case_inputs.PICTURED_WORDS)},
+    ),
+    _case(
+        "image_transfer",
+        layers.MultiGateImageTransfer,
+        case_inputs.images,
+        output_dim=4,
+        num_experts=3,
+        num_consumers=2,
+        hidden_units=(6,),
+        laws=_TRANSFER,
+    ),
+    _case(
+        "deep_image_transfer",
+        layers.MultiGateImageTransfer,
+        case_inputs.images,
+        output_dim=4,
+        num_experts=2,
+        hidden_units=(6, 5),
+        activation="gelu",
+        laws=_TRANSFER,
+    ),
+    _case(
+        "text_encoder",
+        layers.TextEncoder,
+        case_inputs.titles,
+        embedding_dim=4,
+        num_buckets=50,
+        max_tokens=6,
+        laws={"candidates": ("texts",)},
     ),
 )
 

@@ -6,6 +6,8 @@ only real events are looped over. Weights come as dicts of arrays.
 """
 
 import math
+import re
+import unicodedata
 
 import numpy as np
 
@@ -177,8 +179,8 @@ def mlp(x, layers, activation):
     return x
 
 
-def history_match(candidate, events):
-    """Per id column: log count, share and recency of the events with it."""
+def history_match(candidate, events, values):
+    """Per id column: share, recency, log count and log values of matches."""
     features = []
     for column, number in enumerate(candidate):
         places = [
@@ -188,7 +190,10 @@ def history_match(candidate, events):
         ]
         share = len(places) / len(events) if len(events) else 0.0
         recency = sum(1 / (1 + place) for place in places)
-        features += [math.log(1 + len(places)), share, recency]
+        features += [share, recency, math.log(1 + len(places))]
+        for index in range(values.shape[-1]):
+            total = sum(float(values[place, index]) for place in places)
+            features.append(math.log(1 + total))
     return np.array(features)
 
 
@@ -211,3 +216,120 @@ def entire_space_probabilities(logits, given):
             probability *= probabilities[parent]
         probabilities.append(probability)
     return np.array(probabilities)
+
+
+def log_bucket_vector(amount, log_scale, table, max_value):
+    """Between the vectors of the two edges around one amount."""
+    *vectors, unknown = table.astype(np.float64)
+    if math.isnan(amount) or amount < 0:
+        return unknown
+    scale, last = math.exp(log_scale), len(vectors) - 1
+    edges = [
+        scale * ((1 + max_value / scale) ** (k / last) - 1)
+        for k in range(last + 1)
+    ]
+    if amount >= edges[-1]:
+        return vectors[-1]
+    k = sum(edge <= amount for edge in edges) - 1
+    start, end, here = (
+        math.log(1 + x / scale) for x in (edges[k], edges[k + 1], amount)
+    )
+    share = (here - start) / (end - start)
+    return (1 - share) * vectors[k] + share * vectors[k + 1]
+
+
+def fine_grained(dwell, counts, action_ids, weights, activation):
+    """What happened in one event, as one vector.
+
+    Args:
+        dwell: float. Seconds.
+        counts: (C,). One number a counter, or () without.
+        action_ids: (A,), or None without.
+        weights: dict of arrays.
+        activation: callable. Of the hidden layers.
+    """
+    parts = [
+        log_bucket_vector(
+            dwell,
+            weights["dwell_embedding/log_scale"][0],
+            weights["dwell_embedding/bucket_table"][0],
+            3600,
+        )
+    ]
+    for c, count in enumerate(counts):
+        scale = weights["count_embedding/log_scale"][c]
+        table = weights["count_embedding/bucket_table"][c]
+        parts.append(log_bucket_vector(count, scale, table, 100))
+    if action_ids is not None:
+        table = weights["action_table"].astype(np.float64)
+        total = np.zeros(table.shape[1])
+        for number in action_ids:
+            if 1 <= number <= len(table):
+                total += table[number - 1]
+        parts.append(total)
+    depth = sum(name.startswith("mlp/kernel") for name in weights)
+    layers = [
+        (weights[f"mlp/kernel_{i}"][0], weights[f"mlp/bias_{i}"][0, 0])
+        for i in range(depth)
+    ]
+    return mlp(np.concatenate(parts), layers, activation)
+
+
+def image_transfer(vectors, present, gate_input, weights, consumer, activation):
+    """One item's vectors, one a modality, as one consumer sees them."""
+    outputs = []
+    for m, (vector, is_there) in enumerate(zip(vectors, present, strict=True)):
+        vector = np.asarray(vector, np.float64)
+        if is_there:
+            vector = vector / math.sqrt(np.mean(vector**2))
+        else:
+            vector = weights[f"missing_{m}"]
+        kernels = weights[f"output_kernel_{m}"]
+        deeper = sum(name.startswith(f"deeper_{m}/k") for name in weights)
+        for e, kernel in enumerate(kernels):
+            width = weights[f"first_{m}/bias"].shape[0] // len(kernels)
+            part = slice(e * width, (e + 1) * width)
+            layers = [
+                (
+                    weights[f"first_{m}/kernel"][:, part],
+                    weights[f"first_{m}/bias"][part],
+                )
+            ]
+            for i in range(deeper):
+                layers.append(
+                    (
+                        weights[f"deeper_{m}/kernel_{i}"][e],
+                        weights[f"deeper_{m}/bias_{i}"][e, 0],
+                    )
+                )
+            layers.append((kernel, weights[f"output_bias_{m}"][e]))
+            outputs.append(mlp(vector, layers, activation))
+    scores = gate_input @ weights["gate_kernel"][consumer].astype(np.float64)
+    gates = softmax(scores + weights["gate_bias"][consumer])
+    mixed = sum(g * out for g, out in zip(gates, outputs, strict=True))
+    return mixed, gates
+
+
+def tokens(text, max_tokens=10**9):
+    """Words, and pairs of characters that are written without spaces."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", errors="replace")
+    plain = ""
+    for character in text:
+        if unicodedata.category(character)[0] not in "LN":
+            plain += " "
+            continue
+        same = unicodedata.normalize("NFKC", character)
+        plain += (same if len(same) == 1 else character).lower()[0]
+    # Kana, Chinese and Korean characters, of the alphabets tested.
+    cjk = (
+        "[\u3005\u3007\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3"
+        "\U00020000-\U0002ffff]"
+    )
+    found = []
+    for run in re.findall(f"{cjk}+|(?:(?!{cjk})[^ ])+", plain):
+        if re.match(cjk, run) and len(run) > 1:
+            found += [run[i : i + 2] for i in range(len(run) - 1)]
+        else:
+            found.append(run)
+    return found[:max_tokens]

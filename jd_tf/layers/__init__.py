@@ -7,30 +7,42 @@ made inside a layer and True means real.
 
 from jd_tf.layers.bias_tower import BiasTower
 from jd_tf.layers.entire_space_logits import EntireSpaceLogits
+from jd_tf.layers.fine_grained_behavior_encoder import (
+    FineGrainedBehaviorEncoder,
+)
 from jd_tf.layers.history_match import HistoryMatch
 from jd_tf.layers.id_embedding import IdEmbedding
 from jd_tf.layers.interest_crossing import InterestCrossing
+from jd_tf.layers.log_bucket_embedding import LogBucketEmbedding
 from jd_tf.layers.log_scaling import LogScaling
 from jd_tf.layers.mixture_of_experts import MixtureOfExperts
+from jd_tf.layers.multi_gate_transfer import MultiGateImageTransfer
 from jd_tf.layers.stacked_mlp import StackedMLP
 from jd_tf.layers.target_attention_decoder import TargetAttentionDecoder
 from jd_tf.layers.task_tower import TaskTower
 from jd_tf.layers.temporal_encoding import TemporalEncoding
+from jd_tf.layers.text_encoder import TextEncoder
 from jd_tf.layers.transformer_block import TransformerBlock
 from jd_tf.layers.transformer_encoder import TransformerEncoder
+from jd_tf.layers.vector_table import VectorTable
 
 __all__ = [
     "BiasTower",
     "EntireSpaceLogits",
+    "FineGrainedBehaviorEncoder",
     "HistoryMatch",
     "IdEmbedding",
     "InterestCrossing",
+    "LogBucketEmbedding",
     "LogScaling",
     "MixtureOfExperts",
+    "MultiGateImageTransfer",
     "StackedMLP",
     "TargetAttentionDecoder",
     "TaskTower",
     "TemporalEncoding",
+    "TextEncoder",
     "TransformerBlock",
     "TransformerEncoder",
+    "VectorTable",
 ]

@@ -25,9 +25,11 @@ def make(case: Case, **kwargs) -> keras.layers.Layer:
         }
     )
     rng = np.random.default_rng(7)
-    for weight in layer.weights:
+    for weight in layer.trainable_weights:
         noise = rng.normal(scale=0.3, size=weight.shape)
         weight.assign(keras.ops.add(weight, noise))
+    if case.prepare is not None:
+        case.prepare(layer)
     return layer
 
 
@@ -69,15 +71,20 @@ def is_real(case: Case, output: np.ndarray) -> np.ndarray:
 def repadded(case: Case, values: dict, extra: int = 0) -> dict:
     """Other numbers in the padding, and `extra` more padded events."""
     rng = np.random.default_rng(3)
-    changed = dict(values)
-    for name in case.history:
-        array = values[name]
+
+    def longer(array):
         shape = (array.shape[0], array.shape[1] + extra, *array.shape[2:])
-        longer = rng.uniform(1, 100, shape).astype(array.dtype)
+        padded = rng.uniform(1, 100, shape).astype(array.dtype)
         for row, length in enumerate(LENGTHS):
-            longer[row, :length] = array[row, :length]
-        changed[name] = longer
-    return changed
+            padded[row, :length] = array[row, :length]
+        return padded
+
+    return {
+        name: tree.map_structure(longer, value)
+        if name in case.history
+        else value
+        for name, value in values.items()
+    }
 
 
 def functional(case: Case, layer) -> keras.Model:
@@ -91,11 +98,17 @@ def functional(case: Case, layer) -> keras.Model:
         dtype = "string" if array.dtype == object else array.dtype.name
         return keras.Input(shape, dtype=dtype, name=label)
 
+    def inside(name, value):
+        if not tree.is_nested(value):
+            return symbolic(name, value, name)
+        parts = [
+            symbolic(name, array, f"{name}_{index}")
+            for index, array in enumerate(tree.flatten(value))
+        ]
+        return tree.pack_sequence_as(value, parts)
+
     inputs = {
-        name: {k: symbolic(name, v, k) for k, v in value.items()}
-        if isinstance(value, dict)
-        else symbolic(name, value, name)
-        for name, value in arguments(case).items()
+        name: inside(name, value) for name, value in arguments(case).items()
     }
     return keras.Model(inputs, layer(*inputs.values()))
 

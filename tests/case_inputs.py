@@ -1,0 +1,156 @@
+"""Random call arguments of layers, which show what the layers must do.
+
+Each function takes a random generator and returns the arguments of a layer's
+`call` in order: arrays, or dicts or tuples of them.
+"""
+
+import numpy as np
+
+REQUESTS, EVENTS, CANDIDATES, WIDTH = 4, 6, 3, 8
+LENGTHS = np.array([6, 4, 1, 0], np.int32)
+TWO_YEARS = 2 * 365 * 24 * 3600.0
+
+
+def normal(rng, *shape):
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def history(rng):
+    return {
+        "inputs": normal(rng, REQUESTS, EVENTS, WIDTH),
+        "length": LENGTHS,
+    }
+
+
+def memory(rng):
+    return {
+        "memory": normal(rng, REQUESTS, EVENTS, WIDTH),
+        "length": LENGTHS,
+    }
+
+
+def decoded(rng):
+    queries = normal(rng, REQUESTS, CANDIDATES, WIDTH)
+    return {"queries": queries, **memory(rng)}
+
+
+def aged(rng):
+    ages = np.sort(rng.uniform(0, TWO_YEARS, (REQUESTS, EVENTS)), axis=1)
+    ages[0] = [0, 3, 70, 90_000, 3e6, 1e9]
+    return {
+        "inputs": normal(rng, REQUESTS, EVENTS, WIDTH),
+        "age_seconds": ages.astype(np.float32),
+    }
+
+
+def numbers(rng):
+    ids = rng.integers(-(2**62), 2**62, (REQUESTS, CANDIDATES))
+    ids[:, 0] = [0, 11, 12, 13]
+    return {"ids": ids}
+
+
+def words(rng):
+    known = ["", "red", "blue", "new"]
+    chosen = rng.choice(known, (REQUESTS, CANDIDATES))
+    chosen[:, 0] = known
+    return {"ids": chosen.astype(object)}
+
+
+def places(rng):
+    shape = (REQUESTS, CANDIDATES)
+    return {
+        "inputs": {
+            "position": rng.integers(-2, 9, shape).astype(np.int32),
+            "page": rng.integers(0, 3, shape).astype(np.int32),
+        }
+    }
+
+
+def features(rng):
+    return {
+        "candidate_features": normal(rng, REQUESTS, CANDIDATES, WIDTH),
+        "user_features": normal(rng, REQUESTS, 5),
+    }
+
+
+def slices(rng):
+    return {"inputs": normal(rng, REQUESTS, CANDIDATES, 2, WIDTH)}
+
+
+def logits(rng):
+    return {"inputs": 3 * normal(rng, REQUESTS, CANDIDATES, 4)}
+
+
+def amounts(rng):
+    amounts = np.exp(4 * rng.normal(size=(REQUESTS, CANDIDATES, 5)))
+    return {"inputs": amounts.astype(np.float32)}
+
+
+def matched(rng):
+    return {
+        "candidate_ids": rng.integers(0, 12, (REQUESTS, CANDIDATES, 2)),
+        "history_ids": rng.integers(0, 12, (REQUESTS, EVENTS, 2)),
+        "length": LENGTHS,
+        "values": rng.random((REQUESTS, EVENTS, 3)).astype(np.float32),
+    }
+
+
+def events(rng):
+    dwell = rng.choice([-1.0, 0.0, 3.0, 90.0, 4e3], (REQUESTS, EVENTS))
+    counts = rng.choice([-1.0, 0.0, 1.0, 7.0, 500.0], (REQUESTS, EVENTS, 2))
+    return {
+        "inputs": normal(rng, REQUESTS, EVENTS, WIDTH),
+        "dwell_seconds": dwell.astype(np.float32),
+        "action_counts": counts.astype(np.float32),
+        "action_ids": rng.integers(0, 6, (REQUESTS, EVENTS, 3)),
+    }
+
+
+def dwelt(rng):
+    given = events(rng)
+    return {name: given[name] for name in ("inputs", "dwell_seconds")}
+
+
+def counted(rng):
+    counts = np.exp(3 * rng.normal(size=(REQUESTS, CANDIDATES, 2)))
+    counts[:, 0] = [[-1, 0], [0, np.nan], [1e9, 1], [3, np.inf]]
+    return {"inputs": counts.astype(np.float32)}
+
+
+PICTURED_IDS = np.array([7, -3, 2**62, 12])
+PICTURED_WORDS = np.array(["red", "红茶", "tea"])
+
+
+def pictured(rng):
+    ids = rng.choice(np.append(PICTURED_IDS, [0, 8, 2**63 - 1]), (REQUESTS, 3))
+    ids[:, 0] = [0, 7, 2**62, 8]
+    return {"ids": ids}
+
+
+def pictured_words(rng):
+    chosen = rng.choice(np.append(PICTURED_WORDS, ["", "new"]), (REQUESTS, 3))
+    chosen[:, 0] = ["", "红茶", "tea", "new"]
+    return {"ids": chosen.astype(object)}
+
+
+def images(rng):
+    return {
+        "vectors": (
+            normal(rng, REQUESTS, EVENTS, 5),
+            100 * normal(rng, REQUESTS, EVENTS, 7),
+        ),
+        "present": (
+            rng.random((REQUESTS, EVENTS)) < 0.7,
+            rng.random((REQUESTS, EVENTS)) < 0.7,
+        ),
+        "gate_inputs": normal(rng, REQUESTS, EVENTS, WIDTH),
+    }
+
+
+def titles(rng):
+    known = ["tea", "Tea", "红茶", "新", "50g", "-", "🙂", "手机壳"]
+    titles = np.empty((REQUESTS, CANDIDATES), object)
+    for place in np.ndindex(titles.shape):
+        titles[place] = " ".join(rng.choice(known, rng.integers(1, 5)))
+    titles[:, 0] = ["", "红茶50g", "!?", "tea"]
+    return {"texts": titles}
