@@ -80,12 +80,15 @@ class IdColumn:
         dtype: "int64" or "string". 0 or the empty string pads.
         num_buckets: rows of the table when ids are hashed, padding included.
         vocabulary: known ids when they are looked up instead.
+        text: a text such as a title, whose words are hashed one by one; the
+            empty text is allowed. Texts are read, never compared.
     """
 
     name: str
     dtype: str = "int64"
     num_buckets: int = 0
     vocabulary: tuple[int | str, ...] = ()
+    text: bool = False
 
     def __post_init__(self) -> None:
         _check_name("IdColumn", self.name)
@@ -100,6 +103,11 @@ class IdColumn:
                 f"column `{self.name}` needs `num_buckets` or `vocabulary`, "
                 f"not both. Got: num_buckets={self.num_buckets}, "
                 f"{len(self.vocabulary)} known ids."
+            )
+        if self.text and (self.dtype != "string" or not self.num_buckets):
+            raise SchemaError(
+                f"column `{self.name}`: a text has dtype string and "
+                f"`num_buckets`. Got: {self.dtype}, {self.num_buckets}."
             )
         padding = "" if self.dtype == "string" else 0
         if padding in self.vocabulary:

@@ -89,6 +89,12 @@ class Schema:
                 "the first of `item_columns` must be `item_id`. Got: "
                 f"{[c.name for c in self.item_columns]}."
             )
+        texts = [c.name for c in self.context_columns if c.text]
+        if self.item_columns[0].text or texts:
+            raise SchemaError(
+                "only item columns after `item_id` can be texts. Got: "
+                f"{texts or ['item_id']}."
+            )
         if not self.behaviors or not self.objectives:
             raise SchemaError("a schema needs behaviours and objectives.")
         if self.max_candidates < 1:
@@ -126,6 +132,11 @@ class Schema:
             if column.name == name:
                 return column
         raise SchemaError(f"schema `{self.name}` has no column `{name}`.")
+
+    @property
+    def item_id_columns(self) -> tuple[IdColumn, ...]:
+        """The item columns whose values can be equal: all but texts."""
+        return tuple(c for c in self.item_columns if not c.text)
 
     def _all_columns(self) -> Iterator[Column]:
         yield Column("request_id", Role.KEY, "string", "B")

@@ -65,6 +65,16 @@ def test_objectives_know_what_they_are_given():
         (lambda: IdColumn("x", "float32", 9), "Got: 'float32'"),
         (lambda: IdColumn("x", num_buckets=1), "at least 2"),
         (lambda: IdColumn("x", vocabulary=(0, 1)), "holds 0, which pads"),
+        (
+            lambda: IdColumn("title", "string", vocabulary=("a",), text=True),
+            "`title`: a text has dtype string and `num_buckets`",
+        ),
+        (
+            lambda: small_schema(
+                context_columns=(IdColumn("q", "string", 9, text=True),)
+            ),
+            "only item columns after `item_id` can be texts",
+        ),
         (lambda: Behavior("click", 0), "Got: 0"),
         (lambda: Behavior("click", 5, action_slots=("a",)), "come together"),
         (lambda: BiasColumn("position", 0), "Got: 0"),

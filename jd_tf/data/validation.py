@@ -1,6 +1,6 @@
 """Checks one request against a schema, where data enters the system."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from jd_tf.schema import (
     UNKNOWN_DWELL,
     Column,
     DataError,
+    IdColumn,
     Role,
     Schema,
 )
@@ -37,10 +38,9 @@ class RequestValidator:
             "int32": np.int32,
             "float32": np.float32,
         }
-        ids = schema.item_columns
-        self.item_ids = {c.name for c in ids} | {
-            f"{b.name}_{c.name}" for b in schema.behaviors for c in ids
-        }
+        self.item_ids = _wherever(schema, schema.item_id_columns)
+        texts = [column for column in schema.item_columns if column.text]
+        self.texts = _wherever(schema, texts)
         self.bias_sizes = {b.name: b.num_values for b in schema.bias_columns}
         names = schema.objective_names
         self.sample_spaces = [
@@ -81,7 +81,8 @@ class RequestValidator:
 
     def _typed(self, column: Column, value: Any) -> np.ndarray:
         if column.dtype == "string":
-            return _as_bytes(column, value)
+            may_be_empty = not column.ragged or column.name in self.texts
+            return _as_bytes(column, value, may_be_empty)
         array = np.asarray(value)
         dtype = self.numeric[column.dtype]
         if array.dtype.kind == "f" and column.dtype != "float32" and array.size:
@@ -165,7 +166,13 @@ class RequestValidator:
                 )
 
 
-def _as_bytes(column: Column, value: Any) -> np.ndarray:
+def _wherever(schema: Schema, columns: Iterable[IdColumn]) -> set[str]:
+    """Names of item columns among the candidates and in histories."""
+    prefixes = ["", *(f"{behavior.name}_" for behavior in schema.behaviors)]
+    return {prefix + c.name for prefix in prefixes for c in columns}
+
+
+def _as_bytes(column: Column, value: Any, may_be_empty: bool) -> np.ndarray:
     """Strings (or, for keys, whole numbers) as an object array of bytes."""
     array = np.asarray(value, dtype=object)
     encoded = np.empty(array.shape, dtype=object)
@@ -179,7 +186,7 @@ def _as_bytes(column: Column, value: Any) -> np.ndarray:
                 f"column `{column.name}` must hold strings, holds "
                 f"{type(item).__name__} {item!r}"
             )
-        if not item and column.ragged:
+        if not item and not may_be_empty:
             raise DataError(
                 f"column `{column.name}` holds an empty string, which pads"
             )

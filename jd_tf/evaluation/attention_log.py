@@ -109,7 +109,7 @@ class AttentionLog:
     ) -> None:
         """Per request: lift summed over pairs that share an id, or do not."""
         pairs = (candidates[:, :, None] & real[:, None, :]).astype(np.float32)
-        for column in self.schema.item_columns:
+        for column in self.schema.item_id_columns:
             same = match_events(batch, self.behavior, column.name) * pairs
             for kind, chosen in (("same", same), ("other", pairs - same)):
                 sums = np.einsum("bhnl,bnl->bh", lift, chosen)

@@ -108,7 +108,7 @@ def action_pictures(log: AttentionLog) -> list[Picture]:
 def shared_picture(log: AttentionLog) -> Picture:
     """Mean lift of events that share an id with the candidate, or do not."""
     groups, parts = [], []
-    for column in log.schema.item_columns:
+    for column in log.schema.item_id_columns:
         name = column.name.removesuffix("_id")
         for kind, label in (("same", f"same {name}"), ("other", "other")):
             sums = log.get(f"{kind}_{column.name}")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jd_tf.data.validation import RequestValidator
-from jd_tf.schema import UNKNOWN_DWELL, DataError, Objective
+from jd_tf.schema import UNKNOWN_DWELL, DataError, IdColumn, Objective
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()
@@ -81,6 +81,17 @@ def test_unknown_dwell_is_no_error():
     spoil("click_dwell_seconds", UNKNOWN_DWELL)(request)
     checked = RequestValidator(SCHEMA).check(request)
     assert checked["click_dwell_seconds"][0] == UNKNOWN_DWELL
+
+
+def test_a_text_may_be_empty_and_an_id_not():
+    title = IdColumn("title", "string", num_buckets=9, text=True)
+    schema = small_schema(item_columns=(*SCHEMA.item_columns, title))
+    request = a_request()
+    for name in ("title", "click_title", "order_title"):
+        brands = request[name.replace("title", "brand_id")]
+        request[name] = [""] * len(brands)
+    checked = RequestValidator(schema).check(request)
+    assert checked["title"].tolist() == [b""] * len(request["title"])
 
 
 def test_too_long_a_history_is_refused():

@@ -29,7 +29,7 @@ class Categories:
     def names(self) -> list[str]:
         """K names of the columns."""
         return [
-            *(column.name for column in self.schema.item_columns[1:]),
+            *(column.name for column in self.schema.item_id_columns[1:]),
             *(column.name for column in self.schema.context_columns),
             *(
                 f"{behavior.name}_newest_{slot}"
@@ -69,7 +69,7 @@ class Categories:
     def _columns(self, batch: Arrays) -> list[tuple[str, np.ndarray]]:
         """Every column as [B, N]."""
         shape = batch["item_id"].shape
-        columns = [batch[c.name] for c in self.schema.item_columns[1:]]
+        columns = [batch[c.name] for c in self.schema.item_id_columns[1:]]
         per_request = [batch[c.name] for c in self.schema.context_columns]
         for behavior in self.schema.behaviors:
             if not behavior.action_slots:

@@ -45,7 +45,7 @@ def history_features(
         summaries = ["length", "newest_age", "oldest_age"]
         summaries += [f"mean_{kind}" for kind in kinds[2:]]
         names += [f"{behavior.name}_{name}" for name in summaries]
-        for column in schema.item_columns:
+        for column in schema.item_id_columns:
             matches = match_events(batch, behavior, column.name)
             parts.append(matches @ events)
             newest = matches.argmax(axis=2) if matches.size else last[:, None]

@@ -28,7 +28,7 @@ class LastCategory(Baseline):
         score = np.zeros(batch["item_id"].shape, np.float32)
         for behavior in self.schema.behaviors:
             recency = newest_first(batch, behavior)
-            for column in self.schema.item_columns:
+            for column in self.schema.item_id_columns:
                 matches = match_events(batch, behavior, column.name)
                 score += np.einsum("bnl,bl->bn", matches, recency)
         return {"score": score}

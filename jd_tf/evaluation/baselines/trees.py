@@ -122,7 +122,7 @@ class Trees(Baseline):
 
     @property
     def _id_names(self) -> list[str]:
-        return [column.name for column in self.schema.item_columns]
+        return [column.name for column in self.schema.item_id_columns]
 
     def _new_tables(self) -> list[RateTable]:
         chain = rate_levels(self.schema)
