@@ -1,4 +1,4 @@
-"""The ids of an item to one token."""
+"""The ids, picture and title of an item to one token."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -7,27 +7,38 @@ from typing import Any
 import keras
 from keras import ops
 
-from jd_tf.layers import IdEmbedding
+from jd_tf.layers import (
+    IdEmbedding,
+    MultiGateImageTransfer,
+    TextEncoder,
+    VectorTable,
+)
+from jd_tf.models.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import IdColumn
 
 # Of every id that is not in a vocabulary; see `IdEmbedding`.
 _UNKNOWN_ROW = 1
+CANDIDATE = 0  # the gate of candidates; behaviours count from 1
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class ItemEncoder(keras.layers.Layer):
-    """Embeds an item's ids and projects them to one token.
+    """Embeds what is known of an item and projects it to one token.
 
     Its tables are shared by every history and by the candidates: an item is
-    the same item wherever it stands.
+    the same item wherever it stands. Pictures come as frozen vectors, looked
+    up by raw item id; titles are read word by word. Both are aligned with the
+    embeddings by multi-gate experts, with a gate for the candidates and one
+    for each behaviour, or put beside them as they are.
 
     Args:
-        id_columns: the schema's item columns, or their dicts.
-        embedding_dims: int, width of the table of each column, in order.
-        model_dim: int. Width D of the token.
+        item_columns: the schema's item columns, or their dicts.
+        num_behaviors: int. Behaviours, each with a gate of its own.
+        config: sizes and switches, or their dict.
 
     Call arguments:
-        ids: one tensor (B, L) or (B, N) a column, in the columns' order.
+        columns: one tensor (B, L) or (B, N) a column, in the columns' order.
+        consumer: int. `CANDIDATE`, or 1 + number of the behaviour.
 
     Returns:
         (B, L, D) or (B, N, D) float.
@@ -35,75 +46,147 @@ class ItemEncoder(keras.layers.Layer):
 
     def __init__(
         self,
-        id_columns: Sequence[IdColumn | Mapping[str, Any]],
-        embedding_dims: Sequence[int],
-        model_dim: int,
+        item_columns: Sequence[IdColumn | Mapping[str, Any]],
+        num_behaviors: int,
+        config: JDRankerConfig | Mapping[str, Any],
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.id_columns = tuple(
+        self.item_columns = tuple(
             column if isinstance(column, IdColumn) else IdColumn(**column)
-            for column in id_columns
+            for column in item_columns
         )
-        self.embedding_dims = tuple(embedding_dims)
-        self.model_dim = model_dim
-        if len(self.embedding_dims) != len(self.id_columns):
-            raise ValueError(
-                "`embedding_dims` must name a width for each of the "
-                f"{len(self.id_columns)} columns. Got: {self.embedding_dims}."
-            )
+        if not isinstance(config, JDRankerConfig):
+            config = JDRankerConfig(**config)
+        self.num_behaviors = num_behaviors
+        self.config = config
 
-    def build(self, ids_shape: Any = None) -> None:
-        self.tables = [
-            id_embedding(column, dim, self.dtype_policy)
-            for column, dim in zip(
-                self.id_columns, self.embedding_dims, strict=True
+    def build(self, columns_shape: Any = None) -> None:
+        config, shared = self.config, {"dtype": self.dtype_policy}
+        self.tables, self.texts = {}, {}
+        for place, column in enumerate(self.item_columns):
+            if not column.text:
+                dim = config.feature_embedding_dim
+                dim = dim if place else config.item_embedding_dim
+                table = id_embedding(column, dim, self.dtype_policy)
+                table.build((None, None))
+                self.tables[column.name] = table
+            elif config.use_titles:
+                text = TextEncoder(
+                    config.title_embedding_dim,
+                    column.num_buckets,
+                    name=column.name,
+                    **shared,
+                )
+                text.build((None, None))
+                self.texts[column.name] = text
+        self.images = None
+        if config.use_images:
+            self.images = VectorTable(
+                config.num_image_rows,
+                config.image_dim,
+                self.item_columns[0].dtype,
+                name="images",
+                **shared,
             )
-        ]
-        for table in self.tables:
-            table.build((None, None))
+            self.images.build((None, None))
+        width = sum(table.embedding_dim for table in self.tables.values())
+        contents = self._content_dims()
+        self.transfer = None
+        if contents and config.use_images != "concat":
+            self.transfer = MultiGateImageTransfer(
+                config.transfer_dim,
+                config.num_transfer_experts,
+                1 + self.num_behaviors,
+                name="transfer",
+                **shared,
+            )
+            self.transfer.build(
+                [(None, None, dim) for dim in contents],
+                [(None, None)] * len(contents),
+                (None, None, width),
+            )
+            contents = [config.transfer_dim]
+        self._width = width + sum(contents)
         self.projection = keras.layers.Dense(
-            self.model_dim, dtype=self.dtype_policy, name="projection"
+            config.model_dim, name="projection", **shared
         )
-        self.projection.build((None, sum(self.embedding_dims)))
+        self.projection.build((None, self._width))
 
-    def call(self, ids: Sequence[Any]) -> Any:
-        vectors = [
-            table(column_ids)
-            for table, column_ids in zip(self.tables, ids, strict=True)
-        ]
-        concatenated = ops.concatenate(vectors, axis=-1)
+    def _content_dims(self) -> list[int]:
+        """Widths of picture and texts, as far as they are read."""
+        dims = [self.config.image_dim] if self.images is not None else []
+        return dims + [self.config.title_embedding_dim] * len(self.texts)
+
+    def call(self, columns: Sequence[Any], consumer: int = CANDIDATE) -> Any:
+        learned = self.embed(columns)
+        parts = [learned]
+        vectors, present = self.contents(columns)
+        if self.transfer is not None:
+            aligned = self.transfer(
+                vectors, present, learned, consumer=consumer
+            )
+            parts.append(aligned)
+        else:
+            parts += vectors
+        token = ops.concatenate(parts, axis=-1)
         # As one matrix, whose weight gradient is one product too.
-        flat = ops.reshape(concatenated, (-1, sum(self.embedding_dims)))
-        width = ops.shape(concatenated)[1]
-        return ops.reshape(self.projection(flat), (-1, width, self.model_dim))
+        flat = ops.reshape(token, (-1, self._width))
+        shape = (-1, ops.shape(token)[1], self.config.model_dim)
+        return ops.reshape(self.projection(flat), shape)
 
-    def rows(self, ids: Sequence[Any]) -> Any:
-        """Says which table rows the ids read, (B, L or N, columns) int32.
+    def embed(self, columns: Sequence[Any]) -> Any:
+        """What is learned of the item by its ids, (B, L or N, widths)."""
+        named = self._named(columns)
+        vectors = [table(named[name]) for name, table in self.tables.items()]
+        return ops.concatenate(vectors, axis=-1)
+
+    def contents(self, columns: Sequence[Any]) -> tuple[list, list]:
+        """Picture and texts: vectors (B, L or N, V) and which are there."""
+        named = self._named(columns)
+        vectors, present = [], []
+        if self.images is not None:
+            found = self.images(named[self.item_columns[0].name])
+            vectors.append(found[0])
+            present.append(found[1])
+        for name, text in self.texts.items():
+            vectors.append(text(named[name]))
+            present.append(ops.not_equal(named[name], ""))
+        return vectors, present
+
+    def rows(self, columns: Sequence[Any]) -> Any:
+        """Says which table rows the ids read, (B, L or N, C) int32.
 
         Equal ids have equal rows, whatever their dtype. Ids that a
         vocabulary does not know have row 0, like padding: two of them need
-        not be the same.
+        not be the same. Texts have no rows.
         """
-        rows = []
-        for table, column, column_ids in zip(
-            self.tables, self.id_columns, ids, strict=True
-        ):
-            row = ops.cast(table.rows(column_ids), "int32")
+        named, rows = self._named(columns), []
+        for column in self.item_columns:
+            if column.text:
+                continue
+            row = self.tables[column.name].rows(named[column.name])
+            row = ops.cast(row, "int32")
             if column.vocabulary:
                 row = ops.where(row == _UNKNOWN_ROW, 0, row)
             rows.append(row)
         return ops.stack(rows, axis=-1)
 
-    def compute_output_shape(self, ids_shape: Any) -> tuple:
-        return (*tuple(ids_shape[0]), self.model_dim)
+    def _named(self, columns: Sequence[Any]) -> dict[str, Any]:
+        names = [column.name for column in self.item_columns]
+        return dict(zip(names, columns, strict=True))
+
+    def compute_output_shape(
+        self, columns_shape: Any, consumer: int = CANDIDATE
+    ) -> tuple:
+        return (*tuple(columns_shape[0]), self.config.model_dim)
 
     def get_config(self) -> dict:
         return {
             **super().get_config(),
-            "id_columns": [dataclasses.asdict(c) for c in self.id_columns],
-            "embedding_dims": list(self.embedding_dims),
-            "model_dim": self.model_dim,
+            "item_columns": [dataclasses.asdict(c) for c in self.item_columns],
+            "num_behaviors": self.num_behaviors,
+            "config": dataclasses.asdict(self.config),
         }
 
 

@@ -75,20 +75,18 @@ class JDRanker(keras.Model):
     def _make_layers(self) -> None:
         schema, config = self.schema, self.config
         shared = {"dtype": self.dtype_policy}
-        num_others = len(schema.item_columns) - 1
         num_tasks = len(schema.objectives)
         self.item_encoder = ItemEncoder(
             schema.item_columns,
-            [config.item_embedding_dim]
-            + [config.feature_embedding_dim] * num_others,
-            config.model_dim,
+            len(schema.behaviors),
+            config,
             name="item_encoder",
             **shared,
         )
         self.readers = [
             BehaviorReader(
                 behavior,
-                len(schema.item_columns),
+                len(schema.item_id_columns),
                 config,
                 name=f"{behavior.name}_reader",
                 **shared,
@@ -171,11 +169,11 @@ class JDRanker(keras.Model):
             Tensors named `user_state_*`, dimension 0 is B.
         """
         state, interests = {}, []
-        for behavior, reader in self._behaviors():
+        for number, (behavior, reader) in enumerate(self._behaviors(), 1):
             name = behavior.name
             ids = self._item_ids(inputs, f"{name}_")
             encoded, interest = reader.encode(
-                self.item_encoder(ids),
+                self.item_encoder(ids, consumer=number),
                 {
                     detail: inputs[f"{name}_{detail}"]
                     for detail in ("age_seconds", *reader.event_details)

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+IMAGE_MODES = ("", "concat", "transfer")
+
 
 @dataclasses.dataclass(frozen=True)
 class JDRankerConfig:
@@ -29,6 +31,16 @@ class JDRankerConfig:
             the histories.
         num_match_values: learned values V by which matches are counted,
             beside their number; each reads time and actions of the event.
+        use_images: "transfer" aligns image vectors by multi-gate experts,
+            "concat" puts them beside the embeddings as they are, "" leaves
+            them out.
+        num_image_rows: items the image table has room for.
+        image_dim: width of an image vector.
+        use_titles: whether the schema's texts are read; they go the way of
+            the images.
+        title_embedding_dim: width of a word's vector.
+        num_transfer_experts: experts of pictures, and as many of titles.
+        transfer_dim: width of what the experts make of both.
         num_experts: experts E of the mixture.
         expert_units: widths of an expert's layers.
         tower_units: widths of a tower's hidden layers.
@@ -53,6 +65,13 @@ class JDRankerConfig:
     use_action_ids: bool = True
     use_matches: bool = True
     num_match_values: int = 4
+    use_images: str = ""
+    num_image_rows: int = 0
+    image_dim: int = 64
+    use_titles: bool = False
+    title_embedding_dim: int = 32
+    num_transfer_experts: int = 4
+    transfer_dim: int = 32
     num_experts: int = 4
     expert_units: tuple[int, ...] = (128, 64)
     tower_units: tuple[int, ...] = (32,)
@@ -64,3 +83,13 @@ class JDRankerConfig:
             value = getattr(self, field.name)
             if isinstance(value, list):
                 object.__setattr__(self, field.name, tuple(value))
+        if self.use_images not in IMAGE_MODES:
+            raise ValueError(
+                f"`use_images` must be one of {IMAGE_MODES}. "
+                f"Got: {self.use_images!r}."
+            )
+        if self.use_images and not self.num_image_rows:
+            raise ValueError(
+                "`use_images` needs image vectors: give `num_image_rows`, or "
+                "--item_vectors."
+            )

@@ -120,7 +120,7 @@ def test_both_systems_are_the_same_function(data):
     batch = next(numpy_batches(data, "train", 3))
     expected = ranker(batch)["probabilities"].numpy()
 
-    table = ranker.item_encoder.tables[0]
+    table = ranker.item_encoder.tables["item_id"]
     history = table.rows(batch["click_item_id"]).numpy()
     items = table.rows(batch["item_id"]).numpy()
     for request in range(3):
