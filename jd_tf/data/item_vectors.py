@@ -130,10 +130,13 @@ class ItemVectors:
             )
         try:
             # Plain arrays only: a pickle in here could run anything.
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            with (
+                path.open("rb") as file,
+                np.load(file, allow_pickle=False) as stored,
+            ):
+                arrays = {name: stored[name] for name in stored.files}
             meta = json.loads(str(arrays.get(META, "{}")))
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{path}: not an .npz of plain arrays, or cut off: {error}. "
                 "Copy or make it again."
