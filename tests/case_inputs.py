@@ -86,6 +86,11 @@ def amounts(rng):
     return {"inputs": amounts.astype(np.float32)}
 
 
+def detailed(rng):
+    of_age = aged(rng)
+    return {"details": of_age["inputs"], "age_seconds": of_age["age_seconds"]}
+
+
 def matched(rng):
     return {
         "candidate_ids": rng.integers(0, 12, (REQUESTS, CANDIDATES, 2)),

@@ -111,6 +111,15 @@ CASES = (
         laws=_BY_ID,
     ),
     _case(
+        "event_values",
+        layers.EventValues,
+        case_inputs.detailed,
+        3,
+        # The ages of the case are up to two years.
+        max_time_constant=1e8,
+        laws={"history": ("details", "age_seconds"), "event_outputs": True},
+    ),
+    _case(
         "history_match",
         layers.HistoryMatch,
         case_inputs.matched,

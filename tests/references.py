@@ -197,6 +197,18 @@ def history_match(candidate, events, values):
     return np.array(features)
 
 
+def event_values(details, age, weights):
+    """One event."""
+    scores = dense(details, weights, "weighing")
+    constants = [math.exp(t) for t in weights["log_time_constant"]]
+    return np.array(
+        [
+            math.exp(-float(age) / t) / (1 + math.exp(-score))
+            for score, t in zip(scores, constants, strict=True)
+        ]
+    )
+
+
 def log_scaling(x, scale, bias):
     """One feature vector."""
     return np.array(

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from jd_tf.layers import (
+    EventValues,
     FineGrainedBehaviorEncoder,
     HistoryMatch,
     InterestCrossing,
@@ -160,13 +161,11 @@ class BehaviorReader(keras.layers.Layer):
         self.history_match = HistoryMatch(name="history_match", **shared)
         self.match_values = None
         if config.use_matches and self.num_match_values:
-            self.match_values = keras.layers.Dense(
-                self.num_match_values,
-                activation="sigmoid",
-                name="match_values",
-                **shared,
+            self.match_values = EventValues(
+                self.num_match_values, name="match_values", **shared
             )
-            self.match_values.build(histories)
+            ages = (None, None) if config.use_recency else None
+            self.match_values.build(histories, ages)
 
     def encode(
         self,
@@ -205,7 +204,10 @@ class BehaviorReader(keras.layers.Layer):
         if self.config.use_matches:
             state["rows"] = rows
             if self.match_values is not None:
-                state["match_values"] = self.match_values(details)
+                ages = (
+                    events["age_seconds"] if self.config.use_recency else None
+                )
+                state["match_values"] = self.match_values(details, ages)
         if self.config.use_second_order:
             interests = ops.concatenate(
                 [interests, crossed["second_order"]], axis=-1

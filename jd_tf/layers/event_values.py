@@ -1,0 +1,107 @@
+"""What an event still counts for: by its age and by how it went."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers.checks import check_int
+
+_HOUR, _MONTH = 3600.0, 30 * 24 * 3600.0
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class EventValues(keras.layers.Layer):
+    """Gives each event V values in [0, 1] that fade with its age.
+
+    Value v of an event that is `age` old and went as `details` says is
+
+        exp(-age / t_v) * sigmoid(w_v details + b_v)
+
+    with learned time constants t_v, which start evenly spaced on a
+    logarithmic scale, so that one counts this session's events and another
+    this month's. Summed over the events that share an id with a candidate
+    (`HistoryMatch`) they say how much of it there was, how recently and how
+    thoroughly, without an embedding having to learn it id by id.
+
+    Args:
+        num_values: int. Values V.
+        min_time_constant: float. Where the first t_v starts, seconds.
+        max_time_constant: float. Where the last one starts, seconds.
+
+    Call arguments:
+        details: (B, L, D) float. How events went.
+        age_seconds: (B, L) float32, >= 0, or None: nothing fades.
+
+    Returns:
+        (B, L, V) float.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        num_values: int,
+        min_time_constant: float = _HOUR,
+        max_time_constant: float = _MONTH,
+        **kwargs,
+    ):
+        # Keras would cast ages to half precision, and so to infinity.
+        super().__init__(**{**kwargs, "autocast": False})
+        self.num_values = check_int("num_values", num_values, 1)
+        if not 0.0 < min_time_constant <= max_time_constant < math.inf:
+            raise ValueError(
+                "Time constants must be positive and finite, the first the "
+                f"smaller. Got: {min_time_constant!r}, {max_time_constant!r}."
+            )
+        self.min_time_constant = float(min_time_constant)
+        self.max_time_constant = float(max_time_constant)
+
+    def build(
+        self, details_shape: tuple, age_seconds_shape: tuple | None = None
+    ):
+        self.weighing = keras.layers.Dense(
+            self.num_values,
+            activation="sigmoid",
+            dtype=self.dtype_policy,
+            name="weighing",
+        )
+        self.weighing.build((None, None, details_shape[-1]))
+        self.log_time_constant = None
+        if age_seconds_shape is not None:
+            self.log_time_constant = self.add_weight(
+                (self.num_values,),
+                self._spaced,
+                name="log_time_constant",
+            )
+
+    def _spaced(self, shape: tuple, dtype: Any = None) -> Any:
+        first = math.log(self.min_time_constant)
+        last = math.log(self.max_time_constant)
+        return ops.linspace(first, last, shape[0], dtype=dtype)
+
+    def call(self, details: Any, age_seconds: Any = None) -> Any:
+        values = self.weighing(ops.cast(details, self.compute_dtype))
+        if self.log_time_constant is None:
+            return values
+        rate = ops.exp(-ops.cast(self.log_time_constant, "float32"))
+        age = ops.maximum(ops.cast(age_seconds, "float32"), 0.0)
+        left = ops.exp(-age[..., None] * rate)
+        return values * ops.cast(left, self.compute_dtype)
+
+    def compute_output_shape(
+        self, details_shape: tuple, age_seconds_shape: tuple | None = None
+    ) -> tuple:
+        return (*details_shape[:-1], self.num_values)
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        config.pop("autocast", None)
+        return {
+            **config,
+            "num_values": self.num_values,
+            "min_time_constant": self.min_time_constant,
+            "max_time_constant": self.max_time_constant,
+        }
