@@ -105,6 +105,22 @@ _OPTIONS = (
     flags.DEFINE_integer(
         "num_days", None, "simulator: days logged.", lower_bound=1
     ),
+    flags.DEFINE_float(
+        "cold_start_share",
+        None,
+        "simulator: share of the products that arrive while logging.",
+        lower_bound=0.0,
+        upper_bound=0.5,
+    ),
+    flags.DEFINE_bool(
+        "titles", None, "simulator: whether requests carry titles."
+    ),
+    flags.DEFINE_bool(
+        "photos",
+        None,
+        "simulator: whether to draw all products and list them in "
+        "catalogue.csv.",
+    ),
 )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from absl import flags
 
 from experiments import program
-from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.models.jd_ranker_config import IMAGE_MODES, JDRankerConfig
 from jd_tf.schema import DataError
 from jd_tf.training.config import (
     BALANCERS,
@@ -34,6 +34,11 @@ _WORKDIR = flags.DEFINE_string(
     None,
     "Folder of the run; resumed if there is one.",
     required=True,
+)
+_ITEM_VECTORS = flags.DEFINE_string(
+    "item_vectors",
+    None,
+    "Image vectors, made by embed_images; turns images on.",
 )
 
 
@@ -57,7 +62,11 @@ def _define(config: type, helps: dict[str, str]) -> None:
             flags.DEFINE_list(field.name, None, text)
 
 
-_CHOICES = {"balance": BALANCERS, "table_method": TABLE_METHODS}
+_CHOICES = {
+    "balance": BALANCERS,
+    "table_method": TABLE_METHODS,
+    "use_images": IMAGE_MODES,
+}
 _TRAINING = {
     "epochs": "Passes over the data.",
     "batch_size": "Requests a batch.",
@@ -81,6 +90,15 @@ _MODEL = {
     "model_dim": "Width of tokens, memories and interests.",
     "item_embedding_dim": "Width of the item table.",
     "num_encoder_layers": "Transformer blocks per behaviour.",
+    "use_position": "Whether events know their place.",
+    "use_recency": "Whether events know their age.",
+    "use_second_order": "Whether second-order interests are read.",
+    "use_dwell": "Whether events know how long the user stayed.",
+    "use_action_counts": "Whether events know how often actions were done.",
+    "use_action_ids": "Whether events know which actions were done.",
+    "use_matches": "Whether candidates know what stands in the histories.",
+    "use_images": "How image vectors come in; they need --item_vectors.",
+    "use_titles": "Whether titles are read, if the schema has them.",
     "num_experts": "Experts of the mixture.",
     "dropout_rate": "Of encoders, decoders, experts and towers.",
 }
@@ -109,6 +127,7 @@ def main(_: object) -> None:
         _WORKDIR.value,
         JDRankerConfig(**{**stored["model"], **_given(_MODEL)}),
         TrainingConfig(**{**stored["training"], **_given(_TRAINING)}),
+        _ITEM_VECTORS.value,
     )
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import socket
+import warnings
 from pathlib import Path
 
 import keras
@@ -77,8 +78,18 @@ def load_weights(tower: ImageTower, path: str | Path) -> None:
         _assign_torch(tower.backbone, read_torch_weights(path), path)
         return
     try:
-        tower.backbone.load_weights(path)
-    except (ValueError, OSError, KeyError, TypeError) as error:
+        with warnings.catch_warnings():
+            # Keras only warns of layers it found nothing for.
+            warnings.simplefilter("error", UserWarning)
+            tower.backbone.load_weights(path)
+    except (
+        ValueError,
+        OSError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        UserWarning,
+    ) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(
             f"{path}: does not hold the weights of {name} without top layers "

@@ -82,6 +82,10 @@ class ItemEncoder(keras.layers.Layer):
                 self.texts[column.name] = text
         self.images = None
         if config.use_images:
+            if not config.num_image_rows:
+                raise ValueError(
+                    "`use_images` needs an image table: give `num_image_rows`."
+                )
             self.images = VectorTable(
                 config.num_image_rows,
                 config.image_dim,

@@ -252,6 +252,20 @@ class JDRanker(keras.Model):
         )
         return explained
 
+    def assign_images(self, item_ids: Any, vectors: Any) -> None:
+        """Replaces the image vectors; nothing else changes.
+
+        Args:
+            item_ids: (M,) raw ids, each once.
+            vectors: (M, image_dim) float.
+
+        Raises:
+            ValueError: without images, or as `VectorTable.assign`.
+        """
+        if self.item_encoder.images is None:
+            raise ValueError("the ranker reads no images: set `use_images`.")
+        self.item_encoder.images.assign(item_ids, vectors)
+
     # Parts -----------------------------------------------------------------
 
     def _behaviors(self) -> Iterator[tuple[Behavior, BehaviorReader]]:

@@ -88,8 +88,3 @@ class JDRankerConfig:
                 f"`use_images` must be one of {IMAGE_MODES}. "
                 f"Got: {self.use_images!r}."
             )
-        if self.use_images and not self.num_image_rows:
-            raise ValueError(
-                "`use_images` needs image vectors: give `num_image_rows`, or "
-                "--item_vectors."
-            )

@@ -107,6 +107,6 @@ def test_gradients_reach_titles_and_experts_but_no_image(mode):
 
 def test_images_without_vectors_are_refused():
     with pytest.raises(ValueError, match="`num_image_rows`"):
-        JDRankerConfig(use_images="transfer")
+        JDRanker(TITLED, dataclasses.replace(CONFIG, use_images="transfer"))
     with pytest.raises(ValueError, match=r"`use_images`.*'raw'"):
         JDRankerConfig(use_images="raw", num_image_rows=3)

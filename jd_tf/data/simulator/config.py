@@ -12,8 +12,8 @@ DAY = 86_400.0
 class SimulatorConfig:
     """Size, calendar and seed of a simulated shop.
 
-    What people want and do is in `BehaviorConfig`; the reasons for its numbers
-    are in `docs/simulator.md`.
+    What people want and do is in `BehaviorParameters`; the reasons for its
+    numbers are in `docs/simulator.md`.
 
     Attributes:
         num_users: people who visit the shop.
@@ -38,6 +38,8 @@ class SimulatorConfig:
             size is another world.
         start_time: first logged second, in seconds since 1970.
         seed: of everything.
+        titles: whether requests carry the items' titles.
+        photos: whether the photos of all items are written beside them.
     """
 
     num_users: int = 1_500
@@ -59,6 +61,8 @@ class SimulatorConfig:
     block_size: int = 250
     start_time: int = 1_704_067_200
     seed: int = 1
+    titles: bool = False
+    photos: bool = False
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

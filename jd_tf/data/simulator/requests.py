@@ -12,6 +12,7 @@ from jd_tf.data.simulator.config import DAY, SimulatorConfig
 from jd_tf.data.simulator.counters import ItemCounters
 from jd_tf.data.simulator.events import EventLog
 from jd_tf.data.simulator.policy import SCENARIOS
+from jd_tf.data.simulator.shop_schema import TITLE
 
 
 class RequestBuilder:
@@ -41,6 +42,9 @@ class RequestBuilder:
             "brand_id": catalogue.brand + 1,
             "shop_id": catalogue.shop + 1,
         }
+        if config.titles:
+            titles = [catalogue.title(i) for i in range(config.num_items)]
+            self._ids[TITLE] = np.array([t.encode() for t in titles], object)
 
     def build(self, log: BlockLog, rows: np.ndarray) -> Iterator[dict]:
         """Yields the block's requests at the given (M,) rows, in that order."""

@@ -17,6 +17,9 @@ ITEM_DENSE = (
 )
 # So many rows an item keep most items apart when ids are hashed.
 _ROWS_AN_ITEM = 8
+# Far more than there are words.
+_TITLE_ROWS = 4096
+TITLE = "title"
 
 
 def shop_schema(config: SimulatorConfig) -> Schema:
@@ -25,6 +28,7 @@ def shop_schema(config: SimulatorConfig) -> Schema:
     def known(name: str, count: int) -> IdColumn:
         return IdColumn(name, vocabulary=tuple(range(1, count + 1)))
 
+    titles = (IdColumn(TITLE, "string", _TITLE_ROWS, text=True),)
     return Schema(
         name="simulator",
         item_columns=(
@@ -32,6 +36,7 @@ def shop_schema(config: SimulatorConfig) -> Schema:
             known("category_id", config.num_categories),
             known("brand_id", config.num_brands),
             known("shop_id", config.num_shops),
+            *(titles if config.titles else ()),
         ),
         behaviors=(
             Behavior(

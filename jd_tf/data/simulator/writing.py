@@ -21,6 +21,7 @@ from jd_tf.data.dataset import (
 from jd_tf.data.records import RequestWriter
 from jd_tf.data.simulator.block_log import BlockLog
 from jd_tf.data.simulator.counters import ItemCounters, tally
+from jd_tf.data.simulator.photos import write_photos
 from jd_tf.data.simulator.simulator import Simulator
 
 _COUNTERS_FILE = "counters.npy"
@@ -79,6 +80,8 @@ def write_simulated(
                 run(_write_shard, shards), "write", len(shards), **bar
             ):
                 counts[split] += count
+        if simulator.config.photos:
+            write_photos(simulator, folder, run, progress)
         if summary is not None:
             write_json(folder / SUMMARY_FILE, summary)
         seal(folder, simulator.schema())
