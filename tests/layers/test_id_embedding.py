@@ -105,7 +105,8 @@ def test_starts_small_and_uniform():
 
 def test_keras_does_not_compile_it_with_xla():
     model = keras.Sequential([IdEmbedding(2, num_buckets=9)])
-    model.compile()
+    with pytest.warns(UserWarning, match="doesn't support `jit_compile"):
+        model.compile(jit_compile=True)
     assert not model.jit_compile
 
 
