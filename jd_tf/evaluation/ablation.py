@@ -61,7 +61,7 @@ class Ablation:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise DataError(f"seeds must be different. Got: {self.seeds}.")
         self.configs = {row.name: resolve(row, base) for row in self.rows}
-        self._open({**settings, "base": _plain(dataclasses.asdict(base))})
+        self._open(_plain({**settings, "base": dataclasses.asdict(base)}))
 
     def folder(self, row: Row, seed: int) -> Path:
         """Where a run lies."""
