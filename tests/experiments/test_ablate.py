@@ -1,0 +1,204 @@
+"""`python -m experiments.ablate`: a small one, killed in between."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import ablation_plan as plan
+from experiments.presets import PRESETS
+from experiments.train_ranker import train_ranker
+from jd_tf.data.dataset import write_dataset
+from jd_tf.data.item_vectors import ItemVectors
+from jd_tf.evaluation.ablation import RESULT_FILE, Ablation
+from jd_tf.evaluation.ablation_judge import FolderJudge
+from jd_tf.evaluation.ablation_rows import Row
+from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.schema import Behavior, DataError, IdColumn, Objective
+from jd_tf.training.config import TrainingConfig
+from tests.requests import random_requests, small_schema
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = small_schema(
+    item_columns=(IdColumn("item_id", num_buckets=50),),
+    behaviors=(Behavior("click", max_length=4),),
+    objectives=(Objective("click"),),
+    item_dense=(),
+    session_dense=(),
+    context_columns=(),
+    bias_columns=(),
+)
+ROWS = "base: use_recency=False; + recency: use_recency=True"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("a shop") / "data"
+    splits = {
+        "train": random_requests(SCHEMA, 48, seed=1),
+        "validation": random_requests(SCHEMA, 16, seed=2),
+        "test": random_requests(SCHEMA, 32, seed=3),
+    }
+    write_dataset(folder, SCHEMA, splits)
+    return folder
+
+
+def _run(data, workdir, *more):
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "experiments.ablate",
+            f"--data={data}",
+            f"--workdir={workdir}",
+            "--sizes=jd_micro/demo",
+            "--common=model_dim=8,num_heads=1,expert_units=(4,)",
+            "--seeds=1",
+            "--epochs=1",
+            "--batch_size=16",
+            "--limit_requests=32",
+            "--num_replicates=20",
+            "--noprogress",
+            *more,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+
+
+def _error(finished):
+    assert finished.returncode == 2, finished.stderr
+    lines = finished.stderr.splitlines()
+    (line,) = [line for line in lines if line.startswith("error: ")]
+    assert "Traceback" not in finished.stderr
+    return line
+
+
+def test_rows_and_seeds_become_tables(data, tmp_path):
+    workdir = tmp_path / "an ablation"
+    finished = _run(data, workdir, "--rows=base: use_recency=False")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count("== run") == 1
+    run = workdir / "runs" / "base" / "seed-1"
+    assert (run / "result.json").is_file()
+    assert not (run / "checkpoints").exists()
+    table = (workdir / "ablation.csv").read_text().splitlines()
+    assert len(table) == 1 + 2 * 4
+    assert "train requests: 32" in (workdir / "ablation.md").read_text()
+
+
+@pytest.mark.slow
+def test_what_is_finished_is_not_made_again(data, tmp_path):
+    first = _run(data, tmp_path / "w", f"--rows={ROWS}")
+    assert first.returncode == 0, first.stderr
+    again = _run(data, tmp_path / "w", f"--rows={ROWS}", "--seeds=1,2")
+    assert again.returncode == 0, again.stderr
+    assert "2 runs are finished already" in again.stdout
+    assert again.stdout.count("== run") == 2
+    other = _error(_run(data, tmp_path / "w", f"--rows={ROWS}", "--epochs=2"))
+    assert "training: epochs = 1, not 2" in other
+
+
+def test_a_run_that_lost_its_result_is_judged_again(data, tmp_path):
+    config = JDRankerConfig(model_dim=8, num_heads=1, expert_units=(4,))
+    training = TrainingConfig(batch_size=16, progress=False)
+    steps = []
+
+    def train(found, seed, folder):
+        seeded = dataclasses.replace(training, seed=seed)
+        steps.append(train_ranker(data, folder, found, seeded))
+
+    rows = (Row("base", {}),)
+    judge = FolderJudge(data, num_replicates=5)
+    ablation = Ablation(tmp_path / "run", {}, config, rows, (1,))
+    first = ablation.run(train, judge)
+    (ablation.folder(rows[0], 1) / RESULT_FILE).unlink()
+    again = ablation.run(train, judge)
+    # Resumed at its last step, the weights are those judged before.
+    assert steps == [3, 3]
+    for part in ("metrics", "replicates", "fingerprint"):
+        assert first["base", 1][part] == again["base", 1][part]
+    shown = first["base", 1]["metrics"]
+    cold = shown["cold"]["click"]["num_impressions"]
+    assert cold <= shown["all"]["click"]["num_impressions"]
+
+
+def test_what_is_wrong_is_one_line_and_nothing_is_made(data, tmp_path):
+    finished = _run(data, tmp_path / "w", "--rows=a: use_magic=True")
+    assert "no field `use_magic`; it has: model_dim" in _error(finished)
+    assert not (tmp_path / "w").exists()
+
+
+def test_help_does_not_wait_for_tensorflow():
+    code = (
+        "import experiments.ablate, sys; "
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_sizes_are_a_preset_with_changes():
+    model, training = plan.sizes(
+        "simulator/demo",
+        "model_dim=8",
+        {"epochs": 2, "batch_size": None, "decay_steps": None},
+        1000,
+    )
+    preset = PRESETS["simulator", "demo"]
+    assert model == dataclasses.replace(preset.model, model_dim=8)
+    batches = -(-1000 // preset.training.batch_size)
+    assert training == dataclasses.replace(
+        preset.training, epochs=2, decay_steps=2 * batches
+    )
+    with pytest.raises(
+        DataError, match=r"no sizes `shop/demo`.*simulator/demo"
+    ):
+        plan.sizes("shop/demo", "", {}, 10)
+
+
+def test_pairs_and_seeds_are_checked():
+    rows = (Row("base", {}), Row("+ position", {}), Row("x", {}))
+    assert plan.pairs("x: base;", rows) == [("x", "base")]
+    for text in ("x", "x: y"):
+        with pytest.raises(DataError, match="--pairs are written"):
+            plan.pairs(text, rows)
+    assert plan.seeds(["3", "5"]) == (3, 5)
+    with pytest.raises(DataError, match="--seeds"):
+        plan.seeds(["one"])
+
+
+def test_requests_are_counted_as_they_will_be_used(data):
+    counts = plan.count_requests(data, "test", {"train": 10, "test": 0})
+    assert counts == {"train": 10, "validation": 16, "test": 32}
+    with pytest.raises(DataError, match="no requests of split `late`"):
+        plan.count_requests(data, "late", {})
+
+
+def test_item_vectors_size_the_image_table(tmp_path):
+    path = tmp_path / "vectors.npz"
+    vectors = np.ones((5, 3), np.float32)
+    ItemVectors(np.arange(1, 6), vectors).save(path)
+    plain = JDRankerConfig()
+    model = plan.with_vectors(plain, path, SCHEMA)
+    assert (model.num_image_rows, model.image_dim) == (5, 3)
+    assert plan.with_vectors(plain, None, SCHEMA) == plain
+    with pytest.raises(DataError, match="no such file"):
+        plan.with_vectors(plain, tmp_path / "none.npz", SCHEMA)
+
+
+def test_rows_the_data_cannot_feed_are_refused_or_left_out():
+    with pytest.raises(DataError, match="give one of --rows"):
+        plan.rows(None, None, None, SCHEMA, False)
+    with pytest.raises(DataError, match="row `a` needs item vectors"):
+        plan.rows("a: use_images=concat", None, None, SCHEMA, False)
+    kept, notes = plan.rows(None, None, "all", SCHEMA, False)
+    assert [row.name for row in kept][-1] == "+ second order"
+    assert notes
+    with pytest.raises(DataError, match="nothing to compare"):
+        plan.rows(None, None, "fine_grained", SCHEMA, False)
