@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from jd_tf.layers.checks import check_int
@@ -105,19 +106,23 @@ class LogBucketEmbedding(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         inputs = ops.cast(inputs, "float32")
-        known = ops.cast(inputs >= 0.0, "float32")[..., None]
-        edges = ops.arange(self.num_buckets, dtype="float32")
-        distance = ops.abs(self.positions(inputs)[..., None] - edges)
-        weights = known * ops.maximum(1.0 - distance, 0.0)
+        known = inputs >= 0.0
+        place = self.positions(inputs)
+        lower = ops.minimum(ops.floor(place), self.num_buckets - 2.0)
+        share = ops.cast(place - lower, self.compute_dtype)[..., None]
+        lower = ops.cast(lower, "int32")
         # The last row is the vector of what is unknown.
-        weights = ops.concatenate([weights, 1.0 - known], axis=-1)
-        weights = ops.cast(weights, self.compute_dtype)
+        last = self.num_buckets
+        below = self._rows(ops.where(known, lower, last))
+        above = self._rows(ops.where(known, lower + 1, last))
+        return below + share * (above - below)
+
+    def _rows(self, index: Any) -> Any:
+        """Rows of the features' tables, (..., F) to (..., F, D)."""
         table = ops.cast(self.bucket_table, self.compute_dtype)
-        vectors = [
-            ops.matmul(weights[..., f, :], table[f])
-            for f in range(self.num_features)
-        ]
-        return ops.stack(vectors, axis=-2)
+        table = ops.reshape(table, (-1, self.embedding_dim))
+        first = (self.num_buckets + 1) * np.arange(self.num_features)
+        return ops.take(table, index + first.astype("int32"), axis=0)
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return (*inputs_shape, self.embedding_dim)
