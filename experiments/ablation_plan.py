@@ -181,5 +181,5 @@ def digest(path: str | Path | None) -> str:
 def written(value: Mapping[str, Any] | Sequence[Any]) -> str:
     """Settings on one line."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{k}={v}" for k, v in value.items())
+        return ", ".join(f"{k}={v!r}" for k, v in value.items())
     return ", ".join(map(str, value))

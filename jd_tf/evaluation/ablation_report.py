@@ -84,7 +84,13 @@ def write_ablation_report(
     folder = Path(output_dir)
     cells = table_cells(rows, seeds, results)
     further = pair_cells(pairs, seeds, results)
-    notes = [*notes, *_unfinished(rows, seeds, results), *_few_seeds(seeds)]
+    facts = [*facts, *_counts(results)]
+    notes = [
+        *notes,
+        *_unfinished(rows, seeds, results),
+        *_few_seeds(seeds),
+        *_empty_kinds(results),
+    ]
     marks = marks_of([*cells, *further])
     text = markdown(title, cells, further, facts, notes)
     write_whole(folder / MARKDOWN_FILE, text.encode("utf-8"))
@@ -217,3 +223,22 @@ def _few_seeds(seeds: Sequence[int]) -> Iterator[str]:
             "One seed says nothing of how training varies: stars then mean "
             "that these very weights differ, not that the switch helps."
         )
+
+
+def _counts(results: Results) -> Iterator[tuple[str, str]]:
+    """How much there is to judge, by kind of candidates."""
+    for kind, objectives in next(iter(results.values()))["metrics"].items():
+        yield (
+            f"impressions and positives, {kind} items",
+            ", ".join(
+                f"{name} {found['num_impressions']:,} and "
+                f"{found['num_positives']:,}"
+                for name, found in objectives.items()
+            ),
+        )
+
+
+def _empty_kinds(results: Results) -> Iterator[str]:
+    for kind, objectives in next(iter(results.values()))["metrics"].items():
+        if not any(found["num_impressions"] for found in objectives.values()):
+            yield f"No candidate was of the kind `{kind}`: it has no column."

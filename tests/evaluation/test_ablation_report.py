@@ -1,5 +1,6 @@
 """Tables, CSV, picture and page: true to the runs, and complete."""
 
+import copy
 import csv
 import io
 
@@ -130,6 +131,13 @@ def test_markdown_is_one_table_a_metric(folder, results):
     text = (folder / "ablation.md").read_text()
     assert text.startswith("# Ablations <of> a shop\n\n- data: a <shop>\n")
     assert "- Note: A note & more." in text
+    entries = results["base", 1]["metrics"]["cold"]
+    click = entries["click"]
+    assert (
+        f"- impressions and positives, cold items: click "
+        f"{click['num_impressions']:,} and {click['num_positives']:,}, order"
+    ) in text
+    assert "it has no column" not in text
     assert "Not finished, and not in the tables: missing with seed 1" in text
     cell = _cells(results)["better", "all", "click", "gauc"]
     assert f"{cell.mean:.4f} ± {cell.spread:.4f}" in text
@@ -162,6 +170,16 @@ def test_one_seed_is_warned_of_and_nothing_is_an_error(results, tmp_path):
     assert "One seed says nothing" in (tmp_path / "ablation.md").read_text()
     with pytest.raises(ValueError, match="no finished run"):
         write_ablation_report(tmp_path, "None", ROWS, (1,), {})
+
+
+def test_a_kind_without_candidates_is_named(results, tmp_path):
+    found = copy.deepcopy(results["base", 1])
+    for entry in found["metrics"]["cold"].values():
+        entry.update(dict.fromkeys(entry), num_impressions=0, num_positives=0)
+    write_ablation_report(tmp_path, "No", ROWS[:1], (1,), {("base", 1): found})
+    text = (tmp_path / "ablation.md").read_text()
+    assert "No candidate was of the kind `cold`" in text
+    assert "| row | against | click | order |\n" in text
 
 
 def test_one_row_has_nothing_to_compare(results, tmp_path):
