@@ -7,15 +7,19 @@ import io
 import matplotlib.image
 import numpy as np
 import pytest
+from scipy import stats
 
 from jd_tf.evaluation.ablation_report import write_ablation_report
 from jd_tf.evaluation.ablation_rows import Row
 from jd_tf.evaluation.ablation_table import (
+    Cell,
     check_comparable,
+    key_of,
     marks_of,
     pair_cells,
     table_cells,
 )
+from jd_tf.evaluation.paired_difference import PairedDifference
 from jd_tf.schema import DataError
 from tests.evaluation.ablation_runs import result
 
@@ -91,6 +95,26 @@ def test_a_planted_effect_is_marked_and_its_absence_is_not(results):
         assert marks["better", "base", "all", "click", metric] in ("*", "**")
         assert marks["twin | pipe", "base", "all", "click", metric] == ""
         assert marks["on top", "better", "all", "click", metric] == ""
+
+
+def test_two_stars_withstand_the_number_of_comparisons():
+    def cell(row, p_value):
+        distance = stats.norm.isf(p_value / 2)
+        paired = PairedDifference(distance, 1.0, np.nan, np.inf, 1)
+        return Cell(
+            row, "base", "all", "click", "auc", (1,), (0.5,), 1, 2, paired
+        )
+
+    cells = [cell(str(p), p) for p in (0.004, 0.006, 0.04, 0.06)]
+    more = [cell(f"{i}", 0.5) for i in range(4)]
+    undefined = [cell("none", np.nan)]
+    for some, expected in (
+        (cells, ["**", "**", "*", ""]),
+        ([*cells, *more], ["**", "**", "*", ""]),
+        ([*cells, *more, cell("more", 0.5)], ["**", "*", "*", ""]),
+    ):
+        marks = marks_of([*some, *undefined])
+        assert [marks[key_of(one)] for one in cells] == expected
 
 
 def test_runs_on_other_requests_are_not_compared(results):

@@ -17,7 +17,7 @@ from jd_tf.evaluation.ablation_rows import (
     resolve,
 )
 from jd_tf.models.jd_ranker_config import JDRankerConfig
-from jd_tf.schema import Behavior, DataError
+from jd_tf.schema import Behavior, DataError, IdColumn
 from tests.requests import small_schema
 
 PLAIN = small_schema(behaviors=(Behavior("click", max_length=4),))
@@ -144,6 +144,18 @@ def test_rows_the_data_cannot_feed_are_left_out_or_reduced():
     rows, said = possible_rows(PRESETS["all"], small_schema(), vectors=True)
     assert rows[-1].name == "+ images transferred"
     assert len(said) == 1
+
+
+def test_a_row_that_stood_on_one_left_out_stands_on_what_equals_it():
+    columns = small_schema().item_columns
+    title = IdColumn("title", dtype="string", num_buckets=100, text=True)
+    titled = small_schema(item_columns=(*columns, title))
+    rows, said = possible_rows(PRESETS["all"], titled, vectors=False)
+    assert rows[-1].name == "+ titles"
+    assert rows[-1].against == "+ all fine-grained"
+    assert rows[-1].changes["use_images"] == ""
+    assert rows[-1].changes["use_titles"]
+    assert len(said) == 3
 
 
 def test_missing_data_is_put_in_words():
