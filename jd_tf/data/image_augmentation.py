@@ -1,5 +1,6 @@
 """Training batches of images, each seen a little differently every time."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -91,18 +92,31 @@ def training_batches(
     order = order[skip_batches * batch_size : num_batches * batch_size]
     chosen = images.take(order)
 
-    def load(place: Any, path: Any, label: Any) -> dict[str, tf.Tensor]:
+    # A seed of its own for each image of each epoch.
+    seeds = np.full(len(order), seed * 1_000_003 + epoch, np.int64)
+    dataset = tf.data.Dataset.from_tensor_slices(
+        (
+            np.stack([seeds, order], axis=1),
+            path_tensor(chosen.paths),
+            chosen.labels,
+        )
+    )
+    reader = _reader(image_size, min_area)
+    dataset = dataset.map(reader, num_parallel_calls=num_threads)
+    dataset = dataset.batch(batch_size).prefetch(_BATCHES_AHEAD)
+    return dataset.with_options(quiet_options())
+
+
+@functools.lru_cache
+def _reader(image_size: int, min_area: float) -> Any:
+    """Traced once a process, not once a pass."""
+
+    @tf.function(autograph=False)
+    def read(key: Any, path: Any, label: Any) -> dict[str, tf.Tensor]:
         image = decode_image(tf.io.read_file(path), image_size)
-        # A seed of its own for each image of each epoch.
-        key = tf.stack([seed * 1_000_003 + epoch, place])
         return {
             "image": augment(image, key, image_size, min_area),
             "label": label,
         }
 
-    dataset = tf.data.Dataset.from_tensor_slices(
-        (order.astype("int64"), path_tensor(chosen.paths), chosen.labels)
-    )
-    dataset = dataset.map(load, num_parallel_calls=num_threads)
-    dataset = dataset.batch(batch_size).prefetch(_BATCHES_AHEAD)
-    return dataset.with_options(quiet_options())
+    return read

@@ -7,9 +7,11 @@ stretched to a square: nothing is cut off, nothing is computed on borders.
 A camera's rotation mark (EXIF) is not read.
 """
 
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -140,17 +142,10 @@ def read_images(
         Batches of `place` (B,) int64, ascending places in `paths`, and
         `image` (B, image_size, image_size, 3) float32.
     """
-
-    def load(place: tf.Tensor, path: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {
-            "place": place,
-            "image": load_image(tf.io.read_file(path), image_size),
-        }
-
     dataset = tf.data.Dataset.from_tensor_slices(
         (tf.range(len(paths), dtype=tf.int64), path_tensor(paths))
     )
-    dataset = dataset.map(load, num_parallel_calls=num_threads)
+    dataset = dataset.map(_reader(image_size), num_parallel_calls=num_threads)
     dataset = dataset.ignore_errors().batch(batch_size).prefetch(prefetch)
     return dataset.with_options(quiet_options())
 
@@ -224,6 +219,18 @@ def quiet_options() -> tf.data.Options:
     options = tf.data.Options()
     options.autotune.enabled = False
     return options
+
+
+@functools.lru_cache
+def _reader(image_size: int) -> Any:
+    """Traced once a process, not once a pass."""
+
+    @tf.function(autograph=False)
+    def read(place: tf.Tensor, path: tf.Tensor) -> dict[str, tf.Tensor]:
+        image = load_image(tf.io.read_file(path), image_size)
+        return {"place": place, "image": image}
+
+    return read
 
 
 def _starts_with(contents: tf.Tensor, header: bytes) -> tf.Tensor:

@@ -150,6 +150,7 @@ def _traced(tower: ImageTower) -> Any:
     embed = tf.function(
         lambda images: tower(images, training=False)["embedding"],
         input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)],
+        autograph=False,
     )
     # Traced before the clock runs.
     embed(tf.zeros((1, size, size, 3)))

@@ -49,6 +49,7 @@ class ImagePredictor:
         self._run = tf.function(
             lambda batch: tower(batch, training=False),
             input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)],
+            autograph=False,
         )
 
     def predict(

@@ -1,5 +1,6 @@
 """One step of fine-tuning, with the backbone frozen or not."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,10 +54,10 @@ class ImageSteps:
         self.head.build(self._head_variables)
         self.backbone.build(self._backbone_variables)
         self._frozen_step = tf.function(
-            lambda *batch: self._step(*batch, frozen=True)
+            functools.partial(self._step, frozen=True), autograph=False
         )
         self._full_step = tf.function(
-            lambda *batch: self._step(*batch, frozen=False)
+            functools.partial(self._step, frozen=False), autograph=False
         )
 
     def run(self, images: Any, labels: Any, frozen: bool) -> dict[str, float]:
