@@ -103,7 +103,9 @@ def use_picture(
     axes.set_xticks(
         range(len(gates.experts)), gates.experts, fontsize=6, rotation=45
     )
-    figure.colorbar(shown, ax=axes, label="mean weight")
+    bar = figure.colorbar(shown, ax=axes)
+    bar.set_label("mean weight", fontsize=7)
+    bar.ax.tick_params(labelsize=6)
     name = gates.consumers[consumer]
     most = gates.experts[int(gates.use()[consumer].argmax())]
     return Picture(
