@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import tensorflow as tf
 from keras import ops
 
 # Finite, so that an all-padding row stays a number; far below any real score,
@@ -23,6 +24,21 @@ def length_mask(length: Any, max_length: Any) -> Any:
     return positions[None, :] < ops.cast(length, "int32")[:, None]
 
 
+def softmax(scores: Any) -> Any:
+    """Softmax over the last axis, in float32.
+
+    TensorFlow's own: that of `keras.ops` warns where the axis has one
+    element, which a batch of short histories, or one expert, has by right.
+
+    Args:
+        scores: (..., L) float.
+
+    Returns:
+        (..., L) float32, sums to 1.
+    """
+    return tf.nn.softmax(ops.cast(scores, "float32"))
+
+
 def masked_softmax(scores: Any, mask: Any) -> Any:
     """Softmax over the last axis that gives padding exactly nothing.
 
@@ -39,4 +55,4 @@ def masked_softmax(scores: Any, mask: Any) -> Any:
         (..., L) float32; sums to 1, or to 0 where nothing is real.
     """
     scores = ops.where(mask, ops.cast(scores, "float32"), MASKED_SCORE)
-    return ops.softmax(scores, axis=-1) * ops.cast(mask, "float32")
+    return softmax(scores) * ops.cast(mask, "float32")

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from jd_tf.layers.checks import check_int, check_rate, check_units
+from jd_tf.layers.masking import softmax
 from jd_tf.layers.stacked_mlp import StackedMLP
 
 
@@ -186,7 +187,7 @@ class MixtureOfExperts(keras.layers.Layer):
     def _gates(self, scores: Any) -> Any:
         shape = (-1, ops.shape(scores)[1], self.num_tasks, self.num_experts)
         scores = ops.reshape(scores, shape)
-        return ops.softmax(ops.cast(scores, "float32"), axis=-1)
+        return softmax(scores)
 
     def compute_output_shape(
         self, candidate_features_shape: tuple, user_features_shape: tuple

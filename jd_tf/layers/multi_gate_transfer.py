@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from jd_tf.layers.checks import check_int, check_units
+from jd_tf.layers.masking import softmax
 from jd_tf.layers.stacked_mlp import StackedMLP
 
 
@@ -172,7 +173,7 @@ class MultiGateImageTransfer(keras.layers.Layer):
         scores += ops.cast(self.gate_bias[consumer], "float32")
         num_gates = self.num_modalities * self.num_experts
         return ops.reshape(
-            ops.softmax(scores, axis=-1),
+            softmax(scores),
             (*ops.shape(inputs)[:-1], num_gates),
         )
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from jd_tf.layers.checks import check_heads, check_int, check_rate
-from jd_tf.layers.masking import MASKED_SCORE, length_mask
+from jd_tf.layers.masking import MASKED_SCORE, length_mask, softmax
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -127,7 +127,7 @@ class TransformerBlock(keras.layers.Layer):
         scores = ops.where(
             mask[:, None, None, :], ops.cast(scores, "float32"), MASKED_SCORE
         )
-        weights = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
+        weights = ops.cast(softmax(scores), self.compute_dtype)
         read = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
         return ops.reshape(read, (-1, dim))
 

@@ -101,3 +101,9 @@ def test_wrong_arguments_are_named(arguments, message):
 def test_heads_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="`num_heads`=3"):
         TransformerBlock(3, 8).build((None, None, 8))
+
+
+def test_histories_of_one_event_warn_of_nothing(recwarn):
+    layer = TransformerEncoder(1, 2, 8)
+    layer(np.ones((2, 1, 4), np.float32), np.array([1, 0]))
+    assert not recwarn.list
