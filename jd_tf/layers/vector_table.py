@@ -124,6 +124,23 @@ class VectorTable(keras.layers.Layer):
         self.keys.assign(all_keys)
         self.vectors.assign(all_vectors)
 
+    def filled(self) -> tuple[np.ndarray, np.ndarray]:
+        """The keys in use, ascending, and their vectors."""
+        keys = self.keys.numpy()
+        used = keys != _UNUSED
+        return keys[used], self.vectors.numpy()[used]
+
+    def keys_of(self, ids: Any) -> Any:
+        """What ids are kept as.
+
+        Args:
+            ids: any shape, int64 or string. Raw ids.
+
+        Returns:
+            Shape of `ids`, int64.
+        """
+        return self._keys_of(ids)[0]
+
     def call(self, ids: Any) -> tuple:
         keys, named = self._keys_of(ids)
         # `.value` is the tf.Variable: only the rows asked for are read.

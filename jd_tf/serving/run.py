@@ -25,9 +25,31 @@ def export_run(
     metrics: str | Path | None = None,
     tolerance: float = TOLERANCE,
 ) -> Path:
-    """Exports the best weights of a run.
+    """Exports the best weights of a run; see `export_ranker`."""
+    return export_ranker(
+        load_trained(workdir),
+        data,
+        workdir,
+        output_dir,
+        name,
+        metrics,
+        tolerance,
+    )
+
+
+def export_ranker(
+    model: Any,
+    data: str | Path | None,
+    workdir: str | Path,
+    output_dir: str | Path,
+    name: str = "",
+    metrics: str | Path | None = None,
+    tolerance: float = TOLERANCE,
+) -> Path:
+    """Exports a ranker that came out of a run.
 
     Args:
+        model: with the weights to export.
         data: where the requests of the recorded calls come from: a data
             folder (its validation split) or a file of requests; None has
             them made up.
@@ -49,7 +71,6 @@ def export_run(
     evaluated = Path(workdir) / METRICS_FILE
     metrics = metrics or (evaluated if evaluated.exists() else None)
     found = read_metrics(metrics) if metrics else None
-    model = load_trained(workdir)
     return export_model(
         model,
         output_dir,
