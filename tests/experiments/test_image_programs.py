@@ -1,0 +1,139 @@
+"""`finetune_images`, `embed_images`, `export_images` from the prompt."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jd_tf.data.item_vectors import ItemVectors
+from tests.photos import broken_photos, write_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _run(program, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"experiments.{program}", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
+
+
+def _error(finished):
+    """The one line a refusal consists of."""
+    assert finished.returncode == 2, finished.stderr
+    lines = finished.stderr.splitlines()
+    (line,) = [line for line in lines if line.startswith("error: ")]
+    assert "Traceback" not in finished.stderr
+    return line
+
+
+@pytest.fixture(scope="module", name="run")
+def _run_of_two_epochs(tmp_path_factory):
+    """Photos, the work folder of a run on them, and what it printed."""
+    root = tmp_path_factory.mktemp("a shop")
+    photos = write_folder(root / "photos")
+    for name, (contents, _) in broken_photos().items():
+        (photos / "test" / "hat" / f"{name}.jpg").write_bytes(contents)
+    finished = _run(
+        "finetune_images",
+        f"--data={photos}",
+        f"--workdir={root / 'run'}",
+        "--backbone=small_cnn",
+        "--alpha=0.25",
+        "--image_size=16",
+        "--batch_size=8",
+        "--epochs=2",
+        "--noprogress",
+    )
+    return photos, root / "run", finished
+
+
+def test_fine_tunes_and_says_how_good_it_is(run):
+    _, workdir, finished = run
+    assert finished.returncode == 0, finished.stderr
+    assert "small_cnn has no published weights and learns from scratch" in (
+        finished.stderr
+    )
+    *_, test, validation, report = finished.stdout.splitlines()
+    assert test.startswith("test (12 images): top1 ")
+    assert validation.startswith("validation (12 images): ")
+    assert report == f"report: {workdir / 'report.html'}"
+    page = (workdir / "report.html").read_text()
+    assert "5 images could not be read and are left out." in page
+    for name in ("metrics.json", "config.json", "broken_images.csv"):
+        assert (workdir / name).is_file()
+    # Run again, with no flag of the model: the stored ones count.
+    again = _run(
+        "finetune_images",
+        f"--data={run[0]}",
+        f"--workdir={workdir}",
+        "--noprogress",
+    )
+    assert again.returncode == 0, again.stderr
+    assert "going on with a run that began from scratch" in again.stderr
+    assert again.stdout.splitlines()[1:] == finished.stdout.splitlines()[1:]
+
+
+def test_embeds_with_trained_and_with_initial_weights(run, tmp_path):
+    photos, workdir, _ = run
+    vectors = {}
+    for weights in ("best", "initial"):
+        output = tmp_path / f"{weights}.npz"
+        finished = _run(
+            "embed_images",
+            f"--workdir={workdir}",
+            f"--catalogue={photos / 'test'}",
+            f"--output={output}",
+            f"--weights={weights}",
+            "--noprogress",
+        )
+        assert finished.returncode == 0, finished.stderr
+        first = finished.stdout.splitlines()[0]
+        assert first.startswith("12 items embedded, 5 without image; ")
+        assert "images/s" in first
+        assert "reading and decoding" in first
+        vectors[weights] = ItemVectors.load(output, width=64)
+        assert vectors[weights].meta["weights"] == weights
+    best, initial = vectors["best"], vectors["initial"]
+    np.testing.assert_array_equal(best.item_ids, initial.item_ids)
+    assert np.abs(best.vectors - initial.vectors).max() > 0.1
+
+
+def test_refusals_are_one_line(run, tmp_path):
+    photos, _, _ = run
+    finished = _run(
+        "finetune_images",
+        f"--data={photos}",
+        f"--workdir={tmp_path}",
+        "--backbone=small_cnn",
+        "--image_size=16",
+        "--frozen_epochs=2",
+    )
+    assert "`frozen_epochs` must be 0 without published" in _error(finished)
+    finished = _run(
+        "embed_images",
+        f"--workdir={tmp_path}",
+        f"--catalogue={photos / 'test'}",
+        f"--output={tmp_path / 'x.npz'}",
+    )
+    assert "holds no training run" in _error(finished)
+
+
+@pytest.mark.slow
+def test_exports(run, tmp_path):
+    photos, workdir, _ = run
+    finished = _run(
+        "export_images",
+        f"--workdir={workdir}",
+        f"--output={tmp_path}",
+        f"--images={photos / 'test' / 'hat' / 'test_hat_0.jpg'}",
+    )
+    assert finished.returncode == 0, finished.stderr
+    folder = tmp_path / "image_tower" / "1"
+    assert finished.stdout.splitlines()[-1] == f"exported: {folder}"
