@@ -7,9 +7,6 @@ from keras import ops
 
 from jd_tf.layers.masking import length_mask
 
-NUM_FEATURES = 3
-_NUM_LINEAR = 2  # share and closeness; the logarithm is taken of the rest
-
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class HistoryMatch(keras.layers.Layer):
@@ -24,6 +21,10 @@ class HistoryMatch(keras.layers.Layer):
     the sum of the value over them). Id 0 says that there is none (no
     brand, say), and matches nothing.
 
+    Args:
+        use_position: bool. Whether positions are read; without, every event
+            of the history is as close as any other.
+
     Call arguments:
         candidate_ids: (B, N, C) integer.
         history_ids: (B, L, C) integer, newest first; padding may hold
@@ -32,11 +33,20 @@ class HistoryMatch(keras.layers.Layer):
         values: (B, L, V) float >= 0, or None. What each event counts for.
 
     Returns:
-        (B, N, (3 + V) C) float; zero where nothing matches.
+        (B, N, (3 + V) C) float, without `use_position` (2 + V) C; zero
+        where nothing matches.
 
     Raises:
         ValueError: candidates and history differ in their columns.
     """
+
+    def __init__(self, use_position: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        self.use_position = use_position
+
+    def num_features(self, num_values: int) -> int:
+        """Features an id column, if events carry `num_values` values."""
+        return 2 + self.use_position + num_values
 
     def build(
         self,
@@ -72,7 +82,7 @@ class HistoryMatch(keras.layers.Layer):
             (-1, num_columns * num_candidates, max_length),
         )
         sums = ops.matmul(same, self._event_weights(mask, length, values))
-        linear, counts = ops.split(sums, [_NUM_LINEAR], axis=-1)
+        linear, counts = ops.split(sums, [1 + self.use_position], axis=-1)
         features = ops.concatenate([linear, ops.log1p(counts)], axis=-1)
         width = features.shape[-1]
         features = ops.reshape(
@@ -85,13 +95,14 @@ class HistoryMatch(keras.layers.Layer):
         return ops.cast(features, self.compute_dtype)
 
     def _event_weights(self, mask: Any, length: Any, values: Any) -> Any:
-        """What an event adds to each feature, (B, L, 3 + V) float32."""
+        """What an event adds to each feature, (B, L, features) float32."""
         one = ops.cast(mask, "float32")
         total = ops.cast(ops.maximum(length, 1), "float32")
-        place = ops.arange(ops.shape(mask)[1], dtype="float32")
-        weights = ops.stack(
-            [one / total[:, None], one / (1.0 + place), one], axis=-1
-        )
+        weights = [one / total[:, None], one]
+        if self.use_position:
+            place = ops.arange(ops.shape(mask)[1], dtype="float32")
+            weights.insert(1, one / (1.0 + place))
+        weights = ops.stack(weights, axis=-1)
         if values is None:
             return weights
         # Zero, not zero times: padding may hold anything.
@@ -107,5 +118,8 @@ class HistoryMatch(keras.layers.Layer):
     ) -> tuple:
         batch, num_candidates, num_columns = candidate_ids_shape
         num_values = 0 if values_shape is None else values_shape[-1]
-        width = (NUM_FEATURES + num_values) * num_columns
+        width = self.num_features(num_values) * num_columns
         return (batch, num_candidates, width)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "use_position": self.use_position}

@@ -16,7 +16,6 @@ from jd_tf.layers import (
     TemporalEncoding,
     TransformerEncoder,
 )
-from jd_tf.layers.history_match import NUM_FEATURES
 from jd_tf.models.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import Behavior
 
@@ -67,6 +66,9 @@ class BehaviorReader(keras.layers.Layer):
         self.behavior = behavior
         self.num_id_columns = num_id_columns
         self.config = config
+        self.history_match = HistoryMatch(
+            config.use_position, dtype=self.dtype_policy, name="history_match"
+        )
 
     @property
     def event_details(self) -> dict[str, int]:
@@ -97,7 +99,7 @@ class BehaviorReader(keras.layers.Layer):
     @property
     def reading_dim(self) -> int:
         """Width of what `read` tells of each candidate."""
-        matches = NUM_FEATURES + self.num_match_values
+        matches = self.history_match.num_features(self.num_match_values)
         matches *= self.num_id_columns
         return 2 * self.config.model_dim + self.config.use_matches * matches
 
@@ -158,7 +160,6 @@ class BehaviorReader(keras.layers.Layer):
             **shared,
         )
         self.decoder.build(histories, histories, (None,))
-        self.history_match = HistoryMatch(name="history_match", **shared)
         self.match_values = None
         if config.use_matches and self.num_match_values:
             self.match_values = EventValues(

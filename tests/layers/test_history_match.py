@@ -24,6 +24,21 @@ def test_equals_a_loop():
             harness.assert_same([actual[row, candidate]], [expected])
 
 
+def test_without_positions_the_order_is_nothing():
+    ids = np.array([[[5], [6], [5]]])
+    length = np.array([3])
+    layer = HistoryMatch(use_position=False)
+    np.testing.assert_allclose(
+        layer(ids[:, :1], ids, length), layer(ids[:, :1], ids[:, ::-1], length)
+    )
+    shuffled = np.array([[[6], [5], [5]]])
+    np.testing.assert_allclose(
+        layer(ids[:, :1], ids, length), layer(ids[:, :1], shuffled, length)
+    )
+    found = HistoryMatch()(ids[:, :1], shuffled, length)
+    assert not np.allclose(found, HistoryMatch()(ids[:, :1], ids, length))
+
+
 def test_a_missing_id_matches_nothing():
     none = np.zeros((1, 2, 1), np.int64)
     found = HistoryMatch()(none, none, np.array([2]))
