@@ -212,8 +212,10 @@ def _weights(
 
 def _spread(images: Any, limit: int) -> Any:
     """So many images, from all words alike."""
-    step = max(len(images) // limit, 1)
-    return images.take(range(0, len(images), step)[:limit])
+    if len(images) <= limit:
+        return images
+    step = len(images) / limit
+    return images.take([int(step * place) for place in range(limit)])
 
 
 def _given(defined: tuple[Any, ...]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from jd_tf.evaluation.pictures import Picture, new_figure, to_png
 
@@ -91,6 +91,7 @@ def curve_pictures(
             )
         if metric == "top1":
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, 0))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("passes over the data", fontsize=8)
         axes.set_ylabel(label, fontsize=8)
         axes.legend(fontsize=7, frameon=False)

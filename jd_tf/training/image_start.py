@@ -114,7 +114,7 @@ def start_weights(
     if file:
         load_weights(tower, file)
         known = f"{Path(file).name} (sha256 {_checksum(Path(file))[:12]})"
-        return known, f"{name} starts from the published weights of {file}"
+        return known, f"backbone {name} starts from the weights of {file}"
     problem = "no --weights_file, and --download_weights was not asked for"
     if name == "efficientnet_lite0":
         problem = (
@@ -124,12 +124,16 @@ def start_weights(
     if download:
         problem = download_weights(tower)
         if not problem:
-            return "downloaded by Keras", f"{name} starts from ImageNet weights"
+            return (
+                "downloaded by Keras",
+                f"backbone {name} starts from downloaded ImageNet weights",
+            )
         problem = f"they could not be downloaded: {problem}"
-    return "", f"{name} has no published weights and learns from scratch: " + (
-        problem
-        if name != "small_cnn"
-        else "it is made for that; no weights of it exist"
+    if name == "small_cnn":
+        problem = "it is made for that; no weights of it exist"
+    return "", (
+        f"backbone {name} has no published weights and learns from scratch: "
+        f"{problem}"
     )
 
 

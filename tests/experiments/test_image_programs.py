@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments import finetune_images
+from jd_tf.data.image_list import LabelledImages
 from jd_tf.data.item_vectors import ItemVectors
 from tests.photos import broken_photos, write_folder
 
@@ -123,6 +125,17 @@ def test_refusals_are_one_line(run, tmp_path):
         f"--output={tmp_path / 'x.npz'}",
     )
     assert "holds no training run" in _error(finished)
+
+
+@pytest.mark.parametrize(("count", "kept"), [(100, 7), (10, 7), (5, 5)])
+def test_a_limit_takes_images_of_all_words(count, kept):
+    labels = np.repeat(np.arange(5), count // 5)
+    paths = tuple(str(place) for place in range(len(labels)))
+    images = LabelledImages(paths, labels, tuple("abcde"))
+    some = finetune_images._spread(images, 7)
+    assert len(some) == kept
+    assert set(some.labels) == set(range(5))
+    assert len(set(some.paths)) == kept
 
 
 @pytest.mark.slow
