@@ -33,9 +33,10 @@ class ImageTower(keras.Model):
         images: (B, image_size, image_size, 3) float in 0 ... 255, RGB.
         training: bool. Whether dropout is active.
         update_statistics: bool. Whether batch normalisation uses and tracks
-            the statistics of the batch; by default, as `training` where the
-            backbone is trainable. False keeps the moving statistics, which
-            a frozen backbone and very small batches need.
+            the statistics of the batch; by default, as `training`. False
+            keeps the moving statistics, which a frozen backbone and very
+            small batches need; where `backbone.trainable` is False, Keras
+            keeps them too.
 
     Returns:
         dict of `embedding` (B, V) and `logits` (B, C).
@@ -97,7 +98,7 @@ class ImageTower(keras.Model):
         update_statistics: bool | None = None,
     ) -> dict[str, Any]:
         if update_statistics is None:
-            update_statistics = bool(training) and self.backbone.trainable
+            update_statistics = training
         features = self.backbone(
             self._preprocess(images), training=update_statistics
         )
