@@ -81,6 +81,25 @@ def logits(rng):
     return {"inputs": 3 * normal(rng, REQUESTS, CANDIDATES, 4)}
 
 
+CURVES = (
+    ([-3.0, -1.0, 0.5], [-4.0, -1.5, 2.0]),
+    ([-2.0, 0.0, 1.0, 2.0, 4.0], [-2.5, -0.1, 0.0, 0.1, 6.0]),
+    ([], []),
+    ([1.0], [-0.5]),
+)
+
+
+def bend(layer):
+    layer.assign_curves(CURVES)
+
+
+def fused(rng):
+    return {
+        "logits": 3 * normal(rng, REQUESTS, CANDIDATES, 4),
+        "session_features": normal(rng, REQUESTS, 5),
+    }
+
+
 def amounts(rng):
     amounts = np.exp(4 * rng.normal(size=(REQUESTS, CANDIDATES, 5)))
     return {"inputs": amounts.astype(np.float32)}

@@ -1,5 +1,7 @@
 """Checks of layer arguments, with one wording for every layer."""
 
+from collections.abc import Sequence
+
 
 def check_int(name: str, value: int, minimum: int) -> int:
     """Returns `value` as an int, or says which argument is wrong.
@@ -73,3 +75,32 @@ def check_heads(dim: int | None, num_heads: int, where: str) -> int:
             f"`num_heads`={num_heads}. Got: {dim}."
         )
     return dim // num_heads
+
+
+def check_weights(
+    name: str, weights: Sequence[float], num_objectives: int
+) -> tuple[float, ...]:
+    """Returns none or T finite numbers >= 0, or says what is wrong.
+
+    Args:
+        name: str. The argument's name, for the message.
+        weights: what the caller gave; may be empty.
+        num_objectives: int. T.
+
+    Raises:
+        ValueError: another number of them, one negative or not finite, or
+            all zero.
+    """
+    weights = tuple(float(weight) for weight in weights)
+    if not weights:
+        return weights
+    if (
+        len(weights) != num_objectives
+        or not all(0 <= weight < float("inf") for weight in weights)
+        or not any(weights)
+    ):
+        raise ValueError(
+            f"`{name}` must be {num_objectives} finite numbers >= 0, not all "
+            f"of them 0. Got: {weights}."
+        )
+    return weights

@@ -1,0 +1,128 @@
+"""What all fusions share: from weights and probabilities to one score."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers.checks import check_int
+
+FORMS = ("log_linear", "additive")
+# Logits beyond count as this: exp(-80) is still a single-precision number,
+# a score stays within half precision, and infinity in padding cannot turn
+# into the gradient 0 * infinity.
+MAX_LOGIT = 80.0
+
+
+class Fusion(keras.layers.Layer):
+    """One score of T objectives, by weights that belong to the request.
+
+    Calling it chains its halves: `request_weights`, once a request, and
+    `fuse`, for its candidates. What kind of weights there are is up to the
+    subclass. No gradient passes to the logits, whatever a caller does: they
+    say what will happen and are not bent to say what sells.
+
+    Give it `dtype="float32"` inside a half-precision model: half precision
+    has too few digits to tell close candidates apart.
+
+    Args:
+        num_objectives: int. T.
+        form: str. `"log_linear"`, sum_t w_t log p_t, or `"additive"`,
+            sum_t w_t p_t.
+
+    Call arguments:
+        logits: (B, N, T) float, of the probabilities.
+        session_features: (B, F) float. What is known of the request before
+            any candidate is looked at.
+
+    Returns:
+        Score (B, N) float, higher is better; and the weights (B, T) float.
+
+    Raises:
+        ValueError: an argument out of range, or `logits` not of T.
+    """
+
+    def __init__(self, num_objectives: int, form: str = "log_linear", **kwargs):
+        super().__init__(**{**kwargs, "autocast": False})
+        self.num_objectives = check_int("num_objectives", num_objectives, 1)
+        if form not in FORMS:
+            raise ValueError(f"`form` must be one of {FORMS}. Got: {form!r}.")
+        self.form = form
+
+    def build(self, logits_shape: tuple, session_features_shape: tuple):
+        del session_features_shape
+        if logits_shape[-1] != self.num_objectives:
+            raise ValueError(
+                f"`logits` must have {self.num_objectives} objectives on the "
+                f"last axis. Got: {tuple(logits_shape)}."
+            )
+
+    def call(self, logits: Any, session_features: Any) -> tuple:
+        weights = self.request_weights(session_features)
+        return self.fuse(logits, weights), weights
+
+    # The two halves --------------------------------------------------------
+
+    def request_weights(self, session_features: Any) -> Any:
+        """The weights of each request.
+
+        Args:
+            session_features: (B, F) float.
+
+        Returns:
+            (B, T) float, positive.
+        """
+        raise NotImplementedError
+
+    def fuse(self, logits: Any, weights: Any) -> Any:
+        """The scores under given weights.
+
+        Args:
+            logits: (B, N, T) float; no gradient passes to them.
+            weights: (B, T) float, as of `request_weights`.
+
+        Returns:
+            (B, N) float, higher is better.
+        """
+        logits = ops.stop_gradient(ops.cast(logits, "float32"))
+        logits = ops.clip(logits, -MAX_LOGIT, MAX_LOGIT)
+        # From the logit, log p keeps all digits where p itself is 0 or 1.
+        if self.form == "log_linear":
+            parts = ops.log_sigmoid(logits)
+        else:
+            parts = ops.sigmoid(logits)
+        weights = ops.cast(weights, "float32")[:, None, :]
+        return ops.cast(ops.sum(parts * weights, axis=-1), self.compute_dtype)
+
+    def list_logits(self, score: Any) -> Any:
+        """What a softmax over a request's candidates should read.
+
+        The logarithm of what is fused: the log-linear score is one already,
+        so that the softmax is proportional to prod_t p_t^w_t; the additive
+        one becomes one here, so that it is proportional to sum_t w_t p_t.
+
+        Args:
+            score: (B, N) float, of `fuse`.
+
+        Returns:
+            (B, N) float32.
+        """
+        score = ops.cast(score, "float32")
+        if self.form == "log_linear":
+            return score
+        return ops.log(ops.maximum(score, 1e-37))
+
+    def compute_output_shape(
+        self, logits_shape: tuple, session_features_shape: tuple
+    ) -> tuple:
+        weights_shape = (session_features_shape[0], self.num_objectives)
+        return tuple(logits_shape[:-1]), weights_shape
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        config.pop("autocast", None)
+        return {
+            **config,
+            "num_objectives": self.num_objectives,
+            "form": self.form,
+        }
