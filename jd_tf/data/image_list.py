@@ -60,7 +60,9 @@ class Catalogue:
         return len(self.paths)
 
 
-def read_labelled(source: str | Path) -> dict[str, LabelledImages]:
+def read_labelled(
+    source: str | Path, word_column: str = "word"
+) -> dict[str, LabelledImages]:
     """Reads images for learning product words.
 
     Args:
@@ -69,6 +71,7 @@ def read_labelled(source: str | Path) -> dict[str, LabelledImages]:
             or a CSV file with the columns `path`, `word` and perhaps `split`.
             Paths in a file are relative to its folder. Without splits, a hash
             of the path deals 80, 10 and 10 per cent.
+        word_column: the column that holds the product word.
 
     Returns:
         Split -> images, all with the product words of "train".
@@ -78,7 +81,7 @@ def read_labelled(source: str | Path) -> dict[str, LabelledImages]:
             that "train" does not show.
     """
     source = Path(source)
-    rows = _labelled_rows(source)
+    rows = _labelled_rows(source, word_column)
     found: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
     for split, path, word in rows:
         found[split].append((path, word))
@@ -169,17 +172,20 @@ def _typed(ids: list[str]) -> np.ndarray:
     return np.array(ids, np.int64) if plain else np.array(ids, np.str_)
 
 
-def _labelled_rows(source: Path) -> Iterator[tuple[str, str, str]]:
+def _labelled_rows(
+    source: Path, word_column: str
+) -> Iterator[tuple[str, str, str]]:
     """Split, path and word of every image."""
     if not source.is_dir():
-        for line, row in _table(source, ("path", "word")):
-            path, word = _beside(source, row["path"]), row["word"]
+        for line, row in _table(source, ("path", word_column)):
+            path, word = _beside(source, row["path"]), row[word_column]
             split = row.get("split") or _dealt(row["path"] or "")
             if split not in SPLITS or not path or not word:
                 raise DataError(
-                    f"{source}, line {line}: path {row['path']!r}, word "
-                    f"{word!r}, split {split!r}; the first two must not be "
-                    f"empty, the last one of {', '.join(SPLITS)}."
+                    f"{source}, line {line}: path {row['path']!r}, "
+                    f"{word_column} {word!r}, split {split!r}; the first two "
+                    "must not be empty, the last one of "
+                    f"{', '.join(SPLITS)}."
                 )
             yield split, path, word
         return

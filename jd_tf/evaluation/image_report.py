@@ -67,7 +67,11 @@ def write_image_report(
         split=split,
         metrics=metrics,
         shares=[
-            (label, metrics[name], share_interval(metrics[name], len(images)))
+            (
+                label,
+                metrics[name],
+                share_interval(metrics[name], metrics["num_images"]),
+            )
             for name, label in (("top1", "top-1"), ("top5", "top-5"))
             if metrics[name] is not None
         ],

@@ -117,7 +117,7 @@ def report_attention(
         The page.
     """
     model = load_trained(workdir)
-    explain = tf.function(model.explain, reduce_retracing=True)
+    explain = tf.function(model.explain, reduce_retracing=True, autograph=False)
     batches = read_batches(
         data_dir, split, _ATTENTION_BATCH_SIZE, model.schema, keys=True
     ).take(-(-max_requests // _ATTENTION_BATCH_SIZE))
@@ -140,7 +140,7 @@ def model_scorer(model: keras.Model) -> Scorer:
     columns = schema.columns(*SERVING_ROLES)
     specs = {c.name: tf.TensorSpec(c.shape, c.dtype) for c in columns}
 
-    @tf.function(input_signature=[specs])
+    @tf.function(input_signature=[specs], autograph=False)
     def answer(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return model(batch, training=False)
 

@@ -102,7 +102,10 @@ def compare(
         ("touched", "untouched", "moved", "wrongly_moved"), 0
     )
     largest = 0.0
-    scores = [tf.function(_scores(model)) for model in (before, after)]
+    scores = [
+        tf.function(_scores(model), autograph=False)
+        for model in (before, after)
+    ]
     served = [c.name for c in before.schema.columns(*SERVING_ROLES)]
     for batch in batches:
         batch = {name: batch[name] for name in served}

@@ -13,6 +13,7 @@ import tqdm
 from jd_tf.data.image_augmentation import training_batches
 from jd_tf.data.image_list import LabelledImages
 from jd_tf.models.image_tower import ImageTower
+from jd_tf.schema import DataError
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.image_config import ImageTrainingConfig
 from jd_tf.training.image_predictions import ImagePredictor, image_metrics
@@ -122,9 +123,11 @@ class ImageTrainer:
     def _resume(self) -> None:
         self.checkpoints.recover()
         steps = self.checkpoints.steps()
+        self._saved = 0, 0
         if steps:
             stored = self.checkpoints.restore(steps[-1], self._variables)
             self.state = TrainingState(**stored)
+            self._saved = self.state.step, len(self.state.history)
         else:
             initial = Checkpoints(self.workdir / INITIAL)
             initial.recover()
@@ -158,6 +161,7 @@ class ImageTrainer:
                 self._save()
 
     def _batches(self) -> Iterator[Mapping[str, tf.Tensor]]:
+        """What is left of the present pass."""
         config = self.config
         dataset = training_batches(
             self.images,
@@ -169,7 +173,20 @@ class ImageTrainer:
             config.min_area,
             config.num_threads,
         )
-        return iter(dataset)
+        gone = tf.errors.NotFoundError, tf.errors.InvalidArgumentError
+        batches = iter(dataset)
+        while True:
+            try:
+                batch = next(batches, None)
+            except gone as error:
+                raise DataError(
+                    "an image that could be read when the run began cannot be "
+                    f"read now: {error.message.splitlines()[0]}. Bring it "
+                    "back, and run again to go on."
+                ) from error
+            if batch is None:
+                return
+            yield batch
 
     def _count(
         self, record: Mapping[str, float], num_images: int, began: float
@@ -244,12 +261,13 @@ class ImageTrainer:
 
     def _save(self) -> None:
         state = self.state
-        if state.step:
+        position = state.step, len(state.history)
+        if state.step and position != self._saved:
             self.checkpoints.write(state.step, self._variables, state.to_json())
             self.checkpoints.prune(
                 self.config.keep_checkpoints, state.best_step
             )
-        self._saved_at = time.monotonic()
+        self._saved, self._saved_at = position, time.monotonic()
 
     def _why_stop(self) -> str:
         limit = self.config.time_limit_seconds
