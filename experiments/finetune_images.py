@@ -34,6 +34,9 @@ _BACKBONES = (
 _DATA = flags.DEFINE_string(
     "data", None, "Folder or CSV file of photos.", required=True
 )
+_WORD_COLUMN = flags.DEFINE_string(
+    "word_column", "word", "Column of the CSV file that holds product words."
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
@@ -119,7 +122,7 @@ def main(_: object) -> int | None:
 
     workdir = Path(_WORKDIR.value)
     stored = _stored(workdir)
-    sets = read_labelled(_DATA.value)
+    sets = read_labelled(_DATA.value, _WORD_COLUMN.value)
     if _LIMIT.value:
         sets = {s: _spread(images, _LIMIT.value) for s, images in sets.items()}
     tower_config = ImageTowerConfig(**{**stored["model"], **_given(_MODEL)})

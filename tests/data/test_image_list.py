@@ -59,6 +59,17 @@ def test_reads_a_table_relative_to_itself(tmp_path):
     assert sets["validation"].paths == (str(tmp_path / "3.jpg"),)
 
 
+def test_a_catalogue_teaches_its_categories(tmp_path):
+    table = tmp_path / "catalogue.csv"
+    rows = [f"{n},images/{n}.jpg,{10 + n % 2}" for n in range(1, 60)]
+    table.write_text("item_id,path,category_id\n" + "\n".join(rows) + "\n")
+    sets = read_labelled(table, word_column="category_id")
+    assert sets["train"].label_names == ("10", "11")
+    assert sum(map(len, sets.values())) == 59
+    with pytest.raises(DataError, match="lacks the column word"):
+        read_labelled(table)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

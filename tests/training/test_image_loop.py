@@ -183,3 +183,12 @@ def test_stops_on_a_loss_that_is_no_number(photos, tmp_path):
     with pytest.raises(NotFiniteError, match="step 2: the loss is nan"):
         trainer.train()
     assert _newest(tmp_path) == -1
+
+
+def test_names_an_image_that_vanished(tmp_path):
+    photos = write_folder(tmp_path / "photos")
+    trainer = make_trainer(photos, tmp_path / "run")
+    for path in (photos / "train" / "hat").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"cannot be read now: .*train_hat"):
+        trainer.train()
