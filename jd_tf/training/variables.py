@@ -39,6 +39,30 @@ def path_in_model(model: keras.Model, path: str) -> str:
     return _NUMBERED.sub(r"\1", path.removeprefix(f"{model.name}/"))
 
 
+def optimizer_variables(
+    model: keras.Model, optimizer: SparseDenseOptimizer
+) -> dict[str, tf.Variable]:
+    """Every variable of an optimizer, by name.
+
+    Args:
+        model: whose variables the optimizer was built on.
+        optimizer: built.
+
+    Returns:
+        Path of a model variable and name of the slot -> slot; name -> what
+        belongs to no variable of the model.
+    """
+    named, slots = {}, set()
+    for path, by_name in optimizer.slots().items():
+        for slot, variable in by_name.items():
+            named[f"{path_in_model(model, path)}/{slot}"] = variable.value
+            slots.add(id(variable))
+    for variable in optimizer.variables:
+        if id(variable) not in slots:
+            named[variable.name] = variable.value
+    return named
+
+
 def training_variables(
     model: keras.Model,
     optimizer: SparseDenseOptimizer,
@@ -58,15 +82,8 @@ def training_variables(
         f"model/{name}": variable
         for name, variable in model_variables(model).items()
     }
-    slots = set()
-    for path, by_name in optimizer.slots().items():
-        for slot, variable in by_name.items():
-            name = path_in_model(model, path)
-            named[f"optimizer/{name}/{slot}"] = variable.value
-            slots.add(id(variable))
-    for variable in optimizer.variables:
-        if id(variable) not in slots:
-            named[f"optimizer/{variable.name}"] = variable.value
+    for name, variable in optimizer_variables(model, optimizer).items():
+        named[f"optimizer/{name}"] = variable
     for name, variable in balancer.variables.items():
         named[f"balancer/{name}"] = variable
     for index, variable in enumerate(balancer.trainable_variables):
