@@ -26,6 +26,7 @@ setup(
         "matplotlib>=3.8",
         "numpy>=1.26",
         "scikit-learn>=1.4",
+        "scipy>=1.11",
         "tensorboard>=2.19",
         "tensorflow>=2.21,<2.22",
         "tensorflow-recommenders>=0.7.7,<0.8",
