@@ -1,0 +1,226 @@
+"""What fusion is judged on: probabilities, outcomes and segments."""
+
+import dataclasses
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jd_tf.data.files import write_whole
+from jd_tf.evaluation.cells import real_cells
+from jd_tf.evaluation.collect import Predictions
+from jd_tf.schema import DataError
+
+_SEGMENT, _SCORE = "segment_", "score_"
+
+
+@dataclasses.dataclass(frozen=True)
+class FusionPredictions:
+    """What a ranker promised for R requests, and what came of it.
+
+    Attributes:
+        probabilities: [R, N, T] float32, calibrated, over all impressions.
+        labels: [R, N, T] float32 >= 0, outcomes; 0 in padding.
+        num_candidates: [R] int.
+        objectives: T names.
+        values: T business values >= 0.
+        gains: [R, N] float32 >= 0, a reward in place of the labels' value;
+            None without.
+        segments: name -> [R], the segment of each request.
+        scores: name -> [R, N], rankings to stand beside fused ones.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    num_candidates: np.ndarray
+    objectives: tuple[str, ...]
+    values: tuple[float, ...]
+    gains: np.ndarray | None = None
+    segments: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    scores: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "objectives", tuple(self.objectives))
+        values = tuple(float(value) for value in self.values)
+        object.__setattr__(self, "values", values)
+        shape = self.probabilities.shape
+        if len(shape) != 3 or len(self.objectives) != shape[2]:
+            raise DataError(
+                f"`probabilities` must be [R, N, {len(self.objectives)}], as "
+                f"there are objectives. Got: {shape}."
+            )
+        expected = {"labels": shape, "num_candidates": shape[:1]}
+        if self.gains is not None:
+            expected["gains"] = shape[:2]
+        for name, wanted in expected.items():
+            self._check_shape(name, getattr(self, name), wanted)
+        for name, ids in self.segments.items():
+            self._check_shape(f"{_SEGMENT}{name}", ids, shape[:1])
+        for name, score in self.scores.items():
+            self._check_shape(f"{_SCORE}{name}", score, shape[:2])
+        if len(values) != shape[2] or not all(
+            0 <= value < np.inf for value in values
+        ):
+            raise DataError(
+                f"`values` must be {shape[2]} finite numbers >= 0. "
+                f"Got: {values}."
+            )
+        self._check_numbers()
+
+    def _check_shape(
+        self, name: str, array: np.ndarray, wanted: Sequence[int]
+    ) -> None:
+        if np.shape(array) != tuple(wanted):
+            raise DataError(
+                f"`{name}` must have shape {tuple(wanted)}. "
+                f"Got: {np.shape(array)}."
+            )
+
+    def _check_numbers(self) -> None:
+        count, width = self.num_candidates, self.labels.shape[1]
+        if len(count) and not 0 <= count.min() <= count.max() <= width:
+            raise DataError(
+                f"`num_candidates` must lie in 0..{width}. "
+                f"Got: {count.min()}..{count.max()}."
+            )
+        real = self.real
+        wrong = {
+            "probabilities": (self.probabilities, 0.0, 1.0),
+            "labels": (self.labels, 0.0, np.finfo(np.float32).max),
+        }
+        if self.gains is not None:
+            wrong["gains"] = (self.gains, 0.0, np.finfo(np.float32).max)
+        for name, score in self.scores.items():
+            wrong[f"{_SCORE}{name}"] = (score, -np.inf, np.inf)
+        for name, (array, low, high) in wrong.items():
+            inside = (array >= low) & (array <= high)
+            odd = real.reshape(real.shape + (1,) * (array.ndim - 2)) & ~inside
+            if odd.any():
+                place = tuple(int(i) for i in np.argwhere(odd)[0])
+                raise DataError(
+                    f"`{name}` must lie in [{low:g}, {high:g}]. "
+                    f"Got: {array[place]} at {place}."
+                )
+
+    @property
+    def real(self) -> np.ndarray:
+        """[R, N] bool, True where a candidate is real."""
+        return real_cells(self.num_candidates, self.labels.shape[1])
+
+    def total_gains(self) -> np.ndarray:
+        """[R, N] float64, what each candidate brought in; 0 in padding."""
+        gains = self.gains
+        if gains is None:
+            gains = self.labels.astype(np.float64) @ np.array(self.values)
+        return np.where(self.real, gains, 0.0).astype(np.float64)
+
+    def expected_values(self) -> np.ndarray:
+        """[R, N] business value times probability, summed: the plain rule."""
+        values = np.array(self.values, np.float32)
+        return self.probabilities.astype(np.float32) @ values
+
+    def with_values(self, values: Sequence[float]) -> "FusionPredictions":
+        """The same under other business values; a reward is set aside."""
+        return dataclasses.replace(self, values=tuple(values), gains=None)
+
+    # Files -----------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Writes an `.npz` file, whole or not at all."""
+        arrays = {
+            "probabilities": self.probabilities.astype(np.float32),
+            "labels": self.labels.astype(np.float32),
+            "num_candidates": np.asarray(self.num_candidates),
+            "objectives": np.array(self.objectives, np.str_),
+            "values": np.array(self.values, np.float64),
+        }
+        if self.gains is not None:
+            arrays["gains"] = self.gains.astype(np.float32)
+        for name, ids in self.segments.items():
+            arrays[f"{_SEGMENT}{name}"] = _plain(np.asarray(ids))
+        for name, score in self.scores.items():
+            arrays[f"{_SCORE}{name}"] = score.astype(np.float32)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        write_whole(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "FusionPredictions":
+        """Reads what `save` wrote; a DataError names file and problem."""
+        try:
+            # From memory: NumPy leaves a damaged file open.
+            whole = io.BytesIO(Path(path).read_bytes())
+            with np.load(whole, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            return cls(
+                probabilities=arrays.pop("probabilities"),
+                labels=arrays.pop("labels"),
+                num_candidates=arrays.pop("num_candidates"),
+                objectives=arrays.pop("objectives").tolist(),
+                values=arrays.pop("values").tolist(),
+                gains=arrays.pop("gains", None),
+                segments=_named(arrays, _SEGMENT),
+                scores=_named(arrays, _SCORE),
+            )
+        except FileNotFoundError as error:
+            raise DataError(f"{path}: no such file.") from error
+        except KeyError as error:
+            raise DataError(f"{path}: has no array {error}.") from error
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path}: no readable .npz file: {error}.") from (
+                error
+            )
+
+    @classmethod
+    def of(
+        cls,
+        predictions: Predictions,
+        system: str,
+        segments: Mapping[str, np.ndarray] | None = None,
+        scores: Mapping[str, np.ndarray] | None = None,
+        gains: np.ndarray | None = None,
+    ) -> "FusionPredictions":
+        """What one system of an evaluation said.
+
+        Args:
+            predictions: as `collect_predictions` makes them.
+            system: the one with `probabilities`, over all impressions.
+            segments: name -> [R].
+            scores: name -> [R, N].
+            gains: [R, N] rewards, or None.
+        """
+        schema = predictions.schema
+        weighted = predictions.labels * predictions.label_weights
+        real = real_cells(predictions.num_candidates, weighted.shape[1])
+        return cls(
+            predictions.systems[system]["probabilities"],
+            np.where(real[..., None], weighted, 0.0).astype(np.float32),
+            predictions.num_candidates,
+            schema.objective_names,
+            schema.objective_values,
+            gains,
+            segments or {},
+            scores or {},
+        )
+
+
+def _named(
+    arrays: Mapping[str, np.ndarray], prefix: str
+) -> dict[str, np.ndarray]:
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def _plain(ids: np.ndarray) -> np.ndarray:
+    """Numbers as they are, everything else as text: no pickles in files."""
+    if ids.dtype.kind in "biuf":
+        return ids
+    texts = [i.decode() if isinstance(i, bytes) else str(i) for i in ids]
+    return np.array(texts, np.str_)
