@@ -1,0 +1,188 @@
+"""Which constant fusion weights are best, overall and by segment."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import tqdm
+
+from jd_tf.evaluation.fusion_grid_judge import Group, WeightJudge
+from jd_tf.schema import DataError
+
+# Half of the weight vectors look everywhere, the rest near the best so far.
+_COARSE_SHARE = 0.5
+_SPREADS = (0.6, 0.3, 0.15)
+# Beside even mixtures, those in which few objectives have a say.
+_CONCENTRATIONS = (1.0, 0.35)
+
+
+@dataclasses.dataclass(frozen=True)
+class FusionGrid:
+    """W weight vectors and what they are worth on G groups of requests.
+
+    Attributes:
+        groups: G of (segmentation, segment); the first is all requests.
+        group_sizes: [G] int, requests with any gain.
+        weights: [W, T] float64, each adding up to 1.
+        rounds: [W] int, 0 of the coarse look, then the rounds of refinement.
+        ndcg: [G, W], see `WeightJudge`.
+        captured: [T, W].
+    """
+
+    groups: list[Group]
+    group_sizes: np.ndarray
+    weights: np.ndarray
+    rounds: np.ndarray
+    ndcg: np.ndarray
+    captured: np.ndarray
+
+    @property
+    def best(self) -> np.ndarray:
+        """[G] int, the best weight vector of each group, -1 without gain."""
+        some = np.where(np.isnan(self.ndcg), -1.0, self.ndcg)
+        return np.where(some.max(axis=1) < 0, -1, some.argmax(axis=1))
+
+    def best_weights(self, group: int = 0) -> np.ndarray:
+        """[T] the best weights of a group, of all requests where it has none.
+
+        Raises:
+            DataError: no request has any gain.
+        """
+        best = self.best
+        if best[0] < 0:
+            raise DataError("no request has any gain: nothing to search for.")
+        return self.weights[best[group] if best[group] >= 0 else best[0]]
+
+    def front(self, first: int, second: int) -> np.ndarray:
+        """Weight vectors that no other beats in two objectives at once.
+
+        Args:
+            first: index of an objective.
+            second: index of another.
+
+        Returns:
+            [F] int, ascending in what they capture of the first.
+        """
+        one, other = self.captured[first], self.captured[second]
+        order = np.lexsort((-other, -one))
+        kept, reached = [], -np.inf
+        for number in order:
+            if other[number] > reached:
+                kept.append(number)
+                reached = other[number]
+        return np.array(kept[::-1], np.int64)
+
+
+def search_weights(
+    judge: WeightJudge,
+    num_weights: int = 1000,
+    starts: Sequence[Sequence[float]] = (),
+    seed: int = 0,
+    progress: bool = False,
+) -> FusionGrid:
+    """Looks for the weights of highest value-NDCG, coarse to fine.
+
+    Half of the vectors are the corners, the middle, `starts` and random
+    points of the simplex; then three rounds look ever closer around the best
+    of every group, and each vector is judged on all groups. Vectors are drawn
+    in units of an objective's spread: w_t = u_t / deviation of its feature,
+    u on the simplex, so that an objective whose probabilities are tiny is
+    not left out of the search. The best of many is flattered by the
+    requests it was chosen on: judge it on others.
+
+    Args:
+        judge: of the requests.
+        num_weights: W; at least 2 T + 2 and those of `starts`.
+        starts: weight vectors to begin with, of any sum.
+        seed: of what is random.
+        progress: whether to show a bar.
+
+    Raises:
+        DataError: `num_weights` is too small.
+    """
+    real = judge.predictions.real
+    # Padding and missing objectives have no spread; their unit is 1.
+    unit = judge.features[real].std(axis=0) if real.any() else np.zeros(1)
+    unit = np.where(unit > 0, unit, 1.0)
+    num_objectives = judge.features.shape[-1]
+    rng = np.random.default_rng(seed)
+    first = [
+        *np.eye(num_objectives),
+        np.ones(num_objectives) / unit,
+        *(np.asarray(start, np.float64) for start in starts),
+    ]
+    least = len(first) + num_objectives + 1
+    if num_weights < least:
+        raise DataError(
+            f"`num_weights` must be at least {least}. Got: {num_weights}."
+        )
+    num_coarse = max(len(first), round(_COARSE_SHARE * num_weights))
+    drawn = _random_mixtures(rng, num_coarse - len(first), num_objectives)
+    coarse = _on_simplex(np.concatenate([first, drawn / unit]))
+    total = num_weights * judge.num_ranked
+    with tqdm.tqdm(
+        total=total, unit="ranking", unit_scale=True, disable=not progress
+    ) as bar:
+        judged = judge.judge(coarse, bar.update)
+        grid = FusionGrid(
+            judge.groups,
+            judge.group_sizes,
+            coarse,
+            np.zeros(len(coarse), np.int64),
+            judged.ndcg,
+            judged.captured,
+        )
+        left = num_weights - len(coarse)
+        for number, spread in enumerate(_SPREADS, 1):
+            share = left // (len(_SPREADS) - number + 1)
+            left -= share
+            if not share or grid.best[0] < 0:
+                continue
+            near = _near(rng, grid, unit, spread, share)
+            judged = judge.judge(near, bar.update)
+            grid = dataclasses.replace(
+                grid,
+                weights=np.concatenate([grid.weights, near]),
+                rounds=np.append(grid.rounds, np.full(share, number)),
+                ndcg=np.concatenate([grid.ndcg, judged.ndcg], axis=1),
+                captured=np.concatenate(
+                    [grid.captured, judged.captured], axis=1
+                ),
+            )
+    return grid
+
+
+def _near(
+    rng: np.random.Generator,
+    grid: FusionGrid,
+    unit: np.ndarray,
+    spread: float,
+    count: int,
+) -> np.ndarray:
+    """[count, T] vectors around the best of each group, in turn."""
+    best = np.unique(grid.best[grid.best >= 0])
+    centres = _on_simplex(grid.weights[best] * unit)
+    centres = centres[np.arange(count) % len(best)]
+    factors = np.exp(spread * rng.normal(size=centres.shape))
+    # A share of zero is left by mixing, not by multiplying.
+    drawn = _random_mixtures(rng, count, centres.shape[1])
+    mixed = (1 - spread / 2) * centres + spread / 2 * drawn
+    either = rng.random(count)[:, None] < 0.5
+    return _on_simplex(np.where(either, centres * factors, mixed) / unit)
+
+
+def _random_mixtures(
+    rng: np.random.Generator, count: int, num_objectives: int
+) -> np.ndarray:
+    """[count, T] points of the simplex, even and uneven ones in turn."""
+    drawn = np.stack(
+        [
+            rng.dirichlet(np.full(num_objectives, concentration), count)
+            for concentration in _CONCENTRATIONS
+        ]
+    )
+    return drawn[np.arange(count) % len(drawn), np.arange(count)]
+
+
+def _on_simplex(weights: np.ndarray) -> np.ndarray:
+    return weights / weights.sum(axis=-1, keepdims=True)
