@@ -94,12 +94,19 @@ def main(_: object) -> None:
     judge = WeightJudge(searched, _FORM.value, _PLACES.value, segments)
     starts = [searched.values] if any(searched.values) else []
     grid = search_weights(
-        judge, _NUM_WEIGHTS.value, starts, _SEED.value, _PROGRESS.value
+        judge,
+        _NUM_WEIGHTS.value,
+        starts,
+        _SEED.value,
+        _PROGRESS.value,
+        axes,
     )
     grid.best_weights()
     seconds = time.monotonic() - began
+    shown = grid
     if others is not searched:
         judge = WeightJudge(others, _FORM.value, _PLACES.value, segments)
+        shown = grid.judged_on(judge)
     report = report_grid(grid, judge, others)
     report = {
         **report,
@@ -107,7 +114,7 @@ def main(_: object) -> None:
         "judged": str(_JUDGE.value or _PREDICTIONS.value),
         "seconds": round(seconds, 2),
     }
-    write_grid(_OUTPUT.value, report, grid, names, axes)
+    write_grid(_OUTPUT.value, report, grid, shown, names, axes)
     shown = ", ".join(
         f"{name} {weight:.3f}"
         for name, weight in report["global"]["weights"].items()

@@ -1,7 +1,7 @@
 """Which constant fusion weights are best, overall and by segment."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tqdm
@@ -53,6 +53,11 @@ class FusionGrid:
             raise DataError("no request has any gain: nothing to search for.")
         return self.weights[best[group] if best[group] >= 0 else best[0]]
 
+    def judged_on(self, judge: WeightJudge) -> "FusionGrid":
+        """The same vectors on other requests, whose groups may be others."""
+        found = _judged(judge, self.weights, 0)
+        return dataclasses.replace(found, rounds=self.rounds)
+
     def front(self, first: int, second: int) -> np.ndarray:
         """Weight vectors that no other beats in two objectives at once.
 
@@ -79,6 +84,7 @@ def search_weights(
     starts: Sequence[Sequence[float]] = (),
     seed: int = 0,
     progress: bool = False,
+    axes: tuple[int, int] | None = None,
 ) -> FusionGrid:
     """Looks for the weights of highest value-NDCG, coarse to fine.
 
@@ -96,6 +102,8 @@ def search_weights(
         starts: weight vectors to begin with, of any sum.
         seed: of what is random.
         progress: whether to show a bar.
+        axes: two objectives; a quarter of the closer looks then goes to the
+            front of what is captured of the two.
 
     Raises:
         DataError: `num_weights` is too small.
@@ -123,46 +131,70 @@ def search_weights(
     with tqdm.tqdm(
         total=total, unit="ranking", unit_scale=True, disable=not progress
     ) as bar:
-        judged = judge.judge(coarse, bar.update)
-        grid = FusionGrid(
-            judge.groups,
-            judge.group_sizes,
-            coarse,
-            np.zeros(len(coarse), np.int64),
-            judged.ndcg,
-            judged.captured,
-        )
-        left = num_weights - len(coarse)
+        grid = _judged(judge, coarse, 0, bar.update)
         for number, spread in enumerate(_SPREADS, 1):
-            share = left // (len(_SPREADS) - number + 1)
-            left -= share
-            if not share or grid.best[0] < 0:
-                continue
-            near = _near(rng, grid, unit, spread, share)
-            judged = judge.judge(near, bar.update)
-            grid = dataclasses.replace(
-                grid,
-                weights=np.concatenate([grid.weights, near]),
-                rounds=np.append(grid.rounds, np.full(share, number)),
-                ndcg=np.concatenate([grid.ndcg, judged.ndcg], axis=1),
-                captured=np.concatenate(
-                    [grid.captured, judged.captured], axis=1
-                ),
-            )
+            rounds_left = len(_SPREADS) - number + 1
+            share = (num_weights - len(grid.weights)) // rounds_left
+            if share and grid.best[0] >= 0:
+                centres = _centres(grid, share, axes)
+                near = _near(rng, centres, unit, spread)
+                found = _judged(judge, near, number, bar.update)
+                grid = _joined(grid, found)
     return grid
+
+
+def _judged(
+    judge: WeightJudge,
+    weights: np.ndarray,
+    number: int,
+    progress: Callable[[int], object] | None = None,
+) -> FusionGrid:
+    """A grid of one round."""
+    found = judge.judge(weights, progress)
+    rounds = np.full(len(weights), number)
+    return FusionGrid(
+        judge.groups,
+        judge.group_sizes,
+        weights,
+        rounds,
+        found.ndcg,
+        found.captured,
+    )
+
+
+def _joined(one: FusionGrid, other: FusionGrid) -> FusionGrid:
+    """Both grids' vectors, of the same judge."""
+    return dataclasses.replace(
+        one,
+        weights=np.concatenate([one.weights, other.weights]),
+        rounds=np.concatenate([one.rounds, other.rounds]),
+        ndcg=np.concatenate([one.ndcg, other.ndcg], axis=1),
+        captured=np.concatenate([one.captured, other.captured], axis=1),
+    )
+
+
+def _centres(
+    grid: FusionGrid, count: int, axes: tuple[int, int] | None
+) -> np.ndarray:
+    """[count, T] vectors worth a closer look, the same ones several times."""
+    best = np.unique(grid.best[grid.best >= 0])
+    front = best[:0] if axes is None else grid.front(*axes)
+    num_front = count // 4 if len(front) else 0
+    chosen = [best[np.arange(count - num_front) % len(best)]]
+    if num_front:
+        chosen.append(front[np.arange(num_front) % len(front)])
+    return grid.weights[np.concatenate(chosen)]
 
 
 def _near(
     rng: np.random.Generator,
-    grid: FusionGrid,
+    centres: np.ndarray,
     unit: np.ndarray,
     spread: float,
-    count: int,
 ) -> np.ndarray:
-    """[count, T] vectors around the best of each group, in turn."""
-    best = np.unique(grid.best[grid.best >= 0])
-    centres = _on_simplex(grid.weights[best] * unit)
-    centres = centres[np.arange(count) % len(best)]
+    """A vector near each of the centres, [C, T] both."""
+    centres = _on_simplex(centres * unit)
+    count = len(centres)
     factors = np.exp(spread * rng.normal(size=centres.shape))
     # A share of zero is left by mixing, not by multiplying.
     drawn = _random_mixtures(rng, count, centres.shape[1])

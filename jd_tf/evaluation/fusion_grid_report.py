@@ -113,6 +113,7 @@ def write_grid(
     output_dir: str | Path,
     report: Mapping[str, Any],
     grid: FusionGrid,
+    shown: FusionGrid,
     objectives: Sequence[str],
     axes: tuple[int, int],
 ) -> None:
@@ -121,7 +122,9 @@ def write_grid(
     Args:
         output_dir: made if missing.
         report: as of `report_grid`.
-        grid: what was searched.
+        grid: what was searched, for the table.
+        shown: the same vectors on the requests of the report's rankings,
+            for the picture.
         objectives: T names.
         axes: indices of the two objectives in the picture.
     """
@@ -149,7 +152,7 @@ def write_grid(
             [grid.rounds[number], *(f"{value:.6g}" for value in numbers)]
         )
     write_whole(folder / TABLE_FILE, table.getvalue().encode("utf-8"))
-    picture = front_picture(grid, objectives, axes, report["rankings"])
+    picture = front_picture(shown, objectives, axes, report["rankings"])
     write_whole(folder / PICTURE_FILE, picture.png)
     write_metrics(folder / JSON_FILE, report)
 

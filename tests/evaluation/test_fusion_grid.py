@@ -111,6 +111,33 @@ def test_the_front_is_what_nothing_beats():
     assert np.all(np.diff(ordered) > 0)
 
 
+def test_the_front_can_be_looked_for():
+    judge = WeightJudge(random_predictions(2, 300, rate=0.1))
+    plain = search_weights(judge, 120)
+    looked = search_weights(judge, 120, axes=(0, 2))
+    assert len(looked.weights) == len(plain.weights) == 120
+
+    def area(grid):
+        """Of what lies below and left of the front."""
+        ends = np.append(0, grid.captured[0, grid.front(0, 2)])
+        return np.diff(ends) @ grid.captured[2, grid.front(0, 2)]
+
+    assert area(looked) > area(plain)
+    nothing = np.zeros((300, 5, 3), "float32")
+    nothing[..., 1] = 1
+    empty = WeightJudge(random_predictions(2, 300, labels=nothing))
+    assert len(search_weights(empty, 30, axes=(0, 2)).weights) == 30
+
+
+def test_the_same_vectors_on_other_requests():
+    one, other = (WeightJudge(random_predictions(seed, 100)) for seed in (1, 2))
+    grid = search_weights(one, 30)
+    moved = grid.judged_on(other)
+    np.testing.assert_array_equal(moved.weights, grid.weights)
+    np.testing.assert_array_equal(moved.rounds, grid.rounds)
+    np.testing.assert_array_equal(moved.ndcg, other.judge(grid.weights).ndcg)
+
+
 def test_a_segment_without_gain_gets_the_global_weights():
     predictions = planted("log_linear", num_requests=60)
     nothing = predictions.segments["intent"] == "buy"
