@@ -42,15 +42,15 @@ _SMALL_TRAINING = TrainingConfig(
 
 PRESETS = {
     ("simulator", "demo"): Preset(
-        data={"num_requests": 60_000, "num_users": 3_000},
+        data={"num_requests": 50_000, "num_users": 2_500},
         model=_SHOP,
         training=TrainingConfig(
             epochs=1,
             learning_rate=0.003,
             table_learning_rate=0.05,
-            decay_steps=640,
+            decay_steps=530,
             monitor="auc/click",
-            evaluate_every=320,
+            evaluate_every=265,
         ),
         max_tree_impressions=60_000,
     ),

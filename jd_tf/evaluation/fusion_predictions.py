@@ -194,11 +194,13 @@ class FusionPredictions:
             gains: [R, N] rewards, or None.
         """
         schema = predictions.schema
-        weighted = predictions.labels * predictions.label_weights
-        real = real_cells(predictions.num_candidates, weighted.shape[1])
+        width = predictions.labels.shape[1]
+        real = real_cells(predictions.num_candidates, width)[..., None]
+        # As the value of `evaluate_predictions`: judged or not, no matter how.
+        counts = real & (predictions.label_weights > 0)
         return cls(
             predictions.systems[system]["probabilities"],
-            np.where(real[..., None], weighted, 0.0).astype(np.float32),
+            np.where(counts, predictions.labels, 0.0).astype(np.float32),
             predictions.num_candidates,
             schema.objective_names,
             schema.objective_values,

@@ -107,7 +107,8 @@ def _matches(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             yield (
                 f"Counting what candidate and history share ({_COUNTS}) alone "
                 f"reaches AUC {counts:.4f} on {objective}, {share:.0%} of the "
-                "way from chance to trees. Trees are handed such counts; the "
-                "ranker has to learn them from ids."
+                "way from chance to trees. Trees split on such counts at once; "
+                "the ranker reads them too (`use_matches`) but has to learn "
+                "what they are worth step by step."
             )
         return
