@@ -7,6 +7,7 @@ import numpy as np
 
 from jd_tf.evaluation.cells import Cells, real_cells
 from jd_tf.evaluation.metric_pictures import reliability_picture
+from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.evaluation.objective_metrics import probability_metrics
 from jd_tf.evaluation.pictures import Picture
 from jd_tf.schema import Objective
@@ -38,6 +39,7 @@ def compare_calibration(
         numbers of impressions and positives; `segments`: segmentation ->
         segment -> name -> the same without the bins; and, of an objective
         that presupposes another, `consistency`: name -> see `consistency`.
+        Plain numbers, None for what is undefined.
     """
     names = [objective.name for objective in objectives]
     found: dict[str, Any] = {}
@@ -59,7 +61,7 @@ def compare_calibration(
                 for name, p in probabilities.items()
             }
         found[objective.name] = entry
-    return found
+    return nan_to_none(found)
 
 
 def consistency(

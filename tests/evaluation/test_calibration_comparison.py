@@ -1,0 +1,116 @@
+"""Before and after calibration: what is compared, and that it is right."""
+
+import numpy as np
+import pytest
+
+from jd_tf.evaluation import calibration
+from jd_tf.evaluation.calibration_comparison import (
+    AFTER,
+    BEFORE,
+    calibration_pictures,
+    compare_calibration,
+    consistency,
+)
+from jd_tf.evaluation.calibration_fit import (
+    apply_curves,
+    fit_curves,
+    logits_of,
+)
+from jd_tf.evaluation.metrics_file import write_metrics
+from jd_tf.schema import Objective
+
+OBJECTIVES = (Objective("click"), Objective("order", given="click"))
+
+
+def _shop(seed, num_requests=3000, width=8):
+    """Chances that are promised too high in one scenario and too low."""
+    rng = np.random.default_rng(seed)
+    shape = (num_requests, width)
+    click = rng.beta(1, 5, shape)
+    order = click * rng.beta(1, 5, shape)
+    drawn = rng.random(shape)
+    labels = np.stack([drawn < click, drawn < order], -1).astype("float32")
+    promised = np.stack([click**0.7, np.minimum(order**0.6, 0.99)], -1)
+    count = rng.integers(1, width + 1, num_requests)
+    promised[np.arange(width) >= count[:, None]] = np.nan
+    weights = rng.choice([0.0, 1.0], (*shape, 2), p=[0.1, 0.9])
+    scenario = rng.choice(["feed", "cart"], num_requests)
+    return promised.astype("float32"), labels, weights, count, scenario
+
+
+@pytest.fixture(scope="module")
+def compared():
+    promised, labels, weights, count, _ = _shop(0)
+    curves = fit_curves(logits_of(promised), labels, weights, count)
+    others, outcomes, masses, number, scenario = _shop(1)
+    mended = apply_curves(logits_of(others), curves, (-1, 0))
+    probabilities = {BEFORE: others, AFTER: 1 / (1 + np.exp(-mended))}
+    comparison = compare_calibration(
+        probabilities,
+        outcomes,
+        masses,
+        number,
+        OBJECTIVES,
+        {"scenario": scenario},
+    )
+    return comparison, probabilities, outcomes, masses, number, scenario
+
+
+def test_numbers_are_those_of_the_cells(compared):
+    comparison, probabilities, labels, weights, count, scenario = compared
+    real = np.arange(8) < count[:, None]
+    for t, name in enumerate(("click", "order")):
+        inside = real & (weights[..., t] > 0)
+        for segment in ("all", "feed", "cart"):
+            entry = comparison[name]["all"]
+            here = inside
+            if segment != "all":
+                entry = comparison[name]["segments"]["scenario"][segment]
+                here = inside & (scenario == segment)[:, None]
+            for when, chances in probabilities.items():
+                found = entry[when]
+                mine = chances[..., t][here], labels[..., t][here]
+                assert found["num_impressions"] == here.sum()
+                assert found["num_positives"] == mine[1].sum()
+                for metric in ("calibration_error", "log_loss"):
+                    expected = getattr(calibration, metric)(*mine)
+                    assert found[metric] == pytest.approx(expected)
+                assert ("reliability" in found) == (segment == "all")
+
+
+def test_calibration_mends_every_objective_in_every_scenario(compared):
+    comparison = compared[0]
+    for entry in comparison.values():
+        for found in (entry["all"], *entry["segments"]["scenario"].values()):
+            before, after = found[BEFORE], found[AFTER]
+            assert after["calibration_error"] < before["calibration_error"] / 3
+            assert after["log_loss"] < before["log_loss"]
+            # Within three standard errors of so many positives, twice over.
+            noise = 3 * np.sqrt(2 / after["num_positives"])
+            assert after["calibration_ratio"] == pytest.approx(1, abs=noise)
+
+
+def test_orders_above_clicks_are_counted(compared):
+    comparison, probabilities, _, _, count, _ = compared
+    assert "consistency" not in comparison["click"]
+    found = comparison["order"]["consistency"]
+    real = np.arange(8) < count[:, None]
+    one, other = np.moveaxis(probabilities[BEFORE][real], -1, 0)
+    above = sum(o > c for c, o in zip(one, other, strict=True))
+    assert found[BEFORE]["share_above"] == pytest.approx(above / len(one))
+    assert above
+    assert found[AFTER]["share_above"] == 0
+    assert found[AFTER]["mean_ratio"] == pytest.approx(1 / 6, rel=0.1)
+    nobody = consistency(np.zeros((1, 2)), np.zeros((1, 2)), np.zeros(1, int))
+    assert np.isnan(list(nobody.values())).all()
+    equal = consistency(np.ones((1, 2)), np.ones((1, 2)), np.array([2]))
+    assert (equal["share_equal"], equal["share_above"]) == (1, 0)
+
+
+def test_can_be_written_and_drawn(compared, tmp_path):
+    write_metrics(tmp_path / "calibration.json", compared[0])
+    pictures = calibration_pictures(compared[0])
+    assert [picture.title for picture in pictures] == [
+        "Calibration of click", "Calibration of order"
+    ]  # fmt: skip
+    assert all("before, after" in picture.alt for picture in pictures)
