@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jd_tf.evaluation.collect import collect_predictions
+from jd_tf.evaluation.fusion_grid_judge import WeightJudge
 from jd_tf.evaluation.fusion_predictions import FusionPredictions
 from jd_tf.schema import DataError
 from tests.evaluation.test_fusion_grid_judge import VALUES, random_predictions
@@ -113,14 +114,20 @@ def test_made_from_an_evaluation():
         return {"probabilities": np.full(shape, 0.25, "float32")}
 
     found = collect_predictions([toy_batch(0)], schema, {"ranker": score})
-    found = dataclasses.replace(found, label_weights=found.label_weights * 2)
+    weights = found.label_weights * 2
+    weights[0, 0] = 0
+    found.labels[0, 0] = 1
+    found = dataclasses.replace(found, label_weights=weights)
     predictions = FusionPredictions.of(
         found, "ranker", {"hour": np.zeros(100, int)}
     )
     assert predictions.objectives == ("click", "order")
     assert predictions.values == (1.0, 10.0)
     real = predictions.real
-    np.testing.assert_array_equal(
-        predictions.labels[real], 2 * found.labels[real]
-    )
+    assert not predictions.labels[0, 0].any()
+    found.labels[0, 0] = 0
+    np.testing.assert_array_equal(predictions.labels[real], found.labels[real])
     assert not predictions.labels[~real].any()
+    gain = WeightJudge(predictions).request_ndcg(predictions.expected_values())
+    judged = found.evaluate(num_replicates=0)["ranker"]["value"]
+    assert np.nanmean(gain) == pytest.approx(judged["ndcg@10"], rel=1e-5)
