@@ -4,11 +4,13 @@ Axis letters: M items, C consumers (gates), X experts of all modalities.
 """
 
 import dataclasses
+import io
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from jd_tf.data.files import write_whole
 from jd_tf.schema import DataError
 
 
@@ -27,6 +29,18 @@ class GateUse:
     gates: np.ndarray
     consumers: tuple[str, ...]
     experts: tuple[str, ...]
+
+    def save(self, path: str | Path) -> None:
+        """Writes the `.npz` that `load` reads, whole or not at all."""
+        content = io.BytesIO()
+        np.savez_compressed(
+            content,
+            item_ids=self.item_ids,
+            gates=self.gates.astype(np.float32),
+            consumers=np.array(self.consumers),
+            experts=np.array(self.experts),
+        )
+        write_whole(path, content.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> "GateUse":
