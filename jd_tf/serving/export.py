@@ -1,19 +1,14 @@
 """A live model becomes a version folder a model server can load."""
 
-import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-import jd_tf
 from jd_tf.serving.comparison import TOLERANCE
-from jd_tf.serving.errors import ExportError
+from jd_tf.serving.fresh_process import verify_elsewhere
 from jd_tf.serving.loading import SCHEMA_FILE
 from jd_tf.serving.model_card import write_card
 from jd_tf.serving.recordings import WARMUP_FILE, write_recordings
@@ -21,7 +16,6 @@ from jd_tf.serving.signatures import ServedRanker
 from jd_tf.serving.versions import aside, publish
 from jd_tf.serving.warmup import record_calls, sample_requests
 
-_VERIFY_SECONDS = 1800
 _BEFORE_WORD = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])")
 
 
@@ -80,44 +74,3 @@ def export_model(
         report = verify_elsewhere(folder, tolerance)
         write_card(folder, model, name, served.schema, report, metrics)
         return publish(folder, base)
-
-
-def verify_elsewhere(
-    folder: Path, tolerance: float = TOLERANCE
-) -> dict[str, Any]:
-    """Runs `jd_tf.serving.verify` on a folder in a process of its own.
-
-    Returns:
-        What `verify` found.
-
-    Raises:
-        ExportError: with that process's complaint.
-    """
-    root = str(Path(jd_tf.__file__).resolve().parents[1])
-    known = os.environ.get("PYTHONPATH", "")
-    finished = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "jd_tf.serving.verify",
-            str(folder),
-            str(tolerance),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=_VERIFY_SECONDS,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, (root, known))),
-            # A training process holds all memory of the accelerators.
-            "CUDA_VISIBLE_DEVICES": "-1",
-        },
-    )
-    if finished.returncode:
-        complaints = finished.stderr.strip().splitlines() or ["no message"]
-        complaint = complaints[-1].removeprefix("error: ")
-        raise ExportError(
-            f"nothing exported; verification ended with code "
-            f"{finished.returncode}: {complaint}"
-        )
-    return json.loads(finished.stdout.splitlines()[-1])

@@ -2,10 +2,6 @@
 
 import dataclasses
 import datetime
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import jd_tf
 from jd_tf.data.dataset import write_json
 from jd_tf.models.image_tower import ImageTower
 from jd_tf.serving.comparison import TOLERANCE
-from jd_tf.serving.errors import ExportError
+from jd_tf.serving.fresh_process import verify_elsewhere
 from jd_tf.serving.image_signature import (
     IMAGE_BYTES,
     IMAGE_SIGNATURES,
@@ -29,7 +24,7 @@ from jd_tf.serving.recordings import WARMUP_FILE, Recording, write_recordings
 from jd_tf.serving.versions import aside, publish
 
 NAME = "image_tower"
-_VERIFY_SECONDS = 1800
+_VERIFIER = "jd_tf.serving.image_verify"
 _NOISE = 20
 
 
@@ -77,7 +72,7 @@ def export_image_tower(
         with tf.device("CPU:0"):
             calls = _calls(served, images or made_up_images())
         write_recordings(folder / WARMUP_FILE, calls, name)
-        report = _verify_elsewhere(folder, tolerance)
+        report = verify_elsewhere(folder, tolerance, _VERIFIER)
         _write_card(folder, tower, name, report, metrics)
         return publish(folder, base)
 
@@ -110,36 +105,6 @@ def _calls(
         for signature in IMAGE_SIGNATURES
         for batch in (list(images), list(images[:1]))
     ]
-
-
-def _verify_elsewhere(folder: Path, tolerance: float) -> dict[str, Any]:
-    """Runs `jd_tf.serving.image_verify` in a process of its own."""
-    root = str(Path(jd_tf.__file__).resolve().parents[1])
-    known = os.environ.get("PYTHONPATH", "")
-    finished = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "jd_tf.serving.image_verify",
-            str(folder),
-            str(tolerance),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=_VERIFY_SECONDS,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, (root, known))),
-            "CUDA_VISIBLE_DEVICES": "-1",
-        },
-    )
-    if finished.returncode:
-        complaints = finished.stderr.strip().splitlines() or ["no message"]
-        raise ExportError(
-            f"nothing exported; verification ended with code "
-            f"{finished.returncode}: {complaints[-1].removeprefix('error: ')}"
-        )
-    return json.loads(finished.stdout.splitlines()[-1])
 
 
 def _write_card(
