@@ -126,10 +126,10 @@ def main(_: object) -> None:
     from experiments import ablation_plan as plan
     from experiments.train_ranker import train_ranker
     from jd_tf.data.dataset import read_schema
-    from jd_tf.evaluation.ablation import Ablation
-    from jd_tf.evaluation.ablation_judge import FolderJudge, discard_weights
-    from jd_tf.evaluation.ablation_report import write_ablation_report
-    from jd_tf.evaluation.first_requests import first_requests
+    from jd_tf.evaluation.ablations.ablation import Ablation
+    from jd_tf.evaluation.ablations.first_requests import first_requests
+    from jd_tf.evaluation.ablations.judge import FolderJudge, discard_weights
+    from jd_tf.evaluation.ablations.report import write_ablation_report
 
     schema = read_schema(_DATA.value)
     vectors = _ITEM_VECTORS.value

@@ -9,13 +9,13 @@ from typing import Any
 from experiments.presets import PRESETS
 from experiments.train_ranker import load_vectors
 from jd_tf.data.dataset import split_files
-from jd_tf.evaluation.ablation_presets import (
+from jd_tf.evaluation.ablations.row_presets import (
     CONTRASTS,
     missing_data,
     possible_rows,
 )
-from jd_tf.evaluation.ablation_presets import PRESETS as ROWS
-from jd_tf.evaluation.ablation_rows import (
+from jd_tf.evaluation.ablations.row_presets import PRESETS as ROWS
+from jd_tf.evaluation.ablations.rows import (
     Row,
     check_changes,
     load_rows,

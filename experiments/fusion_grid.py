@@ -57,14 +57,14 @@ _PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show a bar.")
 
 def main(_: object) -> None:
     """Writes the three files and prints what was found."""
-    from jd_tf.evaluation.fusion_grid import search_weights
-    from jd_tf.evaluation.fusion_grid_judge import WeightJudge
-    from jd_tf.evaluation.fusion_grid_report import (
+    from jd_tf.evaluation.fusion.grid import search_weights
+    from jd_tf.evaluation.fusion.grid_judge import WeightJudge
+    from jd_tf.evaluation.fusion.grid_report import (
         JSON_FILE,
         report_grid,
         write_grid,
     )
-    from jd_tf.evaluation.fusion_predictions import FusionPredictions
+    from jd_tf.evaluation.fusion.predictions import FusionPredictions
 
     searched = FusionPredictions.load(_PREDICTIONS.value)
     others = searched

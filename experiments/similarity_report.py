@@ -54,9 +54,9 @@ def main(_: object) -> None:
     """Writes the page and prints what the neighbours share."""
     # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.data.item_vectors import ItemVectors
-    from jd_tf.evaluation.gate_use import GateUse
-    from jd_tf.evaluation.similarity_catalogue import read_likeness
-    from jd_tf.evaluation.similarity_report import (
+    from jd_tf.evaluation.similarity.catalogue import read_likeness
+    from jd_tf.evaluation.similarity.gate_use import GateUse
+    from jd_tf.evaluation.similarity.report import (
         PAGE_FILE,
         write_similarity_report,
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jd_tf.evaluation.ablation_metrics import COLD, judge_run
+from jd_tf.evaluation.ablations.judged_metrics import COLD, judge_run
 from jd_tf.evaluation.collect import Predictions
 from jd_tf.schema import Objective
 from tests.requests import small_schema

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from jd_tf.evaluation.ablation_metrics import ALL, COLD
+from jd_tf.evaluation.ablations.judged_metrics import ALL, COLD
 from jd_tf.evaluation.cold_items import ColdItems
 from jd_tf.evaluation.collect import collect_predictions
 from tests.evaluation import references

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jd_tf.evaluation.ablation_report import write_ablation_report
-from jd_tf.evaluation.ablation_rows import Row
-from jd_tf.evaluation.ablation_table import (
+from jd_tf.evaluation.ablations.paired_difference import PairedDifference
+from jd_tf.evaluation.ablations.report import write_ablation_report
+from jd_tf.evaluation.ablations.rows import Row
+from jd_tf.evaluation.ablations.table import (
     Cell,
     check_comparable,
     key_of,
@@ -19,7 +20,6 @@ from jd_tf.evaluation.ablation_table import (
     pair_cells,
     table_cells,
 )
-from jd_tf.evaluation.paired_difference import PairedDifference
 from jd_tf.schema import DataError
 from tests.evaluation.ablation_runs import result
 

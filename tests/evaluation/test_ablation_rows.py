@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from jd_tf.evaluation.ablation_presets import (
+from jd_tf.evaluation.ablations.row_presets import (
     PRESETS,
     missing_data,
     possible_rows,
 )
-from jd_tf.evaluation.ablation_rows import (
+from jd_tf.evaluation.ablations.rows import (
     Row,
     load_rows,
     parse_rows,

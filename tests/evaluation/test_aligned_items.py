@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.evaluation.aligned_items import aligned_items
-from jd_tf.evaluation.gate_use import GateUse
+from jd_tf.evaluation.similarity.aligned_items import aligned_items
+from jd_tf.evaluation.similarity.gate_use import GateUse
 from jd_tf.models.jd_ranker import JDRanker
 from jd_tf.schema import DataError
 from tests.models.test_item_content import (

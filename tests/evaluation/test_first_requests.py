@@ -5,7 +5,7 @@ import pytest
 
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import read_schema, split_files, write_dataset
-from jd_tf.evaluation.first_requests import first_requests
+from jd_tf.evaluation.ablations.first_requests import first_requests
 from jd_tf.schema import DataError
 from tests.requests import random_requests, small_schema
 

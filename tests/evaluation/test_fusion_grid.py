@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jd_tf.evaluation.fusion_grid import FusionGrid, search_weights
-from jd_tf.evaluation.fusion_grid_judge import WeightJudge
-from jd_tf.evaluation.fusion_grid_report import rankings_of, report_grid
-from jd_tf.evaluation.fusion_predictions import FusionPredictions
+from jd_tf.evaluation.fusion.grid import FusionGrid, search_weights
+from jd_tf.evaluation.fusion.grid_judge import WeightJudge
+from jd_tf.evaluation.fusion.grid_report import rankings_of, report_grid
+from jd_tf.evaluation.fusion.predictions import FusionPredictions
 from jd_tf.schema import DataError
 from tests.evaluation.test_fusion_grid_judge import (
     NAMES,

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from jd_tf.evaluation.fusion_grid_judge import WeightJudge
-from jd_tf.evaluation.fusion_predictions import FusionPredictions
+from jd_tf.evaluation.fusion.grid_judge import WeightJudge
+from jd_tf.evaluation.fusion.predictions import FusionPredictions
 from jd_tf.evaluation.metrics import group_ndcg
 from tests import fusion_references
 from tests.evaluation import references
@@ -162,7 +162,7 @@ def test_blocks_and_the_number_of_weights_change_nothing(monkeypatch):
     judge = WeightJudge(predictions)
     whole = judge.judge(weights, counted.append)
     assert sum(counted) == 700 * len(judge._rows)
-    monkeypatch.setattr("jd_tf.evaluation.fusion_grid_judge._BLOCK_BYTES", 1)
+    monkeypatch.setattr("jd_tf.evaluation.fusion.grid_judge._BLOCK_BYTES", 1)
     for number in (0, 255, 256, 699):
         alone = judge.judge(weights[number : number + 1])
         np.testing.assert_allclose(

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.evaluation.fusion_grid import search_weights
-from jd_tf.evaluation.fusion_grid_judge import WeightJudge
-from jd_tf.evaluation.fusion_predictions import FusionPredictions
+from jd_tf.evaluation.fusion.grid import search_weights
+from jd_tf.evaluation.fusion.grid_judge import WeightJudge
+from jd_tf.evaluation.fusion.predictions import FusionPredictions
 from jd_tf.layers import GlobalFusion, PersonalizedFusion
 from jd_tf.training.fusion_losses import FusionLoss
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jd_tf.evaluation.collect import collect_predictions
-from jd_tf.evaluation.fusion_grid_judge import WeightJudge
-from jd_tf.evaluation.fusion_predictions import FusionPredictions
+from jd_tf.evaluation.fusion.grid_judge import WeightJudge
+from jd_tf.evaluation.fusion.predictions import FusionPredictions
 from jd_tf.schema import DataError
 from tests.evaluation.test_fusion_grid_judge import VALUES, random_predictions
 from tests.evaluation.toy_shop import toy_batch, toy_schema

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from jd_tf.evaluation.gate_use import GateUse
+from jd_tf.evaluation.similarity.gate_use import GateUse
 from jd_tf.schema import DataError
 
 

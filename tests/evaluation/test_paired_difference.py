@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jd_tf.evaluation.paired_difference import PairedDifference
+from jd_tf.evaluation.ablations.paired_difference import PairedDifference
 
 
 def test_without_resamples_it_is_the_paired_t_test():

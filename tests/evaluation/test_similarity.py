@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from jd_tf.evaluation import similarity
-from jd_tf.evaluation.similarity import (
+from jd_tf.evaluation.similarity import similarity
+from jd_tf.evaluation.similarity.similarity import (
     NUM_BINS,
     chance_precision,
     cosine_counts,

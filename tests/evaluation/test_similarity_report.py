@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from jd_tf.data.item_vectors import ItemVectors
-from jd_tf.evaluation.gate_use import GateUse
-from jd_tf.evaluation.similarity_catalogue import Likeness, read_likeness
-from jd_tf.evaluation.similarity_measures import (
+from jd_tf.evaluation.similarity.catalogue import Likeness, read_likeness
+from jd_tf.evaluation.similarity.gate_use import GateUse
+from jd_tf.evaluation.similarity.measures import (
     CATEGORY,
     DISTANCE,
     DISTANCE_WITHIN,
@@ -21,7 +21,7 @@ from jd_tf.evaluation.similarity_measures import (
     by_category,
     measure_space,
 )
-from jd_tf.evaluation.similarity_report import write_similarity_report
+from jd_tf.evaluation.similarity.report import write_similarity_report
 from jd_tf.schema import DataError
 
 NUM_ITEMS = 160

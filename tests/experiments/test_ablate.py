@@ -14,9 +14,9 @@ from experiments.presets import PRESETS
 from experiments.train_ranker import train_ranker
 from jd_tf.data.dataset import write_dataset
 from jd_tf.data.item_vectors import ItemVectors
-from jd_tf.evaluation.ablation import RESULT_FILE, Ablation
-from jd_tf.evaluation.ablation_judge import FolderJudge
-from jd_tf.evaluation.ablation_rows import Row
+from jd_tf.evaluation.ablations.ablation import RESULT_FILE, Ablation
+from jd_tf.evaluation.ablations.judge import FolderJudge
+from jd_tf.evaluation.ablations.rows import Row
 from jd_tf.models.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective
 from jd_tf.training.config import TrainingConfig

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from jd_tf.data.item_vectors import ItemVectors
-from jd_tf.evaluation.gate_use import GateUse
 from jd_tf.evaluation.pages import number
-from jd_tf.evaluation.similarity_catalogue import Likeness
+from jd_tf.evaluation.similarity.catalogue import Likeness
+from jd_tf.evaluation.similarity.gate_use import GateUse
 from jd_tf.schema import DataError
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.ticker import PercentFormatter
 
-from jd_tf.evaluation.fusion_grid import FusionGrid
+from jd_tf.evaluation.fusion.grid import FusionGrid
 from jd_tf.evaluation.pictures import Picture, new_figure, to_png
 
 _COLORS = ("#c1121f", "#1d4e89", "#2a7f62", "#7b2d8b", "#d39b00", "#0a9396")

@@ -9,7 +9,7 @@ import keras
 
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import split_files
-from jd_tf.evaluation.ablation_metrics import COLD, judge_run
+from jd_tf.evaluation.ablations.judged_metrics import COLD, judge_run
 from jd_tf.evaluation.cold_items import ColdItems
 from jd_tf.evaluation.collect import collect_predictions
 from jd_tf.evaluation.run import RANKER, model_scorer

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from jd_tf.evaluation.findings import Finding
-from jd_tf.evaluation.gate_use import GateUse
 from jd_tf.evaluation.pages import number, percent
-from jd_tf.evaluation.similarity_catalogue import Likeness
-from jd_tf.evaluation.similarity_measures import (
+from jd_tf.evaluation.similarity.catalogue import Likeness
+from jd_tf.evaluation.similarity.gate_use import GateUse
+from jd_tf.evaluation.similarity.measures import (
     CATEGORY,
     Measure,
     Space,

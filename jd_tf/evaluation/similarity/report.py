@@ -7,33 +7,33 @@ from typing import Any
 import numpy as np
 
 from jd_tf.data.item_vectors import ItemVectors
-from jd_tf.evaluation.gate_use import GateUse
 from jd_tf.evaluation.metrics_file import nan_to_none, write_metrics
 from jd_tf.evaluation.pages import number, write_page
-from jd_tf.evaluation.similarity_catalogue import Likeness
-from jd_tf.evaluation.similarity_items import (
+from jd_tf.evaluation.similarity.catalogue import Likeness
+from jd_tf.evaluation.similarity.gate_use import GateUse
+from jd_tf.evaluation.similarity.items import (
     common_items,
     known_gates,
     left_out,
 )
-from jd_tf.evaluation.similarity_measures import (
+from jd_tf.evaluation.similarity.measures import (
     CATEGORY,
     Space,
     by_category,
     measure_space,
 )
-from jd_tf.evaluation.similarity_numbers import (
+from jd_tf.evaluation.similarity.numbers import (
     gate_numbers,
     space_findings,
     space_numbers,
     table_line,
 )
-from jd_tf.evaluation.similarity_pictures import (
+from jd_tf.evaluation.similarity.pictures import (
     cosine_picture,
     measure_picture,
     use_picture,
 )
-from jd_tf.evaluation.thumbnails import Thumbnails
+from jd_tf.evaluation.similarity.thumbnails import Thumbnails
 
 PAGE_FILE = "similarity.html"
 METRICS_FILE = "similarity.json"

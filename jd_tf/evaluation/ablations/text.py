@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jd_tf.evaluation.ablation_metrics import METRICS
-from jd_tf.evaluation.ablation_table import Cell, key_of, marks_of
+from jd_tf.evaluation.ablations.judged_metrics import METRICS
+from jd_tf.evaluation.ablations.table import Cell, key_of, marks_of
 from jd_tf.evaluation.objective_metrics import NDCG
 from jd_tf.evaluation.pages import UNDEFINED
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from jd_tf.evaluation.gate_use import GateUse
 from jd_tf.evaluation.pictures import Picture, color_of, new_figure, to_png
-from jd_tf.evaluation.similarity_measures import Space
+from jd_tf.evaluation.similarity.gate_use import GateUse
+from jd_tf.evaluation.similarity.measures import Space
 
 _SAME, _CROSS = "#c1121f", "#6c757d"
 _MAX_CATEGORIES = 30

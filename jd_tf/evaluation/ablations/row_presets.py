@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from jd_tf.evaluation.ablation_rows import Row
+from jd_tf.evaluation.ablations.rows import Row
 from jd_tf.schema import Schema
 
 _PLACE = {"use_position": False, "use_recency": False}

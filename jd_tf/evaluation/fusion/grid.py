@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tqdm
 
-from jd_tf.evaluation.fusion_grid_judge import Group, WeightJudge
+from jd_tf.evaluation.fusion.grid_judge import Group, WeightJudge
 from jd_tf.schema import DataError
 
 # Half of the weight vectors look everywhere, the rest near the best so far.

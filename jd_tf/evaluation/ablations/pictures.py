@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jd_tf.evaluation.ablation_table import Cell, key_of
-from jd_tf.evaluation.ablation_text import (
+from jd_tf.evaluation.ablations.table import Cell, key_of
+from jd_tf.evaluation.ablations.text import (
     LABELS,
     column_name,
     columns_of,

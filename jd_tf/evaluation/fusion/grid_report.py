@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from jd_tf.data.files import write_whole
-from jd_tf.evaluation.fusion_grid import FusionGrid
-from jd_tf.evaluation.fusion_grid_judge import ALL, WeightJudge
-from jd_tf.evaluation.fusion_grid_pictures import front_picture
-from jd_tf.evaluation.fusion_predictions import FusionPredictions
+from jd_tf.evaluation.fusion.grid import FusionGrid
+from jd_tf.evaluation.fusion.grid_judge import ALL, WeightJudge
+from jd_tf.evaluation.fusion.grid_pictures import front_picture
+from jd_tf.evaluation.fusion.predictions import FusionPredictions
 from jd_tf.evaluation.metrics_file import write_metrics
 
 JSON_FILE, TABLE_FILE = "fusion_grid.json", "fusion_grid.csv"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from jd_tf.evaluation.fusion_predictions import FusionPredictions
+from jd_tf.evaluation.fusion.predictions import FusionPredictions
 
 FORMS = ("log_linear", "additive")
 ALL = ("all", "all")

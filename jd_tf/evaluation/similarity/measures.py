@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jd_tf.evaluation.similarity import (
+from jd_tf.evaluation.similarity.catalogue import Likeness
+from jd_tf.evaluation.similarity.similarity import (
     CosineCounts,
     Neighbours,
     chance_precision,
@@ -19,7 +20,6 @@ from jd_tf.evaluation.similarity import (
     style_cells,
     unit_vectors,
 )
-from jd_tf.evaluation.similarity_catalogue import Likeness
 
 CATEGORY = "category"
 STYLE, STYLE_WITHIN = "style", "style within the category"

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.ablation_metrics import METRICS
-from jd_tf.evaluation.ablation_rows import Row
-from jd_tf.evaluation.paired_difference import PairedDifference
+from jd_tf.evaluation.ablations.judged_metrics import METRICS
+from jd_tf.evaluation.ablations.paired_difference import PairedDifference
+from jd_tf.evaluation.ablations.rows import Row
 from jd_tf.schema import DataError
 
 # (name of the row, seed) -> what `judge_run` returned

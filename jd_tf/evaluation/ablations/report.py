@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jd_tf.data.files import write_whole
-from jd_tf.evaluation.ablation_pictures import (
+from jd_tf.evaluation.ablations.pictures import (
     difference_pictures,
     overview_png,
 )
-from jd_tf.evaluation.ablation_rows import Row
-from jd_tf.evaluation.ablation_table import (
+from jd_tf.evaluation.ablations.rows import Row
+from jd_tf.evaluation.ablations.table import (
     Cell,
     Results,
     all_pairs,
@@ -20,7 +20,7 @@ from jd_tf.evaluation.ablation_table import (
     pair_cells,
     table_cells,
 )
-from jd_tf.evaluation.ablation_text import (
+from jd_tf.evaluation.ablations.text import (
     LABELS,
     METHOD,
     column_name,

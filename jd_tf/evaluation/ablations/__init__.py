@@ -1,0 +1,1 @@
+"""What every switch of a model is worth: rows x seeds, one table."""

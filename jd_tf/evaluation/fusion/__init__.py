@@ -1,0 +1,1 @@
+"""The best constant fusion weights, by grid search."""

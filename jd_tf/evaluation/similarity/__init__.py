@@ -1,0 +1,1 @@
+"""Whether what looks alike lies close in an embedding."""
