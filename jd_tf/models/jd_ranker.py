@@ -24,6 +24,7 @@ from jd_tf.schema import Behavior, Schema
 __all__ = ["JDRanker", "JDRankerConfig"]
 
 STATE = "user_state_"
+_TINY = 1e-30
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -214,7 +215,7 @@ class JDRanker(keras.Model):
         )
         conditional = ops.cast(self.towers(mixed, training=training), "float32")
         if training and self.bias_tower is not None:
-            conditional += self._bias(inputs)
+            conditional += self._bias(inputs, conditional)
         logits = self.entire_space(conditional)
         probabilities = ops.sigmoid(logits)
         values = ops.convert_to_tensor(self.schema.objective_values, "float32")
@@ -298,21 +299,40 @@ class JDRanker(keras.Model):
             parts.append(self.item_dense_scaling(inputs["item_dense"]))
         return ops.concatenate(parts, axis=-1)
 
-    def _bias(self, inputs: Mapping[str, Any]) -> Any:
-        """What position and page explain, zero on average.
+    def _bias(self, inputs: Mapping[str, Any], conditional: Any) -> Any:
+        """What position and page explain, without a rate of its own.
 
         Serving leaves the bias tower out: an offset that it had learned for
-        all impressions would be missing from the probabilities then.
+        all impressions would be missing from the probabilities then. So what
+        it says is shifted, an objective at a time, until it multiplies the
+        expected number of outcomes by one. Good items stand in good
+        places; hence the mean over outcomes, not over impressions.
+
+        Args:
+            inputs: with bias columns and `num_candidates`.
+            conditional: (B, N, T) float32, logits without position.
+
+        Returns:
+            (B, N, T) float32, to add to `conditional`.
         """
         bias = self.bias_tower(
             {c.name: inputs[c.name] for c in self.schema.bias_columns}
         )
         bias = ops.cast(bias, "float32")
-        real = ops.cast(
-            length_mask(inputs["num_candidates"], ops.shape(bias)[1]),
-            "float32",
-        )[..., None]
-        return bias - ops.sum(bias * real, axis=(0, 1)) / ops.sum(real)
+        real = length_mask(inputs["num_candidates"], ops.shape(bias)[1])
+        outcomes = ops.sigmoid(self.entire_space(conditional))
+        outcomes = ops.where(real[..., None], outcomes, 0.0)
+        outcomes = ops.stop_gradient(outcomes)
+        total = ops.sum(outcomes, axis=(0, 1))
+        # An order needs its click: what moves the click moves it too.
+        shifted, moved = [], []
+        for t, given in enumerate(self.schema.given_indices):
+            before = moved[given] if given >= 0 else 0.0
+            factor = outcomes[..., t] * ops.exp(bias[..., t] + before)
+            shift = ops.log((ops.sum(factor) + _TINY) / (total[t] + _TINY))
+            shifted.append(bias[..., t] - shift)
+            moved.append(shifted[t] + before)
+        return ops.stack(shifted, axis=-1)
 
     # Keras -----------------------------------------------------------------
 
