@@ -72,8 +72,8 @@ class HistoryMatch(keras.layers.Layer):
         max_length = ops.shape(history_ids)[1]
         mask = length_mask(length, max_length)
         # As (B, C, N, L), so that one product sums all columns up.
-        candidates = ops.transpose(candidate_ids, (0, 2, 1))[..., None]
-        events = ops.transpose(history_ids, (0, 2, 1))[:, :, None, :]
+        candidates = _columns_first(candidate_ids)[..., None]
+        events = _columns_first(history_ids)[:, :, None, :]
         same = ops.equal(candidates, events) & ops.not_equal(candidates, 0)
         same &= mask[:, None, None, :]
         _, num_columns, num_candidates, _ = ops.shape(same)
@@ -123,3 +123,12 @@ class HistoryMatch(keras.layers.Layer):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "use_position": self.use_position}
+
+
+def _columns_first(ids: Any) -> Any:
+    """(B, N or L, C) to (B, C, N or L).
+
+    Not by `ops.transpose`: oneDNN takes that of whole numbers upon itself
+    and then complains, on many processors, that it cannot do it.
+    """
+    return ops.stack(ops.unstack(ids, axis=-1), axis=1)
