@@ -93,6 +93,7 @@ _MODEL = {
     "use_position": "Whether events know their place.",
     "use_recency": "Whether events know their age.",
     "use_second_order": "Whether second-order interests are read.",
+    "use_fine_grained": "Whether events know how they went: the next three.",
     "use_dwell": "Whether events know how long the user stayed.",
     "use_action_counts": "Whether events know how often actions were done.",
     "use_action_ids": "Whether events know which actions were done.",

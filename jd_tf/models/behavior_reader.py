@@ -76,6 +76,8 @@ class BehaviorReader(keras.layers.Layer):
         behavior, config = self.behavior, self.config
         counters, slots = behavior.action_counters, behavior.action_slots
         details = {}
+        if not config.use_fine_grained:
+            return details
         if behavior.dwell and config.use_dwell:
             details["dwell_seconds"] = 0
         if counters and config.use_action_counts:

@@ -23,6 +23,8 @@ class JDRankerConfig:
         use_position: whether events know their place.
         use_recency: whether events know their age.
         use_second_order: whether second-order interests are read.
+        use_fine_grained: whether events know how they went at all; the
+            next three say what of it.
         use_dwell: whether events know how long the user stayed.
         use_action_counts: whether events know how often each action was
             done.
@@ -60,6 +62,7 @@ class JDRankerConfig:
     use_position: bool = True
     use_recency: bool = True
     use_second_order: bool = True
+    use_fine_grained: bool = True
     use_dwell: bool = True
     use_action_counts: bool = True
     use_action_ids: bool = True

@@ -333,6 +333,17 @@ def test_fine_grained_columns_count_where_they_are_on(batch, switch, column):
     assert_same(off(batch), off(other), mask)
 
 
+def test_one_switch_turns_all_of_them_off(batch):
+    one = JDRanker(SCHEMA, dataclasses.replace(CONFIG, use_fine_grained=False))
+    assert all(not reader.event_details for reader in one.readers)
+    assert all(JDRanker(SCHEMA, CONFIG).readers[0].event_details)
+    zeros = {
+        f"click_{name}": tf.zeros_like(batch[f"click_{name}"])
+        for name in ("dwell_seconds", "action_counts", "action_ids")
+    }
+    assert_same(moved(one)(batch), one({**batch, **zeros}), real(batch))
+
+
 def test_ranks_without_any_event_details(batch):
     switches = ("position", "recency", "dwell", "action_counts", "action_ids")
     off = {f"use_{name}": False for name in switches}
