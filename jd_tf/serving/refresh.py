@@ -102,13 +102,14 @@ def compare(
         ("touched", "untouched", "moved", "wrongly_moved"), 0
     )
     largest = 0.0
+    served = before.schema.columns(*SERVING_ROLES)
+    specs = {c.name: tf.TensorSpec(c.shape, c.dtype) for c in served}
     scores = [
-        tf.function(_scores(model), autograph=False)
+        tf.function(_scores(model), [specs], autograph=False)
         for model in (before, after)
     ]
-    served = [c.name for c in before.schema.columns(*SERVING_ROLES)]
     for batch in batches:
-        batch = {name: batch[name] for name in served}
+        batch = {name: batch[name] for name in specs}
         one, other = (score(batch).numpy() for score in scores)
         touched = _touched(before, batch, keys)
         width = one.shape[1]
