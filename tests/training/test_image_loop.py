@@ -53,7 +53,10 @@ def _whole(photos, tmp_path_factory):
 def _compare(found, expected):
     assert found.keys() == expected.keys()
     for key, value in expected.items():
-        np.testing.assert_array_equal(found[key], value, err_msg=key)
+        # Sums of several threads may differ in the last digit.
+        np.testing.assert_allclose(
+            found[key], value, rtol=1e-5, atol=1e-6, err_msg=key
+        )
 
 
 def _newest(workdir):
