@@ -1,5 +1,6 @@
 """What all fusions share: from weights and probabilities to one score."""
 
+import abc
 from typing import Any
 
 import keras
@@ -14,7 +15,7 @@ FORMS = ("log_linear", "additive")
 MAX_LOGIT = 80.0
 
 
-class Fusion(keras.layers.Layer):
+class Fusion(keras.layers.Layer, abc.ABC):
     """One score of T objectives, by weights that belong to the request.
 
     Calling it chains its halves: `request_weights`, once a request, and
@@ -63,6 +64,7 @@ class Fusion(keras.layers.Layer):
 
     # The two halves --------------------------------------------------------
 
+    @abc.abstractmethod
     def request_weights(self, session_features: Any) -> Any:
         """The weights of each request.
 
@@ -72,7 +74,6 @@ class Fusion(keras.layers.Layer):
         Returns:
             (B, T) float, positive.
         """
-        raise NotImplementedError
 
     def fuse(self, logits: Any, weights: Any) -> Any:
         """The scores under given weights.

@@ -110,8 +110,7 @@ def test_a_photo_of_20_megapixels_is_served(served):
     small = encoded(gradient(height=228, width=342), "JPEG", quality=95)
     found = _embed(served, large, small)["embedding"]
     cosine = found[0] @ found[1] / 64
-    # The tower has random weights; another photo is far from that.
-    assert cosine > 0.9
+    assert cosine > 0.99
 
 
 def test_the_folder_says_what_it_is(exported):
