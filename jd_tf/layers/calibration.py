@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from jd_tf.layers.checks import check_int
+from jd_tf.layers.checks import check_given, check_int
 
 # Where the knots of a curve that has none of its own stand.
 _END = 16.0
@@ -47,18 +47,7 @@ class CalibrationCurve(keras.layers.Layer):
 
     def __init__(self, given: Sequence[int], num_knots: int = 32, **kwargs):
         super().__init__(**{**kwargs, "autocast": False})
-        given = tuple(
-            check_int(f"given[{i}]", g, -1) for i, g in enumerate(given)
-        )
-        if not given:
-            raise ValueError("`given` must name an objective. Got: ().")
-        for index, parent in enumerate(given):
-            if parent >= index:
-                raise ValueError(
-                    f"`given[{index}]` must be -1 or the index of an earlier "
-                    f"objective. Got: {parent}."
-                )
-        self.given = given
+        self.given = check_given(given)
         self.num_knots = check_int("num_knots", num_knots, 2)
 
     def build(self, inputs_shape: tuple):

@@ -104,3 +104,25 @@ def check_weights(
             f"of them 0. Got: {weights}."
         )
     return weights
+
+
+def check_given(given: Sequence[int]) -> tuple:
+    """Returns which objective each one needs, or says what is wrong.
+
+    Args:
+        given: ints. Per objective the index of the one it cannot happen
+            without, which stands before it; -1 for none.
+
+    Raises:
+        ValueError: no objective, or an index not before its own place.
+    """
+    given = tuple(check_int(f"given[{i}]", g, -1) for i, g in enumerate(given))
+    if not given:
+        raise ValueError("`given` must name an objective. Got: ().")
+    for index, parent in enumerate(given):
+        if parent >= index:
+            raise ValueError(
+                f"`given[{index}]` must be -1 or the index of an earlier "
+                f"objective. Got: {parent}."
+            )
+    return given

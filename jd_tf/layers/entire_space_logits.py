@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from jd_tf.layers.checks import check_int
+from jd_tf.layers.checks import check_given
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -38,18 +38,7 @@ class EntireSpaceLogits(keras.layers.Layer):
 
     def __init__(self, given: tuple, **kwargs):
         super().__init__(**kwargs)
-        given = tuple(
-            check_int(f"given[{i}]", g, -1) for i, g in enumerate(given)
-        )
-        if not given:
-            raise ValueError("`given` must name an objective. Got: ().")
-        for index, parent in enumerate(given):
-            if parent >= index:
-                raise ValueError(
-                    f"`given[{index}]` must be -1 or the index of an earlier "
-                    f"objective. Got: {parent}."
-                )
-        self.given = given
+        self.given = check_given(given)
 
     def build(self, inputs_shape: tuple):
         if inputs_shape[-1] != len(self.given):

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jd_tf
+from jd_tf.schema import DataError
 from jd_tf.serving.errors import ExportError
 
 _VERIFY_SECONDS = 1800
@@ -21,8 +23,7 @@ def verify_elsewhere(
     Args:
         folder: what was exported.
         tolerance: the largest relative difference.
-        module: its arguments are folder and tolerance; it prints what it
-            found as JSON, or complains and ends with another code than 0.
+        module: one whose `main` is `answer_elsewhere`.
 
     Returns:
         What it found.
@@ -52,3 +53,28 @@ def verify_elsewhere(
             f"{finished.returncode}: {complaint}"
         )
     return json.loads(finished.stdout.splitlines()[-1])
+
+
+def answer_elsewhere(
+    verify: Callable[..., dict[str, Any]], module: str, arguments: Sequence[str]
+) -> int:
+    """The other end: what a verifying module does when it is run.
+
+    Args:
+        verify: (folder, tolerance) -> what it found.
+        module: its name, for the usage.
+        arguments: of the command line: folder and perhaps tolerance.
+
+    Returns:
+        The exit code: 0 and one line of JSON, or 2 and one line on stderr.
+    """
+    if len(arguments) not in (1, 2):
+        print(f"usage: {module} FOLDER [TOLERANCE]", file=sys.stderr)
+        return 2
+    try:
+        report = verify(arguments[0], *map(float, arguments[1:]))
+    except DataError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(json.dumps(report))
+    return 0

@@ -8,7 +8,6 @@ for all together, and prints what it found as one line of JSON. Exit code 2
 and one line on stderr otherwise.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -18,9 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from jd_tf.schema import DataError
 from jd_tf.serving.comparison import TOLERANCE, check_equal
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.fresh_process import answer_elsewhere
 from jd_tf.serving.graph_check import (
     check_batchable,
     check_ops,
@@ -106,19 +105,9 @@ def verify_image_tower(
 
 def main(arguments: list[str]) -> int:
     """Verifies the named folder; see the module's text."""
-    if len(arguments) not in (1, 2):
-        print(
-            "usage: jd_tf.serving.image_verify FOLDER [TOLERANCE]",
-            file=sys.stderr,
-        )
-        return 2
-    try:
-        report = verify_image_tower(arguments[0], *map(float, arguments[1:]))
-    except DataError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    print(json.dumps(report))
-    return 0
+    return answer_elsewhere(
+        verify_image_tower, "jd_tf.serving.image_verify", arguments
+    )
 
 
 if __name__ == "__main__":

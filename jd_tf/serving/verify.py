@@ -7,7 +7,6 @@ recorded calls, compares the answers with the recorded ones, and prints what
 it found as one line of JSON. Exit code 2 and one line on stderr otherwise.
 """
 
-import json
 import os
 import sys
 import time
@@ -17,9 +16,10 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from jd_tf.schema import SERVING_ROLES, DataError, Schema
+from jd_tf.schema import SERVING_ROLES, Schema
 from jd_tf.serving.comparison import TOLERANCE, check_equal
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.fresh_process import answer_elsewhere
 from jd_tf.serving.graph_check import (
     check_batchable,
     check_ops,
@@ -108,16 +108,7 @@ def check_signatures(table: Mapping[str, Any], schema: Schema) -> None:
 
 def main(arguments: list[str]) -> int:
     """Verifies the named folder; see the module's text."""
-    if len(arguments) not in (1, 2):
-        print("usage: jd_tf.serving.verify FOLDER [TOLERANCE]", file=sys.stderr)
-        return 2
-    try:
-        report = verify(arguments[0], *map(float, arguments[1:]))
-    except DataError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    print(json.dumps(report))
-    return 0
+    return answer_elsewhere(verify, "jd_tf.serving.verify", arguments)
 
 
 if __name__ == "__main__":
