@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# As the programs set it, and before TensorFlow loads: a process that a test
+# starts must compute by the same kernels as the one that compares.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras
 import pytest
