@@ -1,0 +1,1 @@
+"""Clients of a served ranker: over gRPC, over REST, or in process."""
