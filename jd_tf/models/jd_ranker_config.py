@@ -3,6 +3,7 @@
 import dataclasses
 
 IMAGE_MODES = ("", "concat", "transfer")
+FUSIONS = ("", "fixed", "global", "personalized")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,9 @@ class JDRankerConfig:
         use_titles: whether the schema's texts are read; they go the way of
             the images.
         title_embedding_dim: width of a word's vector.
+        use_content_matches: whether candidates are told how much their
+            pictures and titles are like those of the histories.
+        content_match_dim: width of the map in which they are compared.
         num_transfer_experts: experts of pictures, and as many of titles.
         transfer_dim: width of what the experts make of both.
         num_experts: experts E of the mixture.
@@ -48,6 +52,21 @@ class JDRankerConfig:
         tower_units: widths of a tower's hidden layers.
         bias_units: widths of the bias tower's hidden layers.
         dropout_rate: dropout in encoders, decoders, experts and towers.
+        calibrate: whether logits pass a curve, fitted after the main
+            training, before they become probabilities.
+        fusion: how objectives become the score: by weights that are
+            "fixed", learned and "global", or "personalized", read from the
+            session; "" ranks by expected business value.
+        fusion_form: "log_linear", a weighted sum of logarithms of
+            probabilities, or "additive", one of probabilities.
+        fusion_units: widths of the hidden layers of the personalised gate.
+        fusion_min_share: least share of the weights an objective gets.
+        fusion_max_scale: how much sharper or flatter than its shares the
+            log-linear score may become.
+        fusion_weights: one float an objective: the fixed weights, or the
+            shares the learning starts at; () for business values if fixed,
+            for equal ones if learned.
+        session_seconds: events not older belong to the session.
     """
 
     model_dim: int = 64
@@ -73,6 +92,8 @@ class JDRankerConfig:
     image_dim: int = 64
     use_titles: bool = False
     title_embedding_dim: int = 32
+    use_content_matches: bool = True
+    content_match_dim: int = 32
     num_transfer_experts: int = 4
     transfer_dim: int = 32
     num_experts: int = 4
@@ -80,6 +101,14 @@ class JDRankerConfig:
     tower_units: tuple[int, ...] = (32,)
     bias_units: tuple[int, ...] = (16,)
     dropout_rate: float = 0.0
+    calibrate: bool = False
+    fusion: str = ""
+    fusion_form: str = "log_linear"
+    fusion_units: tuple[int, ...] = (32,)
+    fusion_min_share: float = 0.01
+    fusion_max_scale: float = 16.0
+    fusion_weights: tuple[float, ...] = ()
+    session_seconds: float = 3600.0
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -90,4 +119,8 @@ class JDRankerConfig:
             raise ValueError(
                 f"`use_images` must be one of {IMAGE_MODES}. "
                 f"Got: {self.use_images!r}."
+            )
+        if self.fusion not in FUSIONS:
+            raise ValueError(
+                f"`fusion` must be one of {FUSIONS}. Got: {self.fusion!r}."
             )

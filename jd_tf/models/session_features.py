@@ -1,0 +1,155 @@
+"""What is known of a session before any candidate is looked at."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers.masking import length_mask
+from jd_tf.schema import Behavior
+
+_SMALL = 1e-6
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class SessionFeatures(keras.layers.Layer):
+    """Tells a fusion what the user did in this session, and who it is.
+
+    Of each behaviour: what interests the user at all, what the events of this
+    session were about, how many they were, how long the user stayed and how
+    often each action was done. Beside it stands the encoded context: scenario,
+    hour, what the session counted. All of it is behind a stop_gradient: it
+    belongs to the ranker, and who reads it here must not bend it. What
+    the ranker learned is brought to the order of one, whatever scale it has
+    by now; the layer itself has no weights. Single precision throughout.
+
+    Args:
+        behaviors: of the schema, or their dicts.
+        interest_dim: int. Width D of interests and memories.
+        context_dim: int. Width of the encoded context; 0 for none.
+        num_dense: int. How many of them, the last, are session features,
+            which have their scale already.
+        session_seconds: float. Events not older than this are of the
+            session.
+
+    Call arguments:
+        inputs: dict of the `columns`.
+        states: for each behaviour a dict with `interest` (B, D) and `values`
+            (B, L, D), of `BehaviorReader.encode`.
+        context: (B, `context_dim`) float; None without.
+
+    Returns:
+        (B, `output_dim`) float32.
+    """
+
+    def __init__(
+        self,
+        behaviors: Sequence[Behavior | Mapping[str, Any]],
+        interest_dim: int,
+        context_dim: int,
+        num_dense: int,
+        session_seconds: float,
+        **kwargs,
+    ):
+        # Ages in seconds overflow half precision after 18 hours.
+        super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
+        self.behaviors = tuple(
+            behavior if isinstance(behavior, Behavior) else Behavior(**behavior)
+            for behavior in behaviors
+        )
+        self.interest_dim = interest_dim
+        self.context_dim = context_dim
+        self.num_dense = num_dense
+        self.session_seconds = float(session_seconds)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns that are read."""
+        names = []
+        for behavior in self.behaviors:
+            details = ["age_seconds"]
+            details += ["dwell_seconds"] * behavior.dwell
+            details += ["action_counts"] * bool(behavior.action_counters)
+            names += [f"{behavior.name}_{detail}" for detail in details]
+            names.append(behavior.length)
+        return names
+
+    @property
+    def output_dim(self) -> int:
+        """Width of what is told."""
+        counted = (
+            1 + behavior.dwell + len(behavior.action_counters)
+            for behavior in self.behaviors
+        )
+        learned = 2 * self.interest_dim * len(self.behaviors)
+        return learned + sum(counted) + self.context_dim
+
+    def build(
+        self,
+        inputs_shape: Any = None,
+        states_shape: Any = None,
+        context_shape: Any = None,
+    ) -> None:
+        """Nothing to make."""
+        self.built = True
+
+    def call(
+        self,
+        inputs: Mapping[str, Any],
+        states: Sequence[Mapping[str, Any]],
+        context: Any = None,
+    ) -> Any:
+        parts = []
+        for behavior, state in zip(self.behaviors, states, strict=True):
+            name = behavior.name
+            age = ops.cast(inputs[f"{name}_age_seconds"], "float32")
+            mask = length_mask(inputs[behavior.length], ops.shape(age)[1])
+            mask = mask & (age <= self.session_seconds)
+            values = ops.cast(state["values"], "float32")
+            # Padding may hold anything; of nothing, the mean is nothing.
+            about = ops.sum(ops.where(mask[..., None], values, 0.0), axis=1)
+            parts += [_scaled(state["interest"]), _scaled(about)]
+            counted = [ops.cast(mask, "float32")[..., None]]
+            if behavior.dwell:
+                dwell = inputs[f"{name}_dwell_seconds"][..., None]
+                # Unknown dwell is negative, and no time.
+                counted.append(ops.maximum(ops.cast(dwell, "float32"), 0.0))
+            if behavior.action_counters:
+                counts = inputs[f"{name}_action_counts"]
+                counted.append(ops.cast(counts, "float32"))
+            counted = ops.concatenate(counted, axis=-1)
+            counted = ops.where(mask[..., None], counted, 0.0)
+            parts.append(ops.log1p(ops.sum(counted, axis=1)))
+        if context is not None:
+            context = ops.cast(context, "float32")
+            num_learned = self.context_dim - self.num_dense
+            parts.append(_scaled(context[:, :num_learned]))
+            parts.append(context[:, num_learned:])
+        return ops.stop_gradient(ops.concatenate(parts, axis=-1))
+
+    def compute_output_shape(
+        self, inputs_shape: Any, states_shape: Any, context_shape: Any = None
+    ) -> tuple:
+        lengths = inputs_shape[self.behaviors[0].length]
+        return (lengths[0], self.output_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.pop("autocast", None)
+        return {
+            **config,
+            "behaviors": [dataclasses.asdict(b) for b in self.behaviors],
+            "interest_dim": self.interest_dim,
+            "context_dim": self.context_dim,
+            "num_dense": self.num_dense,
+            "session_seconds": self.session_seconds,
+        }
+
+
+def _scaled(vectors: Any) -> Any:
+    """Vectors (B, D) of root mean square one, or of zeros."""
+    vectors = ops.cast(vectors, "float32")
+    mean = ops.mean(ops.square(vectors), axis=-1, keepdims=True)
+    return vectors * ops.rsqrt(mean + _SMALL)
