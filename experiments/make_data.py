@@ -68,7 +68,7 @@ _OPTIONS = (
     flags.DEFINE_integer(
         "max_candidates",
         None,
-        "jd_ranking: impressions joined to one request at most.",
+        "jd_ranking, kuairand: impressions joined to one request at most.",
         lower_bound=1,
     ),
     flags.DEFINE_float(
@@ -90,7 +90,14 @@ _OPTIONS = (
     flags.DEFINE_float(
         "session_gap_minutes",
         None,
-        "jdata2016: pause that ends a session, and with it the labels.",
+        "jdata2016, kuairand: pause that ends a session; in jdata2016 with it "
+        "the labels.",
+        lower_bound=0.0,
+    ),
+    flags.DEFINE_float(
+        "request_gap_seconds",
+        None,
+        "kuairand: pause after what was played that ends a request.",
         lower_bound=0.0,
     ),
     flags.DEFINE_integer(

@@ -16,12 +16,14 @@ class Preset:
         model: of the ranker.
         training: of the run.
         max_tree_impressions: what the boosted trees learn from at most.
+        random_data: whether the data depend on a seed.
     """
 
     data: dict[str, Any]
     model: JDRankerConfig
     training: TrainingConfig
     max_tree_impressions: int = 300_000
+    random_data: bool = True
 
 
 _SHOP = JDRankerConfig()
@@ -38,6 +40,14 @@ _SMALL = JDRankerConfig(
 )
 _SMALL_TRAINING = TrainingConfig(
     epochs=30, batch_size=32, patience=4, log_every=20, monitor="auc/click"
+)
+# Ten thousand requests, each of which says much: enough for larger batches.
+_FEEDBACK_TRAINING = TrainingConfig(
+    epochs=12,
+    batch_size=128,
+    patience=3,
+    log_every=20,
+    monitor="auc/click",
 )
 
 PRESETS = {
@@ -69,4 +79,7 @@ PRESETS = {
     ("jd_micro", "demo"): Preset({}, _SMALL, _SMALL_TRAINING),
     ("jdata2016", "demo"): Preset({}, _SMALL, _SMALL_TRAINING),
     ("jd_ranking", "demo"): Preset({}, _SMALL, _SMALL_TRAINING),
+    ("kuairand", "demo"): Preset(
+        {}, _SMALL, _FEEDBACK_TRAINING, random_data=False
+    ),
 }

@@ -22,7 +22,7 @@ from jd_tf.schema import DataError
 _SOURCE = flags.DEFINE_enum(
     "source",
     "simulator",
-    ["simulator", "jd_ranking", "jd_micro", "jdata2016"],
+    ["simulator", "jd_ranking", "jd_micro", "jdata2016", "kuairand"],
     "What to learn from.",
 )
 _INPUT = flags.DEFINE_string(
@@ -60,7 +60,9 @@ def main(_: object) -> int | None:
         from jd_tf.data.sources.prepare import make_dataset
         from jd_tf.data.summary_text import summary_text
 
-        options = {**preset.data, "seed": _SEED.value}
+        options = dict(preset.data)
+        if preset.random_data:
+            options["seed"] = _SEED.value
         summary = make_dataset(
             _SOURCE.value,
             data,

@@ -7,12 +7,18 @@ from typing import Any
 from jd_tf.data.sources.jd_micro import JDMicroSource
 from jd_tf.data.sources.jd_ranking import JDRankingSource
 from jd_tf.data.sources.jdata2016 import JData2016Source
+from jd_tf.data.sources.kuairand import KuaiRandSource
 from jd_tf.data.sources.source import Source
 from jd_tf.schema import DataError
 
 SOURCES: dict[str, type[Source]] = {
     source.name: source
-    for source in (JDRankingSource, JDMicroSource, JData2016Source)
+    for source in (
+        JDRankingSource,
+        JDMicroSource,
+        JData2016Source,
+        KuaiRandSource,
+    )
 }
 
 
