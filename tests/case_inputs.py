@@ -107,13 +107,29 @@ def amounts(rng):
 
 def detailed(rng):
     of_age = aged(rng)
-    return {"details": of_age["inputs"], "age_seconds": of_age["age_seconds"]}
+    return {
+        "details": of_age["inputs"],
+        "age_seconds": of_age["age_seconds"],
+        # Some are unknown.
+        "amounts": rng.integers(-1, 9, (REQUESTS, EVENTS, 2)).astype("float32"),
+    }
 
 
 def matched(rng):
     return {
         "candidate_ids": rng.integers(0, 12, (REQUESTS, CANDIDATES, 2)),
         "history_ids": rng.integers(0, 12, (REQUESTS, EVENTS, 2)),
+        "length": LENGTHS,
+        "values": rng.random((REQUESTS, EVENTS, 3)).astype(np.float32),
+    }
+
+
+def contents(rng):
+    return {
+        "candidate_vectors": normal(rng, REQUESTS, CANDIDATES, WIDTH),
+        "candidate_present": rng.random((REQUESTS, CANDIDATES)) < 0.8,
+        "history_vectors": normal(rng, REQUESTS, EVENTS, WIDTH),
+        "history_present": rng.random((REQUESTS, EVENTS)) < 0.8,
         "length": LENGTHS,
         "values": rng.random((REQUESTS, EVENTS, 3)).astype(np.float32),
     }

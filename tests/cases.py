@@ -117,7 +117,10 @@ CASES = (
         3,
         # The ages of the case are up to two years.
         max_time_constant=1e8,
-        laws={"history": ("details", "age_seconds"), "event_outputs": True},
+        laws={
+            "history": ("details", "age_seconds", "amounts"),
+            "event_outputs": True,
+        },
     ),
     _case(
         "history_match",
@@ -126,6 +129,17 @@ CASES = (
         laws={
             "history": ("history_ids", "values"),
             "candidates": ("candidate_ids",),
+        },
+    ),
+    _case(
+        "content_match",
+        layers.ContentMatch,
+        case_inputs.contents,
+        6,
+        2,
+        laws={
+            "history": ("history_vectors", "history_present", "values"),
+            "candidates": ("candidate_vectors", "candidate_present"),
         },
     ),
     _case(

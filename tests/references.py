@@ -197,16 +197,47 @@ def history_match(candidate, events, values):
     return np.array(features)
 
 
-def event_values(details, age, weights):
+def content_match(candidate, events, values, weights, num_heads):
+    """One candidate against the mapped mean of its user's events.
+
+    `candidate` and the members of `events` are None without a vector.
+    """
+    kernel, bias = weights
+    dim, match_dim = kernel.shape
+
+    def mapped(vector):
+        unit = vector / np.sqrt(np.sum(vector**2))
+        return unit * max(1.0, dim / match_dim) ** 0.5 @ kernel + bias
+
+    features = []
+    for index in range(values.shape[-1]):
+        total, count = np.zeros(match_dim), 1.0
+        for event, value in zip(events, values[:, index], strict=True):
+            if event is not None:
+                total += value * mapped(event)
+                count += value
+        for part in np.array_split(np.arange(match_dim), num_heads):
+            product = 0.0
+            if candidate is not None:
+                product = np.dot(mapped(candidate)[part], total[part] / count)
+            features.append(product)
+    return np.array(features)
+
+
+def event_values(details, age, amounts, weights):
     """One event."""
     scores = dense(details, weights, "weighing")
     constants = [math.exp(t) for t in weights["log_time_constant"]]
-    return np.array(
-        [
-            math.exp(-float(age) / t) / (1 + math.exp(-score))
-            for score, t in zip(scores, constants, strict=True)
-        ]
-    )
+    learned = [
+        math.exp(-float(age) / t) / (1 + math.exp(-score))
+        for score, t in zip(scores, constants, strict=True)
+    ]
+    known = [
+        math.exp(-float(age) / t) * math.log(1 + max(float(amount), 0))
+        for amount in amounts
+        for t in constants
+    ]
+    return np.array(learned + known)
 
 
 def log_scaling(x, scale, bias):

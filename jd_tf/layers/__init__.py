@@ -7,6 +7,7 @@ made inside a layer and True means real.
 
 from jd_tf.layers.bias_tower import BiasTower
 from jd_tf.layers.calibration import CalibrationCurve
+from jd_tf.layers.content_match import ContentMatch
 from jd_tf.layers.entire_space_logits import EntireSpaceLogits
 from jd_tf.layers.event_values import EventValues
 from jd_tf.layers.fine_grained_behavior_encoder import (
@@ -34,6 +35,7 @@ from jd_tf.layers.vector_table import VectorTable
 __all__ = [
     "BiasTower",
     "CalibrationCurve",
+    "ContentMatch",
     "EntireSpaceLogits",
     "EventValues",
     "FineGrainedBehaviorEncoder",

@@ -30,12 +30,18 @@ class EventValues(keras.layers.Layer):
         min_time_constant: float. Where the first t_v starts, seconds.
         max_time_constant: float. Where the last one starts, seconds.
 
+    Amounts that are known as such (seconds looked at, comments read) count
+    beside what is learned of them, as
+
+        exp(-age / t_v) * log(1 + amount_a)     for every v and a.
+
     Call arguments:
         details: (B, L, D) float. How events went.
         age_seconds: (B, L) float32, >= 0, or None: nothing fades.
+        amounts: (B, L, A) float, or None. Below zero: unknown, as none.
 
     Returns:
-        (B, L, V) float.
+        (B, L, V (1 + A)) float; V learned values, then V of each amount.
 
     Raises:
         ValueError: an argument out of range.
@@ -60,7 +66,10 @@ class EventValues(keras.layers.Layer):
         self.max_time_constant = float(max_time_constant)
 
     def build(
-        self, details_shape: tuple, age_seconds_shape: tuple | None = None
+        self,
+        details_shape: tuple,
+        age_seconds_shape: tuple | None = None,
+        amounts_shape: tuple | None = None,
     ):
         self.weighing = keras.layers.Dense(
             self.num_values,
@@ -82,19 +91,39 @@ class EventValues(keras.layers.Layer):
         last = math.log(self.max_time_constant)
         return ops.linspace(first, last, shape[0], dtype=dtype)
 
-    def call(self, details: Any, age_seconds: Any = None) -> Any:
-        values = self.weighing(ops.cast(details, self.compute_dtype))
+    def call(
+        self, details: Any, age_seconds: Any = None, amounts: Any = None
+    ) -> Any:
+        left = self._left(details, age_seconds)
+        learned = self.weighing(ops.cast(details, self.compute_dtype))
+        parts = [left * learned]
+        if amounts is not None:
+            amounts = ops.maximum(ops.cast(amounts, "float32"), 0.0)
+            amounts = ops.cast(ops.log1p(amounts), self.compute_dtype)
+            parts += [
+                left * amount[..., None]
+                for amount in ops.unstack(amounts, axis=-1)
+            ]
+        return ops.concatenate(parts, axis=-1)
+
+    def _left(self, details: Any, age_seconds: Any) -> Any:
+        """What age leaves of each value, (B, L, V)."""
         if self.log_time_constant is None:
-            return values
+            shape = (*ops.shape(details)[:-1], self.num_values)
+            return ops.ones(shape, self.compute_dtype)
         rate = ops.exp(-ops.cast(self.log_time_constant, "float32"))
         age = ops.maximum(ops.cast(age_seconds, "float32"), 0.0)
         left = ops.exp(-age[..., None] * rate)
-        return values * ops.cast(left, self.compute_dtype)
+        return ops.cast(left, self.compute_dtype)
 
     def compute_output_shape(
-        self, details_shape: tuple, age_seconds_shape: tuple | None = None
+        self,
+        details_shape: tuple,
+        age_seconds_shape: tuple | None = None,
+        amounts_shape: tuple | None = None,
     ) -> tuple:
-        return (*details_shape[:-1], self.num_values)
+        num_amounts = amounts_shape[-1] if amounts_shape is not None else 0
+        return (*details_shape[:-1], self.num_values * (1 + num_amounts))
 
     def get_config(self) -> dict:
         config = super().get_config()

@@ -1,22 +1,21 @@
 """One behaviour's history, from tokens to what candidates read of it."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from jd_tf.layers import (
-    EventValues,
     FineGrainedBehaviorEncoder,
-    HistoryMatch,
     InterestCrossing,
     TargetAttentionDecoder,
     TemporalEncoding,
     TransformerEncoder,
 )
 from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.models.match_reader import MatchReader
 from jd_tf.schema import Behavior
 
 
@@ -27,13 +26,16 @@ class BehaviorReader(keras.layers.Layer):
     Tokens get their time and what was done, a Transformer encodes them, and
     interests of first and second order sum them up: `encode`. Candidates
     read the memory by target attention, meet the first-order interest
-    element-wise, and are told which of their ids stand in the history, and
-    how recent and how thorough those events were: `read`.
+    element-wise, and are told which of their ids stand in the history, how
+    recent and how thorough those events were, and how much their picture
+    and title are like those of the events: `read`.
 
     Args:
         behavior: of the schema, or its dict.
         num_id_columns: int. Ids an item has, C.
         config: sizes and switches, or their dict.
+        content_dims: ints. Widths of the vectors that contents have: of
+            pictures, of titles.
 
     Call arguments:
         tokens: (B, L, D) float, newest first.
@@ -44,6 +46,9 @@ class BehaviorReader(keras.layers.Layer):
         rows: (B, L, C) integer. Table rows of the events' ids.
         candidates: (B, N, D) float.
         candidate_rows: (B, N, C) integer. Table rows of the candidates' ids.
+        contents: a pair for each of `content_dims`: vectors (B, L, V) float
+            and (B, L) bool, which events have one.
+        candidate_contents: likewise (B, N, V) and (B, N).
         training: bool. Whether dropout is active.
 
     Returns:
@@ -55,6 +60,7 @@ class BehaviorReader(keras.layers.Layer):
         behavior: Behavior | Mapping[str, Any],
         num_id_columns: int,
         config: JDRankerConfig | Mapping[str, Any],
+        content_dims: Sequence[int] = (),
         **kwargs,
     ):
         # Ages in seconds overflow half precision after 18 hours.
@@ -66,8 +72,17 @@ class BehaviorReader(keras.layers.Layer):
         self.behavior = behavior
         self.num_id_columns = num_id_columns
         self.config = config
-        self.history_match = HistoryMatch(
-            config.use_position, dtype=self.dtype_policy, name="history_match"
+        self.content_dims = tuple(content_dims)
+        self.match_reader = MatchReader(
+            num_id_columns,
+            self.num_amounts,
+            config,
+            content_dims,
+            bool(
+                config.use_position or config.use_recency or self.event_details
+            ),
+            dtype=self.dtype_policy,
+            name="match_reader",
         )
 
     @property
@@ -87,11 +102,10 @@ class BehaviorReader(keras.layers.Layer):
         return details
 
     @property
-    def num_match_values(self) -> int:
-        """Values V by which matches are counted, if events have any."""
-        config = self.config
-        known = config.use_position or config.use_recency or self.event_details
-        return config.num_match_values if known else 0
+    def num_amounts(self) -> int:
+        """Amounts A that are known of an event: dwell and counted actions."""
+        details = self.event_details
+        return ("dwell_seconds" in details) + details.get("action_counts", 0)
 
     @property
     def interest_dim(self) -> int:
@@ -101,9 +115,7 @@ class BehaviorReader(keras.layers.Layer):
     @property
     def reading_dim(self) -> int:
         """Width of what `read` tells of each candidate."""
-        matches = self.history_match.num_features(self.num_match_values)
-        matches *= self.num_id_columns
-        return 2 * self.config.model_dim + self.config.use_matches * matches
+        return 2 * self.config.model_dim + self.match_reader.output_dim
 
     def build(
         self,
@@ -113,6 +125,8 @@ class BehaviorReader(keras.layers.Layer):
         rows_shape: Any = None,
         candidates_shape: Any = None,
         candidate_rows_shape: Any = None,
+        contents_shape: Any = None,
+        candidate_contents_shape: Any = None,
     ) -> None:
         config, shared = self.config, {"dtype": self.dtype_policy}
         histories = (None, None, config.model_dim)
@@ -162,13 +176,7 @@ class BehaviorReader(keras.layers.Layer):
             **shared,
         )
         self.decoder.build(histories, histories, (None,))
-        self.match_values = None
-        if config.use_matches and self.num_match_values:
-            self.match_values = EventValues(
-                self.num_match_values, name="match_values", **shared
-            )
-            ages = (None, None) if config.use_recency else None
-            self.match_values.build(histories, ages)
+        self.match_reader.build()
 
     def encode(
         self,
@@ -176,6 +184,7 @@ class BehaviorReader(keras.layers.Layer):
         events: Mapping[str, Any],
         length: Any,
         rows: Any,
+        contents: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
     ) -> tuple[dict[str, Any], Any]:
         """Encodes a history, once a request.
@@ -186,13 +195,14 @@ class BehaviorReader(keras.layers.Layer):
                 `event_details`.
             length: (B,) integer. Real events.
             rows: (B, L, C) integer. Table rows of the events' ids.
+            contents: a pair for each of `content_dims`: vectors (B, L, V)
+                and which events have one (B, L).
             training: whether dropout is active.
 
         Returns:
             What `read` needs, a dict of `keys` and `values` (B, L, D),
-            `interest` (B, D), `length` (B,) and, if they are matched, `rows`
-            (B, L, C) and `match_values` (B, L, V); and what the experts are
-            told of the user, (B, `interest_dim`).
+            `interest` (B, D), `length` (B,) and what `MatchReader` needs;
+            and what the experts are told of the user, (B, `interest_dim`).
         """
         details = self._details(tokens, events, training)
         tokens += details
@@ -201,16 +211,17 @@ class BehaviorReader(keras.layers.Layer):
         interests = crossed["first_order"]
         state = {
             **self.decoder.encode_memory(memory),
+            **self.match_reader.encode(
+                details,
+                events["age_seconds"],
+                self._amounts(events),
+                length,
+                rows,
+                contents,
+            ),
             "interest": interests,
             "length": length,
         }
-        if self.config.use_matches:
-            state["rows"] = rows
-            if self.match_values is not None:
-                ages = (
-                    events["age_seconds"] if self.config.use_recency else None
-                )
-                state["match_values"] = self.match_values(details, ages)
         if self.config.use_second_order:
             interests = ops.concatenate(
                 [interests, crossed["second_order"]], axis=-1
@@ -229,11 +240,21 @@ class BehaviorReader(keras.layers.Layer):
             details = self.fine_grained(details, **read, training=training)
         return details
 
+    def _amounts(self, events: Mapping[str, Any]) -> Any:
+        """What is known of events in numbers, (B, L, A), or None."""
+        amounts = []
+        if "dwell_seconds" in self.event_details:
+            amounts.append(events["dwell_seconds"][..., None])
+        if "action_counts" in self.event_details:
+            amounts.append(events["action_counts"])
+        return ops.concatenate(amounts, axis=-1) if amounts else None
+
     def read(
         self,
         candidates: Any,
         candidate_rows: Any,
         state: Mapping[str, Any],
+        contents: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
     ) -> Any:
         """Reads an encoded history for each candidate.
@@ -242,6 +263,8 @@ class BehaviorReader(keras.layers.Layer):
             candidates: (B, N, D) float.
             candidate_rows: (B, N, C) integer. Table rows of their ids.
             state: of `encode`.
+            contents: a pair for each of `content_dims`: vectors (B, N, V)
+                and which candidates have one (B, N).
             training: whether dropout is active.
 
         Returns:
@@ -254,16 +277,11 @@ class BehaviorReader(keras.layers.Layer):
             state["length"],
             training=training,
         )
-        parts = [read, candidates * state["interest"][:, None, :]]
-        if self.config.use_matches:
-            matches = self.history_match(
-                candidate_rows,
-                state["rows"],
-                state["length"],
-                state.get("match_values"),
-            )
-            parts.append(matches)
-        return ops.concatenate(parts, axis=-1)
+        matches = self.match_reader.read(
+            candidate_rows, state["length"], state, contents
+        )
+        met = candidates * state["interest"][:, None, :]
+        return ops.concatenate([read, met, *matches], axis=-1)
 
     def attention_weights(
         self, candidates: Any, state: Mapping[str, Any]
@@ -281,10 +299,14 @@ class BehaviorReader(keras.layers.Layer):
         rows: Any,
         candidates: Any,
         candidate_rows: Any,
+        contents: Sequence[tuple[Any, Any]] = (),
+        candidate_contents: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
     ) -> Any:
-        state, _ = self.encode(tokens, events, length, rows, training)
-        return self.read(candidates, candidate_rows, state, training)
+        state, _ = self.encode(tokens, events, length, rows, contents, training)
+        return self.read(
+            candidates, candidate_rows, state, candidate_contents, training
+        )
 
     def compute_output_shape(
         self,
@@ -294,6 +316,8 @@ class BehaviorReader(keras.layers.Layer):
         rows_shape: Any,
         candidates_shape: Any,
         candidate_rows_shape: Any,
+        contents_shape: Any = None,
+        candidate_contents_shape: Any = None,
     ) -> tuple:
         return (*candidates_shape[:2], self.reading_dim)
 
@@ -305,4 +329,5 @@ class BehaviorReader(keras.layers.Layer):
             "behavior": dataclasses.asdict(self.behavior),
             "num_id_columns": self.num_id_columns,
             "config": dataclasses.asdict(self.config),
+            "content_dims": list(self.content_dims),
         }

@@ -95,7 +95,7 @@ class ItemEncoder(keras.layers.Layer):
             )
             self.images.build((None, None))
         width = sum(table.embedding_dim for table in self.tables.values())
-        contents = self._content_dims()
+        contents = list(self.content_dims)
         self.transfer = None
         if contents and config.use_images != "concat":
             self.transfer = MultiGateImageTransfer(
@@ -117,15 +117,39 @@ class ItemEncoder(keras.layers.Layer):
         )
         self.projection.build((None, self._width))
 
-    def _content_dims(self) -> list[int]:
+    @property
+    def content_dims(self) -> tuple[int, ...]:
         """Widths of picture and texts, as far as they are read."""
-        dims = [self.config.image_dim] if self.images is not None else []
-        return dims + [self.config.title_embedding_dim] * len(self.texts)
+        config = self.config
+        dims = [config.image_dim] if config.use_images else []
+        if config.use_titles:
+            texts = [column for column in self.item_columns if column.text]
+            dims += [config.title_embedding_dim] * len(texts)
+        return tuple(dims)
 
     def call(self, columns: Sequence[Any], consumer: int = CANDIDATE) -> Any:
+        return self.encode(columns, self.contents(columns), consumer)
+
+    def encode(
+        self,
+        columns: Sequence[Any],
+        contents: Sequence[tuple[Any, Any]],
+        consumer: int = CANDIDATE,
+    ) -> Any:
+        """`call`, for contents that were looked up already.
+
+        Args:
+            columns: one tensor (B, L) or (B, N) a column.
+            contents: of `contents`.
+            consumer: `CANDIDATE`, or 1 + number of the behaviour.
+
+        Returns:
+            (B, L, D) or (B, N, D) float.
+        """
         learned = self.embed(columns)
         parts = [learned]
-        vectors, present = self.contents(columns)
+        vectors = [vector for vector, _ in contents]
+        present = [is_there for _, is_there in contents]
         if self.transfer is not None:
             aligned = self.transfer(
                 vectors, present, learned, consumer=consumer
@@ -145,18 +169,14 @@ class ItemEncoder(keras.layers.Layer):
         vectors = [table(named[name]) for name, table in self.tables.items()]
         return ops.concatenate(vectors, axis=-1)
 
-    def contents(self, columns: Sequence[Any]) -> tuple[list, list]:
+    def contents(self, columns: Sequence[Any]) -> list[tuple[Any, Any]]:
         """Picture and texts: vectors (B, L or N, V) and which are there."""
-        named = self._named(columns)
-        vectors, present = [], []
+        named, found = self._named(columns), []
         if self.images is not None:
-            found = self.images(named[self.item_columns[0].name])
-            vectors.append(found[0])
-            present.append(found[1])
+            found.append(self.images(named[self.item_columns[0].name]))
         for name, text in self.texts.items():
-            vectors.append(text(named[name]))
-            present.append(ops.not_equal(named[name], ""))
-        return vectors, present
+            found.append((text(named[name]), ops.not_equal(named[name], "")))
+        return found
 
     def rows(self, columns: Sequence[Any]) -> Any:
         """Says which table rows the ids read, (B, L or N, C) int32.

@@ -89,6 +89,7 @@ class JDRanker(keras.Model):
                 behavior,
                 len(schema.item_id_columns),
                 config,
+                self.item_encoder.content_dims,
                 name=f"{behavior.name}_reader",
                 **shared,
             )
@@ -173,14 +174,16 @@ class JDRanker(keras.Model):
         for number, (behavior, reader) in enumerate(self._behaviors(), 1):
             name = behavior.name
             ids = self._item_ids(inputs, f"{name}_")
+            contents = self.item_encoder.contents(ids)
             encoded, interest = reader.encode(
-                self.item_encoder(ids, consumer=number),
+                self.item_encoder.encode(ids, contents, consumer=number),
                 {
                     detail: inputs[f"{name}_{detail}"]
                     for detail in ("age_seconds", *reader.event_details)
                 },
                 inputs[behavior.length],
                 self.item_encoder.rows(ids),
+                contents,
                 training=training,
             )
             interests.append(interest)
@@ -288,12 +291,14 @@ class JDRanker(keras.Model):
         training: bool,
     ) -> Any:
         ids = self._item_ids(inputs)
-        candidates, rows = self.item_encoder(ids), self.item_encoder.rows(ids)
+        rows = self.item_encoder.rows(ids)
+        contents = self.item_encoder.contents(ids)
+        candidates = self.item_encoder.encode(ids, contents)
         parts = [candidates]
         for behavior, reader in self._behaviors():
             state = _part(user_state, behavior)
             parts.append(
-                reader.read(candidates, rows, state, training=training)
+                reader.read(candidates, rows, state, contents, training)
             )
         if self.schema.item_dense:
             parts.append(self.item_dense_scaling(inputs["item_dense"]))

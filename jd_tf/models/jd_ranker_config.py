@@ -33,7 +33,9 @@ class JDRankerConfig:
         use_matches: whether candidates are told which of their ids stand in
             the histories.
         num_match_values: learned values V by which matches are counted,
-            beside their number; each reads time and actions of the event.
+            beside their number; each reads time and actions of the event,
+            and fades at a rate of its own, at which dwell and counted
+            actions are summed up too.
         use_images: "transfer" aligns image vectors by multi-gate experts,
             "concat" puts them beside the embeddings as they are, "" leaves
             them out.
@@ -42,6 +44,9 @@ class JDRankerConfig:
         use_titles: whether the schema's texts are read; they go the way of
             the images.
         title_embedding_dim: width of a word's vector.
+        use_content_matches: whether candidates are told how much their
+            pictures and titles are like those of the histories.
+        content_match_dim: width of the map in which they are compared.
         use_content_matches: whether candidates are told how much their
             pictures and titles are like those of the histories.
         content_match_dim: width of the map in which they are compared.
@@ -92,6 +97,8 @@ class JDRankerConfig:
     image_dim: int = 64
     use_titles: bool = False
     title_embedding_dim: int = 32
+    use_content_matches: bool = True
+    content_match_dim: int = 32
     use_content_matches: bool = True
     content_match_dim: int = 32
     num_transfer_experts: int = 4

@@ -20,6 +20,7 @@ def test_equals_single_numbers():
             expected = references.event_values(
                 values["details"][row, event],
                 values["age_seconds"][row, event],
+                values["amounts"][row, event],
                 weights,
             )
             harness.assert_same([actual[row, event]], [expected])
@@ -45,3 +46,13 @@ def test_nothing_fades_without_ages():
 def test_time_constants_out_of_range_are_named(constants):
     with pytest.raises(ValueError, match="Time constants must be positive"):
         EventValues(2, *constants)
+
+
+def test_unknown_amounts_count_like_none():
+    layer = EventValues(2)
+    details = np.ones((1, 2, 4), np.float32)
+    amounts = np.array([[[-1.0], [0.0]]], np.float32)
+    values = np.asarray(layer(details, amounts=amounts))
+    assert values.shape[-1] == 4
+    np.testing.assert_array_equal(values[0, 0], values[0, 1])
+    np.testing.assert_array_equal(values[0, :, 2:], 0.0)

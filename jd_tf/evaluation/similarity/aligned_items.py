@@ -51,7 +51,9 @@ def aligned_items(
             for column in columns
         ]
         learned = encoder.embed(chunk)
-        aligned = encoder.transfer(*encoder.contents(chunk), learned)
+        aligned = encoder.transfer(
+            *zip(*encoder.contents(chunk), strict=True), learned
+        )
         vectors.append(aligned.numpy()[0])
         listened = [
             encoder.transfer.gate_weights(learned, consumer=number).numpy()[0]
