@@ -2,8 +2,13 @@
 
     python -m experiments.train --data=runs/data --workdir=runs/model
 
+With `--fusion=personalized --calibrate`, objectives are fused by weights that
+follow the session, learned in alternation with the ranker, on probabilities
+calibrated on validation data.
+
 Writes to the work folder: `config.json` and `schema.json` (what was trained),
-`checkpoints/` (each whole or not there) and `summaries/` (for TensorBoard).
+`checkpoints/` (each whole or not there), `head/` (curves and fusion learned
+after the main training) and `summaries/` (for TensorBoard).
 Flags left out keep what the work folder says, or the defaults below.
 
 Exit codes: 0 trained; 2 unusable data, flags or checkpoint; 3 a loss or
@@ -18,13 +23,14 @@ from typing import Any
 from absl import flags
 
 from experiments import program
-from jd_tf.models.jd_ranker_config import IMAGE_MODES, JDRankerConfig
-from jd_tf.schema import DataError
-from jd_tf.training.config import (
-    BALANCERS,
-    TABLE_METHODS,
-    TrainingConfig,
+from jd_tf.models.jd_ranker_config import (
+    FUSION_FORMS,
+    FUSIONS,
+    IMAGE_MODES,
+    JDRankerConfig,
 )
+from jd_tf.schema import DataError
+from jd_tf.training.config import CHOICES, TrainingConfig
 
 _DATA = flags.DEFINE_string(
     "data", None, "Data folder, made by make_data.", required=True
@@ -63,9 +69,10 @@ def _define(config: type, helps: dict[str, str]) -> None:
 
 
 _CHOICES = {
-    "balance": BALANCERS,
-    "table_method": TABLE_METHODS,
+    **CHOICES,
     "use_images": IMAGE_MODES,
+    "fusion": FUSIONS,
+    "fusion_form": FUSION_FORMS,
 }
 _TRAINING = {
     "epochs": "Passes over the data.",
@@ -83,6 +90,13 @@ _TRAINING = {
     "patience": "Evaluations without a better one before stopping; 0: never.",
     "max_steps": "Stop after these steps; 0: none.",
     "time_limit_seconds": "Stop after these seconds; 0: none.",
+    "fusion_every": "Main steps to a fusion step; 0: fusion only afterwards.",
+    "fusion_steps": "Fusion steps after the main training; 0: as it needs.",
+    "fusion_learning_rate": "Of fusion weights.",
+    "fusion_loss": "How the fusion compares candidates.",
+    "fusion_gain": "What a candidate brought: value of labels, or reward.",
+    "fusion_values": "One business value an objective, for the fusion alone.",
+    "calibration_method": "How curves of --calibrate are fitted.",
     "seed": "Of weights, dropout and the order of requests.",
     "progress": "Whether to show a progress bar.",
 }
@@ -102,7 +116,14 @@ _MODEL = {
     "use_titles": "Whether titles are read, if the schema has them.",
     "num_experts": "Experts of the mixture.",
     "dropout_rate": "Of encoders, decoders, experts and towers.",
+    "calibrate": "Whether probabilities are calibrated after training.",
+    "fusion": "How objectives become the score; none: expected value.",
+    "fusion_form": "What weights apply to: logarithms or probabilities.",
+    "fusion_weights": "Fixed weights, or the shares learning starts at.",
+    "session_seconds": "Age up to which events belong to the session.",
 }
+# Lists of one number an objective.
+_NUMBERS = {"objective_weights", "fusion_values", "fusion_weights"}
 _define(TrainingConfig, _TRAINING)
 _define(JDRankerConfig, _MODEL)
 
@@ -136,12 +157,11 @@ def _given(names: dict[str, str]) -> dict[str, Any]:
     """The flags that were set at the prompt."""
     given = {name: flags.FLAGS[name].value for name in names}
     given = {name: value for name, value in given.items() if value is not None}
-    if "objective_weights" in given:
-        texts = given["objective_weights"]
+    for name in _NUMBERS & given.keys():
         try:
-            given["objective_weights"] = tuple(float(text) for text in texts)
+            given[name] = tuple(float(text) for text in given[name])
         except ValueError as error:
-            raise DataError(f"--objective_weights: {error}.") from error
+            raise DataError(f"--{name}: {error}.") from error
     return given
 
 

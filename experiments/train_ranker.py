@@ -8,6 +8,7 @@ import keras
 
 from jd_tf.data.dataset import read_schema
 from jd_tf.data.item_vectors import ItemVectors
+from jd_tf.evaluation.calibration_fit import fit_curves
 from jd_tf.evaluation.metrics import auc
 from jd_tf.models.jd_ranker import JDRanker
 from jd_tf.models.jd_ranker_config import JDRankerConfig
@@ -57,7 +58,9 @@ def train_ranker(
     if vectors is not None:
         model.assign_images(vectors.item_ids, vectors.vectors)
     try:
-        trainer = train_folder(model, data_dir, workdir, training_config, auc)
+        trainer = train_folder(
+            model, data_dir, workdir, training_config, auc, fit_curves
+        )
     except NotFiniteError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(NOT_FINITE)

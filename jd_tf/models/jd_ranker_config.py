@@ -3,6 +3,7 @@
 import dataclasses
 
 IMAGE_MODES = ("", "concat", "transfer")
+FUSION_FORMS = ("log_linear", "additive")
 FUSIONS = ("", "fixed", "global", "personalized")
 
 
@@ -44,9 +45,6 @@ class JDRankerConfig:
         use_titles: whether the schema's texts are read; they go the way of
             the images.
         title_embedding_dim: width of a word's vector.
-        use_content_matches: whether candidates are told how much their
-            pictures and titles are like those of the histories.
-        content_match_dim: width of the map in which they are compared.
         use_content_matches: whether candidates are told how much their
             pictures and titles are like those of the histories.
         content_match_dim: width of the map in which they are compared.
@@ -99,8 +97,6 @@ class JDRankerConfig:
     title_embedding_dim: int = 32
     use_content_matches: bool = True
     content_match_dim: int = 32
-    use_content_matches: bool = True
-    content_match_dim: int = 32
     num_transfer_experts: int = 4
     transfer_dim: int = 32
     num_experts: int = 4
@@ -130,4 +126,9 @@ class JDRankerConfig:
         if self.fusion not in FUSIONS:
             raise ValueError(
                 f"`fusion` must be one of {FUSIONS}. Got: {self.fusion!r}."
+            )
+        if self.fusion_form not in FUSION_FORMS:
+            raise ValueError(
+                f"`fusion_form` must be one of {FUSION_FORMS}. "
+                f"Got: {self.fusion_form!r}."
             )

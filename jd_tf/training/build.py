@@ -5,8 +5,11 @@ from typing import Any
 
 import keras
 
+from jd_tf.schema import Schema, SchemaError
 from jd_tf.training.balancing import LossBalancer
 from jd_tf.training.config import TrainingConfig
+from jd_tf.training.fusion_losses import FusionLoss
+from jd_tf.training.fusion_steps import FusionSteps
 from jd_tf.training.optimizers import SparseDenseOptimizer
 from jd_tf.training.running_magnitude import RunningMagnitude
 
@@ -55,3 +58,47 @@ def build_balancer(
             objective_names, config.objective_weights, config.balance_decay
         )
     return LossBalancer(objective_names, config.objective_weights)
+
+
+def build_fusion(
+    config: TrainingConfig, model: keras.Model
+) -> FusionSteps | None:
+    """The fusion steps of a run, None where no fusion learns.
+
+    Args:
+        config: of the run.
+        model: built; may have a `fusion`.
+
+    Raises:
+        SchemaError: if the loss wants a reward the schema does not have, or
+            another number of values than there are objectives.
+    """
+    learns = any(v.trainable for v in getattr(model, "fusion_variables", ()))
+    if not learns:
+        return None
+    loss = FusionLoss(
+        _fusion_values(config, model.schema),
+        reward=config.fusion_gain == "reward",
+        kind=config.fusion_loss,
+    )
+    if loss.reward and not model.schema.reward:
+        raise SchemaError(
+            f"`fusion_gain` is reward, but schema `{model.schema.name}` has "
+            "no column `reward`. Use value, or data that has one."
+        )
+    optimizer = SparseDenseOptimizer(
+        config.fusion_learning_rate,
+        global_clipnorm=config.max_gradient_norm or None,
+        name="fusion_optimizer",
+    )
+    return FusionSteps(model, optimizer, loss, config.fusion_every)
+
+
+def _fusion_values(config: TrainingConfig, schema: Schema) -> tuple[float, ...]:
+    names, values = schema.objective_names, config.fusion_values
+    if values and len(values) != len(names):
+        raise SchemaError(
+            f"`fusion_values` must be {len(names)} numbers, one for each of "
+            f"{', '.join(names)}. Got: {values}."
+        )
+    return values or schema.objective_values

@@ -6,11 +6,22 @@ from jd_tf.columns import SchemaError
 
 TABLE_METHODS = ("adagrad", "lazy_adam")
 BALANCERS = ("fixed", "running_magnitude")
+FUSION_LOSSES = ("listwise", "pairwise")
+FUSION_GAINS = ("value", "reward")
+CALIBRATIONS = ("isotonic", "platt", "temperature")
+CHOICES = {
+    "table_method": TABLE_METHODS,
+    "balance": BALANCERS,
+    "fusion_loss": FUSION_LOSSES,
+    "fusion_gain": FUSION_GAINS,
+    "calibration_method": CALIBRATIONS,
+}
 # Fields that may differ when a run is resumed: they say when to stop, look
 # or save, and never what a step does.
 CHANGEABLE = (
     "epochs",
     "max_steps",
+    "fusion_steps",
     "time_limit_seconds",
     "patience",
     "steps_per_call",
@@ -51,6 +62,19 @@ class TrainingConfig:
         patience: evaluations without a better one before stopping; 0: never.
         max_steps: stop after these; 0: none.
         time_limit_seconds: stop after these, resumed time included; 0: none.
+        fusion_every: main steps to one step of a fusion that learns; 0: it
+            learns only after the main training.
+        fusion_steps: steps of the fusion after the main training, with the
+            network at its best and calibrated; 0: a pass over the data where
+            it learns only then, a tenth of one where it met no calibrated
+            logits before, else none.
+        fusion_learning_rate: of the fusion (Adam).
+        fusion_loss: "listwise" or "pairwise".
+        fusion_gain: what a candidate brought in: business "value" of its
+            labels, or the "reward" column.
+        fusion_values: one business value an objective, for the fusion's loss
+            alone; () for the schema's.
+        calibration_method: "isotonic", "platt" or "temperature".
         seed: of initial weights, dropout and the order of requests.
         progress: whether to show a progress bar.
     """
@@ -78,12 +102,19 @@ class TrainingConfig:
     patience: int = 0
     max_steps: int = 0
     time_limit_seconds: float = 0.0
+    fusion_every: int = 4
+    fusion_steps: int = 0
+    fusion_learning_rate: float = 1e-3
+    fusion_loss: str = "listwise"
+    fusion_gain: str = "value"
+    fusion_values: tuple[float, ...] = ()
+    calibration_method: str = "isotonic"
     seed: int = 17
     progress: bool = True
 
     def __post_init__(self) -> None:
-        weights = tuple(self.objective_weights)
-        object.__setattr__(self, "objective_weights", weights)
+        for name in ("objective_weights", "fusion_values"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, (int, float)) and not 0 <= value < 1e18:
@@ -98,10 +129,9 @@ class TrainingConfig:
         ):
             if not getattr(self, name):
                 self._refuse(name, "positive")
-        if self.table_method not in TABLE_METHODS:
-            self._refuse("table_method", f"one of {TABLE_METHODS}")
-        if self.balance not in BALANCERS:
-            self._refuse("balance", f"one of {BALANCERS}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                self._refuse(name, f"one of {choices}")
         if self.balance_decay >= 1:
             self._refuse("balance_decay", "below 1")
 

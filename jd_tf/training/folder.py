@@ -1,6 +1,7 @@
 """A data folder and a model to a trained model."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -8,6 +9,7 @@ import tensorflow as tf
 from jd_tf.data.batches import explain_read_error, read_batches
 from jd_tf.data.dataset import split_files
 from jd_tf.training.config import TrainingConfig
+from jd_tf.training.head_stage import FitCurves, HeadStage
 from jd_tf.training.loop import Trainer
 from jd_tf.training.validation import Auc, Validator
 
@@ -20,8 +22,12 @@ def train_folder(
     workdir: str | Path,
     config: TrainingConfig,
     auc: Auc | None = None,
+    fit_curves: FitCurves | None = None,
 ) -> Trainer:
     """Trains on a data folder's "train" split, watching "validation".
+
+    First the main network, with the fusion beside it where that alternates;
+    then, unless a signal ended it, what stands on top: see `HeadStage`.
 
     Args:
         model: with a `schema`, which the folder's must equal. Has the best
@@ -30,6 +36,7 @@ def train_folder(
         workdir: of the run; resumed if there is one.
         config: of the run.
         auc: (scores, labels, weights) -> AUC, for validation.
+        fit_curves: fits the curves of a model that calibrates.
 
     Returns:
         The trainer: `state.history` is the history, `stopped_by` and
@@ -39,8 +46,10 @@ def train_folder(
         DataError: naming file, record or column of what is missing, cannot
             be read or does not fit; and all that `Trainer.train` raises.
     """
+    if getattr(model.config, "calibrate", False) and fit_curves is None:
+        raise ValueError("a model that calibrates needs `fit_curves`.")
 
-    def batches(split: str, **options: int) -> tf.data.Dataset:
+    def batches(split: str, **options: Any) -> tf.data.Dataset:
         return read_batches(
             data_dir, split, config.batch_size, schema=model.schema, **options
         )
@@ -48,23 +57,43 @@ def train_folder(
     # Both are looked at before the first step, not after the first epoch.
     num_requests = sum(split_files(data_dir, TRAIN).values())
     batches(VALIDATION)
+    steps_per_epoch = -(-num_requests // config.batch_size)
+
+    def train_batches(epoch: int, skip: int) -> tf.data.Dataset:
+        return batches(
+            TRAIN,
+            shuffle_seed=config.seed,
+            epoch=epoch,
+            skip_batches=skip,
+            reward=reads_reward,
+        )
+
     trainer = Trainer(
         model,
         config,
         workdir,
-        lambda epoch, skip: batches(
-            TRAIN, shuffle_seed=config.seed, epoch=epoch, skip_batches=skip
-        ),
+        train_batches,
         Validator(
             model,
             lambda: batches(VALIDATION),
             model.schema.objective_names,
             auc,
         ),
-        steps_per_epoch=-(-num_requests // config.batch_size),
+        steps_per_epoch=steps_per_epoch,
+    )
+    # Read only where it is asked for: most data has none.
+    reads_reward = trainer.fusion is not None and trainer.fusion.loss.reward
+    stage = HeadStage(
+        trainer,
+        train_batches,
+        lambda: batches(VALIDATION),
+        fit_curves,
+        steps_per_epoch,
     )
     try:
         trainer.train()
+        if not trainer.signal:
+            stage.run()
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         for split in (TRAIN, VALIDATION):
             found = explain_read_error(error, data_dir, split)

@@ -1,15 +1,14 @@
 """Fusion steps: weights learn from the main network, which learns nothing."""
 
-import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from jd_tf.columns import SchemaError
 from jd_tf.training.fusion_losses import FusionLoss
+from jd_tf.training.fusion_records import FusionRecords
 from jd_tf.training.gradients import gradient_norms
 from jd_tf.training.isolation import (
     Isolation,
@@ -18,36 +17,16 @@ from jd_tf.training.isolation import (
     with_gradient,
 )
 from jd_tf.training.optimizers import SparseDenseOptimizer
-from jd_tf.training.steps import TrainingSteps
 from jd_tf.training.variables import (
     model_variables,
     optimizer_variables,
     training_variables,
 )
 
+if TYPE_CHECKING:
+    from jd_tf.training.steps import TrainingSteps
+
 _Tensors = dict[str, tf.Tensor]
-
-
-@dataclasses.dataclass(frozen=True)
-class FusionRecords:
-    """What K fusion steps looked like.
-
-    Attributes:
-        total: [K] what was minimised; 0 where no request counted.
-        used: [K] requests that counted.
-        skipped: [K] requests of one outcome only.
-        weights: [K, T] mean fusion weights of the batch.
-        norm: [K] joint norm of the gradients.
-    """
-
-    total: np.ndarray
-    used: np.ndarray
-    skipped: np.ndarray
-    weights: np.ndarray
-    norm: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.total)
 
 
 class FusionSteps:
@@ -64,7 +43,8 @@ class FusionSteps:
         model: built.
         optimizer: of the fusion alone; built on its variables here.
         loss: compares scores and gains.
-        every: `step_if_due` takes a fusion step after that many main ones.
+        every: `step_if_due` takes a fusion step after that many main ones; 0
+            takes none, as where the fusion only trains by `run`.
 
     Raises:
         SchemaError: the model has no fusion variable to train, or variables
@@ -78,8 +58,8 @@ class FusionSteps:
         loss: FusionLoss,
         every: int = 4,
     ):
-        if every < 1:
-            raise SchemaError(f"`every` must be at least 1. Got: {every}.")
+        if every < 0:
+            raise SchemaError(f"`every` must not be negative. Got: {every}.")
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
@@ -147,6 +127,8 @@ class FusionSteps:
         Returns:
             One row of `FusionRecords`; zeros where none was due.
         """
+        if not self.every:
+            return self.no_step()
         due = tf.equal((step + 1) % self.every, 0)
         return tf.cond(due, lambda: self.fusion_step(batch), self.no_step)
 
@@ -176,15 +158,6 @@ class FusionSteps:
         return FusionRecords(
             **{name: row.numpy()[:count] for name, row in rows.items()}
         )
-
-    def not_finite(self, records: FusionRecords) -> str:
-        """Names what is not finite in the last step, "" if nothing is."""
-        for name in ("total", "norm") if len(records) else ():
-            value = getattr(records, name)[-1]
-            if not np.isfinite(value):
-                what = "loss" if name == "total" else "gradient's norm"
-                return f"the fusion's {what} is {value}"
-        return ""
 
     def _steps(
         self, iterator: Any, num_steps: tf.Tensor
@@ -224,7 +197,7 @@ class FusionSteps:
         return {f"fusion_optimizer/{n}": v for n, v in named.items()}
 
     def sides(
-        self, main: TrainingSteps
+        self, main: "TrainingSteps"
     ) -> tuple[dict[str, tf.Variable], dict[str, tf.Variable]]:
         """All state of the main network and all of the fusion, by name.
 
@@ -240,7 +213,7 @@ class FusionSteps:
         return main_side, {**fusion_side, **self.named_variables()}
 
     def gradient_leaks(
-        self, main: TrainingSteps, batch: Mapping[str, tf.Tensor]
+        self, main: "TrainingSteps", batch: Mapping[str, tf.Tensor]
     ) -> list[str]:
         """Main variables that the fusion loss has a gradient by.
 
@@ -259,7 +232,7 @@ class FusionSteps:
         return with_gradient(tape, total, variables)
 
     def assert_isolated(
-        self, main: TrainingSteps, batch: Mapping[str, tf.Tensor]
+        self, main: "TrainingSteps", batch: Mapping[str, tf.Tensor]
     ) -> Isolation:
         """Proves on one batch that neither step touches the other's side.
 

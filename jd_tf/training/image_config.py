@@ -6,7 +6,13 @@ from jd_tf.schema import SchemaError
 
 METRICS = ("top1", "top5", "mean_recall", "loss")
 # Fractions of 1; all other numbers only have to be finite and not negative.
-_SHARES = ("label_smoothing", "class_balance", "min_area", "final_rate")
+_SHARES = (
+    "label_smoothing",
+    "title_share",
+    "class_balance",
+    "min_area",
+    "final_rate",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +38,9 @@ class ImageTrainingConfig:
             with them the published statistics are better than those of small
             batches.
         label_smoothing: share of a label spread over all words.
+        title_share: share of the loss that the words of titles have, if the
+            tower learns any.
+        min_title_images: titles that a word must stand in to be learned.
         class_balance: 0 counts every image once, 1 every product word
             equally, between them a rare word's images count more.
         min_area: smallest share of an image that augmentation shows.
@@ -57,6 +66,8 @@ class ImageTrainingConfig:
     weight_decay: float = 1e-4
     update_statistics: bool = True
     label_smoothing: float = 0.1
+    title_share: float = 0.5
+    min_title_images: int = 20
     class_balance: float = 0.5
     min_area: float = 0.5
     max_gradient_norm: float = 5.0
@@ -83,6 +94,7 @@ class ImageTrainingConfig:
             "min_area",
             "checkpoint_minutes",
             "keep_checkpoints",
+            "min_title_images",
             "num_threads",
         ):
             if not getattr(self, name):

@@ -22,6 +22,7 @@ from jd_tf.training.loop import NotFiniteError
 from jd_tf.training.signals import StopSignals
 from jd_tf.training.state import Row, TrainingState
 from jd_tf.training.summaries import Summaries
+from jd_tf.training.title_words import word_targets
 from jd_tf.training.variables import model_variables
 from jd_tf.training.workdir import (
     CHECKPOINTS,
@@ -73,6 +74,9 @@ class ImageTrainer:
         weights = balanced_weights(
             train.labels, len(tower.label_names), config.class_balance
         )
+        self._words = None
+        if tower.title_words:
+            self._words = word_targets(train.titles, tower.title_words)
         self.steps = ImageSteps(tower, config, weights, self.steps_per_epoch)
         self._predictor = ImagePredictor(
             tower, config.batch_size, config.num_threads
@@ -140,7 +144,12 @@ class ImageTrainer:
         frozen = state.epoch < config.frozen_epochs
         for batch in self._batches():
             began = time.monotonic()
-            record = self.steps.run(batch["image"], batch["label"], frozen)
+            words = None
+            if self._words is not None:
+                words = tf.constant(self._words[batch["place"].numpy()])
+            record = self.steps.run(
+                batch["image"], batch["label"], frozen, words
+            )
             if not math.isfinite(record["loss"]):
                 raise NotFiniteError(
                     f"step {state.step + 1}: the loss is {record['loss']}; "

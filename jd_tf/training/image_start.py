@@ -179,9 +179,13 @@ def _fingerprint(sets: Mapping[str, LabelledImages], source: str | Path) -> str:
     root = source if source.is_dir() else source.parent
     digest = hashlib.sha256()
     for split, images in sorted(sets.items()):
-        for path, label in zip(images.paths, images.labels, strict=True):
+        titles = images.titles or ("",) * len(images)
+        for path, label, title in zip(
+            images.paths, images.labels, titles, strict=True
+        ):
             word = images.label_names[label]
             line = f"{split}\0{os.path.relpath(path, root)}\0{word}\n"
+            line += f"{title}\n" if title else ""
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 

@@ -60,7 +60,9 @@ class ImageSteps:
             functools.partial(self._step, frozen=False), autograph=False
         )
 
-    def run(self, images: Any, labels: Any, frozen: bool) -> dict[str, float]:
+    def run(
+        self, images: Any, labels: Any, frozen: bool, words: Any = None
+    ) -> dict[str, float]:
         """Takes one step.
 
         Args:
@@ -68,13 +70,16 @@ class ImageSteps:
             labels: (B,) integers.
             frozen: whether the backbone stays as it is, moving statistics
                 included.
+            words: (B, W) float of `word_targets`, if the tower learns the
+                words of titles.
 
         Returns:
             `loss`, `top1` of the batch, and `gradient_norm`.
         """
         step = self._frozen_step if frozen else self._full_step
         return {
-            name: float(value) for name, value in step(images, labels).items()
+            name: float(value)
+            for name, value in step(images, labels, words=words).items()
         }
 
     def variables(self) -> dict[str, tf.Variable]:
@@ -93,7 +98,11 @@ class ImageSteps:
         return named
 
     def _step(
-        self, images: tf.Tensor, labels: tf.Tensor, frozen: bool
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        frozen: bool,
+        words: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         config = self._config
         variables = list(self._head_variables)
@@ -112,6 +121,9 @@ class ImageSteps:
                 self._class_weights,
                 config.label_smoothing,
             )
+            if words is not None:
+                of_words = word_loss(outputs["title_logits"], words)
+                loss += config.title_share * (of_words - loss)
         gradients = tape.gradient(loss, [v.value for v in variables])
         norm = tf.linalg.global_norm(gradients)
         if config.max_gradient_norm:
@@ -173,6 +185,24 @@ def weighted_loss(
     losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
     weights = tf.gather(class_weights, labels)
     return tf.reduce_sum(weights * losses) / tf.reduce_sum(weights)
+
+
+def word_loss(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Cross entropy in nats of the words of titles.
+
+    One softmax over all words, of which a title's own share the target
+    equally, as Mahajan et al. (ECCV 2018) learn from hashtags.
+
+    Args:
+        logits: (B, W).
+        targets: (B, W) of `word_targets`.
+
+    Returns:
+        (), the mean over images whose title has a word; 0 if none has.
+    """
+    losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+    titled = tf.cast(tf.reduce_any(targets > 0.0, axis=-1), losses.dtype)
+    return tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(titled), 1.0)
 
 
 def balanced_weights(

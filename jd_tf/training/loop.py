@@ -9,7 +9,11 @@ import keras
 import tensorflow as tf
 
 from jd_tf.schema import DataError, SchemaError
-from jd_tf.training.build import build_balancer, build_optimizer
+from jd_tf.training.build import (
+    build_balancer,
+    build_fusion,
+    build_optimizer,
+)
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.progress import Progress
@@ -41,7 +45,9 @@ class Trainer:
     write history, evaluate, write checkpoints. At the end the model has the
     weights of the best evaluation. Run again in the same folder, it goes on
     where the last session stood, whether that ended or was killed, and takes
-    the very steps an uninterrupted run would have taken.
+    the very steps an uninterrupted run would have taken. Where a fusion
+    learns, it is proved at every start that it and the main network leave
+    each other alone.
 
     Args:
         model: `model(batch, training=True)["logits"]` are (B, N, T); built.
@@ -80,7 +86,13 @@ class Trainer:
         self.objective_names = tuple(names)
         self.optimizer = build_optimizer(config)
         self.balancer = build_balancer(config, self.objective_names)
-        self.steps = TrainingSteps(model, self.optimizer, self.balancer)
+        self.fusion = build_fusion(config, model)
+        self.steps = TrainingSteps(
+            model,
+            self.optimizer,
+            self.balancer,
+            self.fusion if config.fusion_every else None,
+        )
         self.checkpoints = Checkpoints(self.workdir / CHECKPOINTS)
         self.state = TrainingState()
         self.stopped_by = ""
@@ -99,12 +111,16 @@ class Trainer:
                 there is no data, or `monitor` names no metric.
             NotFiniteError: a loss or gradient is NaN or infinite. Nothing is
                 saved after it.
+            IsolationError: main and fusion steps touch each other's side.
         """
         open_workdir(self.workdir, self.model, self.config)
         self._variables = training_variables(
             self.model, self.optimizer, self.balancer
         )
+        if self.fusion is not None:
+            self._variables |= self.fusion.named_variables()
         self._resume()
+        self._assert_isolated()
         total = None
         if self.steps_per_epoch:
             total = self.steps_per_epoch * self.config.epochs
@@ -135,6 +151,16 @@ class Trainer:
             self._saved = self._position()
         self._saved_at = self._began = time.monotonic()
         self._earlier = self.state.seconds
+
+    def _assert_isolated(self) -> None:
+        """Proves that main and fusion steps leave each other's side alone."""
+        if self.fusion is None:
+            return
+        state = self.state
+        for place in ((state.epoch, state.batch), (0, 0)):
+            for batch in self.train_batches(*place).take(1):
+                self.fusion.assert_isolated(self.steps, batch)
+                return
 
     def _pass_over_data(self) -> None:
         state, config = self.state, self.config

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from jd_tf.training.fusion_window import add_fusion, fusion_row
 from jd_tf.training.steps import StepRecords
 
 Row = dict[str, Any]
@@ -69,6 +70,8 @@ class TrainingState:
             "waits": 0.0,
             "seconds": 0.0,
         }
+        if records.fusion is not None:
+            add_fusion(window, records.fusion.taken())
         norms = (records.norms.astype("float64") ** 2).sum(axis=1) ** 0.5
         for step in range(len(records)):
             window["steps"] += 1
@@ -123,5 +126,6 @@ class TrainingState:
                 window["losses"][index] / count if count else None
             )
             row[f"balance/{name}"] = window["weights"][index] / steps
+        row |= fusion_row(window, objective_names)
         self.history.append(row)
         return row

@@ -9,11 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.training.balancing import LossBalancer
+from jd_tf.training.fusion_records import FusionRecords
+from jd_tf.training.fusion_steps import FusionSteps
 from jd_tf.training.gradients import gradient_norms
 from jd_tf.training.losses import cell_weights, objective_losses
 from jd_tf.training.optimizers import SparseDenseOptimizer
 
 _Tensors = dict[str, tf.Tensor]
+_FUSION = "fusion/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,8 @@ class StepRecords:
         norms: [K, V] gradient norm of each trainable variable.
         impressions: [K] candidates trained on.
         waits: [K] seconds the step waited for its batch.
+        fusion: the fusion steps beside them, K rows of zeros where none was
+            due; None where there are none at all.
     """
 
     total: np.ndarray
@@ -37,6 +42,7 @@ class StepRecords:
     norms: np.ndarray
     impressions: np.ndarray
     waits: np.ndarray
+    fusion: FusionRecords | None = None
 
     def __len__(self) -> int:
         return len(self.total)
@@ -48,10 +54,15 @@ class TrainingSteps:
     Between two steps of a call there is no Python: batches are taken from
     the iterator by the graph, and the losses of all steps come back at once.
 
+    What the model says are `fusion_variables` is not trained here: `fusion`
+    does, after every so many main steps and on the batch of the last.
+
     Args:
         model: takes a batch, returns a dict with `logits` (B, N, T).
-        optimizer: built on the model's trainable variables here.
+        optimizer: built on the model's trainable variables here, but for
+            those of a fusion.
         balancer: of the T objectives.
+        fusion: takes the fusion steps; None for none.
     """
 
     def __init__(
@@ -59,11 +70,16 @@ class TrainingSteps:
         model: keras.Model,
         optimizer: SparseDenseOptimizer,
         balancer: LossBalancer,
+        fusion: FusionSteps | None = None,
     ):
         self.model = model
         self.optimizer = optimizer
         self.balancer = balancer
-        self.variables = list(model.trainable_variables)
+        self.fusion = fusion
+        apart = {id(v) for v in getattr(model, "fusion_variables", ())}
+        self.variables = [
+            v for v in model.trainable_variables if id(v) not in apart
+        ]
         optimizer.build(self.variables)
         self._clock = _clock()
         self._run = tf.function(
@@ -84,9 +100,14 @@ class TrainingSteps:
         """
         count, records = self._run(iterator, tf.constant(num_steps))
         count = int(count)
-        return StepRecords(
-            **{name: r.numpy()[:count] for name, r in records.items()}
-        )
+        rows = {name: r.numpy()[:count] for name, r in records.items()}
+        fusion = {
+            name.removeprefix(_FUSION): rows.pop(name)
+            for name in [name for name in rows if name.startswith(_FUSION)]
+        }
+        if fusion:
+            rows["fusion"] = FusionRecords(**fusion)
+        return StepRecords(**rows)
 
     def main_step(self, batch: Mapping[str, tf.Tensor]) -> _Tensors:
         """Trains on one batch; to be called inside a `tf.function`.
@@ -142,7 +163,17 @@ class TrainingSteps:
         ):
             if not np.isfinite(norm):
                 return f"the gradient of `{variable.path}` has norm {norm}"
-        return ""
+        return "" if records.fusion is None else records.fusion.not_finite()
+
+    def _both_steps(self, batch: Mapping[str, tf.Tensor]) -> _Tensors:
+        """A main step, and the fusion step that is due after it."""
+        if self.fusion is None:
+            return self.main_step(batch)
+        # Of the whole run: a checkpoint holds it.
+        before = tf.identity(self.optimizer.iterations.value)
+        row = self.main_step(batch)
+        beside = self.fusion.step_if_due(before, batch)
+        return {**row, **{f"{_FUSION}{n}": v for n, v in beside.items()}}
 
     def _steps(
         self, iterator: Any, num_steps: tf.Tensor
@@ -159,6 +190,10 @@ class TrainingSteps:
             "waits": (),
         }
         dtypes = {"impressions": tf.int32, "waits": tf.float64}
+        if self.fusion is not None:
+            for name, value in self.fusion.no_step().items():
+                shapes[f"{_FUSION}{name}"] = value.shape
+                dtypes[f"{_FUSION}{name}"] = value.dtype
         arrays = {
             name: tf.TensorArray(
                 dtypes.get(name, tf.float32), num_steps, element_shape=shape
@@ -185,10 +220,13 @@ class TrainingSteps:
             wait: tf.Tensor,
             arrays: Any,
         ) -> tuple:
-            row = {**self.main_step(optional.get_value()), "waits": wait}
+            row = {**self._both_steps(optional.get_value()), "waits": wait}
             finite = tf.math.is_finite(row["total"]) & tf.reduce_all(
                 tf.math.is_finite(row["norms"])
             )
+            if self.fusion is not None:
+                theirs = row[f"{_FUSION}total"] + row[f"{_FUSION}norm"]
+                finite &= tf.math.is_finite(theirs)
             arrays = {n: arrays[n].write(step, row[n]) for n in arrays}
             step += 1
             # A batch is taken only to be trained on: the position in the

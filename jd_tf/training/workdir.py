@@ -11,6 +11,7 @@ from jd_tf.data.dataset import SCHEMA_FILE, read_json, write_json
 from jd_tf.schema import DataError, Schema
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import CHANGEABLE, TrainingConfig
+from jd_tf.training.head_checkpoints import restore_head
 from jd_tf.training.state import TrainingState
 from jd_tf.training.variables import model_variables
 
@@ -64,7 +65,8 @@ def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
     Args:
         workdir: of a run that has written a checkpoint.
         best: the weights of the best evaluation, if there was one; else the
-            last ones.
+            last ones. With the curves and the fusion learned on them after
+            the main training, if there are any.
 
     Returns:
         The model, built.
@@ -101,6 +103,7 @@ def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
         best_step = TrainingState(**checkpoints.read_state(step)).best_step
         step = best_step if best_step >= 0 else step
     restore_model(checkpoints, step, model)
+    restore_head(workdir, model, steps[-1], step)
     return model
 
 
