@@ -14,21 +14,23 @@ from jd_tf.layers import (
     MixtureOfExperts,
     TaskTower,
 )
-from jd_tf.layers.masking import length_mask
 from jd_tf.models.behavior_reader import BehaviorReader
 from jd_tf.models.context_encoder import ContextEncoder
+from jd_tf.models.fusion_sides import FusionSides
 from jd_tf.models.item_encoder import ItemEncoder
 from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.models.rate_free_bias import rate_free_bias
+from jd_tf.models.score_head import ScoreHead
+from jd_tf.models.session_features import SessionFeatures
 from jd_tf.schema import Behavior, Schema
 
 __all__ = ["JDRanker", "JDRankerConfig"]
 
 STATE = "user_state_"
-_TINY = 1e-30
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class JDRanker(keras.Model):
+class JDRanker(FusionSides, keras.Model):
     """Ranks the candidates of a request by several objectives at once.
 
     Histories become tokens, get their time, and are encoded by one
@@ -50,8 +52,10 @@ class JDRanker(keras.Model):
         training: bool. Whether dropout and the bias tower are active.
 
     Returns:
-        dict of `logits` and `probabilities` (B, N, T), on the entire space
-        of impressions, and `score` (B, N): the expected business value.
+        dict of `logits` (B, N, T) to train on, `probabilities` (B, N, T),
+        calibrated if the config says so, both on the entire space of
+        impressions, and `score` (B, N): the expected business value, or
+        what a fusion makes of the objectives by `fusion_weights` (B, T).
         What stands beyond `num_candidates` is meaningless.
     """
 
@@ -133,6 +137,23 @@ class JDRanker(keras.Model):
         self.entire_space = EntireSpaceLogits(
             schema.given_indices, name="entire_space", dtype="float32"
         )
+        self.session_features = SessionFeatures(
+            schema.behaviors,
+            config.model_dim,
+            self.context_encoder.output_dim,
+            len(schema.session_dense),
+            config.session_seconds,
+            name="session_features",
+        )
+        self.session_features.build()
+        # Last, so that the network before it starts from the same random
+        # weights with it and without.
+        self.head = ScoreHead(
+            schema.given_indices,
+            schema.objective_values,
+            config,
+            name="score_head",
+        )
 
     def build(self, input_shape: Any = None) -> None:
         if self.built:
@@ -154,6 +175,8 @@ class JDRanker(keras.Model):
             columns = self.schema.bias_columns
             self.bias_tower.build({c.name: (None, None) for c in columns})
         self.entire_space.build((None, None, num_tasks))
+        logits = (None, None, num_tasks)
+        self.head.build(logits, (None, self.session_features.output_dim))
         self.built = True
 
     # The two halves --------------------------------------------------------
@@ -170,6 +193,13 @@ class JDRanker(keras.Model):
         Returns:
             Tensors named `user_state_*`, dimension 0 is B.
         """
+        state, _ = self._encode(inputs, training)
+        return state
+
+    def _encode(
+        self, inputs: Mapping[str, Any], training: bool
+    ) -> tuple[dict[str, Any], Any]:
+        """The user's state, and what the fusion reads, None without one."""
         state, interests = {}, []
         for number, (behavior, reader) in enumerate(self._behaviors(), 1):
             name = behavior.name
@@ -189,11 +219,20 @@ class JDRanker(keras.Model):
             interests.append(interest)
             for part, tensor in encoded.items():
                 state[f"{STATE}{name}_{part}"] = tensor
+        context = None
         if self.context_encoder.output_dim:
-            interests.append(self._context(inputs))
+            context = self._context(inputs)
+            interests.append(context)
         user_features = ops.concatenate(interests, axis=-1)
         state[f"{STATE}experts"] = self.experts.encode_user(user_features)
-        return state
+        if self.fusion is None:
+            return state, None
+        states = [_part(state, behavior) for behavior, _ in self._behaviors()]
+        read = {name: inputs[name] for name in self.session_features.columns}
+        session = self.session_features(read, states, context)
+        weights = self.head.request_weights(session)
+        state[f"{STATE}fusion_weights"] = weights
+        return state, session
 
     def rank(
         self,
@@ -212,6 +251,17 @@ class JDRanker(keras.Model):
         Returns:
             As `call`.
         """
+        logits = self._logits(user_state, inputs, training)
+        weights = user_state.get(f"{STATE}fusion_weights")
+        return {"logits": logits, **self.head(logits, weights)}
+
+    def _logits(
+        self,
+        user_state: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        training: bool,
+    ) -> Any:
+        """Logits (B, N, T) float32 on the entire space, not calibrated."""
         features = self._candidate_features(user_state, inputs, training)
         mixed = self.experts.mix(
             features, user_state[f"{STATE}experts"], training=training
@@ -219,14 +269,7 @@ class JDRanker(keras.Model):
         conditional = ops.cast(self.towers(mixed, training=training), "float32")
         if training and self.bias_tower is not None:
             conditional += self._bias(inputs, conditional)
-        logits = self.entire_space(conditional)
-        probabilities = ops.sigmoid(logits)
-        values = ops.convert_to_tensor(self.schema.objective_values, "float32")
-        return {
-            "logits": logits,
-            "probabilities": probabilities,
-            "score": ops.sum(probabilities * values, axis=-1),
-        }
+        return self.entire_space(conditional)
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict:
         user_state = self.encode_user(inputs, training=training)
@@ -240,7 +283,8 @@ class JDRanker(keras.Model):
 
         Returns:
             `attention_<behavior>` (B, H, N, L), per candidate and head over
-            the events, and `gate_weights` (B, N, T, E).
+            the events, `gate_weights` (B, N, T, E) and, with a fusion,
+            `fusion_weights` (B, T).
         """
         user_state = self.encode_user(inputs)
         candidates = self.item_encoder(self._item_ids(inputs))
@@ -254,6 +298,9 @@ class JDRanker(keras.Model):
         explained["gate_weights"] = self.experts.gate_weights(
             features, user_state[f"{STATE}experts"]
         )
+        if self.fusion is not None:
+            weights = user_state[f"{STATE}fusion_weights"]
+            explained["fusion_weights"] = weights
         return explained
 
     def assign_images(self, item_ids: Any, vectors: Any) -> None:
@@ -305,39 +352,15 @@ class JDRanker(keras.Model):
         return ops.concatenate(parts, axis=-1)
 
     def _bias(self, inputs: Mapping[str, Any], conditional: Any) -> Any:
-        """What position and page explain, without a rate of its own.
-
-        Serving leaves the bias tower out: an offset that it had learned for
-        all impressions would be missing from the probabilities then. So what
-        it says is shifted, an objective at a time, until it multiplies the
-        expected number of outcomes by one. Good items stand in good
-        places; hence the mean over outcomes, not over impressions.
-
-        Args:
-            inputs: with bias columns and `num_candidates`.
-            conditional: (B, N, T) float32, logits without position.
-
-        Returns:
-            (B, N, T) float32, to add to `conditional`.
-        """
-        bias = self.bias_tower(
-            {c.name: inputs[c.name] for c in self.schema.bias_columns}
+        """What position explains, (B, N, T), to add to `conditional`."""
+        columns = self.schema.bias_columns
+        return rate_free_bias(
+            self.bias_tower({c.name: inputs[c.name] for c in columns}),
+            conditional,
+            self.entire_space,
+            self.schema.given_indices,
+            inputs["num_candidates"],
         )
-        bias = ops.cast(bias, "float32")
-        real = length_mask(inputs["num_candidates"], ops.shape(bias)[1])
-        outcomes = ops.sigmoid(self.entire_space(conditional))
-        outcomes = ops.where(real[..., None], outcomes, 0.0)
-        outcomes = ops.stop_gradient(outcomes)
-        total = ops.sum(outcomes, axis=(0, 1))
-        # An order needs its click: what moves the click moves it too.
-        shifted, moved = [], []
-        for t, given in enumerate(self.schema.given_indices):
-            before = moved[given] if given >= 0 else 0.0
-            factor = outcomes[..., t] * ops.exp(bias[..., t] + before)
-            shift = ops.log((ops.sum(factor) + _TINY) / (total[t] + _TINY))
-            shifted.append(bias[..., t] - shift)
-            moved.append(shifted[t] + before)
-        return ops.stack(shifted, axis=-1)
 
     # Keras -----------------------------------------------------------------
 
