@@ -16,19 +16,23 @@ from jd_tf.schema import DataError
 BAD_INPUT = 2
 
 
-def run(main: Callable[[Sequence[str]], int | None]) -> None:
+def run(
+    main: Callable[[Sequence[str]], int | None], max_arguments: int = 0
+) -> None:
     """Runs `main` under absl flags.
 
     The exit code is what `main` returns, or 2 after a `DataError`, whose
     message is printed as one line.
 
     Args:
-        main: takes the arguments that are not flags; programs take none.
+        main: takes the program's name and the arguments that are not flags.
+        max_arguments: how many of those there may be.
     """
 
     def guarded(arguments: Sequence[str]) -> int | None:
-        if len(arguments) > 1:
-            raise app.UsageError(f"unknown argument: {arguments[1]!r}")
+        if len(arguments) > 1 + max_arguments:
+            unknown = arguments[1 + max_arguments]
+            raise app.UsageError(f"unknown argument: {unknown!r}")
         try:
             return main(arguments)
         except DataError as error:

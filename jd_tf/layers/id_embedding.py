@@ -127,10 +127,14 @@ class IdEmbedding(keras.layers.Layer):
             rows = _mix(ids) % (self.num_buckets - 1)
         return tf.where(is_padding, tf.zeros_like(rows), rows + 1)
 
+    def gather(self, rows: Any) -> Any:
+        """Reads rows of the table, and no others."""
+        # `.value` is the tf.Variable, not its content: see the class text.
+        return tf.nn.embedding_lookup(self.table.value, rows)
+
     def call(self, ids: Any) -> Any:
         rows = self.rows(ids)
-        # `.value` is the tf.Variable, not its content: see the class text.
-        vectors = tf.nn.embedding_lookup(self.table.value, rows)
+        vectors = self.gather(rows)
         is_real = tf.cast(rows > 0, vectors.dtype)
         return ops.cast(vectors * is_real[..., None], self.compute_dtype)
 

@@ -74,6 +74,11 @@ class TextEncoder(keras.layers.Layer):
         """
         return tokenize(tf.convert_to_tensor(texts), self.max_tokens)
 
+    def gather(self, rows: Any) -> Any:
+        """Reads rows of the table, and no others."""
+        # `.value` is the tf.Variable, not its content: see `IdEmbedding`.
+        return tf.nn.embedding_lookup(self.table.value, rows)
+
     def call(self, texts: Any) -> Any:
         texts = tf.convert_to_tensor(texts)
         if texts.dtype != tf.string:
@@ -83,8 +88,7 @@ class TextEncoder(keras.layers.Layer):
         distinct, which = tf.unique(tf.reshape(texts, [-1]))
         tokens = self.tokens(distinct)
         rows = tf.strings.to_hash_bucket_fast(tokens.values, self.num_buckets)
-        # `.value` is the tf.Variable, not its content: see `IdEmbedding`.
-        vectors = tf.nn.embedding_lookup(self.table.value, rows)
+        vectors = self.gather(rows)
         means = tf.math.unsorted_segment_mean(
             vectors, tokens.value_rowids(), tokens.nrows()
         )

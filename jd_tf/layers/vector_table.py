@@ -141,6 +141,10 @@ class VectorTable(keras.layers.Layer):
         """
         return self._keys_of(ids)[0]
 
+    def gather(self, rows: Any) -> Any:
+        """Reads rows of the vectors, and no others."""
+        return tf.nn.embedding_lookup(self.vectors.value, rows)
+
     def call(self, ids: Any) -> tuple:
         keys, named = self._keys_of(ids)
         # `.value` is the tf.Variable: only the rows asked for are read.
@@ -149,7 +153,7 @@ class VectorTable(keras.layers.Layer):
         # An id above all others has no row of its own to be compared with.
         rows = tf.reshape(tf.minimum(rows, self.num_rows - 1), tf.shape(keys))
         present = named & (tf.gather(row_keys, rows) == keys)
-        vectors = tf.nn.embedding_lookup(self.vectors.value, rows)
+        vectors = self.gather(rows)
         vectors *= tf.cast(present, vectors.dtype)[..., None]
         return tf.cast(vectors, self.compute_dtype), present
 

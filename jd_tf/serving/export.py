@@ -7,6 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from jd_tf.data.files import write_whole
+from jd_tf.serving.batching_parameters import (
+    BATCHING_FILE,
+    batching_parameters,
+)
 from jd_tf.serving.comparison import TOLERANCE
 from jd_tf.serving.fresh_process import verify_elsewhere
 from jd_tf.serving.loading import SCHEMA_FILE
@@ -26,6 +31,7 @@ def export_model(
     requests: Sequence[Mapping[str, Any]] | None = None,
     metrics: Mapping[str, Any] | None = None,
     tolerance: float = TOLERANCE,
+    precision: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes, verifies and publishes the next version of a model.
 
@@ -35,7 +41,8 @@ def export_model(
     that watches never sees half of it. On any failure nothing stays behind.
 
     Args:
-        model: a ranker with `schema`, `encode_user`, `rank` and `explain`.
+        model: a ranker with `schema`, `encode_user`, `rank` and `explain`, or
+            what `round_ranker` made of one.
         output_dir: the folder of all models, e.g. `saved_models`.
         name: of the model, a folder in there; by default that of its class,
             such as `jd_ranker`.
@@ -44,6 +51,7 @@ def export_model(
         metrics: written into the model card.
         tolerance: the largest relative difference between the live model and
             the reloaded one.
+        precision: what was rounded and what that costs, for the model card.
 
     Returns:
         `<output_dir>/<name>/<version>`.
@@ -52,7 +60,8 @@ def export_model(
         ExportError: if the SavedModel is not the live model, breaks a law of
             serving, or a stock server could not run it.
     """
-    name = name or _BEFORE_WORD.sub("_", type(model).__name__).lower()
+    original = getattr(model, "original", model)
+    name = name or _BEFORE_WORD.sub("_", type(original).__name__).lower()
     served = ServedRanker(model)
     base = Path(output_dir) / name
     with aside(base) as folder:
@@ -71,6 +80,9 @@ def export_model(
             )
         write_recordings(folder / WARMUP_FILE, calls, name)
         served.schema.save(folder / SCHEMA_FILE)
+        write_whole(folder / BATCHING_FILE, batching_parameters().encode())
         report = verify_elsewhere(folder, tolerance)
-        write_card(folder, model, name, served.schema, report, metrics)
+        write_card(
+            folder, original, name, served.schema, report, metrics, precision
+        )
         return publish(folder, base)

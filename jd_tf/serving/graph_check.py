@@ -68,9 +68,28 @@ def check_ops(graph: Any) -> dict[str, int]:
     Raises:
         ExportError: naming each op that a stock server lacks, and why.
     """
+    refused = refused_ops(graph)
+    if refused:
+        raise ExportError(
+            "a stock model server cannot run this graph: "
+            + "; ".join(f"{op} {why}" for op, why in sorted(refused.items()))
+        )
+    return count_ops(graph)
+
+
+def count_ops(graph: Any) -> dict[str, int]:
+    """Nodes per op of a graph and its functions, most frequent first."""
     library = graph.graph_def.library.function
     own_functions = {function.signature.name for function in library}
-    counts: collections.Counter = collections.Counter()
+    ops = (node.op for node in _nodes(graph))
+    counts = collections.Counter(op for op in ops if op not in own_functions)
+    return dict(counts.most_common())
+
+
+def refused_ops(graph: Any) -> dict[str, str]:
+    """Ops and functions that a stock server cannot run, and why."""
+    library = graph.graph_def.library.function
+    own_functions = {function.signature.name for function in library}
     refused: dict[str, str] = {}
     for function in library:
         if function.attr[_XLA_ATTRIBUTE].b:
@@ -78,7 +97,6 @@ def check_ops(graph: Any) -> dict[str, int]:
     for node in _nodes(graph):
         if node.op in own_functions:
             continue
-        counts[node.op] += 1
         if node.attr[_XLA_ATTRIBUTE].b:
             refused[node.name] = "is compiled by XLA"
         reason = _REFUSED_OPS.get(node.op)
@@ -89,12 +107,7 @@ def check_ops(graph: Any) -> dict[str, int]:
             reason = "is no op of TensorFlow itself"
         if reason:
             refused[node.op] = reason
-    if refused:
-        raise ExportError(
-            "a stock model server cannot run this graph: "
-            + "; ".join(f"{op} {why}" for op, why in sorted(refused.items()))
-        )
-    return dict(counts.most_common())
+    return refused
 
 
 def signature_table(graph: Any) -> dict[str, dict[str, dict[str, Any]]]:
@@ -120,12 +133,18 @@ def check_batchable(table: dict[str, dict[str, dict[str, Any]]]) -> None:
     A server that batches requests joins every input and splits every output
     along dimension 0.
     """
+    for complaint in unbatchable(table):
+        raise ExportError(complaint)
+
+
+def unbatchable(table: dict[str, dict[str, dict[str, Any]]]) -> Iterable[str]:
+    """Complaints about tensors whose dimension 0 is not B."""
     for signature, sides in table.items():
         for side, tensors in sides.items():
             for name, tensor in tensors.items():
                 shape = tensor["shape"]
                 if not shape or shape[0] is not None:
-                    raise ExportError(
+                    yield (
                         f"signature `{signature}`: dimension 0 of `{name}` "
                         f"({side}) must be B, its shape is {shape}."
                     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.data.dataset import write_json
+from jd_tf.data.files import write_whole
 from jd_tf.models.image_tower import ImageTower
+from jd_tf.serving.batching_parameters import (
+    BATCHING_FILE,
+    batching_parameters,
+)
 from jd_tf.serving.comparison import TOLERANCE
 from jd_tf.serving.fresh_process import verify_elsewhere
 from jd_tf.serving.image_signature import (
@@ -19,8 +25,14 @@ from jd_tf.serving.image_signature import (
     IMAGE_SIGNATURES,
     ServedImageTower,
 )
-from jd_tf.serving.model_card import CARD_FILE, git_state
+from jd_tf.serving.model_card import (
+    CARD_FILE,
+    git_state,
+    list_files,
+    size_of,
+)
 from jd_tf.serving.recordings import WARMUP_FILE, Recording, write_recordings
+from jd_tf.serving.shape_buckets import BATCH_SIZES
 from jd_tf.serving.versions import aside, publish
 
 NAME = "image_tower"
@@ -72,6 +84,7 @@ def export_image_tower(
         with tf.device("CPU:0"):
             calls = _calls(served, images or made_up_images())
         write_recordings(folder / WARMUP_FILE, calls, name)
+        write_whole(folder / BATCHING_FILE, batching_parameters().encode())
         report = verify_elsewhere(folder, tolerance, _VERIFIER)
         _write_card(folder, tower, name, report, metrics)
         return publish(folder, base)
@@ -92,7 +105,11 @@ def made_up_images() -> list[bytes]:
 def _calls(
     served: ServedImageTower, images: Sequence[bytes]
 ) -> list[Recording]:
-    """Every signature on one image and on all of them."""
+    """Every signature on as many images as a server joins to a batch."""
+    sizes = sorted({*BATCH_SIZES, min(len(images), BATCH_SIZES[-1])})
+    batches = [
+        list(itertools.islice(itertools.cycle(images), size)) for size in sizes
+    ]
     return [
         Recording(
             signature,
@@ -103,7 +120,7 @@ def _calls(
             },
         )
         for signature in IMAGE_SIGNATURES
-        for batch in (list(images), list(images[:1]))
+        for batch in batches
     ]
 
 
@@ -116,6 +133,7 @@ def _write_card(
 ) -> None:
     now = datetime.datetime.now(datetime.timezone.utc)
     report = dict(report)
+    files = list_files(folder)
     card = {
         "model": name,
         "created": now.isoformat(timespec="seconds"),
@@ -130,12 +148,9 @@ def _write_card(
             "keras": keras.__version__,
         },
         "signatures": report.pop("signatures"),
+        "size": size_of(files, report["ops"]),
         "ops": report.pop("ops"),
         "verification": report,
-        "files": {
-            str(path.relative_to(folder)): path.stat().st_size
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        },
+        "files": files,
     }
     write_json(folder / CARD_FILE, card)

@@ -17,18 +17,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
+from jd_tf.schema import DataError
 from jd_tf.serving.comparison import TOLERANCE, check_equal
-from jd_tf.serving.errors import ExportError
+from jd_tf.serving.findings import Findings
+from jd_tf.serving.folder_check import check_coverage, check_folder, replay
 from jd_tf.serving.fresh_process import answer_elsewhere
-from jd_tf.serving.graph_check import (
-    check_batchable,
-    check_ops,
-    read_graph,
-    signature_table,
-)
 from jd_tf.serving.image_signature import IMAGE_BYTES, IMAGE_SIGNATURES
 from jd_tf.serving.loading import LoadedModel
-from jd_tf.serving.recordings import WARMUP_FILE, read_recordings
+from jd_tf.serving.recordings import Recording
 
 # Other shapes sum in another order.
 _BATCHING_FACTOR = 10.0
@@ -37,70 +33,96 @@ _BATCHING_FACTOR = 10.0
 def verify_image_tower(
     folder: str | Path, tolerance: float = TOLERANCE
 ) -> dict[str, Any]:
-    """Checks graph, signatures and recorded answers of a SavedModel.
+    """Checks files, graph, signatures and recorded answers of a SavedModel.
 
     Args:
         folder: a version folder, or one that is about to become one.
         tolerance: the largest relative difference let through.
 
     Returns:
-        `signatures`, `ops` (counts), `tolerance`, `num_recordings` and
-        `max_relative_difference` by signature, and `alone`: of an image
-        asked for by itself to the same image in a batch.
+        As `examine_image_tower`.
 
     Raises:
-        ExportError: saying what is wrong.
+        ExportError: saying all that is wrong.
+    """
+    findings = Findings()
+    report = examine_image_tower(folder, findings, tolerance)
+    findings.check()
+    return report
+
+
+def examine_image_tower(
+    folder: str | Path, findings: Findings, tolerance: float = TOLERANCE
+) -> dict[str, Any]:
+    """Checks all that can be checked of an image tower's version folder.
+
+    Args:
+        folder: as of `verify_image_tower`.
+        findings: is told all that is wrong.
+        tolerance: as of `verify_image_tower`.
+
+    Returns:
+        `signatures`, `ops` (counts), `tolerance`, `num_recordings` and
+        `max_relative_difference` by signature, and `alone`: of an image
+        asked for by itself to the same image in a batch. None of it where
+        there is no graph.
     """
     folder = Path(folder)
-    graph = read_graph(folder)
-    ops = check_ops(graph)
-    table = signature_table(graph)
+    try:
+        checked = check_folder(folder, findings)
+    except DataError as error:
+        findings.add(str(error))
+        return {}
     for signature in IMAGE_SIGNATURES:
-        inputs = table.get(signature, {}).get("inputs")
+        inputs = checked.table.get(signature, {}).get("inputs")
         if inputs != {IMAGE_BYTES: {"dtype": "string", "shape": [None]}}:
-            raise ExportError(
+            findings.add(
                 f"{folder}: signature `{signature}` must take `{IMAGE_BYTES}` "
                 f"(B,) string. It takes {inputs}."
             )
-    check_batchable(table)
-    model = LoadedModel(folder)
+    findings.extend(
+        check_coverage(
+            checked.recordings, IMAGE_SIGNATURES, checked.batch_sizes
+        )
+    )
     differences = dict.fromkeys((*IMAGE_SIGNATURES, "alone"), 0.0)
-    recordings = list(read_recordings(folder / WARMUP_FILE))
-    if not recordings:
-        raise ExportError(f"{folder / WARMUP_FILE}: holds no calls.")
-    for recording in recordings:
+    known = [r for r in checked.recordings if r.signature in IMAGE_SIGNATURES]
+    for recording in known if checked.model else ():
         signature = recording.signature
-        answer = model.call(signature, recording.inputs)
-        found = check_equal(
-            recording.outputs,
-            answer,
-            f"{folder}: signature `{signature}` and the live model",
-            tolerance,
-        )
-        differences[signature] = max(differences[signature], found)
-        contents = recording.inputs[IMAGE_BYTES]
-        single = [
-            model.call(signature, {IMAGE_BYTES: contents[place : place + 1]})
-            for place in range(len(contents))
-        ]
-        alone = {
-            name: np.concatenate([one[name] for one in single])
-            for name in answer
-        }
-        found = check_equal(
-            answer,
-            alone,
-            f"{folder}: signature `{signature}` and images one by one",
-            _BATCHING_FACTOR * tolerance,
-        )
-        differences["alone"] = max(differences["alone"], found)
+        with findings.gather():
+            answer = replay(checked, recording)
+            found = check_equal(
+                recording.outputs,
+                answer,
+                f"{folder}: signature `{signature}` and the live model",
+                tolerance,
+            )
+            differences[signature] = max(differences[signature], found)
+            found = check_equal(
+                answer,
+                _one_by_one(checked.model, recording),
+                f"{folder}: signature `{signature}` and images one by one",
+                _BATCHING_FACTOR * tolerance,
+            )
+            differences["alone"] = max(differences["alone"], found)
     return {
-        "signatures": table,
-        "ops": ops,
+        "signatures": checked.table,
+        "ops": checked.ops,
         "tolerance": tolerance,
-        "num_recordings": len(recordings),
+        "num_recordings": len(checked.recordings),
         "max_relative_difference": differences,
     }
+
+
+def _one_by_one(model: LoadedModel, recording: Recording) -> dict[str, Any]:
+    """Answers for a batch of images, each asked for alone, equal ones once."""
+    answers: dict[bytes, dict[str, np.ndarray]] = {}
+    for content in recording.inputs[IMAGE_BYTES]:
+        if content not in answers:
+            alone = {IMAGE_BYTES: np.array([content], object)}
+            answers[content] = model.call(recording.signature, alone)
+    each = [answers[content] for content in recording.inputs[IMAGE_BYTES]]
+    return {name: np.concatenate([a[name] for a in each]) for name in each[0]}
 
 
 def main(arguments: list[str]) -> int:

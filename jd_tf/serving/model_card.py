@@ -12,6 +12,7 @@ from typing import Any
 from jd_tf.data.dataset import read_json, write_json
 from jd_tf.schema import Schema
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.versions import GRAPH_FILE
 
 CARD_FILE = "model_card.json"
 READABLE_FILE = "model_card.md"
@@ -27,6 +28,7 @@ def write_card(
     schema: Schema,
     report: Mapping[str, Any],
     metrics: Mapping[str, Any] | None = None,
+    precision: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes `model_card.json` and `model_card.md` into a version folder.
 
@@ -37,9 +39,11 @@ def write_card(
         schema: its columns.
         report: what `verify` found.
         metrics: split -> system -> objective -> metric, if evaluated.
+        precision: what was rounded and what that costs; None for nothing.
     """
     config = getattr(model, "config", None)
     report = dict(report)
+    files = list_files(folder)
     card = {
         "model": name,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(
@@ -58,13 +62,11 @@ def write_card(
             **{package: _version(package) for package in _PACKAGES},
         },
         "signatures": report.pop("signatures"),
+        "size": size_of(files, report["ops"]),
+        "precision": precision,
         "ops": report.pop("ops"),
         "verification": report,
-        "files": {
-            str(path.relative_to(folder)): path.stat().st_size
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        },
+        "files": files,
     }
     write_json(folder / CARD_FILE, card)
     readable = "\n".join(_readable(card)) + "\n"
@@ -79,21 +81,57 @@ def check_files(folder: Path) -> None:
     Raises:
         ExportError: naming the file that is missing, cut or changed.
     """
+    for complaint in changed_files(folder):
+        raise ExportError(complaint)
+
+
+def changed_files(folder: Path) -> Iterable[str]:
+    """Complaints about files that are not as the folder's card lists them."""
     if not (folder / CARD_FILE).is_file():
         return
     for name, size in read_json(folder / CARD_FILE)["files"].items():
         path = folder / name
         if not path.is_file():
-            raise ExportError(
+            yield (
                 f"{path}: missing, but listed in {CARD_FILE}. Copy or export "
                 "the version again."
             )
-        if path.stat().st_size != size:
-            raise ExportError(
+        elif path.stat().st_size != size:
+            yield (
                 f"{path}: has {path.stat().st_size} bytes, {CARD_FILE} says "
                 f"{size}: truncated or changed. Copy or export the version "
                 "again."
             )
+
+
+def list_files(folder: Path) -> dict[str, int]:
+    """Bytes of every file in a folder, by relative path."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def size_of(files: Mapping[str, int], ops: Mapping[str, int]) -> dict[str, int]:
+    """How large a version is.
+
+    Args:
+        files: of `list_files`.
+        ops: nodes by op.
+
+    Returns:
+        `graph_bytes`, `variables_bytes` (what a server keeps in memory at
+        least), `total_bytes`, `num_nodes` and `num_ops`.
+    """
+    variables = (s for n, s in files.items() if n.startswith("variables/"))
+    return {
+        "graph_bytes": files.get(GRAPH_FILE, 0),
+        "variables_bytes": sum(variables),
+        "total_bytes": sum(files.values()),
+        "num_nodes": sum(ops.values()),
+        "num_ops": len(ops),
+    }
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
@@ -134,9 +172,13 @@ def _readable(card: Mapping[str, Any]) -> Iterable[str]:
         yield f"- commit `{git['commit']}`{changed}"
     versions = (f"{n} {v}" for n, v in card["versions"].items() if v)
     yield f"- {', '.join(versions)}"
-    megabytes = sum(card["files"].values()) / 1e6
-    yield f"- {card['num_parameters']:,} parameters, {megabytes:.1f} MB"
-    yield f"- {sum(card['ops'].values())} nodes of {len(card['ops'])} ops"
+    size = card["size"]
+    whole, variables = size["total_bytes"], size["variables_bytes"]
+    yield (
+        f"- {card['num_parameters']:,} parameters; {whole / 1e6:.1f} MB, "
+        f"{variables / 1e6:.1f} MB of them variables"
+    )
+    yield f"- {size['num_nodes']} nodes of {size['num_ops']} ops"
     yield ""
     yield f"Schema `{schema['name']}`: histories " + ", ".join(
         f"`{b['name']}` (up to {b['max_length']} events)"
@@ -147,6 +189,7 @@ def _readable(card: Mapping[str, Any]) -> Iterable[str]:
     values = (f"{o['name']} ({o['value']:g})" for o in schema["objectives"])
     yield f"Objectives and what one is worth: {', '.join(values)}."
     yield from _metric_table(card)
+    yield from _precision_table(card)
     checked = card["verification"]
     yield ""
     yield "## Verification"
@@ -176,6 +219,29 @@ def _metric_table(card: Mapping[str, Any]) -> Iterable[str]:
             cells = (metrics.get(name) for name in names)
             texts = ("-" if c is None else f"{c:.4f}" for c in cells)
             yield f"| {objective} | {' | '.join(texts)} |"
+
+
+def _precision_table(card: Mapping[str, Any]) -> Iterable[str]:
+    rounded = card["precision"]
+    if not rounded:
+        return
+    yield ""
+    yield "## What was rounded, and what it costs"
+    yield ""
+    yield (
+        f"Computes in {rounded['dtype']}, tables in {rounded['tables']}. "
+        f"Measured on {rounded['num_requests']:,} requests of the "
+        f"{rounded['split']} split against the ranker in float32; scores move "
+        f"by up to {rounded['largest_score_change']:.2g} of the largest."
+    )
+    yield ""
+    yield "| objective | metric | float32 | exported | change |"
+    yield "| --- | --- | --- | --- | --- |"
+    for objective, metrics in rounded["metrics"].items():
+        for name, entry in metrics.items():
+            values = (entry[k] for k in ("float32", "exported", "change"))
+            texts = ("-" if v is None else f"{v:.5f}" for v in values)
+            yield f"| {objective} | {name} | {' | '.join(texts)} |"
 
 
 def _signature_tables(card: Mapping[str, Any]) -> Iterable[str]:

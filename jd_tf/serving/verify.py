@@ -10,87 +10,127 @@ it found as one line of JSON. Exit code 2 and one line on stderr otherwise.
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from jd_tf.schema import SERVING_ROLES, Schema
+from jd_tf.schema import SERVING_ROLES, DataError, Schema
 from jd_tf.serving.comparison import TOLERANCE, check_equal
-from jd_tf.serving.errors import ExportError
-from jd_tf.serving.fresh_process import answer_elsewhere
-from jd_tf.serving.graph_check import (
-    check_batchable,
-    check_ops,
-    read_graph,
-    signature_table,
+from jd_tf.serving.findings import Findings
+from jd_tf.serving.folder_check import (
+    CheckedFolder,
+    check_coverage,
+    check_folder,
+    replay,
 )
+from jd_tf.serving.fresh_process import answer_elsewhere
 from jd_tf.serving.laws import check_laws
-from jd_tf.serving.loading import SCHEMA_FILE, LoadedModel
-from jd_tf.serving.recordings import WARMUP_FILE, read_recordings
-from jd_tf.serving.signatures import SERVING_DEFAULT, SIGNATURES, column_specs
+from jd_tf.serving.loading import SCHEMA_FILE
+from jd_tf.serving.recordings import WARMUP_FILE
+from jd_tf.serving.shape_buckets import candidate_buckets
+from jd_tf.serving.signatures import (
+    RANK_CANDIDATES,
+    SERVING_DEFAULT,
+    SIGNATURES,
+    column_specs,
+)
+
+# Of a ranker that computes in half precision, laws are asked no less of.
+_LAWS_TOLERANCE = 0.02
 
 
 def verify(folder: str | Path, tolerance: float = TOLERANCE) -> dict[str, Any]:
-    """Checks graph, signatures, recorded answers and laws of a SavedModel.
+    """Checks files, graph, signatures, recorded answers and laws.
 
     Args:
         folder: a version folder, or one that is about to become one.
         tolerance: the largest relative difference let through.
 
     Returns:
-        `signatures` (inputs and outputs), `ops` (counts), `tolerance`,
-        `load_seconds`, `num_recordings` and `max_relative_difference`.
+        As `examine`.
 
     Raises:
-        ExportError: saying what is wrong.
+        ExportError: saying all that is wrong.
+    """
+    findings = Findings()
+    report = examine(folder, findings, tolerance)
+    findings.check()
+    return report
+
+
+def examine(
+    folder: str | Path, findings: Findings, tolerance: float = TOLERANCE
+) -> dict[str, Any]:
+    """Checks all that can be checked of a ranker's version folder.
+
+    Args:
+        folder: as of `verify`.
+        findings: is told all that is wrong.
+        tolerance: as of `verify`.
+
+    Returns:
+        `signatures` (inputs and outputs), `ops` (counts), `tolerance`,
+        `load_seconds`, `num_recordings` and `max_relative_difference`; none
+        of it where there is no graph.
     """
     folder = Path(folder)
-    graph = read_graph(folder)
-    ops = check_ops(graph)
-    table = signature_table(graph)
-    schema = Schema.load(folder / SCHEMA_FILE)
-    check_signatures(table, schema)
-    check_batchable(table)
     start = time.perf_counter()
-    model = LoadedModel(folder)
+    try:
+        checked = check_folder(folder, findings)
+    except DataError as error:
+        findings.add(str(error))
+        return {}
     load_seconds = time.perf_counter() - start
-    differences: dict[str, float] = dict.fromkeys(SIGNATURES, 0.0)
-    laws, num_recordings = 0.0, 0
-    for recording in read_recordings(folder / WARMUP_FILE):
-        num_recordings += 1
+    # Laws can be asked of signatures that are the schema's, and no others.
+    lawful = None
+    with findings.gather():
+        schema = Schema.load(folder / SCHEMA_FILE)
+        complaints = list(signature_complaints(checked.table, schema))
+        findings.extend(complaints)
+        findings.extend(_coverage_complaints(checked, schema))
+        lawful = None if complaints else schema
+    differences: dict[str, float] = dict.fromkeys((*SIGNATURES, "laws"), 0.0)
+    known = [r for r in checked.recordings if r.signature in SIGNATURES]
+    for recording in known if checked.model else ():
         signature = recording.signature
-        answer = model.call(signature, recording.inputs)
-        differences[signature] = max(
-            differences[signature],
-            check_equal(
+        with findings.gather():
+            found = check_equal(
                 recording.outputs,
-                answer,
+                replay(checked, recording),
                 f"{folder}: signature `{signature}` and the live model",
                 tolerance,
-            ),
-        )
-        if signature == SERVING_DEFAULT:
-            found = check_laws(model.call, recording.inputs, schema, tolerance)
-            laws = max(laws, found)
-    if not num_recordings:
-        raise ExportError(f"{folder / WARMUP_FILE}: holds no calls.")
+            )
+            differences[signature] = max(differences[signature], found)
+        if signature == SERVING_DEFAULT and lawful is not None:
+            with findings.gather():
+                found = check_laws(
+                    checked.model.call,
+                    recording.inputs,
+                    lawful,
+                    min(tolerance, _LAWS_TOLERANCE),
+                )
+                differences["laws"] = max(differences["laws"], found)
     return {
-        "signatures": table,
-        "ops": ops,
+        "signatures": checked.table,
+        "ops": checked.ops,
         "tolerance": tolerance,
         "load_seconds": round(load_seconds, 3),
-        "num_recordings": num_recordings,
-        "max_relative_difference": {**differences, "laws": laws},
+        "num_recordings": len(checked.recordings),
+        "max_relative_difference": differences,
     }
 
 
-def check_signatures(table: Mapping[str, Any], schema: Schema) -> None:
-    """Refuses signatures that are not the schema's."""
+def signature_complaints(
+    table: Mapping[str, Any], schema: Schema
+) -> Iterable[str]:
+    """Complaints about signatures that are not the schema's."""
     missing = [name for name in SIGNATURES if name not in table]
     if missing:
-        raise ExportError(f"lacks the signatures {', '.join(missing)}.")
+        yield f"lacks the signatures {', '.join(missing)}."
+    if SERVING_DEFAULT in missing:
+        return
     inputs = table[SERVING_DEFAULT]["inputs"]
     specs = column_specs(schema, *SERVING_ROLES)
     expected = {
@@ -99,10 +139,33 @@ def check_signatures(table: Mapping[str, Any], schema: Schema) -> None:
     }
     for name in sorted({*inputs, *expected}):
         if inputs.get(name) != expected.get(name):
-            raise ExportError(
+            yield (
                 f"signature `{SERVING_DEFAULT}`: input `{name}` is "
                 f"{inputs.get(name, 'missing')}, the schema says "
                 f"{expected.get(name, 'nothing of it')}."
+            )
+
+
+def _coverage_complaints(
+    checked: CheckedFolder, schema: Schema
+) -> Iterable[str]:
+    """Signatures, batch sizes and widths that no recorded call warms up."""
+    yield from check_coverage(
+        checked.recordings, SIGNATURES, checked.batch_sizes
+    )
+    for signature in (SERVING_DEFAULT, RANK_CANDIDATES):
+        widths = {
+            recording.inputs["item_id"].shape[1]
+            for recording in checked.recordings
+            if recording.signature == signature
+            and recording.inputs.get("item_id") is not None
+            and recording.inputs["item_id"].ndim == 2
+        }
+        missing = set(candidate_buckets(schema.max_candidates)) - widths
+        if widths and missing:
+            yield (
+                f"{WARMUP_FILE}: signature `{signature}` is not warmed up for "
+                f"{', '.join(map(str, sorted(missing)))} candidates."
             )
 
 

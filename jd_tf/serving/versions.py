@@ -1,17 +1,21 @@
 """Version folders `<saved_models>/<model>/<version>/`, published by rename."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from jd_tf.data.files import sync, sync_tree
 from jd_tf.serving.errors import ExportError
 
 GRAPH_FILE = "saved_model.pb"
 ASIDE_PREFIX = ".export-"
+# Remembers the highest number ever given; a model server ignores the name.
+HIGHEST_FILE = ".highest_version"
 _LARGEST = 2**63 - 1
 
 
@@ -26,9 +30,14 @@ def versions(base: str | Path) -> dict[int, Path]:
     numbered = {
         int(child.name): child
         for child in base.iterdir()
-        if child.name.isascii() and child.name.isdigit()
+        if is_version(child.name)
     }
-    return {n: numbered[n] for n in sorted(numbered) if n <= _LARGEST}
+    return {n: numbered[n] for n in sorted(numbered)}
+
+
+def is_version(name: str) -> bool:
+    """Whether a model server takes a folder of that name for a version."""
+    return name.isascii() and name.isdigit() and int(name) <= _LARGEST
 
 
 def resolve(path: str | Path) -> Path:
@@ -83,10 +92,10 @@ def aside(base: str | Path) -> Iterator[Path]:
 
 
 def publish(folder: Path, base: str | Path) -> Path:
-    """Flushes a finished folder to disk and renames it to the next version.
+    """Renames a finished folder to the next free version number.
 
-    Renaming onto a folder that is not empty fails, so of two exports that
-    race for a number one wins and the other takes the next.
+    Numbers only grow, even where the highest version was removed: a model
+    server that has met a number does not look at its folder again.
 
     Args:
         folder: as `aside` yielded it.
@@ -97,14 +106,49 @@ def publish(folder: Path, base: str | Path) -> Path:
     """
     sync_tree(folder)
     base = Path(base)
-    while True:
-        target = base / str(max(versions(base), default=0) + 1)
-        try:
-            os.rename(folder, target)
-        except OSError:
-            # Somebody else's version, or a disk that does not want ours.
-            if not target.exists():
-                raise
-            continue
-        sync(base)
-        return target
+    with _highest_number(base) as remembered:
+        while True:
+            number = max([_read_number(remembered), *versions(base)]) + 1
+            if number > _LARGEST:
+                raise ExportError(
+                    f"{base}: {number - 1} is the last number a model server "
+                    "reads; rename that version."
+                )
+            target = base / str(number)
+            try:
+                # Not by rename alone: it would replace an empty folder, such
+                # as one that somebody has just begun to copy into.
+                if target.exists():
+                    raise FileExistsError(target)
+                os.rename(folder, target)
+            except OSError:
+                # Somebody else's version, or a disk that does not want ours.
+                if not target.exists():
+                    raise
+                continue
+            remembered.seek(0)
+            remembered.truncate()
+            remembered.write(f"{number}\n")
+            remembered.flush()
+            os.fsync(remembered.fileno())
+            sync(base)
+            return target
+
+
+@contextlib.contextmanager
+def _highest_number(base: Path) -> Iterator[Any]:
+    """The file of the highest number, locked: one process at a time.
+
+    Where a disk knows no locks, the rename still gives each its own number.
+    """
+    with (base / HIGHEST_FILE).open("a+", encoding="utf-8") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+
+
+def _read_number(file: Any) -> int:
+    """The number a file begins with, 0 where there is none."""
+    file.seek(0)
+    text = file.read().strip()
+    return int(text) if text.isascii() and text.isdigit() else 0

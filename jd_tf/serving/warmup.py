@@ -12,6 +12,7 @@ from jd_tf.serving.errors import ExportError
 from jd_tf.serving.recordings import Recording
 from jd_tf.serving.request_checker import RequestChecker
 from jd_tf.serving.sample_requests import sample_request
+from jd_tf.serving.shape_buckets import BATCH_SIZES, candidate_buckets
 from jd_tf.serving.signatures import (
     ENCODE_USER,
     EXPLAIN,
@@ -21,15 +22,19 @@ from jd_tf.serving.signatures import (
     split_state,
 )
 
+# Made up where there are no real ones.
 _NUM_REQUESTS = 8
-_FEW_CANDIDATES = 10
 
 
 def shape_buckets(schema: Schema) -> list[tuple[int, int]]:
-    """Requests B and candidates N of each warm-up batch."""
-    most = schema.max_candidates
-    few = min(_FEW_CANDIDATES, most)
-    return sorted({(1, few), (1, most), (_NUM_REQUESTS, few)})
+    """Requests B and candidates N of each warm-up batch.
+
+    Every width that a client pads one request to, and every batch size that
+    a batching server fills up to.
+    """
+    widths = candidate_buckets(schema.max_candidates)
+    alone = {(1, width) for width in widths}
+    return sorted(alone | {(size, widths[0]) for size in BATCH_SIZES})
 
 
 def sample_requests(schema: Schema, seed: int = 0) -> list[dict[str, Any]]:

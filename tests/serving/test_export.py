@@ -12,8 +12,10 @@ from jd_tf.schema import Schema
 from jd_tf.serving import export
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export import export_model
+from jd_tf.serving.shape_buckets import bucket_of, candidate_buckets
 from jd_tf.serving.verify import verify
-from jd_tf.serving.warmup import record_calls
+from jd_tf.serving.versions import HIGHEST_FILE
+from jd_tf.serving.warmup import record_calls, shape_buckets
 from tests.serving import tiny_ranker
 from tests.serving.exported import METRICS
 from tests.serving.tiny_ranker import TinyRanker
@@ -26,7 +28,10 @@ def verify_in_process(monkeypatch):
 
 def test_folder_holds_all_that_serving_needs(exported):
     assert exported.folder.name == "1"
-    assert [p.name for p in exported.folder.parent.iterdir()] == ["1"]
+    assert {p.name for p in exported.folder.parent.iterdir()} == {
+        "1",
+        HIGHEST_FILE,
+    }
     for name in (
         "saved_model.pb",
         "variables/variables.index",
@@ -34,6 +39,7 @@ def test_folder_holds_all_that_serving_needs(exported):
         "assets.extra/schema.json",
         "model_card.json",
         "model_card.md",
+        "batching_params.pbtxt",
     ):
         path = exported.folder / name
         assert path.stat().st_size > 0, name
@@ -59,6 +65,13 @@ def test_model_card_tells_what_it_is(exported):
     score = card["signatures"]["serving_default"]["outputs"]["score"]
     assert score == {"dtype": "float32", "shape": [None, None]}
     assert card["ops"]["MatMul"] > 0
+    graph = (exported.folder / "saved_model.pb").stat().st_size
+    assert card["size"]["graph_bytes"] == graph
+    assert card["size"]["num_nodes"] == sum(card["ops"].values())
+    assert card["size"]["num_ops"] == len(card["ops"])
+    floats = sum(w.numpy().nbytes for w in exported.model.weights)
+    assert floats <= card["size"]["variables_bytes"] < 1.2 * floats + 20_000
+    assert card["precision"] is None
     assert max(card["verification"]["max_relative_difference"].values()) < 1e-4
     files = {
         str(path.relative_to(exported.folder)): path.stat().st_size
@@ -77,7 +90,7 @@ def test_warmup_file_is_what_a_server_accepts(exported):
     # The compression is named: a compressed file would not parse.
     records = list(tf.data.TFRecordDataset(str(path), compression_type=""))
     assert 0 < len(records) < 1000
-    calls, widths = {}, set()
+    calls, shapes = {}, {}
     for record in records:
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
         assert log.WhichOneof("log_type") == "predict_log"
@@ -88,14 +101,37 @@ def test_warmup_file_is_what_a_server_accepts(exported):
         loaded.signatures[signature](
             **{name: tf.constant(value) for name, value in inputs.items()}
         )
-        widths.add(inputs.get("item_id", np.zeros((0, 0))).shape)
+        item_id = inputs.get("item_id", np.zeros((len(inputs), 0)))
+        shapes.setdefault(signature, set()).add(item_id.shape)
         for proto in request.inputs.values():
             # Compact on the wire: not one number a field.
             size = np.prod([dim.size for dim in proto.tensor_shape.dim])
             is_text = proto.dtype == tf.string.as_datatype_enum
             assert proto.tensor_content or is_text or size < 2
     assert set(calls) == set(loaded.signatures)
-    assert {(1, 7), (8, 7)} <= widths
+    every = {(size, 7) for size in (1, 2, 4, 8, 16)}
+    for signature in set(calls) - {"encode_user"}:
+        assert shapes[signature] == every
+    assert calls["encode_user"] == len(every)
+
+
+def test_every_width_and_batch_size_is_warmed_up():
+    schema = tiny_ranker.SCHEMA
+    wide = type(schema)(**{**vars(schema), "max_candidates": 150})
+    assert shape_buckets(wide) == [
+        (1, 10),
+        (1, 50),
+        (1, 100),
+        (1, 150),
+        (2, 10),
+        (4, 10),
+        (8, 10),
+        (16, 10),
+    ]
+    assert bucket_of(51, candidate_buckets(150)) == 100
+    assert bucket_of(150, candidate_buckets(150)) == 150
+    assert bucket_of(151, candidate_buckets(150)) == 150
+    assert candidate_buckets(50) == (10, 50)
 
 
 def test_versions_count_up(tmp_path, monkeypatch):

@@ -127,6 +127,8 @@ def test_the_folder_says_what_it_is(exported):
     assert signature["outputs"]["embedding"]["shape"] == [None, 64]
     assert "DecodeJpeg" in card["ops"]
     assert check_ops(read_graph(folder)) == card["ops"]
+    assert card["size"]["total_bytes"] == sum(card["files"].values())
+    assert "batching_params.pbtxt" in card["files"]
     names = {path.name for path in folder.rglob("*")}
     assert not any("optimizer" in name for name in names)
 

@@ -1,5 +1,7 @@
 """Version numbers are never shared, and never half a folder."""
 
+import itertools
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,8 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from jd_tf.serving import versions as versions_module
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.versions import aside, publish, resolve, versions
+from jd_tf.serving.versions import (
+    HIGHEST_FILE,
+    aside,
+    publish,
+    resolve,
+    versions,
+)
 
 
 def make(base, text="graph"):
@@ -24,7 +33,82 @@ def test_racing_exports_get_a_number_each(tmp_path):
     assert sorted(int(folder.name) for folder in made) == list(range(1, 25))
     for text, folder in enumerate(made):
         assert (folder / "saved_model.pb").read_text() == str(text)
-    assert {p.name for p in tmp_path.iterdir()} == {f.name for f in made}
+    names = {folder.name for folder in made}
+    assert {p.name for p in tmp_path.iterdir()} == {*names, HIGHEST_FILE}
+
+
+def test_two_racing_processes_get_a_number_each(tmp_path):
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from jd_tf.serving.versions import aside, publish\n"
+        "base, name = Path(sys.argv[1]), sys.argv[2]\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "for number in range(25):\n"
+        "    with aside(base) as folder:\n"
+        "        text = f'{name} {number}'\n"
+        "        (folder / 'saved_model.pb').write_text(text)\n"
+        "        print(publish(folder, base).name, text, flush=True)\n"
+    )
+    base = tmp_path / "model"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(base), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "other")
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = "".join(process.communicate()[0] for process in processes)
+    made = dict(line.split(" ", 1) for line in said.splitlines())
+    assert sorted(map(int, made)) == list(range(1, 51))
+    assert len(said.splitlines()) == 50
+    for number, text in made.items():
+        assert (base / number / "saved_model.pb").read_text() == text
+    owners = [made[str(n)].split()[0] for n in range(1, 51)]
+    changes = sum(a != b for a, b in itertools.pairwise(owners))
+    assert changes > 1, "they did not run at the same time"
+
+
+def test_numbers_are_never_used_again(tmp_path):
+    assert [make(tmp_path).name for _ in range(3)] == ["1", "2", "3"]
+    shutil.rmtree(tmp_path / "3")
+    shutil.rmtree(tmp_path / "2")
+    assert make(tmp_path).name == "4"
+    # A number that was copied here, and a file that says nothing.
+    (tmp_path / "9").mkdir()
+    assert make(tmp_path).name == "10"
+    (tmp_path / HIGHEST_FILE).write_text("nonsense")
+    assert make(tmp_path).name == "11"
+
+
+def test_an_empty_folder_that_is_being_filled_is_left_alone(
+    tmp_path, monkeypatch
+):
+    make(tmp_path)
+    listed = versions_module.versions
+
+    def list_then_copy(base):
+        found = listed(base)
+        (tmp_path / "2").mkdir(exist_ok=True)
+        return found
+
+    monkeypatch.setattr(versions_module, "versions", list_then_copy)
+    assert make(tmp_path).name == "3"
+    assert list((tmp_path / "2").iterdir()) == []
+
+
+def test_numbers_end_where_a_servers_do(tmp_path):
+    (tmp_path / str(2**63 - 1)).mkdir()
+    with pytest.raises(ExportError, match="last number"):
+        make(tmp_path)
 
 
 def test_names_that_a_server_ignores_are_ignored(tmp_path):

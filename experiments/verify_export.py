@@ -1,0 +1,46 @@
+"""Says what is wrong with an exported version, of a ranker or image tower.
+
+    python -m experiments.verify_export saved_models/jd_ranker/3
+
+Checks files against the model card, the graph's ops, signatures, batching
+file and warm-up calls, loads it as a model server would and replays the calls.
+
+Exit codes: 0 it may be served; 2 it may not, with one line for each reason.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from experiments import program
+from jd_tf.schema import DataError
+
+_TOLERANCE = flags.DEFINE_float(
+    "tolerance",
+    None,
+    "Largest relative difference between recorded and reloaded answers; by "
+    "default what the version was exported with.",
+    lower_bound=0.0,
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints the findings."""
+    if len(arguments) != 2:
+        raise DataError("name one version folder: verify_export FOLDER.")
+    # TensorFlow takes seconds to load; --help should not wait for it.
+    from jd_tf.serving.inspection import inspect_version
+
+    folder = arguments[1]
+    findings = inspect_version(folder, _TOLERANCE.value)
+    for finding in findings:
+        print(f"error: {finding}", file=sys.stderr)
+    if findings:
+        return program.BAD_INPUT
+    print(f"{folder}: fit to be served")
+    return 0
+
+
+if __name__ == "__main__":
+    program.run(main, max_arguments=1)
