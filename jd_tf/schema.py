@@ -43,9 +43,27 @@ __all__ = [
     "IdColumn",
     "Objective",
     "Role",
+    "ScenarioValues",
     "Schema",
     "SchemaError",
 ]
+
+
+@dataclasses.dataclass(frozen=True)
+class ScenarioValues:
+    """What outcomes are worth in one scenario.
+
+    Attributes:
+        scenario: id in the schema's `scenario_column`.
+        values: T business values >= 0 of one, in place of the objectives'.
+    """
+
+    scenario: int | str
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        values = tuple(float(value) for value in self.values)
+        object.__setattr__(self, "values", values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +83,12 @@ class Schema:
         max_candidates: N at most.
         reward: whether impressions carry their share of the session's value.
         oracle: whether impressions carry simulated true probabilities.
+        scenario_column: the context column that names the page (feed, cart,
+            ...) a request is for, "" for none. Metrics are told apart by it.
+        scenario_values: of the scenarios whose outcomes are worth something
+            else than elsewhere.
+        oracle_names: hidden facts of a request, whole numbers, that a
+            simulator knows: columns `oracle_<name>`, dropped unless asked for.
     """
 
     name: str
@@ -78,6 +102,9 @@ class Schema:
     bias_columns: tuple[BiasColumn, ...] = ()
     reward: bool = False
     oracle: bool = False
+    scenario_column: str = ""
+    scenario_values: tuple[ScenarioValues, ...] = ()
+    oracle_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -113,11 +140,41 @@ class Schema:
                         f"{earlier[1:]}."
                     )
             earlier.append(objective.name)
+        self._check_scenarios()
         names = [column.name for column in self.columns()]
         twice = sorted({name for name in names if names.count(name) > 1})
         twice += sorted({n for n in earlier if earlier.count(n) > 1})
         if twice:
             raise SchemaError(f"named twice: {', '.join(twice)}.")
+
+    def _check_scenarios(self) -> None:
+        named = self.scenario_column
+        columns = {c.name: c for c in self.context_columns}
+        if named and named not in columns:
+            raise SchemaError(
+                "`scenario_column` must be one of the context columns "
+                f"{list(columns)}. Got: {named!r}."
+            )
+        if self.scenario_values and not named:
+            raise SchemaError("`scenario_values` needs a `scenario_column`.")
+        met = []
+        for entry in self.scenario_values:
+            known = columns[named].vocabulary
+            if (known and entry.scenario not in known) or entry.scenario in met:
+                raise SchemaError(
+                    "`scenario_values`: each is of another scenario of "
+                    f"`{named}`{f' {list(known)}' if known else ''}. Got: "
+                    f"{entry.scenario!r}."
+                )
+            met.append(entry.scenario)
+            count = len(self.objectives)
+            if len(entry.values) != count or not all(
+                0 <= value < float("inf") for value in entry.values
+            ):
+                raise SchemaError(
+                    f"`scenario_values` of {entry.scenario!r} must be {count} "
+                    f"finite numbers >= 0. Got: {entry.values}."
+                )
 
     # Columns ---------------------------------------------------------------
 
@@ -165,6 +222,8 @@ class Schema:
         if self.oracle:
             for name in ("oracle_probabilities", "oracle_relevance"):
                 yield self._candidate(name, Role.ORACLE, inner=inner)
+        for name in self.oracle_names:
+            yield Column(f"oracle_{name}", Role.ORACLE, "int64", "B")
 
     def _candidate(
         self, name: str, role: Role, dtype: str = "float32", inner: int = 0
@@ -217,6 +276,23 @@ class Schema:
         """Business values of the objectives."""
         return tuple(objective.value for objective in self.objectives)
 
+    def values_in(self, scenario: int | str | bytes) -> tuple[float, ...]:
+        """Business values of the objectives in one scenario."""
+        if isinstance(scenario, bytes):
+            scenario = scenario.decode("utf-8")
+        for entry in self.scenario_values:
+            if entry.scenario == scenario:
+                return entry.values
+        return self.objective_values
+
+    @property
+    def scenarios(self) -> tuple[int | str, ...]:
+        """The scenarios known beforehand: the vocabulary of their column."""
+        for column in self.context_columns:
+            if column.name == self.scenario_column:
+                return column.vocabulary
+        return ()
+
     # JSON ------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
@@ -232,6 +308,7 @@ class Schema:
             "objectives": Objective,
             "context_columns": IdColumn,
             "bias_columns": BiasColumn,
+            "scenario_values": ScenarioValues,
         }
         try:
             built = {
@@ -271,12 +348,16 @@ class Schema:
         """
         for field in dataclasses.fields(self):
             mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            if mine != theirs and field.name not in ("name", "oracle"):
+            if mine != theirs and field.name not in _OF_NO_TENSOR:
                 raise SchemaError(
                     f"{where}: its schema differs in `{field.name}`: "
                     f"{_difference(mine, theirs)}. Use data and model of one "
                     "schema, or train anew."
                 )
+
+
+# Fields in which data may differ from what a model was made for.
+_OF_NO_TENSOR = ("name", "oracle", "oracle_names", "scenario_column")
 
 
 def _difference(mine: Any, theirs: Any) -> str:

@@ -6,11 +6,13 @@ import pytest
 
 from jd_tf.schema import (
     SERVING_ROLES,
+    TRAINING_ROLES,
     Behavior,
     BiasColumn,
     IdColumn,
     Objective,
     Role,
+    ScenarioValues,
     Schema,
     SchemaError,
 )
@@ -49,6 +51,66 @@ def test_json_round_trip(tmp_path):
     schema = small_schema(oracle=True)
     schema.save(tmp_path / "schema.json")
     assert Schema.load(tmp_path / "schema.json") == schema
+
+
+def with_scenarios(**changes):
+    values = (ScenarioValues(2, (0, 9, 90.0)),)
+    return small_schema(
+        **{
+            "scenario_column": "scenario",
+            "scenario_values": values,
+            "oracle_names": ("intent",),
+            **changes,
+        }
+    )
+
+
+def test_scenarios_have_values_of_their_own_also_from_json(tmp_path):
+    with_scenarios().save(tmp_path / "schema.json")
+    schema = Schema.load(tmp_path / "schema.json")
+    assert schema == with_scenarios()
+    assert hash(schema) == hash(with_scenarios())
+    assert schema.scenarios == (1, 2, 3)
+    assert schema.values_in(2) == (0.0, 9.0, 90.0)
+    assert schema.values_in(1) == schema.objective_values
+    assert small_schema().scenarios == ()
+
+
+def test_a_schema_of_before_has_no_scenarios():
+    fields = small_schema().to_json()
+    for name in ("scenario_column", "scenario_values", "oracle_names"):
+        del fields[name]
+    assert Schema.from_json(fields) == small_schema()
+
+
+def test_hidden_facts_are_dropped_unless_asked_for():
+    schema = with_scenarios()
+    assert [c.name for c in schema.columns(Role.ORACLE)] == ["oracle_intent"]
+    served = {c.name for c in schema.columns(*TRAINING_ROLES)}
+    assert "oracle_intent" not in served
+    # They move no tensor that a model reads, so models go on working.
+    small_schema().check_same(with_scenarios(scenario_values=()), "data")
+    with pytest.raises(SchemaError, match="scenario_values"):
+        small_schema().check_same(schema, "data")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scenario_column": "page_type"}, "Got: 'page_type'"),
+        ({"scenario_column": ""}, "needs a `scenario_column`"),
+        ({"scenario_values": (ScenarioValues(4, (1, 1, 1)),)}, "Got: 4"),
+        ({"scenario_values": (ScenarioValues(1, (1, 1)),)}, "must be 3"),
+        ({"scenario_values": (ScenarioValues(1, (1, 1, -1)),)}, "-1.0"),
+        (
+            {"scenario_values": (ScenarioValues(1, (1, 1, 1)),) * 2},
+            "another scenario",
+        ),
+    ],
+)
+def test_wrong_scenarios_are_named(changes, message):
+    with pytest.raises(SchemaError, match=message):
+        with_scenarios(**changes)
 
 
 def test_objectives_know_what_they_are_given():

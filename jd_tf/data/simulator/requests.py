@@ -95,6 +95,7 @@ class RequestBuilder:
                 "user_level": level[row],
                 "session_dense": logged["session_dense"][row],
                 "position": position[:shown],
+                "oracle_intent": logged["intent"][row],
             }
             for name, column in columns.items():
                 request[name] = column[row, :shown]

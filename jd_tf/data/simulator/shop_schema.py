@@ -63,4 +63,7 @@ def shop_schema(config: SimulatorConfig) -> Schema:
         max_candidates=config.num_candidates,
         reward=True,
         oracle=True,
+        scenario_column="scenario",
+        # 0 browses, 1 buys.
+        oracle_names=("intent",),
     )

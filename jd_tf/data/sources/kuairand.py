@@ -139,6 +139,7 @@ class KuaiRandSource(Source):
                 *((tab,) if self.has_tab else ()),
             ),
             session_dense=SESSION_DENSE,
+            scenario_column="scenario" if self.has_tab else "",
         )
 
     def requests(self) -> Iterator[tuple[str, Request]]:
