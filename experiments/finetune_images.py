@@ -37,6 +37,13 @@ _DATA = flags.DEFINE_string(
 _WORD_COLUMN = flags.DEFINE_string(
     "word_column", "word", "Column of the CSV file that holds product words."
 )
+_TITLE_COLUMN = flags.DEFINE_string(
+    "title_column",
+    "",
+    "Column of the CSV file that holds titles, whose words are learned beside "
+    "the product word, so that the vector keeps colours and patterns; empty: "
+    "none.",
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
@@ -88,6 +95,14 @@ _TRAINING = (
     ),
     flags.DEFINE_float("label_smoothing", None, "Share of a label. [0.1]"),
     flags.DEFINE_float(
+        "title_share", None, "Share of the loss of titles' words. [0.5]"
+    ),
+    flags.DEFINE_integer(
+        "min_title_images",
+        None,
+        "Titles that a word must stand in to be learned. [20]",
+    ),
+    flags.DEFINE_float(
         "class_balance",
         None,
         "0: every image counts once; 1: every product word equally. [0.5]",
@@ -115,14 +130,16 @@ def main(_: object) -> int | None:
     from jd_tf.data.image_list import read_labelled
     from jd_tf.evaluation.image_report_run import REPORT_FILE, report_image_run
     from jd_tf.models.image_tower import ImageTower, ImageTowerConfig
+    from jd_tf.schema import DataError
     from jd_tf.training.image_config import default_image_training
     from jd_tf.training.image_loop import ImageTrainer
     from jd_tf.training.image_start import usable_images
     from jd_tf.training.loop import NotFiniteError
+    from jd_tf.training.title_words import frequent_words
 
     workdir = Path(_WORKDIR.value)
     stored = _stored(workdir)
-    sets = read_labelled(_DATA.value, _WORD_COLUMN.value)
+    sets = read_labelled(_DATA.value, _WORD_COLUMN.value, _TITLE_COLUMN.value)
     if _LIMIT.value:
         sets = {s: _spread(images, _LIMIT.value) for s, images in sets.items()}
     tower_config = ImageTowerConfig(**{**stored["model"], **_given(_MODEL)})
@@ -130,7 +147,16 @@ def main(_: object) -> int | None:
     seed = given.get("seed", stored["training"].get("seed", 17))
     progress = given.get("progress", True)
     keras.utils.set_random_seed(seed)
-    tower = ImageTower(tower_config, sets["train"].label_names)
+    words = frequent_words(
+        sets["train"].titles,
+        {**stored["training"], **given}.get("min_title_images", 20),
+    )
+    if _TITLE_COLUMN.value and not words:
+        raise DataError(
+            f"{_DATA.value}: no word stands in enough titles of column "
+            f"{_TITLE_COLUMN.value!r}. Lower --min_title_images."
+        )
+    tower = ImageTower(tower_config, sets["train"].label_names, words)
     sets, num_broken = usable_images(
         sets,
         _DATA.value,

@@ -76,8 +76,8 @@ def training_batches(
         num_threads: files decoded at a time.
 
     Returns:
-        Batches of `image` (B, image_size, image_size, 3) float32 and `label`
-        (B,) int64.
+        Batches of `image` (B, image_size, image_size, 3) float32, `label` and
+        `place` (B,) int64, the latter among `images`.
 
     Raises:
         DataError: if there are fewer images than a batch takes.
@@ -117,6 +117,7 @@ def _reader(image_size: int, min_area: float) -> Any:
         return {
             "image": augment(image, key, image_size, min_area),
             "label": label,
+            "place": key[1],
         }
 
     return read

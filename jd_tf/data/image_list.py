@@ -25,11 +25,13 @@ class LabelledImages:
         paths: P files.
         labels: (P,) int64, places in `label_names`.
         label_names: C product words, sorted.
+        titles: P texts, or none at all.
     """
 
     paths: tuple[str, ...]
     labels: np.ndarray
     label_names: tuple[str, ...]
+    titles: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -41,6 +43,9 @@ class LabelledImages:
             self,
             paths=tuple(self.paths[place] for place in places),
             labels=self.labels[places],
+            titles=tuple(self.titles[place] for place in places)
+            if self.titles
+            else (),
         )
 
 
@@ -61,7 +66,7 @@ class Catalogue:
 
 
 def read_labelled(
-    source: str | Path, word_column: str = "word"
+    source: str | Path, word_column: str = "word", title_column: str = ""
 ) -> dict[str, LabelledImages]:
     """Reads images for learning product words.
 
@@ -72,6 +77,8 @@ def read_labelled(
             Paths in a file are relative to its folder. Without splits, a hash
             of the path deals 80, 10 and 10 per cent.
         word_column: the column that holds the product word.
+        title_column: of such a file, the column that holds the title; "" for
+            no titles.
 
     Returns:
         Split -> images, all with the product words of "train".
@@ -81,17 +88,22 @@ def read_labelled(
             that "train" does not show.
     """
     source = Path(source)
-    rows = _labelled_rows(source, word_column)
-    found: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
-    for split, path, word in rows:
-        found[split].append((path, word))
+    if title_column and source.is_dir():
+        raise DataError(
+            f"{source}: a folder has no column {title_column!r}. Titles need "
+            "a CSV file."
+        )
+    rows = _labelled_rows(source, word_column, title_column)
+    found: dict[str, list[tuple]] = {split: [] for split in SPLITS}
+    for split, *example in rows:
+        found[split].append(tuple(example))
     for split in ("train", "validation"):
         if not found[split]:
             raise DataError(
                 f"{source}: no image of the split `{split}`. Expected "
                 f"`{split}/<word>/*.jpg` or rows of a CSV file."
             )
-    names = tuple(sorted({word for _, word in found["train"]}))
+    names = tuple(sorted({word for _, word, _ in found["train"]}))
     if len(names) < 2:
         raise DataError(
             f"{source}: only the product word {names[0]!r}: nothing to tell "
@@ -100,15 +112,18 @@ def read_labelled(
     places = {name: place for place, name in enumerate(names)}
     sets = {}
     for split, examples in found.items():
-        for path, word in examples:
+        for path, word, _ in examples:
             if word not in places:
                 raise DataError(
                     f"{path}: shows {word!r} in `{split}`, which `train` "
                     f"never does. Its words are {', '.join(names)}."
                 )
-        labels = np.array([places[word] for _, word in examples], np.int64)
+        labels = np.array([places[word] for _, word, _ in examples], np.int64)
         sets[split] = LabelledImages(
-            tuple(path for path, _ in examples), labels, names
+            tuple(path for path, _, _ in examples),
+            labels,
+            names,
+            tuple(title for _, _, title in examples) if title_column else (),
         )
     return sets
 
@@ -173,11 +188,12 @@ def _typed(ids: list[str]) -> np.ndarray:
 
 
 def _labelled_rows(
-    source: Path, word_column: str
-) -> Iterator[tuple[str, str, str]]:
-    """Split, path and word of every image."""
+    source: Path, word_column: str, title_column: str
+) -> Iterator[tuple[str, str, str, str]]:
+    """Split, path, word and title of every image."""
     if not source.is_dir():
-        for line, row in _table(source, ("path", word_column)):
+        titled = (title_column,) if title_column else ()
+        for line, row in _table(source, ("path", word_column, *titled)):
             path, word = _beside(source, row["path"]), row[word_column]
             split = row.get("split") or _dealt(row["path"] or "")
             if split not in SPLITS or not path or not word:
@@ -187,7 +203,7 @@ def _labelled_rows(
                     "must not be empty, the last one of "
                     f"{', '.join(SPLITS)}."
                 )
-            yield split, path, word
+            yield split, path, word, (row.get(title_column) or "").strip()
         return
     children = {child.name for child in source.iterdir() if child.is_dir()}
     has_splits = "train" in children
@@ -198,7 +214,7 @@ def _labelled_rows(
             # A file that lies in no word's folder shows no word.
             if len(within.parts) > 1:
                 split = root.name if has_splits else _dealt(within.as_posix())
-                yield split, str(path), within.parts[0]
+                yield split, str(path), within.parts[0], ""
 
 
 def _dealt(path: str) -> str:

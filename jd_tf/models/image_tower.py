@@ -23,11 +23,16 @@ class ImageTower(keras.Model):
     same length and the classifier can tell them apart by direction only:
     the cosine, by which vectors are compared later, is what was trained.
 
+    A vector that has to tell cameras from glasses only may forget their
+    colour. Where titles are known, a second classifier on the same vector
+    learns the words of the title, and the vector keeps what they name.
+
     Preprocessing belongs to the model: it takes pixels as they are decoded.
 
     Args:
         config: size and kind, or their dict.
         label_names: C product words.
+        title_words: W words of titles, or none.
 
     Call arguments:
         images: (B, image_size, image_size, 3) float in 0 ... 255, RGB.
@@ -39,13 +44,15 @@ class ImageTower(keras.Model):
             keeps them too.
 
     Returns:
-        dict of `embedding` (B, V) and `logits` (B, C).
+        dict of `embedding` (B, V), `logits` (B, C) and, if there are title
+        words, `title_logits` (B, W).
     """
 
     def __init__(
         self,
         config: ImageTowerConfig | Mapping[str, Any],
         label_names: Sequence[str],
+        title_words: Sequence[str] = (),
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -58,6 +65,7 @@ class ImageTower(keras.Model):
                 "`label_names` must hold at least two product words. Got: "
                 f"{self.label_names}."
             )
+        self.title_words = tuple(title_words)
         kind = BACKBONES[config.backbone]
         self._preprocess = kind.preprocess
         self.backbone = kind.build(config.image_size, config.alpha, None)
@@ -72,6 +80,11 @@ class ImageTower(keras.Model):
         self.classifier = keras.layers.Dense(
             len(self.label_names), name="classifier"
         )
+        self.title_classifier = None
+        if self.title_words:
+            self.title_classifier = keras.layers.Dense(
+                len(self.title_words), name="title_classifier"
+            )
         # The config tells every shape, so all weights exist from here on.
         self.build()
 
@@ -84,12 +97,17 @@ class ImageTower(keras.Model):
         self.embedding_head.build(pooled)
         self.normalization.build(embedding)
         self.classifier.build(embedding)
+        if self.title_classifier is not None:
+            self.title_classifier.build(embedding)
         self.built = True
 
     @property
     def head_layers(self) -> tuple[keras.layers.Layer, ...]:
         """What is new on top of the backbone."""
-        return self.embedding_head, self.normalization, self.classifier
+        head = self.embedding_head, self.normalization, self.classifier
+        if self.title_classifier is None:
+            return head
+        return *head, self.title_classifier
 
     def call(
         self,
@@ -104,11 +122,15 @@ class ImageTower(keras.Model):
         )
         pooled = self.dropout(self.pooling(features), training=training)
         embedding = self.normalization(self.embedding_head(pooled))
-        return {"embedding": embedding, "logits": self.classifier(embedding)}
+        answer = {"embedding": embedding, "logits": self.classifier(embedding)}
+        if self.title_classifier is not None:
+            answer["title_logits"] = self.title_classifier(embedding)
+        return answer
 
     def get_config(self) -> dict:
         return {
             **super().get_config(),
             "config": dataclasses.asdict(self.config),
             "label_names": list(self.label_names),
+            "title_words": list(self.title_words),
         }

@@ -59,6 +59,22 @@ def test_reads_a_table_relative_to_itself(tmp_path):
     assert sets["validation"].paths == (str(tmp_path / "3.jpg"),)
 
 
+def test_reads_titles_of_a_table(tmp_path):
+    table = tmp_path / "titled.csv"
+    table.write_text(
+        "path,word,split,title\n1.jpg,hat,train, Red hat \n"
+        "2.jpg,cap,train,\n3.jpg,hat,validation,Blue hat\n"
+    )
+    sets = read_labelled(table, title_column="title")
+    assert sets["train"].titles == ("Red hat", "")
+    assert sets["train"].take([1, 0]).titles == ("", "Red hat")
+    assert read_labelled(table)["train"].titles == ()
+    with pytest.raises(DataError, match="lacks the column name"):
+        read_labelled(table, title_column="name")
+    with pytest.raises(DataError, match="a folder has no column 'title'"):
+        read_labelled(tmp_path, title_column="title")
+
+
 def test_a_catalogue_teaches_its_categories(tmp_path):
     table = tmp_path / "catalogue.csv"
     rows = [f"{n},images/{n}.jpg,{10 + n % 2}" for n in range(1, 60)]

@@ -145,6 +145,16 @@ def test_refuses_what_cannot_be_built(fields, message):
         ImageTowerConfig(**fields)
 
 
+def test_learns_title_words_beside_product_words():
+    tower = ImageTower(SMALL, WORDS, ("blue", "red"))
+    answer = tower(_images())
+    assert answer["title_logits"].shape[-1] == 2
+    assert tower.title_classifier in tower.head_layers
+    again = ImageTower.from_config(tower.get_config())
+    assert again.title_words == ("blue", "red")
+    assert "title_logits" not in ImageTower(SMALL, WORDS)(_images())
+
+
 def test_refuses_a_single_product_word():
     with pytest.raises(ValueError, match="at least two product words"):
         ImageTower(SMALL, ("hat",))

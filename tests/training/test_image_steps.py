@@ -1,5 +1,6 @@
 """One step of fine-tuning: what it changes, and what it must not touch."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,6 +15,7 @@ from jd_tf.training.image_steps import (
     ImageSteps,
     balanced_weights,
     weighted_loss,
+    word_loss,
 )
 from jd_tf.training.variables import model_variables
 
@@ -58,6 +60,34 @@ def test_the_loss_is_a_weighted_cross_entropy():
         mass += weights[label]
     found = weighted_loss(logits, labels, tf.constant(weights), 0.2)
     assert float(found) == pytest.approx(total / mass, rel=1e-5)
+
+
+def test_the_loss_of_words_is_a_mean_over_titled_photos():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(3, 4)).astype("float32")
+    targets = np.array(
+        [[0.5, 0, 0.5, 0], [0, 0, 0, 0], [0, 1, 0, 0]], "float32"
+    )
+    total = 0.0
+    for row, target in zip(logits.astype("float64"), targets, strict=True):
+        total -= target @ (row - np.log(np.exp(row).sum()))
+    assert float(word_loss(logits, targets)) == pytest.approx(total / 2)
+    assert float(word_loss(logits[1:2], targets[1:2])) == 0.0
+
+
+def test_titles_take_their_share_of_the_loss():
+    words = np.tile(np.array([[0.5, 0.5, 0]], "float32"), (6, 1))
+    images, labels = _batch()
+    losses = []
+    for share in (0.0, 0.25, 1.0):
+        keras.utils.set_random_seed(5)
+        tower = ImageTower({**CONFIG, "dropout_rate": 0.0}, WORDS, WORDS)
+        config = ImageTrainingConfig(warmup_share=0.0, title_share=share)
+        steps = ImageSteps(tower, config, np.ones(3), steps_per_epoch=10)
+        found = steps.run(images, labels, frozen=False, words=words)
+        losses.append(found["loss"])
+    plain, some, full = losses
+    assert some == pytest.approx(0.75 * plain + 0.25 * full, rel=1e-5)
 
 
 def test_balance_counts_images_or_words():
