@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from jd_tf.data.images import load_images
+from jd_tf.serving.exported_state import exported_state
 
 SERVING_DEFAULT = "serving_default"
 CLASSIFY = "classify"
@@ -36,9 +37,9 @@ class ServedImageTower:
 
     def variables(self) -> tf.Module:
         """Holds what the functions read, without optimizers."""
-        module = tf.Module(name="served_image_tower")
-        module.layers = list(self._tower.layers)
-        return module
+        return exported_state(
+            self._tower.layers, self._tower.weights, "served_image_tower"
+        )
 
     def functions(self) -> dict[str, Any]:
         """Traces the signatures: concrete functions by name."""

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role, Schema
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.exported_state import exported_state
 
 SERVING_DEFAULT = "serving_default"
 ENCODE_USER = "encode_user"
@@ -47,14 +48,9 @@ class ServedRanker:
 
         The layers rather than the model: its optimizer stays at home.
         """
-        layers = self._model.layers
-        in_layers = {id(w) for layer in layers for w in layer.weights}
-        module = tf.Module(name="served_ranker")
-        module.layers = list(layers)
-        module.weights = [
-            w for w in self._model.weights if id(w) not in in_layers
-        ]
-        return module
+        return exported_state(
+            self._model.layers, self._model.weights, "served_ranker"
+        )
 
     def functions(self) -> dict[str, Any]:
         """Traces the signatures.

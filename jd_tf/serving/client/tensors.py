@@ -8,8 +8,8 @@ once too.
 
 from collections.abc import Mapping
 
-import ml_dtypes
 import numpy as np
+import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from jd_tf.serving.client.errors import AnswerError, RequestError
@@ -27,7 +27,7 @@ _NUMBERS = {
     types_pb2.DT_UINT64: (np.uint64, "uint64_val"),
     types_pb2.DT_BOOL: (np.bool_, "bool_val"),
     types_pb2.DT_HALF: (np.float16, "half_val"),
-    types_pb2.DT_BFLOAT16: (ml_dtypes.bfloat16, "half_val"),
+    types_pb2.DT_BFLOAT16: (tf.bfloat16.as_numpy_dtype, "half_val"),
 }
 _TYPES = {np.dtype(kind): type_ for type_, (kind, _) in _NUMBERS.items()}
 

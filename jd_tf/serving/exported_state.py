@@ -1,0 +1,51 @@
+"""What a SavedModel must hold so that a model server can run it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def exported_state(
+    layers: Iterable[Any], weights: Iterable[Any], name: str
+) -> tf.Module:
+    """Holds TensorFlow's own variables and tables, and no Keras object.
+
+    Keras exports a variable of its own as a *copy* of TensorFlow's variable
+    underneath. `tf.saved_model.load` finds its way back; a model server,
+    which restores by the graph's own restore op, fills the copies, and every
+    signature then asks for variables that were never filled.
+
+    Args:
+        layers: with all they hold, look-up tables included.
+        weights: what else is read.
+        name: of the module.
+    """
+    found: dict[int, Any] = {}
+    descendants = (
+        part for layer in layers for part in _View(layer).descendants()
+    )
+    for part in (*weights, *descendants):
+        # What Keras wraps; what it would export is the copy.
+        state = part.value if isinstance(part, keras.Variable) else part
+        if isinstance(
+            state,
+            tf.Variable | tf.saved_model.experimental.TrackableResource,
+        ):
+            found[id(state)] = state
+    module = tf.Module(name=name)
+    module.state = list(found.values())
+    return module
+
+
+class _View(tf.train.TrackableView):
+    """Sees what a SavedModel would hold; a checkpoint has no tables."""
+
+    @classmethod
+    def children(
+        cls, obj: Any, save_type: str = "savedmodel", **kwargs: Any
+    ) -> Any:
+        # Where the walk keeps what it finds traced on its way.
+        kwargs.setdefault("cache", {})
+        return super().children(obj, save_type, **kwargs)

@@ -1,0 +1,65 @@
+"""What the double and the real server have in common."""
+
+import abc
+import socket
+
+from tensorflow_serving.config import model_server_config_pb2
+
+
+class ModelServer(abc.ABC):
+    """A model server on loopback, gRPC and REST.
+
+    Attributes:
+        kind: "double" or "real".
+        address, rest_url: where it answers; the same after a restart.
+    """
+
+    kind = ""
+
+    def __init__(self, config: model_server_config_pb2.ModelServerConfig):
+        self.config = config
+        self.port, self.rest_port = free_port(), free_port()
+        self.address = f"localhost:{self.port}"
+        self.rest_url = f"http://localhost:{self.rest_port}"
+
+    @abc.abstractmethod
+    def start(self):
+        """Starts, and waits until every model answers."""
+
+    @abc.abstractmethod
+    def stop(self):
+        """Stops at once; calls in flight fail."""
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def model_config(name, base_path, versions=(), latest=1, labels=None):
+    """The configuration of one model; `versions` wins over `latest`."""
+    config = model_server_config_pb2.ModelServerConfig()
+    add_model(config, name, base_path, versions, latest, labels)
+    return config
+
+
+def add_model(config, name, base_path, versions=(), latest=1, labels=None):
+    """One more model."""
+    model = config.model_config_list.config.add(
+        name=name, base_path=str(base_path), model_platform="tensorflow"
+    )
+    if versions:
+        model.model_version_policy.specific.versions.extend(versions)
+    else:
+        model.model_version_policy.latest.num_versions = latest
+    for label, version in (labels or {}).items():
+        model.version_labels[label] = version
+
+
+def free_port():
+    """A port nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]
