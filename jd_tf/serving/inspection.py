@@ -6,11 +6,17 @@ from jd_tf.data.dataset import read_json
 from jd_tf.schema import DataError
 from jd_tf.serving.comparison import TOLERANCE
 from jd_tf.serving.findings import Findings
-from jd_tf.serving.graph_check import read_graph
+from jd_tf.serving.folder_check import missing_shards
+from jd_tf.serving.graph_check import (
+    read_graph,
+    refused_ops,
+    signature_table,
+    unbatchable,
+)
 from jd_tf.serving.image_signature import IMAGE_SIGNATURES
 from jd_tf.serving.image_verify import examine_image_tower
 from jd_tf.serving.loading import SCHEMA_FILE
-from jd_tf.serving.model_card import CARD_FILE
+from jd_tf.serving.model_card import CARD_FILE, changed_files
 from jd_tf.serving.verify import examine
 from jd_tf.serving.versions import is_version
 
@@ -40,7 +46,7 @@ def inspect_version(
     if tolerance is None:
         tolerance = TOLERANCE
         with findings.gather():
-            tolerance = _written_tolerance(folder)
+            tolerance = written_tolerance(folder)
     if _is_image_tower(folder):
         examine_image_tower(folder, findings, tolerance)
     else:
@@ -48,8 +54,29 @@ def inspect_version(
     return findings.messages
 
 
-def _written_tolerance(folder: Path) -> float:
-    """What the export was verified with, if it says so."""
+def inspect_files(folder: str | Path) -> list[str]:
+    """Checks what can be checked of a version without loading it.
+
+    Args:
+        folder: as of `inspect_version`.
+
+    Returns:
+        What is wrong with files, graph, ops and batching, a line each.
+    """
+    folder, findings = Path(folder), Findings()
+    if not folder.is_dir():
+        return [f"{folder}: no such folder."]
+    with findings.gather():
+        findings.extend(changed_files(folder))
+        findings.extend(missing_shards(folder))
+        graph = read_graph(folder)
+        findings.extend(unbatchable(signature_table(graph)))
+        findings.extend(f"{op} {why}" for op, why in refused_ops(graph).items())
+    return findings.messages
+
+
+def written_tolerance(folder: Path) -> float:
+    """What an export was verified with, if its card says so."""
     if not (folder / CARD_FILE).is_file():
         return TOLERANCE
     card = read_json(folder / CARD_FILE)

@@ -1,0 +1,1 @@
+"""Running model servers: configuration, promotion, shadow traffic."""
