@@ -1,12 +1,13 @@
 """Batches and scorers -> the arrays `evaluate_predictions` judges."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jd_tf.evaluation.evaluate import evaluate_predictions
+from jd_tf.evaluation.scenarios import evaluate_scenarios, request_values
 from jd_tf.schema import SERVING_ROLES, Schema
 
 Batch = Mapping[str, Any]
@@ -31,6 +32,8 @@ class Predictions:
         user_ids: [R], or None where the batches had none.
         systems: name -> `probabilities`, `objective_scores`, `score`.
         marks: name -> [R, N] bool, which candidates are of some kind.
+        columns: name -> [R] or [R, N], columns kept as they are; that of
+            the scenario among them, where there is one.
     """
 
     schema: Schema
@@ -40,6 +43,11 @@ class Predictions:
     user_ids: np.ndarray | None
     systems: Mapping[str, Mapping[str, np.ndarray]]
     marks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def columns_by_request(self) -> dict[str, np.ndarray]:
+        """Those of the kept columns that are [R]: segments of requests."""
+        return {n: c for n, c in self.columns.items() if c.ndim == 1}
 
     def evaluate(self, **options: Any) -> dict[str, dict[str, Any]]:
         """Judges all systems; options as of `evaluate_predictions`."""
@@ -50,8 +58,34 @@ class Predictions:
             self.systems,
             self.schema.objectives,
             user_ids=self.user_ids,
+            values=self.values,
             **options,
         )
+
+    def evaluate_scenarios(self, **options: Any) -> dict[str, dict[str, Any]]:
+        """Judges all systems by scenario; see `evaluate_scenarios`."""
+        return evaluate_scenarios(
+            self.schema,
+            self.scenarios,
+            self.labels,
+            self.label_weights,
+            self.num_candidates,
+            self.systems,
+            self.user_ids,
+            **options,
+        )
+
+    @property
+    def scenarios(self) -> np.ndarray | None:
+        """[R] ids of the schema's `scenario_column`, None without."""
+        return self.columns.get(self.schema.scenario_column)
+
+    @property
+    def values(self) -> np.ndarray | None:
+        """[R, T] business values, None where all requests' are the same."""
+        if self.scenarios is None or not self.schema.scenario_values:
+            return None
+        return request_values(self.schema, self.scenarios)
 
 
 def collect_predictions(
@@ -60,6 +94,7 @@ def collect_predictions(
     scorers: Mapping[str, Scorer],
     max_requests: int = 0,
     marks: Mapping[str, Mark] | None = None,
+    columns: Sequence[str] = (),
 ) -> Predictions:
     """Runs every scorer over the same batches.
 
@@ -75,12 +110,16 @@ def collect_predictions(
             `probabilities` [B, N, T] or `score` [B, N] or both.
         max_requests: stop after that many; 0 for all.
         marks: name -> function from such a batch to [B, N] bool.
+        columns: names of columns to keep, of a request or its candidates;
+            the scenario's is always kept.
     """
     width = schema.max_candidates
     known = [column.name for column in schema.columns(*SERVING_ROLES)]
     parts: dict[str, list[np.ndarray]] = {}
     systems: dict[str, dict[str, list[np.ndarray]]] = {}
     marked: dict[str, list[np.ndarray]] = {name: [] for name in marks or {}}
+    scenario = [schema.scenario_column] * bool(schema.scenario_column)
+    asked: dict[str, list[np.ndarray]] = {n: [] for n in (*columns, *scenario)}
     count = 0
     for raw in batches:
         batch = to_numpy(raw)
@@ -89,6 +128,9 @@ def collect_predictions(
             if name in batch:
                 part = _widen(batch[name], width, name.startswith("label"))
                 parts.setdefault(name, []).append(part)
+        for name, kept in asked.items():
+            column = batch[name]
+            kept.append(_widen(column, width, column.ndim > 1))
         said = {name: score(dict(served)) for name, score in scorers.items()}
         if "oracle_relevance" in batch:
             said[ORACLE] = {"objective_scores": batch["oracle_relevance"]}
@@ -121,6 +163,7 @@ def collect_predictions(
             for name, outputs in systems.items()
         },
         {name: join(kept) for name, kept in marked.items()},
+        {name: join(kept) for name, kept in asked.items()},
     )
 
 

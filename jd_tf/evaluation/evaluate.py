@@ -35,6 +35,7 @@ def evaluate_predictions(
     num_replicates: int = 200,
     seed: int = 0,
     reference: str = "jd_ranker",
+    values: np.ndarray | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Judges every system on every objective, and on business value.
 
@@ -55,6 +56,8 @@ def evaluate_predictions(
         num_replicates: bootstrap resamples; 0 for no intervals.
         seed: of the resamples.
         reference: the system that is compared with the others.
+        values: [R, T] business values of each request, where they depend on
+            it; those of the objectives if None.
 
     Returns:
         system -> objective (and "value") -> metric -> number, or None where
@@ -85,15 +88,16 @@ def evaluate_predictions(
         for t in range(len(objectives))
     ]
     counts = real[..., None] & (label_weights > 0)
-    values = np.array([objective.value for objective in objectives])
-    gains = np.where(counts, labels, 0.0) @ values
+    worth = np.array([[objective.value for objective in objectives]])
+    worth = worth if values is None else np.asarray(values)
+    gains = (np.where(counts, labels, 0.0) * worth[:, None]).sum(axis=-1)
     valued = Cells.of(gains, num_candidates)
 
     results: dict[str, dict[str, Any]] = {}
     replicates: dict[str, dict[str, Any]] = {}
     for system, outputs in systems.items():
         probabilities, scores, score = _complete(
-            system, outputs, objectives, real
+            system, outputs, objectives, real, values
         )
         results[system], replicates[system] = {}, {}
         for t, objective in enumerate(objectives):
@@ -129,6 +133,7 @@ def _complete(
     outputs: Mapping[str, np.ndarray | None],
     objectives: Sequence[Objective],
     real: np.ndarray,
+    values: np.ndarray | None,
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
     """Probabilities, scores per objective and final score, all checked."""
     unknown = sorted(set(outputs) - set(_OUTPUTS))
@@ -160,5 +165,5 @@ def _complete(
             raise ValueError(
                 f"system `{system}` must give one of {_OUTPUTS}. Got none."
             )
-        score = expected_value(scores, objectives)
+        score = expected_value(scores, objectives, values)
     return probabilities, scores, score

@@ -8,7 +8,9 @@ from jd_tf.schema import Objective
 
 
 def expected_value(
-    probabilities: np.ndarray, objectives: Sequence[Objective]
+    probabilities: np.ndarray,
+    objectives: Sequence[Objective],
+    values: np.ndarray | None = None,
 ) -> np.ndarray:
     """Sum over objectives of business value times probability.
 
@@ -18,6 +20,8 @@ def expected_value(
     Args:
         probabilities: [..., T].
         objectives: T of them.
+        values: [R, T] business values of each request, where they differ;
+            `probabilities` are [R, ..., T] then.
 
     Returns:
         [...] float32.
@@ -29,5 +33,8 @@ def expected_value(
         if objective.sample_space in entire:
             here = here * entire[objective.sample_space]
         entire[objective.name] = here
-        total += objective.value * here
+        value = objective.value
+        if values is not None:
+            value = values[:, t].reshape(-1, *(1,) * (here.ndim - 1))
+        total += value * here
     return total.astype(np.float32)

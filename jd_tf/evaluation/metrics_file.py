@@ -11,6 +11,9 @@ import numpy as np
 from jd_tf.data.files import write_whole
 from jd_tf.schema import DataError
 
+# Beside the splits, where the schema names scenarios: split -> scenario -> ...
+SCENARIOS = "scenarios"
+
 
 def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
     """Writes split -> what `evaluate_predictions` returned, whole or not."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jd_tf.evaluation.calibration_comparison import calibration_pictures
 from jd_tf.evaluation.evaluate import VALUE
 from jd_tf.evaluation.findings import Finding, find
 from jd_tf.evaluation.learning_pictures import learning_pictures
@@ -35,6 +36,13 @@ _VALUE_COLUMNS = {
     **{f"captured_value@{k}": f"value in first {k}" for k in CAPTURE_PLACES},
     "gauc": "GAUC (any value)",
 }
+_SCENARIO_COLUMNS = {
+    "auc": "AUC",
+    "gauc": "GAUC",
+    NDCG: "NDCG@10",
+    "calibration_error": "calibration error",
+    "calibration_ratio": "predicted / observed",
+}
 _MAIN_CURVES = ("loss ", "auc ")
 
 
@@ -49,6 +57,7 @@ def write_report(
     notes: Sequence[str] = (),
     num_train_requests: int | None = None,
     reference: str = "jd_ranker",
+    scenarios: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
 ) -> Path:
     """Writes the HTML page of a run: one file, no network.
 
@@ -64,6 +73,7 @@ def write_report(
         notes: sentences of the caller's own to put among the findings.
         num_train_requests: requests learned from, if known.
         reference: the system the report is about.
+        scenarios: split -> what `evaluate_scenarios` returned.
 
     Returns:
         The path.
@@ -90,13 +100,17 @@ def write_report(
         standing=list(_standing(first, reference)),
         floor=FLOOR,
         ceiling=CEILING,
-        splits=[_split(name, metrics[name]) for name in splits],
+        splits=[_split(name, metrics[name], reference) for name in splits],
         curves=[p for p in pictures if p.title.startswith(_MAIN_CURVES)],
         more_curves=[
             p for p in pictures if not p.title.startswith(_MAIN_CURVES)
         ],
         rates=[_rates(name, metrics[name]) for name in splits],
         objectives=objectives,
+        scenarios=list(
+            _scenarios((scenarios or {}).get(splits[0], {}), reference)
+        ),
+        scenario_columns=_SCENARIO_COLUMNS,
         schema=schema,
         config=list(_flat(config or {})),
         summary=list(_flat(summary or {})),
@@ -131,8 +145,34 @@ def _standing(
         }
 
 
+def _scenarios(
+    found: Mapping[str, Mapping[str, Any]], reference: str
+) -> Iterator[dict[str, Any]]:
+    """What the page shows of every scenario, those without requests too."""
+    for scenario, entry in found.items():
+        systems = entry["systems"] or {}
+        yield {
+            "name": scenario,
+            "requests": entry["num_requests"],
+            "note": entry["note"],
+            "values": entry["values"],
+            "entries": systems.get(reference, {}),
+            "pictures": [
+                picture
+                for picture in (
+                    interval_picture(
+                        {s: e[VALUE] for s, e in systems.items()},
+                        NDCG,
+                        f"{scenario}: value-NDCG@10",
+                    ),
+                )
+                if picture is not None
+            ],
+        }
+
+
 def _split(
-    name: str, systems: Mapping[str, Mapping[str, Any]]
+    name: str, systems: Mapping[str, Mapping[str, Any]], reference: str
 ) -> dict[str, Any]:
     """What the page shows of one split."""
     blocks = []
@@ -148,6 +188,10 @@ def _split(
         tables = [order]
         if objective != VALUE:
             pictures.append(reliability_picture(entries, objective))
+            curves = entries.get(reference, {}).get("calibration")
+            if curves:
+                label = f"{objective}, before and after the curves"
+                pictures += calibration_pictures({label: curves})
             tables.append(_PROBABILITY_COLUMNS)
         blocks.append(
             {
