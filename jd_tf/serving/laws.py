@@ -9,6 +9,7 @@ from jd_tf.schema import SERVING_ROLES, USER_ROLES, Column, Schema
 from jd_tf.serving.comparison import TOLERANCE, check_equal
 from jd_tf.serving.signatures import (
     ENCODE_USER,
+    PER_REQUEST,
     RANK_CANDIDATES,
     SERVING_DEFAULT,
     split_state,
@@ -129,9 +130,11 @@ def _pad(
 
 
 def real_cells(ranked: Arrays, lengths: np.ndarray) -> dict[str, np.ndarray]:
-    """Scores and probabilities of real candidates, requests joined."""
+    """What holds of real candidates, requests joined, or of requests."""
     return {
-        name: np.concatenate(
+        name: array
+        if name in PER_REQUEST
+        else np.concatenate(
             [array[row, :length] for row, length in enumerate(lengths)]
         )
         for name, array in ranked.items()

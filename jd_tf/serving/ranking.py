@@ -18,6 +18,8 @@ class Ranking:
         probabilities: (n, T) float32, one column per objective.
         objectives: names of the T objectives.
         order: (n,) where in the request each item stood.
+        fusion_weights: (T,) float32, the request's weights of the
+            objectives; None where business values fuse them.
     """
 
     request_id: Any
@@ -26,12 +28,18 @@ class Ranking:
     probabilities: np.ndarray
     objectives: tuple[str, ...]
     order: np.ndarray
+    fusion_weights: np.ndarray | None = None
 
     def to_json(self, top: int | None = None) -> dict[str, Any]:
         """A plain dict of the best `top` items, all by default."""
+        weights = {}
+        if self.fusion_weights is not None:
+            pairs = zip(self.objectives, self.fusion_weights, strict=True)
+            weights["fusion_weights"] = {n: float(w) for n, w in pairs}
         return {
             "request_id": plain(self.request_id),
             "num_candidates": len(self.item_ids),
+            **weights,
             "items": [
                 {
                     "rank": rank + 1,
@@ -77,6 +85,7 @@ def make_ranking(
     scores: np.ndarray,
     probabilities: np.ndarray,
     objectives: tuple[str, ...],
+    fusion_weights: np.ndarray | None = None,
 ) -> Ranking:
     """Sorts a request's candidates by score, best first."""
     order = np.argsort(-scores, kind="stable")
@@ -87,6 +96,7 @@ def make_ranking(
         probabilities[order],
         objectives,
         order,
+        fusion_weights,
     )
 
 

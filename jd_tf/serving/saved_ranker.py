@@ -20,6 +20,8 @@ from jd_tf.serving.ranking import Ranking, make_ranking, plain
 from jd_tf.serving.request_checker import RequestChecker
 from jd_tf.serving.signatures import (
     ENCODE_USER,
+    FUSION_WEIGHTS,
+    PER_REQUEST,
     RANK_CANDIDATES,
     RANKED,
     SERVING_DEFAULT,
@@ -99,6 +101,7 @@ class SavedRanker:
                 request["item_id"],
                 *(answers[number][name] for name in RANKED),
                 self.schema.objective_names,
+                answers[number].get(FUSION_WEIGHTS),
             )
             for number, request in enumerate(checked)
         ]
@@ -110,7 +113,8 @@ class SavedRanker:
             batch: serving columns with lengths; other columns are ignored.
 
         Returns:
-            `score` (B, N) and `probabilities` (B, N, T).
+            `score` (B, N), `probabilities` (B, N, T) and, with a fusion,
+            `fusion_weights` (B, T).
         """
         inputs = {column.name: batch[column.name] for column in self._columns}
         return self._finite(self.model.call(SERVING_DEFAULT, inputs))
@@ -121,7 +125,9 @@ class SavedRanker:
         ranked = self.score(pad_requests(requests, self._columns))
         return [
             {
-                name: array[row, : request["num_candidates"]]
+                name: array[row]
+                if name in PER_REQUEST
+                else array[row, : request["num_candidates"]]
                 for name, array in ranked.items()
             }
             for row, request in enumerate(requests)
@@ -143,8 +149,10 @@ class SavedRanker:
             part["num_candidates"] = np.int32(len(part["item_id"]))
             inputs = {**state, **pad_requests([part], self._candidates)}
             ranked = self._finite(self.model.call(RANK_CANDIDATES, inputs))
-            slices.append({name: ranked[name][0] for name in RANKED})
-        return {
+            slices.append({name: array[0] for name, array in ranked.items()})
+        # Of one user, they are the same in all slices.
+        once = {n: slices[0][n] for n in PER_REQUEST if n in slices[0]}
+        return once | {
             name: np.concatenate([part[name] for part in slices])
             for name in RANKED
         }

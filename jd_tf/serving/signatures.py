@@ -22,6 +22,9 @@ SIGNATURES = (SERVING_DEFAULT, ENCODE_USER, RANK_CANDIDATES, EXPLAIN)
 
 STATE_PREFIX = "user_state_"
 RANKED = ("score", "probabilities")
+FUSION_WEIGHTS = "fusion_weights"
+# What a ranking has once a request, not once a candidate, if it fuses.
+PER_REQUEST = (FUSION_WEIGHTS,)
 
 _ROLES = {
     SERVING_DEFAULT: SERVING_ROLES,
@@ -96,16 +99,14 @@ class ServedRanker:
         return answers[signature](**tensors)
 
     def _serve(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        ranked = self._model(inputs, training=False)
-        return {name: ranked[name] for name in RANKED}
+        return _ranked(self._model(inputs, training=False))
 
     def _encode_user(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return _named(self._model.encode_user(inputs))
 
     def _rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         state, candidates = split_state(inputs)
-        ranked = self._model.rank(state, candidates)
-        return {name: ranked[name] for name in RANKED}
+        return _ranked(self._model.rank(state, candidates))
 
     def _explain(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return _named(self._model.explain(inputs))
@@ -126,6 +127,12 @@ def split_state(
     state = {n: t for n, t in tensors.items() if n.startswith(STATE_PREFIX)}
     rest = {n: t for n, t in tensors.items() if n not in state}
     return state, rest
+
+
+def _ranked(ranked: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+    """What is served of a ranking."""
+    wanted = (*RANKED, *PER_REQUEST)
+    return _named({name: ranked[name] for name in wanted if name in ranked})
 
 
 def _trace(function: Any, specs: Mapping[str, tf.TensorSpec]) -> Any:
