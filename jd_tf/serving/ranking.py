@@ -20,6 +20,7 @@ class Ranking:
         order: (n,) where in the request each item stood.
         fusion_weights: (T,) float32, the request's weights of the
             objectives; None where business values fuse them.
+        model_version: which version answered, where that is known.
     """
 
     request_id: Any
@@ -29,6 +30,7 @@ class Ranking:
     objectives: tuple[str, ...]
     order: np.ndarray
     fusion_weights: np.ndarray | None = None
+    model_version: int | None = None
 
     def to_json(self, top: int | None = None) -> dict[str, Any]:
         """A plain dict of the best `top` items, all by default."""
@@ -86,6 +88,7 @@ def make_ranking(
     probabilities: np.ndarray,
     objectives: tuple[str, ...],
     fusion_weights: np.ndarray | None = None,
+    model_version: int | None = None,
 ) -> Ranking:
     """Sorts a request's candidates by score, best first."""
     order = np.argsort(-scores, kind="stable")
@@ -97,6 +100,7 @@ def make_ranking(
         objectives,
         order,
         fusion_weights,
+        model_version,
     )
 
 
