@@ -154,12 +154,16 @@ class Promotion:
                         f"{server.address}: no version of `{model.name}` is "
                         "available; mend that first."
                     )
+                # Nor does it take a label of a version that is still loading,
+                # as one is after a start; and then nothing could be undone.
+                for number in set(model.version_labels.values()):
+                    self._wait_available(server, number, model.name)
             found = server.status(self.model, timeout=self.call_seconds)
             if version in found and found[version].failed:
                 raise OperationError(
                     f"{server.address}: version {version} failed to load "
-                    f"before: {found[version].error}. A server does not try "
-                    "a number again: publish it under a new one."
+                    f"before: {found[version].error}. A number is not used "
+                    "again: publish it under a new one."
                 )
 
     def _pinned(self, config: Config) -> Config:
@@ -241,25 +245,28 @@ class Promotion:
         for server in self.servers:
             server.reload_config(config, self.call_seconds)
 
-    def _wait_available(self, server: VersionServer, version: int) -> None:
+    def _wait_available(
+        self, server: VersionServer, version: int, model: str = ""
+    ) -> None:
+        model = model or self.model
         end = time.monotonic() + self.load_seconds
         state = "not seen yet"
         while time.monotonic() < end:
             with contextlib.suppress(ModelNotFoundError):
                 found = server.status(
-                    self.model, version, timeout=self.call_seconds
+                    model, version, timeout=self.call_seconds
                 )[version]
                 if found.available:
                     return
                 if found.failed:
                     raise OperationError(
                         f"{server.address}: version {version} of "
-                        f"`{self.model}` failed to load: {found.error}"
+                        f"`{model}` failed to load: {found.error}"
                     )
                 state = found.state
             time.sleep(_PAUSE)
         raise OperationError(
-            f"{server.address}: version {version} of `{self.model}` is "
+            f"{server.address}: version {version} of `{model}` is "
             f"{state} after {self.load_seconds:g} s."
         )
 
