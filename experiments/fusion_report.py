@@ -1,0 +1,130 @@
+"""What fusion weights follow, whether they help, and twenty sessions told.
+
+    python -m experiments.fusion_report --data=DIR --workdir=RUN
+
+Ranks two splits with a trained run that fuses its objectives, searches the best
+constant weights on the one and judges everything on the other. Writes
+`fusion_report.html` and `fusion_report.json` into `fusion/` of the run's
+folder.
+"""
+
+import time
+from pathlib import Path
+
+from absl import flags
+
+from experiments import program
+from jd_tf.schema import DataError
+
+_DATA = flags.DEFINE_string(
+    "data", None, "Folder made by experiments.make_data.", required=True
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of experiments.train.", required=True
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder to write; fusion/ of --workdir by default."
+)
+_SEARCH = flags.DEFINE_string(
+    "search", "validation", "Split that constant weights are searched on."
+)
+_SPLIT = flags.DEFINE_string("split", "test", "Split that is judged and told.")
+_REWARD = flags.DEFINE_bool(
+    "reward", False, "Judge by the reward column instead of business value."
+)
+_BESIDE = flags.DEFINE_list(
+    "beside", [], "name=folder of more runs on these data to compare with."
+)
+_NUM_WEIGHTS = flags.DEFINE_integer(
+    "num_weights", 1000, "Weight vectors tried, for each form.", lower_bound=20
+)
+_NUM_STORIES = flags.DEFINE_integer(
+    "num_stories", 20, "Sessions told.", lower_bound=0
+)
+_NUM_REPLICATES = flags.DEFINE_integer(
+    "num_replicates", 500, "Bootstrap resamples of users.", lower_bound=2
+)
+_MAX_REQUESTS = flags.DEFINE_integer(
+    "max_requests",
+    0,
+    "Requests of each split at most; 0 for all.",
+    lower_bound=0,
+)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of everything drawn at random.", lower_bound=0
+)
+_PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show bars.")
+
+
+def main(_: object) -> None:
+    """Writes page and JSON and prints what to use."""
+    from jd_tf.evaluation.fusion.fusion_report import (
+        fusion_report,
+        write_fusion_report,
+    )
+    from jd_tf.evaluation.fusion.observed_run import observe_run, scores_of_run
+
+    if _SEARCH.value == _SPLIT.value:
+        raise DataError(
+            "--search and --split must differ: weights look best where they "
+            f"were searched. Got: {_SPLIT.value} twice."
+        )
+    beside = _named(_BESIDE.value)
+    began = time.monotonic()
+    observations, config = observe_run(
+        _DATA.value,
+        _WORKDIR.value,
+        (_SEARCH.value, _SPLIT.value),
+        _REWARD.value,
+        _MAX_REQUESTS.value,
+    )
+    others = {
+        name: scores_of_run(
+            _DATA.value, folder, _SPLIT.value, _MAX_REQUESTS.value
+        )
+        for name, folder in beside.items()
+    }
+    report = fusion_report(
+        observations[_SEARCH.value],
+        observations[_SPLIT.value],
+        config.fusion_form,
+        others,
+        _NUM_WEIGHTS.value,
+        _NUM_STORIES.value,
+        _NUM_REPLICATES.value,
+        config.session_seconds,
+        _SEED.value,
+        _PROGRESS.value,
+    )
+    report = {
+        **report,
+        "fusion": config.fusion,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    output = _OUTPUT.value or Path(_WORKDIR.value) / "fusion"
+    page = write_fusion_report(
+        output, report, f"Fusion weights: {config.fusion} on {report['schema']}"
+    )
+    for advice in report["recommendation"].values():
+        print(advice["sentence"])
+    print(f"report: {page}")
+
+
+def _named(texts: list[str]) -> dict[str, str]:
+    """name=folder pairs."""
+    from jd_tf.evaluation.fusion.rivals import BY_SIMPLICITY
+
+    found: dict[str, str] = {}
+    for text in texts:
+        name, _, folder = text.partition("=")
+        if not name or not folder or name in (*found, *BY_SIMPLICITY):
+            raise DataError(
+                "--beside are name=folder, each name once and none of "
+                f"{', '.join(BY_SIMPLICITY)}. Got: {text!r}."
+            )
+        found[name] = folder
+    return found
+
+
+if __name__ == "__main__":
+    program.run(main)

@@ -1,0 +1,144 @@
+"""What a fusing ranker did, with the state of each session beside it."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from jd_tf.evaluation.collect import Scorer, collect_predictions, to_numpy
+from jd_tf.evaluation.expected_value import expected_value
+from jd_tf.evaluation.fusion.predictions import FusionPredictions
+from jd_tf.evaluation.fusion.session_state import (
+    session_counts,
+    session_segments,
+)
+from jd_tf.evaluation.head_metrics import WEIGHTS, HeadPredictions
+from jd_tf.evaluation.scenarios import request_values
+from jd_tf.schema import DataError, Schema
+
+LEARNED = "learned"
+
+
+@dataclasses.dataclass(frozen=True)
+class FusionObservation:
+    """R requests of one split.
+
+    Attributes:
+        schema: of the requests.
+        predictions: probabilities, outcomes, segments; the ranker's own order
+            is the score `LEARNED`.
+        weights: [R, T] of the learned fusion.
+        expected: [R, N] business value to expect, by the values of the
+            request's scenario: the plain rule.
+        users: [R] int from 0, whose request.
+        request_ids: [R] texts.
+        times: [R] int seconds, 0 without a clock.
+        events: [R, K] of each behaviour in the session so far.
+        dwell: [R] seconds in the session so far.
+    """
+
+    schema: Schema
+    predictions: FusionPredictions
+    weights: np.ndarray
+    expected: np.ndarray
+    users: np.ndarray
+    request_ids: np.ndarray
+    times: np.ndarray
+    events: np.ndarray
+    dwell: np.ndarray
+
+    @property
+    def shares(self) -> np.ndarray:
+        """[R, T] weights as shares of their sum."""
+        return self.weights / self.weights.sum(axis=1, keepdims=True)
+
+
+def observe(
+    batches: Iterable[Mapping[str, np.ndarray]],
+    schema: Schema,
+    scorer: Scorer,
+    session_seconds: float,
+    reward: bool = False,
+    max_requests: int = 0,
+) -> FusionObservation:
+    """Lets a ranker rank, and keeps what it weighed by.
+
+    Args:
+        batches: of one split, with keys, and with the simulator's truth and
+            the reward where these are wanted.
+        schema: of the batches.
+        scorer: from a batch to `probabilities`, `score` and `fusion_weights`
+            [B, 1, T], as of `model_scorer`.
+        session_seconds: events not older belong to the session.
+        reward: whether the reward column is what counts, not business value.
+        max_requests: stop after that many; 0 for all.
+
+    Raises:
+        DataError: if the ranker fuses nothing.
+    """
+    facts: dict[str, list[np.ndarray]] = {}
+    segments: dict[str, list[np.ndarray]] = {}
+
+    def watched() -> Iterator[dict[str, np.ndarray]]:
+        for raw in batches:
+            batch = to_numpy(raw)
+            counts = session_counts(batch, schema, session_seconds)
+            for name, part in session_segments(batch, schema, counts).items():
+                segments.setdefault(name, []).append(part)
+            kept = {n: batch[n] for n in ("request_id", "request_time")}
+            for name, part in {**counts, **kept}.items():
+                facts.setdefault(name, []).append(part)
+            yield batch
+
+    found = HeadPredictions.of(
+        collect_predictions(
+            watched(),
+            schema,
+            {LEARNED: scorer},
+            max_requests,
+            columns=["reward"] if reward else [],
+        ),
+        LEARNED,
+    )
+    if found.weights is None:
+        raise DataError(
+            f"the ranker gives no `{WEIGHTS}`: it fuses nothing. Train one "
+            "with --fusion=personalized or --fusion=global."
+        )
+    told = found.predictions
+    count = len(told.num_candidates)
+
+    def join(parts: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(parts)[:count]
+
+    predictions = FusionPredictions.of_run(told, LEARNED)
+    gains = predictions.gains
+    if told.values is not None and gains is None:
+        labels = predictions.labels.astype(np.float64)
+        gains = np.einsum("rnt,rt->rn", labels, told.values).astype(np.float32)
+    predictions = dataclasses.replace(
+        predictions,
+        gains=gains,
+        segments={name: join(parts) for name, parts in segments.items()},
+    )
+    values = None
+    if told.scenarios is not None:
+        values = request_values(schema, told.scenarios)
+    users = told.user_ids
+    if users is None:
+        users = np.arange(count)
+    texts = [
+        i.decode("utf-8") if isinstance(i, bytes) else str(i)
+        for i in join(facts["request_id"])
+    ]
+    return FusionObservation(
+        schema,
+        predictions,
+        found.weights.astype(np.float64),
+        expected_value(predictions.probabilities, schema.objectives, values),
+        np.unique(users, return_inverse=True)[1].reshape(-1),
+        np.array(texts, np.str_),
+        join(facts["request_time"]),
+        join(facts["events"]),
+        join(facts["dwell"]),
+    )

@@ -1,0 +1,195 @@
+"""The learned order against simpler ones, and which of them to use."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jd_tf.evaluation import metrics
+from jd_tf.evaluation.bootstrap import Bootstrap, interval
+from jd_tf.evaluation.cells import Cells
+from jd_tf.evaluation.fusion.grid import FusionGrid
+from jd_tf.evaluation.fusion.grid_judge import WeightJudge
+from jd_tf.evaluation.fusion.grid_report import EXPECTED, GLOBAL
+from jd_tf.evaluation.fusion.observation import LEARNED, FusionObservation
+from jd_tf.evaluation.objective_metrics import CAPTURE_PLACES
+
+ADDITIVE = "best_global_weights_additive"
+# From what needs nothing learned to what needs most.
+BY_SIMPLICITY = (EXPECTED, GLOBAL, ADDITIVE, LEARNED)
+WHAT_IT_IS = {
+    EXPECTED: "the plain rule, business values times probabilities",
+    GLOBAL: "the best constant weights of logarithms of probabilities",
+    ADDITIVE: "the best constant weights of probabilities",
+    LEARNED: "the learned fusion",
+}
+
+
+def rivals(
+    observation: FusionObservation,
+    grids: Mapping[str, tuple[FusionGrid, WeightJudge]],
+    others: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """Every order to compare.
+
+    Args:
+        observation: of the requests to rank.
+        grids: form -> where its weights were found, and the judge of
+            `observation` in that form.
+        others: name -> [R, N], more orders.
+
+    Returns:
+        Name -> [R, N] scores.
+    """
+    found = {EXPECTED: observation.expected}
+    for form, name in (("log_linear", GLOBAL), ("additive", ADDITIVE)):
+        grid, judge = grids[form]
+        found[name] = judge.features @ grid.best_weights().astype(np.float32)
+    found[LEARNED] = observation.predictions.scores[LEARNED]
+    return {**found, **(others or {})}
+
+
+def compare_rivals(
+    observation: FusionObservation,
+    orders: Mapping[str, np.ndarray],
+    bootstrap: Bootstrap,
+    k: int = 10,
+) -> dict[str, Any]:
+    """Judges all orders on the same requests and the same resamples of users.
+
+    Args:
+        observation: of R requests.
+        orders: name -> [R, N] scores.
+        bootstrap: of the same requests, by user.
+        k: places of value-NDCG.
+
+    Returns:
+        `rankings`: name -> metric -> `value` and `interval`; `differences`:
+        name -> other name -> metric -> `difference` (first minus other),
+        `interval`, `standard_error`; metrics are value-NDCG and shares of the
+        value captured by the first places. `num_requests`, with any gain.
+    """
+    gains = observation.predictions.total_gains()
+    cells = Cells.of(gains, observation.predictions.num_candidates)
+    size = cells.num_requests
+    worth = metrics.group_sum(
+        cells.labels, cells.request, size, len(cells.labels)
+    )
+    # Each metric is a ratio of sums over requests.
+    values: dict[str, dict[str, float]] = {}
+    drawn: dict[str, dict[str, np.ndarray]] = {}
+    for name, order in orders.items():
+        scores = cells.pick(np.asarray(order))
+        ndcg = metrics.group_ndcg(scores, cells.labels, cells.request, size, k)
+        known = ~np.isnan(ndcg)
+        parts = {f"ndcg@{k}": (np.nan_to_num(ndcg), known.astype(float))}
+        for places in CAPTURE_PLACES:
+            got = metrics.group_gain_at(
+                scores, cells.labels, cells.request, size, places
+            )
+            parts[f"captured_value@{places}"] = (got, worth)
+        values[name] = {
+            metric: metrics.ratio(got.sum(), total.sum())
+            for metric, (got, total) in parts.items()
+        }
+        drawn[name] = {
+            metric: bootstrap.ratios(got, total)
+            for metric, (got, total) in parts.items()
+        }
+
+    def apart(one: str, other: str) -> dict[str, Any]:
+        entry = {}
+        for metric in values[one]:
+            resampled = drawn[one][metric] - drawn[other][metric]
+            entry[metric] = {
+                "difference": values[one][metric] - values[other][metric],
+                "interval": interval(resampled),
+                "standard_error": float(np.nanstd(resampled, ddof=1)),
+            }
+        return entry
+
+    return {
+        "num_requests": int(known.sum()),
+        "rankings": {
+            name: {
+                metric: {
+                    "value": value,
+                    "interval": interval(drawn[name][metric]),
+                }
+                for metric, value in found.items()
+            }
+            for name, found in values.items()
+        },
+        "differences": {
+            one: {other: apart(one, other) for other in orders if other != one}
+            for one in orders
+        },
+    }
+
+
+def recommend(compared: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The simplest order that none beats beyond its interval.
+
+    Args:
+        compared: of `compare_rivals`.
+
+    Returns:
+        Metric -> `use`, the name of the order, and `sentence`, why.
+    """
+    rankings, differences = compared["rankings"], compared["differences"]
+    found = {}
+    for metric in rankings[LEARNED]:
+        best = max(rankings, key=lambda n: rankings[n][metric]["value"])
+        simple = [n for n in BY_SIMPLICITY if n in rankings]
+        chosen = next(
+            name
+            for name in [*simple, best]
+            if name == best or not _beats(differences[best][name][metric])
+        )
+        found[metric] = {
+            "use": chosen,
+            "sentence": _sentence(metric, chosen, best, compared),
+        }
+    return found
+
+
+def _beats(apart: Mapping[str, Any]) -> bool:
+    low = apart["interval"][0]
+    return not np.isnan(low) and low > 0
+
+
+def _sentence(
+    metric: str, chosen: str, best: str, compared: Mapping[str, Any]
+) -> str:
+    """Names what to use, and how the learned fusion stands to it."""
+    what = WHAT_IT_IS.get(chosen, chosen)
+    if chosen == LEARNED:
+        rest = [n for n in compared["rankings"] if n != LEARNED]
+        second = max(
+            rest, key=lambda n: compared["rankings"][n][metric]["value"]
+        )
+        apart = compared["differences"][LEARNED][second][metric]
+        return (
+            f"{metric}: use {what}; it leads "
+            f"{WHAT_IT_IS.get(second, second)} by {_told(apart)}."
+        )
+    if LEARNED not in compared["differences"][chosen]:
+        return f"{metric}: use {what}."
+    apart = compared["differences"][chosen][LEARNED][metric]
+    if _beats(apart):
+        return (
+            f"{metric}: use {what}; it beats the learned fusion by "
+            f"{_told(apart)}."
+        )
+    return (
+        f"{metric}: use {what}; nothing that has to be learned is better "
+        f"beyond chance, the learned fusion is {_told(apart, -1)} away."
+    )
+
+
+def _told(apart: Mapping[str, Any], sign: int = 1) -> str:
+    low, high = sorted(sign * bound for bound in apart["interval"])
+    return (
+        f"{sign * apart['difference']:+.5f} (95 % interval {low:+.5f} to "
+        f"{high:+.5f})"
+    )

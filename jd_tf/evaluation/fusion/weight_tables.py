@@ -1,0 +1,96 @@
+"""Learned weights by the state of the session, with intervals over users."""
+
+from typing import Any
+
+import numpy as np
+
+from jd_tf.evaluation.bootstrap import Bootstrap, interval
+from jd_tf.evaluation.fusion.observation import FusionObservation
+
+
+def weights_by_segment(
+    observation: FusionObservation, bootstrap: Bootstrap
+) -> dict[str, dict[str, Any]]:
+    """Mean shares of the weights in every segment.
+
+    Args:
+        observation: of R requests.
+        bootstrap: of the same requests, by user.
+
+    Returns:
+        Segmentation -> segment -> `num_requests`, `num_users`, and
+        `shares`: objective -> `mean` and `interval`, in the order in which
+        the shares of the last objective grow.
+    """
+    shares = observation.shares
+    names = observation.schema.objective_names
+    found: dict[str, dict[str, Any]] = {}
+    for segmentation, ids in observation.predictions.segments.items():
+        parts = {}
+        for segment in np.unique(ids):
+            inside = ids == segment
+            parts[str(segment)] = {
+                "num_requests": int(inside.sum()),
+                "num_users": len(np.unique(observation.users[inside])),
+                "shares": {
+                    name: {
+                        "mean": float(shares[inside, t].mean()),
+                        "interval": interval(
+                            bootstrap.means(
+                                shares[:, t], inside.astype(np.float64)
+                            )
+                        ),
+                    }
+                    for t, name in enumerate(names)
+                },
+            }
+        last = names[-1]
+        found[segmentation] = dict(
+            sorted(parts.items(), key=lambda p: p[1]["shares"][last]["mean"])
+        )
+    return found
+
+
+def contrasts(
+    observation: FusionObservation, bootstrap: Bootstrap
+) -> dict[str, dict[str, Any]]:
+    """How far weights differ where there are two segments, as two intents.
+
+    Args:
+        observation: of R requests.
+        bootstrap: of the same requests, by user.
+
+    Returns:
+        Segmentation of two segments -> `segments`, their names, and
+        `objectives`: objective -> `difference` of the mean shares, second
+        minus first, its `interval`, `standard_error` and `standard_errors`,
+        how many of these it is.
+    """
+    shares = observation.shares
+    found = {}
+    for segmentation, ids in observation.predictions.segments.items():
+        names = np.unique(ids)
+        if len(names) != 2:
+            continue
+        inside = [(ids == name).astype(np.float64) for name in names]
+        entry = {}
+        for t, objective in enumerate(observation.schema.objective_names):
+            first, second = (
+                np.average(shares[:, t], weights=part) for part in inside
+            )
+            drawn = [bootstrap.means(shares[:, t], part) for part in inside]
+            apart = drawn[1] - drawn[0]
+            error = float(np.nanstd(apart, ddof=1))
+            entry[objective] = {
+                "difference": float(second - first),
+                "interval": interval(apart),
+                "standard_error": error,
+                "standard_errors": float((second - first) / error)
+                if error
+                else None,
+            }
+        found[segmentation] = {
+            "segments": [str(name) for name in names],
+            "objectives": entry,
+        }
+    return found
