@@ -1,0 +1,225 @@
+"""A sample of what was asked and answered, in files a server can replay."""
+
+import itertools
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from tensorflow_serving.apis import prediction_log_pb2
+
+from jd_tf.data.files import sync
+from jd_tf.schema import DataError, Schema
+from jd_tf.serving.batching import split_batch
+from jd_tf.serving.client.errors import RequestError
+from jd_tf.serving.client.tensors import to_proto
+from jd_tf.serving.ranking import Ranking
+from jd_tf.serving.recordings import read_recordings
+from jd_tf.serving.signatures import FUSION_WEIGHTS, SERVING_DEFAULT
+
+_PATTERN = "requests-*.tfrecord"
+
+
+class RequestLog:
+    """Writes sampled requests as PredictionLogs, rotating files.
+
+    Each is a whole request as `serving_default` takes it, with the answer in
+    the request's order, however it was computed: it can be replayed on any
+    version (shadow traffic), and warm a server up. The open-source server
+    itself logs nothing.
+
+    A file appears under its name when it is finished; the one being written
+    has another. No failure to write ever fails a ranking.
+
+    Args:
+        folder: of the files; made if need be.
+        rate: share of rankings that are logged.
+        max_records: of a file.
+        max_bytes: of a file; a longer record is left out.
+        max_files: finished ones kept; the oldest go.
+        model_name: written into the records.
+        seed: of the sampling; another each time by default.
+        clock: seconds since 1970, for file names.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        rate: float,
+        max_records: int = 1000,
+        max_bytes: int = 64 * 2**20,
+        max_files: int = 16,
+        model_name: str = "",
+        seed: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ):
+        if not 0 <= rate <= 1:
+            raise RequestError(f"`rate` must be from 0 to 1. Got: {rate}.")
+        if min(max_records, max_bytes, max_files) < 1:
+            raise RequestError(
+                "`max_records`, `max_bytes` and `max_files` must be at least "
+                f"1. Got: {max_records}, {max_bytes}, {max_files}."
+            )
+        self.folder = Path(folder)
+        self.rate = rate
+        self.max_records, self.max_bytes = max_records, max_bytes
+        self.max_files = max_files
+        self.model_name = model_name
+        self._clock = clock
+        self._generator = random.Random(seed)
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._writer: tf.io.TFRecordWriter | None = None
+        self._records = self._bytes = 0
+        self._written = self._dropped = 0
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RequestError(f"{self.folder}: {error.strerror}.") from error
+        # One name per writer: several processes may share a folder.
+        self._name = f"{os.getpid()}-{id(self):x}"
+        self._aside = self.folder / f".writing-{self._name}"
+
+    def offer(
+        self,
+        serving_inputs: Callable[[Any], Mapping[str, np.ndarray]],
+        request: Mapping[str, Any],
+        ranking: Ranking,
+    ) -> bool:
+        """Logs a ranking, or does not.
+
+        Args:
+            serving_inputs: makes the inputs of `serving_default`; called for
+                what is logged only.
+            request: what was asked.
+            ranking: what was answered.
+
+        Returns:
+            Whether it was logged.
+        """
+        with self._lock:
+            chosen = self._generator.random() < self.rate
+        if not chosen or not len(ranking.item_ids):
+            return False
+        try:
+            record = self._record(serving_inputs(request), ranking)
+            with self._lock:
+                return self._write(record)
+        except (OSError, tf.errors.OpError) as error:
+            with self._lock:
+                self._dropped += 1
+            logging.log_first_n(
+                logging.WARNING,
+                "%s: requests not logged: %s",
+                1,
+                self.folder,
+                error,
+            )
+            return False
+
+    def rotate(self) -> Path | None:
+        """Finishes the file being written; None if there is none."""
+        with self._lock:
+            return self._rotate()
+
+    def close(self) -> None:
+        """The same; what is offered later starts another file."""
+        self.rotate()
+
+    def stats(self) -> dict[str, int]:
+        """Records written and dropped."""
+        with self._lock:
+            return {"written": self._written, "dropped": self._dropped}
+
+    def _record(
+        self, inputs: Mapping[str, np.ndarray], ranking: Ranking
+    ) -> bytes:
+        log = prediction_log_pb2.PredictionLog()
+        metadata, predicted = log.log_metadata, log.predict_log
+        metadata.sampling_config.sampling_rate = self.rate
+        for spec in (metadata.model_spec, predicted.request.model_spec):
+            spec.name = self.model_name
+            spec.signature_name = SERVING_DEFAULT
+        if ranking.model_version is not None:
+            # Not in the request: any version may be asked to replay it.
+            metadata.model_spec.version.value = ranking.model_version
+            predicted.response.model_spec.version.value = ranking.model_version
+        for name, array in inputs.items():
+            predicted.request.inputs[name].CopyFrom(to_proto(array))
+        in_request_order = np.argsort(ranking.order)
+        outputs = {
+            "score": ranking.scores[in_request_order],
+            "probabilities": ranking.probabilities[in_request_order],
+        }
+        if ranking.fusion_weights is not None:
+            outputs[FUSION_WEIGHTS] = ranking.fusion_weights
+        for name, array in outputs.items():
+            predicted.response.outputs[name].CopyFrom(to_proto(array[None]))
+        return log.SerializeToString()
+
+    def _write(self, record: bytes) -> bool:
+        if len(record) > self.max_bytes:
+            self._dropped += 1
+            return False
+        if self._bytes + len(record) > self.max_bytes:
+            self._rotate()
+        if self._writer is None:
+            self._writer = tf.io.TFRecordWriter(str(self._aside))
+        self._writer.write(record)
+        self._records += 1
+        self._bytes += len(record)
+        self._written += 1
+        if self._records == self.max_records:
+            self._rotate()
+        return True
+
+    def _rotate(self) -> Path | None:
+        if self._writer is None:
+            return None
+        writer, self._writer = self._writer, None
+        self._records = self._bytes = 0
+        writer.close()
+        sync(self._aside)
+        # Names sort by time.
+        stamp = f"{int(self._clock() * 1000):014d}"
+        number = next(self._numbers)
+        target = (
+            self.folder / f"requests-{stamp}-{self._name}-{number}.tfrecord"
+        )
+        os.rename(self._aside, target)
+        sync(self.folder)
+        for old in log_files(self.folder)[: -self.max_files]:
+            old.unlink(missing_ok=True)
+        return target
+
+
+def log_files(folder: str | Path) -> list[Path]:
+    """Finished files of a folder, oldest first."""
+    return sorted(Path(folder).glob(_PATTERN))
+
+
+def read_request_log(
+    path: str | Path, schema: Schema
+) -> Iterator[dict[str, Any]]:
+    """Yields logged requests, as clients and `export_model` take them.
+
+    Args:
+        path: a file, or a folder of them.
+        schema: names the lengths.
+
+    Raises:
+        DataError: naming the file that cannot be read.
+    """
+    path = Path(path)
+    files = log_files(path) if path.is_dir() else [path]
+    if not files:
+        raise DataError(f"{path}: holds no request log ({_PATTERN}).")
+    for file in files:
+        for recording in read_recordings(file):
+            yield from split_batch(recording.inputs, schema)
