@@ -8,7 +8,6 @@ constant weights on the one and judges everything on the other. Writes
 folder.
 """
 
-import time
 from pathlib import Path
 
 from absl import flags
@@ -58,52 +57,24 @@ _PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show bars.")
 
 def main(_: object) -> None:
     """Writes page and JSON and prints what to use."""
-    from jd_tf.evaluation.fusion.fusion_report import (
-        fusion_report,
-        write_fusion_report,
-    )
-    from jd_tf.evaluation.fusion.observed_run import observe_run, scores_of_run
-
-    if _SEARCH.value == _SPLIT.value:
-        raise DataError(
-            "--search and --split must differ: weights look best where they "
-            f"were searched. Got: {_SPLIT.value} twice."
-        )
     beside = _named(_BESIDE.value)
-    began = time.monotonic()
-    observations, config = observe_run(
+    # TensorFlow takes seconds to load; --help should not wait for it.
+    from jd_tf.evaluation.fusion.observed_run import report_run
+
+    page, report = report_run(
         _DATA.value,
         _WORKDIR.value,
-        (_SEARCH.value, _SPLIT.value),
+        _OUTPUT.value or Path(_WORKDIR.value) / "fusion",
+        _SEARCH.value,
+        _SPLIT.value,
+        beside,
         _REWARD.value,
         _MAX_REQUESTS.value,
-    )
-    others = {
-        name: scores_of_run(
-            _DATA.value, folder, _SPLIT.value, _MAX_REQUESTS.value
-        )
-        for name, folder in beside.items()
-    }
-    report = fusion_report(
-        observations[_SEARCH.value],
-        observations[_SPLIT.value],
-        config.fusion_form,
-        others,
-        _NUM_WEIGHTS.value,
-        _NUM_STORIES.value,
-        _NUM_REPLICATES.value,
-        config.session_seconds,
-        _SEED.value,
-        _PROGRESS.value,
-    )
-    report = {
-        **report,
-        "fusion": config.fusion,
-        "seconds": round(time.monotonic() - began, 1),
-    }
-    output = _OUTPUT.value or Path(_WORKDIR.value) / "fusion"
-    page = write_fusion_report(
-        output, report, f"Fusion weights: {config.fusion} on {report['schema']}"
+        num_weights=_NUM_WEIGHTS.value,
+        num_stories=_NUM_STORIES.value,
+        num_replicates=_NUM_REPLICATES.value,
+        seed=_SEED.value,
+        progress=_PROGRESS.value,
     )
     for advice in report["recommendation"].values():
         print(advice["sentence"])
@@ -112,15 +83,12 @@ def main(_: object) -> None:
 
 def _named(texts: list[str]) -> dict[str, str]:
     """name=folder pairs."""
-    from jd_tf.evaluation.fusion.rivals import BY_SIMPLICITY
-
     found: dict[str, str] = {}
     for text in texts:
         name, _, folder = text.partition("=")
-        if not name or not folder or name in (*found, *BY_SIMPLICITY):
+        if not name or not folder or name in found:
             raise DataError(
-                "--beside are name=folder, each name once and none of "
-                f"{', '.join(BY_SIMPLICITY)}. Got: {text!r}."
+                f"--beside are name=folder, each name once. Got: {text!r}."
             )
         found[name] = folder
     return found

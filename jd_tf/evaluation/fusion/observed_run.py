@@ -1,20 +1,90 @@
-"""Observations of a trained run's folder."""
+"""Observations of a trained run's folder, and the report on it."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import split_files
 from jd_tf.evaluation.collect import collect_predictions
+from jd_tf.evaluation.fusion.fusion_report import (
+    fusion_report,
+    write_fusion_report,
+)
 from jd_tf.evaluation.fusion.observation import FusionObservation, observe
+from jd_tf.evaluation.fusion.rivals import BY_SIMPLICITY
 from jd_tf.evaluation.run import RANKER, model_scorer
 from jd_tf.models.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
 from jd_tf.training.workdir import load_trained
 
 _BATCH_SIZE = 256
+
+
+def report_run(
+    data_dir: str | Path,
+    workdir: str | Path,
+    output_dir: str | Path,
+    search: str = "validation",
+    split: str = "test",
+    beside: Mapping[str, str | Path] | None = None,
+    reward: bool = False,
+    max_requests: int = 0,
+    **options: Any,
+) -> tuple[Path, dict[str, Any]]:
+    """Writes the fusion report of a run.
+
+    Args:
+        data_dir: the data; its schema must equal the run's.
+        workdir: of the run.
+        output_dir: gets page and JSON.
+        search: the split that constant weights are searched on.
+        split: the split that is judged and told.
+        beside: name -> folder of more runs on the same data to compare with.
+        reward: whether the reward column counts, not business value.
+        max_requests: of each split at most; 0 for all.
+        **options: of `fusion_report`.
+
+    Returns:
+        The page, and what the JSON holds.
+
+    Raises:
+        DataError: if something is missing or does not fit.
+    """
+    began = time.monotonic()
+    if search == split:
+        raise DataError(
+            "the splits to search and to judge on must differ: weights look "
+            f"best where they were searched. Got: {split} twice."
+        )
+    taken = sorted(set(beside or {}).intersection(BY_SIMPLICITY))
+    if taken:
+        raise DataError(
+            f"a run beside cannot be called `{taken[0]}`; that is an order of "
+            "the report's own."
+        )
+    seen, config = observe_run(
+        data_dir, workdir, (search, split), reward, max_requests
+    )
+    others = {
+        name: scores_of_run(data_dir, folder, split, max_requests)
+        for name, folder in (beside or {}).items()
+    }
+    found = fusion_report(
+        seen[search],
+        seen[split],
+        config.fusion_form,
+        others,
+        session_seconds=config.session_seconds,
+        **options,
+    )
+    found["fusion"] = config.fusion
+    found["seconds"] = round(time.monotonic() - began, 1)
+    title = f"Fusion weights: {config.fusion} on {found['schema']}"
+    return write_fusion_report(output_dir, found, title), found
 
 
 def observe_run(

@@ -1,0 +1,87 @@
+"""`python -m experiments.fusion_report`, and what it does to a run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jd_tf.evaluation.fusion import observed_run
+from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.schema import DataError
+from tests.evaluation.test_fusion_report import SESSION, shop
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def report(monkeypatch, tmp_path):
+    """The report on a double of a trained run."""
+
+    def observe_run(data, workdir, splits, reward, max_requests):
+        config = JDRankerConfig(fusion="personalized", session_seconds=SESSION)
+        return {s: shop(100 * i) for i, s in enumerate(splits)}, config
+
+    def scores_of_run(data, workdir, split, max_requests):
+        return shop(100).expected[:, ::-1]
+
+    monkeypatch.setattr(observed_run, "observe_run", observe_run)
+    monkeypatch.setattr(observed_run, "scores_of_run", scores_of_run)
+
+    def go(**options):
+        return observed_run.report_run(
+            "data",
+            "run",
+            tmp_path / "fusion",
+            **{"num_weights": 40, "num_replicates": 20, **options},
+        )
+
+    return go
+
+
+def test_page_and_numbers_lie_in_the_folder(report):
+    page, found = report(beside={"other": "elsewhere"})
+    assert sorted(path.name for path in page.parent.iterdir()) == [
+        "fusion_report.html",
+        "fusion_report.json",
+    ]
+    stored = json.loads(page.with_suffix(".json").read_text())
+    assert stored == found
+    assert stored["fusion"] == "personalized"
+    assert "other" in stored["comparison"]["rankings"]
+
+
+def test_searching_where_one_judges_is_refused(report):
+    with pytest.raises(DataError, match="must differ"):
+        report(search="test")
+
+
+def test_other_runs_need_names_of_their_own(report):
+    with pytest.raises(DataError, match="cannot be called `learned`"):
+        report(beside={"learned": "elsewhere"})
+
+
+def test_missing_data_are_named(tmp_path):
+    with pytest.raises(DataError, match="nowhere"):
+        observed_run.observe_run(tmp_path / "nowhere", tmp_path, ("test",))
+
+
+def test_a_wrong_flag_is_one_line_and_exit_code_2():
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "experiments.fusion_report",
+            "--data=data",
+            "--workdir=run",
+            "--beside=a=1,a=2",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert "name=folder" in ended.stderr
