@@ -17,7 +17,9 @@ _MAX_WARMUP = 1000
 class LoadedVersion:
     """Runs signatures by the names of their inputs and outputs."""
 
-    def __init__(self, folder: Path, name: str, version: int, batching=None):
+    def __init__(
+        self, folder: Path, name: str, version: int, batching=None, warm=True
+    ):
         self.folder, self.name, self.version = folder, name, version
         self.num_warmed = 0
         self._batching = batching
@@ -40,7 +42,8 @@ class LoadedVersion:
                 f"at supplied export directory path: {folder}: {error}",
             ) from error
         self.signatures = loaded.signature_def
-        self._warm_up()
+        if warm:
+            self._warm_up()
 
     def signature(self, name: str):
         """The definition; `serving_default` without a name."""
@@ -164,4 +167,5 @@ def _session_config():
     """Rewriting graphs takes longer than the tests' few calls."""
     config = tf.compat.v1.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = True
+    config.graph_options.optimizer_options.opt_level = -1
     return config

@@ -14,10 +14,12 @@ from tests.serving.double.version_record import VersionRecord
 class ModelManager:
     """The server's view of its folders, by its documented rules."""
 
-    def __init__(self, poll_seconds=0.05, batching=None, allow_new_labels=True):
+    def __init__(
+        self, poll_seconds=0.05, batching=None, allow_new_labels=True, warm=True
+    ):
         self.poll_seconds = poll_seconds
         self.records: dict[tuple[str, int], VersionRecord] = {}
-        self._batching = batching
+        self._batching, self._warm = batching, warm
         self._allow_new_labels = allow_new_labels
         self._config = model_server_config_pb2.ModelConfigList()
         self._labels = {}
@@ -163,7 +165,9 @@ class ModelManager:
     def _load(self, name, version, folder):
         record = self.records[name, version] = VersionRecord("LOADING")
         try:
-            loaded = LoadedVersion(folder, name, version, self._batching)
+            loaded = LoadedVersion(
+                folder, name, version, self._batching, self._warm
+            )
         except StatusError as error:
             record.code, record.message = error.code, error.message
             record.state = "END"

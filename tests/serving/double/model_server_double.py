@@ -31,6 +31,7 @@ class ModelServerDouble(ModelServer):
             `--enable_serialization_as_tensor_content`.
         allow_new_labels: the server's
             `--allow_version_labels_for_unavailable_models`.
+        warm: whether warm-up files are replayed.
 
     Attributes:
         calls: how many Predict calls came in, by signature.
@@ -47,13 +48,14 @@ class ModelServerDouble(ModelServer):
         poll_seconds=0.05,
         tensor_content=False,
         allow_new_labels=True,
+        warm=True,
     ):
         super().__init__(config)
         self.tensor_content = tensor_content
         self.calls = collections.Counter()
         self.delay_seconds = 0.0
         self.manager = None
-        self._options = (poll_seconds, batching, allow_new_labels)
+        self._options = (poll_seconds, batching, allow_new_labels, warm)
         self._tls = tls
         self._failures = collections.deque()
         self._lock = threading.Lock()

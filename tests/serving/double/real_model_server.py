@@ -28,6 +28,7 @@ class RealModelServer(ModelServer):
         poll_seconds=1,
         tensor_content=False,
         allow_new_labels=True,
+        warm=True,
     ):
         super().__init__(config)
         self._folder = tempfile.TemporaryDirectory()
@@ -41,6 +42,7 @@ class RealModelServer(ModelServer):
             "--num_load_threads=2",
             "--allow_version_labels_for_unavailable_models="
             f"{str(allow_new_labels).lower()}",
+            f"--enable_model_warmup={str(warm).lower()}",
             "--enable_serialization_as_tensor_content="
             f"{str(tensor_content).lower()}",
             self._file("model_config", text_format.MessageToString(config)),
