@@ -10,9 +10,10 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from jd_tf.schema import Schema
 from jd_tf.serving import export
+from jd_tf.serving.client.slicing import default_buckets
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export import export_model
-from jd_tf.serving.shape_buckets import bucket_of, candidate_buckets
+from jd_tf.serving.shape_buckets import candidate_buckets
 from jd_tf.serving.verify import verify
 from jd_tf.serving.versions import HIGHEST_FILE
 from jd_tf.serving.warmup import record_calls, shape_buckets
@@ -119,19 +120,19 @@ def test_every_width_and_batch_size_is_warmed_up():
     schema = tiny_ranker.SCHEMA
     wide = type(schema)(**{**vars(schema), "max_candidates": 150})
     assert shape_buckets(wide) == [
-        (1, 10),
-        (1, 50),
-        (1, 100),
+        (1, 16),
+        (1, 32),
+        (1, 64),
+        (1, 128),
         (1, 150),
-        (2, 10),
-        (4, 10),
-        (8, 10),
-        (16, 10),
+        (2, 16),
+        (4, 16),
+        (8, 16),
+        (16, 16),
     ]
-    assert bucket_of(51, candidate_buckets(150)) == 100
-    assert bucket_of(150, candidate_buckets(150)) == 150
-    assert bucket_of(151, candidate_buckets(150)) == 150
-    assert candidate_buckets(50) == (10, 50)
+    for most in (1, 16, 17, 500, 2048):
+        # What clients pad to is what servers are warmed up for.
+        assert candidate_buckets(most) == default_buckets(most)
 
 
 def test_versions_count_up(tmp_path, monkeypatch):

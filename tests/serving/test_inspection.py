@@ -124,7 +124,7 @@ def test_widths_that_are_not_warmed_up_are_told(copy):
     path.write_text(json.dumps(schema))
     found = inspect_version(copy)
     assert len(found) == 2
-    assert all("not warmed up for 10, 50, 60 candidates" in f for f in found)
+    assert all("not warmed up for 16, 32, 60 candidates" in f for f in found)
 
 
 def test_unknown_signatures_and_formats_are_told(copy):

@@ -1,0 +1,105 @@
+"""Replays logged requests on two versions: scores, rankings, latency.
+
+    python -m experiments.shadow --log=requests.log --output=runs/shadow \
+        --before=saved_models/jd_ranker/3 --after=saved_models/jd_ranker/4
+
+A log is a TFRecord file of `PredictionLog`s: of the client's sampler, or the
+warm-up file of an export. `--before` and `--after` are folders, or
+`host:port` of a model server with `--model` and a version or label. Writes
+`shadow.html` and `shadow.json`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import program
+from jd_tf.schema import DataError
+
+_LOG = flags.DEFINE_string(
+    "log",
+    None,
+    "The request log: a file, or the sampler's folder.",
+    required=True,
+)
+_BEFORE = flags.DEFINE_string(
+    "before", None, "What serves: a folder or host:port.", required=True
+)
+_AFTER = flags.DEFINE_string(
+    "after", None, "What might: a folder or host:port.", required=True
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
+_MODEL = flags.DEFINE_string(
+    "model", "jd_ranker", "Name of the model on servers."
+)
+_BEFORE_VERSION = flags.DEFINE_string(
+    "before_version", "", "Number or label on the server; the latest if empty."
+)
+_AFTER_VERSION = flags.DEFINE_string(
+    "after_version", "", "Number or label on the server; the latest if empty."
+)
+_TOP_K = flags.DEFINE_integer(
+    "top_k", 10, "Places that count as the top.", lower_bound=1
+)
+_MAX_CALLS = flags.DEFINE_integer(
+    "max_calls", 0, "Logged calls replayed at most; 0 for all.", lower_bound=0
+)
+_CALL_SECONDS = flags.DEFINE_float(
+    "call_seconds", 10.0, "Deadline of a call.", lower_bound=0.1
+)
+
+
+def main(_: object) -> None:
+    """Replays, writes and prints the headline."""
+    if not Path(_LOG.value).exists():
+        raise DataError(f"{_LOG.value}: no such file or folder.")
+    # TensorFlow takes seconds to load; --help should not wait for it.
+    from jd_tf.serving.client.request_log import log_files
+    from jd_tf.serving.operations.replay import replay
+    from jd_tf.serving.operations.shadow import (
+        PAGE_FILE,
+        write_shadow_report,
+    )
+    from jd_tf.serving.recordings import read_recordings
+
+    files = [_LOG.value]
+    if Path(_LOG.value).is_dir():
+        files = log_files(_LOG.value)
+    replayed = replay(
+        (call for file in files for call in read_recordings(file)),
+        _target(_BEFORE.value, _BEFORE_VERSION.value),
+        _target(_AFTER.value, _AFTER_VERSION.value),
+        _MAX_CALLS.value,
+    )
+    metrics = write_shadow_report(_OUTPUT.value, replayed, _TOP_K.value)
+    top = metrics["top_k"]
+    print(
+        f"{metrics['num_requests']} requests: top {top['k']} overlap "
+        f"{100 * top['mean']:.1f} %, largest change of a score "
+        f"{metrics['score_change']['max']:.3g}"
+    )
+    for name, times in metrics["latency_ms"].items():
+        print(f"{name}: p50 {times['p50']:.1f} ms, p99 {times['p99']:.1f} ms")
+    print(f"report: {Path(_OUTPUT.value) / PAGE_FILE}")
+
+
+def _target(place: str, version: str) -> Any:
+    from jd_tf.serving.operations.folder_target import FolderTarget
+    from jd_tf.serving.operations.served_target import ServedTarget
+    from jd_tf.serving.operations.version_server import VersionServer
+
+    if Path(place).is_dir():
+        if version:
+            raise DataError(f"{place}: is a folder; it has no labels.")
+        return FolderTarget(place)
+    if ":" not in place:
+        raise DataError(f"{place}: neither a folder nor host:port.")
+    chosen = int(version) if version.isdecimal() else version or None
+    return ServedTarget(
+        VersionServer(place), _MODEL.value, chosen, _CALL_SECONDS.value
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)
