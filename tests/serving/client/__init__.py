@@ -1,0 +1,1 @@
+"""Clients without a server; `tests/serving/wire` has the others."""

@@ -1,0 +1,137 @@
+"""A served model without a model: says what each version would score."""
+
+import collections
+import threading
+
+import numpy as np
+
+from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role
+from jd_tf.serving.client.call import Answer
+from jd_tf.serving.client.model_description import ModelDescription
+from jd_tf.serving.client.transport import Transport
+from jd_tf.serving.signatures import column_specs
+from tests.requests import small_schema
+
+SCHEMA = small_schema()
+
+
+class FakeTransport(Transport):
+    """Scores depend on version, user and item; `version` can be switched.
+
+    Attributes:
+        before: called with every call and its number; may raise or switch.
+        calls: signature and inputs of every call, in order.
+    """
+
+    where = "fake: m (latest)"
+
+    def __init__(self, version=1, before=None, remote=True):
+        self.version = version
+        self.before = before or (lambda call, number: None)
+        self.remote = remote
+        self.calls = []
+        self.described = 0
+        self.closed = False
+        self._lock = threading.Lock()
+
+    def call(self, call, timeout):
+        with self._lock:
+            number = len(self.calls)
+            self.calls.append((call.signature, call.inputs))
+        self.before(call, number)
+        version = self.version
+        inputs = call.inputs
+        if call.signature == "encode_user":
+            user = np.full((1, 2), user_number(inputs), "float32")
+            return Answer({"user_state_sum": user + 1000 * version}, version)
+        user = inputs.get("user_state_sum")
+        if user is None:
+            user = np.full((1, 2), user_number(inputs) + 1000 * version)
+        items = inputs["item_id"].astype("float32")
+        # A state of another version makes nonsense: of no version's scores.
+        score = items * (user[:, :1] - 1000 * version + 1) * version
+        weights = np.array([[1.0, 2.0, 3.0]], "float32") * version
+        outputs = {
+            "score": score,
+            "probabilities": np.stack([score, score, score], -1),
+            "fusion_weights": weights,
+        }
+        return Answer(outputs, version)
+
+    def describe(self, timeout):
+        self.described += 1
+        return description(self.version)
+
+    def close(self):
+        self.closed = True
+
+    def signatures(self):
+        """How often each was called."""
+        return dict(collections.Counter(name for name, _ in self.calls))
+
+
+def user_number(inputs):
+    """A number for what a user did."""
+    length = int(np.ravel(inputs["click_length"])[0])
+    clicks = np.ravel(inputs["click_item_id"])[:length]
+    return float(clicks.sum() + np.ravel(inputs["hour"])[0])
+
+
+def expected_scores(request, version):
+    """What a version scores, in request order."""
+    clicks = request["click_item_id"]
+    user = float(np.sum(clicks) + np.ravel(request["hour"])[0])
+    return np.asarray(request["item_id"], "float32") * (user + 1) * version
+
+
+def description(version, schema=SCHEMA):
+    """What a server says of it."""
+
+    def tensors(*roles):
+        return {
+            name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
+            for name, spec in column_specs(schema, *roles).items()
+        }
+
+    state = {"user_state_sum": {"dtype": "float32", "shape": [None, 2]}}
+    ranked = {
+        "score": {"dtype": "float32", "shape": [None, None]},
+        "probabilities": {"dtype": "float32", "shape": [None, None, 3]},
+        "fusion_weights": {"dtype": "float32", "shape": [None, 3]},
+    }
+    return ModelDescription(
+        version,
+        {
+            "serving_default": {
+                "inputs": tensors(*SERVING_ROLES),
+                "outputs": ranked,
+            },
+            "encode_user": {"inputs": tensors(*USER_ROLES), "outputs": state},
+            "rank_candidates": {
+                "inputs": {**tensors(Role.CANDIDATE), **state},
+                "outputs": ranked,
+            },
+        },
+    )
+
+
+def with_candidates(request, count, schema=SCHEMA):
+    """The same user, other candidates, all ids different."""
+    changed = dict(request)
+    for column in schema.columns(Role.CANDIDATE):
+        if column.ragged:
+            value = np.asarray(request[column.name])
+            changed[column.name] = np.resize(value, (count, *value.shape[1:]))
+    changed["item_id"] = np.arange(101, 101 + count)
+    return {
+        name: value
+        for name, value in changed.items()
+        if name
+        not in (
+            "labels",
+            "label_weights",
+            "position",
+            "page",
+            "num_candidates",
+        )
+    }

@@ -1,0 +1,451 @@
+"""Which calls rank a request, and what becomes of them."""
+
+import asyncio
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from jd_tf.serving.client import (
+    AsyncRankingClient,
+    ClientOptions,
+    RankingClient,
+    RetryPolicy,
+    ThreadedTransport,
+)
+from jd_tf.serving.client.errors import (
+    AnswerError,
+    ClosedError,
+    DeadlineError,
+    ModelNotFoundError,
+    OverloadedError,
+    RejectedError,
+    RequestError,
+    SchemaMismatchError,
+    UnavailableError,
+    VersionSwitchError,
+)
+from tests.requests import random_requests, small_schema
+from tests.serving.client.fake_transport import (
+    SCHEMA,
+    FakeTransport,
+    expected_scores,
+    with_candidates,
+)
+
+REQUESTS = [
+    with_candidates(request, 5)
+    for request in random_requests(SCHEMA, 6, seed=2)
+]
+QUICK = RetryPolicy(initial_seconds=0.001, max_seconds=0.002)
+
+
+def client_of(transport, **options):
+    options = {"retries": QUICK, **options}
+    return RankingClient(transport, SCHEMA, ClientOptions(**options))
+
+
+def check(ranking, request, version):
+    scores = expected_scores(request, version)
+    order = np.argsort(-scores, kind="stable")
+    np.testing.assert_array_equal(ranking.order, order)
+    np.testing.assert_allclose(ranking.scores, scores[order], 1e-6)
+    np.testing.assert_array_equal(ranking.item_ids, request["item_id"][order])
+    assert ranking.model_version == version
+    np.testing.assert_array_equal(
+        ranking.fusion_weights, np.array([1, 2, 3], "float32") * version
+    )
+
+
+def test_first_sight_is_one_call_and_the_second_encodes():
+    with client_of(transport := FakeTransport()) as client:
+        for _ in range(4):
+            check(client.rank(REQUESTS[0]), REQUESTS[0], 1)
+    assert [name for name, _ in transport.calls] == [
+        "serving_default",
+        "encode_user",
+        "rank_candidates",
+        "rank_candidates",
+        "rank_candidates",
+    ]
+    assert transport.described == 1
+    assert transport.closed
+    stats = client.stats()
+    assert stats["requests"] == 4
+    assert stats["calls"] == transport.signatures()
+    assert stats["cache"]["hits"] == 2
+
+
+def test_one_call_can_be_left_out():
+    with client_of(transport := FakeTransport(), one_call=False) as client:
+        check(client.rank(REQUESTS[0]), REQUESTS[0], 1)
+    assert transport.signatures() == {"encode_user": 1, "rank_candidates": 1}
+
+
+def test_other_pages_of_a_user_share_the_state():
+    with client_of(transport := FakeTransport(), one_call=False) as client:
+        for count in (3, 7, 1, 20):
+            page = with_candidates(REQUESTS[1], count)
+            check(client.rank(page), page, 1)
+    assert transport.signatures()["encode_user"] == 1
+
+
+@pytest.mark.parametrize("column", ["hour", "click_item_id", "user_id"])
+def test_another_user_history_or_context_is_encoded_anew(column):
+    other = dict(max(REQUESTS, key=lambda r: len(r["click_item_id"])))
+    first = dict(other)
+    if column == "user_id":
+        other[column] = "somebody else"
+    else:
+        other[column] = np.asarray(other[column]) + 1
+    with client_of(transport := FakeTransport(), one_call=False) as client:
+        for request in (first, other, first, other):
+            check(client.rank(request), request, 1)
+    assert transport.signatures()["encode_user"] == 2
+
+
+def test_ages_can_be_ignored_by_the_key():
+    ignores = ("click_age_seconds", "order_age_seconds")
+    older = dict(REQUESTS[2])
+    for name in ignores:
+        older[name] = older[name] + 30.0
+    for options, count in (({}, 2), ({"key_ignores": ignores}, 1)):
+        transport = FakeTransport()
+        with client_of(transport, one_call=False, **options) as client:
+            client.rank(REQUESTS[2])
+            client.rank(older)
+        assert transport.signatures()["encode_user"] == count
+    with pytest.raises(RequestError, match="must name user columns"):
+        client_of(FakeTransport(), key_ignores=("item_id",))
+
+
+def test_slices_have_bucket_widths_and_keep_their_order():
+    options = {"slice_size": 4, "buckets": (2, 4), "one_call": False}
+    with client_of(transport := FakeTransport(), **options) as client:
+        request = with_candidates(REQUESTS[0], 13)
+        check(client.rank(request), request, 1)
+    widths = [
+        inputs["item_id"].shape
+        for name, inputs in transport.calls
+        if name == "rank_candidates"
+    ]
+    assert sorted(widths) == [(1, 2), (1, 4), (1, 4), (1, 4)]
+    counts = [
+        int(inputs["num_candidates"][0])
+        for name, inputs in transport.calls
+        if name == "rank_candidates"
+    ]
+    assert sorted(counts) == [1, 4, 4, 4]
+    histories = transport.calls[0][1]["click_item_id"]
+    assert histories.shape == (1, 12), "histories, too, have one width"
+
+
+def test_slices_run_at_the_same_time():
+    together = threading.Barrier(3, timeout=10)
+
+    def before(call, number):
+        if call.signature == "rank_candidates":
+            together.wait()
+
+    options = {"slice_size": 4, "one_call": False}
+    with client_of(FakeTransport(before=before), **options) as client:
+        request = with_candidates(REQUESTS[0], 12)
+        check(client.rank(request), request, 1)
+
+
+def test_no_candidates_ask_nobody():
+    with client_of(transport := FakeTransport()) as client:
+        ranking = client.rank(with_candidates(REQUESTS[0], 0))
+    assert ranking.item_ids.shape == (0,)
+    assert ranking.probabilities.shape == (0, 3)
+    assert not transport.calls
+    assert not transport.described
+
+
+def test_a_version_switch_before_ranking_is_redone():
+    transport = FakeTransport()
+
+    def before(call, number):
+        if call.signature == "rank_candidates" and number == 1:
+            transport.version = 2
+
+    transport.before = before
+    with client_of(transport, one_call=False) as client:
+        check(client.rank(REQUESTS[0]), REQUESTS[0], 2)
+        assert client.stats()["version_switches"] == 1
+        check(client.rank(REQUESTS[0]), REQUESTS[0], 2)
+    assert transport.signatures() == {"encode_user": 2, "rank_candidates": 3}
+
+
+def test_slices_of_two_versions_are_redone():
+    transport = FakeTransport()
+
+    def before(call, number):
+        if number == 3:
+            transport.version = 2
+
+    transport.before = before
+    options = {"slice_size": 2, "one_call": False, "parallel": 1}
+    with client_of(transport, **options) as client:
+        request = with_candidates(REQUESTS[0], 8)
+        check(client.rank(request), request, 2)
+
+
+def test_a_state_that_another_version_refuses_is_redone():
+    transport = FakeTransport()
+
+    def before(call, number):
+        if call.signature == "rank_candidates" and transport.version == 1:
+            transport.version = 2
+            raise RejectedError("shape of user_state_sum")
+
+    transport.before = before
+    with client_of(transport, one_call=False) as client:
+        check(client.rank(REQUESTS[0]), REQUESTS[0], 2)
+
+
+def test_what_one_version_refuses_is_told():
+    def before(call, number):
+        raise RejectedError("no")
+
+    with (
+        client_of(transport := FakeTransport(before=before)) as client,
+        pytest.raises(RejectedError, match="no"),
+    ):
+        client.rank(REQUESTS[0])
+    assert len(transport.calls) == 1
+
+
+def test_versions_that_flap_end_in_one_call():
+    transport = FakeTransport()
+
+    def before(call, number):
+        transport.version += 1
+
+    transport.before = before
+    with client_of(transport, one_call=False) as client:
+        ranking = client.rank(REQUESTS[0])
+        check(ranking, REQUESTS[0], transport.version)
+        many = with_candidates(REQUESTS[0], 20)
+        with pytest.raises(VersionSwitchError, match="4 attempts"):
+            client.rank(many)
+
+
+def test_a_version_with_other_columns_is_refused():
+    other = small_schema(context_columns=())
+    client = RankingClient(FakeTransport(), other)
+    with (
+        client,
+        pytest.raises(SchemaMismatchError, match=r"version 1: .*`hour` is"),
+    ):
+        client.rank(
+            {
+                n: v
+                for n, v in REQUESTS[0].items()
+                if n not in ("hour", "scenario")
+            }
+        )
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+def test_unavailable_is_tried_again(failures):
+    def before(call, number):
+        if number < failures:
+            raise UnavailableError("down.")
+
+    with client_of(transport := FakeTransport(before=before)) as client:
+        check(client.rank(REQUESTS[0]), REQUESTS[0], 1)
+    assert len(transport.calls) == failures + 1
+    assert client.stats()["retries"] == failures
+
+
+@pytest.mark.parametrize(
+    "error", [OverloadedError, RejectedError, DeadlineError, ModelNotFoundError]
+)
+def test_nothing_else_is_tried_again(error):
+    def before(call, number):
+        raise error("x")
+
+    client = client_of(transport := FakeTransport(before=before))
+    with client, pytest.raises(error):
+        client.rank(REQUESTS[0])
+    assert len(transport.calls) == 1
+
+
+def test_attempts_and_budget_are_bounded():
+    def before(call, number):
+        raise UnavailableError("down.")
+
+    retries = RetryPolicy(
+        max_attempts=3, initial_seconds=0.001, max_seconds=0.001, budget=5
+    )
+    transport = FakeTransport(before=before)
+    with client_of(transport, retries=retries) as client:
+        counts = []
+        for _ in range(4):
+            asked = len(transport.calls)
+            with pytest.raises(UnavailableError) as caught:
+                client.rank(REQUESTS[0])
+            counts.append(len(transport.calls) - asked)
+    # Its describing call succeeded and gave a tenth of a retry back.
+    assert counts == [3, 3, 2, 1]
+    assert "budget for retries is used up" in str(caught.value)
+
+
+def test_no_retry_is_made_that_would_come_too_late():
+    def before(call, number):
+        raise UnavailableError("down.")
+
+    retries = RetryPolicy(initial_seconds=5.0, max_seconds=5.0)
+    transport = FakeTransport(before=before)
+    start = time.monotonic()
+    client = client_of(transport, retries=retries)
+    late = pytest.raises(UnavailableError, match="No time for attempt 2")
+    with client, late:
+        client.rank(REQUESTS[0], timeout=2.0)
+    assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("remote", [True, False])
+def test_the_deadline_is_of_the_whole_call(remote):
+    def before(call, number):
+        time.sleep(0.1)
+
+    transport = FakeTransport(before=before, remote=remote)
+    options = {"slice_size": 2, "one_call": False, "parallel": 1}
+    with client_of(transport, **options) as client:
+        start = time.monotonic()
+        with pytest.raises(DeadlineError, match="not ranked within"):
+            client.rank(with_candidates(REQUESTS[0], 20), timeout=0.25)
+        assert time.monotonic() - start < 0.9
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "1"])
+def test_what_is_no_timeout_is_refused(seconds):
+    client = client_of(FakeTransport())
+    with client, pytest.raises(RequestError, match="timeout"):
+        client.rank(REQUESTS[0], timeout=seconds)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "complaint"),
+    [
+        ("score", lambda a: a * np.nan, "not finite"),
+        ("fusion_weights", lambda a: a * np.inf, "not finite"),
+        ("score", lambda a: a[:, :2], "has shape"),
+        ("probabilities", lambda a: a[..., :2], "should have"),
+        ("score", lambda a: a[0], "has shape"),
+        ("score", None, "no score in its answer"),
+    ],
+)
+def test_wrong_answers_are_not_believed(name, change, complaint):
+    class Wrong(FakeTransport):
+        def call(self, call, timeout):
+            answer = super().call(call, timeout)
+            if change is None:
+                del answer.outputs[name]
+            else:
+                answer.outputs[name] = change(answer.outputs[name])
+            return answer
+
+    client = client_of(Wrong())
+    with client, pytest.raises(AnswerError, match=complaint):
+        client.rank(REQUESTS[0])
+
+
+def test_a_closed_client_says_so():
+    client = client_of(FakeTransport())
+    client.close()
+    with pytest.raises(ClosedError, match="Open a new one"):
+        client.rank(REQUESTS[0])
+
+
+def test_settings_are_checked():
+    for options, complaint in (
+        ({"slice_size": 8}, "from 1 to 7"),
+        ({"buckets": (3, 2, 7)}, "must ascend"),
+        ({"buckets": (2, 4)}, "must ascend to `slice_size`"),
+        ({"parallel": 0}, "`parallel`"),
+        ({"max_users": -1}, "not negative"),
+        ({"timeout": 0}, "timeout"),
+    ):
+        with pytest.raises(RequestError, match=complaint):
+            client_of(FakeTransport(), **options)
+    with pytest.raises(RequestError, match="does not tell its schema"):
+        RankingClient(FakeTransport())
+
+
+def test_many_threads_and_versions_never_mix():
+    transport = FakeTransport()
+    stop = threading.Event()
+
+    def publish():
+        while not stop.wait(0.002):
+            transport.version += 1
+
+    options = {
+        "slice_size": 3,
+        "max_version_switches": 50,
+        "timeout": 60.0,
+        "max_users": 3,
+    }
+    wrong = []
+    with client_of(transport, **options) as client:
+
+        def work(seed):
+            generator = np.random.default_rng(seed)
+            for _ in range(30):
+                request = REQUESTS[generator.integers(len(REQUESTS))]
+                try:
+                    ranking = client.rank(request)
+                    check(ranking, request, ranking.model_version)
+                except Exception as error:
+                    wrong.append(error)
+
+        publisher = threading.Thread(target=publish)
+        publisher.start()
+        workers = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        stop.set()
+        publisher.join()
+        assert not wrong
+        assert client.stats()["cache"]["users"] <= 3
+        assert client.stats()["cache"]["evictions"] > 0
+
+
+def test_asyncio_carries_out_the_same_plans():
+    async def main():
+        transport = FakeTransport()
+        options = ClientOptions(
+            slice_size=3, buckets=(3,), retries=QUICK, one_call=False
+        )
+
+        def before(call, number):
+            if number == 1:
+                raise UnavailableError("down.")
+            if number == 4:
+                transport.version = 2
+
+        transport.before = before
+        client = AsyncRankingClient(
+            ThreadedTransport(transport), SCHEMA, options
+        )
+        async with client:
+            rankings = await asyncio.gather(*map(client.rank, REQUESTS * 3))
+            for ranking, request in zip(rankings, REQUESTS * 3, strict=True):
+                check(ranking, request, ranking.model_version)
+            assert client.stats()["retries"] == 1
+            transport.before = lambda call, number: time.sleep(0.1)
+            with pytest.raises(DeadlineError):
+                await client.rank(with_candidates(REQUESTS[0], 20), 0.05)
+            with pytest.raises(RequestError, match="did you mean"):
+                await client.rank({**REQUESTS[0], "hours": 3})
+        assert transport.closed
+        with pytest.raises(ClosedError):
+            await client.rank(REQUESTS[0])
+
+    asyncio.run(main())
