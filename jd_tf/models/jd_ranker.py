@@ -49,7 +49,8 @@ class JDRanker(FusionSides, keras.Model):
     Call arguments:
         inputs: dict of the schema's history, context and candidate columns,
             and of its bias columns while training. Other keys are ignored.
-        training: bool. Whether dropout and the bias tower are active.
+        training: bool. Whether dropout and the bias tower are active, and
+            calibration and fusion are not.
 
     Returns:
         dict of `logits` (B, N, T) to train on, `probabilities` (B, N, T),
@@ -225,7 +226,8 @@ class JDRanker(FusionSides, keras.Model):
             interests.append(context)
         user_features = ops.concatenate(interests, axis=-1)
         state[f"{STATE}experts"] = self.experts.encode_user(user_features)
-        if self.fusion is None:
+        # The main network trains on the same graph with a fusion and without.
+        if self.fusion is None or training:
             return state, None
         states = [_part(state, behavior) for behavior, _ in self._behaviors()]
         read = {name: inputs[name] for name in self.session_features.columns}
@@ -253,7 +255,10 @@ class JDRanker(FusionSides, keras.Model):
         """
         logits = self._logits(user_state, inputs, training)
         weights = user_state.get(f"{STATE}fusion_weights")
-        return {"logits": logits, **self.head(logits, weights)}
+        return {
+            "logits": logits,
+            **self.head(logits, weights, training=training),
+        }
 
     def _logits(
         self,

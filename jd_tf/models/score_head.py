@@ -23,8 +23,10 @@ class ScoreHead(keras.layers.Layer):
     """Calibrates logits, then fuses the objectives to a score.
 
     Calibration comes first, as fused probabilities must mean what they say.
-    Both are left out where the config does not ask for them; without a
-    fusion the score is the expected business value. All of it computes in
+    Both are left out where the config does not ask for them, and while the
+    main network trains, whose graph is then the same with and without them,
+    and its numbers too, to the last bit; without a fusion the score is the
+    expected business value. All of it computes in
     single precision whatever the ranker's policy: close candidates differ in
     digits that half precision does not have.
 
@@ -36,7 +38,9 @@ class ScoreHead(keras.layers.Layer):
 
     Call arguments:
         logits: (B, N, T) float, over all impressions, not calibrated.
-        weights: (B, T) float, of `request_weights`; None without a fusion.
+        weights: (B, T) float, of `request_weights`; None without a fusion
+            or while training.
+        training: bool. Whether the main network trains.
 
     Returns:
         dict of `probabilities` (B, N, T), calibrated, none above the one it
@@ -85,12 +89,17 @@ class ScoreHead(keras.layers.Layer):
         """
         return self.fusion.request_weights(session_features)
 
-    def call(self, logits: Any, weights: Any = None) -> dict[str, Any]:
-        logits = self.calibrated(logits)
+    def call(
+        self, logits: Any, weights: Any = None, training: bool = False
+    ) -> dict[str, Any]:
+        if training:
+            logits = ops.cast(logits, "float32")
+        else:
+            logits = self.calibrated(logits)
         probabilities = ops.sigmoid(logits)
-        if self.calibration is not None:
+        if self.calibration is not None and not training:
             probabilities = self.calibration.bound(probabilities)
-        if self.fusion is None:
+        if self.fusion is None or training:
             values = ops.convert_to_tensor(self.values, "float32")
             score = ops.sum(probabilities * values, axis=-1)
             return {"probabilities": probabilities, "score": score}
