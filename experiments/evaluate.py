@@ -3,7 +3,8 @@
     python -m experiments.evaluate --data=runs/data --workdir=runs/model
 
 Writes `metrics.json` and the self-contained `report.html` into the run's
-folder.
+folder; of a ranker that calibrates or fuses, what that is worth, too. With
+`--predictions=FOLDER`, writes what `experiments.fusion_grid` searches.
 """
 
 from pathlib import Path
@@ -33,12 +34,30 @@ _NUM_REPLICATES = flags.DEFINE_integer(
     "Bootstrap resamples of the intervals; 0 for none.",
     lower_bound=0,
 )
+_PREDICTIONS = flags.DEFINE_string(
+    "predictions",
+    None,
+    "Folder that gets <split>.npz of each split, for fusion_grid.",
+)
+_SEGMENTS = flags.DEFINE_list(
+    "segments",
+    None,
+    "Context columns to tell calibration and fusion apart by; that of the "
+    "scenario, if there is one, by default.",
+)
+_GAIN = flags.DEFINE_enum(
+    "gain",
+    "value",
+    ["value", "reward"],
+    "What candidates brought in, in the files of --predictions.",
+)
 
 
 def main(_: object) -> None:
     """Writes metrics and report, and prints the headline."""
     # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.evaluation import run
+    from jd_tf.evaluation.head_metrics import head_notes
     from jd_tf.evaluation.headline import headline
 
     metrics = run.evaluate_run(
@@ -47,8 +66,14 @@ def main(_: object) -> None:
         _SPLITS.value,
         _MAX_TREE_IMPRESSIONS.value,
         _NUM_REPLICATES.value,
+        predictions_dir=_PREDICTIONS.value,
+        segments=_SEGMENTS.value,
+        reward=_GAIN.value == "reward",
     )
-    print(headline(metrics[_SPLITS.value[0]]))
+    first = metrics[_SPLITS.value[0]]
+    print(headline(first))
+    for note in head_notes(first, run.RANKER):
+        print(note)
     print(f"report: {Path(_WORKDIR.value) / run.REPORT_FILE}")
 
 

@@ -49,7 +49,7 @@ def compare_calibration(
         entry: dict[str, Any] = {"all": _judged(cells, mine), "segments": {}}
         for segmentation, ids in (segments or {}).items():
             entry["segments"][segmentation] = {
-                str(segment): _without_bins(
+                segment_name(segment): _without_bins(
                     _judged(_part(cells, ids == segment), mine)
                 )
                 for segment in np.unique(ids)
@@ -109,6 +109,11 @@ def calibration_pictures(comparison: Mapping[str, Any]) -> list[Picture]:
         for objective, entry in comparison.items()
     )
     return [picture for picture in pictures if picture is not None]
+
+
+def segment_name(segment: Any) -> str:
+    """A segment's id as text, as tables and JSON name it."""
+    return segment.decode() if isinstance(segment, bytes) else str(segment)
 
 
 def _judged(cells: Cells, probabilities: Mapping[str, np.ndarray]) -> dict:

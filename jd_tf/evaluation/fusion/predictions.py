@@ -209,6 +209,37 @@ class FusionPredictions:
             scores or {},
         )
 
+    @classmethod
+    def of_run(
+        cls, predictions: Predictions, system: str
+    ) -> "FusionPredictions":
+        """What a run's ranker said, its own order among the scores.
+
+        Args:
+            predictions: with the columns to part requests by, and perhaps
+                `reward`, which then counts as gains.
+            system: the ranker, with `probabilities` and `score`.
+        """
+        rewards, gains = predictions.columns.get("reward"), None
+        if rewards is not None:
+            width = predictions.labels.shape[1]
+            real = real_cells(predictions.num_candidates, width)
+            gains = _above_zero(rewards, real)
+        return cls.of(
+            predictions,
+            system,
+            predictions.columns_by_request(),
+            {system: predictions.systems[system]["score"]},
+            gains,
+        )
+
+
+def _above_zero(rewards: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Rewards [R, N] with a list's least, if negative, taken off."""
+    rewards = np.where(real, rewards, 0.0)
+    least = np.minimum(rewards.min(axis=1, keepdims=True, initial=0.0), 0.0)
+    return np.where(real, rewards - least, 0.0).astype(np.float32)
+
 
 def _named(
     arrays: Mapping[str, np.ndarray], prefix: str
