@@ -11,6 +11,7 @@ from jd_tf.data.sources import SOURCES, open_source
 from jd_tf.data.sources.log_report import LogReport
 from jd_tf.data.sources.prepare import make_dataset, prepare
 from jd_tf.schema import DataError
+from tests.data import kuairand_logs
 from tests.data.small_logs import (
     impression,
     jdata_actions,
@@ -24,6 +25,7 @@ SMALL = {
     "jd_micro": {"num_candidates": 4},
     "jdata2016": {"num_candidates": 4},
     "jd_ranking": {},
+    "kuairand": {"max_candidates": 4},
 }
 
 
@@ -40,6 +42,7 @@ def logs(tmp_path):
         folder / "jd_ranking" / "part-0",
         [impression(n, lengths=(3, 0, 2)) for n in range(40)],
     )
+    kuairand_logs.write(folder / "kuairand", kuairand_logs.log(400))
     return folder
 
 

@@ -348,6 +348,23 @@ def test_the_page_is_whole_and_says_what_the_numbers_say(report, tmp_path):
     assert set(regret) == {"browsing", "buying"}
 
 
+def test_a_log_without_scenarios_and_hidden_facts_has_a_page_too(tmp_path):
+    plain = shop_schema(scenario_column="", oracle_names=())
+    report = fusion_report(
+        shop(100, plain),
+        shop(0, plain),
+        "additive",
+        num_weights=30,
+        num_replicates=10,
+        session_seconds=SESSION,
+    )
+    assert set(report["weights"]) == {
+        *("done_so_far", "events_so_far", "proxy_intent", "time_of_day")
+    }
+    page = write_fusion_report(tmp_path, report, "Plain")
+    assert "<summary>Session 20:" in page.read_text(encoding="utf-8")
+
+
 def test_requests_without_any_outcome_are_refused_and_tiny_ones_are_not():
     tiny, answers = shop_batches(3, count=1, size=6)
     seen = iter(answers * 2)
