@@ -7,9 +7,9 @@ import threading
 from urllib.parse import urlsplit
 
 from jd_tf.serving.client.errors import (
-    AnswerError,
     ClosedError,
     DeadlineError,
+    MessageTooLargeError,
     RequestError,
     UnavailableError,
 )
@@ -105,7 +105,7 @@ class HttpConnections:
         self._give_back(connection)
         status, content = answer
         if 0 <= self._limit < len(content):
-            raise AnswerError(
+            raise MessageTooLargeError(
                 f"{where}: answered more than {self._limit} bytes. Raise "
                 "`max_message_bytes`, or rank smaller slices."
             )

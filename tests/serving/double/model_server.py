@@ -2,8 +2,12 @@
 
 import abc
 import socket
+import time
 
 from tensorflow_serving.config import model_server_config_pb2
+
+from jd_tf.serving.client.channel import open_channel
+from jd_tf.serving.client.model_service_client import ModelServiceClient
 
 
 class ModelServer(abc.ABC):
@@ -12,9 +16,11 @@ class ModelServer(abc.ABC):
     Attributes:
         kind: "double" or "real".
         address, rest_url: where it answers; the same after a restart.
+        client_tls: `TlsFiles` that reach it, where it encrypts.
     """
 
     kind = ""
+    client_tls = None
 
     def __init__(self, config: model_server_config_pb2.ModelServerConfig):
         self.config = config
@@ -29,6 +35,23 @@ class ModelServer(abc.ABC):
     @abc.abstractmethod
     def stop(self):
         """Stops at once; calls in flight fail."""
+
+    def wait_until(self, name, version, state="AVAILABLE", seconds=120):
+        """Waits for the state of a version; returns its status."""
+        end = time.monotonic() + seconds
+        with open_channel(self.address, self.client_tls) as channel:
+            service = ModelServiceClient(channel)
+            while True:
+                found = service.status(name).get(version)
+                if found and found.state == state:
+                    return found
+                assert time.monotonic() < end, f"{name} {version}: {found}"
+                time.sleep(0.02)
+
+    def reload(self, config, timeout=60):
+        """Sets what is served."""
+        with open_channel(self.address, self.client_tls) as channel:
+            ModelServiceClient(channel).reload_config(config, timeout)
 
     def __enter__(self):
         self.start()

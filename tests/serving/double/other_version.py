@@ -23,6 +23,9 @@ def other_version(folder, target, seed=1):
     shutil.copytree(folder, aside)
     if seed:
         _change(aside / _VARIABLES, seed)
+        # It lists the files of the version it came from.
+        for card in aside.glob("model_card.*"):
+            card.unlink()
     aside.rename(target)
     return target
 

@@ -1,0 +1,1 @@
+"""Clients and a model server: the double, or the real one."""

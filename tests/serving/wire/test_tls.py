@@ -1,0 +1,102 @@
+"""Encrypted connections, and those that must not come about."""
+
+import shutil
+
+import pytest
+
+from jd_tf.serving.client import (
+    ModelChoice,
+    RestTransport,
+    RetryPolicy,
+    TlsFiles,
+)
+from jd_tf.serving.client.errors import RequestError, UnavailableError
+from tests.serving.double.model_server import model_config
+from tests.serving.double.start import model_server, server_kind
+from tests.serving.double.tls_pems import TlsPems
+from tests.serving.wire.certificates import make_authority, make_signed
+from tests.serving.wire.clients import make_client
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which("openssl"), reason="needs openssl to make certificates"
+)
+ONCE = RetryPolicy(max_attempts=1)
+GRPC = pytest.mark.parametrize(
+    "kind",
+    ["grpc", "async_grpc"],
+    ids=lambda kind: f"{server_kind()}_server-{kind}",
+)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = make_authority(folder, "authority")
+    return {
+        "authority": authority,
+        "stranger": make_authority(folder, "stranger"),
+        "server": make_signed(folder, "server", authority),
+        "client": make_signed(folder, "client", authority),
+    }
+
+
+@pytest.fixture(scope="module")
+def mutual(shelf, pairs):
+    """A server that encrypts and asks clients for a certificate."""
+    pems = TlsPems(
+        server_key=pairs["server"].key.read_bytes(),
+        server_cert=pairs["server"].certificate.read_bytes(),
+        custom_ca=pairs["authority"].certificate.read_bytes(),
+        client_verify=True,
+    )
+    config = model_config("rank", shelf.folder, versions=(1,))
+    with model_server(config, tls=pems, warm=False) as server:
+        yield server
+
+
+def files(pairs, authority="authority", client="client"):
+    return TlsFiles(
+        authority=pairs[authority].certificate,
+        certificate=pairs[client].certificate if client else None,
+        key=pairs[client].key if client else None,
+    )
+
+
+@GRPC
+def test_both_ends_show_certificates(kind, mutual, pairs, shelf, requests):
+    tls = files(pairs)
+    with make_client(kind, mutual, shelf.schema, tls=tls) as client:
+        shelf.check(client.rank(requests[0]), requests[0], 1)
+
+
+@GRPC
+@pytest.mark.parametrize(
+    ("authority", "client"),
+    [("stranger", "client"), ("authority", None), ("authority", "stranger")],
+)
+def test_strangers_are_turned_away(
+    kind, authority, client, mutual, pairs, shelf, requests
+):
+    tls = files(pairs, authority, client)
+    made = make_client(kind, mutual, shelf.schema, tls=tls, retries=ONCE)
+    with made, pytest.raises(UnavailableError, match="TLS"):
+        made.rank(requests[0], timeout=10.0)
+
+
+@GRPC
+def test_plain_clients_are_turned_away(kind, mutual, shelf, requests):
+    made = make_client(kind, mutual, shelf.schema, retries=ONCE)
+    with made, pytest.raises(UnavailableError, match="TLS"):
+        made.rank(requests[0], timeout=10.0)
+
+
+def test_wrong_files_are_named(tmp_path):
+    with pytest.raises(RequestError, match="come together"):
+        TlsFiles(certificate="a.pem")
+    with pytest.raises(RequestError, match="none.pem: No such file"):
+        TlsFiles(authority=tmp_path / "none.pem").read()
+    (tmp_path / "text.pem").write_text("hello")
+    with pytest.raises(RequestError, match="not a PEM file"):
+        TlsFiles(authority=tmp_path / "text.pem").read()
+    with pytest.raises(RequestError, match="does not encrypt"):
+        RestTransport("http://localhost:1", ModelChoice("m"), TlsFiles())
