@@ -194,6 +194,13 @@ def test_differences_are_paired_and_those_of_the_judge(observation, bootstrap):
     for entry in found["again"].values():
         assert entry["difference"] == 0
         assert entry["interval"] == (0.0, 0.0)
+    gains = predictions.total_gains()
+    choice = [
+        len(set(row[:count])) > 1
+        for row, count in zip(gains, predictions.num_candidates, strict=True)
+    ]
+    assert compared["num_with_choice"] == sum(choice)
+    assert compared["num_requests"] == (gains.sum(axis=1) > 0).sum()
     back = compared["differences"]["expected_value"][LEARNED]["ndcg@10"]
     assert (
         back["difference"] == -found["expected_value"]["ndcg@10"]["difference"]
@@ -339,6 +346,8 @@ def test_the_page_is_whole_and_says_what_the_numbers_say(report, tmp_path):
     stored = json.loads((tmp_path / JSON_FILE).read_text(encoding="utf-8"))
     assert stored["recommendation"] == report["recommendation"]
     assert set(BY_SIMPLICITY) == set(stored["comparison"]["rankings"])
+    hours = list(stored["weights"]["time_of_day"])
+    assert [int(hour.split()[0]) for hour in hours] == [0, 6, 12, 18]
     assert {e["segmentation"] for e in stored["agreement"]} >= {"all", "intent"}
     regret = {
         e["segment"]: e["regret"]

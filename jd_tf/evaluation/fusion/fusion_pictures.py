@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from jd_tf.evaluation.fusion.observation import LEARNED
 from jd_tf.evaluation.pictures import Picture, new_figure, to_png
@@ -95,10 +95,8 @@ def rivals_picture(compared: Mapping[str, Any], metric: str) -> Picture:
         range(len(found)), [n.replace("_", " ") for n in found], fontsize=8
     )
     axes.set_ylim(len(found) - 0.5, -0.6)
-    axes.set_xlabel(
-        f"{metric} of the learned fusion minus theirs (95 %, users)",
-        fontsize=8,
-    )
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel("learned minus theirs (bar: 95 % interval)", fontsize=8)
     title = f"Learned fusion against others: {metric}"
     return Picture(title, f"{title}: {', '.join(said)}.", to_png(figure))
 
@@ -121,9 +119,7 @@ def regret_picture(agreement: Sequence[Mapping[str, Any]]) -> Picture:
     axes.axvline(0, color="#444", linewidth=1)
     axes.set_yticks(range(len(labels)), labels, fontsize=7)
     axes.set_ylim(len(labels) - 0.5, -0.6)
-    axes.set_xlabel(
-        "value-NDCG of the segment's best constant weights minus learned",
-        fontsize=8,
-    )
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.set_xlabel("regret in value-NDCG@10 (bar: 95 % interval)", fontsize=8)
     title = "Regret against the best constant weights of each segment"
     return Picture(title, f"{title}: {'; '.join(said)}.", to_png(figure))

@@ -67,7 +67,9 @@ def compare_rivals(
         `rankings`: name -> metric -> `value` and `interval`; `differences`:
         name -> other name -> metric -> `difference` (first minus other),
         `interval`, `standard_error`; metrics are value-NDCG and shares of the
-        value captured by the first places. `num_requests`, with any gain.
+        value captured by the first places. `num_requests`, with any gain,
+        and `num_with_choice`, those of them that an order can make better or
+        worse: the others are alike under all and draw differences to 0.
     """
     gains = observation.predictions.total_gains()
     cells = Cells.of(gains, observation.predictions.num_candidates)
@@ -110,6 +112,7 @@ def compare_rivals(
 
     return {
         "num_requests": int(known.sum()),
+        "num_with_choice": int((known & _with_choice(observation)).sum()),
         "rankings": {
             name: {
                 metric: {
@@ -125,6 +128,15 @@ def compare_rivals(
             for one in orders
         },
     }
+
+
+def _with_choice(observation: FusionObservation) -> np.ndarray:
+    """[R] bool, whether candidates differ in what they brought."""
+    predictions = observation.predictions
+    gains, real = predictions.total_gains(), predictions.real
+    most = np.where(real, gains, -np.inf).max(axis=1, initial=-np.inf)
+    least = np.where(real, gains, np.inf).min(axis=1, initial=np.inf)
+    return most > least
 
 
 def recommend(compared: Mapping[str, Any]) -> dict[str, dict[str, str]]:

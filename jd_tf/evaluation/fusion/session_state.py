@@ -16,6 +16,8 @@ _DEPTHS = ("none", "1 or 2", "3 to 5", "6 or more")
 _DEPTH_EDGES = (1, 3, 6)
 _HOURS = ("0 to 5 h", "6 to 11 h", "12 to 17 h", "18 to 23 h")
 
+_NATURAL = {name: place for place, name in enumerate((*_DEPTHS, *_HOURS))}
+
 Batch = Mapping[str, np.ndarray]
 
 
@@ -99,3 +101,8 @@ def session_segments(
             ]
             found[name] = np.array(texts, np.str_)
     return found
+
+
+def natural_place(segment: str) -> int:
+    """Where a segment stands among those that have an order of their own."""
+    return _NATURAL.get(segment, 0)

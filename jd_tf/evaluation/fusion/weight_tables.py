@@ -6,6 +6,7 @@ import numpy as np
 
 from jd_tf.evaluation.bootstrap import Bootstrap, interval
 from jd_tf.evaluation.fusion.observation import FusionObservation
+from jd_tf.evaluation.fusion.session_state import natural_place
 
 
 def weights_by_segment(
@@ -19,8 +20,8 @@ def weights_by_segment(
 
     Returns:
         Segmentation -> segment -> `num_requests`, `num_users`, and
-        `shares`: objective -> `mean` and `interval`, in the order in which
-        the shares of the last objective grow.
+        `shares`: objective -> `mean` and `interval`; in their own order, as
+        of hours, or that in which the shares of the last objective grow.
     """
     shares = observation.shares
     names = observation.schema.objective_names
@@ -46,7 +47,13 @@ def weights_by_segment(
             }
         last = names[-1]
         found[segmentation] = dict(
-            sorted(parts.items(), key=lambda p: p[1]["shares"][last]["mean"])
+            sorted(
+                parts.items(),
+                key=lambda part: (
+                    natural_place(part[0]),
+                    part[1]["shares"][last]["mean"],
+                ),
+            )
         )
     return found
 
