@@ -168,6 +168,8 @@ def test_weights_by_segment_are_means_and_contrasts_their_differences(
         assert low < mean < high
     apart = contrasts(observation, bootstrap)
     assert apart["intent"]["segments"] == ["browsing", "buying"]
+    proxies = apart["proxy_intent"]["segments"]
+    assert proxies == ["looking_around", "engaged"]
     order = apart["intent"]["objectives"]["order"]
     assert order["difference"] == pytest.approx(0.5)
     # What no intent decides is not beyond chance.

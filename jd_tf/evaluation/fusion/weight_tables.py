@@ -6,7 +6,13 @@ import numpy as np
 
 from jd_tf.evaluation.bootstrap import Bootstrap, interval
 from jd_tf.evaluation.fusion.observation import FusionObservation
-from jd_tf.evaluation.fusion.session_state import natural_place
+from jd_tf.evaluation.fusion.session_state import (
+    ENGAGED,
+    natural_place,
+)
+
+# Of two segments this one is what the other is compared with.
+_DEEPER = (ENGAGED,)
 
 
 def weights_by_segment(
@@ -76,7 +82,7 @@ def contrasts(
     shares = observation.shares
     found = {}
     for segmentation, ids in observation.predictions.segments.items():
-        names = np.unique(ids)
+        names = sorted(np.unique(ids).tolist(), key=_DEEPER.__contains__)
         if len(names) != 2:
             continue
         inside = [(ids == name).astype(np.float64) for name in names]
@@ -97,7 +103,7 @@ def contrasts(
                 else None,
             }
         found[segmentation] = {
-            "segments": [str(name) for name in names],
+            "segments": names,
             "objectives": entry,
         }
     return found
