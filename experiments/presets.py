@@ -43,9 +43,9 @@ _SMALL_TRAINING = TrainingConfig(
 )
 # Ten thousand requests, each of which says much: enough for larger batches.
 _FEEDBACK_TRAINING = TrainingConfig(
-    epochs=12,
+    epochs=8,
     batch_size=128,
-    patience=3,
+    patience=2,
     log_every=20,
     monitor="auc/click",
 )
