@@ -29,9 +29,9 @@ SCHEMA = small_schema(
 )
 
 
-def export(*arguments):
+def export(*arguments, program="export"):
     return subprocess.run(
-        [sys.executable, "-m", "experiments.export", *map(str, arguments)],
+        [sys.executable, "-m", f"experiments.{program}", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -94,6 +94,33 @@ def test_exports_the_best_weights_of_a_run(tmp_path):
     score = ranker.score(batch)["score"]
     np.testing.assert_allclose(score, best(batch)["score"], rtol=1e-5)
     assert np.ptp(score) > 1e-3
+    check_by_program(folder)
+
+
+def check_by_program(folder):
+    """The program finds nothing, then each of two faults."""
+    finished = export(folder, program="verify_export")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout == f"{folder}: fit to be served\n"
+    (folder / "batching_params.pbtxt").unlink()
+    (folder / "variables" / "variables.index").unlink()
+    finished = export(folder, program="verify_export")
+    assert finished.returncode == 2
+    lines = [line for line in finished.stderr.splitlines() if "error: " in line]
+    assert any("batching_params.pbtxt: missing" in line for line in lines)
+    assert any("has no variables" in line for line in lines)
+
+
+def test_rounding_needs_a_data_folder(tmp_path):
+    write_run(tmp_path / "run")
+    finished = export(
+        f"--workdir={tmp_path / 'run'}",
+        f"--output={tmp_path / 'out'}",
+        "--tables=int8",
+    )
+    assert finished.returncode == 2
+    assert "name a data folder" in finished.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_without_a_run_is_one_line_and_code_2(tmp_path):

@@ -114,7 +114,7 @@ class Promotion:
             try:
                 final = self._promote(base, folder, version)
             except BaseException as error:
-                self._roll_back(base, error)
+                self._roll_back(base, version, error)
                 raise
             write_config(self.config_file, final)
             self._say(f"{self.config_file}: `{self.label}` is {version}")
@@ -286,20 +286,19 @@ class Promotion:
 
     # And back -----------------------------------------------------------------
 
-    def _roll_back(self, base: Config, reason: BaseException) -> None:
-        """Sends the old configuration to every server.
+    def _roll_back(
+        self, base: Config, version: int, reason: BaseException
+    ) -> None:
+        """Gives every server the old configuration.
 
         Raises:
             RolledBackError: if that did it.
             RollbackError: if not.
         """
         complaints = []
-        wanted = model_of(base, self.model, "").version_labels
         for server in self.servers:
             try:
-                server.reload_config(base, self.call_seconds)
-                for number in set(wanted.values()):
-                    self._wait_available(server, number)
+                self._restore(server, base, version)
             except DataError as error:
                 complaints.append(str(error))
         said = str(reason) or type(reason).__name__
@@ -314,6 +313,31 @@ class Promotion:
             raise RolledBackError(
                 f"{said} Rolled back; `{self.label}` is as it was."
             ) from reason
+
+    def _restore(
+        self, server: VersionServer, base: Config, version: int
+    ) -> None:
+        labels = model_of(base, self.model, "").version_labels
+        found = server.status(self.model, timeout=self.call_seconds)
+        gone = {
+            number
+            for number in labels.values()
+            if number not in found or not found[number].available
+        }
+        if gone:
+            # No label may name a version that is still loading: until then it
+            # stays with the new one.
+            beside = self._changed(base, add=version)
+            for label, number in labels.items():
+                if number in gone:
+                    model = model_of(beside, self.model, "")
+                    model.version_labels[label] = version
+            server.reload_config(beside, self.call_seconds)
+            for number in gone:
+                self._wait_available(server, number)
+        server.reload_config(base, self.call_seconds)
+        for number in set(labels.values()):
+            self._wait_available(server, number)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

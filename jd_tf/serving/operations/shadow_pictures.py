@@ -97,6 +97,7 @@ def _times(replayed: Replay) -> Picture:
         p50, p99 = np.percentile(ordered, (50, 99))
         said.append(f"{name} {p50:.1f} ms at half, {p99:.1f} ms at 99 %")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlabel("milliseconds of a call (logarithmic)", fontsize=8)
     axes.set_ylabel("calls that took no longer", fontsize=8)

@@ -41,9 +41,9 @@ def make_version(source, target, seed=1, record=True):
     """
     with tempfile.TemporaryDirectory(dir=Path(target).parent) as aside:
         made = other_version(source, Path(aside) / "1", seed)
-        card = json.loads((made / "model_card.json").read_text())
-        card["files"] = {}
-        (made / "model_card.json").write_text(json.dumps(card))
+        for card in made.glob("model_card.*"):
+            # It lists the files of the version it came from.
+            card.unlink()
         if record:
             model = LoadedModel(made)
             calls = [
@@ -53,9 +53,8 @@ def make_version(source, target, seed=1, record=True):
                 for r in read_recordings(source / WARMUP_FILE)
             ]
             write_recordings(made / WARMUP_FILE, calls, MODEL)
-        files = list_files(made)
-        files.pop("model_card.json")
-        card["files"] = {n: s for n, s in files.items() if "card" not in n}
+        card = json.loads((Path(source) / "model_card.json").read_text())
+        card["files"] = list_files(made)
         (made / "model_card.json").write_text(json.dumps(card))
         made.rename(target)
     return Path(target)

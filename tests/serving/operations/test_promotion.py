@@ -295,6 +295,33 @@ def test_two_servers_move_together_or_not_at_all(serving, base, tmp_path):
         other.close()
 
 
+def test_a_failure_after_the_old_version_went_brings_it_back(
+    serving, base, tmp_path
+):
+    folder = tmp_path / "second"
+    folder.mkdir()
+    other = Serving(base, folder)
+    reload_config = other.client.reload_config
+
+    def fail_to_drop(config, timeout):
+        model = model_of(config, MODEL, "")
+        if list(model.model_version_policy.specific.versions) == [2]:
+            # By now the first server has dropped version 1.
+            wait_for(serving, {2})
+            raise UnavailableError("the second server chokes.")
+        reload_config(config, timeout)
+
+    other.client.reload_config = fail_to_drop
+    before = serving.file.read_text()
+    try:
+        with pytest.raises(RolledBackError, match="chokes"):
+            serving.promotion(other).run(2)
+        check_untouched(serving, before)
+        check_untouched(other, before)
+    finally:
+        other.close()
+
+
 def test_one_promotion_at_a_time(serving):
     inside = []
 
