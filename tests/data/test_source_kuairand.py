@@ -1,6 +1,7 @@
 """KuaiRand impressions: a slow oracle, the future, cuts, and bad input."""
 
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -283,6 +284,19 @@ def test_output_is_whole_or_not_at_all(tmp_path):
         prepare(bad, tmp_path / "bad")
     assert not (tmp_path / "bad").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["good", "in"]
+
+
+def test_memory_does_not_grow_with_the_log(tmp_path):
+    peaks = []
+    for size in (2_000, 8_000):
+        folder = write(tmp_path / str(size), log(size, seed=11))
+        source = open_source("kuairand", folder)
+        tracemalloc.start()
+        for _ in source.requests():
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
 
 
 @pytest.mark.parametrize(
