@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving.double.model_server import model_config
+from tests.serving.double.start import model_server
 from tests.serving.exported import exported
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,3 +84,67 @@ def test_bad_input_is_one_line_and_code_2(folder, requests, tmp_path):
     assert "Traceback" not in finished.stderr
     assert finished.stdout == ""
     assert not output.exists()
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    config = model_config("jd_ranker", folder.parent)
+    with model_server(config, warm=False) as server:
+        yield server
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_servers_answer_the_same(transport, server, folder, requests, tmp_path):
+    output, expected = tmp_path / "ranked.json", tmp_path / "expected.json"
+    in_process = rank(
+        f"--saved_model={folder}",
+        f"--requests={requests}",
+        f"--output={expected}",
+    )
+    address = server.address if transport == "grpc" else server.rest_url
+    finished = rank(
+        f"--{transport}={address}",
+        f"--schema={folder}",
+        "--version=1",
+        "--timeout=60",
+        f"--requests={requests}",
+        f"--output={output}",
+    )
+    assert finished.returncode == 0, finished.stderr
+    first, *tables = finished.stdout.splitlines()
+    assert first == f"{address}: jd_ranker (version 1): 6 requests"
+    assert len(tables) == len(in_process.stdout.splitlines()) - 1
+    answers = json.loads(output.read_text())
+    for answer, wanted in zip(
+        answers, json.loads(expected.read_text()), strict=True
+    ):
+        scores = [item.pop("score") for item in answer["items"]]
+        assert scores == pytest.approx(
+            [item.pop("score") for item in wanted["items"]], rel=1e-4
+        )
+        for item, other in zip(answer["items"], wanted["items"], strict=True):
+            assert item.pop("probabilities") == pytest.approx(
+                other.pop("probabilities"), rel=1e-3, abs=1e-6
+            )
+        answer.pop("fusion_weights", None)
+        wanted.pop("fusion_weights", None)
+        assert answer == wanted
+
+
+def test_servers_errors_are_one_line_and_code_2(server, folder, requests):
+    common = f"--grpc={server.address}", f"--requests={requests}"
+    for arguments, complaint in (
+        (common, "a server does not tell its schema"),
+        ((*common, f"--schema={folder}", "--label=beta"), "label: beta"),
+        (
+            ("--grpc=localhost:1", f"--schema={folder}", common[1]),
+            "UNAVAILABLE",
+        ),
+    ):
+        finished = rank(*arguments)
+        assert finished.returncode == 2, finished.stderr
+        last = finished.stderr.splitlines()[-1]
+        assert last.startswith("error: ")
+        assert complaint in last
+        assert "Traceback" not in finished.stderr
+    assert rank(f"--requests={requests}").returncode == 1

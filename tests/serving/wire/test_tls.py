@@ -93,7 +93,7 @@ def test_plain_clients_are_turned_away(kind, mutual, shelf, requests):
 def test_wrong_files_are_named(tmp_path):
     with pytest.raises(RequestError, match="come together"):
         TlsFiles(certificate="a.pem")
-    with pytest.raises(RequestError, match="none.pem: No such file"):
+    with pytest.raises(RequestError, match=r"none\.pem: No such file"):
         TlsFiles(authority=tmp_path / "none.pem").read()
     (tmp_path / "text.pem").write_text("hello")
     with pytest.raises(RequestError, match="not a PEM file"):

@@ -1,8 +1,10 @@
 """Versions come and go under clients that do not stop asking."""
 
+import contextlib
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,7 +12,7 @@ from jd_tf.serving.client import ModelChoice, RetryPolicy
 from jd_tf.serving.client.errors import RejectedError, UnavailableError
 from tests.serving.double.model_server import model_config
 from tests.serving.double.start import model_server
-from tests.serving.wire.clients import IDS, KINDS, make_client
+from tests.serving.wire.clients import KINDS, make_client
 
 LATEST = ("grpc", "rest", "async_grpc")
 
@@ -121,8 +123,8 @@ def test_a_moved_label_is_followed(shelf, requests):
             assert not callers.failures
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=IDS)
-def test_a_server_that_comes_back_is_met_again(kind, shelf, requests, tmp_path):
+def test_a_server_that_comes_back_is_met_again(shelf, requests, tmp_path):
+    """Killed and started again on its port, with every kind of client."""
     shelf.publish(1, tmp_path)
     impatient = RetryPolicy(
         max_attempts=3, initial_seconds=0.05, max_seconds=0.1, budget=3
@@ -131,23 +133,35 @@ def test_a_server_that_comes_back_is_met_again(kind, shelf, requests, tmp_path):
         max_attempts=1000, initial_seconds=0.05, max_seconds=0.2, budget=1000
     )
     server = model_server(model_config("rank", tmp_path), warm=False)
-    server.start()
-    waiting = make_client(kind, server, shelf.schema, retries=patient)
-    client = make_client(kind, server, shelf.schema, retries=impatient)
-    with waiting, client:
-        for one in (waiting, client):
-            shelf.check(one.rank(requests[0]), requests[0], 1)
+    with contextlib.ExitStack() as stack:
+        server.start()
+        stack.callback(server.stop)
+        waiting, giving_up = (
+            [
+                stack.enter_context(
+                    make_client(kind, server, shelf.schema, retries=retries)
+                )
+                for kind in KINDS
+            ]
+            for retries in (patient, impatient)
+        )
+        for client in (*waiting, *giving_up):
+            shelf.check(client.rank(requests[0]), requests[0], 1)
         server.stop()
-        with pytest.raises(UnavailableError, match="attempts"):
-            client.rank(requests[0])
-        with pytest.raises(UnavailableError, match="budget"):
-            for _ in range(3):
+        for client in giving_up:
+            with pytest.raises(UnavailableError, match="after 3 attempts"):
                 client.rank(requests[0])
-        starting = threading.Thread(target=server.start)
-        starting.start()
-        ranking = waiting.rank(requests[0], timeout=120.0)
-        shelf.check(ranking, requests[0], 1)
-        assert waiting.stats()["retries"] > 0
-        starting.join()
-        shelf.check(client.rank(requests[0]), requests[0], 1)
-    server.stop()
+            with pytest.raises(UnavailableError, match="budget"):
+                client.rank(requests[0])
+        with ThreadPoolExecutor(len(waiting)) as threads:
+            found = [
+                threads.submit(client.rank, requests[0], 120.0)
+                for client in waiting
+            ]
+            server.start()
+            for future in found:
+                shelf.check(future.result(), requests[0], 1)
+        for client in waiting:
+            assert client.stats()["retries"] > 0, "it waited for the server"
+        for client in giving_up:
+            shelf.check(client.rank(requests[0]), requests[0], 1)
