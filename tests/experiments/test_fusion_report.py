@@ -85,3 +85,11 @@ def test_a_wrong_flag_is_one_line_and_exit_code_2():
     assert ended.returncode == 2
     assert len(ended.stderr.strip().splitlines()) == 1
     assert "name=folder" in ended.stderr
+
+
+def test_help_needs_no_tensorflow():
+    code = (
+        "import experiments.fusion_report, sys; "
+        "assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
