@@ -53,7 +53,12 @@ def ranker_trainer(workdir):
     data_dir = Path(workdir).parent / "data"
     keras.utils.set_random_seed(CONFIG.seed)
     schema = read_schema(data_dir)
-    small = JDRankerConfig(model_dim=16, feedforward_dim=16, dropout_rate=0.1)
+    small = JDRankerConfig(
+        model_dim=16,
+        feedforward_dim=16,
+        dropout_rate=0.1,
+        fusion="personalized",
+    )
     model = JDRanker(schema, small)
 
     def batches(split, **options):
