@@ -29,6 +29,8 @@ class GrpcTransport(Transport):
         max_message_bytes: refused beyond, either way.
     """
 
+    keeps_deadlines = True
+
     def __init__(
         self,
         address: str,

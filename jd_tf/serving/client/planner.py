@@ -18,6 +18,7 @@ from jd_tf.serving.client.answers import checked_answer, merge
 from jd_tf.serving.client.call import Answer, Call, Describe
 from jd_tf.serving.client.client_options import ClientOptions
 from jd_tf.serving.client.errors import (
+    AnswerError,
     ModelNotFoundError,
     RejectedError,
     ServerError,
@@ -202,9 +203,7 @@ class Planner:
             )
         if state is None:
             state = yield from self._encode(description, user)
-            self.cache.put((key, state.version), state)
-            if state.version != version:
-                raise _VersionSwitched
+            self.cache.put((key, version), state)
         return (
             yield from self._rank(
                 description,
@@ -219,18 +218,19 @@ class Planner:
         call = self._call(description, ENCODE_USER, user)
         (answer,) = yield [call]
         self._version = answer.version
-        names = description.state_names
         if answer.version != description.version:
-            # Named by a description that is not known yet.
-            names = tuple(n for n in answer.outputs if n in names)
-        elif missing := set(names) - set(answer.outputs):
-            raise ServerError(
+            # Its state may have other names.
+            raise _VersionSwitched
+        missing = set(description.state_names) - set(answer.outputs)
+        if missing:
+            raise AnswerError(
                 f"{self._transport.where}: `{ENCODE_USER}` lacks "
                 f"{sorted(missing)}, which `{RANK_CANDIDATES}` takes. Export "
                 "the model again."
             )
         return UserState(
-            answer.version, {name: answer.outputs[name] for name in names}
+            answer.version,
+            {name: answer.outputs[name] for name in description.state_names},
         )
 
     def _rank(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
@@ -117,8 +117,7 @@ class RankingClient:
     def _run(
         self, operations: Sequence[Call | Describe], end: float, seconds: float
     ) -> list[Any]:
-        if len(operations) == 1 and self.transport.remote:
-            # The wire keeps to the deadline by itself.
+        if len(operations) == 1 and self.transport.keeps_deadlines:
             return [self._attempts(operations[0], end, seconds)]
         try:
             futures = [
@@ -139,6 +138,8 @@ class RankingClient:
             ]
         except FutureTimeoutError as error:
             raise too_late(self.transport.where, seconds) from error
+        except CancelledError as error:
+            raise closed(self.transport.where) from error
         finally:
             for future in futures:
                 future.cancel()

@@ -2,6 +2,7 @@
 
 from jd_tf.serving.client.errors import (
     ClientError,
+    ClosedError,
     DeadlineError,
     MessageTooLargeError,
     ModelNotFoundError,
@@ -56,6 +57,11 @@ def error_of(code: str, message: str, where: str) -> ClientError:
         return DeadlineError(
             f"{said}. Allow more time, send fewer candidates, or look at the "
             "server's load."
+        )
+    if code == "CANCELLED":
+        return ClosedError(
+            f"{said}. The client was closed during the call, or the server "
+            "gave it up."
         )
     if code == "UNAVAILABLE":
         return UnavailableError(

@@ -15,11 +15,13 @@ class Transport(abc.ABC):
         schema: the model's, where the transport can read it.
         remote: whether calls leave the process. Shapes are then kept to few
             buckets, since a server that batches joins equal shapes only.
+        keeps_deadlines: whether a call ends in time by itself.
     """
 
     where: str = ""
     schema: Schema | None = None
     remote: bool = True
+    keeps_deadlines: bool = False
 
     @abc.abstractmethod
     def call(self, call: Call, timeout: float) -> Answer:
