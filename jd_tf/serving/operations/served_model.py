@@ -35,16 +35,8 @@ class ServedModel:
                 )
 
     @property
-    def loaded_bytes(self) -> int:
-        """Files of all labelled versions."""
-        return sum(self._sizes())
-
-    @property
-    def largest_bytes(self) -> int:
-        """Files of the largest of them."""
-        return max(self._sizes())
-
-    def _sizes(self) -> list[int]:
+    def version_bytes(self) -> list[int]:
+        """Files of every labelled version."""
         there = versions(self.folder)
         return [
             sum(list_files(there[version]).values())

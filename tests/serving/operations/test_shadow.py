@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,10 @@ def test_a_served_version_is_its_folder(three_versions, tmp_path):
     log = three_versions / "1" / WARMUP_FILE
     one, two = (FolderTarget(three_versions / v) for v in ("1", "2"))
     with model_server(config) as server, VersionServer(server.address) as at:
+        end = time.monotonic() + 30
+        while {n for n, s in at.status(MODEL).items() if s.available} != {1, 2}:
+            assert time.monotonic() < end, at.status(MODEL)
+            time.sleep(0.02)
         stable = ServedTarget(at, MODEL, "stable")
         canary = ServedTarget(at, MODEL, 2)
         same = compare(replay(read_recordings(log), one, stable))
