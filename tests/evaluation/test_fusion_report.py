@@ -239,7 +239,7 @@ def test_the_simple_rule_is_recommended_where_it_wins(
     told = {
         "simple": "beats the learned fusion",
         "learned": "use the learned fusion; it leads",
-        "equal": "nothing that has to be learned is better",
+        "equal": "nothing more elaborate is better",
     }[scenario]
     assert told in sentence
 

@@ -194,7 +194,7 @@ def _sentence(
             f"{_told(apart)}."
         )
     return (
-        f"{metric}: use {what}; nothing that has to be learned is better "
+        f"{metric}: use {what}; nothing more elaborate is better "
         f"beyond chance, the learned fusion is {_told(apart, -1)} away."
     )
 
