@@ -39,9 +39,10 @@ class RequestChecker:
         self.schema = schema
         self._known = [column.name for column in schema.columns()]
         self._lengths = {c.length for c in schema.columns() if c.length}
+        self._served = schema.columns(*SERVING_ROLES)
         self._columns = [
             column
-            for column in schema.columns(*SERVING_ROLES)
+            for column in self._served
             if column.name not in self._lengths
         ]
         self._validator = RequestValidator(
@@ -88,8 +89,7 @@ class RequestChecker:
                     f"column `{name}` says {request[name]}, but its columns "
                     f"have {int(checked[name])} entries"
                 )
-        served = self.schema.columns(*SERVING_ROLES)
-        checked = {column.name: checked[column.name] for column in served}
+        checked = {c.name: checked[c.name] for c in self._served}
         if not num_candidates:
             for column in self.schema.columns(Role.CANDIDATE):
                 checked[column.name] = _filler(column, 0)

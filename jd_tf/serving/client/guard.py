@@ -50,8 +50,11 @@ class RequestGuard:
                 f"cannot be read: {error!s:.{_LONGEST_MESSAGE}}"
             ) from error
         for name in self._texts:
-            for text in checked[name].flat:
-                self._check_length(name, text)
+            texts = checked[name].ravel().tolist()
+            # Four bytes a character at most: most texts are not looked at.
+            if texts and 4 * max(map(len, texts)) > self._limit:
+                for text in texts:
+                    self._check_length(name, text)
         for name in _KEYS:
             value = request.get(name)
             if isinstance(value, str | bytes):

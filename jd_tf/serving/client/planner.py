@@ -6,8 +6,9 @@ the ranking. Clients with threads and with asyncio carry out the same plans.
 """
 
 import collections
+import functools
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,12 @@ class Planner:
         return pad_requests([checked], columns)
 
     def _ranked(self, checked: Mapping[str, np.ndarray], user_id: Any) -> Plan:
-        user = pad_requests([checked], self._user_columns, self._user_widths)
+        # Padded when it is asked for: with a state at hand it never is.
+        user = functools.cache(
+            lambda: pad_requests(
+                [checked], self._user_columns, self._user_widths
+            )
+        )
         key = fingerprint(user_id, checked, self._key_names)
         slices = cut_slices(
             checked, self._candidate_columns, self._slice_size, self._buckets
@@ -160,7 +166,7 @@ class Planner:
 
     def _once(
         self,
-        user: Mapping[str, np.ndarray],
+        user: Callable[[], Mapping[str, np.ndarray]],
         key: bytes,
         slices: Sequence[tuple[dict[str, np.ndarray], int]],
         whole: bool,
@@ -181,7 +187,7 @@ class Planner:
     def _attempt(
         self,
         description: ModelDescription,
-        user: Mapping[str, np.ndarray],
+        user: Callable[[], Mapping[str, np.ndarray]],
         key: bytes,
         slices: Sequence[tuple[dict[str, np.ndarray], int]],
         whole: bool,
@@ -198,11 +204,11 @@ class Planner:
                 yield from self._rank(
                     description,
                     SERVING_DEFAULT,
-                    [({**user, **part}, count) for part, count in slices],
+                    [({**user(), **part}, count) for part, count in slices],
                 )
             )
         if state is None:
-            state = yield from self._encode(description, user)
+            state = yield from self._encode(description, user())
             self.cache.put((key, version), state)
         return (
             yield from self._rank(
