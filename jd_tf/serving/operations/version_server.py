@@ -1,6 +1,7 @@
 """One model server, as an operation needs it."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -8,10 +9,15 @@ import numpy as np
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from jd_tf.serving.client.channel import open_channel
+from jd_tf.serving.client.errors import UnavailableError
 from jd_tf.serving.client.model_service_client import ModelServiceClient
 from jd_tf.serving.client.status_errors import error_of
 from jd_tf.serving.client.tensors import to_arrays, to_protos
 from jd_tf.serving.client.tls_files import TlsFiles
+from jd_tf.serving.client.version_status import VersionStatus
+
+_PATIENCE = 3.0
+_PAUSE = 0.1
 
 
 class VersionServer:
@@ -28,9 +34,7 @@ class VersionServer:
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(
             self._channel
         )
-        service = ModelServiceClient(self._channel, address)
-        self.status = service.status
-        self.reload_config = service.reload_config
+        self._service = ModelServiceClient(self._channel, address)
 
     def __enter__(self) -> "VersionServer":
         return self
@@ -41,6 +45,20 @@ class VersionServer:
     def close(self) -> None:
         """Closes the channel."""
         self._channel.close()
+
+    def status(
+        self, model: str, version: int | None = None, timeout: float = 5.0
+    ) -> dict[int, VersionStatus]:
+        """See `ModelServiceClient.status`."""
+        return self._patiently(
+            lambda: self._service.status(model, version, timeout), timeout
+        )
+
+    def reload_config(self, config: Any, timeout: float) -> None:
+        """See `ModelServiceClient.reload_config`."""
+        self._patiently(
+            lambda: self._service.reload_config(config, timeout), timeout
+        )
 
     def predict(
         self,
@@ -65,6 +83,23 @@ class VersionServer:
         Raises:
             ClientError: saying what to do.
         """
+        request = self._request(model, signature, inputs, version)
+        where = (
+            f"{self.address}: {model}, version {version or 'latest'}, "
+            f"signature `{signature}`"
+        )
+        answer = self._patiently(
+            lambda: self._send(request, timeout, where), timeout
+        )
+        return to_arrays(answer.outputs), answer.model_spec.version.value
+
+    def _request(
+        self,
+        model: str,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        version: int | str | None,
+    ) -> predict_pb2.PredictRequest:
         request = predict_pb2.PredictRequest()
         request.model_spec.name = model
         request.model_spec.signature_name = signature
@@ -74,13 +109,28 @@ class VersionServer:
             request.model_spec.version.value = version
         for name, proto in to_protos(inputs).items():
             request.inputs[name].CopyFrom(proto)
+        return request
+
+    def _send(
+        self, request: predict_pb2.PredictRequest, timeout: float, where: str
+    ) -> predict_pb2.PredictResponse:
         try:
-            answer = self._stub.Predict(request, timeout=timeout)
+            return self._stub.Predict(request, timeout=timeout)
         except grpc.RpcError as error:
             raise error_of(
-                error.code().name,
-                error.details() or "",
-                f"{self.address}: {model}, version {version or 'latest'}, "
-                f"signature `{signature}`",
+                error.code().name, error.details() or "", where
             ) from error
-        return to_arrays(answer.outputs), answer.model_spec.version.value
+
+    def _patiently(self, call: Callable[[], Any], timeout: float) -> Any:
+        """Calls again for a moment: a busy server may be slow to connect.
+
+        All calls here may be made twice: they ask, or say what shall be.
+        """
+        end = time.monotonic() + min(timeout, _PATIENCE)
+        while True:
+            try:
+                return call()
+            except UnavailableError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(_PAUSE)
