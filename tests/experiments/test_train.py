@@ -88,6 +88,12 @@ def test_unusable_data_writes_nothing(tmp_path):
     assert not (tmp_path / "w").exists()
 
 
+def test_lists_of_numbers_are_numbers(tmp_path):
+    flags = [f"--data={tmp_path / 'no'}", f"--workdir={tmp_path / 'w'}"]
+    line = _error(_run(*flags, "--fusion=global", "--fusion_values=1,many"))
+    assert "--fusion_values: could not convert" in line
+
+
 def test_help_does_not_wait_for_tensorflow():
     code = (
         "import experiments.train, sys; "
