@@ -219,6 +219,7 @@ def test_what_was_learned_is_told_and_kept(data, whole):
         np.testing.assert_array_equal(one[name], other[name], name)
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_an_uninterrupted_one(
     data, tmp_path, whole, monkeypatch
 ):
@@ -264,6 +265,7 @@ def test_a_killed_run_is_an_uninterrupted_one(
     assert rows[0] == rows[1]
 
 
+@pytest.mark.slow
 def test_fusion_only_after_the_main_training(data, tmp_path, whole):
     config = dataclasses.replace(CONFIG, fusion_every=0, fusion_steps=0)
     after = _train(data, tmp_path / "after", config=config)
