@@ -1,0 +1,159 @@
+"""bench_serving asks the same question five ways, and counts what it costs."""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from experiments import serving_contest, serving_profile
+from experiments.serving_ways import WAYS, ServingWays, random_batch
+from jd_tf.schema import DataError
+from jd_tf.serving.saved_ranker import SavedRanker
+from tests.serving.exported import exported
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module", name="ranker")
+def _ranker():
+    return SavedRanker(exported().folder)
+
+
+def test_all_ways_score_alike(ranker):
+    with ThreadPoolExecutor(2) as pool:
+        asked = ServingWays(ranker.model.call, ranker.schema, 9, 4, 3, pool)
+        expected = asked.ways["one_call"]()
+        assert expected.shape == (9,)
+        assert np.ptp(expected) > 0
+        for way in WAYS:
+            np.testing.assert_allclose(asked.ways[way](), expected, rtol=1e-4)
+        # What a way is named after is what it sends.
+        _, tiled = asked.inputs("tiled")
+        assert tiled["item_id"].shape == (9, 1)
+        assert tiled["click_item_id"].shape[0] == 9
+        _, together = asked.inputs("batched_users")
+        assert together["item_id"].shape == (3, 9)
+
+
+def test_requests_are_as_long_as_the_schema_allows(ranker):
+    batch = random_batch(ranker.schema, 2, 5)
+    for behavior in ranker.schema.behaviors:
+        assert batch[behavior.length].tolist() == [behavior.max_length] * 2
+        ages = batch[f"{behavior.name}_age_seconds"]
+        assert (np.diff(ages) >= 0).all()
+    # Users differ; the same ones come every time.
+    assert (batch["item_id"][0] != batch["item_id"][1]).any()
+    np.testing.assert_array_equal(
+        batch["item_id"], random_batch(ranker.schema, 2, 5)["item_id"]
+    )
+
+
+def test_ways_that_disagree_are_refused(ranker):
+    def call(signature, inputs):
+        found = ranker.model.call(signature, inputs)
+        if signature == "rank_candidates":
+            found["score"] = found["score"] * 1.01
+        return found
+
+    with pytest.raises(DataError, match="`encode_then_slices` scores differ"):
+        serving_contest.hold_contest(
+            {"in_process": call}, ranker.schema, [6], 1, 4, 2, say=len
+        )
+
+
+def test_products_are_counted(ranker):
+    kernel = tf.Variable(tf.ones((4, 5)))
+
+    @tf.function
+    def product(*, rows, others):
+        flat = tf.matmul(rows, kernel)
+        return {
+            "flat": flat,
+            "batch": tf.matmul(others, others, transpose_b=True),
+            "named": tf.einsum("bij,bkj->bik", others, others),
+        }
+
+    function = product.get_concrete_function(
+        rows=tf.TensorSpec((None, 4)), others=tf.TensorSpec((2, None, 3))
+    )
+    inputs = {
+        "rows": np.zeros((6, 4), np.float32),
+        "others": np.zeros((2, 7, 3), np.float32),
+    }
+    found = serving_profile.multiplications(function, inputs)
+    square = 2 * 2 * 7 * 7 * 3
+    assert found == {"flops": 2 * 6 * 4 * 5 + 2 * square, "unknown": 0}
+    assert serving_profile.matrix_rate(2) > 1e8
+
+
+def test_parts_are_timed_and_drawn(tmp_path):
+    model = exported().model
+    parts = serving_profile.profile(model, random_batch(model.schema, 1, 5), 2)
+    assert {"encode_user", "rank", "encoders", "experts"} <= set(parts)
+    assert all(milliseconds > 0 for milliseconds in parts.values())
+    assert serving_profile.draw_profile(parts, tmp_path).stat().st_size > 5000
+
+
+def test_measures_a_saved_model(ranker, tmp_path):
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "experiments.bench_serving",
+            f"--saved_model={ranker.folder}",
+            f"--output={tmp_path}",
+            "--candidates=3,7",
+            "--rounds=1",
+            "--callers=1,2",
+            "--load_seconds=0.05",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert finished.returncode == 0, finished.stderr
+    found = json.loads((tmp_path / "bench_serving.json").read_text())
+    assert set(found["in_process"]) == {"3", "7"}
+    for part in ("p50_ms", "p99_ms"):
+        times = found["in_process"]["7"][part]
+        assert set(times) == set(WAYS)
+        assert all(milliseconds > 0 for milliseconds in times.values())
+    load = json.loads((tmp_path / "concurrency.json").read_text())
+    assert set(load["in_process"]["cached_state"]) == {"1", "2"}
+    assert "7 candidates with a kept user" in finished.stdout
+    assert (tmp_path / "bench_serving.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--candidates=many", "--candidates: `many` is no positive number"),
+        ("--saved_model=nowhere", "nowhere"),
+    ],
+)
+def test_wrong_arguments_end_with_one_line(argument, message, tmp_path):
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "experiments.bench_serving",
+            f"--output={tmp_path}",
+            argument,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert finished.returncode == 2
+    (line,) = [
+        line
+        for line in finished.stderr.splitlines()
+        if line.startswith("error: ")
+    ]
+    assert message in line
+    assert "Traceback" not in finished.stderr
