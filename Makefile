@@ -14,7 +14,7 @@ DEMO_LONG ?= runs/demo-long
 WORKERS ?= 2
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help install demo demo-long test test-slow lint format clean
+.PHONY: help install demo demo-long test test-slow soak lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ test: $(INSTALLED)  ## the test suite
 
 test-slow: $(INSTALLED)  ## the checks that take minutes
 	$(RUN) -m pytest -m slow
+
+soak: $(INSTALLED)  ## ten minutes of clients while versions come and go
+	JD_TF_SOAK_MINUTES=$${JD_TF_SOAK_MINUTES:-10} \
+	  $(RUN) -m pytest -m slow tests/serving/test_soak.py
 
 lint: $(INSTALLED)  ## ruff, check only
 	$(VENV)/bin/ruff check .
