@@ -14,7 +14,8 @@ _OPTIONS = (
     ("grpc.enable_retries", 0),
     # A server that comes back is met within a second, not within two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # The least time a busy server has to take a connection.
+    ("grpc.min_reconnect_backoff_ms", 2000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     # A peer that vanished without a word is noticed.
     ("grpc.keepalive_time_ms", 30_000),
