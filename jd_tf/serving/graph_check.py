@@ -13,7 +13,7 @@ from tensorflow.python.framework import op_def_registry
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.versions import GRAPH_FILE
 
-_SERVE_TAG = "serve"
+SERVE_TAG = "serve"
 # Python is not there; XLA is off by default; devices and peers are not known.
 _REFUSED_OPS = {
     "PyFunc": "runs Python",
@@ -45,10 +45,10 @@ def read_graph(folder: str | Path) -> Any:
             f"{path}: not a SavedModel, or cut off: {error}. Export again."
         ) from error
     for graph in saved.meta_graphs:
-        if _SERVE_TAG in graph.meta_info_def.tags:
+        if SERVE_TAG in graph.meta_info_def.tags:
             return graph
     raise ExportError(
-        f"{path}: holds no graph tagged `{_SERVE_TAG}`; cut off, or not made "
+        f"{path}: holds no graph tagged `{SERVE_TAG}`; cut off, or not made "
         "for serving. Export again."
     )
 

@@ -69,7 +69,7 @@ def examine_image_tower(
     """
     folder = Path(folder)
     try:
-        checked = check_folder(folder, findings)
+        checked = check_folder(folder, findings, tolerance)
     except DataError as error:
         findings.add(str(error))
         return {}
