@@ -160,7 +160,7 @@ def test_a_shared_optimizer_is_found():
     fusion.fusion_step(_batch())
     assert "optimizer/iteration" in changed(main_side, before)
     main.optimizer = _optimizer()
-    main.optimizer.build(main.variables)
+    main.optimizer.build(model.trainable_variables)
     main.optimizer._slots = shared._slots
     with pytest.raises(IsolationError, match=r"share .*own variables"):
         fusion.assert_isolated(main, _batch())
