@@ -52,15 +52,15 @@ _FEEDBACK_TRAINING = TrainingConfig(
 
 PRESETS = {
     ("simulator", "demo"): Preset(
-        data={"num_requests": 50_000, "num_users": 2_500},
+        data={"num_requests": 44_000, "num_users": 2_200},
         model=_SHOP,
         training=TrainingConfig(
             epochs=1,
             learning_rate=0.003,
             table_learning_rate=0.05,
-            decay_steps=530,
+            decay_steps=470,
             monitor="auc/click",
-            evaluate_every=265,
+            evaluate_every=235,
         ),
         max_tree_impressions=60_000,
     ),
