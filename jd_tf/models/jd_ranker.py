@@ -55,9 +55,12 @@ class JDRanker(FusionSides, keras.Model):
     Returns:
         dict of `logits` (B, N, T) to train on, `probabilities` (B, N, T),
         calibrated if the config says so, both on the entire space of
-        impressions, and `score` (B, N): the expected business value, or
-        what a fusion makes of the objectives by `fusion_weights` (B, T).
-        What stands beyond `num_candidates` is meaningless.
+        impressions, and `score` (B, N): the expected business value, by the
+        values of the request's scenario if the schema has such, or what a
+        fusion makes of the objectives by `fusion_weights` (B, T).
+        While training also `shared` (B, N, T, E), what enters the towers: by
+        their gradients there objectives can be balanced. What stands beyond
+        `num_candidates` is meaningless.
     """
 
     def __init__(
@@ -226,14 +229,9 @@ class JDRanker(FusionSides, keras.Model):
             interests.append(context)
         user_features = ops.concatenate(interests, axis=-1)
         state[f"{STATE}experts"] = self.experts.encode_user(user_features)
-        # The main network trains on the same graph with a fusion and without.
-        if self.fusion is None or training:
-            return state, None
         states = [_part(state, behavior) for behavior, _ in self._behaviors()]
-        read = {name: inputs[name] for name in self.session_features.columns}
-        session = self.session_features(read, states, context)
-        weights = self.head.request_weights(session)
-        state[f"{STATE}fusion_weights"] = weights
+        how, session = self.how_to_score(inputs, states, context, training)
+        state |= {f"{STATE}{name}": tensor for name, tensor in how.items()}
         return state, session
 
     def rank(
@@ -253,20 +251,25 @@ class JDRanker(FusionSides, keras.Model):
         Returns:
             As `call`.
         """
-        logits = self._logits(user_state, inputs, training)
+        logits, mixed = self._logits(user_state, inputs, training)
         weights = user_state.get(f"{STATE}fusion_weights")
-        return {
+        values = user_state.get(f"{STATE}objective_values")
+        outputs = {
             "logits": logits,
-            **self.head(logits, weights, training=training),
+            **self.head(logits, weights, values, training=training),
         }
+        return {**outputs, "shared": mixed} if training else outputs
 
     def _logits(
         self,
         user_state: Mapping[str, Any],
         inputs: Mapping[str, Any],
         training: bool,
-    ) -> Any:
-        """Logits (B, N, T) float32 on the entire space, not calibrated."""
+    ) -> tuple[Any, Any]:
+        """Logits (B, N, T) float32 on the entire space, not calibrated.
+
+        Beside them stands what entered the towers, (B, N, T, E).
+        """
         features = self._candidate_features(user_state, inputs, training)
         mixed = self.experts.mix(
             features, user_state[f"{STATE}experts"], training=training
@@ -274,7 +277,7 @@ class JDRanker(FusionSides, keras.Model):
         conditional = ops.cast(self.towers(mixed, training=training), "float32")
         if training and self.bias_tower is not None:
             conditional += self._bias(inputs, conditional)
-        return self.entire_space(conditional)
+        return self.entire_space(conditional), mixed
 
     def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict:
         user_state = self.encode_user(inputs, training=training)

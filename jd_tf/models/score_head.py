@@ -33,13 +33,16 @@ class ScoreHead(keras.layers.Layer):
     Args:
         given: tuple of ints. For each objective the index of the one it
             presupposes, or -1.
-        values: T floats. Business values of the objectives.
+        values: T floats. Business values of the objectives, where the call
+            brings none.
         config: of the ranker, or its dict.
 
     Call arguments:
         logits: (B, N, T) float, over all impressions, not calibrated.
         weights: (B, T) float, of `request_weights`; None without a fusion
             or while training.
+        values: (B, T) float. Business values of each request, where they
+            differ; unused with a fusion.
         training: bool. Whether the main network trains.
 
     Returns:
@@ -90,7 +93,11 @@ class ScoreHead(keras.layers.Layer):
         return self.fusion.request_weights(session_features)
 
     def call(
-        self, logits: Any, weights: Any = None, training: bool = False
+        self,
+        logits: Any,
+        weights: Any = None,
+        values: Any = None,
+        training: bool = False,
     ) -> dict[str, Any]:
         if training:
             logits = ops.cast(logits, "float32")
@@ -100,7 +107,10 @@ class ScoreHead(keras.layers.Layer):
         if self.calibration is not None and not training:
             probabilities = self.calibration.bound(probabilities)
         if self.fusion is None or training:
-            values = ops.convert_to_tensor(self.values, "float32")
+            if values is None:
+                values = ops.convert_to_tensor(self.values, "float32")
+            else:
+                values = ops.cast(values, "float32")[:, None, :]
             score = ops.sum(probabilities * values, axis=-1)
             return {"probabilities": probabilities, "score": score}
         return {
@@ -110,7 +120,10 @@ class ScoreHead(keras.layers.Layer):
         }
 
     def compute_output_shape(
-        self, logits_shape: Any, weights_shape: Any = None
+        self,
+        logits_shape: Any,
+        weights_shape: Any = None,
+        values_shape: Any = None,
     ) -> dict[str, tuple]:
         shapes = {
             "probabilities": tuple(logits_shape),

@@ -10,8 +10,10 @@ from jd_tf.training.balancing import LossBalancer
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.fusion_losses import FusionLoss
 from jd_tf.training.fusion_steps import FusionSteps
+from jd_tf.training.grad_norm import GradNorm
 from jd_tf.training.optimizers import SparseDenseOptimizer
 from jd_tf.training.running_magnitude import RunningMagnitude
+from jd_tf.training.uncertainty import Uncertainty
 
 # A cosine that ends where it starts, this late, is a constant.
 _FOREVER = 1_000_000_000
@@ -53,11 +55,14 @@ def build_balancer(
     config: TrainingConfig, objective_names: Sequence[str]
 ) -> LossBalancer:
     """The balancer of a run."""
+    names, weights = objective_names, config.objective_weights
     if config.balance == "running_magnitude":
-        return RunningMagnitude(
-            objective_names, config.objective_weights, config.balance_decay
-        )
-    return LossBalancer(objective_names, config.objective_weights)
+        return RunningMagnitude(names, weights, config.balance_decay)
+    if config.balance == "grad_norm":
+        return GradNorm(names, weights, decay=config.balance_decay)
+    if config.balance == "uncertainty":
+        return Uncertainty(names, weights)
+    return LossBalancer(names, weights)
 
 
 def build_fusion(
@@ -94,11 +99,13 @@ def build_fusion(
     return FusionSteps(model, optimizer, loss, config.fusion_every)
 
 
-def _fusion_values(config: TrainingConfig, schema: Schema) -> tuple[float, ...]:
+def _fusion_values(
+    config: TrainingConfig, schema: Schema
+) -> tuple[float, ...] | Schema:
     names, values = schema.objective_names, config.fusion_values
     if values and len(values) != len(names):
         raise SchemaError(
             f"`fusion_values` must be {len(names)} numbers, one for each of "
             f"{', '.join(names)}. Got: {values}."
         )
-    return values or schema.objective_values
+    return values or schema

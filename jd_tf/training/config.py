@@ -5,7 +5,7 @@ import dataclasses
 from jd_tf.columns import SchemaError
 
 TABLE_METHODS = ("adagrad", "lazy_adam")
-BALANCERS = ("fixed", "running_magnitude")
+BALANCERS = ("fixed", "running_magnitude", "uncertainty", "grad_norm")
 FUSION_LOSSES = ("listwise", "pairwise")
 FUSION_GAINS = ("value", "reward")
 CALIBRATIONS = ("isotonic", "platt", "temperature")
@@ -47,9 +47,10 @@ class TrainingConfig:
         final_rate: share of the rates the cosine ends at.
         max_gradient_norm: joint norm all gradients are clipped to; 0: never.
         weight_decay: decoupled, of dense weights; 0: none.
-        balance: "fixed" or "running_magnitude".
+        balance: "fixed", "running_magnitude", "uncertainty" or "grad_norm".
         objective_weights: one float >= 0 an objective; () for 1 each.
-        balance_decay: of the running magnitudes.
+        balance_decay: of the running means that magnitudes and gradient
+            norms are taken over.
         steps_per_call: steps between two looks at clock, keyboard and
             progress bar.
         log_every: steps a history row and a TensorBoard point cover.

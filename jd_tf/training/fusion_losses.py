@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from jd_tf.columns import SchemaError
+from jd_tf.models.request_values import request_values
+from jd_tf.schema import Schema, SchemaError
 from jd_tf.training.losses import cell_weights
 
 KINDS = ("listwise", "pairwise")
@@ -49,7 +50,8 @@ class FusionLoss:
     least is taken off all of them.
 
     Args:
-        values: T business values >= 0, not all 0; unused with a reward.
+        values: T business values >= 0, not all 0; unused with a reward. Or
+            a schema, whose values they are then, scenario by scenario.
         reward: bool. Whether gains are the batch's `reward` column.
         kind: `"listwise"` or `"pairwise"`.
         request_weights: `"equal"`, as value-NDCG weighs requests, or
@@ -61,11 +63,14 @@ class FusionLoss:
 
     def __init__(
         self,
-        values: Sequence[float],
+        values: Sequence[float] | Schema,
         reward: bool = False,
         kind: str = "listwise",
         request_weights: str = "equal",
     ):
+        self.schema = values if isinstance(values, Schema) else None
+        if self.schema is not None:
+            values = self.schema.objective_values
         values = tuple(float(value) for value in values)
         finite = all(0 <= value < float("inf") for value in values)
         if not reward and not (finite and any(values)):
@@ -93,7 +98,8 @@ class FusionLoss:
 
         Args:
             batch: with `labels`, `label_weights` (B, N, T), `num_candidates`
-                (B,) and, if asked for, `reward` (B, N).
+                (B,) and, if asked for, `reward` (B, N); with the scenario
+                (B,), where values depend on it.
 
         Returns:
             (B, N) float32 >= 0, 0 outside the list; (B, N) bool.
@@ -107,6 +113,8 @@ class FusionLoss:
             # Outside its sample space a label may hold anything.
             labels = tf.where(weights > 0, labels, tf.zeros_like(labels))
             values = tf.constant(self.values, tf.float32)
+            if self.schema is not None and self.schema.scenario_values:
+                values = request_values(self.schema, batch)[:, None, :]
             gains = tf.reduce_sum(values * labels * weights, axis=-1)
         return gains, listed
 

@@ -35,8 +35,7 @@ class GradNorm(LossBalancer):
 
     Weights add up to as much as the fixed ones. They need the gradients, so
     whoever takes the steps calls `observe` with each step's norms, of the
-    unweighted losses; weights of the next step follow. Without it they stay
-    the fixed ones.
+    unweighted losses; weights of the next step follow.
 
     Args:
         objective_names: T names.
@@ -48,6 +47,8 @@ class GradNorm(LossBalancer):
         decay: float in [0, 1), of the running means of norms and losses.
         first_steps: int, steps whose mean is an objective's first loss.
     """
+
+    needs_norms = True
 
     def __init__(
         self,
@@ -94,19 +95,8 @@ class GradNorm(LossBalancer):
 
     def observe(
         self, losses: tf.Tensor, masses: tf.Tensor, norms: tf.Tensor
-    ) -> tf.Tensor:
-        """Moves the weights of the next step; no gradient flows through it.
-
-        Args:
-            losses: (T,) the objectives' mean losses, not weighted.
-            masses: (T,) sums of sample weights; 0: not in this batch.
-            norms: (T,) norms of the gradients of `losses` by what all
-                objectives share.
-
-        Returns:
-            (T,) float32, each objective's share of the pull under the
-            weights of this step; they add up to 1.
-        """
+    ) -> None:
+        """Moves the weights of the next step; no gradient flows through it."""
         kept = self.variables
         losses, norms = tf.stop_gradient(losses), tf.stop_gradient(norms)
         fixed = tf.constant(self.objective_weights, tf.float32)
@@ -136,7 +126,6 @@ class GradNorm(LossBalancer):
         moved = tf.where(known, weights * tf.exp(self.rate * way), weights)
         total = tf.reduce_sum(fixed)
         kept["weights"].assign(moved * total / tf.reduce_sum(moved))
-        return tf.math.divide_no_nan(pulls, tf.reduce_sum(pulls))
 
     def _targets(self, known: tf.Tensor, pulls: tf.Tensor) -> tf.Tensor:
         """(T,) how hard each objective should pull."""
@@ -149,29 +138,3 @@ class GradNorm(LossBalancer):
         left = tf.math.divide_no_nan(loss, first)
         rate = tf.math.divide_no_nan(left, tf.reduce_sum(share * left))
         return share * tf.reduce_sum(pulls) * tf.pow(rate, self.strength)
-
-
-def shared_norms(
-    tape: tf.GradientTape, losses: Sequence[tf.Tensor], shared: tf.Tensor
-) -> tf.Tensor:
-    """Norms of each objective's gradient by an activation all of them read.
-
-    By the activation that enters the mixture of experts' towers, or the
-    experts, T backward passes through the towers alone are needed: cheaper by
-    far than T through tables and histories, and of the same meaning.
-
-    Args:
-        tape: persistent; it recorded `losses` and `shared`.
-        losses: T scalars.
-        shared: any shape; the tape watched it or what it was made from.
-
-    Returns:
-        (T,) float32.
-    """
-    gradients = [tape.gradient(loss, shared) for loss in losses]
-    return tf.stack(
-        [
-            tf.zeros(()) if gradient is None else tf.norm(gradient)
-            for gradient in gradients
-        ]
-    )

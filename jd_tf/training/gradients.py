@@ -86,3 +86,29 @@ def clip_by_global_norm(
         with_values(g, values_of(g) * tf.cast(scale, g.dtype))
         for g in gradients
     ]
+
+
+def shared_norms(
+    tape: tf.GradientTape, losses: Sequence[tf.Tensor], shared: tf.Tensor
+) -> tf.Tensor:
+    """Norms of each objective's gradient by an activation all of them read.
+
+    By the activation that enters the mixture of experts' towers, or the
+    experts, T backward passes through the towers alone are needed: cheaper by
+    far than T through tables and histories, and of the same meaning.
+
+    Args:
+        tape: persistent; it recorded `losses` and `shared`.
+        losses: T scalars.
+        shared: any shape; the tape watched it or what it was made from.
+
+    Returns:
+        (T,) float32.
+    """
+    gradients = [tape.gradient(loss, shared) for loss in losses]
+    return tf.stack(
+        [
+            tf.zeros(()) if gradient is None else tf.norm(gradient)
+            for gradient in gradients
+        ]
+    )

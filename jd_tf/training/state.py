@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from jd_tf.training.fusion_window import add_fusion, fusion_row
 from jd_tf.training.steps import StepRecords
 
@@ -66,6 +68,8 @@ class TrainingState:
             "losses": [0.0] * num_objectives,
             "counts": [0] * num_objectives,
             "weights": [0.0] * num_objectives,
+            "loss_shares": [0.0] * num_objectives,
+            "pull_shares": [0.0] * num_objectives,
             "impressions": 0,
             "waits": 0.0,
             "seconds": 0.0,
@@ -73,6 +77,8 @@ class TrainingState:
         if records.fusion is not None:
             add_fusion(window, records.fusion.taken())
         norms = (records.norms.astype("float64") ** 2).sum(axis=1) ** 0.5
+        loss_shares = _shares(records.losses * records.weights)
+        pull_shares = _shares(records.pulls)
         for step in range(len(records)):
             window["steps"] += 1
             window["total"] += float(records.total[step])
@@ -84,6 +90,10 @@ class TrainingState:
                     window["counts"][objective] += 1
                 weight = float(records.weights[step, objective])
                 window["weights"][objective] += weight
+                share = float(loss_shares[step, objective])
+                window["loss_shares"][objective] += share
+                share = float(pull_shares[step, objective])
+                window["pull_shares"][objective] += share
             window["impressions"] += int(records.impressions[step])
             window["waits"] += float(records.waits[step])
         window["seconds"] += seconds
@@ -126,6 +136,19 @@ class TrainingState:
                 window["losses"][index] / count if count else None
             )
             row[f"balance/{name}"] = window["weights"][index] / steps
+            row[f"loss_share/{name}"] = window["loss_shares"][index] / steps
+            if any(window["pull_shares"]):
+                share = window["pull_shares"][index] / steps
+                row[f"gradient_share/{name}"] = share
         row |= fusion_row(window, objective_names)
         self.history.append(row)
         return row
+
+
+def _shares(amounts: np.ndarray) -> np.ndarray:
+    """[K, T] amounts >= 0 as shares of their row; 0 where it has none."""
+    amounts = amounts.astype("float64")
+    totals = amounts.sum(axis=1, keepdims=True)
+    return np.divide(
+        amounts, totals, out=np.zeros_like(amounts), where=totals > 0
+    )

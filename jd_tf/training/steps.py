@@ -1,17 +1,18 @@
 """Training steps as one graph: several a call, input included."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from jd_tf.columns import SchemaError
 from jd_tf.training.balancing import LossBalancer
 from jd_tf.training.fusion_records import FusionRecords
 from jd_tf.training.fusion_steps import FusionSteps
-from jd_tf.training.gradients import gradient_norms
+from jd_tf.training.gradients import gradient_norms, shared_norms
 from jd_tf.training.losses import cell_weights, objective_losses
 from jd_tf.training.optimizers import SparseDenseOptimizer
 
@@ -28,6 +29,8 @@ class StepRecords:
         losses: [K, T] mean loss of each objective.
         masses: [K, T] sample weight of each objective.
         weights: [K, T] what the balancer made of them.
+        pulls: [K, T] norm of each weighted loss' gradient by what all
+            objectives share; zeros where the model does not say what that is.
         norms: [K, V] gradient norm of each trainable variable.
         impressions: [K] candidates trained on.
         waits: [K] seconds the step waited for its batch.
@@ -39,6 +42,7 @@ class StepRecords:
     losses: np.ndarray
     masses: np.ndarray
     weights: np.ndarray
+    pulls: np.ndarray
     norms: np.ndarray
     impressions: np.ndarray
     waits: np.ndarray
@@ -58,9 +62,11 @@ class TrainingSteps:
     does, after every so many main steps and on the batch of the last.
 
     Args:
-        model: takes a batch, returns a dict with `logits` (B, N, T).
-        optimizer: built on the model's trainable variables here, but for
-            those of a fusion.
+        model: takes a batch, returns a dict with `logits` (B, N, T) and, for
+            the objectives' pulls, an activation `shared` below which nothing
+            belongs to one objective alone.
+        optimizer: built here on what is trained: the model's variables, but
+            for those of a fusion, and what the balancer learns by gradient.
         balancer: of the T objectives.
         fusion: takes the fusion steps; None for none.
     """
@@ -80,6 +86,9 @@ class TrainingSteps:
         self.variables = [
             v for v in model.trainable_variables if id(v) not in apart
         ]
+        # Its variances are no weights: nothing should draw them to 0.
+        optimizer.exclude_from_weight_decay(balancer.trainable_variables)
+        self.variables += balancer.trainable_variables
         optimizer.build(self.variables)
         self._clock = _clock()
         self._run = tf.function(
@@ -117,20 +126,28 @@ class TrainingSteps:
 
         Returns:
             One row of `StepRecords`, without `waits`.
+
+        Raises:
+            SchemaError: the balancer needs the pulls of the objectives, and
+                the model does not say what they share.
         """
         cells = cell_weights(batch)
-        with tf.GradientTape() as tape:
+        # More than one gradient is asked for; in a graph it costs no memory.
+        with tf.GradientTape(persistent=True) as tape:
             outputs = self.model(batch, training=True)
             losses, masses = objective_losses(
                 batch["labels"], outputs["logits"], cells
             )
+            each = tf.unstack(losses)
             weights = self.balancer.weights(losses, masses)
-            total = self.balancer.total(losses, weights)
+            total = self.balancer.total(losses, masses, weights)
             if self.model.losses:
                 total += tf.add_n(self.model.losses)
         gradients = self.optimizer.prepare(
             tape.gradient(total, self.variables), self.variables
         )
+        pulls = self._pulls(tape, each, outputs.get("shared"))
+        self.balancer.observe(losses, masses, pulls)
         # Keras would warn of weights that no objective reaches.
         self.optimizer.apply_gradients(
             (gradient, variable)
@@ -144,9 +161,27 @@ class TrainingSteps:
             "losses": losses,
             "masses": masses,
             "weights": weights,
+            "pulls": weights * pulls,
             "norms": gradient_norms(gradients),
             "impressions": tf.reduce_sum(batch["num_candidates"]),
         }
+
+    def _pulls(
+        self,
+        tape: tf.GradientTape,
+        losses: Sequence[tf.Tensor],
+        shared: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """(T,) norms of the losses' gradients by what all of them share."""
+        if shared is not None:
+            return shared_norms(tape, losses, shared)
+        if self.balancer.needs_norms:
+            raise SchemaError(
+                f"{type(self.balancer).__name__} needs to know how hard each "
+                f"objective pulls, but `{self.model.name}` returns no `shared` "
+                "activation while training. Balance in another way."
+            )
+        return tf.zeros(len(losses))
 
     def not_finite(self, records: StepRecords) -> str:
         """Names what is not finite in the last step, "" if nothing is."""
@@ -185,6 +220,7 @@ class TrainingSteps:
             "losses": (num_objectives,),
             "masses": (num_objectives,),
             "weights": (num_objectives,),
+            "pulls": (num_objectives,),
             "norms": (len(self.variables),),
             "impressions": (),
             "waits": (),

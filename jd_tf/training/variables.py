@@ -87,5 +87,5 @@ def training_variables(
     for name, variable in balancer.variables.items():
         named[f"balancer/{name}"] = variable
     for index, variable in enumerate(balancer.trainable_variables):
-        named[f"balancer/trainable/{index}"] = variable
+        named[f"balancer/trainable/{index}"] = variable.value
     return named

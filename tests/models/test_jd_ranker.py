@@ -11,7 +11,7 @@ from jd_tf.data.batches import parse_requests
 from jd_tf.data.records import encode_request
 from jd_tf.data.validation import RequestValidator
 from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
-from jd_tf.schema import SERVING_ROLES, Objective
+from jd_tf.schema import SERVING_ROLES, IdColumn, Objective, ScenarioValues
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()
@@ -189,6 +189,29 @@ def test_score_is_the_expected_business_value(model, batch):
     values = np.array(SCHEMA.objective_values)
     expected = (out["probabilities"].numpy() * values).sum(-1)
     np.testing.assert_allclose(out["score"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "string"])
+def test_score_takes_the_values_of_the_scenario(dtype):
+    names = (1, 2, 3) if dtype == "int64" else ("b1", "b2", "b3")
+    context = (IdColumn("scenario", dtype=dtype, vocabulary=names),)
+    own = (1.0, 0.0, 7.0)
+    schema = small_schema(
+        context_columns=context,
+        scenario_column="scenario",
+        scenario_values=(ScenarioValues(names[1], own),),
+    )
+    batch = batch_of(random_requests(schema, 30, seed=4), schema)
+    ranker = JDRanker(schema, CONFIG)
+    state = ranker.encode_user(batch)
+    ranked = ranker.rank(state, batch)
+    there = batch["scenario"].numpy() == names[1]
+    if dtype == "string":
+        there = batch["scenario"].numpy() == b"b2"
+    assert 0 < there.sum() < len(there)
+    worth = np.where(there[:, None], own, schema.objective_values)
+    expected = (ranked["probabilities"].numpy() * worth[:, None]).sum(axis=-1)
+    np.testing.assert_allclose(ranked["score"], expected, rtol=1e-5)
 
 
 def test_position_counts_in_training_only(model, batch):

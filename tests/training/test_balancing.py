@@ -7,6 +7,7 @@ import tensorflow as tf
 from jd_tf.schema import DataError
 from jd_tf.training.balancing import LossBalancer
 from jd_tf.training.running_magnitude import RunningMagnitude
+from jd_tf.training.uncertainty import Uncertainty
 
 NAMES = ("click", "order")
 
@@ -16,7 +17,7 @@ def test_fixed_weights():
     losses, masses = tf.constant([0.5, 0.25]), tf.constant([1.0, 1.0])
     weights = balancer.weights(losses, masses)
     assert weights.numpy().tolist() == [1, 4]
-    assert float(balancer.total(losses, weights)) == 1.5
+    assert float(balancer.total(losses, masses, weights)) == 1.5
     assert not balancer.variables
 
 
@@ -51,8 +52,9 @@ def test_no_gradient_flows_through_the_means():
     balancer = RunningMagnitude(NAMES)
     losses = tf.Variable([0.5, 0.25])
     with tf.GradientTape() as tape:
-        weights = balancer.weights(losses, tf.constant([1.0, 1.0]))
-        total = balancer.total(losses, weights)
+        masses = tf.constant([1.0, 1.0])
+        weights = balancer.weights(losses, masses)
+        total = balancer.total(losses, masses, weights)
     np.testing.assert_allclose(tape.gradient(total, losses), [2, 4])
 
 
@@ -75,3 +77,39 @@ def test_wrong_weights_are_refused(weights):
 def test_wrong_decay_is_refused():
     with pytest.raises(ValueError, match=r"1\.0"):
         RunningMagnitude(NAMES, decay=1.0)
+
+
+def test_uncertainty_settles_where_every_objective_adds_the_same():
+    shares = np.array([1.0, 4.0])
+    losses = np.array([0.5, 0.01], np.float32)
+    balancer = Uncertainty(NAMES, shares)
+    masses = tf.constant([1.0, 1.0])
+    variable = balancer.trainable_variables[0].value
+    for _ in range(2000):
+        with tf.GradientTape() as tape:
+            weights = balancer.weights(losses, masses)
+            total = balancer.total(losses, masses, weights)
+        variable.assign_sub(0.05 * tape.gradient(total, variable))
+    # The minimum of exp(-s) loss + s / 2, written out.
+    np.testing.assert_allclose(weights, shares / (2 * losses), rtol=1e-3)
+    spread = np.log(2 * losses)
+    least = (shares * (losses / np.exp(spread) + spread / 2)).sum()
+    np.testing.assert_allclose(total, least, rtol=1e-4)
+
+
+def test_uncertainty_learns_nothing_of_an_absent_objective():
+    balancer = Uncertainty(NAMES)
+    losses, masses = tf.constant([0.7, 0.0]), tf.constant([3.0, 0.0])
+    variable = balancer.trainable_variables[0].value
+    with tf.GradientTape() as tape:
+        total = balancer.total(losses, masses, None)
+    gradient = tape.gradient(total, variable).numpy()
+    assert gradient[0] != 0
+    assert gradient[1] == 0
+
+
+def test_weights_of_uncertainty_are_bounded():
+    balancer = Uncertainty(NAMES)
+    balancer.trainable_variables[0].assign([-100.0, 100.0])
+    weights = balancer.weights(None, None).numpy()
+    np.testing.assert_allclose(weights, np.exp([8.0, -8.0]), rtol=1e-5)

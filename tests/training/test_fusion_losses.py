@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.schema import DataError
+from jd_tf.schema import DataError, ScenarioValues
 from jd_tf.training.fusion_losses import FusionLoss
 from tests import fusion_references
+from tests.requests import small_schema
 
 VALUES = (1.0, 5.0, 20.0)
 R, N, T = 30, 6, 3
@@ -178,3 +179,21 @@ def test_listwise_is_least_where_softmax_is_proportional_to_expected_gain():
 def test_wrong_arguments_are_named(make, message):
     with pytest.raises(DataError, match=message):
         make()
+
+
+def test_gains_take_the_values_of_the_scenario():
+    own = (2.0, 0.0, 3.0)
+    schema = small_schema(
+        scenario_column="scenario", scenario_values=(ScenarioValues(2, own),)
+    )
+    scenario = np.arange(R) % 3 + 1
+    batch = _batch(scenario=scenario)
+    gains = FusionLoss(schema).gains(batch)[0].numpy()
+    for row in range(R):
+        values = own if scenario[row] == 2 else schema.objective_values
+        alone = {name: column[row : row + 1] for name, column in batch.items()}
+        expected = FusionLoss(values).gains(alone)[0].numpy()
+        np.testing.assert_allclose(gains[row : row + 1], expected, rtol=1e-6)
+    # Values given for the fusion alone hold everywhere.
+    flat = FusionLoss(schema.objective_values).gains(batch)[0].numpy()
+    assert not np.allclose(gains, flat)

@@ -1,14 +1,19 @@
 """Steps in the graph: what they take, and what they never touch."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from jd_tf.data.batches import parse_requests
+from jd_tf.data.records import encode_request
+from jd_tf.data.validation import RequestValidator
 from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
-from jd_tf.schema import TRAINING_ROLES, IdColumn
+from jd_tf.schema import TRAINING_ROLES, IdColumn, SchemaError
 from jd_tf.training.build import build_balancer, build_optimizer
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.steps import TrainingSteps
-from tests.requests import small_schema
+from jd_tf.training.variables import training_variables
+from tests.requests import random_requests, small_schema
 from tests.training.toy import NAMES, STEPS_PER_EPOCH, ToyRanker, toy_batches
 
 
@@ -81,3 +86,59 @@ def test_a_ranker_step_has_no_operation_as_large_as_a_table():
     assert not large
     kernels = [operation.type for operation in graph.get_operations()]
     assert kernels.count("ResourceSparseApplyAdagradV2") == 2
+
+
+@pytest.mark.parametrize("balance", ["uncertainty", "grad_norm"])
+def test_a_balancer_that_learns_does_so_in_the_steps(balance):
+    steps = _steps(ToyRanker(), balance=balance, weight_decay=0.1)
+    records = steps.run(iter(toy_batches()), 10)
+    assert records.weights[0].tolist() == [1, 1]
+    assert (records.weights[1:] != 1).all()
+    named = training_variables(steps.model, steps.optimizer, steps.balancer)
+    mine = [name for name in named if name.startswith("balancer/")]
+    assert len(mine) == (1 if balance == "uncertainty" else 6)
+
+
+def test_pulls_are_gradients_of_weighted_losses_by_what_is_shared():
+    steps = _steps(ToyRanker(dropout_rate=0.0), objective_weights=(1.0, 3.0))
+    head = steps.model.head.kernel.numpy()
+    batch = next(toy_batches().batch(1).as_numpy_iterator())
+    batch = {name: column[0] for name, column in batch.items()}
+    logits = steps.model(batch, training=False)["logits"].numpy()
+    records = steps.run(iter(toy_batches()), 1)
+    inside = np.arange(4) < batch["num_candidates"][:, None]
+    wrong = 1 / (1 + np.exp(-logits)) - batch["labels"]
+    wrong = wrong * inside[..., None] / inside.sum()
+    # By the chain rule, through one dense layer.
+    sizes = np.sqrt((wrong**2).sum(axis=(0, 1)))
+    expected = sizes * np.linalg.norm(head, axis=0) * [1, 3]
+    np.testing.assert_allclose(records.pulls[0], expected, rtol=1e-5)
+
+
+class _Silent(ToyRanker):
+    """Does not say what its objectives share."""
+
+    def call(self, inputs, training=False):
+        return {"logits": super().call(inputs, training)["logits"]}
+
+
+def test_without_a_shared_activation_there_are_no_pulls():
+    records = _steps(_Silent()).run(iter(toy_batches()), 2)
+    assert not records.pulls.any()
+    steps = _steps(_Silent(), balance="grad_norm")
+    with pytest.raises(SchemaError, match="GradNorm needs to know"):
+        steps.run(iter(toy_batches()), 1)
+
+
+def test_the_ranker_says_what_its_objectives_share():
+    schema = small_schema()
+    model = JDRanker(schema, JDRankerConfig(model_dim=8, num_heads=2))
+    steps = _steps(model, schema.objective_names, balance="grad_norm")
+    check = RequestValidator(schema).check
+    requests = random_requests(schema, 6, seed=3)
+    records = [encode_request(check(request)) for request in requests]
+    batch = parse_requests(tf.constant(records), schema.columns())
+    data = tf.data.Dataset.from_tensors(batch)
+    records = steps.run(iter(data.repeat()), 3)
+    assert (records.pulls > 0).all()
+    assert (records.weights[1:] != 1).all()

@@ -48,7 +48,8 @@ class ToyRanker(keras.Model):
         items = tf.gather(self.table.value, inputs["item_id"])
         user = tf.reduce_mean(history, axis=1, keepdims=True)
         met = self.dropout(items * (user + 1), training=training)
-        return {"logits": self.head(met)}
+        outputs = {"logits": self.head(met)}
+        return {**outputs, "shared": met} if training else outputs
 
     def get_config(self):
         return {
