@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from jd_tf.layers.masking import length_mask
@@ -40,13 +41,16 @@ def rate_free_bias(
     outcomes = ops.sigmoid(entire_space(conditional))
     outcomes = ops.where(real[..., None], outcomes, 0.0)
     outcomes = ops.stop_gradient(outcomes)
-    total = ops.sum(outcomes, axis=(0, 1))
-    # An order needs its click: what moves the click moves it too.
-    shifted, moved = [], []
+    # An order needs its click: what moves the click moves it too. A column
+    # of `chains` holds an objective and all that it needs.
+    steps = np.eye(len(given), dtype="float32")
+    chains = steps.copy()
     for t, parent in enumerate(given):
-        before = moved[parent] if parent >= 0 else 0.0
-        factor = outcomes[..., t] * ops.exp(bias[..., t] + before)
-        shift = ops.log((ops.sum(factor) + _TINY) / (total[t] + _TINY))
-        shifted.append(bias[..., t] - shift)
-        moved.append(shifted[t] + before)
-    return ops.stack(shifted, axis=-1)
+        if parent >= 0:
+            chains[:, t] += chains[:, parent]
+            steps[parent, t] = -1.0
+    moved = outcomes * ops.exp(ops.matmul(bias, chains))
+    before, after = ops.sum(outcomes, (0, 1)), ops.sum(moved, (0, 1))
+    # By how much a whole chain is off, and of that each objective alone.
+    rates = ops.log((after + _TINY) / (before + _TINY))
+    return bias - ops.matmul(rates[None, :], steps)
