@@ -95,6 +95,7 @@ _TRAINING = {
     "fusion_learning_rate": "Of fusion weights.",
     "fusion_loss": "How the fusion compares candidates.",
     "fusion_gain": "What a candidate brought: value of labels, or reward.",
+    "fusion_request_weights": "Whether requests that gain more count more.",
     "fusion_values": "One business value an objective, for the fusion alone.",
     "calibration_method": "How curves of --calibrate are fitted.",
     "seed": "Of weights, dropout and the order of requests.",

@@ -85,6 +85,7 @@ def build_fusion(
         _fusion_values(config, model.schema),
         reward=config.fusion_gain == "reward",
         kind=config.fusion_loss,
+        request_weights=config.fusion_request_weights,
     )
     if loss.reward and not model.schema.reward:
         raise SchemaError(

@@ -8,12 +8,14 @@ TABLE_METHODS = ("adagrad", "lazy_adam")
 BALANCERS = ("fixed", "running_magnitude", "uncertainty", "grad_norm")
 FUSION_LOSSES = ("listwise", "pairwise")
 FUSION_GAINS = ("value", "reward")
+FUSION_REQUEST_WEIGHTS = ("equal", "gain")
 CALIBRATIONS = ("isotonic", "platt", "temperature")
 CHOICES = {
     "table_method": TABLE_METHODS,
     "balance": BALANCERS,
     "fusion_loss": FUSION_LOSSES,
     "fusion_gain": FUSION_GAINS,
+    "fusion_request_weights": FUSION_REQUEST_WEIGHTS,
     "calibration_method": CALIBRATIONS,
 }
 # Fields that may differ when a run is resumed: they say when to stop, look
@@ -73,6 +75,8 @@ class TrainingConfig:
         fusion_loss: "listwise" or "pairwise".
         fusion_gain: what a candidate brought in: business "value" of its
             labels, or the "reward" column.
+        fusion_request_weights: requests count "equal"ly, as in value-NDCG,
+            or by their "gain", as in captured value.
         fusion_values: one business value an objective, for the fusion's loss
             alone; () for the schema's.
         calibration_method: "isotonic", "platt" or "temperature".
@@ -108,6 +112,7 @@ class TrainingConfig:
     fusion_learning_rate: float = 1e-3
     fusion_loss: str = "listwise"
     fusion_gain: str = "value"
+    fusion_request_weights: str = "equal"
     fusion_values: tuple[float, ...] = ()
     calibration_method: str = "isotonic"
     seed: int = 17

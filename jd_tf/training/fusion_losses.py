@@ -7,10 +7,9 @@ import tensorflow as tf
 
 from jd_tf.models.request_values import request_values
 from jd_tf.schema import Schema, SchemaError
+from jd_tf.training.config import FUSION_LOSSES, FUSION_REQUEST_WEIGHTS
 from jd_tf.training.losses import cell_weights
 
-KINDS = ("listwise", "pairwise")
-REQUEST_WEIGHTS = ("equal", "gain")
 # Far below any real score; its exponential is zero beside one.
 _NOWHERE = -1e9
 
@@ -79,8 +78,8 @@ class FusionLoss:
                 f"Got: {values}."
             )
         for name, choice, choices in (
-            ("kind", kind, KINDS),
-            ("request_weights", request_weights, REQUEST_WEIGHTS),
+            ("kind", kind, FUSION_LOSSES),
+            ("request_weights", request_weights, FUSION_REQUEST_WEIGHTS),
         ):
             if choice not in choices:
                 raise SchemaError(

@@ -17,7 +17,6 @@ from jd_tf.training.build import build_balancer, build_fusion, build_optimizer
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import (
     CALIBRATIONS,
-    FUSION_LOSSES,
     TrainingConfig,
 )
 from jd_tf.training.folder import train_folder
@@ -300,8 +299,7 @@ def test_fusion_steps_after_the_main_training():
     assert steps(fusion_steps=3) == 3
 
 
-def test_choices_are_those_of_their_makers():
-    assert FUSION_LOSSES == fusion_losses.KINDS
+def test_choices_are_those_of_their_maker():
     assert CALIBRATIONS == METHODS
 
 
@@ -312,5 +310,7 @@ def test_a_loss_that_the_schema_cannot_feed_is_refused():
     config = TrainingConfig(fusion_values=(1.0, 2.0))
     with pytest.raises(DataError, match=r"`fusion_values` must be 3 .*order"):
         build_fusion(config, model)
+    config = TrainingConfig(fusion_request_weights="gain")
+    assert build_fusion(config, model).loss.request_weights == "gain"
     fixed = dataclasses.replace(SMALL, fusion="fixed")
     assert build_fusion(CONFIG, JDRanker(small_schema(), fixed)) is None
