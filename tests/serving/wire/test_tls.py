@@ -1,11 +1,14 @@
 """Encrypted connections, and those that must not come about."""
 
 import shutil
+from urllib.parse import urlsplit
 
 import pytest
 
 from jd_tf.serving.client import (
+    ClientOptions,
     ModelChoice,
+    RankingClient,
     RestTransport,
     RetryPolicy,
     TlsFiles,
@@ -16,6 +19,7 @@ from tests.serving.double.start import model_server, server_kind
 from tests.serving.double.tls_pems import TlsPems
 from tests.serving.wire.certificates import make_authority, make_signed
 from tests.serving.wire.clients import make_client
+from tests.serving.wire.encrypting_proxy import EncryptingProxy
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("openssl"), reason="needs openssl to make certificates"
@@ -88,6 +92,46 @@ def test_plain_clients_are_turned_away(kind, mutual, shelf, requests):
     made = make_client(kind, mutual, shelf.schema, retries=ONCE)
     with made, pytest.raises(UnavailableError, match="TLS"):
         made.rank(requests[0], timeout=10.0)
+
+
+@pytest.fixture(scope="module")
+def proxy(shelf, pairs):
+    """A server's REST port behind a proxy that encrypts; servers cannot."""
+    config = model_config("rank", shelf.folder, versions=(1,))
+    with (
+        model_server(config, warm=False) as server,
+        EncryptingProxy(
+            urlsplit(server.rest_url).port,
+            pairs["server"],
+            pairs["authority"].certificate,
+        ) as proxy,
+    ):
+        yield proxy
+
+
+def over_https(proxy, schema, tls):
+    transport = RestTransport(proxy.url, ModelChoice("rank"), tls)
+    return RankingClient(transport, schema, ClientOptions(retries=ONCE))
+
+
+def test_rest_goes_through_an_encrypting_proxy(proxy, pairs, shelf, requests):
+    with over_https(proxy, shelf.schema, files(pairs)) as client:
+        for request in requests[:2]:
+            shelf.check(client.rank(request, timeout=30.0), request, 1)
+
+
+@pytest.mark.parametrize(
+    ("authority", "client"),
+    [("stranger", "client"), ("authority", None), ("authority", "stranger")],
+)
+def test_rest_strangers_are_turned_away(
+    authority, client, proxy, pairs, shelf, requests
+):
+    before = proxy.num_refused
+    made = over_https(proxy, shelf.schema, files(pairs, authority, client))
+    with made, pytest.raises(UnavailableError):
+        made.rank(requests[0], timeout=10.0)
+    assert proxy.num_refused > before
 
 
 def test_wrong_files_are_named(tmp_path):
