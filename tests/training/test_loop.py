@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from jd_tf.schema import DataError, IdColumn
 from jd_tf.training.build import build_optimizer
-from jd_tf.training.config import TrainingConfig
+from jd_tf.training.config import BALANCERS, TrainingConfig
 from jd_tf.training.loop import NotFiniteError, Trainer
 from jd_tf.training.losses import MultiObjectiveLoss, fit_data
 from jd_tf.training.variables import model_variables
@@ -103,6 +103,10 @@ def test_history_says_what_happened(tmp_path):
             sum(row[f"loss/{name}"] for name in NAMES)
         )
         assert row["gradient_norm"] > 0
+        for share in ("loss_share", "gradient_share"):
+            shares = [row[f"{share}/{name}"] for name in NAMES]
+            assert min(shares) > 0
+            assert sum(shares) == pytest.approx(1)
         assert 0 <= row["input_wait_share"] <= 1
         assert row["learning_rate"] == pytest.approx(0.02)
     assert trainer.stopped_by == "epochs"
@@ -190,15 +194,16 @@ def test_steps_per_call_changes_no_number(tmp_path, steps_per_call):
     assert [r["loss"] for r in found] == [r["loss"] for r in wanted]
 
 
-def test_more_epochs_go_on_as_if_asked_for_at_once(tmp_path):
-    _trainer(tmp_path / "two").train()
-    again = _trainer(tmp_path / "two", epochs=2)
+@pytest.mark.parametrize("balance", BALANCERS)
+def test_more_epochs_go_on_as_if_asked_for_at_once(tmp_path, balance):
+    _trainer(tmp_path / "two", balance=balance).train()
+    again = _trainer(tmp_path / "two", epochs=2, balance=balance)
     history = again.train()
     keras.utils.set_random_seed(20)
-    whole = _trainer(tmp_path / "whole", epochs=2)
+    whole = _trainer(tmp_path / "whole", epochs=2, balance=balance)
     assert [r["loss"] for r in whole.train()] == [r["loss"] for r in history]
     assert again.state.epoch == 2
-    third = _trainer(tmp_path / "two", epochs=2)
+    third = _trainer(tmp_path / "two", epochs=2, balance=balance)
     assert third.train() == history
 
 
