@@ -119,13 +119,10 @@ class IdEmbedding(keras.layers.Layer):
             )
         if self.vocabulary:
             return self._row_of_id.lookup(ids)
-        if self.id_dtype == "string":
-            is_padding = ids == ""
-            rows = tf.strings.to_hash_bucket_fast(ids, self.num_buckets - 1)
-        else:
-            is_padding = ids == 0
-            rows = _mix(ids) % (self.num_buckets - 1)
-        return tf.where(is_padding, tf.zeros_like(rows), rows + 1)
+        if self.id_dtype == "int64":
+            return hashed_rows(ids, self.num_buckets)
+        rows = tf.strings.to_hash_bucket_fast(ids, self.num_buckets - 1)
+        return tf.where(ids == "", tf.zeros_like(rows), rows + 1)
 
     def gather(self, rows: Any) -> Any:
         """Reads rows of the table, and no others."""
@@ -133,7 +130,17 @@ class IdEmbedding(keras.layers.Layer):
         return tf.nn.embedding_lookup(self.table.value, rows)
 
     def call(self, ids: Any) -> Any:
-        rows = self.rows(ids)
+        return self.vectors(self.rows(ids))
+
+    def vectors(self, rows: Any) -> Any:
+        """Looks rows up.
+
+        Args:
+            rows: any shape, integer, of `rows`.
+
+        Returns:
+            Shape of `rows` + (D,) float, zero for row 0.
+        """
         vectors = self.gather(rows)
         is_real = tf.cast(rows > 0, vectors.dtype)
         return ops.cast(vectors * is_real[..., None], self.compute_dtype)
@@ -152,6 +159,25 @@ class IdEmbedding(keras.layers.Layer):
                 self.embeddings_initializer
             ),
         }
+
+
+def hashed_rows(ids: Any, num_buckets: Any) -> Any:
+    """Says which row of a hashed table each id reads.
+
+    Columns of several tables are best stacked and hashed together: that is
+    the same few operations, each started once.
+
+    Args:
+        ids: any shape, int64. Raw ids.
+        num_buckets: int, or one int a column on the last axis of `ids`. Rows
+            of the tables.
+
+    Returns:
+        Shape of `ids`, int64, 0 for padding.
+    """
+    num_hashed = tf.constant(num_buckets, tf.int64) - 1
+    rows = _mix(ids) % num_hashed + 1
+    return tf.where(ids == 0, tf.zeros_like(rows), rows)
 
 
 def _check_vocabulary(vocabulary: tuple, id_dtype: str) -> tuple:

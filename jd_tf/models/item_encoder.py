@@ -13,6 +13,7 @@ from jd_tf.layers import (
     TextEncoder,
     VectorTable,
 )
+from jd_tf.layers.id_embedding import hashed_rows
 from jd_tf.models.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import IdColumn
 
@@ -165,8 +166,10 @@ class ItemEncoder(keras.layers.Layer):
 
     def embed(self, columns: Sequence[Any]) -> Any:
         """What is learned of the item by its ids, (B, L or N, widths)."""
-        named = self._named(columns)
-        vectors = [table(named[name]) for name, table in self.tables.items()]
+        rows = self._table_rows(columns)
+        vectors = [
+            table.vectors(rows[name]) for name, table in self.tables.items()
+        ]
         return ops.concatenate(vectors, axis=-1)
 
     def contents(self, columns: Sequence[Any]) -> list[tuple[Any, Any]]:
@@ -185,16 +188,30 @@ class ItemEncoder(keras.layers.Layer):
         vocabulary does not know have row 0, like padding: two of them need
         not be the same. Texts have no rows.
         """
-        named, rows = self._named(columns), []
-        for column in self.item_columns:
-            if column.text:
-                continue
-            row = self.tables[column.name].rows(named[column.name])
-            row = ops.cast(row, "int32")
-            if column.vocabulary:
-                row = ops.where(row == _UNKNOWN_ROW, 0, row)
-            rows.append(row)
-        return ops.stack(rows, axis=-1)
+        rows = self._table_rows(columns)
+        for name, table in self.tables.items():
+            if table.vocabulary:
+                row = rows[name]
+                rows[name] = ops.where(row == _UNKNOWN_ROW, 0, row)
+        return ops.cast(ops.stack(list(rows.values()), axis=-1), "int32")
+
+    def _table_rows(self, columns: Sequence[Any]) -> dict[str, Any]:
+        """Rows (B, L or N) int64 that the ids read in each table."""
+        named, rows = self._named(columns), {}
+        hashed = [
+            name
+            for name, table in self.tables.items()
+            if table.num_buckets and named[name].dtype == "int64"
+        ]
+        if hashed:
+            buckets = [self.tables[name].num_buckets for name in hashed]
+            ids = ops.stack([named[name] for name in hashed], axis=-1)
+            unstacked = ops.unstack(hashed_rows(ids, buckets), axis=-1)
+            rows = dict(zip(hashed, unstacked, strict=True))
+        return {
+            name: rows[name] if name in rows else table.rows(named[name])
+            for name, table in self.tables.items()
+        }
 
     def _named(self, columns: Sequence[Any]) -> dict[str, Any]:
         names = [column.name for column in self.item_columns]
