@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from jd_tf.layers.masking import length_mask
@@ -19,7 +20,9 @@ class HistoryMatch(keras.layers.Layer):
     events, which the newest dominate, log(1 + their number) and, for each of
     V values that events may carry (how recent, how long looked at), log(1 +
     the sum of the value over them). Id 0 says that there is none (no
-    brand, say), and matches nothing.
+    brand, say), and matches nothing. What depends on the history alone is
+    done once a user, `encode_history`; `match` does the rest, and calling the
+    layer chains both.
 
     Args:
         use_position: bool. Whether positions are read; without, every event
@@ -62,6 +65,70 @@ class HistoryMatch(keras.layers.Layer):
                 f"Got: {candidate_ids_shape[-1]} and {history_ids_shape[-1]}."
             )
 
+    def encode_history(
+        self, history_ids: Any, length: Any, values: Any = None
+    ) -> dict[str, Any]:
+        """Prepares a history, once for all candidates.
+
+        Args:
+            history_ids: (B, L, C) integer, newest first.
+            length: (B,) integer. Real events.
+            values: (B, L, V) float, or None.
+
+        Returns:
+            dict of `ids` (B, C, L), those that are none replaced by a number
+            that no candidate has, and `weights` (B, L, features) float32, what
+            an event adds to each feature; both meaningless in padding.
+        """
+        history_ids = ops.convert_to_tensor(history_ids)
+        none = ops.equal(history_ids, 0)
+        ids = ops.where(none, _never(history_ids), history_ids)
+        ones = ops.ones_like(history_ids[..., 0], dtype="float32")
+        total = ops.cast(ops.maximum(length, 1), "float32")
+        weights = [ones / total[:, None], ones]
+        if self.use_position:
+            place = ops.arange(ops.shape(history_ids)[1], dtype="float32")
+            weights.insert(1, ones / (1.0 + place))
+        weights = ops.stack(weights, axis=-1)
+        if values is not None:
+            values = ops.cast(values, "float32")
+            weights = ops.concatenate([weights, values], axis=-1)
+        return {"ids": _columns_first(ids), "weights": weights}
+
+    def match(
+        self, candidate_ids: Any, ids: Any, weights: Any, length: Any
+    ) -> Any:
+        """Compares candidates with the histories of their users.
+
+        Args:
+            candidate_ids: (B, N, C) integer.
+            ids: (B, C, L) integer, of `encode_history`.
+            weights: (B, L, features) float, of `encode_history`.
+            length: (B,) integer. Real events.
+
+        Returns:
+            (B, N, features C) float.
+        """
+        num_columns, width = ids.shape[1], weights.shape[-1]
+        num_candidates = ops.shape(candidate_ids)[1]
+        mask = length_mask(length, ops.shape(weights)[1])
+        # Zero, not zero times: padding may hold anything. Nothing else masks
+        # what is compared, which is larger than all else here.
+        weights = ops.where(mask[..., None], ops.cast(weights, "float32"), 0.0)
+        same = ops.equal(candidate_ids[..., None], ids[:, None])
+        # As (B, N C, L), so that one product sums all columns up.
+        same = ops.reshape(
+            ops.cast(same, "float32"),
+            (-1, num_candidates * num_columns, ops.shape(weights)[1]),
+        )
+        sums = ops.matmul(same, weights)
+        linear, counts = ops.split(sums, [1 + self.use_position], axis=-1)
+        features = ops.concatenate([linear, ops.log1p(counts)], axis=-1)
+        features = ops.reshape(
+            features, (-1, num_candidates, num_columns * width)
+        )
+        return ops.cast(features, self.compute_dtype)
+
     def call(
         self,
         candidate_ids: Any,
@@ -69,45 +136,8 @@ class HistoryMatch(keras.layers.Layer):
         length: Any,
         values: Any = None,
     ) -> Any:
-        max_length = ops.shape(history_ids)[1]
-        mask = length_mask(length, max_length)
-        # As (B, C, N, L), so that one product sums all columns up.
-        candidates = _columns_first(candidate_ids)[..., None]
-        events = _columns_first(history_ids)[:, :, None, :]
-        same = ops.equal(candidates, events) & ops.not_equal(candidates, 0)
-        same &= mask[:, None, None, :]
-        _, num_columns, num_candidates, _ = ops.shape(same)
-        same = ops.reshape(
-            ops.cast(same, "float32"),
-            (-1, num_columns * num_candidates, max_length),
-        )
-        sums = ops.matmul(same, self._event_weights(mask, length, values))
-        linear, counts = ops.split(sums, [1 + self.use_position], axis=-1)
-        features = ops.concatenate([linear, ops.log1p(counts)], axis=-1)
-        width = features.shape[-1]
-        features = ops.reshape(
-            features, (-1, num_columns, num_candidates, width)
-        )
-        features = ops.reshape(
-            ops.transpose(features, (0, 2, 1, 3)),
-            (-1, num_candidates, num_columns * width),
-        )
-        return ops.cast(features, self.compute_dtype)
-
-    def _event_weights(self, mask: Any, length: Any, values: Any) -> Any:
-        """What an event adds to each feature, (B, L, features) float32."""
-        one = ops.cast(mask, "float32")
-        total = ops.cast(ops.maximum(length, 1), "float32")
-        weights = [one / total[:, None], one]
-        if self.use_position:
-            place = ops.arange(ops.shape(mask)[1], dtype="float32")
-            weights.insert(1, one / (1.0 + place))
-        weights = ops.stack(weights, axis=-1)
-        if values is None:
-            return weights
-        # Zero, not zero times: padding may hold anything.
-        values = ops.where(mask[..., None], ops.cast(values, "float32"), 0.0)
-        return ops.concatenate([weights, values], axis=-1)
+        events = self.encode_history(history_ids, length, values)
+        return self.match(candidate_ids, length=length, **events)
 
     def compute_output_shape(
         self,
@@ -132,3 +162,8 @@ def _columns_first(ids: Any) -> Any:
     and then complains, on many processors, that it cannot do it.
     """
     return ops.stack(ops.unstack(ids, axis=-1), axis=1)
+
+
+def _never(ids: Any) -> Any:
+    """The least number of the dtype of ids: nothing is called that."""
+    return ops.cast(np.iinfo(ids.dtype.name).min, ids.dtype)

@@ -39,6 +39,23 @@ def softmax(scores: Any) -> Any:
     return tf.nn.softmax(ops.cast(scores, "float32"))
 
 
+def hide_padding(scores: Any, mask: Any) -> Any:
+    """Puts the scores of padding below all others, for a softmax.
+
+    By a sum, which is cheaper than a choice where a small mask meets many
+    scores. A finite score is lost in so large a number.
+
+    Args:
+        scores: (..., L) float, finite.
+        mask: bool, broadcasts against `scores`, True = real.
+
+    Returns:
+        (..., L) float32.
+    """
+    hidden = ops.where(mask, 0.0, MASKED_SCORE)
+    return ops.cast(scores, "float32") + hidden
+
+
 def masked_softmax(scores: Any, mask: Any) -> Any:
     """Softmax over the last axis that gives padding exactly nothing.
 
@@ -54,5 +71,5 @@ def masked_softmax(scores: Any, mask: Any) -> Any:
     Returns:
         (..., L) float32; sums to 1, or to 0 where nothing is real.
     """
-    scores = ops.where(mask, ops.cast(scores, "float32"), MASKED_SCORE)
+    scores = hide_padding(scores, mask)
     return softmax(scores) * ops.cast(mask, "float32")

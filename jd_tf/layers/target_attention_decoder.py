@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from jd_tf.layers.checks import check_heads, check_int, check_rate
-from jd_tf.layers.masking import length_mask, masked_softmax
+from jd_tf.layers.masking import hide_padding, length_mask, softmax
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -153,14 +153,16 @@ class TargetAttentionDecoder(keras.layers.Layer):
         Returns:
             (B, N, D) float.
         """
-        num_candidates, dim = ops.shape(queries)[1], keys.shape[-1]
-        weights = self.attention_weights(queries, keys, length)
+        batch, dim = ops.shape(queries)[0], keys.shape[-1]
+        mask = length_mask(length, ops.shape(keys)[1])
         values = ops.cast(values, self.compute_dtype)
+        # In front of the product: there is less to mask than behind it.
+        values = ops.where(mask[..., None], values, ops.zeros_like(values))
+        weights = softmax(self._scores(queries, keys, mask))
         weights = ops.cast(weights, self.compute_dtype)
-        read = ops.matmul(weights, self._split_heads(values))
-        read = ops.reshape(ops.transpose(read, (0, 2, 1, 3)), (-1, dim))
-        read = ops.reshape(read, (-1, num_candidates, dim))
-        # An empty history has no weights: its read-out is zero so far.
+        read = ops.matmul(weights, self._split_heads(values, batch))
+        read = ops.reshape(ops.transpose(read, (0, 2, 1, 3)), (batch, -1, dim))
+        # An empty history has no values: its read-out is zero so far.
         empty = ops.cast(ops.less(length, 1), self.compute_dtype)
         no_history = ops.cast(self.no_history, self.compute_dtype)
         read += (empty[:, None] * no_history)[:, None, :]
@@ -172,7 +174,7 @@ class TargetAttentionDecoder(keras.layers.Layer):
             thought = self.feedforward_inner(self.feedforward_norm(flat))
             thought = self.feedforward_output(thought)
             flat += self.dropout(thought, training=training)
-        return ops.reshape(flat, (-1, num_candidates, dim))
+        return ops.reshape(flat, (batch, -1, dim))
 
     def attention_weights(self, queries: Any, keys: Any, length: Any) -> Any:
         """Says how much each candidate reads of each event, head by head.
@@ -186,20 +188,21 @@ class TargetAttentionDecoder(keras.layers.Layer):
             (B, H, N, L) float32. Over real events they sum to 1, padding
             has exactly 0, and an empty history is 0 throughout.
         """
-        num_candidates = ops.shape(queries)[1]
+        mask = length_mask(length, ops.shape(keys)[1])
+        weights = softmax(self._scores(queries, keys, mask))
+        return weights * ops.cast(mask, "float32")[:, None, None, :]
+
+    def _scores(self, queries: Any, keys: Any, mask: Any) -> Any:
+        """What the softmax reads, (B, H, N, L) float32."""
+        batch = ops.shape(queries)[0]
         queries = ops.reshape(queries, (-1, queries.shape[-1]))
         queries = self.query(self.query_norm(queries)) * (
             1.0 / math.sqrt(self.head_dim)
         )
-        queries = ops.reshape(
-            queries, (-1, num_candidates, self.num_heads * self.head_dim)
-        )
-        keys = self._split_heads(ops.cast(keys, self.compute_dtype))
-        scores = ops.matmul(
-            self._split_heads(queries), ops.transpose(keys, (0, 1, 3, 2))
-        )
-        mask = length_mask(length, ops.shape(scores)[-1])
-        return masked_softmax(scores, mask[:, None, None, :])
+        queries = self._split_heads(queries, batch)
+        keys = self._split_heads(ops.cast(keys, self.compute_dtype), batch)
+        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+        return hide_padding(scores, mask[:, None, None, :])
 
     def call(
         self,
@@ -217,9 +220,11 @@ class TargetAttentionDecoder(keras.layers.Layer):
             training=training,
         )
 
-    def _split_heads(self, inputs: Any) -> Any:
-        """(B, M, D) to (B, H, M, D / H)."""
-        split = (-1, ops.shape(inputs)[1], self.num_heads, self.head_dim)
+    def _split_heads(self, inputs: Any, batch: Any) -> Any:
+        """(B, M, D) or (B M, D) to (B, H, M, D / H)."""
+        # By the batch, which candidates and all histories have in common, so
+        # that their shapes are computed once.
+        split = (batch, -1, self.num_heads, self.head_dim)
         return ops.transpose(ops.reshape(inputs, split), (0, 2, 1, 3))
 
     def compute_output_shape(

@@ -125,19 +125,19 @@ class MatchReader(keras.layers.Layer):
         """Values events and sums contents up, once a request.
 
         Returns:
-            What `read` needs, if it is matched: `rows` (B, L, C),
-            `match_values` (B, L, V (1 + A)) and `content_0`, `content_1`, ...
-            (B, V, K).
+            What `read` needs, if it is matched: `rows` (B, C, L), those of
+            no id replaced, `match_values` (B, L, features), what an event
+            adds to each feature, and `content_0`, `content_1`, ... (B, V, K).
         """
-        state, learned = {}, None
+        state, values, learned = {}, None, None
         if self.event_values is not None:
             ages = age_seconds if self.config.use_recency else None
             values = self.event_values(details, ages, amounts)
             learned = values[..., : self.config.num_match_values]
-            if self.history_match is not None:
-                state["match_values"] = values
         if self.history_match is not None:
-            state["rows"] = rows
+            events = self.history_match.encode_history(rows, length, values)
+            state["rows"] = events["ids"]
+            state["match_values"] = events["weights"]
         for number, match in enumerate(self.content_matches):
             state[f"content_{number}"] = match.encode_history(
                 *contents[number], length, learned
@@ -160,11 +160,11 @@ class MatchReader(keras.layers.Layer):
         found = []
         if self.history_match is not None:
             found.append(
-                self.history_match(
+                self.history_match.match(
                     candidate_rows,
                     state["rows"],
+                    state["match_values"],
                     length,
-                    state.get("match_values"),
                 )
             )
         for number, match in enumerate(self.content_matches):
