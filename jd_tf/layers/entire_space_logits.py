@@ -18,8 +18,8 @@ class EntireSpaceLogits(keras.layers.Layer):
     equation 1). Chains are allowed: click, cart given click, order given
     cart. No probability is formed on the way: with a and b the two logits,
     logit(sigmoid(a) sigmoid(b)) = -log(exp(-a) + exp(-b) + exp(-a - b)),
-    whose logarithm of a sum of exponentials never overflows and whose
-    gradients add up to between 1 and 2. It has no weights.
+    taken as two softplus, which never overflow and whose gradients add up to
+    between 1 and 2. It has no weights.
 
     Args:
         given: tuple of ints. For each objective the index of the one it is
@@ -54,8 +54,12 @@ class EntireSpaceLogits(keras.layers.Layer):
         for index, parent in enumerate(self.given):
             logit = conditional[..., index]
             if parent >= 0:
-                a, b = -logits[parent], -logit
-                logit = -ops.logsumexp(ops.stack([a, b, a + b], -1), axis=-1)
+                # exp(-b) + exp(-a - b) is exp(-b) (1 + exp(-a)).
+                given = logits[parent]
+                logit -= ops.softplus(-given)
+                logit -= ops.softplus(logit - given)
+                # Rounding must not make it likelier than what is given.
+                logit = ops.minimum(given, logit)
             logits.append(logit)
         return ops.cast(ops.stack(logits, axis=-1), self.compute_dtype)
 

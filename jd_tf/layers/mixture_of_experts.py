@@ -142,7 +142,6 @@ class MixtureOfExperts(keras.layers.Layer):
             hidden = self.dropout(hidden, training=training)
             hidden = self.deeper(hidden, training=training)
         gates = ops.cast(self._gates(scores), self.compute_dtype)
-        gates = ops.reshape(gates, (-1, self.num_tasks, self.num_experts))
         return ops.reshape(
             ops.matmul(gates, hidden),
             (-1, num_candidates, self.num_tasks, self.expert_units[-1]),
@@ -158,8 +157,10 @@ class MixtureOfExperts(keras.layers.Layer):
         Returns:
             (B, N, T, E) float32, sums to 1 over the experts.
         """
+        num_candidates = ops.shape(candidate_features)[1]
         scores = self._first_layer(candidate_features, user_state)[1]
-        return self._gates(scores)
+        shape = (-1, num_candidates, self.num_tasks, self.num_experts)
+        return ops.reshape(self._gates(scores), shape)
 
     def call(
         self,
@@ -185,9 +186,9 @@ class MixtureOfExperts(keras.layers.Layer):
         return ops.split(candidates + user, [self._first_dim], axis=-1)
 
     def _gates(self, scores: Any) -> Any:
-        shape = (-1, ops.shape(scores)[1], self.num_tasks, self.num_experts)
-        scores = ops.reshape(scores, shape)
-        return softmax(scores)
+        """(B, N, T * E) scores to (B * N, T, E) shares."""
+        shape = (-1, self.num_tasks, self.num_experts)
+        return softmax(ops.reshape(scores, shape))
 
     def compute_output_shape(
         self, candidate_features_shape: tuple, user_features_shape: tuple

@@ -157,15 +157,14 @@ class TargetAttentionDecoder(keras.layers.Layer):
         mask = length_mask(length, ops.shape(keys)[1])
         values = ops.cast(values, self.compute_dtype)
         # In front of the product: there is less to mask than behind it.
-        values = ops.where(mask[..., None], values, ops.zeros_like(values))
+        values = ops.where(mask[..., None], values, 0.0)
         weights = softmax(self._scores(queries, keys, mask))
         weights = ops.cast(weights, self.compute_dtype)
         read = ops.matmul(weights, self._split_heads(values, batch))
         read = ops.reshape(ops.transpose(read, (0, 2, 1, 3)), (batch, -1, dim))
         # An empty history has no values: its read-out is zero so far.
-        empty = ops.cast(ops.less(length, 1), self.compute_dtype)
         no_history = ops.cast(self.no_history, self.compute_dtype)
-        read += (empty[:, None] * no_history)[:, None, :]
+        read += ops.where(length[:, None, None] < 1, no_history, 0.0)
 
         flat = self.attention_output(ops.reshape(read, (-1, dim)))
         flat = self.dropout(flat, training=training)

@@ -371,5 +371,6 @@ def test_ranks_without_any_event_details(batch):
     switches = ("position", "recency", "dwell", "action_counts", "action_ids")
     off = {f"use_{name}": False for name in switches}
     model = moved(JDRanker(SCHEMA, dataclasses.replace(CONFIG, **off)))
-    assert "user_state_click_match_values" not in model.encode_user(batch)
+    counted = model.encode_user(batch)["user_state_click_match_values"]
+    assert counted.shape[-1] == 2
     assert np.isfinite(model(batch)["logits"].numpy()[real(batch)]).all()
