@@ -170,13 +170,15 @@ def test_encoded_users_may_be_padded_too(loaded, batch, exported):
     schema = exported.schema
     user = columns(batch, schema, *USER_ROLES)
     state = call(loaded, "encode_user", user)
+    signature = loaded.signatures["rank_candidates"]
+    specs = signature.structured_input_signature[1]
     padded = dict(state)
     for name, array in state.items():
         if array.ndim == 3:
-            wide = np.full_like(
-                array, array.flat[0], shape=(6, 40, array.shape[2])
-            )
-            wide[:, : array.shape[1]] = array
+            # Along the history, wherever its axis is.
+            sizes = (6, *(size or 40 for size in specs[name].shape[1:]))
+            wide = np.full_like(array, array.flat[0], shape=sizes)
+            wide[tuple(map(slice, array.shape))] = array
             padded[name] = wide
     assert any(padded[name] is not state[name] for name in state)
     candidates = columns(batch, schema, Role.CANDIDATE)
