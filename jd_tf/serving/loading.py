@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.fast_call import FastCall
 from jd_tf.serving.graph_check import read_graph
 from jd_tf.serving.model_card import check_files
 
@@ -42,10 +41,6 @@ class LoadedModel:
                 f"{''.join(first)}. Copy or export it again."
             ) from error
         self.signatures = self._loaded.signatures
-        self._calls = {
-            name: FastCall(function)
-            for name, function in self.signatures.items()
-        }
 
     def call(
         self, signature: str, inputs: Mapping[str, Any]
@@ -67,14 +62,19 @@ class LoadedModel:
                 f"{self.folder}: no signature `{signature}`, only "
                 f"{sorted(self.signatures)}."
             )
-        call = self._calls[signature]
-        if call.specs.keys() != inputs.keys():
+        function = self.signatures[signature]
+        specs = function.structured_input_signature[1]
+        if set(specs) != set(inputs):
             raise ExportError(
-                f"signature `{signature}` takes {sorted(call.specs)}, got "
+                f"signature `{signature}` takes {sorted(specs)}, got "
                 f"{sorted(inputs)}."
             )
+        tensors = {
+            name: tf.constant(inputs[name], spec.dtype)
+            for name, spec in specs.items()
+        }
         try:
-            outputs = call(inputs)
+            outputs = function(**tensors)
         except tf.errors.OpError as error:
             raise ExportError(
                 f"{self.folder}: signature `{signature}` fails: "
