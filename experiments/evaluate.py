@@ -43,7 +43,7 @@ _SEGMENTS = flags.DEFINE_list(
     "segments",
     None,
     "Context columns to tell calibration and fusion apart by; that of the "
-    "scenario, if there is one, by default.",
+    "scenario, if there is one, and the simulator's intents by default.",
 )
 _GAIN = flags.DEFINE_enum(
     "gain",

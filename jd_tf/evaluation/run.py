@@ -15,6 +15,7 @@ from jd_tf.evaluation.attention import write_attention_report
 from jd_tf.evaluation.baselines import BASELINES, Trees
 from jd_tf.evaluation.collect import Scorer, collect_predictions
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
+from jd_tf.evaluation.fusion.session_state import name_hidden_facts
 from jd_tf.evaluation.head_metrics import (
     UNCALIBRATED,
     WEIGHTS,
@@ -60,7 +61,8 @@ def evaluate_run(
         predictions_dir: gets `<split>.npz` of each split, for `fusion_grid`;
             None for none.
         segments: context columns by whose ids calibration and fusion are
-            told apart; None for the scenario's, where there is one.
+            told apart; None for the scenario's, where there is one, and what
+            a simulator knows of the user.
         reward: whether those files carry the reward column as gains.
 
     Returns:
@@ -74,7 +76,8 @@ def evaluate_run(
     model = load_trained(workdir)
     schema = model.schema
     columns = segment_columns(schema, segments)
-    kept = [*columns, *(["reward"] if reward else [])]
+    hidden = [f"oracle_{n}" for n in schema.oracle_names if segments is None]
+    kept = [*columns, *hidden, *(["reward"] if reward else [])]
     if reward and not schema.reward:
         raise DataError(
             f"{data_dir}: schema `{schema.name}` has no column `reward`."
@@ -102,9 +105,8 @@ def evaluate_run(
             oracle=True,
             reward=reward,
         )
-        found = HeadPredictions.of(
-            collect_predictions(batches, schema, scorers, columns=kept), RANKER
-        )
+        collected = collect_predictions(batches, schema, scorers, columns=kept)
+        found = HeadPredictions.of(name_hidden_facts(collected), RANKER)
         metrics[split] = found.predictions.evaluate(
             num_replicates=num_replicates
         )

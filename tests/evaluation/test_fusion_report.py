@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from jd_tf.evaluation.bootstrap import Bootstrap
+from jd_tf.evaluation.collect import collect_predictions
 from jd_tf.evaluation.fusion.agreement import agree_with_grid, rank_correlation
 from jd_tf.evaluation.fusion.fusion_report import (
     JSON_FILE,
@@ -23,7 +24,10 @@ from jd_tf.evaluation.fusion.rivals import (
     compare_rivals,
     recommend,
 )
-from jd_tf.evaluation.fusion.session_state import session_counts
+from jd_tf.evaluation.fusion.session_state import (
+    name_hidden_facts,
+    session_counts,
+)
 from jd_tf.evaluation.fusion.stories import tell_stories
 from jd_tf.evaluation.fusion.weight_tables import (
     contrasts,
@@ -145,6 +149,22 @@ def test_segments_say_what_was_done_and_what_is_hidden(observation):
     assert set(segments["scenario"]) == set(PAGES)
     assert set(segments["proxy_intent"]) == {"engaged", "looking_around"}
     assert (segments["proxy_intent"][reached == "order"] == "engaged").all()
+
+
+def test_hidden_facts_part_requests_by_their_names():
+    schema = shop_schema()
+    seen = collect_predictions(
+        shop_batches(0, 1)[0],
+        schema,
+        {"none": lambda batch: {"score": np.zeros(batch["item_id"].shape)}},
+        columns=["oracle_intent"],
+    )
+    raw = seen.columns["oracle_intent"]
+    parts = name_hidden_facts(seen).columns_by_request()
+    assert "oracle_intent" not in parts
+    np.testing.assert_array_equal(
+        parts["intent"], np.where(raw == 1, "buying", "browsing")
+    )
 
 
 def test_weights_by_segment_are_means_and_contrasts_their_differences(

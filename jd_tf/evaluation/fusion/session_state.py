@@ -1,9 +1,11 @@
 """What a session had done before a request, as segments and as counts."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
 
+from jd_tf.evaluation.collect import Predictions
 from jd_tf.evaluation.scenarios import scenario_names
 from jd_tf.schema import Schema
 
@@ -91,16 +93,38 @@ def session_segments(
         # 1 to 24, as 0 pads.
         quarter = np.clip((batch["hour"] - 1) // 6, 0, len(_HOURS) - 1)
         found[HOUR] = np.array(_HOURS)[quarter]
+    return {**found, **hidden_segments(batch, schema)}
+
+
+def hidden_segments(batch: Batch, schema: Schema) -> dict[str, np.ndarray]:
+    """Parts requests by the simulator's truth.
+
+    Args:
+        batch: columns `oracle_<name>` [B], where the truth is wanted.
+        schema: of the batch.
+
+    Returns:
+        Name of each hidden fact that is there -> [B] texts.
+    """
+    found = {}
     for name in schema.oracle_names:
         if f"oracle_{name}" in batch:
-            facts = batch[f"oracle_{name}"]
             called = _HIDDEN.get(name, ())
             texts = [
                 called[f] if 0 <= f < len(called) else str(f)
-                for f in facts.tolist()
+                for f in batch[f"oracle_{name}"].tolist()
             ]
             found[name] = np.array(texts, np.str_)
     return found
+
+
+def name_hidden_facts(predictions: Predictions) -> Predictions:
+    """Turns kept columns of hidden facts, `oracle_<name>`, into segments."""
+    schema, columns = predictions.schema, dict(predictions.columns)
+    named = hidden_segments(columns, schema)
+    for name in named:
+        del columns[f"oracle_{name}"]
+    return dataclasses.replace(predictions, columns={**columns, **named})
 
 
 def natural_place(segment: str) -> int:

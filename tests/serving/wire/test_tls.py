@@ -1,6 +1,7 @@
 """Encrypted connections, and those that must not come about."""
 
 import shutil
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -131,6 +132,10 @@ def test_rest_strangers_are_turned_away(
     made = over_https(proxy, shelf.schema, files(pairs, authority, client))
     with made, pytest.raises(UnavailableError):
         made.rank(requests[0], timeout=10.0)
+    # The proxy learns of it a moment after the client.
+    deadline = time.monotonic() + 30
+    while proxy.num_refused == before and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert proxy.num_refused > before
 
 
