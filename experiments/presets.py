@@ -52,15 +52,15 @@ _FEEDBACK_TRAINING = TrainingConfig(
 
 PRESETS = {
     ("simulator", "demo"): Preset(
-        data={"num_requests": 44_000, "num_users": 2_200},
+        data={"num_requests": 40_000, "num_users": 2_000},
         model=_SHOP,
         training=TrainingConfig(
             epochs=1,
             learning_rate=0.003,
             table_learning_rate=0.05,
-            decay_steps=470,
+            decay_steps=428,
             monitor="auc/click",
-            evaluate_every=235,
+            evaluate_every=214,
         ),
         max_tree_impressions=60_000,
     ),
