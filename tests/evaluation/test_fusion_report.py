@@ -9,7 +9,6 @@ import pytest
 from scipy.stats import spearmanr
 
 from jd_tf.evaluation.bootstrap import Bootstrap
-from jd_tf.evaluation.collect import collect_predictions
 from jd_tf.evaluation.fusion.agreement import agree_with_grid, rank_correlation
 from jd_tf.evaluation.fusion.fusion_report import (
     JSON_FILE,
@@ -24,77 +23,19 @@ from jd_tf.evaluation.fusion.rivals import (
     compare_rivals,
     recommend,
 )
-from jd_tf.evaluation.fusion.session_state import (
-    name_hidden_facts,
-    session_counts,
-)
-from jd_tf.evaluation.fusion.stories import tell_stories
 from jd_tf.evaluation.fusion.weight_tables import (
     contrasts,
     weights_by_segment,
 )
-from jd_tf.schema import DataError, IdColumn, ScenarioValues
-from tests.evaluation.toy_shop import toy_batch, toy_schema
-
-SESSION = 3000.0
-PAGES = ("feed", "cart")
-WEIGHTS = np.array([[0.8, 0.2], [0.3, 0.7]])
-
-
-def shop_schema(**changes):
-    scenario = IdColumn("scenario", dtype="string", vocabulary=PAGES)
-    plain = toy_schema()
-    fields = {
-        "context_columns": (*plain.context_columns, scenario),
-        "scenario_column": "scenario",
-        "oracle_names": ("intent",),
-    }
-    return dataclasses.replace(plain, **{**fields, **changes})
-
-
-def shop_batches(first, count=3, size=200):
-    """Batches with intent, scenario and probabilities that are true."""
-    batches, answers = [], []
-    for seed in range(first, first + count):
-        batch = toy_batch(seed, size)
-        rng = np.random.default_rng(seed)
-        real = batch["item_id"] > 0
-        intent = rng.integers(0, 2, size)
-        chances = rng.beta([2, 1], [5, 9], (size, real.shape[1], 2))
-        labels = (rng.random(chances.shape) < chances) & real[..., None]
-        pages = np.array([page.encode() for page in PAGES], object)
-        batches.append(
-            {
-                **batch,
-                "oracle_intent": intent,
-                "scenario": pages[(rng.random(size) < 0.3).astype(int)],
-                "labels": labels.astype(np.float32),
-                "user_id": np.array(
-                    [b"u%d-%d" % (seed, i // 4) for i in range(size)], object
-                ),
-                "request_time": np.arange(size) * 700 + 10**6 * seed,
-            }
-        )
-        weights = WEIGHTS[intent]
-        chances = np.where(real[..., None], chances, 0.5).astype(np.float32)
-        answers.append(
-            {
-                "probabilities": chances,
-                "score": np.einsum("bnt,bt->bn", np.log(chances), weights),
-                "fusion_weights": weights[:, None],
-            }
-        )
-    return batches, answers
-
-
-def shop(first=0, schema=None, **changes):
-    batches, answers = shop_batches(first)
-    for answer in answers:
-        answer.update(changes)
-    answered = iter(answers)
-    return observe(
-        batches, schema or shop_schema(), lambda _: next(answered), SESSION
-    )
+from jd_tf.schema import DataError, ScenarioValues
+from tests.evaluation.fused_shop import (
+    PAGES,
+    SESSION,
+    WEIGHTS,
+    shop,
+    shop_batches,
+    shop_schema,
+)
 
 
 @pytest.fixture(scope="module")
@@ -116,54 +57,6 @@ def report(observation):
         num_weights=60,
         num_replicates=60,
         session_seconds=SESSION,
-    )
-
-
-def test_session_counts_are_those_of_the_recent_events():
-    batch, schema = toy_batch(7), shop_schema()
-    counts = session_counts(batch, schema, SESSION)
-    for row in range(100):
-        events, dwell = [], 0.0
-        for behavior in ("click", "order"):
-            recent = [
-                event
-                for event in range(batch[f"{behavior}_length"][row])
-                if batch[f"{behavior}_age_seconds"][row, event] <= SESSION
-            ]
-            events.append(len(recent))
-            if behavior == "click":
-                dwell = batch["click_dwell_seconds"][row, recent].sum()
-        assert counts["events"][row].tolist() == events
-        assert counts["dwell"][row] == pytest.approx(dwell, rel=1e-5)
-
-
-def test_segments_say_what_was_done_and_what_is_hidden(observation):
-    segments = observation.predictions.segments
-    reached = np.where(
-        observation.events[:, 1] > 0,
-        "order",
-        np.where(observation.events[:, 0] > 0, "click", "nothing"),
-    )
-    assert segments["done_so_far"].tolist() == reached.tolist()
-    assert set(segments["intent"]) == {"browsing", "buying"}
-    assert set(segments["scenario"]) == set(PAGES)
-    assert set(segments["proxy_intent"]) == {"engaged", "looking_around"}
-    assert (segments["proxy_intent"][reached == "order"] == "engaged").all()
-
-
-def test_hidden_facts_part_requests_by_their_names():
-    schema = shop_schema()
-    seen = collect_predictions(
-        shop_batches(0, 1)[0],
-        schema,
-        {"none": lambda batch: {"score": np.zeros(batch["item_id"].shape)}},
-        columns=["oracle_intent"],
-    )
-    raw = seen.columns["oracle_intent"]
-    parts = name_hidden_facts(seen).columns_by_request()
-    assert "oracle_intent" not in parts
-    np.testing.assert_array_equal(
-        parts["intent"], np.where(raw == 1, "buying", "browsing")
     )
 
 
@@ -299,41 +192,6 @@ def test_rank_correlation_is_spearmans():
         wanted = spearmanr(one, other).statistic
         assert rank_correlation(one, other) == pytest.approx(wanted)
     assert np.isnan(rank_correlation(np.ones(3), np.arange(3.0)))
-
-
-def test_stories_are_sessions_in_order(observation):
-    events = observation.events.copy()
-    events[::2, 1], events[:300, 1] = 1, 0
-    observation = dataclasses.replace(observation, events=events)
-    stories = tell_stories(observation, 20, SESSION, seed=1)
-    assert len(stories) == 20
-    assert sum(story["went_far"] for story in stories) == 10
-    for story in stories:
-        times = [step["seconds"] for step in story["steps"]]
-        assert times == [700 * i for i in range(len(times))]
-        assert 2 <= len(times) <= 4
-        for step in story["steps"]:
-            assert sum(step["shares"].values()) == pytest.approx(1.0)
-            buying = step["facts"]["intent"] == "buying"
-            assert step["shares"]["order"] == pytest.approx(0.2 + 0.5 * buying)
-    short = tell_stories(observation, 20, 600.0)
-    assert short == []
-
-
-def test_without_a_clock_numbers_in_ids_tell_the_order(observation):
-    ids = [f"f:{i // 12}:{i % 12}" for i in range(len(observation.users))]
-    order = np.random.default_rng(0).permutation(len(ids))
-    clockless = dataclasses.replace(
-        observation,
-        request_ids=np.array(ids)[order],
-        users=(order // 12),
-        times=np.zeros(len(ids), np.int64),
-        events=np.stack([order % 12, order % 2], axis=1).astype(float),
-    )
-    for story in tell_stories(clockless, 5):
-        clicks = [step["events"]["click"] for step in story["steps"]]
-        assert clicks == list(range(12))
-        assert story["steps"][3]["new"].startswith("1 click")
 
 
 def test_values_of_scenarios_decide_gains_and_the_plain_rule():
