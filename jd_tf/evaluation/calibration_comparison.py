@@ -10,6 +10,7 @@ from jd_tf.evaluation.metric_pictures import reliability_picture
 from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.evaluation.objective_metrics import probability_metrics
 from jd_tf.evaluation.pictures import Picture
+from jd_tf.evaluation.segment_picture import segment_calibration_picture
 from jd_tf.schema import Objective
 
 BEFORE, AFTER = "before", "after"
@@ -103,11 +104,16 @@ def calibration_pictures(comparison: Mapping[str, Any]) -> list[Picture]:
 
     Args:
         comparison: as of `compare_calibration`.
+
+    Returns:
+        For each objective one of all impressions, and one of its segments
+        where there are any.
     """
-    pictures = (
-        reliability_picture(entry["all"], objective)
-        for objective, entry in comparison.items()
-    )
+    pictures = []
+    for objective, entry in comparison.items():
+        pictures.append(reliability_picture(entry["all"], objective))
+        parts = entry["segments"]
+        pictures.append(segment_calibration_picture(parts, objective))
     return [picture for picture in pictures if picture is not None]
 
 

@@ -111,6 +111,23 @@ def test_can_be_written_and_drawn(compared, tmp_path):
     write_metrics(tmp_path / "calibration.json", compared[0])
     pictures = calibration_pictures(compared[0])
     assert [picture.title for picture in pictures] == [
-        "Calibration of click", "Calibration of order"
+        "Calibration of click", "Calibration error of click by segment",
+        "Calibration of order", "Calibration error of order by segment",
     ]  # fmt: skip
-    assert all("before, after" in picture.alt for picture in pictures)
+    assert all("before, after" in picture.alt for picture in pictures[::2])
+    for objective, picture in zip(
+        ("click", "order"), pictures[1::2], strict=True
+    ):
+        parts = compared[0][objective]["segments"]["scenario"]
+        for segment, entry in parts.items():
+            before, after = (
+                entry[name]["calibration_error"] for name in (BEFORE, AFTER)
+            )
+            told = f"{segment} before {before:.4f}, after {after:.4f}"
+            assert told in picture.alt
+
+
+def test_what_has_no_segments_gets_no_picture_of_them(compared):
+    whole = {**compared[0]["click"], "segments": {}}
+    titles = [p.title for p in calibration_pictures({"click": whole})]
+    assert titles == ["Calibration of click"]
