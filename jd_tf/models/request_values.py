@@ -15,15 +15,14 @@ def request_values(schema: Schema, inputs: Mapping[str, Any]) -> Any:
     the same ones.
 
     Args:
-        schema: may hold values of scenarios.
-        inputs: with the schema's `scenario_column`, (B,), if it does.
+        schema: with values of scenarios; requests of others, and of unknown
+            ones, have those of the objectives.
+        inputs: with the schema's `scenario_column`, (B,).
 
     Returns:
-        (B, T) float32; (T,) where all requests have the same.
+        (B, T) float32.
     """
     values = tf.constant(schema.objective_values, tf.float32)
-    if not schema.scenario_values:
-        return values
     scenarios = tf.convert_to_tensor(inputs[schema.scenario_column])
     for entry in schema.scenario_values:
         here = tf.equal(scenarios, tf.constant(entry.scenario, scenarios.dtype))

@@ -19,11 +19,11 @@ class Uncertainty(LossBalancer):
 
         total = sum_t share_t (exp(-s_t) loss_t + s_t / 2)
 
-    with s_t = log variance_t learned beside the network, from 0. It is least
-    at exp(-s_t) = 1 / (2 loss_t), so in the long run each objective adds the
-    same, whatever its magnitude; until then it moves at the learning rate,
-    which smooths what a running mean would follow. An objective without
-    samples in a batch says nothing on its own uncertainty.
+    with s_t = log variance_t learned beside the network, from 0, and bounded
+    by a tanh. It is least at exp(-s_t) = 1 / (2 loss_t), so in the long run
+    each objective adds the same, whatever its magnitude; until then it moves
+    at the learning rate, which smooths what a running mean would follow. An
+    objective without samples in a batch says nothing on its own uncertainty.
 
     Args:
         objective_names: T names.
@@ -59,6 +59,6 @@ class Uncertainty(LossBalancer):
         return tf.reduce_sum(fixed * (tf.exp(-spread) * losses + spread / 2))
 
     def _bounded(self) -> tf.Tensor:
-        return tf.clip_by_value(
-            tf.convert_to_tensor(self.log_variances), -_MOST, _MOST
-        )
+        # Not cut off: beyond a cut is no slope to come back by.
+        spread = tf.convert_to_tensor(self.log_variances)
+        return _MOST * tf.tanh(spread / _MOST)

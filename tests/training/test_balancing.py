@@ -113,3 +113,13 @@ def test_weights_of_uncertainty_are_bounded():
     balancer.trainable_variables[0].assign([-100.0, 100.0])
     weights = balancer.weights(None, None).numpy()
     np.testing.assert_allclose(weights, np.exp([8.0, -8.0]), rtol=1e-5)
+
+
+def test_uncertainty_finds_back_from_its_bound():
+    balancer = Uncertainty(NAMES)
+    variable = balancer.trainable_variables[0].value
+    variable.assign([-12.0, 12.0])
+    with tf.GradientTape() as tape:
+        total = balancer.total(tf.constant([9.0, 1e-9]), tf.ones(2), None)
+    slopes = tape.gradient(total, variable).numpy()
+    assert slopes[0] < 0 < slopes[1]
