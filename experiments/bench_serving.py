@@ -171,6 +171,8 @@ def _remote(version: int) -> Any:
 
 def _least(ranker: Any, count: int, rate: float) -> dict[str, float]:
     """Operations of ranking with a kept user, and the time they need."""
+    import tensorflow as tf
+
     from experiments.serving_profile import multiplications
     from experiments.serving_ways import random_batch
     from jd_tf.schema import USER_ROLES
@@ -182,7 +184,8 @@ def _least(ranker: Any, count: int, rate: float) -> dict[str, float]:
         ENCODE_USER, {n: a for n, a in batch.items() if n in user}
     )
     rest = {n: a for n, a in batch.items() if n not in user}
-    function = ranker.model.signatures[RANK_CANDIDATES]
+    loaded = tf.saved_model.load(str(ranker.folder))
+    function = loaded.signatures[RANK_CANDIDATES]
     found = multiplications(function, {**state, **rest})
     return {**found, "milliseconds": found["flops"] / rate * 1e3}
 

@@ -26,7 +26,6 @@ from jd_tf.serving.recordings import (
     Recording,
     read_recordings,
 )
-from jd_tf.serving.server_load import server_complaints
 
 _SHARD = re.compile(r"variables\.data-(\d+)-of-(\d+)")
 
@@ -50,16 +49,12 @@ class CheckedFolder:
     model: LoadedModel | None
 
 
-def check_folder(
-    folder: Path, findings: Findings, tolerance: float
-) -> CheckedFolder:
+def check_folder(folder: Path, findings: Findings) -> CheckedFolder:
     """Checks files, graph, batching and warm-up calls of a version folder.
 
     Args:
         folder: of one version.
         findings: is told all that is wrong.
-        tolerance: the largest relative difference let through between
-            recorded answers and those of the graph loaded as a server does.
 
     Raises:
         ExportError: if there is not even a graph.
@@ -85,8 +80,6 @@ def check_folder(
     if not refused:
         with findings.gather():
             model = LoadedModel(folder)
-    if model is not None:
-        findings.extend(server_complaints(folder, recordings, tolerance))
     return CheckedFolder(
         table, count_ops(graph), recordings, batch_sizes, model
     )

@@ -69,7 +69,7 @@ def examine_image_tower(
     """
     folder = Path(folder)
     try:
-        checked = check_folder(folder, findings, tolerance)
+        checked = check_folder(folder, findings)
     except DataError as error:
         findings.add(str(error))
         return {}

@@ -78,7 +78,7 @@ def examine(
     folder = Path(folder)
     start = time.perf_counter()
     try:
-        checked = check_folder(folder, findings, tolerance)
+        checked = check_folder(folder, findings)
     except DataError as error:
         findings.add(str(error))
         return {}

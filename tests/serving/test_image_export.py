@@ -98,11 +98,11 @@ def test_no_image_is_zeros_and_leaves_its_neighbours_alone(served):
 
 @pytest.mark.parametrize("name", ["cut", "header"])
 def test_an_image_damaged_inside_fails_the_call_clearly(served, name):
-    function = served.signatures[SERVING_DEFAULT]
     contents = [photo(COLORS["hat"]), broken_photos()[name][0]]
+    with pytest.raises(ExportError, match=r"(?i)jpeg") as caught:
+        _embed(served, *contents)
     # What a server answers INVALID_ARGUMENT with.
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"(?i)jpeg"):
-        function(image_bytes=tf.constant(contents))
+    assert isinstance(caught.value.__cause__, tf.errors.InvalidArgumentError)
 
 
 def test_a_photo_of_20_megapixels_is_served(served):

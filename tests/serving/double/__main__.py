@@ -16,7 +16,8 @@ def main():
     name, folder = sys.argv[1:]
     versions = [int(p.name) for p in Path(folder).iterdir() if p.name.isdigit()]
     config = model_config(name, Path(folder).resolve(), (max(versions),))
-    with model_server(config, tensor_content=True) as server:
+    options = {"tensor_content": True, "optimize": True}
+    with model_server(config, **options) as server:
         print(description())
         print(server.address, flush=True)
         while True:

@@ -18,7 +18,13 @@ class LoadedVersion:
     """Runs signatures by the names of their inputs and outputs."""
 
     def __init__(
-        self, folder: Path, name: str, version: int, batching=None, warm=True
+        self,
+        folder: Path,
+        name: str,
+        version: int,
+        batching=None,
+        warm=True,
+        optimize=False,
     ):
         self.folder, self.name, self.version = folder, name, version
         self.num_warmed = 0
@@ -26,7 +32,7 @@ class LoadedVersion:
         self._batchers = {}
         self._lock = threading.Lock()
         self._session = tf.compat.v1.Session(
-            graph=tf.Graph(), config=_session_config()
+            graph=tf.Graph(), config=None if optimize else _as_written()
         )
         try:
             with self._session.graph.as_default():
@@ -163,7 +169,7 @@ class LoadedVersion:
         )
 
 
-def _session_config():
+def _as_written():
     """Rewriting graphs takes longer than the tests' few calls."""
     config = tf.compat.v1.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = True

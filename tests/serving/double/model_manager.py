@@ -15,11 +15,20 @@ class ModelManager:
     """The server's view of its folders, by its documented rules."""
 
     def __init__(
-        self, poll_seconds=0.05, batching=None, allow_new_labels=True, warm=True
+        self,
+        poll_seconds=0.05,
+        batching=None,
+        allow_new_labels=True,
+        warm=True,
+        optimize=False,
     ):
         self.poll_seconds = poll_seconds
         self.records: dict[tuple[str, int], VersionRecord] = {}
-        self._batching, self._warm = batching, warm
+        self._loading = {
+            "batching": batching,
+            "warm": warm,
+            "optimize": optimize,
+        }
         self._allow_new_labels = allow_new_labels
         self._config = model_server_config_pb2.ModelConfigList()
         self._labels = {}
@@ -165,9 +174,7 @@ class ModelManager:
     def _load(self, name, version, folder):
         record = self.records[name, version] = VersionRecord("LOADING")
         try:
-            loaded = LoadedVersion(
-                folder, name, version, self._batching, self._warm
-            )
+            loaded = LoadedVersion(folder, name, version, **self._loading)
         except StatusError as error:
             record.code, record.message = error.code, error.message
             record.state = "END"

@@ -32,6 +32,8 @@ class ModelServerDouble(ModelServer):
         allow_new_labels: the server's
             `--allow_version_labels_for_unavailable_models`.
         warm: whether warm-up files are replayed.
+        optimize: whether graphs are rewritten before they run, as the server
+            does; it takes longer than the tests' few calls.
 
     Attributes:
         calls: how many Predict calls came in, by signature.
@@ -49,13 +51,20 @@ class ModelServerDouble(ModelServer):
         tensor_content=False,
         allow_new_labels=True,
         warm=True,
+        optimize=False,
     ):
         super().__init__(config)
         self.tensor_content = tensor_content
         self.calls = collections.Counter()
         self.delay_seconds = 0.0
         self.manager = None
-        self._options = (poll_seconds, batching, allow_new_labels, warm)
+        self._options = (
+            poll_seconds,
+            batching,
+            allow_new_labels,
+            warm,
+            optimize,
+        )
         self._tls = tls
         self._failures = collections.deque()
         self._lock = threading.Lock()

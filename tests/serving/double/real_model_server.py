@@ -29,7 +29,9 @@ class RealModelServer(ModelServer):
         tensor_content=False,
         allow_new_labels=True,
         warm=True,
+        optimize=True,
     ):
+        del optimize  # it always does
         super().__init__(config)
         self._folder = tempfile.TemporaryDirectory()
         self._process = None
