@@ -61,11 +61,7 @@ class MixtureOfExperts(keras.layers.Layer):
     @property
     def user_state_dim(self) -> int:
         """Width of what `encode_user` returns."""
-        return self._first_dim + self.num_tasks * self.num_experts
-
-    @property
-    def _first_dim(self) -> int:
-        return self.num_experts * self.expert_units[0]
+        return self.num_experts * (self.expert_units[0] + self.num_tasks)
 
     def build(
         self, candidate_features_shape: tuple, user_features_shape: tuple
@@ -93,7 +89,7 @@ class MixtureOfExperts(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(
             self.dropout_rate, dtype=self.dtype_policy, name="dropout"
         )
-        self.dropout.build((None, self._first_dim))
+        self.dropout.build((None, self.expert_units[0]))
         if len(self.expert_units) > 1:
             self.deeper = StackedMLP(
                 self.expert_units[1:],
@@ -133,17 +129,14 @@ class MixtureOfExperts(keras.layers.Layer):
             (B, N, T, expert_units[-1]) float.
         """
         num_candidates = ops.shape(candidate_features)[1]
-        first, scores = self._first_layer(candidate_features, user_state)
-        hidden = self.activation(first)
-        hidden = ops.reshape(
-            hidden, (-1, self.num_experts, self.expert_units[0])
-        )
+        *hidden, scores = self._first_layer(candidate_features, user_state)
+        hidden = [self.activation(one) for one in hidden]
         if len(self.expert_units) > 1:
-            hidden = self.dropout(hidden, training=training)
-            hidden = self.deeper(hidden, training=training)
+            hidden = [self.dropout(one, training=training) for one in hidden]
+            hidden = self.deeper.each(hidden, training=training)
         gates = ops.cast(self._gates(scores), self.compute_dtype)
         return ops.reshape(
-            ops.matmul(gates, hidden),
+            ops.matmul(gates, ops.stack(hidden, axis=1)),
             (-1, num_candidates, self.num_tasks, self.expert_units[-1]),
         )
 
@@ -158,7 +151,7 @@ class MixtureOfExperts(keras.layers.Layer):
             (B, N, T, E) float32, sums to 1 over the experts.
         """
         num_candidates = ops.shape(candidate_features)[1]
-        scores = self._first_layer(candidate_features, user_state)[1]
+        scores = self._first_layer(candidate_features, user_state)[-1]
         shape = (-1, num_candidates, self.num_tasks, self.num_experts)
         return ops.reshape(self._gates(scores), shape)
 
@@ -172,7 +165,10 @@ class MixtureOfExperts(keras.layers.Layer):
         return self.mix(candidate_features, user_state, training=training)
 
     def _first_layer(self, candidate_features: Any, user_state: Any) -> list:
-        """First layer of experts, (B, N, E * units), gates (B, N, T * E)."""
+        """First layer of each expert, (B * N, units), and gates' scores.
+
+        The scores, (B * N, T * E), are the last of the list.
+        """
         num_candidates, dim = ops.shape(candidate_features)[1:]
         candidates = self.candidate_half(
             ops.reshape(candidate_features, (-1, dim))
@@ -181,12 +177,17 @@ class MixtureOfExperts(keras.layers.Layer):
             candidates, (-1, num_candidates, self.user_state_dim)
         )
         user = ops.cast(user_state, candidates.dtype)[:, None, :]
+        both = ops.reshape(candidates + user, (-1, self.user_state_dim))
+        ends = [
+            self.expert_units[0] * (expert + 1)
+            for expert in range(self.num_experts)
+        ]
         # The gradient of a split is one concatenation; that of a slice is a
         # padding with zeros for each slice.
-        return ops.split(candidates + user, [self._first_dim], axis=-1)
+        return ops.split(both, ends, axis=-1)
 
     def _gates(self, scores: Any) -> Any:
-        """(B, N, T * E) scores to (B * N, T, E) shares."""
+        """(B * N, T * E) scores to (B * N, T, E) shares."""
         shape = (-1, self.num_tasks, self.num_experts)
         return softmax(ops.reshape(scores, shape))
 
