@@ -95,7 +95,11 @@ class EventValues(keras.layers.Layer):
         self, details: Any, age_seconds: Any = None, amounts: Any = None
     ) -> Any:
         left = self._left(details, age_seconds)
-        learned = self.weighing(ops.cast(details, self.compute_dtype))
+        # As one matrix: a dense layer works the shape of events out again.
+        flat = ops.reshape(details, (-1, details.shape[-1]))
+        learned = self.weighing(ops.cast(flat, self.compute_dtype))
+        shape = (-1, ops.shape(details)[1], self.num_values)
+        learned = ops.reshape(learned, shape)
         parts = [left * learned]
         if amounts is not None:
             amounts = ops.maximum(ops.cast(amounts, "float32"), 0.0)

@@ -122,16 +122,17 @@ class TargetAttentionDecoder(keras.layers.Layer):
             memory: (B, L, D) float.
 
         Returns:
-            dict of (B, L, D) float: `keys` and `values`.
+            dict of (B, H, L, D / H) float: `keys` and `values`, laid out
+            as the candidates read them, head by head.
         """
         max_length, dim = ops.shape(memory)[1], memory.shape[-1]
         fused = self.key_value(ops.reshape(memory, (-1, dim)))
-        keys, values = ops.split(fused, 2, axis=-1)
-        shape = (-1, max_length, dim)
-        return {
-            "keys": ops.reshape(keys, shape),
-            "values": ops.reshape(values, shape),
-        }
+        shape = (-1, max_length, 2 * self.num_heads, self.head_dim)
+        fused = ops.transpose(ops.reshape(fused, shape), (0, 2, 1, 3))
+        keys, values = ops.split(fused, 2, axis=1)
+        # Scores are products over the root of their length; the keys are
+        # divided, once a user, instead of each candidate's query.
+        return {"keys": keys / math.sqrt(self.head_dim), "values": values}
 
     def attend(
         self,
@@ -145,23 +146,24 @@ class TargetAttentionDecoder(keras.layers.Layer):
 
         Args:
             queries: (B, N, Dq) float.
-            keys: (B, L, D) float, of `encode_memory`.
-            values: (B, L, D) float, of `encode_memory`.
+            keys: (B, H, L, D / H) float, of `encode_memory`.
+            values: (B, H, L, D / H) float, of `encode_memory`.
             length: (B,) integer. Real events.
             training: bool. Whether dropout is active.
 
         Returns:
             (B, N, D) float.
         """
-        batch, dim = ops.shape(queries)[0], keys.shape[-1]
-        mask = length_mask(length, ops.shape(keys)[1])
+        num_candidates = ops.shape(queries)[1]
+        dim = self.num_heads * self.head_dim
+        mask = length_mask(length, ops.shape(keys)[2])
+        weights = self._weights(queries, keys, mask)
+        weights = ops.cast(weights, self.compute_dtype)
         values = ops.cast(values, self.compute_dtype)
         # In front of the product: there is less to mask than behind it.
-        values = ops.where(mask[..., None], values, 0.0)
-        weights = softmax(self._scores(queries, keys, mask))
-        weights = ops.cast(weights, self.compute_dtype)
-        read = ops.matmul(weights, self._split_heads(values, batch))
-        read = ops.reshape(ops.transpose(read, (0, 2, 1, 3)), (batch, -1, dim))
+        values = ops.where(mask[:, None, :, None], values, 0.0)
+        read = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
+        read = ops.reshape(read, (-1, num_candidates, dim))
         # An empty history has no values: its read-out is zero so far.
         no_history = ops.cast(self.no_history, self.compute_dtype)
         read += ops.where(length[:, None, None] < 1, no_history, 0.0)
@@ -173,35 +175,34 @@ class TargetAttentionDecoder(keras.layers.Layer):
             thought = self.feedforward_inner(self.feedforward_norm(flat))
             thought = self.feedforward_output(thought)
             flat += self.dropout(thought, training=training)
-        return ops.reshape(flat, (batch, -1, dim))
+        return ops.reshape(flat, (-1, num_candidates, dim))
 
     def attention_weights(self, queries: Any, keys: Any, length: Any) -> Any:
         """Says how much each candidate reads of each event, head by head.
 
         Args:
             queries: (B, N, Dq) float.
-            keys: (B, L, D) float, of `encode_memory`.
+            keys: (B, H, L, D / H) float, of `encode_memory`.
             length: (B,) integer. Real events.
 
         Returns:
             (B, H, N, L) float32. Over real events they sum to 1, padding
             has exactly 0, and an empty history is 0 throughout.
         """
-        mask = length_mask(length, ops.shape(keys)[1])
-        weights = softmax(self._scores(queries, keys, mask))
+        mask = length_mask(length, ops.shape(keys)[2])
+        weights = self._weights(queries, keys, mask)
         return weights * ops.cast(mask, "float32")[:, None, None, :]
 
-    def _scores(self, queries: Any, keys: Any, mask: Any) -> Any:
-        """What the softmax reads, (B, H, N, L) float32."""
-        batch = ops.shape(queries)[0]
+    def _weights(self, queries: Any, keys: Any, mask: Any) -> Any:
+        """`attention_weights`, but of an empty history anything finite."""
+        num_candidates = ops.shape(queries)[1]
         queries = ops.reshape(queries, (-1, queries.shape[-1]))
-        queries = self.query(self.query_norm(queries)) * (
-            1.0 / math.sqrt(self.head_dim)
-        )
-        queries = self._split_heads(queries, batch)
-        keys = self._split_heads(ops.cast(keys, self.compute_dtype), batch)
+        queries = self.query(self.query_norm(queries))
+        split = (-1, num_candidates, self.num_heads, self.head_dim)
+        queries = ops.transpose(ops.reshape(queries, split), (0, 2, 1, 3))
+        keys = ops.cast(keys, self.compute_dtype)
         scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
-        return hide_padding(scores, mask[:, None, None, :])
+        return softmax(hide_padding(scores, mask[:, None, None, :]))
 
     def call(
         self,
@@ -218,13 +219,6 @@ class TargetAttentionDecoder(keras.layers.Layer):
             length,
             training=training,
         )
-
-    def _split_heads(self, inputs: Any, batch: Any) -> Any:
-        """(B, M, D) or (B M, D) to (B, H, M, D / H)."""
-        # By the batch, which candidates and all histories have in common, so
-        # that their shapes are computed once.
-        split = (batch, -1, self.num_heads, self.head_dim)
-        return ops.transpose(ops.reshape(inputs, split), (0, 2, 1, 3))
 
     def compute_output_shape(
         self,

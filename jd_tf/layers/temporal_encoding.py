@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from jd_tf.layers.checks import check_int
@@ -99,7 +100,8 @@ class TemporalEncoding(keras.layers.Layer):
         return outputs
 
     def _rows(self, table: Any, index: Any) -> Any:
-        return ops.take(ops.cast(table, self.compute_dtype), index, axis=0)
+        # Not `ops.take`, which counts negative rows from the end.
+        return tf.gather(ops.cast(table, self.compute_dtype), index)
 
     def _bucket(self, age_seconds: Any) -> Any:
         age = ops.cast(age_seconds, "float32")

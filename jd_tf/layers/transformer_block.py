@@ -104,19 +104,39 @@ class TransformerBlock(keras.layers.Layer):
         max_length, dim = ops.shape(inputs)[1], inputs.shape[-1]
         mask = length_mask(length, max_length)
         flat = ops.reshape(inputs, (-1, dim))
+        flat = self.transform(flat, mask, max_length, training=training)
+        return ops.reshape(flat, (-1, max_length, dim))
 
+    def transform(
+        self,
+        flat: Any,
+        mask: Any,
+        max_length: Any,
+        training: bool | None = None,
+    ) -> Any:
+        """`call` on events as one matrix: a stack of blocks shapes them once.
+
+        Args:
+            flat: (B * L, D) float.
+            mask: (B, L) bool, True = real.
+            max_length: int or scalar tensor, L.
+            training: bool. Whether dropout is active.
+
+        Returns:
+            (B * L, D) float.
+        """
         attended = self.query_key_value(self.attention_norm(flat))
-        attended = self._attend(attended, mask, max_length, dim)
+        attended = self._attend(attended, mask, max_length)
         attended = self.attention_output(attended)
         flat += self.dropout(attended, training=training)
 
         thought = self.feedforward_inner(self.feedforward_norm(flat))
         thought = self.feedforward_output(thought)
-        flat += self.dropout(thought, training=training)
-        return ops.reshape(flat, (-1, max_length, dim))
+        return flat + self.dropout(thought, training=training)
 
-    def _attend(self, fused: Any, mask: Any, max_length: Any, dim: int) -> Any:
+    def _attend(self, fused: Any, mask: Any, max_length: Any) -> Any:
         """(B * L, 3 * D) queries, keys and values to (B * L, D) read-outs."""
+        dim = fused.shape[-1] // 3
         head_dim = dim // self.num_heads
         split = (-1, max_length, 3 * self.num_heads, head_dim)
         fused = ops.transpose(ops.reshape(fused, split), (0, 2, 1, 3))
@@ -124,6 +144,8 @@ class TransformerBlock(keras.layers.Layer):
         queries *= 1.0 / math.sqrt(head_dim)
         scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
         # Half precision has neither the range nor the digits for a softmax.
+        # Not by a sum, as `hide_padding` does: oneDNN makes one operation of
+        # this product and it, which takes nearly twice as long as both.
         scores = ops.where(
             mask[:, None, None, :], ops.cast(scores, "float32"), MASKED_SCORE
         )

@@ -76,11 +76,15 @@ class TransformerEncoder(keras.layers.Layer):
     def call(
         self, inputs: Any, length: Any, training: bool | None = None
     ) -> Any:
-        memory = inputs
+        max_length, dim = ops.shape(inputs)[1], inputs.shape[-1]
+        # Shaped and masked once for all blocks.
+        mask = length_mask(length, max_length)
+        memory = ops.reshape(inputs, (-1, dim))
         for block in self.blocks:
-            memory = block(memory, length, training=training)
-        mask = length_mask(length, ops.shape(inputs)[1])
-        return self.norm(memory) * ops.cast(mask, self.compute_dtype)[..., None]
+            memory = block.transform(memory, mask, max_length, training)
+        memory = ops.reshape(self.norm(memory), (-1, max_length, dim))
+        mask = ops.cast(mask, self.compute_dtype)
+        return memory * ops.expand_dims(mask, -1)
 
     def compute_output_shape(
         self, inputs_shape: tuple, length_shape: tuple | None = None

@@ -52,7 +52,7 @@ class BehaviorReader(keras.layers.Layer):
         training: bool. Whether dropout is active.
 
     Returns:
-        As `read`: (B, N, `reading_dim`) float.
+        What `read` found, side by side: (B, N, `reading_dim`) float.
     """
 
     def __init__(
@@ -200,8 +200,9 @@ class BehaviorReader(keras.layers.Layer):
             training: whether dropout is active.
 
         Returns:
-            What `read` needs, a dict of `keys` and `values` (B, L, D),
-            `interest` (B, D), `length` (B,) and what `MatchReader` needs;
+            What `read` needs, a dict of `keys` and `values`
+            (B, H, L, D / H), `interest` (B, D), `length` (B,) and what
+            `MatchReader` needs;
             and what the experts are told of the user, (B, `interest_dim`).
         """
         details = self._details(tokens, events, training)
@@ -256,7 +257,7 @@ class BehaviorReader(keras.layers.Layer):
         state: Mapping[str, Any],
         contents: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
-    ) -> Any:
+    ) -> list[Any]:
         """Reads an encoded history for each candidate.
 
         Args:
@@ -268,7 +269,7 @@ class BehaviorReader(keras.layers.Layer):
             training: whether dropout is active.
 
         Returns:
-            (B, N, `reading_dim`) float.
+            Tensors (B, N, ...) float, `reading_dim` wide together.
         """
         read = self.decoder.attend(
             candidates,
@@ -280,8 +281,8 @@ class BehaviorReader(keras.layers.Layer):
         matches = self.match_reader.read(
             candidate_rows, state["length"], state, contents
         )
-        met = candidates * state["interest"][:, None, :]
-        return ops.concatenate([read, met, *matches], axis=-1)
+        met = candidates * ops.expand_dims(state["interest"], 1)
+        return [read, met, *matches]
 
     def attention_weights(
         self, candidates: Any, state: Mapping[str, Any]
@@ -304,9 +305,10 @@ class BehaviorReader(keras.layers.Layer):
         training: bool = False,
     ) -> Any:
         state, _ = self.encode(tokens, events, length, rows, contents, training)
-        return self.read(
+        found = self.read(
             candidates, candidate_rows, state, candidate_contents, training
         )
+        return ops.concatenate(found, axis=-1)
 
     def compute_output_shape(
         self,

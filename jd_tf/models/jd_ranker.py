@@ -352,9 +352,7 @@ class JDRanker(FusionSides, keras.Model):
         parts = [candidates]
         for behavior, reader in self._behaviors():
             state = _part(user_state, behavior)
-            parts.append(
-                reader.read(candidates, rows, state, contents, training)
-            )
+            parts += reader.read(candidates, rows, state, contents, training)
         if self.schema.item_dense:
             parts.append(self.item_dense_scaling(inputs["item_dense"]))
         return ops.concatenate(parts, axis=-1)

@@ -37,7 +37,7 @@ class SessionFeatures(keras.layers.Layer):
     Call arguments:
         inputs: dict of the `columns`.
         states: for each behaviour a dict with `interest` (B, D) and `values`
-            (B, L, D), of `BehaviorReader.encode`.
+            (B, H, L, D / H), of `BehaviorReader.encode`.
         context: (B, `context_dim`) float; None without.
 
     Returns:
@@ -109,7 +109,8 @@ class SessionFeatures(keras.layers.Layer):
             mask = mask & (age <= self.session_seconds)
             values = ops.cast(state["values"], "float32")
             # Padding may hold anything; of nothing, the mean is nothing.
-            about = ops.sum(ops.where(mask[..., None], values, 0.0), axis=1)
+            about = ops.where(mask[:, None, :, None], values, 0.0)
+            about = ops.reshape(ops.sum(about, axis=2), (-1, self.interest_dim))
             parts += [_scaled(state["interest"]), _scaled(about)]
             counted = [ops.cast(mask, "float32")[..., None]]
             if behavior.dwell:

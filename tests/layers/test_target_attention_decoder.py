@@ -57,15 +57,37 @@ def test_halves_make_the_whole_for_any_slice_of_candidates(name):
     values = harness.arguments(case)
     whole = layer(*values.values())
     state = layer.encode_memory(values["memory"])
+    batch, length, dim = values["memory"].shape
+    shape = (batch, layer.num_heads, length, dim // layer.num_heads)
     assert {key: part.shape for key, part in state.items()} == {
-        "keys": values["memory"].shape,
-        "values": values["memory"].shape,
+        "keys": shape,
+        "values": shape,
     }
     for slice_ in (slice(0, 2), slice(2, 3)):
         part = layer.attend(
             values["queries"][:, slice_], length=LENGTHS, **state
         )
         np.testing.assert_allclose(part, whole[:, slice_], rtol=1e-5, atol=1e-6)
+
+
+@both
+def test_kept_memories_may_be_padded_with_what_stands_first(name):
+    """As a server does that batches states of different lengths."""
+    case = case_named(name)
+    layer = harness.make(case)
+    values = harness.arguments(case)
+    state = layer.encode_memory(values["memory"])
+    whole = layer.attend(values["queries"], length=LENGTHS, **state)
+    padded = {
+        key: np.pad(
+            part,
+            ((0, 0), (0, 0), (0, 4), (0, 0)),
+            constant_values=np.asarray(part)[0, 0, 0, 0],
+        )
+        for key, part in state.items()
+    }
+    part = layer.attend(values["queries"], length=LENGTHS, **padded)
+    np.testing.assert_allclose(part, whole, rtol=1e-5, atol=1e-6)
 
 
 def test_halves_make_the_whole_in_half_precision():

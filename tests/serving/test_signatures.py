@@ -170,17 +170,19 @@ def test_encoded_users_may_be_padded_too(loaded, batch, exported):
     schema = exported.schema
     user = columns(batch, schema, *USER_ROLES)
     state = call(loaded, "encode_user", user)
-    signature = loaded.signatures["rank_candidates"]
-    specs = signature.structured_input_signature[1]
-    padded = dict(state)
-    for name, array in state.items():
-        if array.ndim == 3:
-            # Along the history, wherever its axis is.
-            sizes = (6, *(size or 40 for size in specs[name].shape[1:]))
-            wide = np.full_like(array, array.flat[0], shape=sizes)
-            wide[tuple(map(slice, array.shape))] = array
-            padded[name] = wide
-    assert any(padded[name] is not state[name] for name in state)
+    longer = dict(user)
+    for column in histories(schema):
+        array = user[column.name]
+        widths = [(0, 0), (0, 33), *[(0, 0)] * (array.ndim - 2)]
+        longer[column.name] = np.pad(array, widths, "edge")
+    # Whose state is longer, and where: a server pads whatever axis differs.
+    padded = {}
+    for name, other in call(loaded, "encode_user", longer).items():
+        array = state[name]
+        padded[name] = np.full_like(array, array.flat[0], shape=other.shape)
+        padded[name][tuple(map(slice, array.shape))] = array
+    grown = [n for n in state if padded[n].shape != state[n].shape]
+    assert len(grown) == 4 * len(schema.behaviors)
     candidates = columns(batch, schema, Role.CANDIDATE)
     assert_close(
         call(loaded, "rank_candidates", {**state, **candidates}),
