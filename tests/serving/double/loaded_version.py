@@ -30,6 +30,7 @@ class LoadedVersion:
         self.num_warmed = 0
         self._batching = batching
         self._batchers = {}
+        self._callables = {}
         self._lock = threading.Lock()
         self._session = tf.compat.v1.Session(
             graph=tf.Graph(), config=None if optimize else _as_written()
@@ -68,7 +69,7 @@ class LoadedVersion:
         fetched = self._fetched(signature, output_filter)
 
         def run(arrays):
-            return self._run(signature, arrays, fetched)
+            return self._run(name, arrays, fetched)
 
         if self._batching is None:
             return run(inputs)
@@ -82,15 +83,20 @@ class LoadedVersion:
         """Rows of each batch that ran."""
         return [n for b in self._batchers.values() for n in b.batch_sizes]
 
-    def _run(self, signature, inputs, fetched):
-        feeds = {signature.inputs[n].name: a for n, a in inputs.items()}
+    def _run(self, name, arrays, fetched):
+        inputs = self.signatures[name].inputs
+        key = (name, *fetched)
+        with self._lock:
+            if key not in self._callables:
+                self._callables[key] = self._session.make_callable(
+                    list(fetched.values()), [inputs[n].name for n in inputs]
+                )
         try:
-            return self._session.run(fetched, feeds)
+            # Like the server's it does not look at shapes; ops do.
+            outputs = self._callables[key](*(arrays[n] for n in inputs))
         except tf.errors.OpError as error:
             raise of_tensorflow(error) from error
-        except ValueError as error:
-            # The server does not look at shapes; ops do.
-            raise StatusError("INVALID_ARGUMENT", str(error)) from error
+        return dict(zip(fetched, outputs, strict=True))
 
     def _check(self, signature, inputs):
         extra = sorted(set(inputs) - set(signature.inputs))
