@@ -98,14 +98,20 @@ def shared_norms(
     far than T through tables and histories, and of the same meaning.
 
     Args:
-        tape: persistent; it recorded `losses` and `shared`.
+        tape: persistent; it recorded `losses` and `shared`. Read outside of
+            a `tf.function` only.
         losses: T scalars.
         shared: any shape; the tape watched it or what it was made from.
 
     Returns:
         (T,) float32.
     """
-    gradients = [tape.gradient(loss, shared) for loss in losses]
+    if tf.executing_eagerly():
+        gradients = [tape.gradient(loss, shared) for loss in losses]
+    else:
+        # A tape would trace all the way back to the tables for each, to have
+        # most of it pruned: half of the time that tracing a step takes.
+        gradients = [tf.gradients(loss, [shared])[0] for loss in losses]
     return tf.stack(
         [
             tf.zeros(()) if gradient is None else tf.norm(gradient)

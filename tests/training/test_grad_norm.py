@@ -147,13 +147,19 @@ def test_a_rare_label_and_a_huge_loss_do_not_decide_alone(balance):
         assert shares.max() < 0.55
 
 
-def test_norms_are_those_of_the_gradients():
+@pytest.mark.parametrize("traced", [False, True])
+def test_norms_are_those_of_the_gradients(traced):
     shared = tf.Variable([[1.0, 2.0]])
-    with tf.GradientTape(persistent=True) as tape:
-        hidden = 2.0 * shared
-        losses = [3.0 * hidden[0, 0], tf.reduce_sum(hidden), tf.constant(1.0)]
-    norms = shared_norms(tape, losses, hidden).numpy()
-    np.testing.assert_allclose(norms, [3.0, np.sqrt(2.0), 0.0], rtol=1e-6)
+
+    def norms():
+        with tf.GradientTape(persistent=True) as tape:
+            hidden = 2.0 * shared
+            total = tf.reduce_sum(hidden)
+            losses = [3.0 * hidden[0, 0], total, tf.constant(1.0)]
+        return shared_norms(tape, losses, hidden)
+
+    found = tf.function(norms, autograph=False)() if traced else norms()
+    np.testing.assert_allclose(found, [3.0, np.sqrt(2.0), 0.0], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
