@@ -7,7 +7,7 @@ import pytest
 from jd_tf.data.batches import read_batches
 from jd_tf.data.dataset import MANIFEST_FILE, write_dataset
 from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
-from jd_tf.schema import DataError
+from jd_tf.schema import Behavior, DataError, IdColumn
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.folder import train_folder
 from jd_tf.training.workdir import load_trained
@@ -15,27 +15,41 @@ from tests.requests import random_requests, small_schema
 
 SMALL = JDRankerConfig(model_dim=8, num_heads=2, feedforward_dim=8,
                        expert_units=(8,), tower_units=(4,))  # fmt: skip
+# What is wrong with a file does not depend on its columns.
+LEAN = small_schema(
+    item_columns=(IdColumn("item_id", num_buckets=50),),
+    behaviors=(Behavior("click", max_length=6),),
+    item_dense=(),
+    context_columns=(),
+    session_dense=(),
+    bias_columns=(),
+)
 CONFIG = TrainingConfig(batch_size=16, log_every=2, progress=False)
+
+
+def _write(folder, schema):
+    splits = {
+        "train": random_requests(schema, 100, seed=1),
+        "validation": random_requests(schema, 40, seed=2),
+    }
+    write_dataset(folder, schema, splits)
+    return folder
 
 
 @pytest.fixture
 def data(tmp_path):
-    splits = {
-        "train": random_requests(small_schema(), 100, seed=1),
-        "validation": random_requests(small_schema(), 40, seed=2),
-    }
-    write_dataset(tmp_path / "data", small_schema(), splits)
-    return tmp_path / "data"
+    return _write(tmp_path / "data", LEAN)
 
 
-def _train(data, workdir):
+def _train(data, workdir, schema=LEAN):
     keras.utils.set_random_seed(CONFIG.seed)
-    model = JDRanker(small_schema(), SMALL)
+    model = JDRanker(schema, SMALL)
     return train_folder(model, data, workdir, CONFIG)
 
 
-def test_trained_ranker_is_loaded_as_it_was(data, tmp_path):
-    trainer = _train(data, tmp_path / "a run")
+def test_trained_ranker_is_loaded_as_it_was(tmp_path):
+    data = _write(tmp_path / "every kind of column", small_schema())
+    trainer = _train(data, tmp_path / "a run", small_schema())
     assert trainer.state.step == 7
     assert trainer.stopped_by == "epochs"
     losses = [r["loss"] for r in trainer.state.history if "loss" in r]

@@ -30,6 +30,7 @@ from jd_tf.training.workdir import load_trained
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema(
+    behaviors=small_schema().behaviors[:1],
     item_columns=(IdColumn("item_id", num_buckets=50),),
     item_dense=(),
     reward=True,
