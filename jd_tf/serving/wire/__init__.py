@@ -1,0 +1,1 @@
+"""A model server's messages, methods and log files, without TensorFlow."""
