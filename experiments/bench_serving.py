@@ -176,7 +176,7 @@ def _least(ranker: Any, count: int, rate: float) -> dict[str, float]:
     from experiments.serving_profile import multiplications
     from experiments.serving_ways import random_batch
     from jd_tf.schema import USER_ROLES
-    from jd_tf.serving.signatures import ENCODE_USER, RANK_CANDIDATES
+    from jd_tf.serving.signature_names import ENCODE_USER, RANK_CANDIDATES
 
     batch = random_batch(ranker.schema, 1, count)
     user = {c.name for c in ranker.schema.columns(*USER_ROLES)}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jd_tf.schema import SERVING_ROLES, USER_ROLES, Column, Role, Schema
-from jd_tf.serving.signatures import (
+from jd_tf.serving.signature_names import (
     ENCODE_USER,
     RANK_CANDIDATES,
     SERVING_DEFAULT,

@@ -14,11 +14,10 @@ from jd_tf.serving.batching_parameters import (
 )
 from jd_tf.serving.comparison import TOLERANCE
 from jd_tf.serving.fresh_process import verify_elsewhere
-from jd_tf.serving.loading import SCHEMA_FILE
 from jd_tf.serving.model_card import write_card
 from jd_tf.serving.recordings import WARMUP_FILE, write_recordings
 from jd_tf.serving.signatures import ServedRanker
-from jd_tf.serving.versions import aside, publish
+from jd_tf.serving.versions import SCHEMA_FILE, aside, publish
 from jd_tf.serving.warmup import record_calls, sample_requests
 
 _BEFORE_WORD = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])")

@@ -15,7 +15,6 @@ from jd_tf.serving.graph_check import (
     count_ops,
     read_graph,
     refused_ops,
-    signature_table,
     unbatchable,
 )
 from jd_tf.serving.loading import LoadedModel
@@ -26,6 +25,7 @@ from jd_tf.serving.recordings import (
     Recording,
     read_recordings,
 )
+from jd_tf.serving.signature_table import signature_table
 
 _SHARD = re.compile(r"variables\.data-(\d+)-of-(\d+)")
 

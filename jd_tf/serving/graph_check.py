@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
@@ -110,23 +109,6 @@ def refused_ops(graph: Any) -> dict[str, str]:
     return refused
 
 
-def signature_table(graph: Any) -> dict[str, dict[str, dict[str, Any]]]:
-    """Inputs and outputs of every signature.
-
-    Returns:
-        signature -> "inputs" or "outputs" -> tensor name -> its `dtype` and
-        `shape`, with None for B, L and N.
-    """
-    return {
-        name: {
-            "inputs": _tensors(signature.inputs),
-            "outputs": _tensors(signature.outputs),
-        }
-        for name, signature in graph.signature_def.items()
-        if not name.startswith("__saved_model")
-    }
-
-
 def check_batchable(table: dict[str, dict[str, dict[str, Any]]]) -> None:
     """Refuses tensors whose dimension 0 is not B.
 
@@ -154,18 +136,3 @@ def _nodes(graph: Any) -> Iterable[Any]:
     yield from graph.graph_def.node
     for function in graph.graph_def.library.function:
         yield from function.node_def
-
-
-def _tensors(infos: Any) -> dict[str, dict[str, Any]]:
-    return {
-        name: {
-            "dtype": tf.as_dtype(info.dtype).name,
-            "shape": None
-            if info.tensor_shape.unknown_rank
-            else [
-                None if dim.size < 0 else dim.size
-                for dim in info.tensor_shape.dim
-            ],
-        }
-        for name, info in sorted(infos.items())
-    }

@@ -10,15 +10,14 @@ from jd_tf.serving.folder_check import missing_shards
 from jd_tf.serving.graph_check import (
     read_graph,
     refused_ops,
-    signature_table,
     unbatchable,
 )
 from jd_tf.serving.image_signature import IMAGE_SIGNATURES
 from jd_tf.serving.image_verify import examine_image_tower
-from jd_tf.serving.loading import SCHEMA_FILE
 from jd_tf.serving.model_card import CARD_FILE, changed_files
+from jd_tf.serving.signature_table import signature_table
 from jd_tf.serving.verify import examine
-from jd_tf.serving.versions import is_version
+from jd_tf.serving.versions import SCHEMA_FILE, is_version
 
 
 def inspect_version(

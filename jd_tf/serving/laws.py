@@ -7,13 +7,13 @@ import numpy as np
 
 from jd_tf.schema import SERVING_ROLES, USER_ROLES, Column, Schema
 from jd_tf.serving.comparison import TOLERANCE, check_equal
-from jd_tf.serving.signatures import (
+from jd_tf.serving.signature_names import (
     ENCODE_USER,
     PER_REQUEST,
     RANK_CANDIDATES,
     SERVING_DEFAULT,
-    split_state,
 )
+from jd_tf.serving.signatures import split_state
 
 Arrays = Mapping[str, np.ndarray]
 Call = Callable[[str, Arrays], dict[str, np.ndarray]]

@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.graph_check import read_graph, signature_table
+from jd_tf.serving.graph_check import read_graph
 from jd_tf.serving.model_card import check_files
+from jd_tf.serving.signature_table import signature_table
 
-SCHEMA_FILE = "assets.extra/schema.json"
 _INIT = "__saved_model_init_op"
 _NO_NEWS = "Graph execution error:"
 

@@ -6,7 +6,8 @@ from typing import Any
 import tensorflow as tf
 
 from jd_tf.schema import USER_ROLES
-from jd_tf.serving.signatures import STATE_PREFIX, column_specs
+from jd_tf.serving.signature_names import STATE_PREFIX
+from jd_tf.serving.signatures import column_specs
 
 
 class RoundedRanker:

@@ -15,19 +15,19 @@ from jd_tf.schema import (
 )
 from jd_tf.serving.batching import pad_requests
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.loading import SCHEMA_FILE, LoadedModel
+from jd_tf.serving.loading import LoadedModel
 from jd_tf.serving.ranking import Ranking, make_ranking, plain
 from jd_tf.serving.request_checker import RequestChecker
-from jd_tf.serving.signatures import (
+from jd_tf.serving.signature_names import (
     ENCODE_USER,
     FUSION_WEIGHTS,
     PER_REQUEST,
     RANK_CANDIDATES,
     RANKED,
     SERVING_DEFAULT,
-    split_state,
 )
-from jd_tf.serving.versions import resolve
+from jd_tf.serving.signatures import split_state
+from jd_tf.serving.versions import SCHEMA_FILE, resolve
 
 _BATCH_SIZE = 32
 

@@ -1,9 +1,4 @@
-"""The functions a served ranker answers with, and the columns they take.
-
-Every signature input is a column of the schema under its own name and dtype,
-or a `user_state_*` tensor that another signature returned. Keys, bias columns
-and labels are not among them. Dimension 0 of everything is B.
-"""
+"""The functions a served ranker answers with, and the columns they take."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,18 +8,15 @@ import tensorflow as tf
 from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role, Schema
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.exported_state import exported_state
-
-SERVING_DEFAULT = "serving_default"
-ENCODE_USER = "encode_user"
-RANK_CANDIDATES = "rank_candidates"
-EXPLAIN = "explain"
-SIGNATURES = (SERVING_DEFAULT, ENCODE_USER, RANK_CANDIDATES, EXPLAIN)
-
-STATE_PREFIX = "user_state_"
-RANKED = ("score", "probabilities")
-FUSION_WEIGHTS = "fusion_weights"
-# What a ranking has once a request, not once a candidate, if it fuses.
-PER_REQUEST = (FUSION_WEIGHTS,)
+from jd_tf.serving.signature_names import (
+    ENCODE_USER,
+    EXPLAIN,
+    PER_REQUEST,
+    RANK_CANDIDATES,
+    RANKED,
+    SERVING_DEFAULT,
+    STATE_PREFIX,
+)
 
 _ROLES = {
     SERVING_DEFAULT: SERVING_ROLES,
@@ -83,7 +75,7 @@ class ServedRanker:
         """What the live model answers, without a trace or a SavedModel.
 
         Args:
-            signature: one of `SIGNATURES`.
+            signature: one of `signature_names.SIGNATURES`.
             inputs: tensors or arrays by name, as the signature takes them.
 
         Returns:

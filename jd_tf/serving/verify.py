@@ -27,15 +27,15 @@ from jd_tf.serving.folder_check import (
 )
 from jd_tf.serving.fresh_process import answer_elsewhere
 from jd_tf.serving.laws import check_laws
-from jd_tf.serving.loading import SCHEMA_FILE
 from jd_tf.serving.recordings import WARMUP_FILE
 from jd_tf.serving.shape_buckets import candidate_buckets
-from jd_tf.serving.signatures import (
+from jd_tf.serving.signature_names import (
     RANK_CANDIDATES,
     SERVING_DEFAULT,
     SIGNATURES,
-    column_specs,
 )
+from jd_tf.serving.signatures import column_specs
+from jd_tf.serving.versions import SCHEMA_FILE
 
 # Of a ranker that computes in half precision, laws are asked no less of.
 _LAWS_TOLERANCE = 0.02

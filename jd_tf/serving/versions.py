@@ -13,6 +13,7 @@ from jd_tf.data.files import sync, sync_tree
 from jd_tf.serving.errors import ExportError
 
 GRAPH_FILE = "saved_model.pb"
+SCHEMA_FILE = "assets.extra/schema.json"
 ASIDE_PREFIX = ".export-"
 # Remembers the highest number ever given; a model server ignores the name.
 HIGHEST_FILE = ".highest_version"

@@ -13,14 +13,13 @@ from jd_tf.serving.recordings import Recording
 from jd_tf.serving.request_checker import RequestChecker
 from jd_tf.serving.sample_requests import sample_request
 from jd_tf.serving.shape_buckets import BATCH_SIZES, candidate_buckets
-from jd_tf.serving.signatures import (
+from jd_tf.serving.signature_names import (
     ENCODE_USER,
     EXPLAIN,
     RANK_CANDIDATES,
     SERVING_DEFAULT,
-    ServedRanker,
-    split_state,
 )
+from jd_tf.serving.signatures import ServedRanker, split_state
 
 # Made up where there are no real ones.
 _NUM_REQUESTS = 8

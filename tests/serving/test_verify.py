@@ -15,7 +15,6 @@ from jd_tf.serving.graph_check import (
     check_batchable,
     check_ops,
     read_graph,
-    signature_table,
 )
 from jd_tf.serving.loading import LoadedModel
 from jd_tf.serving.recordings import (
@@ -24,6 +23,7 @@ from jd_tf.serving.recordings import (
     read_recordings,
     write_recordings,
 )
+from jd_tf.serving.signature_table import signature_table
 from jd_tf.serving.verify import verify
 from tests.serving.tiny_ranker import TinyRanker
 

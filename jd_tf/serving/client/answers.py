@@ -7,7 +7,7 @@ import numpy as np
 from jd_tf.schema import Schema
 from jd_tf.serving.client.call import Answer
 from jd_tf.serving.client.errors import AnswerError
-from jd_tf.serving.signatures import FUSION_WEIGHTS, RANKED
+from jd_tf.serving.signature_names import FUSION_WEIGHTS, RANKED
 
 
 def checked_answer(

@@ -2,7 +2,6 @@
 
 import grpc
 import grpc.aio
-from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from jd_tf.serving.client.call import Answer, Call
 from jd_tf.serving.client.channel import MAX_MESSAGE_BYTES, open_async_channel
@@ -18,6 +17,11 @@ from jd_tf.serving.client.model_choice import ModelChoice
 from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.tls_files import TlsFiles
 from jd_tf.serving.client.transport import AsyncTransport
+from jd_tf.serving.wire.methods import (
+    GET_MODEL_METADATA,
+    PREDICT,
+    open_method,
+)
 
 
 class AsyncGrpcTransport(AsyncTransport):
@@ -41,21 +45,20 @@ class AsyncGrpcTransport(AsyncTransport):
         self.where = f"{address}: {model}"
         self._closed = False
         self._channel = open_async_channel(address, tls, max_message_bytes)
-        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(
-            self._channel
-        )
+        self._predict = open_method(self._channel, PREDICT)
+        self._metadata = open_method(self._channel, GET_MODEL_METADATA)
 
     async def call(self, call: Call, timeout: float) -> Answer:
         """See `Transport`."""
         where = f"{self.where}: `{call.signature}`"
         request = predict_request(self.model, call)
-        response = await self._send(self._stub.Predict, request, timeout, where)
+        response = await self._send(self._predict, request, timeout, where)
         return answer_of(response, where)
 
     async def describe(self, timeout: float) -> ModelDescription:
         """See `Transport`."""
         response = await self._send(
-            self._stub.GetModelMetadata,
+            self._metadata,
             metadata_request(self.model),
             timeout,
             self.where,

@@ -3,56 +3,55 @@
 from typing import Any
 
 import grpc
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    predict_pb2,
-)
 
 from jd_tf.serving.client.call import Answer, Call
 from jd_tf.serving.client.errors import AnswerError, ClientError
 from jd_tf.serving.client.model_choice import ModelChoice
 from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.status_errors import error_of
-from jd_tf.serving.client.tensors import to_arrays, to_proto
-from jd_tf.serving.graph_check import signature_table
+from jd_tf.serving.client.tensors import fill_proto, to_arrays
+from jd_tf.serving.signature_table import signature_table
+from jd_tf.serving.wire.messages import (
+    GetModelMetadataRequest,
+    GetModelMetadataResponse,
+    PredictRequest,
+    PredictResponse,
+    SignatureDefMap,
+)
 
 SIGNATURE_FIELD = "signature_def"
 
 
-def predict_request(
-    choice: ModelChoice, call: Call
-) -> predict_pb2.PredictRequest:
+def predict_request(choice: ModelChoice, call: Call) -> PredictRequest:
     """The message of a call."""
-    request = predict_pb2.PredictRequest()
+    request = PredictRequest()
     fill_spec(request.model_spec, choice)
     request.model_spec.signature_name = call.signature
     for name, array in call.inputs.items():
-        request.inputs[name].CopyFrom(to_proto(array))
+        fill_proto(request.inputs[name], array)
     return request
 
 
-def answer_of(response: predict_pb2.PredictResponse, where: str) -> Answer:
+def answer_of(response: PredictResponse, where: str) -> Answer:
     """The arrays of an answer."""
     return Answer(
         to_arrays(response.outputs), _version(response.model_spec, where)
     )
 
 
-def metadata_request(
-    choice: ModelChoice,
-) -> get_model_metadata_pb2.GetModelMetadataRequest:
+def metadata_request(choice: ModelChoice) -> GetModelMetadataRequest:
     """Asks for the signatures."""
-    request = get_model_metadata_pb2.GetModelMetadataRequest()
+    request = GetModelMetadataRequest()
     fill_spec(request.model_spec, choice)
     request.metadata_field.append(SIGNATURE_FIELD)
     return request
 
 
 def description_of(
-    response: get_model_metadata_pb2.GetModelMetadataResponse, where: str
+    response: GetModelMetadataResponse, where: str
 ) -> ModelDescription:
     """The signatures of an answer."""
-    signatures = get_model_metadata_pb2.SignatureDefMap()
+    signatures = SignatureDefMap()
     if not response.metadata[SIGNATURE_FIELD].Unpack(signatures):
         raise AnswerError(
             f"{where}: its metadata has no signatures. Is this a model server?"

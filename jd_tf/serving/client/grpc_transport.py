@@ -1,7 +1,6 @@
 """Calls to a model server over gRPC."""
 
 import grpc
-from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from jd_tf.serving.client.call import Answer, Call
 from jd_tf.serving.client.channel import MAX_MESSAGE_BYTES, open_channel
@@ -17,6 +16,11 @@ from jd_tf.serving.client.model_choice import ModelChoice
 from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.tls_files import TlsFiles
 from jd_tf.serving.client.transport import Transport
+from jd_tf.serving.wire.methods import (
+    GET_MODEL_METADATA,
+    PREDICT,
+    open_method,
+)
 
 
 class GrpcTransport(Transport):
@@ -41,22 +45,21 @@ class GrpcTransport(Transport):
         self.model = model
         self.where = f"{address}: {model}"
         self._channel = open_channel(address, tls, max_message_bytes)
-        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(
-            self._channel
-        )
+        self._predict = open_method(self._channel, PREDICT)
+        self._metadata = open_method(self._channel, GET_MODEL_METADATA)
 
     def call(self, call: Call, timeout: float) -> Answer:
         """See `Transport`."""
         where = f"{self.where}: `{call.signature}`"
         request = predict_request(self.model, call)
         return answer_of(
-            self._send(self._stub.Predict, request, timeout, where), where
+            self._send(self._predict, request, timeout, where), where
         )
 
     def describe(self, timeout: float) -> ModelDescription:
         """See `Transport`."""
         request = metadata_request(self.model)
-        method = self._stub.GetModelMetadata
+        method = self._metadata
         return description_of(
             self._send(method, request, timeout, self.where), self.where
         )

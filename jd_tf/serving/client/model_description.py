@@ -8,14 +8,13 @@ import numpy as np
 
 from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role, Schema
 from jd_tf.serving.client.errors import SchemaMismatchError
-from jd_tf.serving.signatures import (
+from jd_tf.serving.signature_names import (
     ENCODE_USER,
     PER_REQUEST,
     RANK_CANDIDATES,
     RANKED,
     SERVING_DEFAULT,
     STATE_PREFIX,
-    column_specs,
 )
 
 _ROLES = {
@@ -33,7 +32,7 @@ class ModelDescription:
         version: its number.
         signatures: signature -> "inputs" or "outputs" -> tensor name -> its
             `dtype` and `shape`, None where any size will do; as
-            `graph_check.signature_table` makes them.
+            `signature_table` makes them.
     """
 
     version: int
@@ -76,10 +75,12 @@ class ModelDescription:
                         f"{sorted(self.signatures)}. Export it with jd_tf."
                     )
                 continue
-            specs = column_specs(schema, *roles)
             expected = {
-                name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
-                for name, spec in specs.items()
+                column.name: {
+                    "dtype": column.dtype,
+                    "shape": list(column.shape),
+                }
+                for column in schema.columns(*roles)
             }
             found = {
                 name: dict(tensor)

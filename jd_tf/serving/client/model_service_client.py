@@ -1,20 +1,27 @@
 """A model server's own affairs: status and configuration."""
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 from google.protobuf import text_format
-from tensorflow.core.protobuf import error_codes_pb2
-from tensorflow_serving.apis import (
-    get_model_status_pb2,
-    model_management_pb2,
-    model_service_pb2_grpc,
-)
-from tensorflow_serving.config import model_server_config_pb2
+from google.protobuf.message import Message
 
 from jd_tf.serving.client.errors import RejectedError, RequestError
 from jd_tf.serving.client.status_errors import error_of
 from jd_tf.serving.client.version_status import VersionStatus
+from jd_tf.serving.wire.messages import (
+    ERROR_CODES,
+    VERSION_STATES,
+    GetModelStatusRequest,
+    ModelServerConfig,
+    ReloadConfigRequest,
+)
+from jd_tf.serving.wire.methods import (
+    GET_MODEL_STATUS,
+    RELOAD_CONFIG,
+    open_method,
+)
 
 
 class ModelServiceClient:
@@ -27,7 +34,8 @@ class ModelServiceClient:
 
     def __init__(self, channel: grpc.Channel, address: str = "model server"):
         self.address = address
-        self._stub = model_service_pb2_grpc.ModelServiceStub(channel)
+        self._status = open_method(channel, GET_MODEL_STATUS)
+        self._reload = open_method(channel, RELOAD_CONFIG)
 
     def status(
         self, model: str, version: int | None = None, timeout: float = 5.0
@@ -48,19 +56,15 @@ class ModelServiceClient:
             ModelNotFoundError: if the server knows no such model or version.
             ClientError: for everything else.
         """
-        request = get_model_status_pb2.GetModelStatusRequest()
+        request = GetModelStatusRequest()
         request.model_spec.name = model
         if version is not None:
             request.model_spec.version.value = version
-        answer = self._call("GetModelStatus", request, timeout, model)
+        answer = self._call(self._status, request, timeout, model)
         found = (_status(status) for status in answer.model_version_status)
         return {s.version: s for s in sorted(found, key=lambda s: s.version)}
 
-    def reload_config(
-        self,
-        config: model_server_config_pb2.ModelServerConfig | str,
-        timeout: float,
-    ) -> None:
+    def reload_config(self, config: Message | str, timeout: float) -> None:
         """Sets what is served: models left out are unloaded.
 
         The server answers when new *models* are available, not when new
@@ -69,7 +73,8 @@ class ModelServiceClient:
         until it does, whatever the timeout here: check paths first.
 
         Args:
-            config: a message or its text form.
+            config: a ModelServerConfig, ours or TensorFlow Serving's, or its
+                text form.
             timeout: seconds; always needed.
 
         Raises:
@@ -78,22 +83,26 @@ class ModelServiceClient:
         """
         if isinstance(config, str):
             config = parse_config(config)
-        request = model_management_pb2.ReloadConfigRequest(config=config)
-        answer = self._call(
-            "HandleReloadConfigRequest", request, timeout, "configuration"
-        )
+        request = ReloadConfigRequest()
+        # By its bytes: two classes of one message cannot copy each other.
+        request.config.ParseFromString(config.SerializeToString())
+        request.config.SetInParent()
+        answer = self._call(self._reload, request, timeout, "configuration")
         if answer.status.error_code:
-            code = error_codes_pb2.Code.Name(answer.status.error_code)
             raise RejectedError(
-                f"{self.address}: configuration: {code}: "
-                f"{answer.status.error_message}. The old one stays."
+                f"{self.address}: configuration: {_said(answer.status)}. The "
+                "old one stays."
             )
 
     def _call(
-        self, method: str, request: Any, timeout: float, what: str
+        self,
+        method: Callable[..., Any],
+        request: Message,
+        timeout: float,
+        what: str,
     ) -> Any:
         try:
-            return getattr(self._stub, method)(request, timeout=timeout)
+            return method(request, timeout=timeout)
         except grpc.RpcError as error:
             where = f"{self.address}: {what}"
             raise error_of(
@@ -101,13 +110,13 @@ class ModelServiceClient:
             ) from error
 
 
-def parse_config(text: str) -> model_server_config_pb2.ModelServerConfig:
+def parse_config(text: str) -> ModelServerConfig:
     """A model configuration from its text form, as the server's file has it.
 
     Raises:
         RequestError: saying where it is malformed.
     """
-    config = model_server_config_pb2.ModelServerConfig()
+    config = ModelServerConfig()
     try:
         return text_format.Parse(text, config)
     except text_format.ParseError as error:
@@ -115,12 +124,13 @@ def parse_config(text: str) -> model_server_config_pb2.ModelServerConfig:
 
 
 def _status(message: Any) -> VersionStatus:
-    code = message.status.error_code
     return VersionStatus(
         version=message.version,
-        state=message.State.Name(message.state),
-        error=f"{error_codes_pb2.Code.Name(code)}: "
-        f"{message.status.error_message}"
-        if code
-        else "",
+        state=VERSION_STATES.get(message.state, f"state {message.state}"),
+        error=_said(message.status) if message.status.error_code else "",
     )
+
+
+def _said(status: Any) -> str:
+    code = status.error_code
+    return f"{ERROR_CODES.get(code, f'code {code}')}: {status.error_message}"

@@ -33,7 +33,7 @@ from jd_tf.serving.client.state_cache import StateCache
 from jd_tf.serving.client.transport import AsyncTransport, Transport
 from jd_tf.serving.client.user_state import UserState
 from jd_tf.serving.ranking import Ranking, make_ranking, plain
-from jd_tf.serving.signatures import (
+from jd_tf.serving.signature_names import (
     ENCODE_USER,
     FUSION_WEIGHTS,
     RANK_CANDIDATES,

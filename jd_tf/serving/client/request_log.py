@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
-from tensorflow_serving.apis import prediction_log_pb2
 
 from jd_tf.data.files import sync
 from jd_tf.schema import DataError, Schema
 from jd_tf.serving.batching import split_batch
 from jd_tf.serving.client.errors import RequestError
-from jd_tf.serving.client.tensors import to_proto
+from jd_tf.serving.client.tensors import fill_proto
 from jd_tf.serving.ranking import Ranking
-from jd_tf.serving.recordings import read_recordings
-from jd_tf.serving.signatures import FUSION_WEIGHTS, SERVING_DEFAULT
+from jd_tf.serving.signature_names import FUSION_WEIGHTS, SERVING_DEFAULT
+from jd_tf.serving.wire.messages import PredictionLog
+from jd_tf.serving.wire.record_writer import RecordWriter
 
 _PATTERN = "requests-*.tfrecord"
 
@@ -75,7 +74,7 @@ class RequestLog:
         self._generator = random.Random(seed)
         self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._writer: tf.io.TFRecordWriter | None = None
+        self._writer: RecordWriter | None = None
         self._records = self._bytes = 0
         self._written = self._dropped = 0
         try:
@@ -111,7 +110,7 @@ class RequestLog:
             record = self._record(serving_inputs(request), ranking)
             with self._lock:
                 return self._write(record)
-        except (OSError, tf.errors.OpError) as error:
+        except OSError as error:
             with self._lock:
                 self._dropped += 1
             logging.log_first_n(
@@ -140,7 +139,7 @@ class RequestLog:
     def _record(
         self, inputs: Mapping[str, np.ndarray], ranking: Ranking
     ) -> bytes:
-        log = prediction_log_pb2.PredictionLog()
+        log = PredictionLog()
         metadata, predicted = log.log_metadata, log.predict_log
         metadata.sampling_config.sampling_rate = self.rate
         for spec in (metadata.model_spec, predicted.request.model_spec):
@@ -151,7 +150,7 @@ class RequestLog:
             metadata.model_spec.version.value = ranking.model_version
             predicted.response.model_spec.version.value = ranking.model_version
         for name, array in inputs.items():
-            predicted.request.inputs[name].CopyFrom(to_proto(array))
+            fill_proto(predicted.request.inputs[name], array)
         in_request_order = np.argsort(ranking.order)
         outputs = {
             "score": ranking.scores[in_request_order],
@@ -160,7 +159,7 @@ class RequestLog:
         if ranking.fusion_weights is not None:
             outputs[FUSION_WEIGHTS] = ranking.fusion_weights
         for name, array in outputs.items():
-            predicted.response.outputs[name].CopyFrom(to_proto(array[None]))
+            fill_proto(predicted.response.outputs[name], array[None])
         return log.SerializeToString()
 
     def _write(self, record: bytes) -> bool:
@@ -170,7 +169,7 @@ class RequestLog:
         if self._bytes + len(record) > self.max_bytes:
             self._rotate()
         if self._writer is None:
-            self._writer = tf.io.TFRecordWriter(str(self._aside))
+            self._writer = RecordWriter(self._aside)
         self._writer.write(record)
         self._records += 1
         self._bytes += len(record)
@@ -185,7 +184,6 @@ class RequestLog:
         writer, self._writer = self._writer, None
         self._records = self._bytes = 0
         writer.close()
-        sync(self._aside)
         # Names sort by time.
         stamp = f"{int(self._clock() * 1000):014d}"
         number = next(self._numbers)
@@ -216,6 +214,9 @@ def read_request_log(
     Raises:
         DataError: naming the file that cannot be read.
     """
+    # Whoever replays a log can wait for TensorFlow; who writes it should not.
+    from jd_tf.serving.recordings import read_recordings
+
     path = Path(path)
     files = log_files(path) if path.is_dir() else [path]
     if not files:

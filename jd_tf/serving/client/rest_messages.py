@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 import numpy as np
 from google.protobuf import json_format
-from tensorflow_serving.apis import get_model_metadata_pb2
 
 from jd_tf.serving.client.call import Answer, Call
 from jd_tf.serving.client.errors import AnswerError
 from jd_tf.serving.client.model_choice import ModelChoice
 from jd_tf.serving.client.model_description import ModelDescription
-from jd_tf.serving.graph_check import signature_table
+from jd_tf.serving.signature_table import signature_table
+from jd_tf.serving.wire.messages import SignatureDefMap
 
 
 def model_path(choice: ModelChoice, version: int | None = None) -> str:
@@ -72,7 +72,7 @@ def answer_of(
 def description_of(body: bytes, where: str) -> ModelDescription:
     """The signatures of a metadata answer."""
     parsed = parse(body, where)
-    signatures = get_model_metadata_pb2.SignatureDefMap()
+    signatures = SignatureDefMap()
     try:
         version = int(parsed["model_spec"]["version"])
         json_format.ParseDict(

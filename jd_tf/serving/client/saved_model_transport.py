@@ -8,9 +8,7 @@ from jd_tf.serving.client.errors import ClosedError, ServerError
 from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.transport import Transport
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.graph_check import read_graph, signature_table
-from jd_tf.serving.loading import SCHEMA_FILE, LoadedModel
-from jd_tf.serving.versions import resolve
+from jd_tf.serving.versions import SCHEMA_FILE, resolve
 
 
 class SavedModelTransport(Transport):
@@ -27,6 +25,9 @@ class SavedModelTransport(Transport):
     remote = False
 
     def __init__(self, path: str | Path):
+        # TensorFlow, which only this transport needs, takes seconds to load.
+        from jd_tf.serving.loading import LoadedModel
+
         folder = resolve(path)
         self.folder = folder
         self.where = str(folder)
@@ -35,7 +36,7 @@ class SavedModelTransport(Transport):
         numbered = folder.name.isascii() and folder.name.isdigit()
         self._description = ModelDescription(
             int(folder.name) if numbered else 0,
-            signature_table(read_graph(folder)),
+            self._model.signatures,
         )
 
     def call(self, call: Call, timeout: float) -> Answer:

@@ -8,41 +8,54 @@ once too.
 
 from collections.abc import Mapping
 
+import ml_dtypes
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from jd_tf.serving.client.errors import AnswerError, RequestError
+from jd_tf.serving.wire.messages import DATA_TYPES, TensorProto
 
-_NUMBERS = {
-    types_pb2.DT_FLOAT: (np.float32, "float_val"),
-    types_pb2.DT_DOUBLE: (np.float64, "double_val"),
-    types_pb2.DT_INT8: (np.int8, "int_val"),
-    types_pb2.DT_INT16: (np.int16, "int_val"),
-    types_pb2.DT_INT32: (np.int32, "int_val"),
-    types_pb2.DT_INT64: (np.int64, "int64_val"),
-    types_pb2.DT_UINT8: (np.uint8, "int_val"),
-    types_pb2.DT_UINT16: (np.uint16, "int_val"),
-    types_pb2.DT_UINT32: (np.uint32, "uint32_val"),
-    types_pb2.DT_UINT64: (np.uint64, "uint64_val"),
-    types_pb2.DT_BOOL: (np.bool_, "bool_val"),
-    types_pb2.DT_HALF: (np.float16, "half_val"),
-    types_pb2.DT_BFLOAT16: (tf.bfloat16.as_numpy_dtype, "half_val"),
+_FIELDS = {
+    "DT_FLOAT": (np.float32, "float_val"),
+    "DT_DOUBLE": (np.float64, "double_val"),
+    "DT_INT8": (np.int8, "int_val"),
+    "DT_INT16": (np.int16, "int_val"),
+    "DT_INT32": (np.int32, "int_val"),
+    "DT_INT64": (np.int64, "int64_val"),
+    "DT_UINT8": (np.uint8, "int_val"),
+    "DT_UINT16": (np.uint16, "int_val"),
+    "DT_UINT32": (np.uint32, "uint32_val"),
+    "DT_UINT64": (np.uint64, "uint64_val"),
+    "DT_BOOL": (np.bool_, "bool_val"),
+    "DT_HALF": (np.float16, "half_val"),
+    "DT_BFLOAT16": (ml_dtypes.bfloat16, "half_val"),
 }
-_TYPES = {np.dtype(kind): type_ for type_, (kind, _) in _NUMBERS.items()}
+_CODES = {name: code for code, name in DATA_TYPES.items()}
+_STRING = _CODES["DT_STRING"]
+_NUMBERS = {_CODES[name]: stored for name, stored in _FIELDS.items()}
+_TYPES = {np.dtype(kind): code for code, (kind, _) in _NUMBERS.items()}
 
 
-def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
-    """The array as a message; strings are arrays of objects or bytes.
+def to_proto(array: np.ndarray) -> TensorProto:
+    """The array as a message; see `fill_proto`."""
+    proto = TensorProto()
+    fill_proto(proto, array)
+    return proto
+
+
+def fill_proto(proto: TensorProto, array: np.ndarray) -> None:
+    """Writes an array into a message, where that is to stay.
+
+    Args:
+        proto: empty.
+        array: strings are arrays of objects or bytes.
 
     Raises:
         RequestError: if no tensor holds such values.
     """
-    proto = tensor_pb2.TensorProto()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     if array.dtype.kind in "OSU":
-        proto.dtype = types_pb2.DT_STRING
+        proto.dtype = _STRING
         proto.string_val.extend(
             value.encode() if isinstance(value, str) else value
             for value in array.ravel().tolist()
@@ -55,10 +68,9 @@ def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
         raise RequestError(
             f"no tensor holds dtype {array.dtype}; convert it first."
         )
-    return proto
 
 
-def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
+def to_array(proto: TensorProto) -> np.ndarray:
     """The message as an array; what is strings is an array of bytes objects.
 
     As everywhere in TensorFlow the last of too few values is repeated.
@@ -68,7 +80,7 @@ def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
     """
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     try:
-        if proto.dtype == types_pb2.DT_STRING:
+        if proto.dtype == _STRING:
             values = np.array(list(proto.string_val), object)
         elif proto.tensor_content:
             kind, _ = _NUMBERS[proto.dtype]
@@ -86,22 +98,15 @@ def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
             values = np.pad(values, (0, size - len(values)), "edge")
         return values.reshape(shape)
     except (KeyError, ValueError) as error:
-        name = types_pb2.DataType.Name(proto.dtype)
+        name = DATA_TYPES.get(proto.dtype, f"type {proto.dtype}")
         raise AnswerError(
             f"a tensor of {name} with shape {list(shape)} cannot be read: "
             f"{error}. Is this a model server?"
         ) from error
 
 
-def to_protos(
-    arrays: Mapping[str, np.ndarray],
-) -> dict[str, tensor_pb2.TensorProto]:
-    """Each array as a message."""
-    return {name: to_proto(array) for name, array in arrays.items()}
-
-
 def to_arrays(
-    protos: Mapping[str, tensor_pb2.TensorProto],
+    protos: Mapping[str, TensorProto],
 ) -> dict[str, np.ndarray]:
     """Each message as an array."""
     return {name: to_array(proto) for name, proto in protos.items()}

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from google.protobuf import text_format
-from tensorflow_serving.config import model_server_config_pb2
 
 from jd_tf.data.files import write_whole
 from jd_tf.serving.operations.errors import OperationError
 from jd_tf.serving.versions import GRAPH_FILE, versions
+from jd_tf.serving.wire.messages import ModelConfig, ModelServerConfig
 
 STABLE, CANARY = "stable", "canary"
 _HEADER = """\
@@ -17,8 +17,8 @@ _HEADER = """\
 # poll it as well (--model_config_file_poll_wait_seconds): it would undo that.
 """
 
-Config = model_server_config_pb2.ModelServerConfig
-Model = model_server_config_pb2.ModelConfig
+Config = ModelServerConfig
+Model = ModelConfig
 
 
 def add_model(

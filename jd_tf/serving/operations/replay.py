@@ -11,7 +11,7 @@ import numpy as np
 from jd_tf.schema import DataError
 from jd_tf.serving.operations.errors import OperationError
 from jd_tf.serving.recordings import Recording
-from jd_tf.serving.signatures import SERVING_DEFAULT
+from jd_tf.serving.signature_names import SERVING_DEFAULT
 
 BEFORE, AFTER = "before", "after"
 _NUM_CANDIDATES, _SCORE = "num_candidates", "score"

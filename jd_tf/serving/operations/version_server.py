@@ -6,15 +6,16 @@ from typing import Any
 
 import grpc
 import numpy as np
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from jd_tf.serving.client.channel import open_channel
 from jd_tf.serving.client.errors import UnavailableError
 from jd_tf.serving.client.model_service_client import ModelServiceClient
 from jd_tf.serving.client.status_errors import error_of
-from jd_tf.serving.client.tensors import to_arrays, to_protos
+from jd_tf.serving.client.tensors import fill_proto, to_arrays
 from jd_tf.serving.client.tls_files import TlsFiles
 from jd_tf.serving.client.version_status import VersionStatus
+from jd_tf.serving.wire.messages import PredictRequest, PredictResponse
+from jd_tf.serving.wire.methods import PREDICT, open_method
 
 _PATIENCE = 3.0
 _PAUSE = 0.1
@@ -31,9 +32,7 @@ class VersionServer:
     def __init__(self, address: str, tls: TlsFiles | None = None):
         self.address = address
         self._channel = open_channel(address, tls)
-        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(
-            self._channel
-        )
+        self._predict = open_method(self._channel, PREDICT)
         self._service = ModelServiceClient(self._channel, address)
 
     def __enter__(self) -> "VersionServer":
@@ -99,23 +98,23 @@ class VersionServer:
         signature: str,
         inputs: Mapping[str, np.ndarray],
         version: int | str | None,
-    ) -> predict_pb2.PredictRequest:
-        request = predict_pb2.PredictRequest()
+    ) -> PredictRequest:
+        request = PredictRequest()
         request.model_spec.name = model
         request.model_spec.signature_name = signature
         if isinstance(version, str):
             request.model_spec.version_label = version
         elif version is not None:
             request.model_spec.version.value = version
-        for name, proto in to_protos(inputs).items():
-            request.inputs[name].CopyFrom(proto)
+        for name, array in inputs.items():
+            fill_proto(request.inputs[name], array)
         return request
 
     def _send(
-        self, request: predict_pb2.PredictRequest, timeout: float, where: str
-    ) -> predict_pb2.PredictResponse:
+        self, request: PredictRequest, timeout: float, where: str
+    ) -> PredictResponse:
         try:
-            return self._stub.Predict(request, timeout=timeout)
+            return self._predict(request, timeout=timeout)
         except grpc.RpcError as error:
             raise error_of(
                 error.code().name, error.details() or "", where

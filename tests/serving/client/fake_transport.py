@@ -9,7 +9,6 @@ from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role
 from jd_tf.serving.client.call import Answer
 from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.transport import Transport
-from jd_tf.serving.signatures import column_specs
 from tests.requests import small_schema
 
 SCHEMA = small_schema()
@@ -89,8 +88,8 @@ def description(version, schema=SCHEMA):
 
     def tensors(*roles):
         return {
-            name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
-            for name, spec in column_specs(schema, *roles).items()
+            column.name: {"dtype": column.dtype, "shape": list(column.shape)}
+            for column in schema.columns(*roles)
         }
 
     state = {"user_state_sum": {"dtype": "float32", "shape": [None, 2]}}

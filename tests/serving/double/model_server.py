@@ -22,8 +22,11 @@ class ModelServer(abc.ABC):
     kind = ""
     client_tls = None
 
-    def __init__(self, config: model_server_config_pb2.ModelServerConfig):
-        self.config = config
+    def __init__(self, config):
+        # Of our classes or, as here, of the official ones.
+        self.config = model_server_config_pb2.ModelServerConfig.FromString(
+            config.SerializeToString()
+        )
         self.port, self.rest_port = free_port(), free_port()
         self.address = f"localhost:{self.port}"
         self.rest_url = f"http://localhost:{self.rest_port}"

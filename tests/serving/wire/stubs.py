@@ -7,14 +7,15 @@ import urllib.request
 
 import grpc
 import pytest
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
 
 from jd_tf.serving.client.channel import open_channel
-from jd_tf.serving.client.tensors import to_proto
+from jd_tf.serving.client.tensors import fill_proto
+from jd_tf.serving.wire.messages import GetModelMetadataRequest, PredictRequest
+from jd_tf.serving.wire.methods import (
+    GET_MODEL_METADATA,
+    PREDICT,
+    open_method,
+)
 
 
 class Stubs:
@@ -23,24 +24,23 @@ class Stubs:
     def __init__(self, server):
         self.server = server
         self._channel = open_channel(server.address)
-        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(
-            self._channel
-        )
+        self._predict = open_method(self._channel, PREDICT)
+        self._metadata = open_method(self._channel, GET_MODEL_METADATA)
 
     def predict(self, inputs, signature="", timeout=60, filters=(), **spec):
-        request = predict_pb2.PredictRequest()
+        request = PredictRequest()
         fill(request.model_spec, **spec)
         request.model_spec.signature_name = signature
         request.output_filter.extend(filters)
         for name, array in inputs.items():
-            request.inputs[name].CopyFrom(to_proto(array))
-        return self._stub.Predict(request, timeout=timeout)
+            fill_proto(request.inputs[name], array)
+        return self._predict(request, timeout=timeout)
 
     def metadata(self, fields=("signature_def",), **spec):
-        request = get_model_metadata_pb2.GetModelMetadataRequest()
+        request = GetModelMetadataRequest()
         fill(request.model_spec, **spec)
         request.metadata_field.extend(fields)
-        return self._stub.GetModelMetadata(request, timeout=60)
+        return self._metadata(request, timeout=60)
 
     def rest(self, path, body=None):
         """Status and parsed body; text where it is no JSON."""

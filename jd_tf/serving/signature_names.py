@@ -1,0 +1,18 @@
+"""What signatures and their tensors are called; no TensorFlow is needed here.
+
+Every signature input is a column of the schema under its own name and dtype,
+or a `user_state_*` tensor that another signature returned. Keys, bias columns
+and labels are not among them. Dimension 0 of everything is B.
+"""
+
+SERVING_DEFAULT = "serving_default"
+ENCODE_USER = "encode_user"
+RANK_CANDIDATES = "rank_candidates"
+EXPLAIN = "explain"
+SIGNATURES = (SERVING_DEFAULT, ENCODE_USER, RANK_CANDIDATES, EXPLAIN)
+
+STATE_PREFIX = "user_state_"
+RANKED = ("score", "probabilities")
+FUSION_WEIGHTS = "fusion_weights"
+# What a ranking has once a request, not once a candidate, if it fuses.
+PER_REQUEST = (FUSION_WEIGHTS,)
