@@ -61,7 +61,7 @@ def main(_: object) -> None:
     from experiments import serving_contest as contest
     from experiments import serving_profile
     from experiments.serving_ways import random_batch
-    from jd_tf.data.dataset import write_json
+    from jd_tf.data.json_files import write_json
     from jd_tf.serving.saved_ranker import SavedRanker
 
     output = Path(_OUTPUT.value)

@@ -32,8 +32,8 @@ _TOLERANCE = flags.DEFINE_float(
 
 def main(_: object) -> None:
     """Exports and prints the new folder."""
-    from jd_tf.data.dataset import read_json
     from jd_tf.data.images import check_image
+    from jd_tf.data.json_files import read_json
     from jd_tf.evaluation.image_report_run import METRICS_FILE
     from jd_tf.models.image_tower import ImageTower
     from jd_tf.schema import DataError

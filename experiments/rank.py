@@ -88,8 +88,9 @@ flags.mark_flags_as_mutual_exclusive(["version", "label"])
 
 def main(_: object) -> None:
     """Prints a table per request and writes the JSON file, if asked to."""
-    # TensorFlow takes seconds to load; --help should not wait for it.
-    from jd_tf.data.dataset import write_json
+    # --help should not wait for these. TensorFlow is loaded for
+    # --saved_model and TFRecord files only: a server can do without.
+    from jd_tf.data.json_files import write_json
     from jd_tf.serving.client import ClientOptions, RankingClient
     from jd_tf.serving.request_file import read_requests
 
@@ -147,8 +148,7 @@ def _transport() -> Any:
 
 
 def _read_schema(path: Path) -> Schema:
-    from jd_tf.serving.loading import SCHEMA_FILE
-    from jd_tf.serving.versions import resolve
+    from jd_tf.serving.versions import SCHEMA_FILE, resolve
 
     if not path.is_dir():
         return Schema.load(path)
@@ -159,7 +159,7 @@ def _read_schema(path: Path) -> Schema:
 
 def _rank(client: Any, request: Any, number: int) -> Any:
     from jd_tf.serving.client.errors import RequestError
-    from jd_tf.serving.saved_ranker import describe
+    from jd_tf.serving.ranking import describe
 
     if isinstance(request, Mapping):
         request = {"request_id": number, **request}

@@ -133,7 +133,7 @@ def main(_: object) -> None:
     """Composes the configs from flags and trains."""
     # Late here and below, so that --help does not wait for TensorFlow.
     from experiments.train_ranker import train_ranker
-    from jd_tf.data.dataset import read_json
+    from jd_tf.data.json_files import read_json
     from jd_tf.training.workdir import CONFIG_FILE
 
     path = Path(_WORKDIR.value) / CONFIG_FILE

@@ -15,13 +15,8 @@ import tensorflow as tf
 
 from experiments import bench_worker as worker
 from experiments.tiled_baseline import write_rows
-from jd_tf.data.dataset import (
-    new_folder,
-    read_json,
-    seal,
-    shard_name,
-    write_json,
-)
+from jd_tf.data.dataset import new_folder, seal, shard_name
+from jd_tf.data.json_files import read_json, write_json
 from jd_tf.data.records import RequestWriter
 from jd_tf.schema import Behavior, IdColumn, Objective, Schema
 

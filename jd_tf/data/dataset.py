@@ -1,7 +1,6 @@
 """A data set on disk: shards, schema and manifest in one folder."""
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -9,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.files import sync, sync_tree, write_whole
+from jd_tf.data.files import sync, sync_tree
+from jd_tf.data.json_files import read_json, write_json
 from jd_tf.data.records import RequestWriter, count_records
 from jd_tf.schema import DataError, Schema
 
@@ -162,17 +162,3 @@ def split_files(data_dir: str | Path, split: str) -> dict[Path, int]:
             f"{folder}: no requests of split `{split}`. Splits there: {have}."
         )
     return counts
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file; its name stands in the error."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: not JSON: {error}.") from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file, aside and then renamed."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_whole(path, text.encode("utf-8") + b"\n")

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.data.batches import numpy_batches, read_batches
-from jd_tf.data.dataset import SUMMARY_FILE, read_json, split_files
+from jd_tf.data.dataset import SUMMARY_FILE, split_files
+from jd_tf.data.json_files import read_json
 from jd_tf.evaluation.attention import write_attention_report
 from jd_tf.evaluation.baselines import BASELINES, Trees
 from jd_tf.evaluation.collect import Scorer, collect_predictions

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from jd_tf.data.dataset import write_json
 from jd_tf.data.files import write_whole
+from jd_tf.data.json_files import write_json
 from jd_tf.models.image_tower import ImageTower
 from jd_tf.serving.batching_parameters import (
     BATCHING_FILE,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jd_tf.data.dataset import read_json
+from jd_tf.data.json_files import read_json
 from jd_tf.schema import DataError
 from jd_tf.serving.comparison import TOLERANCE
 from jd_tf.serving.findings import Findings

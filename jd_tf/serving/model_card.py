@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.dataset import read_json, write_json
+from jd_tf.data.json_files import read_json, write_json
 from jd_tf.schema import Schema
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.versions import GRAPH_FILE

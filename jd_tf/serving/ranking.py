@@ -1,7 +1,7 @@
 """The answer to one request."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,3 +111,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return value
+
+
+def describe(request: Any, number: int) -> str:
+    """Names a request in messages: its number and, if it has one, its id."""
+    if isinstance(request, Mapping) and "request_id" in request:
+        return f"request {number} (id {plain(request['request_id'])!r})"
+    return f"request {number}"

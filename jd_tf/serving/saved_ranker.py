@@ -16,7 +16,7 @@ from jd_tf.schema import (
 from jd_tf.serving.batching import pad_requests
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.loading import LoadedModel
-from jd_tf.serving.ranking import Ranking, make_ranking, plain
+from jd_tf.serving.ranking import Ranking, describe, make_ranking
 from jd_tf.serving.request_checker import RequestChecker
 from jd_tf.serving.signature_names import (
     ENCODE_USER,
@@ -171,10 +171,3 @@ class SavedRanker:
                 "model is broken. Train and export again."
             )
         return ranked
-
-
-def describe(request: Any, number: int) -> str:
-    """Names a request in messages: its number and, if it has one, its id."""
-    if isinstance(request, Mapping) and "request_id" in request:
-        return f"request {number} (id {plain(request['request_id'])!r})"
-    return f"request {number}"

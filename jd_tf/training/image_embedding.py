@@ -15,11 +15,11 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from jd_tf.data.dataset import read_json, write_json
 from jd_tf.data.files import write_whole
 from jd_tf.data.image_list import Catalogue
 from jd_tf.data.images import find_broken, read_images
 from jd_tf.data.item_vectors import ItemVectors
+from jd_tf.data.json_files import read_json, write_json
 from jd_tf.models.image_tower import ImageTower
 from jd_tf.schema import DataError
 from jd_tf.training.signals import StopSignals

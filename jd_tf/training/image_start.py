@@ -9,10 +9,10 @@ from pathlib import Path
 
 import tqdm
 
-from jd_tf.data.dataset import read_json, write_json
 from jd_tf.data.files import write_whole
 from jd_tf.data.image_list import LabelledImages
 from jd_tf.data.images import find_broken, read_images
+from jd_tf.data.json_files import read_json, write_json
 from jd_tf.models.image_tower import ImageTower
 from jd_tf.models.image_weights import (
     download_weights,

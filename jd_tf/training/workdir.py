@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 
-from jd_tf.data.dataset import SCHEMA_FILE, read_json, write_json
+from jd_tf.data.dataset import SCHEMA_FILE
+from jd_tf.data.json_files import read_json, write_json
 from jd_tf.schema import DataError, Schema
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import CHANGEABLE, TrainingConfig

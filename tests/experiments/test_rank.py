@@ -33,9 +33,12 @@ def requests(tmp_path):
     return path
 
 
-def rank(*arguments):
+def rank(*arguments, tensorflow=True):
+    program = ["experiments.rank", *map(str, arguments)]
+    if not tensorflow:
+        program.insert(0, "tests.without_tensorflow")
     return subprocess.run(
-        [sys.executable, "-m", "experiments.rank", *map(str, arguments)],
+        [sys.executable, "-m", *program],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -109,6 +112,7 @@ def test_servers_answer_the_same(transport, server, folder, requests, tmp_path):
         "--timeout=60",
         f"--requests={requests}",
         f"--output={output}",
+        tensorflow=False,
     )
     assert finished.returncode == 0, finished.stderr
     first, *tables = finished.stdout.splitlines()

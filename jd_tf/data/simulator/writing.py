@@ -11,13 +11,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jd_tf.data.dataset import (
-    SUMMARY_FILE,
-    new_folder,
-    seal,
-    shard_name,
-    write_json,
-)
+from jd_tf.data.dataset import SUMMARY_FILE, new_folder, seal, shard_name
+from jd_tf.data.json_files import write_json
 from jd_tf.data.records import RequestWriter
 from jd_tf.data.simulator.block_log import BlockLog
 from jd_tf.data.simulator.counters import ItemCounters, tally

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.data.dataset import write_json
+from jd_tf.data.json_files import write_json
 from jd_tf.evaluation.pages import write_page
 from jd_tf.serving.operations.ranking_agreement import (
     RankingAgreement,

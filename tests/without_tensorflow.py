@@ -1,0 +1,15 @@
+"""Runs a module in a process in which nobody may import TensorFlow.
+
+python -m tests.without_tensorflow MODULE [ARGUMENTS]
+"""
+
+import runpy
+import sys
+
+FORBIDDEN = ("keras", "tensorflow", "tensorflow_serving")
+
+if __name__ == "__main__":
+    # Importing one of them is now an error, which shows who does.
+    sys.modules.update(dict.fromkeys(FORBIDDEN))
+    sys.argv.pop(0)
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
