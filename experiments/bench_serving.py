@@ -14,7 +14,8 @@ A server (--grpc) must serve the same version.
 
 Prints a table and writes `bench_serving.json` (transport -> N -> `p50_ms`,
 `p99_ms` -> way), `concurrency.json`, `profile.json`, `settings.json`,
-`bench_serving.png` and `profile.png`.
+`bench_serving.png` and `profile.png`; with --grpc also `wire.png`, what gRPC
+adds to a call, part by part.
 """
 
 from pathlib import Path
@@ -109,7 +110,13 @@ def main(_: object) -> None:
     if model is not None:
         batch = random_batch(ranker.schema, 1, _LOADED_CANDIDATES)
         found["parts_ms"] = serving_profile.profile(model, batch)
-        serving_profile.draw_profile(found["parts_ms"], output)
+        serving_profile.draw_bars(
+            found["parts_ms"],
+            ("encode_user", "rank"),
+            output / "profile.png",
+        )
+    if "grpc" in calls:
+        found["wire_ms"] = _wire(calls, ranker.schema, counts[0], output)
     write_json(output / "profile.json", found)
     print(f"wrote {output / contest.RESULT_FILE}")
 
@@ -167,6 +174,32 @@ def _remote(version: int) -> Any:
         return transport.call(Call(signature, inputs), _TIMEOUT).outputs
 
     return call
+
+
+def _wire(
+    calls: dict[str, Any], schema: Any, count: int, output: Path
+) -> dict[str, float]:
+    """Says, writes and draws what gRPC adds to a call with a kept user."""
+    from experiments.serving_profile import draw_bars
+    from experiments.serving_ways import ServingWays
+    from experiments.wire_profile import MODEL, WHOLE, wire_profile
+
+    ways = ServingWays(calls["in_process"], schema, count, count, 1, None)
+    parts = wire_profile(
+        calls["in_process"], calls["grpc"], *ways.inputs("cached_state")
+    )
+    wholes = (MODEL, WHOLE)
+    draw_bars(parts, wholes, output / "wire.png")
+    print(
+        f"{count} candidates with a kept user: {parts[WHOLE]:.2f} ms over gRPC "
+        f"are {parts[MODEL]:.2f} of the model and, beyond it, "
+        + ", ".join(
+            f"{time:.2f} of {name}"
+            for name, time in parts.items()
+            if name not in wholes
+        )
+    )
+    return parts
 
 
 def _least(ranker: Any, count: int, rate: float) -> dict[str, float]:

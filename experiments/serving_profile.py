@@ -1,7 +1,7 @@
 """Where the time of a ranking goes, and the least it could take."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from jd_tf.serving.client.tensors import to_array, to_proto
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-_PICTURE = "profile.png"
 _MATRIX_SIDE = 768
 
 
@@ -190,12 +189,12 @@ def matrix_rate(num_rounds: int = 15) -> float:
     return 2.0 * _MATRIX_SIDE**3 / min(seconds)
 
 
-def draw_profile(parts: Mapping[str, float], folder: str | Path) -> Path:
-    """Draws `profile.png`: bars of milliseconds, wholes in another colour."""
-    path = Path(folder) / _PICTURE
+def draw_bars(
+    parts: Mapping[str, float], wholes: Collection[str], path: str | Path
+) -> None:
+    """Draws a bar of milliseconds for each part, wholes in another colour."""
     names = list(parts)[::-1]
     figure, axes = pyplot.subplots(figsize=(7.2, 0.32 * len(names) + 1.2))
-    wholes = {"encode_user", "rank"}
     colors = ["#455a64" if name in wholes else "#90caf9" for name in names]
     bars = axes.barh(names, [parts[name] for name in names], color=colors)
     axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
@@ -204,4 +203,3 @@ def draw_profile(parts: Mapping[str, float], folder: str | Path) -> Path:
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
-    return path

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from experiments import serving_contest, serving_profile
+from experiments import serving_contest, serving_profile, wire_profile
 from experiments.serving_ways import WAYS, ServingWays, random_batch
 from jd_tf.schema import DataError
 from jd_tf.serving.saved_ranker import SavedRanker
@@ -96,7 +97,28 @@ def test_parts_are_timed_and_drawn(tmp_path):
     parts = serving_profile.profile(model, random_batch(model.schema, 1, 5), 2)
     assert {"encode_user", "rank", "encoders", "experts"} <= set(parts)
     assert all(milliseconds > 0 for milliseconds in parts.values())
-    assert serving_profile.draw_profile(parts, tmp_path).stat().st_size > 5000
+    picture = tmp_path / "profile.png"
+    serving_profile.draw_bars(parts, ("encode_user", "rank"), picture)
+    assert picture.stat().st_size > 5000
+
+
+def test_parts_of_a_call_over_the_wire_add_up(ranker):
+    inputs = random_batch(ranker.schema, 1, 5)
+
+    def slow(signature, inputs):
+        time.sleep(0.05)
+        return ranker.model.call(signature, inputs)
+
+    parts = wire_profile.wire_profile(
+        ranker.model.call, slow, "serving_default", inputs, 5
+    )
+    whole = parts.pop(wire_profile.WHOLE)
+    assert sum(parts.values()) == pytest.approx(whole)
+    own = parts.pop(wire_profile.REST)
+    assert all(milliseconds > 0 for milliseconds in parts.values())
+    assert whole > 50
+    # What is nobody else's is the server's.
+    assert own > 50 - parts[wire_profile.WIRE] - whole / 4
 
 
 def test_measures_a_saved_model(ranker, tmp_path):

@@ -182,8 +182,14 @@ class RequestLog:
         if self._writer is None:
             return None
         writer, self._writer = self._writer, None
-        self._records = self._bytes = 0
-        writer.close()
+        records, self._records, self._bytes = self._records, 0, 0
+        try:
+            writer.close()
+        except OSError:
+            # The next record begins the file anew.
+            self._written -= records
+            self._dropped += records
+            raise
         # Names sort by time.
         stamp = f"{int(self._clock() * 1000):014d}"
         number = next(self._numbers)
