@@ -41,9 +41,6 @@ def profile(
     traced = {
         name: tf.function(part, autograph=False) for name, part in parts.items()
     }
-    traced["numpy to tensors"] = lambda: {
-        name: tf.constant(array) for name, array in batch.items()
-    }
     arrays = {name: tensor.numpy() for name, tensor in state.items()}
     messages = {name: to_proto(array) for name, array in arrays.items()}
     traced["user state to message"] = lambda: [
