@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from jd_tf.layers.checks import check_heads, check_int, check_rate
+from jd_tf.layers.heads import merge_heads, split_heads
 from jd_tf.layers.masking import hide_padding, length_mask, softmax
 
 
@@ -127,9 +128,8 @@ class TargetAttentionDecoder(keras.layers.Layer):
         """
         max_length, dim = ops.shape(memory)[1], memory.shape[-1]
         fused = self.key_value(ops.reshape(memory, (-1, dim)))
-        shape = (-1, max_length, 2 * self.num_heads, self.head_dim)
-        fused = ops.transpose(ops.reshape(fused, shape), (0, 2, 1, 3))
-        keys, values = ops.split(fused, 2, axis=1)
+        fused = ops.reshape(fused, (-1, max_length, 2 * dim))
+        keys, values = split_heads(fused, self.num_heads, 2)
         # Scores are products over the root of their length; the keys are
         # divided, once a user, instead of each candidate's query.
         return {"keys": keys / math.sqrt(self.head_dim), "values": values}
@@ -162,8 +162,7 @@ class TargetAttentionDecoder(keras.layers.Layer):
         values = ops.cast(values, self.compute_dtype)
         # In front of the product: there is less to mask than behind it.
         values = ops.where(mask[:, None, :, None], values, 0.0)
-        read = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
-        read = ops.reshape(read, (-1, num_candidates, dim))
+        read = merge_heads(ops.matmul(weights, values))
         # An empty history has no values: its read-out is zero so far.
         no_history = ops.cast(self.no_history, self.compute_dtype)
         read += ops.where(length[:, None, None] < 1, no_history, 0.0)
@@ -198,8 +197,9 @@ class TargetAttentionDecoder(keras.layers.Layer):
         num_candidates = ops.shape(queries)[1]
         queries = ops.reshape(queries, (-1, queries.shape[-1]))
         queries = self.query(self.query_norm(queries))
-        split = (-1, num_candidates, self.num_heads, self.head_dim)
-        queries = ops.transpose(ops.reshape(queries, split), (0, 2, 1, 3))
+        dim = self.num_heads * self.head_dim
+        queries = ops.reshape(queries, (-1, num_candidates, dim))
+        (queries,) = split_heads(queries, self.num_heads)
         keys = ops.cast(keys, self.compute_dtype)
         scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
         return softmax(hide_padding(scores, mask[:, None, None, :]))

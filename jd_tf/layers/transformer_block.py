@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from jd_tf.layers.checks import check_heads, check_int, check_rate
+from jd_tf.layers.heads import merge_heads, split_heads
 from jd_tf.layers.masking import MASKED_SCORE, length_mask, softmax
 
 
@@ -138,9 +139,8 @@ class TransformerBlock(keras.layers.Layer):
         """(B * L, 3 * D) queries, keys and values to (B * L, D) read-outs."""
         dim = fused.shape[-1] // 3
         head_dim = dim // self.num_heads
-        split = (-1, max_length, 3 * self.num_heads, head_dim)
-        fused = ops.transpose(ops.reshape(fused, split), (0, 2, 1, 3))
-        queries, keys, values = ops.split(fused, 3, axis=1)
+        fused = ops.reshape(fused, (-1, max_length, 3 * dim))
+        queries, keys, values = split_heads(fused, self.num_heads, 3)
         queries *= 1.0 / math.sqrt(head_dim)
         scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
         # Half precision has neither the range nor the digits for a softmax.
@@ -150,8 +150,7 @@ class TransformerBlock(keras.layers.Layer):
             mask[:, None, None, :], ops.cast(scores, "float32"), MASKED_SCORE
         )
         weights = ops.cast(softmax(scores), self.compute_dtype)
-        read = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
-        return ops.reshape(read, (-1, dim))
+        return ops.reshape(merge_heads(ops.matmul(weights, values)), (-1, dim))
 
     def compute_output_shape(
         self, inputs_shape: tuple, length_shape: tuple | None = None
