@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
     """Serves until the parent closes the pipe, or is gone."""
     (size,) = arguments
     answer = bytes(int(size))
-    service, method = f"tensorflow.serving.{PREDICT}".split("/")
+    service, method = PREDICT.strip("/").split("/")
     handler = grpc.unary_unary_rpc_method_handler(lambda request, _: answer)
     server = grpc.server(
         ThreadPoolExecutor(1),

@@ -99,9 +99,8 @@ def _echo(size: int) -> Iterator[Callable[[bytes], bytes]]:
         address = process.stdout.readline().strip()
         if not address:
             raise RuntimeError("experiments.echo_server did not start.")
-        channel = open_channel(address, None, MAX_MESSAGE_BYTES)
-        send = channel.unary_unary(f"/tensorflow.serving.{PREDICT}")
-        yield lambda request: send(request, timeout=_PATIENCE)
-        channel.close()
+        with open_channel(address, None, MAX_MESSAGE_BYTES) as channel:
+            send = channel.unary_unary(PREDICT)
+            yield lambda request: send(request, timeout=_PATIENCE)
     finally:
         process.communicate()

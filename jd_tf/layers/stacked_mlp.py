@@ -17,8 +17,8 @@ class StackedMLP(keras.layers.Layer):
     Slice s of the last but one axis goes through network s: the experts of
     a mixture, or the towers of several objectives. The weights of a layer are
     one variable for all S networks, but its products are S: TensorFlow runs
-    these side by side, with bias and activation in the same pass, a third
-    faster than one batched product on a processor, forwards and backwards.
+    these side by side, with bias and activation in the same pass, and on a
+    processor faster than one batched product, forwards and backwards.
 
     Args:
         units: tuple of ints. Widths of each network, first layer first.

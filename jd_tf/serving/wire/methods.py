@@ -17,10 +17,12 @@ from jd_tf.serving.wire.messages import (
     ReloadConfigResponse,
 )
 
-PREDICT = "PredictionService/Predict"
-GET_MODEL_METADATA = "PredictionService/GetModelMetadata"
-GET_MODEL_STATUS = "ModelService/GetModelStatus"
-RELOAD_CONFIG = "ModelService/HandleReloadConfigRequest"
+_PREDICTION = "/tensorflow.serving.PredictionService"
+_MODEL = "/tensorflow.serving.ModelService"
+PREDICT = f"{_PREDICTION}/Predict"
+GET_MODEL_METADATA = f"{_PREDICTION}/GetModelMetadata"
+GET_MODEL_STATUS = f"{_MODEL}/GetModelStatus"
+RELOAD_CONFIG = f"{_MODEL}/HandleReloadConfigRequest"
 
 _MESSAGES = {
     PREDICT: (PredictRequest, PredictResponse),
@@ -44,7 +46,7 @@ def open_method(
     """
     request, response = _MESSAGES[name]
     return channel.unary_unary(
-        f"/tensorflow.serving.{name}",
+        name,
         request_serializer=request.SerializeToString,
         response_deserializer=response.FromString,
     )

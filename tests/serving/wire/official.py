@@ -23,7 +23,7 @@ MODULES = (
     model_server_config_pb2,
 )
 SERVICES = {
-    service.name: service
+    service.full_name: service
     for module in (model_service_pb2, prediction_service_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
 }
