@@ -109,8 +109,8 @@ def shared_norms(
     if tf.executing_eagerly():
         gradients = [tape.gradient(loss, shared) for loss in losses]
     else:
-        # A tape would trace all the way back to the tables for each, to have
-        # most of it pruned: half of the time that tracing a step takes.
+        # A tape would trace all the way back to the tables for each, only to
+        # have most of it pruned.
         gradients = [tf.gradients(loss, [shared])[0] for loss in losses]
     return tf.stack(
         [
