@@ -241,8 +241,12 @@ def table(result: Mapping[str, Any]) -> str:
 def _draw(
     result: Mapping[str, Any], load: Mapping[str, Any], path: Path
 ) -> None:
+    rows = 1 + bool(load)
     figure, panels = pyplot.subplots(
-        2, len(result), figsize=(5.6 * len(result), 7.6), squeeze=False
+        rows,
+        len(result),
+        figsize=(5.6 * len(result), 3.8 * rows),
+        squeeze=False,
     )
     for column, (transport, by_count) in enumerate(result.items()):
         axes = panels[0][column]
@@ -264,8 +268,10 @@ def _draw(
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.minorticks_off()
         axes.legend(fontsize=8)
+        if not load:
+            continue
         axes = panels[1][column]
-        for way, by_level in load.get(transport, {}).items():
+        for way, by_level in load[transport].items():
             levels = [int(level) for level in by_level]
             rates = [f["calls_per_second"] for f in by_level.values()]
             axes.plot(levels, rates, marker="o", label=way.replace("_", " "))
@@ -276,10 +282,9 @@ def _draw(
             ylim=(0, None),
             title="throughput",
         )
-        if load.get(transport):
-            axes.set_xticks(levels, [str(level) for level in levels])
-            axes.minorticks_off()
-            axes.legend(fontsize=8)
+        axes.set_xticks(levels, [str(level) for level in levels])
+        axes.minorticks_off()
+        axes.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
