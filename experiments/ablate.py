@@ -18,7 +18,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import program
-from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
 
 _DATA = flags.DEFINE_string(

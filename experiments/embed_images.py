@@ -50,12 +50,12 @@ _PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show a bar.")
 
 def main(_: object) -> int | None:
     """Embeds and prints the rate."""
-    from jd_tf.data.image_list import read_catalogue
-    from jd_tf.schema import DataError
-    from jd_tf.training.image_embedding import (
+    from jd_tf.images.image_embedding import (
         NO_IMAGE_SUFFIX,
         embed_catalogue,
     )
+    from jd_tf.images.image_list import read_catalogue
+    from jd_tf.schema import DataError
 
     if not _OUTPUT.value.endswith(".npz"):
         raise DataError(f"--output must end in .npz. Got: {_OUTPUT.value}.")
@@ -92,9 +92,9 @@ def _tower() -> tuple[Any, dict[str, Any]]:
     """The tower with the weights asked for, and what it is."""
     import dataclasses
 
-    from jd_tf.models.image_tower import ImageTower
+    from jd_tf.images.image_loop import load_initial
+    from jd_tf.images.image_tower import ImageTower
     from jd_tf.schema import DataError
-    from jd_tf.training.image_loop import load_initial
     from jd_tf.training.workdir import load_trained
 
     tower = load_trained(_WORKDIR.value, best=_WEIGHTS.value == "best")

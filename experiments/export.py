@@ -65,7 +65,7 @@ def main(_: object) -> None:
     # Saving tells of every tensor it renames.
     logging.set_verbosity(logging.WARNING)
     # TensorFlow takes seconds to load; --help should not wait for it.
-    from jd_tf.serving.run import export_run
+    from jd_tf.serving.export.export_run import export_run
 
     folder = export_run(
         _REQUESTS.value,

@@ -127,15 +127,15 @@ def main(_: object) -> int | None:
     """Fine-tunes, judges, writes the page."""
     import keras
 
-    from jd_tf.data.image_list import read_labelled
     from jd_tf.evaluation.image_report_run import REPORT_FILE, report_image_run
-    from jd_tf.models.image_tower import ImageTower, ImageTowerConfig
+    from jd_tf.images.image_config import default_image_training
+    from jd_tf.images.image_list import read_labelled
+    from jd_tf.images.image_loop import ImageTrainer
+    from jd_tf.images.image_start import usable_images
+    from jd_tf.images.image_tower import ImageTower, ImageTowerConfig
+    from jd_tf.images.title_words import frequent_words
     from jd_tf.schema import DataError
-    from jd_tf.training.image_config import default_image_training
-    from jd_tf.training.image_loop import ImageTrainer
-    from jd_tf.training.image_start import usable_images
     from jd_tf.training.loop import NotFiniteError
-    from jd_tf.training.title_words import frequent_words
 
     workdir = Path(_WORKDIR.value)
     stored = _stored(workdir)
@@ -228,8 +228,8 @@ def _weights(
     tower: Any, workdir: Path, training: dict[str, Any]
 ) -> tuple[str, str]:
     """Published weights of a new run; those of an old one are in it."""
+    from jd_tf.images.image_start import start_weights
     from jd_tf.training.checkpoints import Checkpoints
-    from jd_tf.training.image_start import start_weights
     from jd_tf.training.workdir import CHECKPOINTS
 
     if Checkpoints(workdir / CHECKPOINTS).steps():

@@ -62,14 +62,14 @@ def main(_: object) -> None:
     """Writes the files and prints their names."""
     named_labels = _labels(_LABELS.value)
     # TensorFlow takes seconds to load; --help should not wait for it.
-    from jd_tf.serving.operations.deployment import (
+    from jd_tf.serving.deploy.deployment import (
         CONFIG_FILE,
         Deployment,
         labels_of,
     )
-    from jd_tf.serving.operations.deployment_files import write_deployment
-    from jd_tf.serving.operations.model_config import read_config
-    from jd_tf.serving.operations.served_model import find_models
+    from jd_tf.serving.deploy.deployment_files import write_deployment
+    from jd_tf.serving.deploy.model_config import read_config
+    from jd_tf.serving.deploy.served_model import find_models
 
     labels = {}
     earlier = Path(_OUTPUT.value) / CONFIG_FILE

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.training.config import TrainingConfig
 
 

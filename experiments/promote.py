@@ -71,9 +71,9 @@ def main(_: object) -> int:
     import contextlib
 
     from jd_tf.serving.client.tls_files import TlsFiles
-    from jd_tf.serving.operations.errors import RollbackError, RolledBackError
-    from jd_tf.serving.operations.promotion import Promotion
-    from jd_tf.serving.operations.version_server import VersionServer
+    from jd_tf.serving.deploy.errors import RollbackError, RolledBackError
+    from jd_tf.serving.deploy.promotion import Promotion
+    from jd_tf.serving.deploy.version_server import VersionServer
 
     mapped = {}
     for text in _LOCAL.value:

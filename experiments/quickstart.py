@@ -95,7 +95,7 @@ def main(_: object) -> int | None:
         report_attention(data, model_dir, model_dir / "attention")
 
     def export() -> str:
-        from jd_tf.serving.run import export_run
+        from jd_tf.serving.export.export_run import export_run
 
         folder = export_run(data, model_dir, workdir / "saved_models")
         return str(folder.relative_to(workdir))
@@ -181,8 +181,8 @@ def _settings() -> dict[str, Any]:
 def _first_ranking(saved_model: Path, data: Path) -> str:
     """The top items of the test request with the most to choose from."""
     from jd_tf.data.dataset import split_files
-    from jd_tf.serving.request_file import read_requests
-    from jd_tf.serving.saved_ranker import SavedRanker
+    from jd_tf.serving.client.request_file import read_requests
+    from jd_tf.serving.client.saved_ranker import SavedRanker
 
     ranker = SavedRanker(saved_model)
     shard = next(iter(split_files(data, "test")))

@@ -92,7 +92,7 @@ def main(_: object) -> None:
     # --saved_model and TFRecord files only: a server can do without.
     from jd_tf.data.json_files import write_json
     from jd_tf.serving.client import ClientOptions, RankingClient
-    from jd_tf.serving.request_file import read_requests
+    from jd_tf.serving.client.request_file import read_requests
 
     output = Path(_OUTPUT.value) if _OUTPUT.value else None
     if output and output.is_dir():
@@ -148,7 +148,7 @@ def _transport() -> Any:
 
 
 def _read_schema(path: Path) -> Schema:
-    from jd_tf.serving.versions import SCHEMA_FILE, resolve
+    from jd_tf.serving.export.versions import SCHEMA_FILE, resolve
 
     if not path.is_dir():
         return Schema.load(path)
@@ -159,7 +159,7 @@ def _read_schema(path: Path) -> Schema:
 
 def _rank(client: Any, request: Any, number: int) -> Any:
     from jd_tf.serving.client.errors import RequestError
-    from jd_tf.serving.ranking import describe
+    from jd_tf.serving.client.ranking import describe
 
     if isinstance(request, Mapping):
         request = {"request_id": number, **request}

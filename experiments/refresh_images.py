@@ -49,8 +49,8 @@ def main(_: object) -> None:
     # TensorFlow takes seconds to load; --help should not wait for it.
     from experiments.train_ranker import load_vectors
     from jd_tf.data.batches import read_batches
-    from jd_tf.serving.refresh import compare, with_images
-    from jd_tf.serving.run import export_ranker
+    from jd_tf.serving.export.export_run import export_ranker
+    from jd_tf.serving.export.refresh import compare, with_images
     from jd_tf.training.workdir import load_trained
 
     before = load_trained(_WORKDIR.value)

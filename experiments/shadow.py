@@ -56,12 +56,12 @@ def main(_: object) -> None:
         raise DataError(f"{_LOG.value}: no such file or folder.")
     # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.serving.client.request_log import log_files
-    from jd_tf.serving.operations.replay import replay
-    from jd_tf.serving.operations.shadow import (
+    from jd_tf.serving.deploy.replay import replay
+    from jd_tf.serving.deploy.shadow import (
         PAGE_FILE,
         write_shadow_report,
     )
-    from jd_tf.serving.recordings import read_recordings
+    from jd_tf.serving.export.recordings import read_recordings
 
     files = [_LOG.value]
     if Path(_LOG.value).is_dir():
@@ -85,9 +85,9 @@ def main(_: object) -> None:
 
 
 def _target(place: str, version: str) -> Any:
-    from jd_tf.serving.operations.folder_target import FolderTarget
-    from jd_tf.serving.operations.served_target import ServedTarget
-    from jd_tf.serving.operations.version_server import VersionServer
+    from jd_tf.serving.deploy.folder_target import FolderTarget
+    from jd_tf.serving.deploy.served_target import ServedTarget
+    from jd_tf.serving.deploy.version_server import VersionServer
 
     if Path(place).is_dir():
         if version:

@@ -23,7 +23,7 @@ from typing import Any
 from absl import flags
 
 from experiments import program
-from jd_tf.models.jd_ranker_config import (
+from jd_tf.models.ranking.jd_ranker_config import (
     FUSION_FORMS,
     FUSIONS,
     IMAGE_MODES,

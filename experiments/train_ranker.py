@@ -8,11 +8,11 @@ import keras
 
 from jd_tf.data.dataset import read_schema
 from jd_tf.data.item_vectors import ItemVectors
-from jd_tf.evaluation.calibration_fit import fit_curves
-from jd_tf.evaluation.metrics import auc
-from jd_tf.models.jd_ranker import JDRanker
-from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.metrics.ranking_metrics import auc
+from jd_tf.models.ranking.jd_ranker import JDRanker
+from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError, Schema
+from jd_tf.training.calibration_fit import fit_curves
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.folder import train_folder
 from jd_tf.training.loop import NotFiniteError

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 2:
         raise DataError("name one version folder: verify_export FOLDER.")
     # TensorFlow takes seconds to load; --help should not wait for it.
-    from jd_tf.serving.inspection import inspect_version
+    from jd_tf.serving.export.inspection import inspect_version
 
     folder = arguments[1]
     findings = inspect_version(folder, _TOLERANCE.value)

@@ -112,7 +112,7 @@ CASES = (
     ),
     _case(
         "event_values",
-        layers.EventValues,
+        layers.EventWeights,
         case_inputs.detailed,
         3,
         # The ages of the case are up to two years.
@@ -124,7 +124,7 @@ CASES = (
     ),
     _case(
         "history_match",
-        layers.HistoryMatch,
+        layers.IdOverlap,
         case_inputs.matched,
         laws={
             "history": ("history_ids", "values"),

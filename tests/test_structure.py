@@ -10,9 +10,12 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = (
     "columns",
     "schema",
-    "data",
     "layers",
+    "losses",
+    "metrics",
+    "data",
     "models",
+    "images",
     "training",
     "evaluation",
     "serving",

@@ -15,11 +15,11 @@ from jd_tf.evaluation.attention_pictures import (
     shared_picture,
     spread_picture,
 )
-from jd_tf.evaluation.cells import real_cells
 from jd_tf.evaluation.collect import to_numpy
 from jd_tf.evaluation.pages import write_page
 from jd_tf.evaluation.pictures import Picture
 from jd_tf.evaluation.request_picture import request_picture
+from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import DataError, Schema
 
 PREFIX = "attention_"

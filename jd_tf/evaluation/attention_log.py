@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from jd_tf.evaluation.baselines.matches import match_events
-from jd_tf.evaluation.cells import real_cells
+from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import UNKNOWN_DWELL, Behavior, Schema
 
 # Upper ends of the buckets of a counter; above the last is a bucket too.

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.cells import Cells, real_cells
 from jd_tf.evaluation.metric_pictures import reliability_picture
 from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.evaluation.objective_metrics import probability_metrics
 from jd_tf.evaluation.pictures import Picture
 from jd_tf.evaluation.segment_picture import segment_calibration_picture
+from jd_tf.metrics.cells import Cells, real_cells
 from jd_tf.schema import Objective
 
 BEFORE, AFTER = "before", "after"

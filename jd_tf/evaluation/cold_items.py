@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from jd_tf.evaluation.baselines.id_sums import IdSums
-from jd_tf.evaluation.cells import real_cells
 from jd_tf.evaluation.collect import Batch, to_numpy
+from jd_tf.metrics.cells import real_cells
 
 ITEM = "item_id"
 

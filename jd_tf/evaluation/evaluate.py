@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.bootstrap import Bootstrap, interval
-from jd_tf.evaluation.cells import Cells, real_cells
-from jd_tf.evaluation.expected_value import expected_value
 from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.evaluation.objective_metrics import (
     WITH_INTERVAL,
@@ -19,6 +16,9 @@ from jd_tf.evaluation.objective_metrics import (
     value_metrics,
 )
 from jd_tf.evaluation.standing import standing
+from jd_tf.metrics.bootstrap import Bootstrap, interval
+from jd_tf.metrics.cells import Cells, real_cells
+from jd_tf.metrics.expected_value import expected_value
 from jd_tf.schema import Objective
 
 VALUE = "value"

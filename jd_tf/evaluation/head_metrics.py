@@ -6,21 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation import metrics
 from jd_tf.evaluation.calibration_comparison import (
     AFTER,
     BEFORE,
     compare_calibration,
     segment_name,
 )
-from jd_tf.evaluation.cells import Cells
 from jd_tf.evaluation.collect import Predictions
-from jd_tf.evaluation.expected_value import expected_value
 from jd_tf.evaluation.objective_metrics import (
     NDCG,
     NDCG_PLACES,
     value_metrics,
 )
+from jd_tf.metrics import ranking_metrics as metrics
+from jd_tf.metrics.cells import Cells
+from jd_tf.metrics.expected_value import expected_value
 
 # Outputs of a scorer that are no predictions: probabilities before the curves
 # [B, N, T], and weights [B, 1, T].

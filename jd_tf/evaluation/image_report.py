@@ -7,8 +7,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from jd_tf.data.image_list import LabelledImages
-from jd_tf.data.images import load_image
 from jd_tf.evaluation.findings import Finding
 from jd_tf.evaluation.image_report_metrics import (
     WordResult,
@@ -22,7 +20,9 @@ from jd_tf.evaluation.image_report_pictures import (
     curve_pictures,
 )
 from jd_tf.evaluation.pages import write_page
-from jd_tf.training.image_predictions import ImagePredictions, image_metrics
+from jd_tf.images.decoding import load_image
+from jd_tf.images.image_list import LabelledImages
+from jd_tf.images.image_predictions import ImagePredictions, image_metrics
 
 _NUM_MISTAKES = 12
 _THUMBNAIL = 112

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from jd_tf.training.image_predictions import ImagePredictions
+from jd_tf.images.image_predictions import ImagePredictions
 
 # Of the normal distribution: 95 % lie within so many standard deviations.
 _Z = 1.959964

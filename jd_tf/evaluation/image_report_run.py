@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.image_list import LabelledImages
 from jd_tf.data.json_files import read_json
 from jd_tf.evaluation.image_report import write_image_report
 from jd_tf.evaluation.metrics_file import write_metrics
-from jd_tf.models.image_tower import ImageTower
-from jd_tf.training.image_predictions import ImagePredictor, image_metrics
+from jd_tf.images.image_list import LabelledImages
+from jd_tf.images.image_predictions import ImagePredictor, image_metrics
+from jd_tf.images.image_tower import ImageTower
 from jd_tf.training.workdir import CONFIG_FILE
 
 METRICS_FILE = "metrics.json"

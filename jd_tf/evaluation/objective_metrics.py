@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation import calibration, metrics
-from jd_tf.evaluation.bootstrap import Bootstrap
-from jd_tf.evaluation.cells import Cells
+from jd_tf.metrics import calibration_error as calibration
+from jd_tf.metrics import ranking_metrics as metrics
+from jd_tf.metrics.bootstrap import Bootstrap
+from jd_tf.metrics.cells import Cells
 
 NDCG_PLACES = 10
 NDCG = f"ndcg@{NDCG_PLACES}"

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.bootstrap import interval
 from jd_tf.evaluation.objective_metrics import WITH_INTERVAL
+from jd_tf.metrics.bootstrap import interval
 
 FLOOR = "popularity"
 CEILING = "oracle"

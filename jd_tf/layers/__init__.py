@@ -5,44 +5,48 @@ H heads, T objectives, E experts. Lengths travel instead of masks; a mask is
 made inside a layer and True means real.
 """
 
-from jd_tf.layers.bias_tower import BiasTower
-from jd_tf.layers.calibration import CalibrationCurve
-from jd_tf.layers.content_match import ContentMatch
-from jd_tf.layers.entire_space_logits import EntireSpaceLogits
-from jd_tf.layers.event_values import EventValues
-from jd_tf.layers.fine_grained_behavior_encoder import (
+from jd_tf.layers.embedding.id_embedding import IdEmbedding
+from jd_tf.layers.embedding.log_bucket_embedding import LogBucketEmbedding
+from jd_tf.layers.embedding.log_scaling import LogScaling
+from jd_tf.layers.embedding.text_encoder import TextEncoder
+from jd_tf.layers.embedding.vector_table import VectorTable
+from jd_tf.layers.fusion.calibration_curve import CalibrationCurve
+from jd_tf.layers.fusion.fixed_fusion import FixedFusion
+from jd_tf.layers.fusion.global_fusion import GlobalFusion
+from jd_tf.layers.fusion.personalized_fusion import PersonalizedFusion
+from jd_tf.layers.multitask.bias_tower import BiasTower
+from jd_tf.layers.multitask.entire_space_logits import EntireSpaceLogits
+from jd_tf.layers.multitask.mixture_of_experts import MixtureOfExperts
+from jd_tf.layers.multitask.multi_gate_image_transfer import (
+    MultiGateImageTransfer,
+)
+from jd_tf.layers.multitask.stacked_mlp import StackedMLP
+from jd_tf.layers.multitask.task_tower import TaskTower
+from jd_tf.layers.overlap.content_match import ContentMatch
+from jd_tf.layers.overlap.event_weights import EventWeights
+from jd_tf.layers.overlap.id_overlap import IdOverlap
+from jd_tf.layers.sequence.fine_grained_behavior_encoder import (
     FineGrainedBehaviorEncoder,
 )
-from jd_tf.layers.fixed_fusion import FixedFusion
-from jd_tf.layers.global_fusion import GlobalFusion
-from jd_tf.layers.history_match import HistoryMatch
-from jd_tf.layers.id_embedding import IdEmbedding
-from jd_tf.layers.interest_crossing import InterestCrossing
-from jd_tf.layers.log_bucket_embedding import LogBucketEmbedding
-from jd_tf.layers.log_scaling import LogScaling
-from jd_tf.layers.mixture_of_experts import MixtureOfExperts
-from jd_tf.layers.multi_gate_transfer import MultiGateImageTransfer
-from jd_tf.layers.personalized_fusion import PersonalizedFusion
-from jd_tf.layers.stacked_mlp import StackedMLP
-from jd_tf.layers.target_attention_decoder import TargetAttentionDecoder
-from jd_tf.layers.task_tower import TaskTower
-from jd_tf.layers.temporal_encoding import TemporalEncoding
-from jd_tf.layers.text_encoder import TextEncoder
-from jd_tf.layers.transformer_block import TransformerBlock
-from jd_tf.layers.transformer_encoder import TransformerEncoder
-from jd_tf.layers.vector_table import VectorTable
+from jd_tf.layers.sequence.interest_crossing import InterestCrossing
+from jd_tf.layers.sequence.target_attention_decoder import (
+    TargetAttentionDecoder,
+)
+from jd_tf.layers.sequence.temporal_encoding import TemporalEncoding
+from jd_tf.layers.sequence.transformer_block import TransformerBlock
+from jd_tf.layers.sequence.transformer_encoder import TransformerEncoder
 
 __all__ = [
     "BiasTower",
     "CalibrationCurve",
     "ContentMatch",
     "EntireSpaceLogits",
-    "EventValues",
+    "EventWeights",
     "FineGrainedBehaviorEncoder",
     "FixedFusion",
     "GlobalFusion",
-    "HistoryMatch",
     "IdEmbedding",
+    "IdOverlap",
     "InterestCrossing",
     "LogBucketEmbedding",
     "LogScaling",

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from jd_tf.models.request_values import request_values
+from jd_tf.models.blocks.request_values import request_values
 
 
 class FusionSides:

@@ -29,7 +29,7 @@ from jd_tf.training.workdir import SUMMARIES
 
 # (logits, labels, label weights [R, N, T], candidates [R], method=,
 # num_knots=) -> T curves with `knots`, `num_impressions`, `num_positives` and
-# `note`, as `jd_tf.evaluation.calibration_fit.fit_curves`.
+# `note`, as `jd_tf.training.calibration_fit.fit_curves`.
 FitCurves = Callable[..., Sequence[Any]]
 # Share of a pass that a fusion needs to get used to calibrated logits.
 _SETTLING_SHARE = 10

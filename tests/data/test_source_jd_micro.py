@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from jd_tf.data.sources import open_source
-from jd_tf.data.sources.jd_micro import parse_session
+from jd_tf.data.sources.jd_micro.jd_micro import parse_session
 from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import DataError
 from tests.data.micro_oracle import arrivals, expected, raw_events

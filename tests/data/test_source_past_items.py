@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 
-from jd_tf.data.sources.past_items import PastItems
+from jd_tf.data.sources.negative_sampler import PastItems
 
 
 def filled(counts, category=lambda item: 1):

@@ -6,7 +6,7 @@ import pytest
 
 from jd_tf.evaluation.ablations.ablation import RESULT_FILE, Ablation
 from jd_tf.evaluation.ablations.rows import Row
-from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
 from tests.evaluation.ablation_runs import result
 

@@ -8,9 +8,9 @@ import pytest
 from jd_tf.evaluation.ablations.judged_metrics import ALL, COLD
 from jd_tf.evaluation.cold_items import ColdItems
 from jd_tf.evaluation.collect import collect_predictions
-from tests.evaluation import references
 from tests.evaluation.ablation_runs import RANKER, predictions, result
 from tests.evaluation.toy_shop import toy_batch, toy_schema
+from tests.metrics import references
 
 
 @pytest.mark.parametrize("kind", [ALL, COLD])

@@ -16,7 +16,7 @@ from jd_tf.evaluation.ablations.rows import (
     parse_rows,
     resolve,
 )
-from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import Behavior, DataError, IdColumn
 from tests.requests import small_schema
 

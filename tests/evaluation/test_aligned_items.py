@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from jd_tf.evaluation.similarity.aligned_items import aligned_items
 from jd_tf.evaluation.similarity.gate_use import GateUse
-from jd_tf.models.jd_ranker import JDRanker
+from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.schema import DataError
 from tests.models.test_item_content import (
     CONTENT,

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from jd_tf.evaluation import calibration
 from jd_tf.evaluation.calibration_comparison import (
     AFTER,
     BEFORE,
@@ -11,13 +10,14 @@ from jd_tf.evaluation.calibration_comparison import (
     compare_calibration,
     consistency,
 )
-from jd_tf.evaluation.calibration_fit import (
+from jd_tf.evaluation.metrics_file import write_metrics
+from jd_tf.metrics import calibration_error as calibration
+from jd_tf.schema import Objective
+from jd_tf.training.calibration_fit import (
     apply_curves,
     fit_curves,
     logits_of,
 )
-from jd_tf.evaluation.metrics_file import write_metrics
-from jd_tf.schema import Objective
 
 OBJECTIVES = (Objective("click"), Objective("order", given="click"))
 

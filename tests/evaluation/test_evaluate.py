@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from jd_tf.evaluation import metrics
 from jd_tf.evaluation.evaluate import evaluate_predictions
-from jd_tf.evaluation.expected_value import expected_value
 from jd_tf.evaluation.metrics_file import read_metrics, write_metrics
+from jd_tf.metrics import ranking_metrics as metrics
+from jd_tf.metrics.expected_value import expected_value
 from jd_tf.schema import DataError, Objective
-from tests.evaluation import references
+from tests.metrics import references
 
 OBJECTIVES = (
     Objective("click", value=1.0),

@@ -8,9 +8,9 @@ import pytest
 
 from jd_tf.evaluation.fusion.grid_judge import WeightJudge
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
-from jd_tf.evaluation.metrics import group_ndcg
+from jd_tf.metrics.ranking_metrics import group_ndcg
 from tests import fusion_references
-from tests.evaluation import references
+from tests.metrics import references
 
 R, N, T = 40, 5, 3
 NAMES, VALUES = ("click", "cart", "order"), (1.0, 5.0, 20.0)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from jd_tf.evaluation.bootstrap import Bootstrap
 from jd_tf.evaluation.fusion.agreement import agree_with_grid, rank_correlation
 from jd_tf.evaluation.fusion.fusion_report import (
     JSON_FILE,
@@ -27,6 +26,7 @@ from jd_tf.evaluation.fusion.weight_tables import (
     contrasts,
     weights_by_segment,
 )
+from jd_tf.metrics.bootstrap import Bootstrap
 from jd_tf.schema import DataError, ScenarioValues
 from tests.evaluation.fused_shop import (
     PAGES,

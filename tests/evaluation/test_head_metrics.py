@@ -6,8 +6,8 @@ import pytest
 from jd_tf.evaluation.collect import collect_predictions
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
 from jd_tf.evaluation.head_metrics import HeadPredictions, head_notes
-from jd_tf.evaluation.metrics import group_ndcg
 from jd_tf.evaluation.report import write_report
+from jd_tf.metrics.ranking_metrics import group_ndcg
 from jd_tf.schema import IdColumn, Objective
 from tests.requests import small_schema
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from jd_tf.data.image_list import read_labelled
 from jd_tf.evaluation.image_report import write_image_report
 from jd_tf.evaluation.image_report_metrics import (
     confusion,
@@ -11,8 +10,9 @@ from jd_tf.evaluation.image_report_metrics import (
     surest_mistakes,
     word_results,
 )
-from jd_tf.training.image_predictions import ImagePredictions, image_metrics
-from tests.photos import write_folder
+from jd_tf.images.image_list import read_labelled
+from jd_tf.images.image_predictions import ImagePredictions, image_metrics
+from tests.images.photos import write_folder
 
 NAMES = ("hat", "shoe", "skirt")
 

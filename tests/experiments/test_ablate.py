@@ -17,7 +17,7 @@ from jd_tf.data.item_vectors import ItemVectors
 from jd_tf.evaluation.ablations.ablation import RESULT_FILE, Ablation
 from jd_tf.evaluation.ablations.judge import FolderJudge
 from jd_tf.evaluation.ablations.rows import Row
-from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective
 from jd_tf.training.config import TrainingConfig
 from tests.requests import random_requests, small_schema

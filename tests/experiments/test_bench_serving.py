@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from experiments import serving_contest, serving_profile, wire_profile
-from experiments.serving_ways import WAYS, ServingWays, random_batch
+from experiments.benchmarks import (
+    serving_contest,
+    serving_profile,
+    wire_profile,
+)
+from experiments.benchmarks.serving_ways import WAYS, ServingWays, random_batch
 from jd_tf.schema import DataError
-from jd_tf.serving.saved_ranker import SavedRanker
+from jd_tf.serving.client.saved_ranker import SavedRanker
 from tests.serving.exported import exported
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,7 +130,7 @@ def test_measures_a_saved_model(ranker, tmp_path):
         [
             sys.executable,
             "-m",
-            "experiments.bench_serving",
+            "experiments.benchmarks.bench_serving",
             f"--saved_model={ranker.folder}",
             f"--output={tmp_path}",
             "--candidates=3,7",
@@ -163,7 +167,7 @@ def test_wrong_arguments_end_with_one_line(argument, message, tmp_path):
         [
             sys.executable,
             "-m",
-            "experiments.bench_serving",
+            "experiments.benchmarks.bench_serving",
             f"--output={tmp_path}",
             argument,
         ],

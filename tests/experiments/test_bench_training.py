@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import bench_worker as worker
-from experiments import tiled_baseline, training_contest
+from experiments.benchmarks import bench_worker as worker
+from experiments.benchmarks import tiled_baseline, training_contest
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import read_schema
-from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
+from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 
 NUM_ROWS = 500
 
@@ -231,7 +231,7 @@ def test_a_wrong_table_is_refused(tmp_path):
         [
             sys.executable,
             "-m",
-            "experiments.bench_training",
+            "experiments.benchmarks.bench_training",
             f"--output={tmp_path / 'out'}",
             "--tables=many",
         ],

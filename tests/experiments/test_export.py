@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from jd_tf.data.records import RequestWriter
-from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
+from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import Behavior, IdColumn, Objective
-from jd_tf.serving.saved_ranker import SavedRanker
+from jd_tf.serving.client.saved_ranker import SavedRanker
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.state import TrainingState

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jd_tf.evaluation.fusion import observed_run
-from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
 from tests.evaluation.test_fusion_report import SESSION, shop
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from experiments import finetune_images
-from jd_tf.data.image_list import LabelledImages
 from jd_tf.data.item_vectors import ItemVectors
-from tests.photos import broken_photos, write_folder
+from jd_tf.images.image_list import LabelledImages
+from tests.images.photos import broken_photos, write_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 

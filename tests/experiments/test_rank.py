@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.double.model_server import model_config
-from tests.serving.double.start import model_server
 from tests.serving.exported import exported
+from tests.serving.fake_server.model_server import model_config
+from tests.serving.fake_server.start import model_server
 
 ROOT = Path(__file__).resolve().parents[2]
 

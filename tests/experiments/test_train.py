@@ -9,7 +9,7 @@ import pytest
 
 from experiments.train_ranker import NOT_FINITE, train_ranker
 from jd_tf.data.dataset import write_dataset
-from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective
 from jd_tf.training.config import TrainingConfig
 from tests.requests import random_requests, small_schema

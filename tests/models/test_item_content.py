@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
+from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import IdColumn
 from tests.models.test_jd_ranker import CONFIG, SCHEMA, batch_of, moved, real
 from tests.requests import random_requests, small_schema

@@ -10,7 +10,7 @@ import tensorflow as tf
 from jd_tf.data.batches import parse_requests
 from jd_tf.data.records import encode_request
 from jd_tf.data.validation import RequestValidator
-from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
+from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import SERVING_ROLES, IdColumn, Objective, ScenarioValues
 from tests.requests import random_requests, small_schema
 

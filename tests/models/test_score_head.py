@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.models.jd_ranker import JDRanker
-from jd_tf.models.session_features import SessionFeatures
+from jd_tf.models.blocks.session_features import SessionFeatures
+from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.schema import SERVING_ROLES, USER_ROLES
 from tests.models.test_jd_ranker import (
     CONFIG,

@@ -10,9 +10,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
+from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import Schema
-from jd_tf.serving.export import export_model
+from jd_tf.serving.export.export import export_model
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()

@@ -5,7 +5,7 @@ import pytest
 
 from jd_tf.schema import SERVING_ROLES, DataError
 from jd_tf.serving.batching import is_batch, pad_requests, split_batch
-from jd_tf.serving.request_checker import RequestChecker
+from jd_tf.serving.client.request_checker import RequestChecker
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()

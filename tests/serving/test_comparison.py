@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jd_tf.serving.comparison import check_equal, difference
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.export.comparison import check_equal, difference
 
 
 def test_difference_is_relative_to_the_largest_value():

@@ -9,14 +9,13 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from jd_tf.schema import Schema
-from jd_tf.serving import export
 from jd_tf.serving.client.slicing import default_buckets
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export import export_model
+from jd_tf.serving.export.export import export, export_model
+from jd_tf.serving.export.verify import verify
+from jd_tf.serving.export.versions import HIGHEST_FILE
+from jd_tf.serving.export.warmup import record_calls, shape_buckets
 from jd_tf.serving.shape_buckets import candidate_buckets
-from jd_tf.serving.verify import verify
-from jd_tf.serving.versions import HIGHEST_FILE
-from jd_tf.serving.warmup import record_calls, shape_buckets
 from tests.serving import tiny_ranker
 from tests.serving.exported import METRICS
 from tests.serving.tiny_ranker import TinyRanker

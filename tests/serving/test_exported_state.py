@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.exported_state import exported_state
-from jd_tf.serving.loading import LoadedModel
+from jd_tf.serving.export.exported_state import exported_state
+from jd_tf.serving.export.loading import LoadedModel
+from jd_tf.serving.export.signatures import ServedRanker
 from jd_tf.serving.signature_names import SERVING_DEFAULT
-from jd_tf.serving.signatures import ServedRanker
 from tests.serving.tiny_ranker import TinyRanker
 
 INPUTS = {

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.models.jd_ranker import JDRanker
+from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role
 from jd_tf.serving.batching import pad_requests
-from jd_tf.serving.export import export_model
-from jd_tf.serving.request_checker import RequestChecker
-from jd_tf.serving.saved_ranker import SavedRanker
+from jd_tf.serving.client.request_checker import RequestChecker
+from jd_tf.serving.client.saved_ranker import SavedRanker
+from jd_tf.serving.export.export import export_model
 from tests.models.test_score_head import bent
 from tests.requests import random_requests
 from tests.serving.exported import SCHEMA, small_ranker

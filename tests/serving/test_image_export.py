@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.data.images import load_image
-from jd_tf.models.image_tower import ImageTower
-from jd_tf.serving import image_export
+from jd_tf.images.decoding import load_image
+from jd_tf.images.image_tower import ImageTower
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.graph_check import check_ops, read_graph
-from jd_tf.serving.image_export import export_image_tower
-from jd_tf.serving.image_signature import (
+from jd_tf.serving.export.export import image_export
+from jd_tf.serving.export.graph_check import check_ops, read_graph
+from jd_tf.serving.export.image_export import export_image_tower
+from jd_tf.serving.export.image_signature import (
     CLASSIFY,
     IMAGE_BYTES,
     SERVING_DEFAULT,
     ServedImageTower,
 )
-from jd_tf.serving.image_verify import main, verify_image_tower
-from jd_tf.serving.loading import LoadedModel
-from jd_tf.serving.recordings import WARMUP_FILE
-from tests.photos import (
+from jd_tf.serving.export.image_verify import main, verify_image_tower
+from jd_tf.serving.export.loading import LoadedModel
+from jd_tf.serving.export.recordings import WARMUP_FILE
+from tests.images.photos import (
     COLORS,
     broken_photos,
     encoded,
@@ -171,8 +171,8 @@ def test_an_export_that_differs_leaves_nothing(exported, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_resnet101_is_built_takes_a_step_and_exports(tmp_path):
-    from jd_tf.training.image_config import ImageTrainingConfig
-    from jd_tf.training.image_steps import ImageSteps
+    from jd_tf.images.image_config import ImageTrainingConfig
+    from jd_tf.images.image_steps import ImageSteps
 
     config = {"backbone": "resnet101", "image_size": 32}
     tower = ImageTower(config, WORDS)

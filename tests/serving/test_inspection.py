@@ -9,16 +9,16 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from jd_tf.models.image_tower import ImageTower
-from jd_tf.serving import export, image_export
-from jd_tf.serving.image_verify import verify_image_tower
-from jd_tf.serving.inspection import inspect_version
-from jd_tf.serving.recordings import (
+from jd_tf.images.image_tower import ImageTower
+from jd_tf.serving.export import export, image_export
+from jd_tf.serving.export.image_verify import verify_image_tower
+from jd_tf.serving.export.inspection import inspect_version
+from jd_tf.serving.export.recordings import (
     WARMUP_FILE,
     read_recordings,
     write_recordings,
 )
-from jd_tf.serving.verify import verify
+from jd_tf.serving.export.verify import verify
 from tests.serving.tiny_ranker import TinyRanker
 
 BATCHING = "batching_params.pbtxt"

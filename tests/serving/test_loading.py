@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.loading import LoadedModel
-from jd_tf.serving.recordings import WARMUP_FILE, read_recordings
+from jd_tf.serving.export.loading import LoadedModel
+from jd_tf.serving.export.recordings import WARMUP_FILE, read_recordings
 
 SIGNATURE = "serving_default"
 

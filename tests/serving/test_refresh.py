@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jd_tf.data.item_vectors import ItemVectors
-from jd_tf.models.jd_ranker import JDRanker
+from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.schema import DataError
-from jd_tf.serving.refresh import compare, with_images
+from jd_tf.serving.export.refresh import compare, with_images
 from tests.models.test_item_content import CONTENT, TITLED, titled_batch
 from tests.models.test_item_content import with_images as pictured
 

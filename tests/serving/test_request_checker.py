@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jd_tf.schema import SERVING_ROLES, DataError
-from jd_tf.serving.request_checker import RequestChecker
-from jd_tf.serving.sample_requests import sample_request
+from jd_tf.serving.client.request_checker import RequestChecker
+from jd_tf.serving.export.sample_requests import sample_request
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()

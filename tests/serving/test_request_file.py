@@ -10,8 +10,8 @@ import tensorflow as tf
 from jd_tf.data.records import RequestWriter
 from jd_tf.schema import SERVING_ROLES, DataError
 from jd_tf.serving.batching import pad_requests
-from jd_tf.serving.request_checker import RequestChecker
-from jd_tf.serving.request_file import read_requests
+from jd_tf.serving.client.request_checker import RequestChecker
+from jd_tf.serving.client.request_file import read_requests
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()

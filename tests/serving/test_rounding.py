@@ -9,21 +9,21 @@ import tensorflow as tf
 
 from jd_tf.data.dataset import write_dataset
 from jd_tf.layers import IdEmbedding, TextEncoder, VectorTable
-from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
+from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import Behavior, IdColumn, Objective
-from jd_tf.serving import export
-from jd_tf.serving.compact_table import CompactTable
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.loading import LoadedModel
-from jd_tf.serving.recordings import WARMUP_FILE, read_recordings
-from jd_tf.serving.rounding import (
+from jd_tf.serving.export.compact_table import CompactTable
+from jd_tf.serving.export.export import export
+from jd_tf.serving.export.export_run import export_ranker
+from jd_tf.serving.export.loading import LoadedModel
+from jd_tf.serving.export.recordings import WARMUP_FILE, read_recordings
+from jd_tf.serving.export.rounding import (
     DTYPES,
     TOLERANCES,
     compact_tables,
     round_ranker,
 )
-from jd_tf.serving.run import export_ranker
-from jd_tf.serving.verify import verify
+from jd_tf.serving.export.verify import verify
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.serving.compact_table import STORAGES, CompactTable
-from jd_tf.serving.row_quantization import quantize_rows, restore_rows
+from jd_tf.serving.export.compact_table import STORAGES, CompactTable
+from jd_tf.serving.export.row_quantization import quantize_rows, restore_rows
 
 
 def oracle(table):

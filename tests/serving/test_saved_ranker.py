@@ -8,10 +8,10 @@ import pytest
 
 from jd_tf.schema import SERVING_ROLES, DataError, Role
 from jd_tf.serving.batching import pad_requests
+from jd_tf.serving.client.ranking import make_ranking
+from jd_tf.serving.client.request_checker import RequestChecker
+from jd_tf.serving.client.saved_ranker import SavedRanker
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.ranking import make_ranking
-from jd_tf.serving.request_checker import RequestChecker
-from jd_tf.serving.saved_ranker import SavedRanker
 from tests.requests import random_requests
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role
 from jd_tf.serving.batching import pad_requests
-from jd_tf.serving.request_checker import RequestChecker
+from jd_tf.serving.client.request_checker import RequestChecker
+from jd_tf.serving.export.signatures import ServedRanker
 from jd_tf.serving.signature_names import SIGNATURES
-from jd_tf.serving.signatures import ServedRanker
 from tests.requests import random_requests
 from tests.serving.exported import histories
 

@@ -17,24 +17,24 @@ import pytest
 from jd_tf.serving.client.grpc_transport import GrpcTransport
 from jd_tf.serving.client.model_choice import ModelChoice
 from jd_tf.serving.client.ranking_client import RankingClient
-from jd_tf.serving.inspection import inspect_files
-from jd_tf.serving.operations.errors import OperationError, RolledBackError
-from jd_tf.serving.operations.model_config import (
+from jd_tf.serving.client.saved_ranker import SavedRanker
+from jd_tf.serving.deploy.errors import OperationError, RolledBackError
+from jd_tf.serving.deploy.model_config import (
     Config,
     add_model,
     write_config,
 )
-from jd_tf.serving.operations.promotion import Promotion
-from jd_tf.serving.operations.version_server import VersionServer
-from jd_tf.serving.saved_ranker import SavedRanker
-from jd_tf.serving.warmup import sample_requests
-from tests.serving.double.start import description, model_server
-from tests.serving.operations.made_versions import (
+from jd_tf.serving.deploy.promotion import Promotion
+from jd_tf.serving.deploy.version_server import VersionServer
+from jd_tf.serving.export.inspection import inspect_files
+from jd_tf.serving.export.warmup import sample_requests
+from tests.serving.deploy.made_versions import (
     MODEL,
     break_version,
     first_version,
     make_version,
 )
+from tests.serving.fake_server.start import description, model_server
 from tests.serving.tiny_ranker import SCHEMA
 
 MINUTES = float(os.environ.get("JD_TF_SOAK_MINUTES", "0.1"))

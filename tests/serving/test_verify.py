@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.serving import export
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.graph_check import (
+from jd_tf.serving.export.export import export
+from jd_tf.serving.export.graph_check import (
     check_batchable,
     check_ops,
     read_graph,
 )
-from jd_tf.serving.loading import LoadedModel
-from jd_tf.serving.recordings import (
+from jd_tf.serving.export.loading import LoadedModel
+from jd_tf.serving.export.recordings import (
     WARMUP_FILE,
     Recording,
     read_recordings,
     write_recordings,
 )
-from jd_tf.serving.signature_table import signature_table
-from jd_tf.serving.verify import verify
+from jd_tf.serving.export.signature_table import signature_table
+from jd_tf.serving.export.verify import verify
 from tests.serving.tiny_ranker import TinyRanker
 
 VARIABLES = "variables/variables.data-00000-of-00001"
@@ -55,7 +55,7 @@ def cut(path, share=0.5):
 
 def test_verify_needs_no_code_of_a_model(tiny):
     program = (
-        "import sys; from jd_tf.serving import verify\n"
+        "import sys; from jd_tf.serving.export import verify\n"
         "code = verify.main(sys.argv[1:])\n"
         "own = [m for m in sys.modules if m.startswith('jd_tf.')]\n"
         "rooms = {m.split('.')[1] for m in own}\n"

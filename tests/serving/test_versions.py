@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jd_tf.serving import versions as versions_module
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.versions import (
+from jd_tf.serving.export.export import versions as versions_module
+from jd_tf.serving.export.versions import (
     HIGHEST_FILE,
     aside,
     publish,
@@ -41,7 +41,7 @@ def test_two_racing_processes_get_a_number_each(tmp_path):
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from jd_tf.serving.versions import aside, publish\n"
+        "from jd_tf.serving.export.versions import aside, publish\n"
         "base, name = Path(sys.argv[1]), sys.argv[2]\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"
@@ -142,7 +142,7 @@ def test_what_cannot_be_resolved_says_why(tmp_path):
 def test_killed_export_leaves_no_version(tmp_path):
     program = (
         "import sys, time\n"
-        "from jd_tf.serving.versions import aside\n"
+        "from jd_tf.serving.export.versions import aside\n"
         "with aside(sys.argv[1]) as folder:\n"
         "    (folder / 'saved_model.pb').write_text('half')\n"
         "    print('ready', flush=True)\n"

@@ -15,7 +15,7 @@ import numpy as np
 
 from jd_tf.data.batches import read_batches
 from jd_tf.data.dataset import read_schema
-from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
+from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.loop import Trainer
 from jd_tf.training.validation import Validator

@@ -6,7 +6,7 @@ import pytest
 
 from jd_tf.data.batches import read_batches
 from jd_tf.data.dataset import MANIFEST_FILE, write_dataset
-from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
+from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import Behavior, DataError, IdColumn
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.folder import train_folder

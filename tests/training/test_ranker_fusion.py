@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from jd_tf.data.batches import read_batches
 from jd_tf.data.dataset import write_dataset
-from jd_tf.evaluation.calibration_fit import METHODS, fit_curves
-from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
+from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import DataError, IdColumn
 from jd_tf.training import fusion_losses
 from jd_tf.training.build import build_balancer, build_fusion, build_optimizer
+from jd_tf.training.calibration_fit import METHODS, fit_curves
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import (
     CALIBRATIONS,

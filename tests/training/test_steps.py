@@ -7,7 +7,7 @@ import tensorflow as tf
 from jd_tf.data.batches import parse_requests
 from jd_tf.data.records import encode_request
 from jd_tf.data.validation import RequestValidator
-from jd_tf.models.jd_ranker import JDRanker, JDRankerConfig
+from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import TRAINING_ROLES, IdColumn, SchemaError
 from jd_tf.training.build import build_balancer, build_optimizer
 from jd_tf.training.config import TrainingConfig

@@ -2,7 +2,7 @@
 
 import keras
 
-from jd_tf.models.jd_ranker import JDRanker
+from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.training.balancing import LossBalancer
 from jd_tf.training.optimizers import SparseDenseOptimizer
 from jd_tf.training.running_magnitude import RunningMagnitude

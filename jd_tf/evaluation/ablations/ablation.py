@@ -10,7 +10,7 @@ from typing import Any
 from jd_tf.data.json_files import read_json, write_json
 from jd_tf.evaluation.ablations.rows import Row, resolve
 from jd_tf.evaluation.metrics_file import nan_to_none
-from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
 
 SETTINGS_FILE = "ablation.json"

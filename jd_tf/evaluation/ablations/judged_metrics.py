@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.bootstrap import Bootstrap
-from jd_tf.evaluation.cells import Cells
 from jd_tf.evaluation.collect import Predictions
 from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.evaluation.objective_metrics import NDCG, order_metrics
+from jd_tf.metrics.bootstrap import Bootstrap
+from jd_tf.metrics.cells import Cells
 
 ALL, COLD = "all", "cold"
 METRICS = ("auc", "gauc", "gauc_user", NDCG)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
 
 _AGAINST = re.compile(r"^(?P<name>.*?)\s*\(against\s+(?P<against>.+)\)$")

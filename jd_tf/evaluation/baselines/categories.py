@@ -4,7 +4,7 @@ import numpy as np
 
 from jd_tf.evaluation.baselines.id_sums import IdSums
 from jd_tf.evaluation.baselines.matches import Arrays
-from jd_tf.evaluation.cells import real_cells
+from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Schema
 
 

@@ -7,7 +7,7 @@ from jd_tf.evaluation.baselines.matches import (
     match_events,
     newest_first,
 )
-from jd_tf.evaluation.cells import real_cells
+from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Behavior, Schema
 
 

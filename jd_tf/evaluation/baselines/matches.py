@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jd_tf.evaluation.cells import real_cells
+from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Behavior
 
 Arrays = Mapping[str, np.ndarray]

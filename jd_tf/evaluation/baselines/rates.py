@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jd_tf.evaluation.baselines.id_sums import IdSums
-from jd_tf.evaluation.cells import real_cells
+from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Schema
 
 

@@ -10,8 +10,8 @@ from jd_tf.evaluation.baselines.ensemble import Ensemble
 from jd_tf.evaluation.baselines.features import dense_features, history_features
 from jd_tf.evaluation.baselines.matches import Arrays
 from jd_tf.evaluation.baselines.rates import RateTable, rate_levels
-from jd_tf.evaluation.cells import real_cells
 from jd_tf.evaluation.collect import to_numpy
+from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Schema
 
 # The first part of the training split is counted only; each later part is

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.bootstrap import Bootstrap, interval
 from jd_tf.evaluation.fusion.grid import FusionGrid
 from jd_tf.evaluation.fusion.grid_judge import WeightJudge
 from jd_tf.evaluation.fusion.observation import LEARNED, FusionObservation
+from jd_tf.metrics.bootstrap import Bootstrap, interval
 
 
 def agree_with_grid(

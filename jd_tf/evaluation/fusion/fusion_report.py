@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.bootstrap import Bootstrap
 from jd_tf.evaluation.fusion.agreement import agree_with_grid
 from jd_tf.evaluation.fusion.fusion_pictures import (
     objective_colors,
@@ -30,6 +29,7 @@ from jd_tf.evaluation.fusion.weight_tables import (
 )
 from jd_tf.evaluation.metrics_file import nan_to_none, write_metrics
 from jd_tf.evaluation.pages import write_page
+from jd_tf.metrics.bootstrap import Bootstrap
 from jd_tf.schema import DataError
 
 PAGE_FILE, JSON_FILE = "fusion_report.html", "fusion_report.json"

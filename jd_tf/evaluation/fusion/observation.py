@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from jd_tf.evaluation.collect import Scorer, collect_predictions, to_numpy
-from jd_tf.evaluation.expected_value import expected_value
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
 from jd_tf.evaluation.fusion.session_state import (
     session_counts,
@@ -14,6 +13,7 @@ from jd_tf.evaluation.fusion.session_state import (
 )
 from jd_tf.evaluation.head_metrics import WEIGHTS, HeadPredictions
 from jd_tf.evaluation.scenarios import request_values
+from jd_tf.metrics.expected_value import expected_value
 from jd_tf.schema import DataError, Schema
 
 LEARNED = "learned"

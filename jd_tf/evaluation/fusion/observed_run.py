@@ -17,7 +17,7 @@ from jd_tf.evaluation.fusion.fusion_report import (
 from jd_tf.evaluation.fusion.observation import FusionObservation, observe
 from jd_tf.evaluation.fusion.rivals import BY_SIMPLICITY
 from jd_tf.evaluation.run import RANKER, model_scorer
-from jd_tf.models.jd_ranker_config import JDRankerConfig
+from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
 from jd_tf.training.workdir import load_trained
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from jd_tf.data.files import write_whole
-from jd_tf.evaluation.cells import real_cells
 from jd_tf.evaluation.collect import Predictions
+from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import DataError
 
 _SEGMENT, _SCORE = "segment_", "score_"

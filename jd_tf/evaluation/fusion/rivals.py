@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation import metrics
-from jd_tf.evaluation.bootstrap import Bootstrap, interval
-from jd_tf.evaluation.cells import Cells
 from jd_tf.evaluation.fusion.grid import FusionGrid
 from jd_tf.evaluation.fusion.grid_judge import WeightJudge
 from jd_tf.evaluation.fusion.grid_report import EXPECTED, GLOBAL
 from jd_tf.evaluation.fusion.observation import LEARNED, FusionObservation
 from jd_tf.evaluation.objective_metrics import CAPTURE_PLACES
+from jd_tf.metrics import ranking_metrics as metrics
+from jd_tf.metrics.bootstrap import Bootstrap, interval
+from jd_tf.metrics.cells import Cells
 
 ADDITIVE = "best_global_weights_additive"
 # From what needs nothing learned to what needs most.

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.bootstrap import Bootstrap, interval
 from jd_tf.evaluation.fusion.observation import FusionObservation
 from jd_tf.evaluation.fusion.session_state import (
     ENGAGED,
     natural_place,
 )
+from jd_tf.metrics.bootstrap import Bootstrap, interval
 
 # Of two segments this one is what the other is compared with.
 _DEEPER = (ENGAGED,)

@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.data.item_vectors import ItemVectors
-from jd_tf.evaluation.cells import real_cells
 from jd_tf.evaluation.collect import Batch, to_numpy
 from jd_tf.evaluation.similarity.gate_use import GateUse
-from jd_tf.models.jd_ranker import JDRanker
+from jd_tf.metrics.cells import real_cells
+from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.schema import DataError
 
 _CHUNK = 1024

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jd_tf.data.image_list import read_catalogue
+from jd_tf.images.image_list import read_catalogue
 from jd_tf.schema import DataError
 
 _CATEGORY_COLUMNS = ("word", "category", "category_id")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from jd_tf.data.images import load_image
+from jd_tf.images.decoding import load_image
 
 _QUALITY = 80
 

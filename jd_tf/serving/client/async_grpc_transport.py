@@ -17,7 +17,7 @@ from jd_tf.serving.client.model_choice import ModelChoice
 from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.tls_files import TlsFiles
 from jd_tf.serving.client.transport import AsyncTransport
-from jd_tf.serving.wire.methods import (
+from jd_tf.serving.protos.methods import (
     GET_MODEL_METADATA,
     PREDICT,
     open_method,

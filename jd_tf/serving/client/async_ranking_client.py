@@ -10,11 +10,11 @@ from jd_tf.serving.client.call import Call, Describe
 from jd_tf.serving.client.client_options import ClientOptions, check_timeout
 from jd_tf.serving.client.errors import ClientError, UnavailableError
 from jd_tf.serving.client.planner import Planner
+from jd_tf.serving.client.ranking import Ranking
 from jd_tf.serving.client.ranking_client import closed, schema_of, too_late
 from jd_tf.serving.client.request_log import RequestLog
 from jd_tf.serving.client.retries import Retries
 from jd_tf.serving.client.transport import AsyncTransport
-from jd_tf.serving.ranking import Ranking
 
 
 class AsyncRankingClient:

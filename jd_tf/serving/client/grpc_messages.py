@@ -10,8 +10,8 @@ from jd_tf.serving.client.model_choice import ModelChoice
 from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.status_errors import error_of
 from jd_tf.serving.client.tensors import fill_proto, to_arrays
-from jd_tf.serving.signature_table import signature_table
-from jd_tf.serving.wire.messages import (
+from jd_tf.serving.export.signature_table import signature_table
+from jd_tf.serving.protos.messages import (
     GetModelMetadataRequest,
     GetModelMetadataResponse,
     PredictRequest,

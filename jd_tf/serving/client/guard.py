@@ -7,7 +7,7 @@ import numpy as np
 
 from jd_tf.schema import SERVING_ROLES, USER_ROLES, DataError, Schema
 from jd_tf.serving.client.errors import RequestError
-from jd_tf.serving.request_checker import RequestChecker
+from jd_tf.serving.client.request_checker import RequestChecker
 
 # A message that quotes ten megabytes helps nobody.
 _LONGEST_MESSAGE = 600

@@ -10,14 +10,14 @@ from google.protobuf.message import Message
 from jd_tf.serving.client.errors import RejectedError, RequestError
 from jd_tf.serving.client.status_errors import error_of
 from jd_tf.serving.client.version_status import VersionStatus
-from jd_tf.serving.wire.messages import (
+from jd_tf.serving.protos.messages import (
     ERROR_CODES,
     VERSION_STATES,
     GetModelStatusRequest,
     ModelServerConfig,
     ReloadConfigRequest,
 )
-from jd_tf.serving.wire.methods import (
+from jd_tf.serving.protos.methods import (
     GET_MODEL_STATUS,
     RELOAD_CONFIG,
     open_method,

@@ -28,11 +28,11 @@ from jd_tf.serving.client.errors import (
 from jd_tf.serving.client.fingerprint import fingerprint
 from jd_tf.serving.client.guard import RequestGuard
 from jd_tf.serving.client.model_description import ModelDescription
+from jd_tf.serving.client.ranking import Ranking, make_ranking, plain
 from jd_tf.serving.client.slicing import check_buckets, cut_slices
 from jd_tf.serving.client.state_cache import StateCache
 from jd_tf.serving.client.transport import AsyncTransport, Transport
 from jd_tf.serving.client.user_state import UserState
-from jd_tf.serving.ranking import Ranking, make_ranking, plain
 from jd_tf.serving.signature_names import (
     ENCODE_USER,
     FUSION_WEIGHTS,

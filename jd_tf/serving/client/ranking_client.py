@@ -17,10 +17,10 @@ from jd_tf.serving.client.errors import (
     UnavailableError,
 )
 from jd_tf.serving.client.planner import Planner
+from jd_tf.serving.client.ranking import Ranking
 from jd_tf.serving.client.request_log import RequestLog
 from jd_tf.serving.client.retries import Retries
 from jd_tf.serving.client.transport import Transport
-from jd_tf.serving.ranking import Ranking
 
 
 class RankingClient:

@@ -16,11 +16,11 @@ from jd_tf.data.files import sync
 from jd_tf.schema import DataError, Schema
 from jd_tf.serving.batching import split_batch
 from jd_tf.serving.client.errors import RequestError
+from jd_tf.serving.client.ranking import Ranking
 from jd_tf.serving.client.tensors import fill_proto
-from jd_tf.serving.ranking import Ranking
+from jd_tf.serving.protos.messages import PredictionLog
+from jd_tf.serving.protos.record_writer import RecordWriter
 from jd_tf.serving.signature_names import FUSION_WEIGHTS, SERVING_DEFAULT
-from jd_tf.serving.wire.messages import PredictionLog
-from jd_tf.serving.wire.record_writer import RecordWriter
 
 _PATTERN = "requests-*.tfrecord"
 
@@ -221,7 +221,7 @@ def read_request_log(
         DataError: naming the file that cannot be read.
     """
     # Whoever replays a log can wait for TensorFlow; who writes it should not.
-    from jd_tf.serving.recordings import read_recordings
+    from jd_tf.serving.export.recordings import read_recordings
 
     path = Path(path)
     files = log_files(path) if path.is_dir() else [path]

@@ -12,8 +12,8 @@ from jd_tf.serving.client.call import Answer, Call
 from jd_tf.serving.client.errors import AnswerError
 from jd_tf.serving.client.model_choice import ModelChoice
 from jd_tf.serving.client.model_description import ModelDescription
-from jd_tf.serving.signature_table import signature_table
-from jd_tf.serving.wire.messages import SignatureDefMap
+from jd_tf.serving.export.signature_table import signature_table
+from jd_tf.serving.protos.messages import SignatureDefMap
 
 
 def model_path(choice: ModelChoice, version: int | None = None) -> str:

@@ -8,7 +8,7 @@ from jd_tf.serving.client.errors import ClosedError, ServerError
 from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.transport import Transport
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.versions import SCHEMA_FILE, resolve
+from jd_tf.serving.export.versions import SCHEMA_FILE, resolve
 
 
 class SavedModelTransport(Transport):
@@ -26,7 +26,7 @@ class SavedModelTransport(Transport):
 
     def __init__(self, path: str | Path):
         # TensorFlow, which only this transport needs, takes seconds to load.
-        from jd_tf.serving.loading import LoadedModel
+        from jd_tf.serving.export.loading import LoadedModel
 
         folder = resolve(path)
         self.folder = folder

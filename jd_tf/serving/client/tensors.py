@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 
 from jd_tf.serving.client.errors import AnswerError, RequestError
-from jd_tf.serving.wire.messages import DATA_TYPES, TensorProto
+from jd_tf.serving.protos.messages import DATA_TYPES, TensorProto
 
 _FIELDS = {
     "DT_FLOAT": (np.float32, "float_val"),

@@ -1,1 +1,1 @@
-"""Clients without a server; `tests/serving/wire` has the others."""
+"""Clients without a server; `tests/serving/protos` has the others."""

@@ -8,9 +8,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 from jd_tf.schema import DataError
 from jd_tf.serving.client import ClientOptions, RankingClient, RequestLog
 from jd_tf.serving.client.errors import RequestError
+from jd_tf.serving.client.request_checker import RequestChecker
 from jd_tf.serving.client.request_log import log_files, read_request_log
-from jd_tf.serving.recordings import read_recordings
-from jd_tf.serving.request_checker import RequestChecker
+from jd_tf.serving.export.recordings import read_recordings
 from tests.requests import random_requests
 from tests.serving.client.fake_transport import (
     SCHEMA,

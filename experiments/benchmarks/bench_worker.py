@@ -1,0 +1,188 @@
+r"""One timed run of bench_training, in a process of its own.
+
+    python -m experiments.benchmarks.bench_worker \
+        SYSTEM DATA ROWS SECONDS RESULT
+
+Trains one system on data that lies there and writes what it measured as
+JSON: impressions a second, milliseconds a step, peak memory, and the share
+of time spent waiting for input.
+"""
+
+import dataclasses
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+# Imported first: it sets what TensorFlow looks at when it loads.
+from experiments import program as _program  # noqa: F401
+
+SYSTEMS = ("jd_ranker", "keras_fit")
+NUM_CANDIDATES = 10
+MAX_LENGTH = 50
+OBJECTIVES = ("click", "order")
+# 512 impressions are 51.2 requests.
+BATCH_REQUESTS = 51
+BATCH_ROWS = 512
+WARM_UP_STEPS = 5
+MIN_STEPS = 5
+SIZES = {
+    "model_dim": 64,
+    "num_heads": 4,
+    "feedforward_dim": 128,
+    "num_experts": 4,
+    "expert_units": (128, 64),
+    "tower_units": (32,),
+}
+EMBEDDING_DIM = 64
+TILED_FILE = "tiled.tfrecord"
+
+
+@dataclasses.dataclass
+class Timing:
+    """What a run measured.
+
+    Attributes:
+        impressions: trained on in the time measured.
+        steps: taken in it.
+        seconds: measured.
+        wait_share: share of time spent waiting for input.
+        num_weights: trainable numbers of the model.
+        last_loss: proof that it trained.
+    """
+
+    impressions: int
+    steps: int
+    seconds: float
+    wait_share: float
+    num_weights: int
+    last_loss: float
+
+    def result(self) -> dict[str, float]:
+        """As written to the file; memory is this process's peak."""
+        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {
+            "impressions_per_second": self.impressions / self.seconds,
+            "step_ms": 1000 * self.seconds / self.steps,
+            "peak_mib": peak_kib / 1024,
+            "input_wait_share": self.wait_share,
+            "steps": self.steps,
+            "num_weights": self.num_weights,
+            "last_loss": self.last_loss,
+        }
+
+
+def main(arguments: list[str]) -> None:
+    """Times the system and writes the result."""
+    system, data_dir, num_rows, seconds, result = arguments
+    time_it = {"jd_ranker": time_ranker, "keras_fit": time_baseline}[system]
+    timing = time_it(Path(data_dir), int(num_rows), float(seconds))
+    Path(result).write_text(json.dumps(timing.result()), encoding="utf-8")
+
+
+def ranker_sizes() -> dict[str, Any]:
+    """Fields of the ranker's config that make it the same network."""
+    return {
+        **SIZES,
+        "item_embedding_dim": EMBEDDING_DIM,
+        "use_matches": False,
+    }
+
+
+def time_ranker(data_dir: Path, num_rows: int, seconds: float) -> Timing:
+    """Times our loop, reading TFRecords of requests all the while."""
+    import keras
+
+    from jd_tf.data.batches import read_batches
+    from jd_tf.data.dataset import read_schema
+    from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
+    from jd_tf.training.build import build_balancer, build_optimizer
+    from jd_tf.training.config import TrainingConfig
+    from jd_tf.training.steps import TrainingSteps
+
+    keras.utils.set_random_seed(1)
+    config = TrainingConfig(max_gradient_norm=0.0)
+    model = JDRanker(
+        read_schema(data_dir),
+        JDRankerConfig(**ranker_sizes()),
+    )
+    steps = TrainingSteps(
+        model, build_optimizer(config), build_balancer(config, OBJECTIVES)
+    )
+    batches = read_batches(
+        data_dir, "train", BATCH_REQUESTS, shuffle_seed=1
+    ).repeat()
+    iterator = iter(batches)
+    steps.run(iterator, WARM_UP_STEPS)
+    timing = Timing(0, 0, 0.0, 0.0, model.count_params(), 0.0)
+    waited, began = 0.0, time.monotonic()
+    while timing.seconds < seconds or timing.steps < MIN_STEPS:
+        records = steps.run(iterator, config.steps_per_call)
+        timing.seconds = time.monotonic() - began
+        timing.steps += len(records)
+        timing.impressions += int(records.impressions.sum())
+        waited += records.waits.sum()
+    timing.wait_share = float(waited / timing.seconds)
+    timing.last_loss = float(records.total[-1])
+    return timing
+
+
+def time_baseline(data_dir: Path, num_rows: int, seconds: float) -> Timing:
+    """Times Keras' `fit` on the tiled rows."""
+    import keras
+
+    from experiments.benchmarks.tiled_baseline import build_baseline, read_rows
+
+    keras.utils.set_random_seed(1)
+    model = build_baseline(
+        num_rows, EMBEDDING_DIM, MAX_LENGTH, objectives=OBJECTIVES, **SIZES
+    )
+    batches = read_rows(
+        data_dir / TILED_FILE, BATCH_ROWS, MAX_LENGTH, OBJECTIVES
+    )
+    timing = Timing(0, 0, 0.0, 0.0, model.count_params(), 0.0)
+
+    class Clock(keras.callbacks.Callback):
+        """Starts after the warm-up and stops when time is up."""
+
+        def on_train_batch_end(self, batch: int, logs: dict) -> None:
+            now = time.monotonic()
+            if batch + 1 <= WARM_UP_STEPS:
+                self.began = now
+                return
+            timing.steps += 1
+            timing.seconds = now - self.began
+            timing.last_loss = float(logs["loss"])
+            enough = timing.steps >= MIN_STEPS
+            if timing.seconds >= seconds and enough:
+                self.model.stop_training = True
+
+    model.fit(
+        batches,
+        steps_per_epoch=10**9,
+        callbacks=[Clock()],
+        verbose=0,
+        shuffle=False,
+    )
+    timing.impressions = timing.steps * BATCH_ROWS
+    timing.wait_share = _waiting_of_fit(model, batches)
+    return timing
+
+
+def _waiting_of_fit(model: Any, batches: Any) -> float:
+    """Share of waiting, measured apart: inside `fit` it cannot be seen."""
+    iterator = iter(batches)
+    next(iterator)
+    waited, began = 0.0, time.monotonic()
+    for _ in range(MIN_STEPS):
+        asked = time.monotonic()
+        inputs, targets = next(iterator)
+        waited += time.monotonic() - asked
+        model.train_on_batch(inputs, targets)
+    return waited / (time.monotonic() - began)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

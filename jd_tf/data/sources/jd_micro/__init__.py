@@ -1,0 +1,1 @@
+"""Micro-behaviour sessions of the HUP paper (WSDM 2020)."""

@@ -1,0 +1,222 @@
+"""JD micro-behaviour sessions (Gu et al., HUP, WSDM 2020).
+
+Text, one session a line, events separated by blanks, oldest first:
+`sku+behaviour+category+interval+dwell`. Behaviours 1 to 5 are ways to come to
+a product (home, category list, sale, cart, search), 6 reads comments, 7 the
+specification, 8 the bottom of the page, 9 adds to the cart, 10 orders.
+Interval and dwell are in seconds. There are no users and no clock.
+
+How it is read, and why:
+
+- An interval is the time to the *next* event. The data set's description
+  says so, and the published sample agrees: a stay with one product lasts
+  exactly as long as its intervals add up to in one stay of four, within a
+  second in one of three, and at least as long as its dwell in 94 of 100;
+  shifted by one event, fewer than three in 100 add up. A session's clock
+  therefore starts at 0 with its first event; the last interval is not used.
+- The events of one stay share one dwell: the total, known when the product
+  is left. A twentieth of them are longer than the stay, as a page may stay
+  open behind others. So a request sees the smaller of the dwell and the time
+  since the stay began, which is what a shop would know at that moment.
+- Without a clock, lines stand for time: an item is known from the line after
+  the one it was first seen in, and the last lines of each file are the test
+  split. Each file is a shop of its own: items of one are no negatives in
+  the other.
+- `user_id` is the session, and `request_time` is 0.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jd_tf.data.sources.negative_sampler import PastItems
+from jd_tf.data.sources.request_builder import (
+    SESSION_DENSE,
+    MomentConfig,
+    Moments,
+)
+from jd_tf.data.sources.source import Request, Source
+from jd_tf.data.sources.text_files import Line, read_lines
+from jd_tf.data.sources.user_history import Action, Event, Journey
+from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
+
+COUNTERS = (
+    "entries",
+    "comment_reads",
+    "specification_reads",
+    "page_bottom_reads",
+    "carts",
+    "orders",
+)
+_NUM_ENTRY_SOURCES = 5
+_OBJECTIVES = (
+    Objective("click", 1.0),
+    Objective("cart", 5.0, given="click"),
+    Objective("order", 20.0, given="click"),
+)
+_ENTRY = Action(counter=0)
+_ACTIONS = {
+    **{source: _ENTRY for source in range(1, _NUM_ENTRY_SOURCES + 1)},
+    6: Action(counter=1),
+    7: Action(counter=2),
+    8: Action(counter=3),
+    9: Action(counter=4, objective=1, behavior="cart"),
+    10: Action(counter=5, objective=2, behavior="order"),
+}
+_FIELDS = ("sku", "behaviour", "category", "interval", "dwell")
+
+
+class JDMicroSource(Source):
+    """Micro-behaviour sessions as requests, one at each new product.
+
+    Args:
+        input_dir: folder of `JD_*` or `*.txt` files.
+        max_bad_records: sessions that may be skipped.
+        validation_share: share of each file, before the test sessions.
+        test_share: share of each file, its last sessions.
+        num_candidates: see `MomentConfig`.
+        same_category_share: see `MomentConfig`.
+        moment_share: see `MomentConfig`.
+        seed: see `MomentConfig`.
+    """
+
+    name = "jd_micro"
+
+    def __init__(
+        self,
+        input_dir: str | Path,
+        max_bad_records: int = 0,
+        validation_share: float = 0.1,
+        test_share: float = 0.2,
+        num_candidates: int = 20,
+        same_category_share: float = 0.5,
+        moment_share: float = 1.0,
+        seed: int = 1,
+    ):
+        super().__init__(
+            input_dir, max_bad_records, validation_share, test_share
+        )
+        self.config = MomentConfig(
+            num_candidates, same_category_share, moment_share, seed
+        )
+        self.paths = self.find_files("JD_[A-Z]*", "*.txt")
+
+    @property
+    def schema(self) -> Schema:
+        """Visits with dwell and fine-grained actions, carts, orders."""
+        return Schema(
+            name=self.name,
+            item_columns=(
+                IdColumn("item_id", num_buckets=1 << 18),
+                IdColumn("category_id", num_buckets=1 << 12),
+            ),
+            behaviors=(
+                Behavior(
+                    "click",
+                    max_length=50,
+                    dwell=True,
+                    action_counters=COUNTERS,
+                    action_slots=("entry_source",),
+                    num_action_ids=_NUM_ENTRY_SOURCES,
+                ),
+                Behavior("cart", max_length=20),
+                Behavior("order", max_length=20),
+            ),
+            objectives=_OBJECTIVES,
+            max_candidates=self.config.num_candidates,
+            item_dense=("past_visits", "past_carts", "past_orders"),
+            session_dense=(
+                *SESSION_DENSE,
+                *(f"session_{name}" for name in COUNTERS),
+            ),
+        )
+
+    def requests(self) -> Iterator[tuple[str, Request]]:
+        """Yields (split, request) session by session."""
+        schema = self.schema
+        self.report.notes.append(
+            "No clock: lines of a file stand for time; splits are by session."
+        )
+        for path in self.paths:
+            size = path.stat().st_size
+            categories: dict[int, tuple[int]] = {}
+            past = PastItems(schema.item_dense)
+            moments = Moments(
+                schema, self.config, past, self.report, categories.__getitem__
+            )
+            for line in read_lines(path, self.report):
+                try:
+                    events, seen = parse_session(line.text)
+                except DataError as error:
+                    where = f"{path}: line {line.number}: {error}"
+                    self.report.tolerate(DataError(where))
+                    continue
+                # The first category an item was seen in stays, so that what
+                # comes later cannot change what was before.
+                for item, category in seen.items():
+                    categories.setdefault(item, (category,))
+                past.advance(line.number)
+                split = self.split_of_share(line.start / size)
+                for request in self._session(
+                    moments, schema, path, line, events
+                ):
+                    yield split, request
+
+    def _session(
+        self,
+        moments: Moments,
+        schema: Schema,
+        path: Path,
+        line: Line,
+        events: list[Event],
+    ) -> Iterator[dict[str, Any]]:
+        session = f"{path.name}:{line.number}"
+        journey = Journey(schema, session)
+        for number, event in enumerate(events):
+            moments.step(journey, event, f"{session}:{number}", clock=0)
+        self.report.counts["sessions"] += 1
+        self.report.counts["events"] += len(events)
+        yield from moments.close(journey)
+
+
+def parse_session(text: str) -> tuple[list[Event], dict[int, int]]:
+    """Parses one line.
+
+    Args:
+        text: the line.
+
+    Returns:
+        Events with the session's first one at second 0, and the category of
+        each item.
+
+    Raises:
+        DataError: naming the event and the field.
+    """
+    events: list[Event] = []
+    categories: dict[int, int] = {}
+    now = 0
+    for number, token in enumerate(text.split()):
+        fields = token.split("+")
+        if len(fields) != len(_FIELDS):
+            raise DataError(
+                f"event {number}: {token!r} is not {'+'.join(_FIELDS)}"
+            )
+        for name, value in zip(_FIELDS, fields, strict=True):
+            if not (value.isascii() and value.isdigit()):
+                raise DataError(
+                    f"event {number}: column `{name}` must be a whole number, "
+                    f"not negative. Got: {value!r}"
+                )
+        item, behavior, category, interval, dwell = map(int, fields)
+        if behavior not in _ACTIONS or not item or not category:
+            raise DataError(
+                f"event {number}: {token!r}: behaviours run from 1 to "
+                f"{len(_ACTIONS)}, and ids start at 1"
+            )
+        entry = behavior if behavior <= _NUM_ENTRY_SOURCES else 0
+        events.append(Event(item, now, _ACTIONS[behavior], entry, dwell))
+        categories.setdefault(item, category)
+        now += interval
+    if not events:
+        raise DataError("the session is empty")
+    return events, categories

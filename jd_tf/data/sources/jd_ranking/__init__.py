@@ -1,0 +1,1 @@
+"""TFRecords of the DMT paper (CIKM 2020)."""

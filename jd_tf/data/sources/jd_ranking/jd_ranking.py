@@ -1,0 +1,223 @@
+"""Ranking impressions of JD.com (Gu et al., DMT, CIKM 2020).
+
+Gzip TFRecord of `tf.train.Example`, one impression a record. How it is read,
+and why:
+
+- Ids are byte strings and stay strings: the format promises no number, has
+  the word `unknow` among brands and shops, and 0 as a shop, which pads
+  integer ids. A history that is `unknow` alone is absent.
+- Histories are oldest first with seconds before the request; they become
+  newest first. Their columns are found by what is there; see `RecordFormat`,
+  also for the two columns that do not hold what they are said to.
+- Click and order are labels of every impression, order on the entire space.
+- The 615 dense features are normalised numbers without names, of user, item
+  and both; which is which is not published, so all stay with the candidate.
+- `pos` and `page` are bias columns, capped at 400 and 100 as in the paper's
+  code. The neighbouring exposures (`near_expo_seq_*`) are sets, known only
+  after ranking; the bags of words and weights (`clk_term_4d`, `ord_pw_1y`,
+  ...) are not published in a way that serving could reproduce. Neither is read.
+- The request's id was removed with the `header` column. Consecutive records
+  with the same histories, to the second, are one request. In the published
+  240 records no two are alike, so each is a request of one candidate;
+  records without any history are never joined.
+- There are no users and no clock: `user_id` is the request, `request_time` 0.
+  Below a folder whose name starts with train, valid or test a file
+  belongs to that split; other requests are dealt out at random, seeded.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jd_tf.data.sources.jd_ranking.jd_ranking_record import (
+    BEHAVIORS,
+    ID_COLUMNS,
+    RecordFormat,
+)
+from jd_tf.data.sources.log_report import LogReport
+from jd_tf.data.sources.source import SPLITS, Request, Source
+from jd_tf.data.sources.tfrecord_files import read_examples
+from jd_tf.schema import (
+    Behavior,
+    BiasColumn,
+    DataError,
+    IdColumn,
+    Objective,
+    Schema,
+)
+
+MAX_POSITION, MAX_PAGE = 400, 100
+_NUM_BUCKETS = {
+    "item_id": 1 << 20,
+    "category_id": 1 << 14,
+    "parent_category_id": 1 << 11,
+    "brand_id": 1 << 18,
+    "shop_id": 1 << 18,
+}
+
+
+class JDRankingSource(Source):
+    """DMT impressions as requests.
+
+    Args:
+        input_dir: folder of `part-*` or `*.tfrecord*` files.
+        max_bad_records: records that may be skipped.
+        validation_share: share of the requests not in a test folder.
+        test_share: share of the requests where there is no test folder.
+        max_candidates: impressions joined to one request at most.
+        seed: of the split.
+    """
+
+    name = "jd_ranking"
+
+    def __init__(
+        self,
+        input_dir: str | Path,
+        max_bad_records: int = 0,
+        validation_share: float = 0.2,
+        test_share: float = 0.3,
+        max_candidates: int = 100,
+        seed: int = 1,
+    ):
+        super().__init__(
+            input_dir, max_bad_records, validation_share, test_share
+        )
+        if max_candidates < 1:
+            raise DataError(
+                f"`max_candidates` must be at least 1. Got: {max_candidates}."
+            )
+        self.max_candidates = max_candidates
+        self.seed = seed
+        self.paths = self.find_files("part-*", "*.tfrecord*")
+        self.format = self._find_format(self.paths[0])
+
+    @property
+    def schema(self) -> Schema:
+        """Three histories, 615 features, position and page."""
+        return Schema(
+            name=self.name,
+            item_columns=tuple(
+                IdColumn(name, dtype="string", num_buckets=_NUM_BUCKETS[name])
+                for name in ID_COLUMNS
+            ),
+            behaviors=tuple(
+                Behavior(name, max_length=self.format.max_lengths[name])
+                for name in BEHAVIORS
+            ),
+            objectives=(
+                Objective("click", 1.0),
+                Objective("order", 20.0, given="click"),
+            ),
+            max_candidates=self.max_candidates,
+            item_dense=tuple(
+                f"feature_{n:03}" for n in range(self.format.num_features)
+            ),
+            bias_columns=(
+                BiasColumn("position", MAX_POSITION + 1),
+                BiasColumn("page", MAX_PAGE + 1),
+            ),
+        )
+
+    def requests(self) -> Iterator[tuple[str, Request]]:
+        """Yields (split, request) in the order of the records."""
+        self.report.notes += [
+            "No clock and no users: requests are dealt to splits at random, "
+            "or by folders named train, valid, test.",
+            "Orders are told by `mask`, not by `label`, which says clicked.",
+        ]
+        for path in self.paths:
+            folders = path.relative_to(self.input_dir).parts[:-1]
+            for request in self._requests_of(path):
+                yield self._split_of(folders, request["request_id"]), request
+
+    def _requests_of(self, path: Path) -> Iterator[dict[str, Any]]:
+        open_user, rows = None, []
+        for number, example in read_examples(path, self.report):
+            try:
+                record = self._read(path, number, example)
+            except DataError as error:
+                where = f"{path}: record {number}: {error}"
+                self.report.tolerate(DataError(where))
+                continue
+            self.report.counts["impressions"] += 1
+            user = record.pop("user_side")
+            key = _fingerprint(user)
+            joins = key is not None and key == open_user
+            if rows and not (joins and len(rows) < self.max_candidates):
+                yield _join(rows)
+                rows = []
+            # All candidates of a request share the first one's user side.
+            rows.append(record if rows else {**user, **record})
+            open_user = key
+        if rows:
+            yield _join(rows)
+
+    def _read(self, path: Path, number: int, example: Any) -> dict[str, Any]:
+        user: dict[str, np.ndarray] = {}
+        for behavior in BEHAVIORS:
+            user.update(self.format.history(example, behavior))
+        position, page = self.format.place(example)
+        name = path.relative_to(self.input_dir)
+        return {
+            "request_id": f"{name}:{number}",
+            "user_side": user,
+            **self.format.item(example),
+            "item_dense": self.format.features(example),
+            "position": min(position, MAX_POSITION),
+            "page": min(page, MAX_PAGE),
+            "labels": self.format.labels(example),
+        }
+
+    def _split_of(self, folders: tuple[str, ...], request_id: str) -> str:
+        named = [
+            split
+            for folder in folders
+            for split in SPLITS
+            if folder.lower().startswith(split[:5])
+        ]
+        if named and named[0] != "train":
+            return named[0]
+        share = random.Random(f"{self.seed}/{request_id}").random()
+        if named:
+            return "validation" if share < self.validation_share else "train"
+        return self.split_of_share(share)
+
+    def _find_format(self, path: Path) -> RecordFormat:
+        # Of its own report: the real pass counts a bad first record again.
+        trial = LogReport(self.report.max_bad_records)
+        for number, example in read_examples(path, trial):
+            try:
+                return RecordFormat(example)
+            except DataError as error:
+                raise DataError(
+                    f"{path}: record {number}: {error}. Name a folder of DMT "
+                    "ranking records."
+                ) from error
+        raise DataError(f"{path}: no record can be read. Copy the file again.")
+
+
+def _fingerprint(user: dict[str, np.ndarray]) -> tuple | None:
+    """What tells one user's moment from another; None without a history."""
+    if not any(len(values) for values in user.values()):
+        return None
+    return tuple(tuple(values.tolist()) for values in user.values())
+
+
+def _join(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Impressions of one request, the first of which has the user side."""
+    request = dict(rows[0])
+    for name in (*ID_COLUMNS, "position", "page", "item_dense", "labels"):
+        request[name] = [row[name] for row in rows]
+    for name in ID_COLUMNS:
+        request[name] = np.array(request[name], object)
+    for name in ("position", "page"):
+        request[name] = np.array(request[name], np.int32)
+    for name in ("item_dense", "labels"):
+        request[name] = np.array(request[name], np.float32)
+    request["label_weights"] = np.ones_like(request["labels"])
+    request["user_id"] = request["request_id"]
+    request["request_time"] = 0
+    return request

@@ -1,0 +1,1 @@
+"""Action logs of the JData 2016 contest."""

@@ -1,0 +1,308 @@
+"""The action logs of the JData 2016 contest.
+
+`JData_Action_*.csv`: user_id (`266079.0`), sku_id, time, model_id, type (1
+view, 2 cart, 3 cart removal, 4 order, 5 follow, 6 click), cate, brand; in the
+order of time. Beside it, where they lie in the folder: `JData_User*.csv`
+(level, age, sex), `JData_Product*.csv` (attributes a1 to a3 of some products)
+and `JData_Comment*.csv` (comments by date); their columns are in the schema
+where the file is there.
+
+How it is read, and why:
+
+- Exact duplicates, a quarter of the published sample, are dropped: a second
+  line of the same user, product, second, type and module says nothing more.
+- A visit is a run of a user's actions on one product that starts with a view
+  or a click; its first four different modules are its fine-grained actions.
+- A session ends after half an hour without an action. Labels reach from the
+  request to the end of its session: `click` is any later view, click, cart,
+  order or follow of the product, the others what their names say.
+- Files are merged by time and read once. With several files the last one is
+  the test split, and validation is the last part of those before; with one
+  file both are cut from its end. A request whose session runs into the next
+  split is dropped: its labels were not known at the cut.
+- Comments count from the day after their date.
+- Memory: 350 bytes per kept visit (1.8 GB for the 105 thousand users of the
+  whole contest), 8 bytes per arrival at a new product, and the tables.
+"""
+
+import collections
+import heapq
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from jd_tf.data.sources.jdata2016.jdata_actions import (
+    MAX_MODULE_ID,
+    LoggedAction,
+    read_actions,
+    time_at,
+)
+from jd_tf.data.sources.jdata2016.jdata_tables import (
+    PRODUCT_COLUMNS,
+    USER_COLUMNS,
+    CommentTable,
+    KeyedTable,
+)
+from jd_tf.data.sources.negative_sampler import PastItems
+from jd_tf.data.sources.request_builder import (
+    SESSION_DENSE,
+    MomentConfig,
+    Moments,
+)
+from jd_tf.data.sources.source import SPLITS, Request, Source
+from jd_tf.data.sources.user_history import Action, Event, Journey
+from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
+
+COUNTERS = ("views", "clicks", "carts", "cart_removals", "orders", "follows")
+_NUM_MODULES = 4
+_OBJECTIVES = (
+    Objective("click", 1.0),
+    Objective("cart", 5.0, given="click"),
+    Objective("favourite", 2.0, given="click"),
+    Objective("order", 20.0, given="click"),
+)
+_ACTIONS = {
+    1: Action(counter=0),
+    2: Action(visits=False, counter=2, objective=1, behavior="cart"),
+    3: Action(visits=False, counter=3, objective=-1),
+    4: Action(visits=False, counter=4, objective=3, behavior="order"),
+    5: Action(visits=False, counter=5, objective=2, behavior="favourite"),
+    6: Action(counter=1),
+}
+_PAST_COUNTERS = ("past_visits", "past_carts", "past_favourites", "past_orders")
+_CONTEXT_NAMES = {"user_lv_cd": "user_level", "age": "user_age", "sex": "sex"}
+
+
+class JData2016Source(Source):
+    """JData action logs as requests, one at each new product.
+
+    Args:
+        input_dir: folder of `JData_Action_*.csv` and, maybe, the tables.
+        max_bad_records: lines that may be skipped, those of tables included.
+        validation_share: share of the training files' bytes, at their end.
+        test_share: share of the bytes if there is one file; else the last
+            file is the test split.
+        session_gap_minutes: pause that ends a session.
+        num_candidates: see `MomentConfig`.
+        same_category_share: see `MomentConfig`.
+        moment_share: see `MomentConfig`.
+        seed: see `MomentConfig`.
+    """
+
+    name = "jdata2016"
+
+    def __init__(
+        self,
+        input_dir: str | Path,
+        max_bad_records: int = 0,
+        validation_share: float = 0.1,
+        test_share: float = 0.2,
+        session_gap_minutes: float = 30.0,
+        num_candidates: int = 20,
+        same_category_share: float = 0.5,
+        moment_share: float = 1.0,
+        seed: int = 1,
+    ):
+        super().__init__(
+            input_dir, max_bad_records, validation_share, test_share
+        )
+        if session_gap_minutes <= 0:
+            raise DataError(
+                "`session_gap_minutes` must be positive. "
+                f"Got: {session_gap_minutes}."
+            )
+        self.session_gap = 60 * session_gap_minutes
+        self.config = MomentConfig(
+            num_candidates, same_category_share, moment_share, seed
+        )
+        paths = self.find_files("JData_Action*.csv")
+        self.paths = sorted(paths, key=lambda path: time_at(path, 0))
+        self.split_starts = self._split_starts()
+        user = self._table("JData_User*.csv")
+        product = self._table("JData_Product*.csv")
+        comment = self._table("JData_Comment*.csv")
+        self.users = user and KeyedTable(
+            user, "user_id", USER_COLUMNS, self.report
+        )
+        self.products = product and KeyedTable(
+            product, "sku_id", PRODUCT_COLUMNS, self.report
+        )
+        self.comments = comment and CommentTable(comment, self.report)
+
+    @property
+    def schema(self) -> Schema:
+        """Visits with modules, carts, favourites, orders; tables if there."""
+        attributes = self.products.columns if self.products else ()
+        contexts = self.users.columns if self.users else ()
+        comments = ("comments_known", *CommentTable.columns)
+        return Schema(
+            name=self.name,
+            item_columns=(
+                IdColumn("item_id", num_buckets=1 << 18),
+                IdColumn("category_id", num_buckets=1 << 8),
+                IdColumn("brand_id", num_buckets=1 << 14),
+                *(
+                    IdColumn(
+                        f"attribute_{name}",
+                        dtype="string",
+                        vocabulary=self.products.vocabulary(name),
+                    )
+                    for name in attributes
+                ),
+            ),
+            behaviors=(
+                Behavior(
+                    "click",
+                    max_length=50,
+                    action_counters=COUNTERS,
+                    action_slots=tuple(
+                        f"module_{n}" for n in range(1, _NUM_MODULES + 1)
+                    ),
+                    num_action_ids=MAX_MODULE_ID + 1,
+                ),
+                Behavior("cart", max_length=20),
+                Behavior("favourite", max_length=20),
+                Behavior("order", max_length=20),
+            ),
+            objectives=_OBJECTIVES,
+            max_candidates=self.config.num_candidates,
+            item_dense=(*_PAST_COUNTERS, *(comments if self.comments else ())),
+            context_columns=(
+                # Hour + 1, as 0 pads.
+                IdColumn("hour", vocabulary=tuple(range(1, 25))),
+                *(
+                    IdColumn(
+                        _CONTEXT_NAMES[name],
+                        dtype="string",
+                        vocabulary=self.users.vocabulary(name),
+                    )
+                    for name in contexts
+                ),
+            ),
+            session_dense=(
+                *SESSION_DENSE,
+                *(f"session_{name}" for name in COUNTERS),
+            ),
+        )
+
+    def requests(self) -> Iterator[tuple[str, Request]]:
+        """Yields (split, request) in the order in which sessions end."""
+        schema = self.schema
+        attributes: dict[int, tuple] = {}
+        past = PastItems(_PAST_COUNTERS)
+        moments = Moments(
+            schema,
+            self.config,
+            past,
+            self.report,
+            attributes.__getitem__,
+            self._item_features,
+            self._context,
+        )
+        journeys: dict[int, Journey] = {}
+        # Users in a session, the one idle for longest first.
+        active: collections.OrderedDict[int, Journey] = (
+            collections.OrderedDict()
+        )
+        for action in self._merged():
+            past.advance(action.time)
+            idle_since = action.time - self.session_gap
+            while active:
+                first = next(iter(active.values()))
+                if first.last_time >= idle_since:
+                    break
+                active.popitem(last=False)
+                yield from self._close(moments, first)
+            user, item = action.user, action.item
+            if item not in attributes:
+                extra = self.products.row(item) if self.products else ()
+                attributes[item] = (action.category, action.brand, *extra)
+            journey = journeys.get(user)
+            if journey is None:
+                journey = journeys[user] = Journey(schema, user)
+            request_id = f"{user}:{action.time}:{journey.num_visits}"
+            event = Event(
+                item, action.time, _ACTIONS[action.kind], action.module
+            )
+            moments.step(journey, event, request_id, action.time)
+            active[user] = journey
+            active.move_to_end(user)
+        counts = self.report.counts
+        for journey in active.values():
+            for split, request in self._close(moments, journey):
+                counts["requests whose session the end of the log cuts"] += 1
+                yield split, request
+        counts["users"] = len(journeys)
+        if not counts["rows"]:
+            raise DataError(f"{self.input_dir}: no actions in the files.")
+        share = counts["exact duplicates dropped"] / counts["rows"]
+        self.report.notes.append(
+            f"Exact duplicates dropped: {share:.1%} of the rows."
+        )
+
+    def _close(
+        self, moments: Moments, journey: Journey
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        last_split = self._split_of(journey.last_time)
+        for request in moments.close(journey):
+            split = self._split_of(request["request_time"])
+            if split != last_split:
+                self.report.counts["left out: session crosses a split"] += 1
+                continue
+            yield split, request
+
+    def _merged(self) -> Iterator[LoggedAction]:
+        streams = [read_actions(path, self.report) for path in self.paths]
+        return heapq.merge(*streams, key=lambda action: action.time)
+
+    def _split_of(self, time: float) -> str:
+        validation, test = self.split_starts
+        return SPLITS[(time >= validation) + (time >= test)]
+
+    def _split_starts(self) -> tuple[int, int]:
+        """First seconds of validation and test; bytes stand for rows."""
+        if len(self.paths) == 1:
+            share = 1 - self.test_share
+            test = time_at(self.paths[0], share)
+            validation = time_at(self.paths[0], share - self.validation_share)
+            return validation, test
+        *training, last = self.paths
+        sizes = [path.stat().st_size for path in training]
+        offset = (1 - self.validation_share) * sum(sizes)
+        for path, size in zip(training, sizes, strict=True):
+            if offset < size or path is training[-1]:
+                validation = time_at(path, offset / size)
+                break
+            offset -= size
+        return validation, time_at(last, 0)
+
+    def _table(self, pattern: str) -> Path | None:
+        found = sorted(self.input_dir.rglob(pattern))
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise DataError(
+                f"{self.input_dir}: several files match {pattern}: {names}. "
+                "Keep one."
+            )
+        if not found:
+            self.report.notes.append(f"No {pattern}: its columns are left out.")
+        return found[0] if found else None
+
+    def _item_features(self, item: int, now: float) -> list[float]:
+        if self.comments is None:
+            return []
+        return self.comments.before(item, _moment(now).strftime("%Y-%m-%d"))
+
+    def _context(self, user: int, now: float) -> dict[str, Any]:
+        context = {"hour": _moment(now).hour + 1}
+        if self.users is not None:
+            for name, value in zip(
+                self.users.columns, self.users.row(user), strict=True
+            ):
+                context[_CONTEXT_NAMES[name]] = value
+        return context
+
+
+def _moment(time: float) -> datetime:
+    return datetime.fromtimestamp(time, timezone.utc)

@@ -1,0 +1,1 @@
+"""Logs of the KuaiRand data set (CIKM 2022)."""

@@ -1,0 +1,299 @@
+"""Impressions of short videos with six kinds of feedback (KuaiRand).
+
+Gao et al., "KuaiRand: An Unbiased Sequential Recommendation Dataset with
+Randomly Exposed Videos" (CIKM 2022). Tables separated by tabs or commas,
+gzipped or not, one impression a line, in the order of `time_ms`; columns are
+found by name: user_id, video_id, time_ms, is_click, long_view,
+is_profile_enter, is_comment, is_forward, is_follow, play_time_ms, duration_ms,
+comment_stay_time and, in the published logs, tab, the scenario.
+
+How it is read, and why:
+
+- Impressions of a user that follow each other closely are one request: the
+  next one begins after a pause, counted from the end of what was played, at
+  midnight, or when the request is full.
+- An impression is over once it was played and its comments were left. Only
+  what was over when a request began is in its histories and its session; dwell
+  is the time it was played. Nothing of a candidate but its id and its
+  duration is known, and counters of the midnight before.
+- `long_view` and `comment` are conditional on a click, as in the log they
+  come without one only once in 80 and 35 times. Entering a profile,
+  forwarding and following come without one in 9 to 16 of 100 and so stand
+  alone.
+- There is no money in this log. Values were chosen so that no kind of feedback
+  is lost beside the others at the rates of the published sample: two clicks
+  in three impressions, a follow or a forward in 130.
+- Splits are cut by time, at shares of the impressions. A request whose outcome
+  was known only after a cut is left out.
+- `label`, `is_like` and `is_hate` are not read: by them the sample was drawn.
+  Nor are the tables of users and videos: they say of no column when it was
+  counted, so the future may be in them, and list few of the videos.
+- A feed that plays one video at a time has no position: all of them are seen.
+- Memory: a few kB for every user, a row for every video; see `DailyCounts`.
+"""
+
+import collections
+import datetime
+import heapq
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jd_tf.data.sources.kuairand.kuairand_counts import (
+    ITEM_COUNTERS,
+    DailyCounts,
+)
+from jd_tf.data.sources.kuairand.kuairand_log import (
+    FEEDBACK,
+    Impression,
+    LogFile,
+)
+from jd_tf.data.sources.kuairand.kuairand_viewer import SESSION_DENSE, Viewer
+from jd_tf.data.sources.log_report import LogReport
+from jd_tf.data.sources.source import SPLITS, Request, Source
+from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
+
+OBJECTIVES = (
+    Objective("click", 1.0),
+    Objective("long_view", 1.0, given="click"),
+    Objective("profile_enter", 4.0),
+    Objective("comment", 8.0, given="click"),
+    Objective("forward", 20.0),
+    Objective("follow", 20.0),
+)
+# Behaviour -> the feedback that puts an impression into it.
+_KEPT = {"click": 0, "profile_enter": 2, "comment": 3}
+_CLICK_COUNTERS = (
+    *(objective.name for objective in OBJECTIVES[1:]),
+    "comment_seconds",
+)
+_NUM_TABS = 15
+_DAY, _MINUTE = 86_400, 60
+# The log was taken in China.
+_CLOCK = datetime.timezone(datetime.timedelta(hours=8))
+
+
+class KuaiRandSource(Source):
+    """KuaiRand impressions as requests.
+
+    Args:
+        input_dir: folder of `feedback*.tsv*` or `log_*.csv*` files.
+        max_bad_records: lines that may be skipped.
+        validation_share: share of the impressions, before the test ones.
+        test_share: share of the impressions, the last ones.
+        request_gap_seconds: pause that ends a request.
+        max_candidates: impressions joined to one request at most.
+        session_gap_minutes: pause that ends a session.
+    """
+
+    name = "kuairand"
+
+    def __init__(
+        self,
+        input_dir: str | Path,
+        max_bad_records: int = 0,
+        validation_share: float = 0.1,
+        test_share: float = 0.2,
+        request_gap_seconds: float = 300.0,
+        max_candidates: int = 20,
+        session_gap_minutes: float = 30.0,
+    ):
+        super().__init__(
+            input_dir, max_bad_records, validation_share, test_share
+        )
+        limits = {
+            "request_gap_seconds": (request_gap_seconds, 0),
+            "max_candidates": (max_candidates, 1),
+            "session_gap_minutes": (session_gap_minutes, 0),
+        }
+        for name, (value, least) in limits.items():
+            if not value >= least:
+                raise DataError(
+                    f"`{name}` must be at least {least}. Got: {value}."
+                )
+        self.request_gap = request_gap_seconds
+        self.max_candidates = max_candidates
+        self.session_gap = 60 * session_gap_minutes
+        paths = self.find_files("feedback*.tsv*", "log_*.csv*")
+        self.files = [LogFile(path) for path in paths]
+        self.has_tab = all(file.has_tab for file in self.files)
+
+    @property
+    def schema(self) -> Schema:
+        """Clicks with play time and feedback, profiles entered, comments."""
+        tab = IdColumn("scenario", vocabulary=tuple(range(1, _NUM_TABS + 1)))
+        return Schema(
+            name=self.name,
+            item_columns=(IdColumn("item_id", num_buckets=1 << 18),),
+            behaviors=(
+                Behavior(
+                    "click",
+                    max_length=50,
+                    dwell=True,
+                    action_counters=_CLICK_COUNTERS,
+                ),
+                Behavior("profile_enter", max_length=20),
+                Behavior("comment", max_length=20),
+            ),
+            objectives=OBJECTIVES,
+            max_candidates=self.max_candidates,
+            item_dense=("duration_seconds", *ITEM_COUNTERS),
+            context_columns=(
+                # Hour + 1, as 0 pads.
+                IdColumn("hour", vocabulary=tuple(range(1, 25))),
+                *((tab,) if self.has_tab else ()),
+            ),
+            session_dense=SESSION_DENSE,
+            scenario_column="scenario" if self.has_tab else "",
+        )
+
+    def requests(self) -> Iterator[tuple[str, Request]]:
+        """Yields (split, request) as they end; a first pass finds the cuts."""
+        schema, counts = self.schema, self.report.counts
+        starts = self._split_starts()
+        viewers: dict[int, Viewer] = {}
+        items, today = DailyCounts(), -1
+        # Requests that more impressions may join; at midnight there are none.
+        waiting: dict[int, _Waiting] = {}
+        for impression in self._merged(self.report):
+            counts["impressions"] += 1
+            day = _day(impression.time)
+            if day > today:
+                for done in waiting.values():
+                    yield from self._close(done, starts)
+                waiting.clear()
+                items.start_day(day)
+                today = day
+            user = impression.user
+            viewer = viewers.get(user)
+            if viewer is None:
+                viewer = viewers[user] = Viewer(schema, _KEPT, self.session_gap)
+            mine = waiting.get(user)
+            if mine and mine.holds(impression):
+                counts["exact duplicates dropped"] += 1
+                continue
+            self._count(impression)
+            if mine and not self._joins(mine, impression):
+                yield from self._close(mine, starts)
+                mine = None
+            if mine is None:
+                mine = _Waiting(impression, self._user_side(viewer, impression))
+                waiting[user] = mine
+            mine.add(impression, items.read(impression.item))
+            viewer.record(impression)
+            items.add(impression, _day(impression.end))
+        for done in waiting.values():
+            yield from self._close(done, starts)
+        counts["users"] = len(viewers)
+        self.report.notes += [
+            "What was liked or hated decides what is in the published sample, "
+            "so rates are not those of the app.",
+            "Counters of videos are those of the midnight before.",
+        ]
+
+    def _joins(self, mine: "_Waiting", impression: Impression) -> bool:
+        pause = impression.time - mine.end
+        full = len(mine.rows) >= self.max_candidates
+        same_place = impression.tab == mine.rows[0].tab
+        return pause <= self.request_gap and same_place and not full
+
+    def _user_side(
+        self, viewer: Viewer, impression: Impression
+    ) -> dict[str, Any]:
+        now = impression.time
+        side: dict[str, Any] = {
+            "request_id": f"{impression.user}:{round(1000 * now)}",
+            "user_id": impression.user,
+            "request_time": int(now),
+            "hour": datetime.datetime.fromtimestamp(now, _CLOCK).hour + 1,
+            **viewer.columns(now),
+        }
+        if self.has_tab:
+            side["scenario"] = impression.tab + 1
+        return side
+
+    def _close(
+        self, mine: "_Waiting", starts: tuple[float, float]
+    ) -> Iterator[tuple[str, Request]]:
+        split = _split(mine.rows[0].time, starts)
+        if split != _split(mine.end, starts):
+            self.report.counts["left out: outcome known after a cut"] += 1
+            return
+        self.report.counts["requests of one impression"] += len(mine.rows) == 1
+        yield split, mine.request()
+
+    def _count(self, impression: Impression) -> None:
+        click, *others = impression.feedback
+        for name, happened in zip(FEEDBACK[1:], others, strict=True):
+            if happened and not click:
+                self.report.counts[f"{name} without a click"] += 1
+
+    def _merged(self, report: LogReport) -> Iterator[Impression]:
+        streams = [file.impressions(report) for file in self.files]
+        return heapq.merge(*streams, key=lambda impression: impression.time)
+
+    def _split_starts(self) -> tuple[float, float]:
+        """First seconds of validation and test, whole minutes."""
+        # The real pass counts bad records again.
+        trial = LogReport(self.report.max_bad_records)
+        minutes: collections.Counter[int] = collections.Counter()
+        for impression in self._merged(trial):
+            minutes[int(impression.time // _MINUTE)] += 1
+        if not minutes:
+            raise DataError(f"{self.input_dir}: no impressions in the files.")
+        ordered = sorted(minutes)
+        before = np.cumsum([0, *(minutes[m] for m in ordered)])[:-1]
+        shares = before / minutes.total()
+
+        def start(share: float) -> float:
+            place = int(np.searchsorted(shares, share))
+            last = ordered[-1] + 1
+            minute = ordered[place] if place < len(ordered) else last
+            return float(minute * _MINUTE)
+
+        test = 1 - self.test_share
+        return start(test - self.validation_share), start(test)
+
+
+class _Waiting:
+    """A request that more impressions may join."""
+
+    def __init__(self, first: Impression, user_side: dict[str, Any]):
+        self.user_side = user_side
+        self.rows: list[Impression] = []
+        self.counts: list[Any] = []
+        self.end = first.end
+
+    def holds(self, impression: Impression) -> bool:
+        return impression in self.rows
+
+    def add(self, impression: Impression, counts: Any) -> None:
+        self.rows.append(impression)
+        self.counts.append(counts)
+        self.end = max(self.end, impression.end)
+
+    def request(self) -> Request:
+        labels = np.array([row.feedback for row in self.rows], np.float32)
+        dense = [
+            (row.duration, *counts)
+            for row, counts in zip(self.rows, self.counts, strict=True)
+        ]
+        return {
+            **self.user_side,
+            "item_id": np.array([row.item for row in self.rows], np.int64),
+            "item_dense": np.array(dense, np.float32),
+            "labels": labels,
+            "label_weights": np.ones_like(labels),
+        }
+
+
+def _day(time: float) -> int:
+    """Days since 1970 by the log's clock."""
+    return int((time + 8 * 3600) // _DAY)
+
+
+def _split(time: float, starts: tuple[float, float]) -> str:
+    validation, test = starts
+    return SPLITS[(time >= validation) + (time >= test)]

@@ -1,0 +1,213 @@
+"""A log of behaviour, without impressions, becomes requests.
+
+A request is made at each moment at which a user goes to a product that is
+new to them. That product is the positive; the other candidates are drawn
+from what the log has shown before that moment. Labels say what the user did
+with each candidate from that moment to the end of the session. The rules,
+and why the answer cannot be guessed from how the question was made:
+
+- The positive must be known before the moment like every other candidate;
+  moments with a product never seen before are left out and counted.
+- No candidate is in the user's histories or touched in this session; the
+  positive is not, so the others must not be either.
+- Negatives are drawn in proportion to the arrivals at an item so far: the
+  same kind of event as the one that made the positive a positive.
+- Negatives of the same category share the category of the product being
+  *left*, never of the one gone to.
+- Counters stand as before the moment; candidates are shuffled.
+- What is drawn depends on the seed and the request's id alone, so nothing
+  that happens later changes a request, except for its labels.
+"""
+
+import dataclasses
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from jd_tf.data.sources.log_report import LogReport
+from jd_tf.data.sources.negative_sampler import PastItems
+from jd_tf.data.sources.user_history import Event, Journey
+from jd_tf.schema import DataError, Schema
+
+SESSION_DENSE = ("session_seconds", "session_visits", "session_products")
+
+
+@dataclasses.dataclass(frozen=True)
+class MomentConfig:
+    """How moments become requests.
+
+    Attributes:
+        num_candidates: candidates of every request, the positive included.
+        same_category_share: probability that a negative is drawn from the
+            category of the product being left, not from all items. Above
+            the share at which users really stay in it (`same category` in
+            the report), leaving the category would give the positive away.
+        moment_share: share of the moments that become requests.
+        seed: of everything drawn.
+    """
+
+    num_candidates: int = 20
+    same_category_share: float = 0.5
+    moment_share: float = 1.0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.num_candidates < 2:
+            raise DataError(
+                "`num_candidates` must be at least 2. "
+                f"Got: {self.num_candidates}."
+            )
+        for name in ("same_category_share", "moment_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise DataError(
+                    f"`{name}` must be between 0 and 1. "
+                    f"Got: {getattr(self, name)}."
+                )
+
+
+class Moments:
+    """Makes requests out of journeys through a log.
+
+    Args:
+        schema: `item_columns` are `item_id`, `category_id` and whatever
+            `attributes` gives beyond; `item_dense` starts with the counters
+            of `past`, one an objective; `session_dense` is `SESSION_DENSE`
+            and a `session_<counter>` for each counter of the visits.
+        config: how moments become requests.
+        past: the items known so far; the caller advances it.
+        report: counts the moments.
+        attributes: item -> its other item columns; category first.
+        item_features: (item, time) -> what follows the counters in
+            `item_dense`.
+        context: (user, time) -> the context columns.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        config: MomentConfig,
+        past: PastItems,
+        report: LogReport,
+        attributes: Callable[[int], tuple],
+        item_features: Callable[[int, float], list[float]] | None = None,
+        context: Callable[[Any, float], dict[str, Any]] | None = None,
+    ):
+        self.schema = schema
+        self.config = config
+        self.past = past
+        self.report = report
+        self.attributes = attributes
+        self.item_features = item_features or (lambda item, now: [])
+        self.context = context or (lambda user, now: {})
+        self._item_columns = [
+            (column.name, np.int64 if column.dtype == "int64" else object)
+            for column in schema.item_columns
+        ]
+
+    def step(
+        self, journey: Journey, event: Event, request_id: str, clock: int
+    ) -> None:
+        """Takes in one event; may open a request of the journey.
+
+        Args:
+            journey: the user's state before the event.
+            event: the latest event of the log.
+            request_id: of the request, should this be a moment.
+            clock: seconds for `request_time`, 0 without a clock.
+        """
+        category = self.attributes(event.item)[0]
+        if journey.starts_visit(event):
+            known = journey.known_items()
+            if event.item not in known:
+                self._maybe_open(journey, event, known, request_id, clock)
+                self.past.add(event.item, category)
+        if event.action.objective > 0:
+            self.past.add(event.item, category, event.action.objective)
+        journey.record(event)
+
+    def close(self, journey: Journey) -> Iterator[dict[str, Any]]:
+        """Ends the session; yields its requests with their labels."""
+        num_objectives = len(self.schema.objectives)
+        never = [-1] * num_objectives
+        for position, candidates, request in journey.open_requests:
+            last = [journey.touched.get(item, never) for item in candidates]
+            labels = np.array(last) >= position
+            request["labels"] = labels.astype(np.float32)
+            request["label_weights"] = np.ones_like(request["labels"])
+            self.report.counts["requests with several clicks"] += bool(
+                labels[:, 0].sum() > 1
+            )
+            yield request
+        journey.start_session()
+
+    def _maybe_open(
+        self,
+        journey: Journey,
+        event: Event,
+        known: set[int],
+        request_id: str,
+        clock: int,
+    ) -> None:
+        counts = self.report.counts
+        counts["moments: went to a new product"] += 1
+        latest = journey.latest_item
+        if latest is None:
+            counts["left out: no history yet"] += 1
+            return
+        if event.item not in self.past:
+            counts["left out: product never seen before"] += 1
+            return
+        generator = random.Random(f"{self.config.seed}/{request_id}")
+        if generator.random() >= self.config.moment_share:
+            counts["left out: moment_share"] += 1
+            return
+        category = self.attributes(latest)[0]
+        candidates = self.past.draw(
+            generator,
+            self.config.num_candidates - 1,
+            category,
+            self.config.same_category_share,
+            known | {event.item},
+        )
+        if candidates is None:
+            counts["left out: too few products known"] += 1
+            return
+        counts["moments in the same category"] += (
+            self.attributes(event.item)[0] == category
+        )
+        candidates.append(event.item)
+        generator.shuffle(candidates)
+        request = self._inputs(journey, event.time, candidates)
+        request["request_id"] = request_id
+        request["user_id"] = journey.user_id
+        request["request_time"] = clock
+        journey.open_requests.append((journey.position, candidates, request))
+
+    def _inputs(
+        self, journey: Journey, now: float, candidates: list[int]
+    ) -> dict[str, Any]:
+        request: dict[str, Any] = dict(self.context(journey.user_id, now))
+        for behavior, items, columns in journey.histories(now):
+            request.update(columns)
+            for name, values in self._ids(items).items():
+                request[f"{behavior.name}_{name}"] = values
+        request.update(self._ids(candidates))
+        request["item_dense"] = np.array(
+            [
+                [*self.past.counts(item), *self.item_features(item, now)]
+                for item in candidates
+            ],
+            np.float32,
+        )
+        request["session_dense"] = journey.session_dense(now)
+        return request
+
+    def _ids(self, items: list[int]) -> dict[str, np.ndarray]:
+        """Every item column of some items."""
+        rows = [(item, *self.attributes(item)) for item in items]
+        columns = {}
+        for index, (name, dtype) in enumerate(self._item_columns):
+            columns[name] = np.array([row[index] for row in rows], dtype)
+        return columns

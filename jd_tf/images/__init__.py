@@ -1,0 +1,1 @@
+"""The image tower: fine-tune it on product words, embed photos."""

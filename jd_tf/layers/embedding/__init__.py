@@ -1,0 +1,1 @@
+"""Layers that turn ids, numbers and texts into vectors."""

@@ -1,0 +1,107 @@
+"""Titles to learned vectors."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from jd_tf.layers.checks import check_int
+from jd_tf.layers.embedding.text_tokens import tokenize
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class TextEncoder(keras.layers.Layer):
+    """Averages the learned vectors of a text's words.
+
+    Raw text goes in, so that training and serving cannot drift: it is split
+    in the graph into words and, where no spaces are written, overlapping
+    pairs of characters (`text_tokens.tokenize`), which are hashed into
+    `num_buckets` rows. An item that nobody has seen yet so shares what was
+    learned of the words in its title.
+
+    As in `IdEmbedding` the table is gathered from the variable itself, so
+    its gradient is a `tf.IndexedSlices`. A text that stands in the batch many
+    times, such as the empty text of padding, is read once.
+
+    Args:
+        embedding_dim: int. Width D of a vector.
+        num_buckets: int. Rows, shared by all tokens.
+        max_tokens: int. Later tokens of a text are not read.
+
+    Call arguments:
+        texts: any shape, string, UTF-8.
+
+    Returns:
+        Shape of `texts` + (D,) float; zero for a text without letters or
+        digits, such as the empty one.
+
+    Raises:
+        ValueError: an argument out of range, or `texts` of another type.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_buckets: int,
+        max_tokens: int = 64,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.embedding_dim = check_int("embedding_dim", embedding_dim, 1)
+        self.num_buckets = check_int("num_buckets", num_buckets, 1)
+        self.max_tokens = check_int("max_tokens", max_tokens, 1)
+        # XLA has no strings.
+        self.supports_jit = False
+
+    def build(self, texts_shape: tuple | None = None):
+        # Without autocast, which would copy the whole table on every call.
+        self.table = self.add_weight(
+            (self.num_buckets, self.embedding_dim),
+            "uniform",
+            autocast=False,
+            name="table",
+        )
+
+    def tokens(self, texts: Any) -> tf.RaggedTensor:
+        """Splits texts as `call` does.
+
+        Args:
+            texts: (S,) string.
+
+        Returns:
+            (S, number of tokens) ragged string.
+        """
+        return tokenize(tf.convert_to_tensor(texts), self.max_tokens)
+
+    def gather(self, rows: Any) -> Any:
+        """Reads rows of the table, and no others."""
+        # `.value` is the tf.Variable, not its content: see `IdEmbedding`.
+        return tf.nn.embedding_lookup(self.table.value, rows)
+
+    def call(self, texts: Any) -> Any:
+        texts = tf.convert_to_tensor(texts)
+        if texts.dtype != tf.string:
+            raise ValueError(
+                f"Layer {self.name!r} takes strings. Got: {texts.dtype.name}."
+            )
+        distinct, which = tf.unique(tf.reshape(texts, [-1]))
+        tokens = self.tokens(distinct)
+        rows = tf.strings.to_hash_bucket_fast(tokens.values, self.num_buckets)
+        vectors = self.gather(rows)
+        means = tf.math.unsorted_segment_mean(
+            vectors, tokens.value_rowids(), tokens.nrows()
+        )
+        means = tf.gather(means, tf.reshape(which, tf.shape(texts)))
+        return ops.cast(means, self.compute_dtype)
+
+    def compute_output_shape(self, texts_shape: tuple) -> tuple:
+        return (*texts_shape, self.embedding_dim)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "embedding_dim": self.embedding_dim,
+            "num_buckets": self.num_buckets,
+            "max_tokens": self.max_tokens,
+        }

@@ -1,0 +1,1 @@
+"""Layers between the logits of objectives and one score."""

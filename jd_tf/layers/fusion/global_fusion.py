@@ -1,0 +1,45 @@
+"""Fusion weights that are learned and the same for every request."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers.fusion.learned_fusion import LearnedFusion
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class GlobalFusion(LearnedFusion):
+    """Fuses objectives by one learned weight vector.
+
+    What `PersonalizedFusion` is to be compared with: the same bounds, form,
+    loss and training, and no look at the session.
+
+    Args:
+        num_objectives: int. T.
+        form: str. `"log_linear"` or `"additive"`, see `Fusion`.
+        min_share: float. Least share of an objective, see `LearnedFusion`.
+        max_scale: float. Bound of the scale, see `LearnedFusion`.
+        initial_shares: tuple of T floats > 0, or () for equal ones.
+
+    Call arguments:
+        logits: (B, N, T) float; no gradient passes to them.
+        session_features: (B, F) float. Only their number is read.
+
+    Returns:
+        Score (B, N) float, and weights (B, T) float, equal in every row.
+    """
+
+    def build(self, logits_shape: tuple, session_features_shape: tuple):
+        super().build(logits_shape, session_features_shape)
+        self.gate_bias = self.add_weight(
+            (self.num_objectives,), "zeros", name="gate_bias"
+        )
+        self.gate_bias.assign(self.initial_gate())
+
+    def request_weights(self, session_features: Any) -> Any:
+        """Weights (B, T) of requests with features (B, F)."""
+        gate = ops.cast(self.gate_bias, "float32")
+        weights = ops.cast(self.weights_of_gate(gate), self.compute_dtype)
+        shape = (ops.shape(session_features)[0], self.num_objectives)
+        return ops.broadcast_to(weights, shape)

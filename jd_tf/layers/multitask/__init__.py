@@ -1,0 +1,1 @@
+"""Layers that share experts among objectives."""

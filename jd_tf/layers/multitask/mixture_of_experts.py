@@ -1,0 +1,211 @@
+"""Shared experts, mixed for each objective by its own gate."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers.checks import check_int, check_rate, check_units
+from jd_tf.layers.masking import softmax
+from jd_tf.layers.multitask.stacked_mlp import StackedMLP
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class MixtureOfExperts(keras.layers.Layer):
+    """Multi-gate mixture of experts over a user's candidates.
+
+    Each objective t gets sum_e gate_te(x) * expert_e(x), where x is the
+    user's and the candidate's features side by side (MMoE: Ma et al., KDD
+    2018, equation 6). W x = W_user user + W_candidate candidate, so the user
+    half of every first product is computed once a request: `encode_user`
+    does that half, `mix` the candidate's, and calling the layer chains
+    both. The first layers of all experts and all gates are one product.
+
+    Args:
+        num_experts: int. Experts E.
+        expert_units: tuple of ints. Widths of each expert, first layer
+            first.
+        num_tasks: int. Objectives T, a gate for each.
+        activation: str or callable. Of every layer of the experts.
+        dropout_rate: float. Dropout after every layer of the experts but
+            the last.
+
+    Call arguments:
+        candidate_features: (B, N, Dc) float.
+        user_features: (B, Du) float.
+        training: bool. Whether dropout is active.
+
+    Returns:
+        (B, N, T, expert_units[-1]) float.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        num_experts: int,
+        expert_units: tuple,
+        num_tasks: int,
+        activation: Any = "relu",
+        dropout_rate: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_experts = check_int("num_experts", num_experts, 1)
+        self.expert_units = check_units("expert_units", expert_units)
+        self.num_tasks = check_int("num_tasks", num_tasks, 1)
+        self.activation = keras.activations.get(activation)
+        self.dropout_rate = check_rate("dropout_rate", dropout_rate)
+
+    @property
+    def user_state_dim(self) -> int:
+        """Width of what `encode_user` returns."""
+        return self.num_experts * (self.expert_units[0] + self.num_tasks)
+
+    def build(
+        self, candidate_features_shape: tuple, user_features_shape: tuple
+    ):
+        candidate_dim = candidate_features_shape[-1]
+        user_dim = user_features_shape[-1]
+
+        def half(name, dim, use_bias):
+            # Both halves together start as one layer of that fan-in would.
+            share = dim / (candidate_dim + user_dim)
+            layer = keras.layers.Dense(
+                self.user_state_dim,
+                use_bias=use_bias,
+                kernel_initializer=keras.initializers.VarianceScaling(
+                    share, "fan_in", "uniform"
+                ),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            layer.build((None, dim))
+            return layer
+
+        self.user_half = half("user_half", user_dim, True)
+        self.candidate_half = half("candidate_half", candidate_dim, False)
+        self.dropout = keras.layers.Dropout(
+            self.dropout_rate, dtype=self.dtype_policy, name="dropout"
+        )
+        self.dropout.build((None, self.expert_units[0]))
+        if len(self.expert_units) > 1:
+            self.deeper = StackedMLP(
+                self.expert_units[1:],
+                activation=self.activation,
+                last_activation=self.activation,
+                dropout_rate=self.dropout_rate,
+                dtype=self.dtype_policy,
+                name="deeper",
+            )
+            self.deeper.build((None, self.num_experts, self.expert_units[0]))
+
+    def encode_user(self, user_features: Any) -> Any:
+        """Computes the user's half of the first layer, once a request.
+
+        Args:
+            user_features: (B, Du) float.
+
+        Returns:
+            (B, E * expert_units[0] + T * E) float: the user state.
+        """
+        return self.user_half(user_features)
+
+    def mix(
+        self,
+        candidate_features: Any,
+        user_state: Any,
+        training: bool | None = None,
+    ) -> Any:
+        """Runs experts and gates for each candidate.
+
+        Args:
+            candidate_features: (B, N, Dc) float.
+            user_state: (B, user_state_dim) float, of `encode_user`.
+            training: bool. Whether dropout is active.
+
+        Returns:
+            (B, N, T, expert_units[-1]) float.
+        """
+        num_candidates = ops.shape(candidate_features)[1]
+        *hidden, scores = self._first_layer(candidate_features, user_state)
+        hidden = [self.activation(one) for one in hidden]
+        if len(self.expert_units) > 1:
+            hidden = [self.dropout(one, training=training) for one in hidden]
+            hidden = self.deeper.each(hidden, training=training)
+        gates = ops.cast(self._gates(scores), self.compute_dtype)
+        return ops.reshape(
+            ops.matmul(gates, ops.stack(hidden, axis=1)),
+            (-1, num_candidates, self.num_tasks, self.expert_units[-1]),
+        )
+
+    def gate_weights(self, candidate_features: Any, user_state: Any) -> Any:
+        """Says how much each objective listens to each expert.
+
+        Args:
+            candidate_features: (B, N, Dc) float.
+            user_state: (B, user_state_dim) float, of `encode_user`.
+
+        Returns:
+            (B, N, T, E) float32, sums to 1 over the experts.
+        """
+        num_candidates = ops.shape(candidate_features)[1]
+        scores = self._first_layer(candidate_features, user_state)[-1]
+        shape = (-1, num_candidates, self.num_tasks, self.num_experts)
+        return ops.reshape(self._gates(scores), shape)
+
+    def call(
+        self,
+        candidate_features: Any,
+        user_features: Any,
+        training: bool | None = None,
+    ) -> Any:
+        user_state = self.encode_user(user_features)
+        return self.mix(candidate_features, user_state, training=training)
+
+    def _first_layer(self, candidate_features: Any, user_state: Any) -> list:
+        """First layer of each expert, (B * N, units), and gates' scores.
+
+        The scores, (B * N, T * E), are the last of the list.
+        """
+        num_candidates, dim = ops.shape(candidate_features)[1:]
+        candidates = self.candidate_half(
+            ops.reshape(candidate_features, (-1, dim))
+        )
+        candidates = ops.reshape(
+            candidates, (-1, num_candidates, self.user_state_dim)
+        )
+        user = ops.cast(user_state, candidates.dtype)[:, None, :]
+        both = ops.reshape(candidates + user, (-1, self.user_state_dim))
+        ends = [
+            self.expert_units[0] * (expert + 1)
+            for expert in range(self.num_experts)
+        ]
+        # The gradient of a split is one concatenation; that of a slice is a
+        # padding with zeros for each slice.
+        return ops.split(both, ends, axis=-1)
+
+    def _gates(self, scores: Any) -> Any:
+        """(B * N, T * E) scores to (B * N, T, E) shares."""
+        shape = (-1, self.num_tasks, self.num_experts)
+        return softmax(ops.reshape(scores, shape))
+
+    def compute_output_shape(
+        self, candidate_features_shape: tuple, user_features_shape: tuple
+    ) -> tuple:
+        return (
+            *candidate_features_shape[:2],
+            self.num_tasks,
+            self.expert_units[-1],
+        )
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "num_experts": self.num_experts,
+            "expert_units": list(self.expert_units),
+            "num_tasks": self.num_tasks,
+            "activation": keras.activations.serialize(self.activation),
+            "dropout_rate": self.dropout_rate,
+        }

@@ -1,0 +1,251 @@
+"""Frozen image vectors, brought to the space the ranker learns in."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers.checks import check_int, check_units
+from jd_tf.layers.masking import softmax
+from jd_tf.layers.multitask.stacked_mlp import StackedMLP
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class MultiGateImageTransfer(keras.layers.Layer):
+    """Aligns vectors that were trained elsewhere with the ranker's own.
+
+    An image vector says what a picture shows, not what makes people click
+    on it. Each of M modalities has E experts, networks that read its
+    vector; each consumer (the history of a behaviour, the candidates) has a
+    gate, which reads what the ranker has learned of the item (its id and
+    category embeddings) and so picks the experts that suit it:
+
+        sum_me gate_me(gate_inputs) * expert_me(vector_m)
+
+    with the gate's softmax over all M * E experts (JD.com's talk on its home
+    feed: multi-gate transfer of image vectors; the gates are those of Ma et
+    al., KDD 2018). Experts are shared by all consumers. Vectors of a
+    `VectorTable` stay as they are; those of a `TextEncoder` learn through
+    the experts.
+
+    Each vector is brought to length sqrt(V) first, a root mean square of
+    one: backbones differ in their scale by orders, and vectors made anew
+    by another training must not shift what the experts read. An item without
+    a vector has a learned one, so that it takes the same path.
+
+    Args:
+        output_dim: int. Width of the result.
+        num_experts: int. Experts E of each modality.
+        num_consumers: int. Gates.
+        hidden_units: tuple of ints. Widths of each expert before its last
+            layer.
+        activation: str or callable. Of the experts' hidden layers.
+
+    Call arguments:
+        vectors: list of M tensors (..., V_m) float, one a modality.
+        present: list of M tensors (...) bool, True where there is a vector;
+            `vectors` may hold anything elsewhere.
+        gate_inputs: (..., G) float. What is learned of the item.
+        consumer: int. Whose gate decides.
+
+    Returns:
+        (..., output_dim) float.
+
+    Raises:
+        ValueError: an argument out of range, or a modality that is missing.
+    """
+
+    def __init__(
+        self,
+        output_dim: int,
+        num_experts: int = 4,
+        num_consumers: int = 1,
+        hidden_units: tuple = (64,),
+        activation: Any = "relu",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.output_dim = check_int("output_dim", output_dim, 1)
+        self.num_experts = check_int("num_experts", num_experts, 1)
+        self.num_consumers = check_int("num_consumers", num_consumers, 1)
+        self.hidden_units = check_units("hidden_units", hidden_units)
+        self.activation = keras.activations.get(activation)
+
+    def build(
+        self,
+        vectors_shape: Sequence,
+        present_shape: Sequence,
+        gate_inputs_shape: tuple,
+    ):
+        if not len(vectors_shape) == len(present_shape) > 0:
+            raise ValueError(
+                "`vectors` and `present` must hold a tensor each for every "
+                "modality. "
+                f"Got: {len(vectors_shape)} and {len(present_shape)}."
+            )
+        self.num_modalities = len(vectors_shape)
+        num_gates = self.num_modalities * self.num_experts
+        self.gate_kernel = self.add_weight(
+            (self.num_consumers, gate_inputs_shape[-1], num_gates),
+            _each_as_its_own(self.num_consumers),
+            name="gate_kernel",
+        )
+        self.gate_bias = self.add_weight(
+            (self.num_consumers, num_gates), "zeros", name="gate_bias"
+        )
+        self.missing, self.first, self.deeper = [], [], []
+        self.output_kernels, self.output_biases = [], []
+        for index, shape in enumerate(vectors_shape):
+            self._build_modality(index, shape[-1])
+
+    def _build_modality(self, index: int, dim: int) -> None:
+        first_units, *other_units = self.hidden_units
+        # As long as the vectors it stands beside.
+        self.missing.append(
+            self.add_weight(
+                (dim,),
+                keras.initializers.RandomNormal(stddev=1.0),
+                name=f"missing_{index}",
+            )
+        )
+        # All experts read the same vector: their first layers are one.
+        first = keras.layers.Dense(
+            self.num_experts * first_units,
+            activation=self.activation,
+            kernel_initializer=keras.initializers.VarianceScaling(
+                1.0, "fan_in", "uniform"
+            ),
+            dtype=self.dtype_policy,
+            name=f"first_{index}",
+        )
+        first.build((None, dim))
+        self.first.append(first)
+        if other_units:
+            deeper = StackedMLP(
+                other_units,
+                activation=self.activation,
+                last_activation=self.activation,
+                dtype=self.dtype_policy,
+                name=f"deeper_{index}",
+            )
+            deeper.build((None, self.num_experts, first_units))
+            self.deeper.append(deeper)
+        self.output_kernels.append(
+            self.add_weight(
+                (self.num_experts, self.hidden_units[-1], self.output_dim),
+                _each_as_its_own(self.num_experts),
+                name=f"output_kernel_{index}",
+            )
+        )
+        self.output_biases.append(
+            self.add_weight(
+                (self.num_experts, self.output_dim),
+                "zeros",
+                name=f"output_bias_{index}",
+            )
+        )
+
+    def gate_weights(self, gate_inputs: Any, consumer: int = 0) -> Any:
+        """Says how much a consumer listens to each expert.
+
+        Args:
+            gate_inputs: (..., G) float. What is learned of the item.
+            consumer: int. Whose gate decides.
+
+        Returns:
+            (..., M * E) float32, sums to 1; all experts of the first
+            modality, then those of the next.
+        """
+        if not 0 <= consumer < self.num_consumers:
+            raise ValueError(
+                f"`consumer` must be in [0, {self.num_consumers}). "
+                f"Got: {consumer!r}."
+            )
+        inputs = ops.cast(gate_inputs, self.compute_dtype)
+        dim = inputs.shape[-1]
+        scores = ops.matmul(
+            ops.reshape(inputs, (-1, dim)),
+            ops.cast(self.gate_kernel[consumer], self.compute_dtype),
+        )
+        scores = ops.cast(scores, "float32")
+        scores += ops.cast(self.gate_bias[consumer], "float32")
+        num_gates = self.num_modalities * self.num_experts
+        return ops.reshape(
+            softmax(scores),
+            (*ops.shape(inputs)[:-1], num_gates),
+        )
+
+    def call(
+        self,
+        vectors: Sequence,
+        present: Sequence,
+        gate_inputs: Any,
+        consumer: int = 0,
+    ) -> Any:
+        shape = ops.shape(gate_inputs)[:-1]
+        gates = ops.cast(
+            self.gate_weights(gate_inputs, consumer), self.compute_dtype
+        )
+        gates = ops.reshape(gates, (-1, self.num_modalities, self.num_experts))
+        outputs = 0.0
+        for index, (vector, is_there, gate) in enumerate(
+            zip(vectors, present, ops.unstack(gates, axis=1), strict=True)
+        ):
+            hidden = self._hidden(index, vector, is_there)
+            # A gated sum of linear layers is one linear layer of what is
+            # gated.
+            hidden = ops.reshape(
+                hidden * gate[..., None],
+                (-1, self.num_experts * self.hidden_units[-1]),
+            )
+            kernel = ops.cast(self.output_kernels[index], self.compute_dtype)
+            bias = ops.cast(self.output_biases[index], self.compute_dtype)
+            kernel = ops.reshape(kernel, (-1, self.output_dim))
+            outputs += ops.matmul(hidden, kernel) + ops.matmul(gate, bias)
+        return ops.reshape(outputs, (*shape, self.output_dim))
+
+    def _hidden(self, index: int, vector: Any, present: Any) -> Any:
+        """Last hidden layer of a modality's experts, (tokens, E, units)."""
+        dim = vector.shape[-1]
+        vector = ops.cast(vector, "float32")
+        square = ops.sum(ops.square(vector), axis=-1, keepdims=True)
+        # Not the root of zero, whose gradient is infinite.
+        vector *= math.sqrt(dim) * ops.rsqrt(ops.maximum(square, 1e-24))
+        vector = ops.where(
+            present[..., None], vector, ops.cast(self.missing[index], "float32")
+        )
+        vector = ops.cast(vector, self.compute_dtype)
+        hidden = self.first[index](ops.reshape(vector, (-1, dim)))
+        hidden = ops.reshape(
+            hidden, (-1, self.num_experts, self.hidden_units[0])
+        )
+        return self.deeper[index](hidden) if self.deeper else hidden
+
+    def compute_output_shape(
+        self,
+        vectors_shape: Sequence,
+        present_shape: Sequence,
+        gate_inputs_shape: tuple,
+    ) -> tuple:
+        return (*gate_inputs_shape[:-1], self.output_dim)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "output_dim": self.output_dim,
+            "num_experts": self.num_experts,
+            "num_consumers": self.num_consumers,
+            "hidden_units": list(self.hidden_units),
+            "activation": keras.activations.serialize(self.activation),
+        }
+
+
+def _each_as_its_own(number: int) -> keras.initializers.Initializer:
+    """Initialises stacked kernels as if each were alone.
+
+    Keras takes the first axis of a three-dimensional kernel for a
+    convolution's window and divides by it; the scale takes that back.
+    """
+    return keras.initializers.VarianceScaling(number, "fan_avg", "uniform")

@@ -1,0 +1,1 @@
+"""Layers that compare candidates with the events of a history."""

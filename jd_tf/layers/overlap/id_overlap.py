@@ -1,0 +1,169 @@
+"""Which candidates share an id with the history, and how recently."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from jd_tf.layers.masking import length_mask
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class IdOverlap(keras.layers.Layer):
+    """Counts, exactly, how often a candidate's ids stand in a history.
+
+    Embeddings have to learn that an id equals itself, one id at a time;
+    rare and new ones never do. Comparing the ids takes no learning: for each
+    of C id columns (item, category, brand ...) a candidate gets the share of
+    the history that has its id, the sum of 1 / (1 + position) over those
+    events, which the newest dominate, log(1 + their number) and, for each of
+    V values that events may carry (how recent, how long looked at), log(1 +
+    the sum of the value over them). Id 0 says that there is none (no
+    brand, say), and matches nothing. What depends on the history alone is
+    done once a user, `encode_history`; `match` does the rest, and calling the
+    layer chains both.
+
+    Args:
+        use_position: bool. Whether positions are read; without, every event
+            of the history is as close as any other.
+
+    Call arguments:
+        candidate_ids: (B, N, C) integer.
+        history_ids: (B, L, C) integer, newest first; padding may hold
+            anything.
+        length: (B,) integer. Real events.
+        values: (B, L, V) float >= 0, or None. What each event counts for.
+
+    Returns:
+        (B, N, (3 + V) C) float, without `use_position` (2 + V) C; zero
+        where nothing matches.
+
+    Raises:
+        ValueError: candidates and history differ in their columns.
+    """
+
+    def __init__(self, use_position: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        self.use_position = use_position
+
+    def num_features(self, num_values: int) -> int:
+        """Features an id column, if events carry `num_values` values."""
+        return 2 + self.use_position + num_values
+
+    def build(
+        self,
+        candidate_ids_shape: tuple,
+        history_ids_shape: tuple,
+        length_shape: tuple | None = None,
+        values_shape: tuple | None = None,
+    ):
+        if candidate_ids_shape[-1] != history_ids_shape[-1]:
+            raise ValueError(
+                "`candidate_ids` and `history_ids` must have the same id "
+                "columns on the last axis. "
+                f"Got: {candidate_ids_shape[-1]} and {history_ids_shape[-1]}."
+            )
+
+    def encode_history(
+        self, history_ids: Any, length: Any, values: Any = None
+    ) -> dict[str, Any]:
+        """Prepares a history, once for all candidates.
+
+        Args:
+            history_ids: (B, L, C) integer, newest first.
+            length: (B,) integer. Real events.
+            values: (B, L, V) float, or None.
+
+        Returns:
+            dict of `ids` (B, C, L), those that are none replaced by a number
+            that no candidate has, and `weights` (B, L, features) float32, what
+            an event adds to each feature; both meaningless in padding.
+        """
+        history_ids = ops.convert_to_tensor(history_ids)
+        none = ops.equal(history_ids, 0)
+        ids = ops.where(none, _never(history_ids), history_ids)
+        ones = ops.ones_like(history_ids[..., 0], dtype="float32")
+        total = ops.cast(ops.maximum(length, 1), "float32")
+        weights = [ones / total[:, None], ones]
+        if self.use_position:
+            place = ops.arange(ops.shape(history_ids)[1], dtype="float32")
+            weights.insert(1, ones / (1.0 + place))
+        weights = ops.stack(weights, axis=-1)
+        if values is not None:
+            values = ops.cast(values, "float32")
+            weights = ops.concatenate([weights, values], axis=-1)
+        return {"ids": _columns_first(ids), "weights": weights}
+
+    def match(
+        self, candidate_ids: Any, ids: Any, weights: Any, length: Any
+    ) -> Any:
+        """Compares candidates with the histories of their users.
+
+        Args:
+            candidate_ids: (B, N, C) integer.
+            ids: (B, C, L) integer, of `encode_history`.
+            weights: (B, L, features) float, of `encode_history`.
+            length: (B,) integer. Real events.
+
+        Returns:
+            (B, N, features C) float.
+        """
+        num_columns, width = ids.shape[1], weights.shape[-1]
+        num_candidates = ops.shape(candidate_ids)[1]
+        mask = length_mask(length, ops.shape(weights)[1])
+        # Zero, not zero times: padding may hold anything. Nothing else masks
+        # what is compared, which is larger than all else here.
+        weights = ops.where(mask[..., None], ops.cast(weights, "float32"), 0.0)
+        same = ops.equal(candidate_ids[..., None], ids[:, None])
+        # As (B, N C, L), so that one product sums all columns up.
+        same = ops.reshape(
+            ops.cast(same, "float32"),
+            (-1, num_candidates * num_columns, ops.shape(weights)[1]),
+        )
+        sums = ops.matmul(same, weights)
+        linear, counts = ops.split(sums, [1 + self.use_position], axis=-1)
+        features = ops.concatenate([linear, ops.log1p(counts)], axis=-1)
+        features = ops.reshape(
+            features, (-1, num_candidates, num_columns * width)
+        )
+        return ops.cast(features, self.compute_dtype)
+
+    def call(
+        self,
+        candidate_ids: Any,
+        history_ids: Any,
+        length: Any,
+        values: Any = None,
+    ) -> Any:
+        events = self.encode_history(history_ids, length, values)
+        return self.match(candidate_ids, length=length, **events)
+
+    def compute_output_shape(
+        self,
+        candidate_ids_shape: tuple,
+        history_ids_shape: tuple,
+        length_shape: tuple | None = None,
+        values_shape: tuple | None = None,
+    ) -> tuple:
+        batch, num_candidates, num_columns = candidate_ids_shape
+        num_values = 0 if values_shape is None else values_shape[-1]
+        width = self.num_features(num_values) * num_columns
+        return (batch, num_candidates, width)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "use_position": self.use_position}
+
+
+def _columns_first(ids: Any) -> Any:
+    """(B, N or L, C) to (B, C, N or L).
+
+    Not by `ops.transpose`: oneDNN takes that of whole numbers upon itself
+    and then complains, on many processors, that it cannot do it.
+    """
+    return ops.stack(ops.unstack(ids, axis=-1), axis=1)
+
+
+def _never(ids: Any) -> Any:
+    """The least number of the dtype of ids: nothing is called that."""
+    return ops.cast(np.iinfo(ids.dtype.name).min, ids.dtype)

@@ -1,0 +1,237 @@
+"""Candidates read a user's memory."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers.checks import check_heads, check_int, check_rate
+from jd_tf.layers.masking import hide_padding, length_mask, softmax
+from jd_tf.layers.sequence.attention_heads import merge_heads, split_heads
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class TargetAttentionDecoder(keras.layers.Layer):
+    """Lets every candidate read, by multi-head attention, what concerns it.
+
+    Two halves: `encode_memory` makes keys and values once a user, `attend`
+    reads them for any number of candidates, and calling the layer chains
+    both. Candidates never see each other, so scoring them in slices changes
+    nothing. An empty history reads as one learned vector.
+
+    Candidates are normalised before they ask: scores compare them with
+    normalised memories, and candidates of small embeddings would otherwise
+    score near zero everywhere, read evenly and hardly learn to choose.
+
+    With `feedforward_dim` the read-out is added to the candidate and a
+    feed-forward part follows, both pre-norm as in a Transformer decoder
+    (and nothing but the candidate enters, so its width must be D).
+
+    Args:
+        num_heads: int. Attention heads; divides D, the memory's width.
+        feedforward_dim: int. Inner width of the feed-forward part. 0: the
+            read-out alone is returned.
+        dropout_rate: float. Dropout after each part.
+
+    Call arguments:
+        queries: (B, N, Dq) float. Candidates.
+        memory: (B, L, D) float. Encoded events; padding may hold anything
+            finite.
+        length: (B,) integer. Real events.
+        training: bool. Whether dropout is active.
+
+    Returns:
+        (B, N, D) float.
+
+    Raises:
+        ValueError: an argument out of range, D no multiple of `num_heads`,
+            or Dq other than D with `feedforward_dim`.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        feedforward_dim: int = 0,
+        dropout_rate: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = check_int("num_heads", num_heads, 1)
+        self.feedforward_dim = check_int("feedforward_dim", feedforward_dim, 0)
+        self.dropout_rate = check_rate("dropout_rate", dropout_rate)
+
+    def build(
+        self,
+        queries_shape: tuple,
+        memory_shape: tuple,
+        length_shape: tuple | None = None,
+    ):
+        query_dim, dim = queries_shape[-1], memory_shape[-1]
+        self.head_dim = check_heads(dim, self.num_heads, "`memory`")
+        if self.feedforward_dim and query_dim != dim:
+            raise ValueError(
+                "With `feedforward_dim`, `queries` and `memory` must be "
+                f"equally wide. Got: {query_dim} and {dim}."
+            )
+        policy = self.dtype_policy
+        dense, norm = keras.layers.Dense, keras.layers.LayerNormalization
+        self.query_norm = norm(epsilon=1e-6, dtype=policy, name="query_norm")
+        self.query_norm.build((None, query_dim))
+        self.query = dense(dim, dtype=policy, name="query")
+        self.query.build((None, query_dim))
+        self.key_value = dense(
+            2 * dim,
+            # One product for two projections, each initialised as itself.
+            kernel_initializer=keras.initializers.VarianceScaling(
+                mode="fan_in", distribution="uniform"
+            ),
+            dtype=policy,
+            name="key_value",
+        )
+        self.key_value.build((None, dim))
+        self.attention_output = dense(
+            dim, dtype=policy, name="attention_output"
+        )
+        self.attention_output.build((None, dim))
+        self.no_history = self.add_weight((dim,), "uniform", name="no_history")
+        self.dropout = keras.layers.Dropout(
+            self.dropout_rate, dtype=policy, name="dropout"
+        )
+        self.dropout.build((None, None, dim))
+        if self.feedforward_dim:
+            self.feedforward_norm = norm(
+                epsilon=1e-6, dtype=policy, name="feedforward_norm"
+            )
+            self.feedforward_inner = dense(
+                self.feedforward_dim,
+                activation="gelu",
+                dtype=policy,
+                name="feedforward_inner",
+            )
+            self.feedforward_output = dense(
+                dim, dtype=policy, name="feedforward_output"
+            )
+            self.feedforward_norm.build((None, dim))
+            self.feedforward_inner.build((None, dim))
+            self.feedforward_output.build((None, self.feedforward_dim))
+
+    def encode_memory(self, memory: Any) -> dict:
+        """Projects a user's memory, once for all candidates.
+
+        Args:
+            memory: (B, L, D) float.
+
+        Returns:
+            dict of (B, H, L, D / H) float: `keys` and `values`, laid out
+            as the candidates read them, head by head.
+        """
+        max_length, dim = ops.shape(memory)[1], memory.shape[-1]
+        fused = self.key_value(ops.reshape(memory, (-1, dim)))
+        fused = ops.reshape(fused, (-1, max_length, 2 * dim))
+        keys, values = split_heads(fused, self.num_heads, 2)
+        # Scores are products over the root of their length; the keys are
+        # divided, once a user, instead of each candidate's query.
+        return {"keys": keys / math.sqrt(self.head_dim), "values": values}
+
+    def attend(
+        self,
+        queries: Any,
+        keys: Any,
+        values: Any,
+        length: Any,
+        training: bool | None = None,
+    ) -> Any:
+        """Reads an encoded memory for each candidate.
+
+        Args:
+            queries: (B, N, Dq) float.
+            keys: (B, H, L, D / H) float, of `encode_memory`.
+            values: (B, H, L, D / H) float, of `encode_memory`.
+            length: (B,) integer. Real events.
+            training: bool. Whether dropout is active.
+
+        Returns:
+            (B, N, D) float.
+        """
+        num_candidates = ops.shape(queries)[1]
+        dim = self.num_heads * self.head_dim
+        mask = length_mask(length, ops.shape(keys)[2])
+        weights = self._weights(queries, keys, mask)
+        weights = ops.cast(weights, self.compute_dtype)
+        values = ops.cast(values, self.compute_dtype)
+        # In front of the product: there is less to mask than behind it.
+        values = ops.where(mask[:, None, :, None], values, 0.0)
+        read = merge_heads(ops.matmul(weights, values))
+        # An empty history has no values: its read-out is zero so far.
+        no_history = ops.cast(self.no_history, self.compute_dtype)
+        read += ops.where(length[:, None, None] < 1, no_history, 0.0)
+
+        flat = self.attention_output(ops.reshape(read, (-1, dim)))
+        flat = self.dropout(flat, training=training)
+        if self.feedforward_dim:
+            flat += ops.cast(ops.reshape(queries, (-1, dim)), flat.dtype)
+            thought = self.feedforward_inner(self.feedforward_norm(flat))
+            thought = self.feedforward_output(thought)
+            flat += self.dropout(thought, training=training)
+        return ops.reshape(flat, (-1, num_candidates, dim))
+
+    def attention_weights(self, queries: Any, keys: Any, length: Any) -> Any:
+        """Says how much each candidate reads of each event, head by head.
+
+        Args:
+            queries: (B, N, Dq) float.
+            keys: (B, H, L, D / H) float, of `encode_memory`.
+            length: (B,) integer. Real events.
+
+        Returns:
+            (B, H, N, L) float32. Over real events they sum to 1, padding
+            has exactly 0, and an empty history is 0 throughout.
+        """
+        mask = length_mask(length, ops.shape(keys)[2])
+        weights = self._weights(queries, keys, mask)
+        return weights * ops.cast(mask, "float32")[:, None, None, :]
+
+    def _weights(self, queries: Any, keys: Any, mask: Any) -> Any:
+        """`attention_weights`, but of an empty history anything finite."""
+        num_candidates = ops.shape(queries)[1]
+        queries = ops.reshape(queries, (-1, queries.shape[-1]))
+        queries = self.query(self.query_norm(queries))
+        dim = self.num_heads * self.head_dim
+        queries = ops.reshape(queries, (-1, num_candidates, dim))
+        (queries,) = split_heads(queries, self.num_heads)
+        keys = ops.cast(keys, self.compute_dtype)
+        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+        return softmax(hide_padding(scores, mask[:, None, None, :]))
+
+    def call(
+        self,
+        queries: Any,
+        memory: Any,
+        length: Any,
+        training: bool | None = None,
+    ) -> Any:
+        encoded = self.encode_memory(memory)
+        return self.attend(
+            queries,
+            encoded["keys"],
+            encoded["values"],
+            length,
+            training=training,
+        )
+
+    def compute_output_shape(
+        self,
+        queries_shape: tuple,
+        memory_shape: tuple,
+        length_shape: tuple | None = None,
+    ) -> tuple:
+        return (*queries_shape[:2], memory_shape[-1])
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "feedforward_dim": self.feedforward_dim,
+            "dropout_rate": self.dropout_rate,
+        }

@@ -1,0 +1,167 @@
+"""One pre-norm block of self-attention and feed-forward."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers.checks import check_heads, check_int, check_rate
+from jd_tf.layers.masking import MASKED_SCORE, length_mask, softmax
+from jd_tf.layers.sequence.attention_heads import merge_heads, split_heads
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class TransformerBlock(keras.layers.Layer):
+    """Lets every real event read every other one, then thinks it over.
+
+    x = x + attention(norm(x)); x = x + feedforward(norm(x)). Normalising
+    before each part keeps a straight path for gradients, so no warm-up is
+    needed (Xiong et al., ICML 2020). Queries, keys and values are one
+    matrix product, and all dense work runs on the flattened (B * L, D)
+    matrix, whose weight gradients are single products too.
+
+    Args:
+        num_heads: int. Attention heads; divides D.
+        feedforward_dim: int. Inner width of the feed-forward part.
+        dropout_rate: float. Dropout after attention and after feed-forward.
+        activation: str or callable. Of the inner feed-forward layer.
+
+    Call arguments:
+        inputs: (B, L, D) float. Events; padding may hold anything finite.
+        length: (B,) integer. Real events.
+        training: bool. Whether dropout is active.
+
+    Returns:
+        (B, L, D) float. What stands in padding is meaningless there too,
+        and nothing real depends on it.
+
+    Raises:
+        ValueError: an argument out of range, or D no multiple of
+            `num_heads`.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        feedforward_dim: int,
+        dropout_rate: float = 0.0,
+        activation: Any = "gelu",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = check_int("num_heads", num_heads, 1)
+        self.feedforward_dim = check_int("feedforward_dim", feedforward_dim, 1)
+        self.dropout_rate = check_rate("dropout_rate", dropout_rate)
+        self.activation = keras.activations.get(activation)
+
+    def build(self, inputs_shape: tuple, length_shape: tuple | None = None):
+        dim = inputs_shape[-1]
+        check_heads(dim, self.num_heads, "`inputs`")
+        policy = self.dtype_policy
+
+        def dense(units, name, **kwargs):
+            return keras.layers.Dense(units, dtype=policy, name=name, **kwargs)
+
+        def norm(name):
+            return keras.layers.LayerNormalization(
+                epsilon=1e-6, dtype=policy, name=name
+            )
+
+        self.attention_norm = norm("attention_norm")
+        # One product for three projections, but each initialised as itself.
+        self.query_key_value = dense(
+            3 * dim,
+            "query_key_value",
+            kernel_initializer=keras.initializers.VarianceScaling(
+                mode="fan_in", distribution="uniform"
+            ),
+        )
+        self.attention_output = dense(dim, "attention_output")
+        self.feedforward_norm = norm("feedforward_norm")
+        self.feedforward_inner = dense(
+            self.feedforward_dim,
+            "feedforward_inner",
+            activation=self.activation,
+        )
+        self.feedforward_output = dense(dim, "feedforward_output")
+        self.dropout = keras.layers.Dropout(
+            self.dropout_rate, dtype=policy, name="dropout"
+        )
+        for layer in (
+            self.attention_norm,
+            self.query_key_value,
+            self.attention_output,
+            self.feedforward_norm,
+            self.feedforward_inner,
+            self.dropout,
+        ):
+            layer.build((None, dim))
+        self.feedforward_output.build((None, self.feedforward_dim))
+
+    def call(
+        self, inputs: Any, length: Any, training: bool | None = None
+    ) -> Any:
+        max_length, dim = ops.shape(inputs)[1], inputs.shape[-1]
+        mask = length_mask(length, max_length)
+        flat = ops.reshape(inputs, (-1, dim))
+        flat = self.transform(flat, mask, max_length, training=training)
+        return ops.reshape(flat, (-1, max_length, dim))
+
+    def transform(
+        self,
+        flat: Any,
+        mask: Any,
+        max_length: Any,
+        training: bool | None = None,
+    ) -> Any:
+        """`call` on events as one matrix: a stack of blocks shapes them once.
+
+        Args:
+            flat: (B * L, D) float.
+            mask: (B, L) bool, True = real.
+            max_length: int or scalar tensor, L.
+            training: bool. Whether dropout is active.
+
+        Returns:
+            (B * L, D) float.
+        """
+        attended = self.query_key_value(self.attention_norm(flat))
+        attended = self._attend(attended, mask, max_length)
+        attended = self.attention_output(attended)
+        flat += self.dropout(attended, training=training)
+
+        thought = self.feedforward_inner(self.feedforward_norm(flat))
+        thought = self.feedforward_output(thought)
+        return flat + self.dropout(thought, training=training)
+
+    def _attend(self, fused: Any, mask: Any, max_length: Any) -> Any:
+        """(B * L, 3 * D) queries, keys and values to (B * L, D) read-outs."""
+        dim = fused.shape[-1] // 3
+        head_dim = dim // self.num_heads
+        fused = ops.reshape(fused, (-1, max_length, 3 * dim))
+        queries, keys, values = split_heads(fused, self.num_heads, 3)
+        queries *= 1.0 / math.sqrt(head_dim)
+        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+        # Half precision has neither the range nor the digits for a softmax.
+        # Not by a sum, as `hide_padding` does: oneDNN makes one operation of
+        # this product and it, which takes nearly twice as long as both.
+        scores = ops.where(
+            mask[:, None, None, :], ops.cast(scores, "float32"), MASKED_SCORE
+        )
+        weights = ops.cast(softmax(scores), self.compute_dtype)
+        return ops.reshape(merge_heads(ops.matmul(weights, values)), (-1, dim))
+
+    def compute_output_shape(
+        self, inputs_shape: tuple, length_shape: tuple | None = None
+    ) -> tuple:
+        return tuple(inputs_shape)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "feedforward_dim": self.feedforward_dim,
+            "dropout_rate": self.dropout_rate,
+            "activation": keras.activations.serialize(self.activation),
+        }

@@ -1,0 +1,102 @@
+"""A history to a memory: a stack of pre-norm Transformer blocks."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers.checks import check_int, check_rate
+from jd_tf.layers.masking import length_mask
+from jd_tf.layers.sequence.transformer_block import TransformerBlock
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class TransformerEncoder(keras.layers.Layer):
+    """Encodes a padded history into a memory of the same shape.
+
+    Blocks as in `TransformerBlock`, then a last layer norm, since the sum of
+    a pre-norm stack grows with its depth. Padding keys are never attended
+    to and padded positions come out as zero.
+
+    Args:
+        num_layers: int. Blocks.
+        num_heads: int. Attention heads of each; divides D.
+        feedforward_dim: int. Inner width of each feed-forward part.
+        dropout_rate: float. Dropout after each part of each block.
+        activation: str or callable. Of the inner feed-forward layers.
+
+    Call arguments:
+        inputs: (B, L, D) float. Events; padding may hold anything finite.
+        length: (B,) integer. Real events.
+        training: bool. Whether dropout is active.
+
+    Returns:
+        (B, L, D) float. The memory, zero in padding.
+
+    Raises:
+        ValueError: an argument out of range, or D no multiple of
+            `num_heads`.
+    """
+
+    def __init__(
+        self,
+        num_layers: int,
+        num_heads: int,
+        feedforward_dim: int,
+        dropout_rate: float = 0.0,
+        activation: Any = "gelu",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_layers = check_int("num_layers", num_layers, 1)
+        self.num_heads = check_int("num_heads", num_heads, 1)
+        self.feedforward_dim = check_int("feedforward_dim", feedforward_dim, 1)
+        self.dropout_rate = check_rate("dropout_rate", dropout_rate)
+        self.activation = keras.activations.get(activation)
+
+    def build(self, inputs_shape: tuple, length_shape: tuple | None = None):
+        self.blocks = [
+            TransformerBlock(
+                self.num_heads,
+                self.feedforward_dim,
+                self.dropout_rate,
+                self.activation,
+                dtype=self.dtype_policy,
+                name=f"block_{index}",
+            )
+            for index in range(self.num_layers)
+        ]
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=1e-6, dtype=self.dtype_policy, name="norm"
+        )
+        for block in self.blocks:
+            block.build(inputs_shape, length_shape)
+        self.norm.build(inputs_shape)
+
+    def call(
+        self, inputs: Any, length: Any, training: bool | None = None
+    ) -> Any:
+        max_length, dim = ops.shape(inputs)[1], inputs.shape[-1]
+        # Shaped and masked once for all blocks.
+        mask = length_mask(length, max_length)
+        memory = ops.reshape(inputs, (-1, dim))
+        for block in self.blocks:
+            memory = block.transform(memory, mask, max_length, training)
+        memory = ops.reshape(self.norm(memory), (-1, max_length, dim))
+        mask = ops.cast(mask, self.compute_dtype)
+        return memory * ops.expand_dims(mask, -1)
+
+    def compute_output_shape(
+        self, inputs_shape: tuple, length_shape: tuple | None = None
+    ) -> tuple:
+        return tuple(inputs_shape)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "num_layers": self.num_layers,
+            "num_heads": self.num_heads,
+            "feedforward_dim": self.feedforward_dim,
+            "dropout_rate": self.dropout_rate,
+            "activation": keras.activations.serialize(self.activation),
+        }

@@ -1,0 +1,233 @@
+"""RankedScores metrics on flat arrays of impressions, vectorised over groups.
+
+Every function takes M impressions: `scores` [M], higher is better; `labels`
+[M] of 0 and 1 or `gains` [M] >= 0; `groups` [M], the number of the request or
+user each belongs to. Leave out impressions that are padding or outside the
+objective's sample space beforehand (`jd_tf.metrics.cells` does).
+
+Ties count as their expectation over random tie-breaking. What is undefined
+is nan: never 1, never 0.5.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jd_tf.metrics.ranks import RankedScores
+
+
+class GroupAuc(NamedTuple):
+    """AUC of every group.
+
+    Attributes:
+        value: [G], nan where a group has one class only.
+        weight: [G], total weight of the group's impressions.
+    """
+
+    value: np.ndarray
+    weight: np.ndarray
+
+    @property
+    def defined(self) -> np.ndarray:
+        """[G] bool, whether the group has both classes."""
+        return ~np.isnan(self.value)
+
+    def mean(self) -> float:
+        """Mean over the groups of two classes, weighted; nan if none."""
+        weight = self.weight * self.defined
+        return ratio(np.nansum(self.value * weight), weight.sum())
+
+
+def auc(
+    scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+) -> float:
+    """Probability that a positive scores above a negative, ties half.
+
+    Args:
+        scores: [M].
+        labels: [M] of 0 and 1.
+        weights: [M] >= 0; 1 each if None.
+
+    Returns:
+        The area under the ROC curve; nan where there is one class only.
+    """
+    return float(group_auc(scores, labels, weights=weights).value[0])
+
+
+def group_auc(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray | None = None,
+    num_groups: int = 1,
+    weights: np.ndarray | None = None,
+) -> GroupAuc:
+    """AUC within every group; its `mean()` is GAUC.
+
+    GAUC as in Zhu et al., "Optimized Cost per Click in Taobao Display
+    Advertising" (KDD 2017): weighted by impressions, groups of one class out.
+
+    Args:
+        scores: [M].
+        labels: [M] of 0 and 1.
+        groups: [M] int from 0 to `num_groups` - 1; one group if None.
+        num_groups: number of groups G.
+        weights: [M] >= 0; 1 each if None.
+    """
+    positive = binary(labels)
+    chosen = np.flatnonzero(positive)
+    weighted = weights is not None
+    ranking = RankedScores(
+        scores, chosen, groups, num_groups, keep_order=weighted
+    )
+    weight = group_sum(weights, groups, num_groups, len(positive))
+    mine = None if groups is None else groups[chosen]
+    own = weights[chosen] if weighted else None
+    positives = group_sum(own, mine, num_groups, len(chosen))
+    above, through = ranking.ranks(weights[ranking.order] if weighted else None)
+    middle = 0.5 * (above + through)
+    middle = middle * own if weighted else middle
+    above = group_sum(middle, mine, num_groups, len(chosen))
+    return GroupAuc(auc_from_ranks(above, positives, weight), weight)
+
+
+def auc_from_ranks(
+    above: np.ndarray, positives: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Mann and Whitney's formula.
+
+    Args:
+        above: [G] summed over positives (weighted): weight of the
+            impressions that score higher, ties half, itself half.
+        positives: [G] weight of positives.
+        weight: [G] weight of all impressions.
+    """
+    pairs = positives * (weight - positives)
+    # Of two positives one stands above the other, or they tie and each counts
+    # half: all pairs among positives, own half included, make P^2 / 2.
+    worse = above - 0.5 * positives**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(pairs > 0, 1.0 - worse / pairs, np.nan)
+
+
+def group_ndcg(
+    scores: np.ndarray,
+    gains: np.ndarray,
+    groups: np.ndarray | None = None,
+    num_groups: int = 1,
+    k: int = 10,
+) -> np.ndarray:
+    """NDCG of the first k of every group.
+
+    Discount 1 / log2(1 + place), gains as they are (Järvelin and Kekäläinen,
+    TOIS 2002); tied elements share the mean discount of their places
+    (McSherry and Najork, ECIR 2008).
+
+    Args:
+        scores: [M].
+        gains: [M] >= 0: business value, or the label.
+        groups: [M] int from 0 to `num_groups` - 1; one group if None.
+        num_groups: number of groups G.
+        k: places that count.
+
+    Returns:
+        [G], nan for groups without gain: every order of those is as good.
+    """
+    discounts = 1.0 / np.log2(np.arange(2, k + 2))
+    got = _group_gain(scores, gains, groups, num_groups, discounts)
+    # What has no gain comes last in the ideal order and adds nothing to it.
+    some = np.flatnonzero(gains)
+    mine = None if groups is None else groups[some]
+    best = np.asarray(gains)[some]
+    ideal = _group_gain(best, best, mine, num_groups, discounts)
+    with np.errstate(invalid="ignore"):
+        return np.where(ideal > 0, got / ideal, np.nan)
+
+
+def ndcg(
+    scores: np.ndarray,
+    gains: np.ndarray,
+    groups: np.ndarray | None = None,
+    num_groups: int = 1,
+    k: int = 10,
+) -> float:
+    """Mean of `group_ndcg` over the groups with gain; nan if none has any."""
+    return mean_defined(group_ndcg(scores, gains, groups, num_groups, k))
+
+
+def group_gain_at(
+    scores: np.ndarray,
+    gains: np.ndarray,
+    groups: np.ndarray | None = None,
+    num_groups: int = 1,
+    k: int = 1,
+) -> np.ndarray:
+    """[G] gain among the first k of every group, undiscounted."""
+    return _group_gain(scores, gains, groups, num_groups, np.ones(k))
+
+
+def captured_gain(
+    scores: np.ndarray,
+    gains: np.ndarray,
+    groups: np.ndarray | None = None,
+    num_groups: int = 1,
+    k: int = 1,
+) -> float:
+    """Share of all gain found among the first k of its group; nan if none."""
+    got = group_gain_at(scores, gains, groups, num_groups, k)
+    return ratio(got.sum(), np.sum(gains, dtype=np.float64))
+
+
+def mean_defined(values: np.ndarray) -> float:
+    """Mean of what is not nan; nan if nothing is."""
+    return ratio(np.nansum(values), np.count_nonzero(~np.isnan(values)))
+
+
+def ratio(numerator: float, denominator: float) -> float:
+    """A quotient, nan unless the denominator is positive."""
+    return float(numerator / denominator) if denominator > 0 else float("nan")
+
+
+def group_sum(
+    values: np.ndarray | None,
+    groups: np.ndarray | None,
+    num_groups: int,
+    count: int,
+) -> np.ndarray:
+    """[G] float64 sums of values ([M], or 1 each of `count` if None)."""
+    if groups is None:
+        total = count if values is None else np.sum(values, dtype=np.float64)
+        return np.array([total], np.float64)
+    sums = np.bincount(groups, values, minlength=num_groups)
+    return sums.astype(np.float64, copy=False)
+
+
+def binary(labels: np.ndarray) -> np.ndarray:
+    """[M] bool from labels of 0 and 1; a ValueError names any other."""
+    labels = np.asarray(labels)
+    positive = labels == 1
+    odd = ~(positive | (labels == 0))
+    if odd.any():
+        raise ValueError(f"labels must be 0 or 1. Got: {labels[odd][0]}.")
+    return positive
+
+
+def _group_gain(
+    scores: np.ndarray,
+    gains: np.ndarray,
+    groups: np.ndarray | None,
+    num_groups: int,
+    discounts: np.ndarray,
+) -> np.ndarray:
+    """[G] gain times discount of the place, summed over each group."""
+    gains = np.asarray(gains)
+    if len(gains) and not gains.min() >= 0:
+        raise ValueError(f"gains must not be negative. Got: {gains.min()}.")
+    chosen = np.flatnonzero(gains)
+    ranking = RankedScores(scores, chosen, groups, num_groups)
+    first, last = ranking.ranks()
+    total = np.concatenate([[0.0], np.cumsum(discounts)])
+    end = len(discounts)
+    shared = total[np.minimum(last, end)] - total[np.minimum(first, end)]
+    worth = gains[chosen] * shared / (last - first)
+    mine = None if groups is None else groups[chosen]
+    return group_sum(worth, mine, num_groups, len(chosen))

@@ -1,0 +1,88 @@
+"""User and session context to one vector."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers import LogScaling
+from jd_tf.models.blocks.item_encoder import id_embedding
+from jd_tf.schema import IdColumn
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class ContextEncoder(keras.layers.Layer):
+    """Puts everything known of a request beside its histories in a vector.
+
+    Args:
+        id_columns: the schema's context columns, or their dicts.
+        embedding_dim: int. Width of each of their tables.
+        num_dense: int. Number of dense session features; 0 for none.
+
+    Call arguments:
+        ids: one tensor (B,) a column, in the columns' order.
+        session_dense: (B, F) float32; left out where `num_dense` is 0.
+
+    Returns:
+        (B, columns * embedding_dim + F) float.
+    """
+
+    def __init__(
+        self,
+        id_columns: Sequence[IdColumn | Mapping[str, Any]],
+        embedding_dim: int,
+        num_dense: int,
+        **kwargs,
+    ):
+        # Raw session features may overflow half precision.
+        super().__init__(**{**kwargs, "autocast": False})
+        self.id_columns = tuple(
+            column if isinstance(column, IdColumn) else IdColumn(**column)
+            for column in id_columns
+        )
+        self.embedding_dim = embedding_dim
+        self.num_dense = num_dense
+
+    @property
+    def output_dim(self) -> int:
+        """Width of the vector."""
+        return len(self.id_columns) * self.embedding_dim + self.num_dense
+
+    def build(self, ids_shape: Any = None, session_dense_shape: Any = None):
+        self.tables = [
+            id_embedding(column, self.embedding_dim, self.dtype_policy)
+            for column in self.id_columns
+        ]
+        for table in self.tables:
+            table.build((None,))
+        if self.num_dense:
+            self.scaling = LogScaling(dtype=self.dtype_policy, name="scaling")
+            self.scaling.build((None, self.num_dense))
+
+    def call(self, ids: Sequence[Any], session_dense: Any = None) -> Any:
+        parts = [
+            table(column_ids)
+            for table, column_ids in zip(self.tables, ids, strict=True)
+        ]
+        if self.num_dense:
+            parts.append(self.scaling(session_dense))
+        return ops.concatenate(parts, axis=-1)
+
+    def compute_output_shape(
+        self, ids_shape: Any, session_dense_shape: Any = None
+    ) -> tuple:
+        shapes = [*ids_shape, session_dense_shape]
+        batch = next(shape[0] for shape in shapes if shape is not None)
+        return (batch, self.output_dim)
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        config.pop("autocast", None)
+        return {
+            **config,
+            "id_columns": [dataclasses.asdict(c) for c in self.id_columns],
+            "embedding_dim": self.embedding_dim,
+            "num_dense": self.num_dense,
+        }

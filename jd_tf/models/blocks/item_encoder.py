@@ -1,0 +1,245 @@
+"""The ids, picture and title of an item to one token."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from jd_tf.layers import (
+    IdEmbedding,
+    MultiGateImageTransfer,
+    TextEncoder,
+    VectorTable,
+)
+from jd_tf.layers.embedding.id_embedding import hashed_rows
+from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
+from jd_tf.schema import IdColumn
+
+# Of every id that is not in a vocabulary; see `IdEmbedding`.
+_UNKNOWN_ROW = 1
+CANDIDATE = 0  # the gate of candidates; behaviours count from 1
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class ItemEncoder(keras.layers.Layer):
+    """Embeds what is known of an item and projects it to one token.
+
+    Its tables are shared by every history and by the candidates: an item is
+    the same item wherever it stands. Pictures come as frozen vectors, looked
+    up by raw item id; titles are read word by word. Both are aligned with the
+    embeddings by multi-gate experts, with a gate for the candidates and one
+    for each behaviour, or put beside them as they are.
+
+    Args:
+        item_columns: the schema's item columns, or their dicts.
+        num_behaviors: int. Behaviours, each with a gate of its own.
+        config: sizes and switches, or their dict.
+
+    Call arguments:
+        columns: one tensor (B, L) or (B, N) a column, in the columns' order.
+        consumer: int. `CANDIDATE`, or 1 + number of the behaviour.
+
+    Returns:
+        (B, L, D) or (B, N, D) float.
+    """
+
+    def __init__(
+        self,
+        item_columns: Sequence[IdColumn | Mapping[str, Any]],
+        num_behaviors: int,
+        config: JDRankerConfig | Mapping[str, Any],
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.item_columns = tuple(
+            column if isinstance(column, IdColumn) else IdColumn(**column)
+            for column in item_columns
+        )
+        if not isinstance(config, JDRankerConfig):
+            config = JDRankerConfig(**config)
+        self.num_behaviors = num_behaviors
+        self.config = config
+
+    def build(self, columns_shape: Any = None) -> None:
+        config, shared = self.config, {"dtype": self.dtype_policy}
+        self.tables, self.texts = {}, {}
+        for place, column in enumerate(self.item_columns):
+            if not column.text:
+                dim = config.feature_embedding_dim
+                dim = dim if place else config.item_embedding_dim
+                table = id_embedding(column, dim, self.dtype_policy)
+                table.build((None, None))
+                self.tables[column.name] = table
+            elif config.use_titles:
+                text = TextEncoder(
+                    config.title_embedding_dim,
+                    column.num_buckets,
+                    name=column.name,
+                    **shared,
+                )
+                text.build((None, None))
+                self.texts[column.name] = text
+        self.images = None
+        if config.use_images:
+            if not config.num_image_rows:
+                raise ValueError(
+                    "`use_images` needs an image table: give `num_image_rows`."
+                )
+            self.images = VectorTable(
+                config.num_image_rows,
+                config.image_dim,
+                self.item_columns[0].dtype,
+                name="images",
+                **shared,
+            )
+            self.images.build((None, None))
+        width = sum(table.embedding_dim for table in self.tables.values())
+        contents = list(self.content_dims)
+        self.transfer = None
+        if contents and config.use_images != "concat":
+            self.transfer = MultiGateImageTransfer(
+                config.transfer_dim,
+                config.num_transfer_experts,
+                1 + self.num_behaviors,
+                name="transfer",
+                **shared,
+            )
+            self.transfer.build(
+                [(None, None, dim) for dim in contents],
+                [(None, None)] * len(contents),
+                (None, None, width),
+            )
+            contents = [config.transfer_dim]
+        self._width = width + sum(contents)
+        self.projection = keras.layers.Dense(
+            config.model_dim, name="projection", **shared
+        )
+        self.projection.build((None, self._width))
+
+    @property
+    def content_dims(self) -> tuple[int, ...]:
+        """Widths of picture and texts, as far as they are read."""
+        config = self.config
+        dims = [config.image_dim] if config.use_images else []
+        if config.use_titles:
+            texts = [column for column in self.item_columns if column.text]
+            dims += [config.title_embedding_dim] * len(texts)
+        return tuple(dims)
+
+    def call(self, columns: Sequence[Any], consumer: int = CANDIDATE) -> Any:
+        return self.encode(columns, self.contents(columns), consumer)
+
+    def encode(
+        self,
+        columns: Sequence[Any],
+        contents: Sequence[tuple[Any, Any]],
+        consumer: int = CANDIDATE,
+    ) -> Any:
+        """`call`, for contents that were looked up already.
+
+        Args:
+            columns: one tensor (B, L) or (B, N) a column.
+            contents: of `contents`.
+            consumer: `CANDIDATE`, or 1 + number of the behaviour.
+
+        Returns:
+            (B, L, D) or (B, N, D) float.
+        """
+        learned = self.embed(columns)
+        parts = [learned]
+        vectors = [vector for vector, _ in contents]
+        present = [is_there for _, is_there in contents]
+        if self.transfer is not None:
+            aligned = self.transfer(
+                vectors, present, learned, consumer=consumer
+            )
+            parts.append(aligned)
+        else:
+            parts += vectors
+        token = ops.concatenate(parts, axis=-1)
+        # As one matrix, whose weight gradient is one product too.
+        flat = ops.reshape(token, (-1, self._width))
+        shape = (-1, ops.shape(token)[1], self.config.model_dim)
+        return ops.reshape(self.projection(flat), shape)
+
+    def embed(self, columns: Sequence[Any]) -> Any:
+        """What is learned of the item by its ids, (B, L or N, widths)."""
+        rows = self._table_rows(columns)
+        vectors = [
+            table.vectors(rows[name]) for name, table in self.tables.items()
+        ]
+        return ops.concatenate(vectors, axis=-1)
+
+    def contents(self, columns: Sequence[Any]) -> list[tuple[Any, Any]]:
+        """Picture and texts: vectors (B, L or N, V) and which are there."""
+        named, found = self._named(columns), []
+        if self.images is not None:
+            found.append(self.images(named[self.item_columns[0].name]))
+        for name, text in self.texts.items():
+            found.append((text(named[name]), ops.not_equal(named[name], "")))
+        return found
+
+    def rows(self, columns: Sequence[Any]) -> Any:
+        """Says which table rows the ids read, (B, L or N, C) int32.
+
+        Equal ids have equal rows, whatever their dtype. Ids that a
+        vocabulary does not know have row 0, like padding: two of them need
+        not be the same. Texts have no rows.
+        """
+        rows = self._table_rows(columns)
+        for name, table in self.tables.items():
+            if table.vocabulary:
+                row = rows[name]
+                rows[name] = ops.where(row == _UNKNOWN_ROW, 0, row)
+        return ops.cast(ops.stack(list(rows.values()), axis=-1), "int32")
+
+    def _table_rows(self, columns: Sequence[Any]) -> dict[str, Any]:
+        """Rows (B, L or N) int64 that the ids read in each table."""
+        named, rows = self._named(columns), {}
+        hashed = [
+            name
+            for name, table in self.tables.items()
+            if table.num_buckets and named[name].dtype == "int64"
+        ]
+        if hashed:
+            buckets = [self.tables[name].num_buckets for name in hashed]
+            ids = ops.stack([named[name] for name in hashed], axis=-1)
+            unstacked = ops.unstack(hashed_rows(ids, buckets), axis=-1)
+            rows = dict(zip(hashed, unstacked, strict=True))
+        return {
+            name: rows[name] if name in rows else table.rows(named[name])
+            for name, table in self.tables.items()
+        }
+
+    def _named(self, columns: Sequence[Any]) -> dict[str, Any]:
+        names = [column.name for column in self.item_columns]
+        return dict(zip(names, columns, strict=True))
+
+    def compute_output_shape(
+        self, columns_shape: Any, consumer: int = CANDIDATE
+    ) -> tuple:
+        return (*tuple(columns_shape[0]), self.config.model_dim)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "item_columns": [dataclasses.asdict(c) for c in self.item_columns],
+            "num_behaviors": self.num_behaviors,
+            "config": dataclasses.asdict(self.config),
+        }
+
+
+def id_embedding(
+    column: IdColumn, embedding_dim: int, dtype: Any
+) -> IdEmbedding:
+    """The embedding layer of a schema's id column."""
+    return IdEmbedding(
+        embedding_dim,
+        num_buckets=column.num_buckets,
+        vocabulary=column.vocabulary,
+        id_dtype=column.dtype,
+        dtype=dtype,
+        name=column.name,
+    )

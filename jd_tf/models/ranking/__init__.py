@@ -1,0 +1,1 @@
+"""Fine rankers, one a file."""

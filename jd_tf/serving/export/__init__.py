@@ -1,0 +1,1 @@
+"""Writes and verifies SavedModels for a model server."""

@@ -1,0 +1,88 @@
+"""How a model server may join requests to one model into batches."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from google.protobuf import text_format
+
+from jd_tf.serving.errors import ExportError
+from jd_tf.serving.protos.server_messages import BatchingParameters, parse_text
+from jd_tf.serving.shape_buckets import BATCH_SIZES
+
+# Read by a server with --enable_per_model_batching_parameters.
+BATCHING_FILE = "batching_params.pbtxt"
+# A full queue answers UNAVAILABLE at once; the server's own 10 is soon full.
+_MAX_ENQUEUED_BATCHES = 100
+
+_COMMENT = """\
+# How a model server may join requests to this version into batches. It reads
+# the file with --enable_batching --enable_per_model_batching_parameters.
+# No call waits for others: batches form from what queued up meanwhile.
+# Widths are padded, which changes no answer here: lengths travel as inputs.
+"""
+
+
+def batching_parameters(batch_sizes: Sequence[int] = BATCH_SIZES) -> str:
+    """Text of a `BatchingParameters` file.
+
+    Requests to one model differ in their widths, so the server is told to pad:
+    without `pad_variable_length_inputs` one request wider than its neighbours
+    fails them all. Large batches are not split.
+
+    Args:
+        batch_sizes: requests of a batch, ascending; the last is the largest
+            that a single call may have.
+    """
+    parameters = BatchingParameters(
+        allowed_batch_sizes=batch_sizes, pad_variable_length_inputs=True
+    )
+    parameters.max_batch_size.value = batch_sizes[-1]
+    parameters.batch_timeout_micros.value = 0
+    parameters.max_enqueued_batches.value = _MAX_ENQUEUED_BATCHES
+    return _COMMENT + text_format.MessageToString(parameters)
+
+
+def read_batching(path: str | Path) -> tuple[int, ...]:
+    """Reads a batching file as strictly as a model server.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Allowed batch sizes; none if every size is allowed.
+
+    Raises:
+        ExportError: if a server would refuse the file, or it would fail
+            requests that should be answered.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ExportError(
+            f"{path}: no such file; a server with per-model batching would "
+            "not batch this version."
+        )
+    parsed = parse_text(
+        path.read_text(encoding="utf-8"), BatchingParameters, str(path)
+    )
+    sizes = tuple(parsed.allowed_batch_sizes)
+    largest = parsed.max_batch_size.value
+    if any(one >= other for one, other in itertools.pairwise(sizes)):
+        raise ExportError(
+            f"{path}: `allowed_batch_sizes` must ascend. Got: {list(sizes)}."
+        )
+    if sizes and sizes[0] < 1:
+        raise ExportError(
+            f"{path}: `allowed_batch_sizes` must be >= 1. Got: {sizes[0]}."
+        )
+    if sizes and sizes[-1] != largest:
+        raise ExportError(
+            f"{path}: the last of `allowed_batch_sizes` must be "
+            f"`max_batch_size`, {largest}. Got: {sizes[-1]}."
+        )
+    if not parsed.pad_variable_length_inputs:
+        raise ExportError(
+            f"{path}: without `pad_variable_length_inputs` a wide request "
+            "fails all others of its batch."
+        )
+    return sizes

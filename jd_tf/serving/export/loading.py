@@ -1,0 +1,181 @@
+"""A SavedModel on its own: a folder, no code of the model."""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from jd_tf.serving.errors import ExportError
+from jd_tf.serving.export.graph_check import read_graph
+from jd_tf.serving.export.model_card import check_files
+from jd_tf.serving.export.signature_table import signature_table
+
+_INIT = "__saved_model_init_op"
+_NO_NEWS = "Graph execution error:"
+
+
+class LoadedModel:
+    """Calls the signatures of a SavedModel with arrays.
+
+    Loaded and run as a model server does it: the graph, its restore op and
+    its initialisation op in a session. What that leaves unfilled is missing
+    here too, where `tf.saved_model.load` would find it by the objects that
+    held it. A call is also quicker by the milliseconds that binding some
+    thirty named arguments takes in Python. Threads may call at once.
+
+    Args:
+        folder: holds `saved_model.pb`.
+
+    Attributes:
+        signatures: name -> "inputs" or "outputs" -> tensor name -> `dtype`
+            and `shape`, as of `signature_table`.
+
+    Raises:
+        ExportError: if the folder cannot be loaded.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        check_files(self.folder)
+        meta_graph = read_graph(self.folder)
+        self.signatures = signature_table(meta_graph)
+        if not (self.folder / "variables" / "variables.index").is_file():
+            # It would load, and fail with the first request.
+            raise ExportError(f"{folder}: has no variables. Export again.")
+        self._definitions = meta_graph.signature_def
+        self._callables: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=graph)
+        try:
+            with graph.as_default():
+                tf.import_graph_def(meta_graph.graph_def, name="")
+            self._restore(meta_graph)
+        except (tf.errors.OpError, ValueError, KeyError) as error:
+            raise ExportError(
+                f"{folder}: cannot be loaded; truncated or broken: "
+                f"{_first_line(error)}. Copy or export it again."
+            ) from error
+
+    def call(
+        self, signature: str, inputs: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
+        """Runs a signature.
+
+        Args:
+            signature: its name.
+            inputs: arrays by input name, exactly those it takes.
+
+        Returns:
+            Arrays by output name.
+
+        Raises:
+            ExportError: if there is no such signature, an input is not what
+                it takes, or it fails.
+        """
+        if signature not in self.signatures:
+            raise ExportError(
+                f"{self.folder}: no signature `{signature}`, only "
+                f"{sorted(self.signatures)}."
+            )
+        taken = self.signatures[signature]["inputs"]
+        if taken.keys() != inputs.keys():
+            raise ExportError(
+                f"signature `{signature}` takes {sorted(taken)}, got "
+                f"{sorted(inputs)}."
+            )
+        arrays = [
+            _array(inputs[name], signature, name, **tensor)
+            for name, tensor in taken.items()
+        ]
+        try:
+            outputs = self._callable(signature)(*arrays)
+        except (tf.errors.OpError, ValueError) as error:
+            raise ExportError(
+                f"{self.folder}: signature `{signature}` fails: "
+                f"{_first_line(error)}."
+            ) from error
+        names = self.signatures[signature]["outputs"]
+        return dict(zip(names, outputs, strict=True))
+
+    def _restore(self, meta_graph: Any) -> None:
+        """Fills variables and look-up tables."""
+        saver = meta_graph.saver_def
+        prefix = str(self.folder / "variables" / "variables")
+        feeds = {
+            info.tensor_info.name: str(self.folder / "assets" / info.filename)
+            for info in meta_graph.asset_file_def
+        }
+        if saver.restore_op_name:
+            self._session.run(
+                saver.restore_op_name,
+                {**feeds, saver.filename_tensor_name: prefix},
+            )
+        if _INIT in self._definitions:
+            (init,) = self._definitions[_INIT].outputs.values()
+            self._session.run(init.name, feeds)
+
+    def _callable(self, signature: str) -> Any:
+        """Arrays in the order of `signatures` to arrays in theirs."""
+        found = self._callables.get(signature)
+        if found is not None:
+            return found
+        infos = self._definitions[signature]
+        table = self.signatures[signature]
+        with self._lock:
+            if signature not in self._callables:
+                self._callables[signature] = self._session.make_callable(
+                    [infos.outputs[name].name for name in table["outputs"]],
+                    [infos.inputs[name].name for name in table["inputs"]],
+                )
+            return self._callables[signature]
+
+
+def _array(
+    value: Any, signature: str, name: str, dtype: str, shape: list | None
+) -> np.ndarray:
+    """The array of an input, of its dtype and rank, or an error naming it."""
+    array = np.asarray(value)
+    if array.dtype.name != dtype:
+        array = _cast(array, signature, name, dtype)
+    if shape is not None and (
+        array.ndim != len(shape)
+        or any(
+            size is not None and size != given
+            for size, given in zip(shape, array.shape, strict=True)
+        )
+    ):
+        raise ExportError(
+            f"signature `{signature}`: input `{name}` must have the shape "
+            f"{shape}. Got: {list(array.shape)}."
+        )
+    return array
+
+
+def _cast(
+    array: np.ndarray, signature: str, name: str, dtype: str
+) -> np.ndarray:
+    if dtype == "string":
+        if array.dtype.kind in "OSU":
+            return array.astype(object)
+    else:
+        wanted = tf.as_dtype(dtype).as_numpy_dtype
+        if array.dtype.kind not in "OSU" and np.can_cast(
+            array.dtype, wanted, "same_kind"
+        ):
+            return array.astype(wanted)
+    raise ExportError(
+        f"signature `{signature}`: input `{name}` must be {dtype}. "
+        f"Got: {array.dtype.name}."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    """The first line that tells something; a session's first does not."""
+    message = getattr(error, "message", None) or str(error)
+    lines = (line.strip() for line in message.splitlines())
+    telling = (line for line in lines if line and line != _NO_NEWS)
+    return next(telling, type(error).__name__)

@@ -1,0 +1,263 @@
+"""Calibration curves from predictions and outcomes, by scikit-learn."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from jd_tf.metrics.cells import Cells
+from jd_tf.metrics.ranking_metrics import binary
+
+METHODS = ("isotonic", "platt", "temperature")
+# Curves rise at least so steeply: a plateau would tie its candidates.
+MIN_SLOPE = 0.02
+# Variance of the outcomes a knot stands for: about so many positives, where
+# they are rare.
+_KNOT_VARIANCE = 10.0
+# Knots closer than this are one.
+_MIN_GAP = 1e-3
+# Fewer outcomes of a class say nothing on the slope.
+_LEAST_OUTCOMES = 20
+_LEAST_KNOTS = 4
+# Where the straight line of a Platt curve ends, in logits.
+_LINE_END = 20.0
+# Probabilities closer to 0 and 1 than single precision tells apart from 1.
+_EPSILON = 1e-7
+
+
+class FittedCurve(NamedTuple):
+    """A rising piecewise-linear map of logits, slope 1 outside its knots.
+
+    Attributes:
+        knots_in: [K] logits, strictly rising; none for the identity.
+        knots_out: [K] calibrated logits, strictly rising.
+        num_impressions: what it was fitted on.
+        num_positives: of those.
+        note: what a person should know; "" if nothing.
+    """
+
+    knots_in: np.ndarray
+    knots_out: np.ndarray
+    num_impressions: int
+    num_positives: int
+    note: str = ""
+
+    @property
+    def knots(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `CalibrationCurve.assign_curves` takes them."""
+        return self.knots_in, self.knots_out
+
+
+def fit_curves(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    label_weights: np.ndarray,
+    num_candidates: np.ndarray,
+    method: str = "isotonic",
+    num_knots: int = 32,
+) -> list[FittedCurve]:
+    """A curve for each objective, over its own sample space.
+
+    Fit on requests the ranker did not learn from, and not on those the
+    result is reported on.
+
+    Args:
+        logits: [R, N, T] over all impressions, see `logits_of`.
+        labels: [R, N, T] of 0 and 1.
+        label_weights: [R, N, T] >= 0; 0 is outside the sample space.
+        num_candidates: [R] int.
+        method: `"isotonic"`, `"platt"` or `"temperature"`.
+        num_knots: knots at most, as the layer has.
+    """
+    curves = []
+    for t in range(labels.shape[-1]):
+        cells = Cells.of(labels[..., t], num_candidates, label_weights[..., t])
+        curves.append(
+            fit_curve(
+                cells.pick(logits[..., t]),
+                cells.labels,
+                cells.weights,
+                method,
+                num_knots,
+            )
+        )
+    return curves
+
+
+def fit_curve(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray | None = None,
+    method: str = "isotonic",
+    num_knots: int = 32,
+) -> FittedCurve:
+    """The curve of one objective.
+
+    Platt: a straight line of logits, scale and offset by scikit-learn's
+    logistic regression; temperature: the scale alone. Isotonic: the Platt
+    line first, then scikit-learn's isotonic regression of labels on it,
+    smoothed: its steps are averaged over bins of equal outcome variance, and
+    each bin becomes a knot at (logit of the mean prediction, logit of the
+    mean outcome). Bins hold the variance of about ten positives or more, so
+    thin data gets few knots; where the line fits, the knots lie on it, and
+    where there is no data it goes on. Fewer than twenty outcomes of a class
+    tell no slope: then all logits are shifted to the mean outcome. All
+    curves rise everywhere, so rankings and AUC stay.
+
+    Args:
+        logits: [M] finite.
+        labels: [M] of 0 and 1.
+        weights: [M] > 0; 1 each if None.
+        method: one of `METHODS`.
+        num_knots: knots at most, >= 4.
+
+    Raises:
+        ValueError: another method, or fewer than 4 knots.
+    """
+    if method not in METHODS:
+        raise ValueError(f"`method` must be one of {METHODS}. Got: {method!r}.")
+    if num_knots < _LEAST_KNOTS:
+        raise ValueError(
+            f"`num_knots` must be at least {_LEAST_KNOTS}. Got: {num_knots}."
+        )
+    positive = binary(labels)
+    count, hits = len(positive), int(np.count_nonzero(positive))
+    if hits in (0, count):
+        note = "outcomes of one class only: left as it was"
+        return FittedCurve(np.zeros(0), np.zeros(0), count, hits, note)
+    logits = np.asarray(logits, np.float64)
+    if weights is None:
+        weights = np.ones(count)
+    slope, offset, note = _line(logits, positive, weights, method)
+    into = np.array([-_LINE_END, _LINE_END])
+    out = slope * into + offset
+    if method == "isotonic":
+        knots, shifts = _isotonic(
+            slope * logits + offset, positive, weights, num_knots - 2
+        )
+        # Beyond its knots the curve goes on as the line does.
+        within = (np.abs((knots - offset) / slope)) < _LINE_END - _MIN_GAP
+        knots, shifts = knots[within], shifts[within]
+        if len(knots):
+            into = np.insert(into, 1, (knots - offset) / slope)
+            shifts = shifts[[0, *range(len(shifts)), -1]]
+            out = slope * into + offset + shifts
+    return FittedCurve(into, out, count, hits, note)
+
+
+def apply_curves(
+    logits: np.ndarray,
+    curves: Sequence[FittedCurve],
+    given: Sequence[int],
+) -> np.ndarray:
+    """What a `CalibrationCurve` layer with these curves would return.
+
+    Args:
+        logits: [..., T].
+        curves: T of them.
+        given: T indices, see `CalibrationCurve`.
+
+    Returns:
+        [..., T] float64.
+    """
+    mapped = np.array(logits, np.float64)
+    for t, curve in enumerate(curves):
+        if len(curve.knots_in):
+            shifts = curve.knots_out - curve.knots_in
+            mapped[..., t] += np.interp(mapped[..., t], curve.knots_in, shifts)
+        if given[t] >= 0:
+            mapped[..., t] = np.minimum(mapped[..., t], mapped[..., given[t]])
+    return mapped
+
+
+def logits_of(probabilities: np.ndarray) -> np.ndarray:
+    """Logits float64 of probabilities, kept off 0 and 1 by 1e-7."""
+    inside = np.clip(
+        np.asarray(probabilities, np.float64), _EPSILON, 1 - _EPSILON
+    )
+    return np.log(inside) - np.log1p(-inside)
+
+
+def _line(
+    logits: np.ndarray,
+    positive: np.ndarray,
+    weights: np.ndarray,
+    method: str,
+) -> tuple[float, float, str]:
+    """Slope, offset and note of the line that fits best."""
+    hits = np.count_nonzero(positive)
+    with_offset = method != "temperature"
+    # Near the optimum already: logits beyond would mislead the solver.
+    inside = np.clip(logits, -_LINE_END, _LINE_END)
+    if min(hits, len(positive) - hits) < _LEAST_OUTCOMES:
+        slope, note = 1.0, "too few outcomes of a class: shifted as a whole"
+        if not with_offset:
+            return slope, 0.0, "too few outcomes of a class: left as it was"
+    else:
+        # Enough to keep the slope finite where classes part perfectly.
+        regression = LogisticRegression(
+            C=1e4, fit_intercept=with_offset, max_iter=200
+        ).fit(inside[:, None], positive, weights)
+        slope = float(regression.coef_[0, 0])
+        if slope >= MIN_SLOPE:
+            offset = regression.intercept_[0] if with_offset else 0.0
+            return slope, float(offset), ""
+        note = f"outcomes do not rise with predictions: slope {slope:.3g}"
+        slope = MIN_SLOPE
+    if not with_offset:
+        return slope, 0.0, note
+    rate = np.average(positive, weights=weights)
+
+    def excess(offset: float) -> float:
+        promised = _chances(slope * inside + offset)
+        return float(np.average(promised, weights=weights) - rate)
+
+    return slope, float(brentq(excess, -60.0, 60.0, xtol=1e-6)), note
+
+
+def _isotonic(
+    logits: np.ndarray,
+    positive: np.ndarray,
+    weights: np.ndarray,
+    num_knots: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Knots, and by how much the logits there are to be shifted."""
+    order = np.argsort(logits, kind="stable")
+    logits, weights = logits[order], weights[order]
+    predicted = _chances(logits)
+    regression = IsotonicRegression(y_min=0.0, y_max=1.0)
+    fitted = regression.fit(logits, positive[order], weights).predict(logits)
+    # Outcomes vary as they were observed to, not as they were promised to.
+    variance = np.cumsum(weights * fitted * (1.0 - fitted))
+    num_bins = int(np.clip(variance[-1] / _KNOT_VARIANCE, 1, num_knots))
+    edges = variance[-1] * np.arange(1, num_bins) / num_bins
+    starts = np.searchsorted(variance, edges)
+    # Equal logits go into one bin.
+    starts = np.unique(np.searchsorted(logits, logits[starts]))
+    starts = np.concatenate([[0], starts[starts > 0]])
+    mass = np.add.reduceat(weights, starts)
+    into = np.add.reduceat(weights * predicted, starts) / mass
+    rate = np.add.reduceat(weights * fitted, starts) / mass
+    # A bin of n outcomes cannot tell a rate below half a positive from 0.
+    half = 0.5 / (mass + 1.0)
+    into, out = logits_of(into), logits_of(np.clip(rate, half, 1 - half))
+    kept = [0]
+    for place in range(1, len(into)):
+        if into[place] - into[kept[-1]] >= _MIN_GAP:
+            kept.append(place)
+    into, out = into[kept], out[kept]
+    return into, _rising(into, out) - into
+
+
+def _rising(into: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Lifts what rises by less than the least slope, as little as it takes."""
+    tilted = np.maximum.accumulate(out - MIN_SLOPE * into)
+    return tilted + MIN_SLOPE * into
+
+
+def _chances(logits: np.ndarray) -> np.ndarray:
+    # Beyond are probabilities that single precision calls 0 or 1.
+    return 1.0 / (1.0 + np.exp(-np.clip(logits, -80.0, 80.0)))

@@ -1,0 +1,58 @@
+"""EventWeights against single numbers."""
+
+import numpy as np
+import pytest
+
+from jd_tf.layers import EventWeights
+from tests import references
+from tests.cases import EVENTS, REQUESTS, case_named
+from tests.layers import harness
+
+
+def test_equals_single_numbers():
+    case = case_named("event_values")
+    layer = harness.make(case)
+    weights = harness.weights_of(layer)
+    for seed in range(3):
+        values = harness.arguments(case, seed)
+        (actual,) = harness.outputs(layer, values)
+        for row, event in np.ndindex(REQUESTS, EVENTS):
+            expected = references.event_values(
+                values["details"][row, event],
+                values["age_seconds"][row, event],
+                values["amounts"][row, event],
+                weights,
+            )
+            harness.assert_same([actual[row, event]], [expected])
+
+
+def test_time_constants_start_evenly_spaced():
+    layer = EventWeights(3, 10.0, 1000.0)
+    layer.build((None, None, 4), (None, None))
+    np.testing.assert_allclose(
+        np.exp(layer.log_time_constant), [10, 100, 1000], rtol=1e-5
+    )
+
+
+def test_nothing_fades_without_ages():
+    layer = EventWeights(2)
+    details = np.ones((1, 2, 4), np.float32)
+    values = np.asarray(layer(details))
+    np.testing.assert_array_equal(values[0, 0], values[0, 1])
+    assert [weight.name for weight in layer.weights] == ["kernel", "bias"]
+
+
+@pytest.mark.parametrize("constants", [(0.0, 1.0), (2.0, 1.0), (1.0, np.inf)])
+def test_time_constants_out_of_range_are_named(constants):
+    with pytest.raises(ValueError, match="Time constants must be positive"):
+        EventWeights(2, *constants)
+
+
+def test_unknown_amounts_count_like_none():
+    layer = EventWeights(2)
+    details = np.ones((1, 2, 4), np.float32)
+    amounts = np.array([[[-1.0], [0.0]]], np.float32)
+    values = np.asarray(layer(details, amounts=amounts))
+    assert values.shape[-1] == 4
+    np.testing.assert_array_equal(values[0, 0], values[0, 1])
+    np.testing.assert_array_equal(values[0, :, 2:], 0.0)

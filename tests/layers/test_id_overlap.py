@@ -1,0 +1,65 @@
+"""IdOverlap against a loop over events."""
+
+import numpy as np
+import pytest
+
+from jd_tf.layers import IdOverlap
+from tests import references
+from tests.cases import CANDIDATES, LENGTHS, REQUESTS, case_named
+from tests.layers import harness
+
+
+def test_equals_a_loop():
+    case = case_named("history_match")
+    layer = harness.make(case)
+    for seed in range(5):
+        values = harness.arguments(case, seed)
+        (actual,) = harness.outputs(layer, values)
+        for row, candidate in np.ndindex(REQUESTS, CANDIDATES):
+            expected = references.history_match(
+                values["candidate_ids"][row, candidate],
+                values["history_ids"][row, : LENGTHS[row]],
+                values["values"][row],
+            )
+            harness.assert_same([actual[row, candidate]], [expected])
+
+
+def test_without_positions_the_order_is_nothing():
+    ids = np.array([[[5], [6], [5]]])
+    length = np.array([3])
+    layer = IdOverlap(use_position=False)
+    np.testing.assert_allclose(
+        layer(ids[:, :1], ids, length), layer(ids[:, :1], ids[:, ::-1], length)
+    )
+    shuffled = np.array([[[6], [5], [5]]])
+    np.testing.assert_allclose(
+        layer(ids[:, :1], ids, length), layer(ids[:, :1], shuffled, length)
+    )
+    found = IdOverlap()(ids[:, :1], shuffled, length)
+    assert not np.allclose(found, IdOverlap()(ids[:, :1], ids, length))
+
+
+def test_a_missing_id_matches_nothing():
+    none = np.zeros((1, 2, 1), np.int64)
+    found = IdOverlap()(none, none, np.array([2]))
+    assert not np.any(found)
+
+
+def test_ids_that_differ_in_their_last_bit_do_not_match():
+    large = np.array([[[2**62]]])
+    layer = IdOverlap()
+    assert not np.any(layer(large, large + 1, np.array([1])))
+    np.testing.assert_allclose(
+        layer(large, large, np.array([1]))[0, 0], [1, 1, np.log(2)], rtol=1e-6
+    )
+
+
+def test_values_of_padding_count_nothing():
+    ids, values = np.array([[[5], [5]]]), np.array([[[2.0], [np.nan]]])
+    found = IdOverlap()(ids[:, :1], ids, np.array([1]), values)
+    np.testing.assert_allclose(found[0, 0, 3], np.log(3), rtol=1e-6)
+
+
+def test_columns_that_differ_are_named():
+    with pytest.raises(ValueError, match=r"same id columns.* 2 and 3\."):
+        IdOverlap().build((None, None, 2), (None, None, 3))

@@ -1,1 +1,0 @@
-"""Tests of jd_tf.serving.operations."""

@@ -1,0 +1,212 @@
+"""Curves fitted to what is known to be wrong, and put into the layer."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from jd_tf.layers import CalibrationCurve
+from jd_tf.metrics.calibration_error import calibration_error
+from jd_tf.metrics.ranking_metrics import auc
+from jd_tf.training.calibration_fit import (
+    METHODS,
+    apply_curves,
+    fit_curve,
+    fit_curves,
+    logits_of,
+)
+
+
+def _chance(logits):
+    return 1 / (1 + np.exp(-logits))
+
+
+def _sample(rng, count=100_000, centre=-3.0, bend=None):
+    """Logits as a model gives them, and labels of what is true."""
+    true = rng.normal(centre, 1.5, count)
+    labels = (rng.random(count) < _chance(true)).astype("float32")
+    return (true if bend is None else bend(true)), labels, _chance(true)
+
+
+def _mapped(curve, logits):
+    return apply_curves(logits[:, None], [curve], (-1,))[:, 0]
+
+
+# What a model's logits may look like beside the true ones.
+BENDS = {
+    "shifted": lambda true: true + 2,
+    "steep": lambda true: 2 * true + 1,
+    "flat": lambda true: 0.4 * true - 1,
+    "bent": lambda true: true + 1.5 * np.tanh(true + 3),
+}
+
+
+@pytest.mark.parametrize("bend", BENDS)
+@pytest.mark.parametrize("method", ["isotonic", "platt"])
+def test_mends_what_is_bent(bend, method):
+    rng = np.random.default_rng(1)
+    logits, labels, _ = _sample(rng, bend=BENDS[bend])
+    curve = fit_curve(logits, labels, method=method)
+    others, outcomes, true = _sample(rng, bend=BENDS[bend])
+    before = calibration_error(_chance(others), outcomes)
+    after = calibration_error(_chance(_mapped(curve, others)), outcomes)
+    assert after < before / 5
+    if bend != "bent" or method == "isotonic":
+        # In log-odds, over all but the rarest: within a fifth.
+        wrong = np.abs(_mapped(curve, others) - logits_of(true))
+        assert np.quantile(wrong, 0.95) < 0.2
+    assert auc(_mapped(curve, others), outcomes) == auc(others, outcomes)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_leaves_what_is_calibrated(method):
+    rng = np.random.default_rng(2)
+    logits, labels, _ = _sample(rng, 200_000)
+    curve = fit_curve(logits, labels, method=method)
+    common = np.linspace(-6, 0, 50)
+    np.testing.assert_allclose(_mapped(curve, common), common, atol=0.15)
+
+
+def test_temperature_scales_alone():
+    rng = np.random.default_rng(3)
+    logits, labels, _ = _sample(rng, bend=lambda true: 2 * true)
+    curve = fit_curve(logits, labels, method="temperature")
+    np.testing.assert_allclose(_mapped(curve, np.zeros(1)), 0, atol=1e-9)
+    np.testing.assert_allclose(_mapped(curve, np.ones(1)), 0.5, atol=0.02)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_curves_rise_whatever_the_labels(method):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        logits = rng.normal(scale=rng.uniform(0.01, 20), size=300)
+        logits[:50] = logits[0]
+        labels = (rng.random(300) < rng.uniform(0.01, 0.9)).astype(float)
+        labels[:2] = [0, 1]
+        curve = fit_curve(logits, labels, method=method, num_knots=8)
+        assert len(curve.knots_in) <= 8
+        grid = np.linspace(-60, 60, 5001)
+        assert np.all(np.diff(_mapped(curve, grid)) > 0)
+        # And the layer takes them.
+        layer = CalibrationCurve((-1,), num_knots=8)
+        layer.build((None, 1))
+        layer.assign_curves([curve.knots])
+
+
+def test_thin_data_gets_few_knots():
+    rng = np.random.default_rng(4)
+    logits, labels, _ = _sample(rng, 100_000)
+    many = fit_curve(logits, labels, num_knots=16)
+    assert len(many.knots_in) == 16
+    few = fit_curve(logits[:600], labels[:600], num_knots=16)
+    assert 3 <= len(few.knots_in) < 8
+
+
+@pytest.mark.parametrize("method", ["isotonic", "platt"])
+def test_few_outcomes_shift_to_the_mean(method):
+    rng = np.random.default_rng(4)
+    logits = rng.normal(size=200)
+    curve = fit_curve(logits, (np.arange(200) == 7).astype(float), None, method)
+    assert "shifted as a whole" in curve.note
+    assert curve.num_positives == 1
+    mapped = _mapped(curve, logits)
+    assert _chance(mapped).mean() == pytest.approx(1 / 200, rel=0.02)
+    np.testing.assert_allclose(np.ptp(mapped - logits), 0, atol=1e-6)
+    left = fit_curve(
+        logits, (np.arange(200) == 7).astype(float), None, "temperature"
+    )
+    np.testing.assert_allclose(_mapped(left, logits), logits)
+
+
+def test_classes_that_part_perfectly_give_a_finite_curve():
+    logits = np.linspace(-5, 5, 1000)
+    for method in METHODS:
+        curve = fit_curve(logits, (logits > 0).astype(float), method=method)
+        mapped = _mapped(curve, logits)
+        assert np.all(np.isfinite(mapped))
+        assert np.all(np.diff(mapped) > 0)
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_one_class_is_left_as_it_was(label):
+    curve = fit_curve(np.arange(5.0), np.full(5, label))
+    assert not len(curve.knots_in)
+    assert "one class" in curve.note
+    grid = np.linspace(-9, 9, 50)
+    np.testing.assert_array_equal(_mapped(curve, grid), grid)
+    assert "one class" in fit_curve(np.zeros(0), np.zeros(0)).note
+
+
+def test_predictions_upside_down_are_said_to_be():
+    rng = np.random.default_rng(5)
+    logits, labels, _ = _sample(rng, 20_000, bend=lambda true: -true)
+    curve = fit_curve(logits, labels, method="platt")
+    assert "do not rise" in curve.note
+    mean = _chance(_mapped(curve, logits)).mean()
+    assert mean == pytest.approx(labels.mean(), rel=0.1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_count_as_repetitions(method):
+    rng = np.random.default_rng(6)
+    logits, labels, _ = _sample(rng, 3000, bend=BENDS["steep"])
+    weights = rng.integers(1, 4, 3000)
+    one = fit_curve(logits, labels, weights.astype(float), method, 4)
+    other = fit_curve(
+        np.repeat(logits, weights), np.repeat(labels, weights), None, method, 4
+    )
+    grid = np.linspace(-8, 4, 50)
+    # Bins part between repetitions only by chance.
+    np.testing.assert_allclose(
+        _mapped(one, grid), _mapped(other, grid), atol=0.02
+    )
+
+
+def test_each_objective_has_its_own_cells_and_the_layer_agrees():
+    rng = np.random.default_rng(7)
+    shape = (4000, 10)
+    click = rng.normal(-1, 1, shape)
+    given = rng.normal(-1, 1, shape)
+    order = np.log(_chance(click) * _chance(given))
+    order -= np.log1p(-np.exp(order))
+    clicked = rng.random(shape) < _chance(click)
+    ordered = clicked & (rng.random(shape) < _chance(given))
+    labels = np.stack([clicked, ordered], -1).astype("float32")
+    wrong = np.stack([click + 1, 1.5 * order + 2], -1)
+    count = rng.integers(1, 11, 4000)
+    weights = np.ones_like(labels)
+    weights[..., 1] = rng.choice([0.0, 1.0], shape)
+    # What is outside must not be read.
+    labels[weights == 0] = 1
+    padding = np.arange(10) >= count[:, None]
+    wrong[padding] = np.nan
+    curves = fit_curves(wrong, labels, weights, count)
+    assert curves[0].num_impressions == count.sum()
+    assert curves[1].num_impressions == weights[~padding][:, 1].sum()
+    true = np.stack([click, order], -1)
+    mended = apply_curves(wrong, curves, (-1, 0))
+    off = np.abs(_chance(mended) - _chance(true))[~padding]
+    assert np.all(off.mean(axis=0) < 0.01)
+    layer = CalibrationCurve((-1, 0))
+    layer.build((None, None, 2))
+    layer.assign_curves([curve.knots for curve in curves])
+    real = wrong[~padding].astype("float32")
+    np.testing.assert_allclose(
+        layer(real), mended[~padding], rtol=1e-4, atol=1e-4
+    )
+    chances = tf.sigmoid(layer(real))
+    assert np.all(layer.bound(chances).numpy()[:, 1] <= chances[:, 0])
+    # The bound is not what does the work.
+    free = apply_curves(wrong, curves, (-1, -1))[~padding]
+    assert np.mean(free[:, 1] > free[:, 0]) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "beta"}, "`method` must be one of .*'beta'"),
+        ({"num_knots": 1}, r"`num_knots` must be at least 4\. Got: 1"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fit_curve(np.zeros(2), np.arange(2.0), **arguments)
