@@ -11,7 +11,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 from jd_tf.schema import Schema
 from jd_tf.serving.client.slicing import default_buckets
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export.export import export, export_model
+from jd_tf.serving.export import export
+from jd_tf.serving.export.export import export_model
 from jd_tf.serving.export.verify import verify
 from jd_tf.serving.export.versions import HIGHEST_FILE
 from jd_tf.serving.export.warmup import record_calls, shape_buckets

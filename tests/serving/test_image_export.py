@@ -11,7 +11,7 @@ import tensorflow as tf
 from jd_tf.images.decoding import load_image
 from jd_tf.images.image_tower import ImageTower
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export.export import image_export
+from jd_tf.serving.export import image_export
 from jd_tf.serving.export.graph_check import check_ops, read_graph
 from jd_tf.serving.export.image_export import export_image_tower
 from jd_tf.serving.export.image_signature import (

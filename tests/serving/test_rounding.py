@@ -12,8 +12,8 @@ from jd_tf.layers import IdEmbedding, TextEncoder, VectorTable
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import Behavior, IdColumn, Objective
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.export import export
 from jd_tf.serving.export.compact_table import CompactTable
-from jd_tf.serving.export.export import export
 from jd_tf.serving.export.export_run import export_ranker
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.recordings import WARMUP_FILE, read_recordings

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export.export import export
+from jd_tf.serving.export import export
 from jd_tf.serving.export.graph_check import (
     check_batchable,
     check_ops,

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export.export import versions as versions_module
+from jd_tf.serving.export import versions as versions_module
 from jd_tf.serving.export.versions import (
     HIGHEST_FILE,
     aside,

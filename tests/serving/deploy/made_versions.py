@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jd_tf.serving.export.export import export
+from jd_tf.serving.export import export
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.model_card import list_files
 from jd_tf.serving.export.recordings import (

@@ -1,6 +1,6 @@
 """Serves a model's folder until it is stopped, for `bench_serving --grpc`.
 
-`python -m tests.serving.fake_server NAME FOLDER` prints the address it answers at.
+`python -m tests.serving.fake_server NAME FOLDER` prints its address.
 With JD_TF_MODEL_SERVER set that is the real server.
 """
 
