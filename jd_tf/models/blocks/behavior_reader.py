@@ -15,7 +15,6 @@ from jd_tf.layers import (
     TransformerEncoder,
 )
 from jd_tf.models.blocks.match_reader import MatchReader
-from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import Behavior
 
 
@@ -23,19 +22,33 @@ from jd_tf.schema import Behavior
 class BehaviorReader(keras.layers.Layer):
     """Encodes a history once a request and lets candidates read it.
 
-    Tokens get their time and what was done, a Transformer encodes them, and
-    interests of first and second order sum them up: `encode`. Candidates
-    read the memory by target attention, meet the first-order interest
-    element-wise, and are told which of their ids stand in the history, how
-    recent and how thorough those events were, and how much their picture
-    and title are like those of the events: `read`.
+    Tokens get their time and fine-grained behaviour, a Transformer encodes
+    them, and interests of first and second order sum them up: `encode`.
+    Candidates read the memory by target attention, meet the first-order
+    interest element-wise, and are compared with the events: `read`.
 
     Args:
         behavior: of the schema, or its dict.
         num_id_columns: int. Ids an item has, C.
-        config: sizes and switches, or their dict.
-        content_dims: ints. Widths of the vectors that contents have: of
-            pictures, of titles.
+        model_dim: int. Width D of tokens and memories.
+        num_encoder_layers: int. Transformer blocks.
+        num_heads: int. Attention heads of encoder and decoder.
+        feedforward_dim: int. Inner width of the Transformer blocks.
+        decoder_feedforward_dim: int. Inner width of the decoder's
+            feed-forward part; 0 leaves it out.
+        num_age_buckets: int. Logarithmic buckets of recency.
+        use_position: bool. Whether events know their place.
+        use_recency: bool. Whether events know their age.
+        use_second_order: bool. Whether second-order interests are read.
+        use_dwell: bool. Whether dwell seconds are read, if there are any;
+            likewise `use_action_counts` and `use_action_ids`.
+        use_overlap: bool. Whether there are id-overlap features.
+        num_event_weights: int. Learned weights of an event in them.
+        content_dims: ints. Widths of the content embeddings: of pictures, of
+            titles.
+        content_match_dim: int. Width of the map in which they are compared
+            with candidates'; 0 leaves the comparison out.
+        dropout_rate: float. Of encoder and decoder.
 
     Call arguments:
         tokens: (B, L, D) float, newest first.
@@ -46,41 +59,78 @@ class BehaviorReader(keras.layers.Layer):
         rows: (B, L, C) integer. Table rows of the events' ids.
         candidates: (B, N, D) float.
         candidate_rows: (B, N, C) integer. Table rows of the candidates' ids.
-        contents: a pair for each of `content_dims`: vectors (B, L, V) float
-            and (B, L) bool, which events have one.
+        content_embeddings: a pair for each of `content_dims`: vectors
+            (B, L, V) float and (B, L) bool, which events have one.
         candidate_contents: likewise (B, N, V) and (B, N).
         training: bool. Whether dropout is active.
 
     Returns:
-        What `read` found, side by side: (B, N, `reading_dim`) float.
+        What `read` returns, side by side: (B, N, `reading_dim`) float.
+
+    Example:
+    >>> from jd_tf.schema import Behavior
+    >>> BehaviorReader(Behavior("click", 50), 2, model_dim=8).interest_dim
+    16
     """
 
     def __init__(
         self,
         behavior: Behavior | Mapping[str, Any],
         num_id_columns: int,
-        config: JDRankerConfig | Mapping[str, Any],
+        model_dim: int,
+        num_encoder_layers: int = 1,
+        num_heads: int = 4,
+        feedforward_dim: int = 128,
+        decoder_feedforward_dim: int = 0,
+        num_age_buckets: int = 64,
+        use_position: bool = True,
+        use_recency: bool = True,
+        use_second_order: bool = True,
+        use_dwell: bool = True,
+        use_action_counts: bool = True,
+        use_action_ids: bool = True,
+        use_overlap: bool = True,
+        num_event_weights: int = 4,
         content_dims: Sequence[int] = (),
-        **kwargs,
+        content_match_dim: int = 0,
+        dropout_rate: float = 0.0,
+        **kwargs: Any,
     ):
         # Ages in seconds overflow half precision after 18 hours.
         super().__init__(**{**kwargs, "autocast": False})
-        if not isinstance(config, JDRankerConfig):
-            config = JDRankerConfig(**config)
         if not isinstance(behavior, Behavior):
             behavior = Behavior(**behavior)
         self.behavior = behavior
         self.num_id_columns = num_id_columns
-        self.config = config
+        self.model_dim = model_dim
+        self.num_encoder_layers = num_encoder_layers
+        self.num_heads = num_heads
+        self.feedforward_dim = feedforward_dim
+        self.decoder_feedforward_dim = decoder_feedforward_dim
+        self.num_age_buckets = num_age_buckets
+        self.use_position = use_position
+        self.use_recency = use_recency
+        self.use_second_order = use_second_order
+        self.use_dwell = use_dwell
+        self.use_action_counts = use_action_counts
+        self.use_action_ids = use_action_ids
+        self.use_overlap = use_overlap
+        self.num_event_weights = num_event_weights
         self.content_dims = tuple(content_dims)
+        self.content_match_dim = content_match_dim
+        self.dropout_rate = dropout_rate
+        # Events that have neither time nor details are only counted.
+        weighed = use_position or use_recency or bool(self.event_details)
         self.match_reader = MatchReader(
             num_id_columns,
-            self.num_amounts,
-            config,
+            self.num_numeric,
+            use_overlap,
+            use_position,
+            use_recency,
+            num_event_weights if weighed else 0,
             content_dims,
-            bool(
-                config.use_position or config.use_recency or self.event_details
-            ),
+            content_match_dim,
+            num_heads,
             dtype=self.dtype_policy,
             name="match_reader",
         )
@@ -88,34 +138,32 @@ class BehaviorReader(keras.layers.Layer):
     @property
     def event_details(self) -> dict[str, int]:
         """Fine-grained columns that are read: name to inner width, or 0."""
-        behavior, config = self.behavior, self.config
-        counters, slots = behavior.action_counters, behavior.action_slots
+        counters = self.behavior.action_counters
+        slots = self.behavior.action_slots
         details = {}
-        if not config.use_fine_grained:
-            return details
-        if behavior.dwell and config.use_dwell:
+        if self.behavior.dwell and self.use_dwell:
             details["dwell_seconds"] = 0
-        if counters and config.use_action_counts:
+        if counters and self.use_action_counts:
             details["action_counts"] = len(counters)
-        if slots and config.use_action_ids:
+        if slots and self.use_action_ids:
             details["action_ids"] = len(slots)
         return details
 
     @property
-    def num_amounts(self) -> int:
-        """Amounts A that are known of an event: dwell and counted actions."""
+    def num_numeric(self) -> int:
+        """Numeric features A of an event: dwell and counted actions."""
         details = self.event_details
         return ("dwell_seconds" in details) + details.get("action_counts", 0)
 
     @property
     def interest_dim(self) -> int:
-        """Width of what `encode` tells the experts of the user."""
-        return self.config.model_dim * (1 + self.config.use_second_order)
+        """Width of the interests that `encode` returns."""
+        return self.model_dim * (1 + self.use_second_order)
 
     @property
     def reading_dim(self) -> int:
-        """Width of what `read` tells of each candidate."""
-        return 2 * self.config.model_dim + self.match_reader.output_dim
+        """Width of what `read` returns of each candidate."""
+        return 2 * self.model_dim + self.match_reader.output_dim
 
     def build(
         self,
@@ -125,18 +173,18 @@ class BehaviorReader(keras.layers.Layer):
         rows_shape: Any = None,
         candidates_shape: Any = None,
         candidate_rows_shape: Any = None,
-        contents_shape: Any = None,
+        content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
     ) -> None:
-        config, shared = self.config, {"dtype": self.dtype_policy}
-        histories = (None, None, config.model_dim)
+        shared = {"dtype": self.dtype_policy}
+        histories = (None, None, self.model_dim)
         self.temporal_encoding = None
-        if config.use_position or config.use_recency:
+        if self.use_position or self.use_recency:
             self.temporal_encoding = TemporalEncoding(
                 self.behavior.max_length,
-                config.num_age_buckets,
-                use_position=config.use_position,
-                use_recency=config.use_recency,
+                self.num_age_buckets,
+                use_position=self.use_position,
+                use_recency=self.use_recency,
                 name="temporal_encoding",
                 **shared,
             )
@@ -156,10 +204,10 @@ class BehaviorReader(keras.layers.Layer):
                 },
             )
         self.encoder = TransformerEncoder(
-            config.num_encoder_layers,
-            config.num_heads,
-            config.feedforward_dim,
-            config.dropout_rate,
+            self.num_encoder_layers,
+            self.num_heads,
+            self.feedforward_dim,
+            self.dropout_rate,
             name="encoder",
             **shared,
         )
@@ -169,14 +217,14 @@ class BehaviorReader(keras.layers.Layer):
         )
         self.interest_crossing.build(histories, (None,))
         self.decoder = TargetAttentionDecoder(
-            config.num_heads,
-            config.decoder_feedforward_dim,
-            config.dropout_rate,
+            self.num_heads,
+            self.decoder_feedforward_dim,
+            self.dropout_rate,
             name="decoder",
             **shared,
         )
         self.decoder.build(histories, histories, (None,))
-        self.match_reader.build()
+        self.match_reader.build(histories)
 
     def encode(
         self,
@@ -184,7 +232,7 @@ class BehaviorReader(keras.layers.Layer):
         events: Mapping[str, Any],
         length: Any,
         rows: Any,
-        contents: Sequence[tuple[Any, Any]] = (),
+        content_embeddings: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
     ) -> tuple[dict[str, Any], Any]:
         """Encodes a history, once a request.
@@ -195,15 +243,15 @@ class BehaviorReader(keras.layers.Layer):
                 `event_details`.
             length: (B,) integer. Real events.
             rows: (B, L, C) integer. Table rows of the events' ids.
-            contents: a pair for each of `content_dims`: vectors (B, L, V)
-                and which events have one (B, L).
+            content_embeddings: a pair for each of `content_dims`: vectors
+                (B, L, V) and which events have one (B, L).
             training: whether dropout is active.
 
         Returns:
             What `read` needs, a dict of `keys` and `values`
             (B, H, L, D / H), `interest` (B, D), `length` (B,) and what
             `MatchReader` needs;
-            and what the experts are told of the user, (B, `interest_dim`).
+            and the interests, (B, `interest_dim`).
         """
         details = self._details(tokens, events, training)
         tokens += details
@@ -215,15 +263,15 @@ class BehaviorReader(keras.layers.Layer):
             **self.match_reader.encode(
                 details,
                 events["age_seconds"],
-                self._amounts(events),
+                self._numeric_features(events),
                 length,
                 rows,
-                contents,
+                content_embeddings,
             ),
             "interest": interests,
             "length": length,
         }
-        if self.config.use_second_order:
+        if self.use_second_order:
             interests = ops.concatenate(
                 [interests, crossed["second_order"]], axis=-1
             )
@@ -232,7 +280,7 @@ class BehaviorReader(keras.layers.Layer):
     def _details(
         self, tokens: Any, events: Mapping[str, Any], training: bool
     ) -> Any:
-        """When events were and how they went, whatever the item, (B, L, D)."""
+        """Encodes time and fine-grained behaviour of events, (B, L, D)."""
         details = ops.zeros_like(tokens)
         if self.temporal_encoding is not None:
             details = self.temporal_encoding(details, events["age_seconds"])
@@ -241,21 +289,21 @@ class BehaviorReader(keras.layers.Layer):
             details = self.fine_grained(details, **read, training=training)
         return details
 
-    def _amounts(self, events: Mapping[str, Any]) -> Any:
-        """What is known of events in numbers, (B, L, A), or None."""
-        amounts = []
+    def _numeric_features(self, events: Mapping[str, Any]) -> Any:
+        """Returns numeric features of events, (B, L, A), or None."""
+        features = []
         if "dwell_seconds" in self.event_details:
-            amounts.append(events["dwell_seconds"][..., None])
+            features.append(events["dwell_seconds"][..., None])
         if "action_counts" in self.event_details:
-            amounts.append(events["action_counts"])
-        return ops.concatenate(amounts, axis=-1) if amounts else None
+            features.append(events["action_counts"])
+        return ops.concatenate(features, axis=-1) if features else None
 
     def read(
         self,
         candidates: Any,
         candidate_rows: Any,
         state: Mapping[str, Any],
-        contents: Sequence[tuple[Any, Any]] = (),
+        content_embeddings: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
     ) -> list[Any]:
         """Reads an encoded history for each candidate.
@@ -264,8 +312,8 @@ class BehaviorReader(keras.layers.Layer):
             candidates: (B, N, D) float.
             candidate_rows: (B, N, C) integer. Table rows of their ids.
             state: of `encode`.
-            contents: a pair for each of `content_dims`: vectors (B, N, V)
-                and which candidates have one (B, N).
+            content_embeddings: a pair for each of `content_dims`: vectors
+                (B, N, V) and which candidates have one (B, N).
             training: whether dropout is active.
 
         Returns:
@@ -279,7 +327,7 @@ class BehaviorReader(keras.layers.Layer):
             training=training,
         )
         matches = self.match_reader.read(
-            candidate_rows, state["length"], state, contents
+            candidate_rows, state["length"], state, content_embeddings
         )
         met = candidates * ops.expand_dims(state["interest"], 1)
         return [read, met, *matches]
@@ -287,7 +335,7 @@ class BehaviorReader(keras.layers.Layer):
     def attention_weights(
         self, candidates: Any, state: Mapping[str, Any]
     ) -> Any:
-        """Says which events each candidate reads, (B, H, N, L) float32."""
+        """Returns how much candidates attend to events, (B, H, N, L)."""
         return self.decoder.attention_weights(
             candidates, state["keys"], state["length"]
         )
@@ -300,11 +348,13 @@ class BehaviorReader(keras.layers.Layer):
         rows: Any,
         candidates: Any,
         candidate_rows: Any,
-        contents: Sequence[tuple[Any, Any]] = (),
+        content_embeddings: Sequence[tuple[Any, Any]] = (),
         candidate_contents: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
     ) -> Any:
-        state, _ = self.encode(tokens, events, length, rows, contents, training)
+        state, _ = self.encode(
+            tokens, events, length, rows, content_embeddings, training
+        )
         found = self.read(
             candidates, candidate_rows, state, candidate_contents, training
         )
@@ -318,18 +368,33 @@ class BehaviorReader(keras.layers.Layer):
         rows_shape: Any,
         candidates_shape: Any,
         candidate_rows_shape: Any,
-        contents_shape: Any = None,
+        content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
     ) -> tuple:
         return (*candidates_shape[:2], self.reading_dim)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        config.pop("autocast", None)
+        self.pop("autocast", None)
         return {
             **config,
             "behavior": dataclasses.asdict(self.behavior),
             "num_id_columns": self.num_id_columns,
-            "config": dataclasses.asdict(self.config),
+            "model_dim": self.model_dim,
+            "num_encoder_layers": self.num_encoder_layers,
+            "num_heads": self.num_heads,
+            "feedforward_dim": self.feedforward_dim,
+            "decoder_feedforward_dim": self.decoder_feedforward_dim,
+            "num_age_buckets": self.num_age_buckets,
+            "use_position": self.use_position,
+            "use_recency": self.use_recency,
+            "use_second_order": self.use_second_order,
+            "use_dwell": self.use_dwell,
+            "use_action_counts": self.use_action_counts,
+            "use_action_ids": self.use_action_ids,
+            "use_overlap": self.use_overlap,
+            "num_event_weights": self.num_event_weights,
             "content_dims": list(self.content_dims),
+            "content_match_dim": self.content_match_dim,
+            "dropout_rate": self.dropout_rate,
         }

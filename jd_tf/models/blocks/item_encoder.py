@@ -14,7 +14,6 @@ from jd_tf.layers import (
     VectorTable,
 )
 from jd_tf.layers.embedding.id_embedding import hashed_rows
-from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import IdColumn
 
 # Of every id that is not in a vocabulary; see `IdEmbedding`.
@@ -35,46 +34,75 @@ class ItemEncoder(keras.layers.Layer):
     Args:
         item_columns: the schema's item columns, or their dicts.
         num_behaviors: int. Behaviours, each with a gate of its own.
-        config: sizes and switches, or their dict.
+        model_dim: int. Width D of a token.
+        item_embedding_dim: int. Width of the table of item ids.
+        feature_embedding_dim: int. Width of the tables of other ids.
+        use_images: "transfer", "concat" or "" for none.
+        num_image_rows: int. Items the image table has room for.
+        image_dim: int. Width of an image vector.
+        title_embedding_dim: int. Width of a word's vector; 0 reads no texts.
+        num_transfer_experts: int. Experts of each kind of content.
+        transfer_dim: int. Width of what the experts return.
 
     Call arguments:
         columns: one tensor (B, L) or (B, N) a column, in the columns' order.
-        consumer: int. `CANDIDATE`, or 1 + number of the behaviour.
+        gate_index: int. `CANDIDATE`, or 1 + number of the behaviour.
 
     Returns:
         (B, L, D) or (B, N, D) float.
+
+    Example:
+    >>> import numpy as np
+    >>> from jd_tf.schema import IdColumn
+    >>> encoder = ItemEncoder([IdColumn("item_id", num_buckets=10)], 1, 8)
+    >>> encoder([np.array([[3, 4, 0]])]).shape
+    TensorShape([1, 3, 8])
     """
 
     def __init__(
         self,
         item_columns: Sequence[IdColumn | Mapping[str, Any]],
         num_behaviors: int,
-        config: JDRankerConfig | Mapping[str, Any],
-        **kwargs,
+        model_dim: int,
+        item_embedding_dim: int = 32,
+        feature_embedding_dim: int = 16,
+        use_images: str = "",
+        num_image_rows: int = 0,
+        image_dim: int = 64,
+        title_embedding_dim: int = 0,
+        num_transfer_experts: int = 4,
+        transfer_dim: int = 32,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.item_columns = tuple(
             column if isinstance(column, IdColumn) else IdColumn(**column)
             for column in item_columns
         )
-        if not isinstance(config, JDRankerConfig):
-            config = JDRankerConfig(**config)
         self.num_behaviors = num_behaviors
-        self.config = config
+        self.model_dim = model_dim
+        self.item_embedding_dim = item_embedding_dim
+        self.feature_embedding_dim = feature_embedding_dim
+        self.use_images = use_images
+        self.num_image_rows = num_image_rows
+        self.image_dim = image_dim
+        self.title_embedding_dim = title_embedding_dim
+        self.num_transfer_experts = num_transfer_experts
+        self.transfer_dim = transfer_dim
 
     def build(self, columns_shape: Any = None) -> None:
-        config, shared = self.config, {"dtype": self.dtype_policy}
+        shared = {"dtype": self.dtype_policy}
         self.tables, self.texts = {}, {}
         for place, column in enumerate(self.item_columns):
             if not column.text:
-                dim = config.feature_embedding_dim
-                dim = dim if place else config.item_embedding_dim
+                dim = self.feature_embedding_dim
+                dim = dim if place else self.item_embedding_dim
                 table = id_embedding(column, dim, self.dtype_policy)
                 table.build((None, None))
                 self.tables[column.name] = table
-            elif config.use_titles:
+            elif self.title_embedding_dim:
                 text = TextEncoder(
-                    config.title_embedding_dim,
+                    self.title_embedding_dim,
                     column.num_buckets,
                     name=column.name,
                     **shared,
@@ -82,78 +110,79 @@ class ItemEncoder(keras.layers.Layer):
                 text.build((None, None))
                 self.texts[column.name] = text
         self.images = None
-        if config.use_images:
-            if not config.num_image_rows:
+        if self.use_images:
+            if not self.num_image_rows:
                 raise ValueError(
                     "`use_images` needs an image table: give `num_image_rows`."
                 )
             self.images = VectorTable(
-                config.num_image_rows,
-                config.image_dim,
+                self.num_image_rows,
+                self.image_dim,
                 self.item_columns[0].dtype,
                 name="images",
                 **shared,
             )
             self.images.build((None, None))
         width = sum(table.embedding_dim for table in self.tables.values())
-        contents = list(self.content_dims)
+        content_embeddings = list(self.content_dims)
         self.transfer = None
-        if contents and config.use_images != "concat":
+        if content_embeddings and self.use_images != "concat":
             self.transfer = MultiGateImageTransfer(
-                config.transfer_dim,
-                config.num_transfer_experts,
+                self.transfer_dim,
+                self.num_transfer_experts,
                 1 + self.num_behaviors,
                 name="transfer",
                 **shared,
             )
             self.transfer.build(
-                [(None, None, dim) for dim in contents],
-                [(None, None)] * len(contents),
+                [(None, None, dim) for dim in content_embeddings],
+                [(None, None)] * len(content_embeddings),
                 (None, None, width),
             )
-            contents = [config.transfer_dim]
-        self._width = width + sum(contents)
+            content_embeddings = [self.transfer_dim]
+        self._width = width + sum(content_embeddings)
         self.projection = keras.layers.Dense(
-            config.model_dim, name="projection", **shared
+            self.model_dim, name="projection", **shared
         )
         self.projection.build((None, self._width))
 
     @property
     def content_dims(self) -> tuple[int, ...]:
         """Widths of picture and texts, as far as they are read."""
-        config = self.config
-        dims = [config.image_dim] if config.use_images else []
-        if config.use_titles:
+        dims = [self.image_dim] if self.use_images else []
+        if self.title_embedding_dim:
             texts = [column for column in self.item_columns if column.text]
-            dims += [config.title_embedding_dim] * len(texts)
+            dims += [self.title_embedding_dim] * len(texts)
         return tuple(dims)
 
-    def call(self, columns: Sequence[Any], consumer: int = CANDIDATE) -> Any:
-        return self.encode(columns, self.contents(columns), consumer)
+    def call(self, columns: Sequence[Any], gate_index: int = CANDIDATE) -> Any:
+        return self.encode(
+            columns, self.content_embeddings(columns), gate_index
+        )
 
     def encode(
         self,
         columns: Sequence[Any],
-        contents: Sequence[tuple[Any, Any]],
-        consumer: int = CANDIDATE,
+        content_embeddings: Sequence[tuple[Any, Any]],
+        gate_index: int = CANDIDATE,
     ) -> Any:
-        """`call`, for contents that were looked up already.
+        """`call`, for content embeddings that were looked up already.
 
         Args:
             columns: one tensor (B, L) or (B, N) a column.
-            contents: of `contents`.
-            consumer: `CANDIDATE`, or 1 + number of the behaviour.
+            content_embeddings: of `content_embeddings`.
+            gate_index: `CANDIDATE`, or 1 + number of the behaviour.
 
         Returns:
             (B, L, D) or (B, N, D) float.
         """
         learned = self.embed(columns)
         parts = [learned]
-        vectors = [vector for vector, _ in contents]
-        present = [is_there for _, is_there in contents]
+        vectors = [vector for vector, _ in content_embeddings]
+        present = [is_there for _, is_there in content_embeddings]
         if self.transfer is not None:
             aligned = self.transfer(
-                vectors, present, learned, consumer=consumer
+                vectors, present, learned, consumer=gate_index
             )
             parts.append(aligned)
         else:
@@ -161,7 +190,7 @@ class ItemEncoder(keras.layers.Layer):
         token = ops.concatenate(parts, axis=-1)
         # As one matrix, whose weight gradient is one product too.
         flat = ops.reshape(token, (-1, self._width))
-        shape = (-1, ops.shape(token)[1], self.config.model_dim)
+        shape = (-1, ops.shape(token)[1], self.model_dim)
         return ops.reshape(self.projection(flat), shape)
 
     def embed(self, columns: Sequence[Any]) -> Any:
@@ -172,7 +201,9 @@ class ItemEncoder(keras.layers.Layer):
         ]
         return ops.concatenate(vectors, axis=-1)
 
-    def contents(self, columns: Sequence[Any]) -> list[tuple[Any, Any]]:
+    def content_embeddings(
+        self, columns: Sequence[Any]
+    ) -> list[tuple[Any, Any]]:
         """Picture and texts: vectors (B, L or N, V) and which are there."""
         named, found = self._named(columns), []
         if self.images is not None:
@@ -218,16 +249,24 @@ class ItemEncoder(keras.layers.Layer):
         return dict(zip(names, columns, strict=True))
 
     def compute_output_shape(
-        self, columns_shape: Any, consumer: int = CANDIDATE
+        self, columns_shape: Any, gate_index: int = CANDIDATE
     ) -> tuple:
-        return (*tuple(columns_shape[0]), self.config.model_dim)
+        return (*tuple(columns_shape[0]), self.model_dim)
 
     def get_config(self) -> dict:
         return {
             **super().get_config(),
             "item_columns": [dataclasses.asdict(c) for c in self.item_columns],
             "num_behaviors": self.num_behaviors,
-            "config": dataclasses.asdict(self.config),
+            "model_dim": self.model_dim,
+            "item_embedding_dim": self.item_embedding_dim,
+            "feature_embedding_dim": self.feature_embedding_dim,
+            "use_images": self.use_images,
+            "num_image_rows": self.num_image_rows,
+            "image_dim": self.image_dim,
+            "title_embedding_dim": self.title_embedding_dim,
+            "num_transfer_experts": self.num_transfer_experts,
+            "transfer_dim": self.transfer_dim,
         }
 
 

@@ -1,6 +1,5 @@
 """What candidates have in common with a history: ids, pictures, titles."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,89 +7,102 @@ import keras
 from keras import ops
 
 from jd_tf.layers import ContentMatch, EventWeights, IdOverlap
-from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class MatchReader(keras.layers.Layer):
-    """Tells candidates which of their ids and looks stand in a history.
+    """Compares candidates with the events of a history.
 
-    Each event counts for what it still is worth: learned from its time and
-    from how it went, and, fading at the same rates, for the amounts known of
-    it. Once a request: `encode`. For each candidate: `read`.
+    Candidates get id-overlap features and the similarity of their picture and
+    title to those of the events. Each event has weights, learned from its
+    time and from how it went; numeric features of the event fade at the same
+    rates. Once a request: `encode`. For each candidate: `read`.
 
     Args:
         num_id_columns: int. Ids an item has, C.
-        num_amounts: int. Amounts A known of an event, 0 for none.
-        config: sizes and switches, or their dict.
-        content_dims: ints. Widths of the vectors that contents have.
-        values_known: bool. Whether events have a time or details at all;
-            without, they are only counted.
+        num_numeric: int. Numeric features A of an event, 0 for none.
+        use_overlap: bool. Whether there are id-overlap features.
+        use_position: bool. Whether overlaps read the place of an event.
+        use_recency: bool. Whether event weights read the age of an event.
+        num_event_weights: int. Learned weights V of an event, 0 for none.
+        content_dims: ints. Widths of the content embeddings.
+        content_match_dim: int. Width of the map in which contents are
+            compared; 0 leaves the comparison out.
+        num_heads: int. Heads of that comparison.
 
     Call arguments:
         details: (B, L, D) float. When events were and how they went.
         age_seconds: (B, L) float32.
-        amounts: (B, L, A) float, or None if there are none.
+        numeric: (B, L, A) float, or None if there are none.
         length: (B,) integer. Real events.
         rows: (B, L, C) integer. Table rows of the events' ids.
         candidate_rows: (B, N, C) integer. Of the candidates' ids.
-        contents: a pair for each of `content_dims`: vectors (B, L, M) float
-            and (B, L) bool, which events have one.
+        content_embeddings: a pair for each of `content_dims`: vectors
+            (B, L, M) float and (B, L) bool, which events have one.
         candidate_contents: likewise (B, N, M) and (B, N).
 
     Returns:
         (B, N, `output_dim`) float.
+
+    Example:
+    >>> MatchReader(num_id_columns=2, num_event_weights=0).output_dim
+    6
     """
 
     def __init__(
         self,
         num_id_columns: int,
-        num_amounts: int,
-        config: JDRankerConfig | Mapping[str, Any],
+        num_numeric: int = 0,
+        use_overlap: bool = True,
+        use_position: bool = True,
+        use_recency: bool = True,
+        num_event_weights: int = 4,
         content_dims: Sequence[int] = (),
-        values_known: bool = True,
-        **kwargs,
+        content_match_dim: int = 0,
+        num_heads: int = 4,
+        **kwargs: Any,
     ):
         # Ages in seconds overflow half precision after 18 hours.
         super().__init__(**{**kwargs, "autocast": False})
-        if not isinstance(config, JDRankerConfig):
-            config = JDRankerConfig(**config)
         self.num_id_columns = num_id_columns
-        self.num_amounts = num_amounts
-        self.config = config
+        self.num_numeric = num_numeric
+        self.use_overlap = use_overlap
+        self.use_position = use_position
+        self.use_recency = use_recency
+        self.num_event_weights = num_event_weights
         self.content_dims = tuple(content_dims)
-        self.values_known = values_known
+        self.content_match_dim = content_match_dim
+        self.num_heads = num_heads
         shared = {"dtype": self.dtype_policy}
-        self.history_match = None
-        if config.use_matches:
-            self.history_match = IdOverlap(
-                config.use_position, name="history_match", **shared
+        self.id_overlap = None
+        if use_overlap:
+            self.id_overlap = IdOverlap(
+                use_position, name="id_overlap", **shared
             )
         self.content_matches = [
             ContentMatch(
-                config.content_match_dim,
-                config.num_heads,
+                content_match_dim,
+                num_heads,
                 name=f"content_match_{number}",
                 **shared,
             )
             for number, _ in enumerate(self.content_dims)
-            if config.use_content_matches
+            if content_match_dim
         ]
-        self.event_values = None
-        matched = self.history_match is not None or self.content_matches
-        if matched and values_known and config.num_match_values:
-            self.event_values = EventWeights(
-                config.num_match_values, name="event_values", **shared
+        self.event_weights = None
+        if num_event_weights and (use_overlap or self.content_matches):
+            self.event_weights = EventWeights(
+                num_event_weights, name="event_weights", **shared
             )
 
     @property
     def output_dim(self) -> int:
-        """Width of what a candidate is told."""
-        learned = self.config.num_match_values if self.event_values else 0
+        """Width of the features of a candidate."""
+        learned = self.num_event_weights if self.event_weights else 0
         width = 0
-        if self.history_match is not None:
-            values = learned * (1 + self.num_amounts)
-            width = self.history_match.num_features(values)
+        if self.id_overlap is not None:
+            values = learned * (1 + self.num_numeric)
+            width = self.id_overlap.num_features(values)
             width *= self.num_id_columns
         return width + sum(
             match.num_features(learned) for match in self.content_matches
@@ -100,16 +112,16 @@ class MatchReader(keras.layers.Layer):
         self,
         details_shape: Any = None,
         age_seconds_shape: Any = None,
-        amounts_shape: Any = None,
+        numeric_shape: Any = None,
         length_shape: Any = None,
         rows_shape: Any = None,
         candidate_rows_shape: Any = None,
-        contents_shape: Any = None,
+        content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
     ) -> None:
-        if self.event_values is not None:
-            ages = (None, None) if self.config.use_recency else None
-            self.event_values.build((None, None, self.config.model_dim), ages)
+        if self.event_weights is not None:
+            ages = (None, None) if self.use_recency else None
+            self.event_weights.build(tuple(details_shape), ages)
         for number, match in enumerate(self.content_matches):
             match.build((None, None, self.content_dims[number]))
 
@@ -117,30 +129,30 @@ class MatchReader(keras.layers.Layer):
         self,
         details: Any,
         age_seconds: Any,
-        amounts: Any,
+        numeric: Any,
         length: Any,
         rows: Any,
-        contents: Sequence[tuple[Any, Any]] = (),
+        content_embeddings: Sequence[tuple[Any, Any]] = (),
     ) -> dict[str, Any]:
-        """Values events and sums contents up, once a request.
+        """Weighs events and sums their contents up, once a request.
 
         Returns:
             What `read` needs, if it is matched: `rows` (B, C, L), those of
-            no id replaced, `match_values` (B, L, features), what an event
+            no id replaced, `overlap_weights` (B, L, features), what an event
             adds to each feature, and `content_0`, `content_1`, ... (B, V, K).
         """
         state, values, learned = {}, None, None
-        if self.event_values is not None:
-            ages = age_seconds if self.config.use_recency else None
-            values = self.event_values(details, ages, amounts)
-            learned = values[..., : self.config.num_match_values]
-        if self.history_match is not None:
-            events = self.history_match.encode_history(rows, length, values)
+        if self.event_weights is not None:
+            ages = age_seconds if self.use_recency else None
+            values = self.event_weights(details, ages, numeric)
+            learned = values[..., : self.num_event_weights]
+        if self.id_overlap is not None:
+            events = self.id_overlap.encode_history(rows, length, values)
             state["rows"] = events["ids"]
-            state["match_values"] = events["weights"]
+            state["overlap_weights"] = events["weights"]
         for number, match in enumerate(self.content_matches):
             state[f"content_{number}"] = match.encode_history(
-                *contents[number], length, learned
+                *content_embeddings[number], length, learned
             )
         return state
 
@@ -149,7 +161,7 @@ class MatchReader(keras.layers.Layer):
         candidate_rows: Any,
         length: Any,
         state: Mapping[str, Any],
-        contents: Sequence[tuple[Any, Any]] = (),
+        content_embeddings: Sequence[tuple[Any, Any]] = (),
     ) -> list[Any]:
         """Compares each candidate with an encoded history.
 
@@ -158,33 +170,33 @@ class MatchReader(keras.layers.Layer):
             nothing is matched.
         """
         found = []
-        if self.history_match is not None:
+        if self.id_overlap is not None:
             found.append(
-                self.history_match.match(
+                self.id_overlap.match(
                     candidate_rows,
                     state["rows"],
-                    state["match_values"],
+                    state["overlap_weights"],
                     length,
                 )
             )
         for number, match in enumerate(self.content_matches):
             profile = state[f"content_{number}"]
-            found.append(match.match(*contents[number], profile))
+            found.append(match.match(*content_embeddings[number], profile))
         return found
 
     def call(
         self,
         details: Any,
         age_seconds: Any,
-        amounts: Any,
+        numeric: Any,
         length: Any,
         rows: Any,
         candidate_rows: Any,
-        contents: Sequence[tuple[Any, Any]] = (),
+        content_embeddings: Sequence[tuple[Any, Any]] = (),
         candidate_contents: Sequence[tuple[Any, Any]] = (),
     ) -> Any:
         state = self.encode(
-            details, age_seconds, amounts, length, rows, contents
+            details, age_seconds, numeric, length, rows, content_embeddings
         )
         found = self.read(candidate_rows, length, state, candidate_contents)
         return ops.concatenate(found, axis=-1)
@@ -195,8 +207,12 @@ class MatchReader(keras.layers.Layer):
         return {
             **config,
             "num_id_columns": self.num_id_columns,
-            "num_amounts": self.num_amounts,
-            "config": dataclasses.asdict(self.config),
+            "num_numeric": self.num_numeric,
+            "use_overlap": self.use_overlap,
+            "use_position": self.use_position,
+            "use_recency": self.use_recency,
+            "num_event_weights": self.num_event_weights,
             "content_dims": list(self.content_dims),
-            "values_known": self.values_known,
+            "content_match_dim": self.content_match_dim,
+            "num_heads": self.num_heads,
         }

@@ -1,7 +1,6 @@
 """From the logits of a candidate to the one number it is ranked by."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,7 +12,6 @@ from jd_tf.layers import (
     GlobalFusion,
     PersonalizedFusion,
 )
-from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 
 _LEARNED = {"global": GlobalFusion, "personalized": PersonalizedFusion}
 
@@ -23,53 +21,93 @@ class ScoreHead(keras.layers.Layer):
     """Calibrates logits, then fuses the objectives to a score.
 
     Calibration comes first, as fused probabilities must mean what they say.
-    Both are left out where the config does not ask for them, and while the
-    main network trains, whose graph is then the same with and without them,
-    and its numbers too, to the last bit; without a fusion the score is the
-    expected business value. All of it computes in
-    single precision whatever the ranker's policy: close candidates differ in
-    digits that half precision does not have.
+    Both are left out where they are not asked for, and while the main network
+    trains. Without a fusion the score is the expected business value. All of
+    it computes in single precision whatever the ranker's policy: close
+    candidates differ in digits that half precision does not have.
 
     Args:
         given: tuple of ints. For each objective the index of the one it
             presupposes, or -1.
         values: T floats. Business values of the objectives, where the call
             brings none.
-        config: of the ranker, or its dict.
+        calibrate: bool. Whether there is a calibration curve.
+        fusion: "fixed", "global", "personalized", or "" for none.
+        form: "log_linear" or "additive"; see the fusion layers.
+        units: tuple of ints. Hidden layers of the personalised gate.
+        min_share: float. Least share of the weights an objective gets.
+        max_scale: float. Bound of the log-linear score's scale.
+        weights: floats. The fixed weights, or the shares learning starts at.
 
     Call arguments:
         logits: (B, N, T) float, over all impressions, not calibrated.
-        weights: (B, T) float, of `request_weights`; None without a fusion
-            or while training.
+        weights: (B, T) float, of `request_weights`; None without a fusion.
         values: (B, T) float. Business values of each request, where they
             differ; unused with a fusion.
         training: bool. Whether the main network trains.
 
     Returns:
         dict of `probabilities` (B, N, T), calibrated, none above the one it
-        presupposes; `score` (B, N); and, with a fusion, `fusion_weights`.
+        presupposes; `score` (B, N), while training the expected business
+        value; and, with a fusion, `fusion_weights`.
+
+    Example:
+    >>> import numpy as np
+    >>> head = ScoreHead(given=(-1,), values=(2.0,))
+    >>> head(np.zeros((1, 3, 1)))["score"].numpy().tolist()
+    [[1.0, 1.0, 1.0]]
     """
 
     def __init__(
         self,
         given: Sequence[int],
         values: Sequence[float],
-        config: JDRankerConfig | Mapping[str, Any],
-        **kwargs,
+        calibrate: bool = False,
+        fusion: str = "",
+        form: str = "log_linear",
+        units: Sequence[int] = (32,),
+        min_share: float = 0.01,
+        max_scale: float = 16.0,
+        weights: Sequence[float] = (),
+        **kwargs: Any,
     ):
         # Whatever the policy of the ranker says.
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
-        if not isinstance(config, JDRankerConfig):
-            config = JDRankerConfig(**config)
         self.given = tuple(given)
         self.values = tuple(float(value) for value in values)
-        self.config = config
+        self.calibrate = calibrate
+        self.fusion_kind = fusion
+        self.form = form
+        self.units = tuple(units)
+        self.min_share = min_share
+        self.max_scale = max_scale
+        self.weights_of_fusion = tuple(weights)
         self.calibration = None
-        if config.calibrate:
+        if calibrate:
             self.calibration = CalibrationCurve(
                 self.given, name="calibration", dtype="float32"
             )
-        self.fusion = _fusion(self.values, config)
+        self.fusion = self._make_fusion()
+
+    def _make_fusion(self) -> Any:
+        shared: dict[str, Any] = {
+            "form": self.form,
+            "name": "fusion",
+            "dtype": "float32",
+        }
+        if not self.fusion_kind:
+            return None
+        if self.fusion_kind == "fixed":
+            weights = self.weights_of_fusion or self.values
+            return FixedFusion(weights, **shared)
+        shared |= {
+            "min_share": self.min_share,
+            "max_scale": self.max_scale,
+            "initial_shares": self.weights_of_fusion,
+        }
+        if self.fusion_kind == "personalized":
+            shared["units"] = self.units
+        return _LEARNED[self.fusion_kind](len(self.values), **shared)
 
     def build(self, logits_shape: Any, session_features_shape: Any = None):
         if self.calibration is not None:
@@ -106,18 +144,18 @@ class ScoreHead(keras.layers.Layer):
         probabilities = ops.sigmoid(logits)
         if self.calibration is not None and not training:
             probabilities = self.calibration.bound(probabilities)
+        outputs = {"probabilities": probabilities}
         if self.fusion is None or training:
             if values is None:
                 values = ops.convert_to_tensor(self.values, "float32")
             else:
                 values = ops.cast(values, "float32")[:, None, :]
-            score = ops.sum(probabilities * values, axis=-1)
-            return {"probabilities": probabilities, "score": score}
-        return {
-            "probabilities": probabilities,
-            "score": self.fusion.fuse(logits, weights),
-            "fusion_weights": ops.cast(weights, "float32"),
-        }
+            outputs["score"] = ops.sum(probabilities * values, axis=-1)
+        else:
+            outputs["score"] = self.fusion.fuse(logits, weights)
+        if self.fusion is not None:
+            outputs["fusion_weights"] = ops.cast(weights, "float32")
+        return outputs
 
     def compute_output_shape(
         self,
@@ -140,26 +178,11 @@ class ScoreHead(keras.layers.Layer):
             **config,
             "given": list(self.given),
             "values": list(self.values),
-            "config": dataclasses.asdict(self.config),
+            "calibrate": self.calibrate,
+            "fusion": self.fusion_kind,
+            "form": self.form,
+            "units": list(self.units),
+            "min_share": self.min_share,
+            "max_scale": self.max_scale,
+            "weights": list(self.weights_of_fusion),
         }
-
-
-def _fusion(values: tuple[float, ...], config: JDRankerConfig) -> Any:
-    """The fusion that a config asks for, None for none."""
-    shared = {
-        "form": config.fusion_form,
-        "name": "fusion",
-        "dtype": "float32",
-    }
-    if not config.fusion:
-        return None
-    if config.fusion == "fixed":
-        return FixedFusion(config.fusion_weights or values, **shared)
-    shared |= {
-        "min_share": config.fusion_min_share,
-        "max_scale": config.fusion_max_scale,
-        "initial_shares": config.fusion_weights,
-    }
-    if config.fusion == "personalized":
-        shared["units"] = config.fusion_units
-    return _LEARNED[config.fusion](len(values), **shared)

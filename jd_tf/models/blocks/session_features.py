@@ -15,15 +15,15 @@ _SMALL = 1e-6
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class SessionFeatures(keras.layers.Layer):
-    """Tells a fusion what the user did in this session, and who it is.
+    """Summarizes a session and its user for a fusion.
 
-    Of each behaviour: what interests the user at all, what the events of this
-    session were about, how many they were, how long the user stayed and how
-    often each action was done. Beside it stands the encoded context: scenario,
-    hour, what the session counted. All of it is behind a stop_gradient: it
-    belongs to the ranker, and who reads it here must not bend it. What
-    the ranker learned is brought to the order of one, whatever scale it has
-    by now; the layer itself has no weights. Single precision throughout.
+    Of each behaviour: the interest, what the events of this session were
+    about, how many they were, how long the user stayed and how often each
+    action was done; that part depends on histories alone: `encode_histories`.
+    Beside it stands the encoded context: scenario, hour, what the session
+    counted. All of it is behind a stop_gradient: it belongs to the ranker.
+    What the ranker learned is brought to the order of one, whatever scale it
+    has by now; the layer itself has no weights. Single precision throughout.
 
     Args:
         behaviors: of the schema, or their dicts.
@@ -35,13 +35,18 @@ class SessionFeatures(keras.layers.Layer):
             session.
 
     Call arguments:
-        inputs: dict of the `columns`.
+        histories: dict of the `columns`.
         states: for each behaviour a dict with `interest` (B, D) and `values`
             (B, H, L, D / H), of `BehaviorReader.encode`.
         context: (B, `context_dim`) float; None without.
 
     Returns:
         (B, `output_dim`) float32.
+
+    Example:
+    >>> from jd_tf.schema import Behavior
+    >>> SessionFeatures([Behavior("click", 50)], 8, 0, 0, 3600.0).output_dim
+    17
     """
 
     def __init__(
@@ -78,7 +83,7 @@ class SessionFeatures(keras.layers.Layer):
 
     @property
     def output_dim(self) -> int:
-        """Width of what is told."""
+        """Width of the features."""
         counted = (
             1 + behavior.dwell + len(behavior.action_counters)
             for behavior in self.behaviors
@@ -88,24 +93,29 @@ class SessionFeatures(keras.layers.Layer):
 
     def build(
         self,
-        inputs_shape: Any = None,
+        histories_shape: Any = None,
         states_shape: Any = None,
         context_shape: Any = None,
     ) -> None:
         """Nothing to make."""
         self.built = True
 
-    def call(
+    def encode_histories(
         self,
-        inputs: Mapping[str, Any],
+        histories: Mapping[str, Any],
         states: Sequence[Mapping[str, Any]],
-        context: Any = None,
     ) -> Any:
+        """Returns the part that depends on histories alone, (B, F).
+
+        Args:
+            histories: dict of the `columns`.
+            states: as for the call.
+        """
         parts = []
         for behavior, state in zip(self.behaviors, states, strict=True):
             name = behavior.name
-            age = ops.cast(inputs[f"{name}_age_seconds"], "float32")
-            mask = length_mask(inputs[behavior.length], ops.shape(age)[1])
+            age = ops.cast(histories[f"{name}_age_seconds"], "float32")
+            mask = length_mask(histories[behavior.length], ops.shape(age)[1])
             mask = mask & (age <= self.session_seconds)
             values = ops.cast(state["values"], "float32")
             # Padding may hold anything; of nothing, the mean is nothing.
@@ -114,15 +124,25 @@ class SessionFeatures(keras.layers.Layer):
             parts += [_scaled(state["interest"]), _scaled(about)]
             counted = [ops.cast(mask, "float32")[..., None]]
             if behavior.dwell:
-                dwell = inputs[f"{name}_dwell_seconds"][..., None]
+                dwell = histories[f"{name}_dwell_seconds"][..., None]
                 # Unknown dwell is negative, and no time.
                 counted.append(ops.maximum(ops.cast(dwell, "float32"), 0.0))
             if behavior.action_counters:
-                counts = inputs[f"{name}_action_counts"]
+                counts = histories[f"{name}_action_counts"]
                 counted.append(ops.cast(counts, "float32"))
             counted = ops.concatenate(counted, axis=-1)
             counted = ops.where(mask[..., None], counted, 0.0)
             parts.append(ops.log1p(ops.sum(counted, axis=1)))
+        return ops.stop_gradient(ops.concatenate(parts, axis=-1))
+
+    def add_context(self, session: Any, context: Any) -> Any:
+        """Returns the features, (B, `output_dim`).
+
+        Args:
+            session: of `encode_histories`.
+            context: (B, `context_dim`) float; None without.
+        """
+        parts = [session]
         if context is not None:
             context = ops.cast(context, "float32")
             num_learned = self.context_dim - self.num_dense
@@ -130,10 +150,19 @@ class SessionFeatures(keras.layers.Layer):
             parts.append(context[:, num_learned:])
         return ops.stop_gradient(ops.concatenate(parts, axis=-1))
 
+    def call(
+        self,
+        histories: Mapping[str, Any],
+        states: Sequence[Mapping[str, Any]],
+        context: Any = None,
+    ) -> Any:
+        session = self.encode_histories(histories, states)
+        return self.add_context(session, context)
+
     def compute_output_shape(
-        self, inputs_shape: Any, states_shape: Any, context_shape: Any = None
+        self, histories_shape: Any, states_shape: Any, context_shape: Any = None
     ) -> tuple:
-        lengths = inputs_shape[self.behaviors[0].length]
+        lengths = histories_shape[self.behaviors[0].length]
         return (lengths[0], self.output_dim)
 
     def get_config(self) -> dict[str, Any]:

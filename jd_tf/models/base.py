@@ -1,0 +1,348 @@
+"""The contract between models and everything that uses them."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from jd_tf.models.blocks.request_values import request_values
+from jd_tf.models.blocks.score_head import ScoreHead
+from jd_tf.models.config_fields import config_from_json
+from jd_tf.models.ranker_config import RankerConfig
+from jd_tf.schema import Schema
+
+Tensors = Mapping[str, Any]
+STATE_PREFIX = "user_state_"
+
+
+class RankingModel(keras.Model):
+    """Ranks the candidates of a request by several objectives at once.
+
+    A model is `encode_user` followed by `rank`. The user state depends on the
+    histories alone, so that it serves every page of the user until the next
+    event; context columns, session features and the values of the scenario
+    enter in `rank`, once a request. Training, evaluation, export, client and
+    pipeline know only what stands here.
+
+    A subclass makes its layers in `make_layers`, builds them in
+    `build_layers`, and implements `encode_histories`, `encode_request` and
+    `candidate_logits`; calibration, fusion, the split of the variables and
+    serialization are done here.
+
+    Args:
+        schema: the columns of a request, or their JSON dict.
+        config: a `config_class`, its nested dict, or None for the defaults.
+
+    Call arguments:
+        inputs: dict of the schema's history, context and candidate columns,
+            and of its bias columns while training. Other keys are ignored.
+        training: bool. Turns dropout and the bias tower on, and calibration
+            off.
+
+    Returns:
+        dict of `logits` (B, N, T) to train on, `probabilities` (B, N, T),
+        calibrated if the config asks for it, both on the entire space of
+        impressions, and `score` (B, N): the expected business value, or the
+        fused objectives, with `fusion_weights` (B, T) beside them. Entries
+        beyond `num_candidates` are meaningless.
+    """
+
+    config_class: ClassVar[type] = RankerConfig
+    # A state is exact at a later moment too, until the next event.
+    reusable: ClassVar[bool] = False
+    # New events can be added to a state without the old ones.
+    can_append: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        schema: Schema | Mapping[str, Any],
+        config: Any = None,
+        **kwargs: Any,
+    ):
+        # Ages, prices and labels would overflow half precision.
+        super().__init__(**{**kwargs, "autocast": False})
+        if not isinstance(schema, Schema):
+            schema = Schema.from_json(dict(schema))
+        self.schema = schema
+        self.config = config_from_json(self.config_class, config or {})
+        self.make_layers()
+        # Last, so that the network before it starts from the same random
+        # weights with a fusion and without.
+        fusion = self.config.fusion
+        self.head = ScoreHead(
+            schema.given_indices,
+            schema.objective_values,
+            calibrate=self.config.calibrate,
+            fusion=fusion.kind,
+            form=fusion.form,
+            units=fusion.units,
+            min_share=fusion.min_share,
+            max_scale=fusion.max_scale,
+            weights=fusion.weights,
+            name="score_head",
+        )
+        # The schema tells every shape, so all weights exist from here on.
+        self.build()
+
+    # What a model implements ------------------------------------------------
+
+    def make_layers(self) -> None:
+        """Makes the layers of the main network."""
+        raise NotImplementedError
+
+    def build_layers(self) -> None:
+        """Builds the layers of the main network from the schema's shapes."""
+        raise NotImplementedError
+
+    @property
+    def session_dim(self) -> int:
+        """Width of `session_features`."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no session features for a fusion."
+        )
+
+    def encode_histories(
+        self, histories: Tensors, training: bool = False
+    ) -> dict[str, Any]:
+        """Computes the user state, keys without their prefix.
+
+        Args:
+            histories: the schema's history columns.
+            training: whether dropout is active.
+        """
+        raise NotImplementedError
+
+    def encode_request(self, request: Tensors) -> Any:
+        """Encodes what is known of a request beside its histories.
+
+        Args:
+            request: the schema's context columns.
+
+        Returns:
+            (B, C), passed to `candidate_logits`; None without such columns.
+        """
+        raise NotImplementedError
+
+    def candidate_logits(
+        self,
+        user_state: Tensors,
+        context: Any,
+        candidates: Tensors,
+        training: bool = False,
+    ) -> tuple[Any, Any]:
+        """Computes logits of candidates.
+
+        Args:
+            user_state: of `encode_histories`.
+            context: of `encode_request`.
+            candidates: the schema's candidate columns, and its bias columns
+                while training.
+            training: whether dropout and the bias tower are active.
+
+        Returns:
+            Logits (B, N, T) float32 on the entire space, not calibrated; and
+            an activation below which nothing belongs to one objective alone,
+            by whose gradients objectives are balanced, or None.
+        """
+        raise NotImplementedError
+
+    def session_features(self, user_state: Tensors, context: Any) -> Any:
+        """Returns what the fusion reads of a session, (B, `session_dim`).
+
+        Args:
+            user_state: of `encode_histories`.
+            context: of `encode_request`.
+        """
+        raise NotImplementedError
+
+    def explain(self, inputs: Tensors) -> dict[str, Any]:
+        """Returns what the model attends to.
+
+        Args:
+            inputs: as for `call`.
+
+        Returns:
+            Tensors by name, dimension 0 is B; here `fusion_weights` (B, T)
+            of a fusion, else nothing.
+        """
+        outputs = self(inputs, training=False)
+        name = "fusion_weights"
+        return {name: outputs[name]} if name in outputs else {}
+
+    # The two halves ---------------------------------------------------------
+
+    def encode_user(
+        self, histories: Tensors, training: bool = False
+    ) -> dict[str, Any]:
+        """Computes all that candidates need of a user's histories.
+
+        Args:
+            histories: the schema's history columns.
+            training: whether dropout is active.
+
+        Returns:
+            Tensors named `user_state_*`, dimension 0 is B.
+        """
+        state = self.encode_histories(histories, training)
+        return {f"{STATE_PREFIX}{n}": tensor for n, tensor in state.items()}
+
+    def rank(
+        self,
+        user_state: Tensors,
+        request: Tensors,
+        candidates: Tensors,
+        training: bool = False,
+    ) -> dict[str, Any]:
+        """Scores candidates for users already encoded.
+
+        Args:
+            user_state: of `encode_user`.
+            request: the schema's context columns.
+            candidates: the schema's candidate columns, and its bias columns
+                while training.
+            training: whether dropout and the bias tower are active.
+
+        Returns:
+            As `call`.
+        """
+        outputs, _ = self._rank(user_state, request, candidates, training)
+        return outputs
+
+    def call(self, inputs: Tensors, training: bool = False) -> dict[str, Any]:
+        user_state = self.encode_user(inputs, training=training)
+        return self.rank(user_state, inputs, inputs, training=training)
+
+    def training_outputs(self, inputs: Tensors) -> dict[str, Any]:
+        """Returns `call` of training, and `shared` of `candidate_logits`.
+
+        Args:
+            inputs: as for `call`.
+        """
+        state = self.encode_user(inputs, training=True)
+        outputs, shared = self._rank(state, inputs, inputs, training=True)
+        return outputs if shared is None else {**outputs, "shared": shared}
+
+    def _rank(
+        self,
+        user_state: Tensors,
+        request: Tensors,
+        candidates: Tensors,
+        training: bool,
+    ) -> tuple[dict[str, Any], Any]:
+        state = _without_prefix(user_state)
+        context = self.encode_request(request)
+        logits, shared = self.candidate_logits(
+            state, context, candidates, training=training
+        )
+        weights, values = None, None
+        if self.fusion is not None:
+            session = self.session_features(state, context)
+            weights = self.head.request_weights(ops.stop_gradient(session))
+        elif self.schema.scenario_values:
+            values = request_values(self.schema, request)
+        scored = self.head(logits, weights, values, training=training)
+        return {"logits": logits, **scored}, shared
+
+    # Main network and fusion ------------------------------------------------
+
+    @property
+    def fusion(self) -> Any:
+        """The layer that fuses objectives; None where values do."""
+        return self.head.fusion
+
+    @property
+    def calibration(self) -> Any:
+        """The layer that calibrates logits; None without."""
+        return self.head.calibration
+
+    @property
+    def fusion_variables(self) -> list:
+        """Variables that fusion steps train."""
+        return [] if self.fusion is None else list(self.fusion.variables)
+
+    @property
+    def main_variables(self) -> list:
+        """All other variables, curves of the calibration included."""
+        fusion = {id(variable) for variable in self.fusion_variables}
+        return [v for v in self.variables if id(v) not in fusion]
+
+    @property
+    def bias_variables(self) -> list:
+        """The main variables that serving does not read: the bias tower's."""
+        tower = getattr(self, "bias_tower", None)
+        return [] if tower is None else list(tower.variables)
+
+    def fusion_inputs(self, batch: Tensors) -> tuple[Any, Any]:
+        """Returns what the fusion reads of a batch, as it is when serving.
+
+        Args:
+            batch: serving columns; other keys are ignored.
+
+        Returns:
+            Calibrated logits (B, N, T) and session features (B, F), both out
+            of reach of any gradient.
+        """
+        state = self.encode_histories(batch, training=False)
+        context = self.encode_request(batch)
+        logits, _ = self.candidate_logits(state, context, batch)
+        session = self.session_features(state, context)
+        calibrated = self.head.calibrated(logits)
+        return ops.stop_gradient(calibrated), ops.stop_gradient(session)
+
+    # Keras ------------------------------------------------------------------
+
+    def build(self, input_shape: Any = None) -> None:
+        if self.built:
+            return
+        self.build_layers()
+        logits = (None, None, len(self.schema.objectives))
+        if self.fusion is None:
+            self.head.build(logits)
+        else:
+            self.head.build(logits, (None, self.session_dim))
+        self.built = True
+
+    def compute_output_spec(
+        self, inputs: Tensors, training: bool = False, **_: Any
+    ) -> dict[str, keras.KerasTensor]:
+        """Returns the outputs' shapes without running the model."""
+        shape = tuple(inputs["item_id"].shape)
+        num_tasks = len(self.schema.objectives)
+        shapes = {
+            "logits": (*shape, num_tasks),
+            "probabilities": (*shape, num_tasks),
+            "score": shape,
+        }
+        if self.fusion is not None:
+            shapes["fusion_weights"] = (shape[0], num_tasks)
+        return {
+            name: keras.KerasTensor(shape, "float32", name=name)
+            for name, shape in shapes.items()
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.pop("autocast", None)
+        return {
+            **config,
+            "schema": self.schema.to_json(),
+            "config": dataclasses.asdict(self.config),
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> "RankingModel":
+        return cls(**config)
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Does nothing: the constructor has built everything."""
+
+
+def _without_prefix(user_state: Tensors) -> dict[str, Any]:
+    return {
+        name.removeprefix(STATE_PREFIX): tensor
+        for name, tensor in user_state.items()
+    }

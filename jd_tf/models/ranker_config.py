@@ -1,0 +1,78 @@
+"""What every ranker's config has: calibration and fusion of objectives."""
+
+import dataclasses
+from typing import ClassVar
+
+from jd_tf.columns import SchemaError
+
+FUSION_FORMS = ("log_linear", "additive")
+FUSIONS = ("", "fixed", "global", "personalized")
+
+
+class ConfigGroup:
+    """A base of frozen dataclasses that go through JSON unchanged.
+
+    Lists become tuples; fields named in `CHOICES` are checked.
+    """
+
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {}
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                value = tuple(value)
+                object.__setattr__(self, field.name, value)
+            choices = self.CHOICES.get(field.name, (value,))
+            if value not in choices:
+                raise SchemaError(
+                    f"`{field.name}` must be one of {choices}. Got: {value!r}."
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class FusionConfig(ConfigGroup):
+    """How objectives become one score.
+
+    Attributes:
+        kind: weights that are "fixed", learned and "global", or
+            "personalized", read from the session; "" ranks by expected
+            business value.
+        form: "log_linear", a weighted sum of logarithms of probabilities, or
+            "additive", one of probabilities.
+        units: widths of the hidden layers of the personalised gate.
+        min_share: least share of the weights an objective gets.
+        max_scale: how much sharper or flatter than its shares the log-linear
+            score may become.
+        weights: one float an objective: the fixed weights, or the shares the
+            learning starts at; () for business values if fixed, for equal
+            ones if learned.
+        session_seconds: events not older belong to the session.
+    """
+
+    CHOICES: ClassVar = {"kind": FUSIONS, "form": FUSION_FORMS}
+
+    kind: str = ""
+    form: str = "log_linear"
+    units: tuple[int, ...] = (32,)
+    min_share: float = 0.01
+    max_scale: float = 16.0
+    weights: tuple[float, ...] = ()
+    session_seconds: float = 3600.0
+
+
+@dataclasses.dataclass(frozen=True)
+class RankerConfig(ConfigGroup):
+    """The part of a config that `RankingModel` reads itself.
+
+    Configs of models extend it; their fields are numbers, texts, tuples and
+    groups, which are frozen dataclasses too.
+
+    Attributes:
+        calibrate: whether logits pass a curve, fitted after the main
+            training, before they become probabilities.
+        fusion: how objectives become the score.
+    """
+
+    calibrate: bool = False
+    fusion: FusionConfig = FusionConfig()
