@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from jd_tf.layers import MixtureOfExperts
 from tests import references
@@ -70,6 +71,50 @@ def test_halves_make_the_whole_for_any_slice_of_candidates():
     for slice_ in (slice(0, 2), slice(2, 3)):
         part = layer.mix(values["candidate_features"][:, slice_], state)
         np.testing.assert_allclose(part, whole[:, slice_], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_user_half_in_two_products_is_the_joint_product(dtype):
+    case = case_named("deep_mixture")
+    layer = harness.make(case, dtype=dtype)
+    features = harness.arguments(case)["user_features"]
+    tolerance = 1e-5 if dtype == "float32" else 2e-2
+    joint = layer.encode_user(features)
+    for width in range(1, features.shape[1]):
+        state = layer.encode_user(features[:, :width])
+        split = layer.add_request(state, features[:, width:])
+        assert split.dtype == joint.dtype
+        np.testing.assert_allclose(split, joint, rtol=tolerance, atol=tolerance)
+
+
+def test_split_products_train_one_kernel():
+    layer = MixtureOfExperts(2, (4,), 1)
+    layer.build((None, None, 3), (None, 5))
+    features = tf.ones((2, 5))
+
+    def gradients(state_of):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(state_of() ** 2)
+        return tape.gradient(loss, layer.user_half.trainable_weights)
+
+    joint = gradients(lambda: layer.encode_user(features))
+    split = gradients(
+        lambda: layer.add_request(
+            layer.encode_user(features[:, :2]), features[:, 2:]
+        )
+    )
+    for one, other in zip(split, joint, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_too_many_user_columns_are_refused():
+    layer = MixtureOfExperts(2, (4,), 1)
+    layer.build((None, None, 3), (None, 5))
+    state = layer.encode_user(np.ones((1, 5), np.float32))
+    with pytest.raises(ValueError, match=r"at most 5 columns.*\(1, 6\)"):
+        layer.encode_user(np.ones((1, 6), np.float32))
+    with pytest.raises(ValueError, match=r"`request_features`.*\(1, 6\)"):
+        layer.add_request(state, np.ones((1, 6), np.float32))
 
 
 def test_starts_as_one_dense_layer_over_both_would():

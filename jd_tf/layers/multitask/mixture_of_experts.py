@@ -19,7 +19,9 @@ class MixtureOfExperts(keras.layers.Layer):
     2018, equation 6). W x = W_user user + W_candidate candidate, so the user
     half of every first product is computed once a request: `encode_user`
     does that half, `mix` the candidate's, and calling the layer chains
-    both. The first layers of all experts and all gates are one product.
+    both. The user half may itself be split: `encode_user` of the columns
+    that outlive a request, then `add_request` of the others. The first
+    layers of all experts and all gates are one product.
 
     Args:
         num_experts: int. Experts E.
@@ -102,15 +104,64 @@ class MixtureOfExperts(keras.layers.Layer):
             self.deeper.build((None, self.num_experts, self.expert_units[0]))
 
     def encode_user(self, user_features: Any) -> Any:
-        """Computes the user's half of the first layer, once a request.
+        """Computes the user's half of the first layer, once a user.
+
+        Features that are known only with the request may be left out; they
+        are added by `add_request`.
 
         Args:
-            user_features: (B, Du) float.
+            user_features: (B, Du) float, or the first columns of it alone.
 
         Returns:
             (B, E * expert_units[0] + T * E) float: the user state.
+
+        Raises:
+            ValueError: more columns than the layer was built for.
         """
-        return self.user_half(user_features)
+        width = self._user_width("user_features", user_features)
+        if width == self.user_half.kernel.shape[0]:
+            return self.user_half(user_features)
+        state = self._user_product(user_features, self.user_half.kernel[:width])
+        return state + ops.cast(self.user_half.bias, state.dtype)
+
+    def add_request(self, user_state: Any, request_features: Any) -> Any:
+        """Adds the features that `encode_user` was not given.
+
+        `encode_user` of the first columns followed by this of all others is
+        `encode_user` of both side by side.
+
+        Args:
+            user_state: (B, user_state_dim) float, of `encode_user`.
+            request_features: (B, Dr) float, the last Dr of the Du columns.
+
+        Returns:
+            (B, user_state_dim) float: the user state of this request.
+
+        Raises:
+            ValueError: more columns than the layer was built for.
+        """
+        width = self._user_width("request_features", request_features)
+        first = self.user_half.kernel.shape[0] - width
+        request = self._user_product(
+            request_features, self.user_half.kernel[first:]
+        )
+        return ops.cast(user_state, request.dtype) + request
+
+    def _user_width(self, name: str, features: Any) -> int:
+        width, full = features.shape[-1], self.user_half.kernel.shape[0]
+        if width is None or width > full:
+            raise ValueError(
+                f"`{name}` must have at most {full} columns, as the layer "
+                f"was built. Got: {tuple(features.shape)}."
+            )
+        return width
+
+    def _user_product(self, features: Any, kernel: Any) -> Any:
+        """(B, D) by rows of the kernel, in the layer's compute dtype."""
+        return ops.matmul(
+            ops.cast(features, self.compute_dtype),
+            ops.cast(kernel, self.compute_dtype),
+        )
 
     def mix(
         self,
