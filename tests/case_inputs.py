@@ -1,7 +1,7 @@
-"""Random call arguments of layers, which show what the layers must do.
+"""Random call arguments of layers.
 
 Each function takes a random generator and returns the arguments of a layer's
-`call` in order: arrays, or dicts or tuples of them.
+`call` by name: arrays, or dicts or tuples of them.
 """
 
 import numpy as np
@@ -100,38 +100,40 @@ def fused(rng):
     }
 
 
-def amounts(rng):
-    amounts = np.exp(4 * rng.normal(size=(REQUESTS, CANDIDATES, 5)))
-    return {"inputs": amounts.astype(np.float32)}
+def numeric(rng):
+    numbers = np.exp(4 * rng.normal(size=(REQUESTS, CANDIDATES, 5)))
+    return {"inputs": numbers.astype(np.float32)}
 
 
-def detailed(rng):
+def weighted(rng):
     of_age = aged(rng)
     return {
-        "details": of_age["inputs"],
+        "event_features": of_age["inputs"],
         "age_seconds": of_age["age_seconds"],
         # Some are unknown.
-        "amounts": rng.integers(-1, 9, (REQUESTS, EVENTS, 2)).astype("float32"),
+        "numeric_features": rng.integers(-1, 9, (REQUESTS, EVENTS, 2)).astype(
+            "float32"
+        ),
     }
 
 
-def matched(rng):
+def overlapping(rng):
     return {
         "candidate_ids": rng.integers(0, 12, (REQUESTS, CANDIDATES, 2)),
         "history_ids": rng.integers(0, 12, (REQUESTS, EVENTS, 2)),
         "length": LENGTHS,
-        "values": rng.random((REQUESTS, EVENTS, 3)).astype(np.float32),
+        "event_weights": rng.random((REQUESTS, EVENTS, 3)).astype("float32"),
     }
 
 
-def contents(rng):
+def embedded(rng):
     return {
         "candidate_vectors": normal(rng, REQUESTS, CANDIDATES, WIDTH),
         "candidate_present": rng.random((REQUESTS, CANDIDATES)) < 0.8,
         "history_vectors": normal(rng, REQUESTS, EVENTS, WIDTH),
         "history_present": rng.random((REQUESTS, EVENTS)) < 0.8,
         "length": LENGTHS,
-        "values": rng.random((REQUESTS, EVENTS, 3)).astype(np.float32),
+        "event_weights": rng.random((REQUESTS, EVENTS, 3)).astype("float32"),
     }
 
 

@@ -1,7 +1,8 @@
-"""Every public layer once or more, with inputs that show what it must do.
+"""Every public layer, with inputs that exercise it.
 
-Whatever runs over all layers (tests/layers/test_every_layer.py) runs over
-`CASES`; a layer that is missing here is a failing test.
+Tests of all layers (tests/layers/test_every_layer.py) run over `CASES` and
+over the `BLOCK_CASES` of tests/block_cases.py; a public layer without a case
+is a failing test.
 """
 
 from collections.abc import Callable
@@ -23,25 +24,26 @@ __all__ = [
     "WIDTH",
     "Case",
     "case_named",
+    "make_case",
 ]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One layer, ready to be made and called.
+    """A layer or block with its arguments and call arguments.
 
     Attributes:
         name: str. Names the test.
         create: callable. Makes the layer; takes `dtype` and the like.
-        inputs: callable. Random generator to the call arguments, a dict in
-            the order of `call`, whose values are arrays or dicts or tuples
-            of them.
+        inputs: callable. Random generator to the call arguments, a dict by
+            their names, whose values are arrays or dicts or tuples of them.
         history: tuple of str. Arguments with events on axis 1, of which
             argument `length` or else `LENGTHS` says how many are real.
         candidates: tuple of str. Arguments with candidates on axis 1, which
             the outputs follow.
         event_outputs: bool. Whether the outputs have events on axis 1.
-        prepare: callable. Fills the built layer with what no training does.
+        prepare: callable. Fills weights of the built layer that no training
+            changes.
     """
 
     name: str
@@ -62,11 +64,18 @@ def _fill(item_ids):
     return fill
 
 
-def _case(name, layer, inputs, *args, laws=None, **settings):
+def make_case(name, layer, inputs, *args, **settings):
+    """A `Case`; settings that are none of its fields are the layer's."""
+    marks = {
+        mark: settings.pop(mark)
+        for mark in ("history", "candidates", "event_outputs", "prepare")
+        if mark in settings
+    }
+
     def create(**kwargs):
         return layer(*args, **settings, **kwargs)
 
-    return Case(name, create, inputs, **(laws or {}))
+    return Case(name, create, inputs, **marks)
 
 
 _PER_EVENT = {"history": ("inputs",), "event_outputs": True}
@@ -80,27 +89,27 @@ _TRANSFER = {
 }
 
 CASES = (
-    _case(
-        "id_hashed", layers.IdEmbedding, case_inputs.numbers, 4, 9, laws=_BY_ID
+    make_case(
+        "id_hashed", layers.IdEmbedding, case_inputs.numbers, 4, 9, **_BY_ID
     ),
-    _case(
+    make_case(
         "id_in_vocabulary",
         layers.IdEmbedding,
         case_inputs.numbers,
         4,
         vocabulary=(11, 12),
-        laws=_BY_ID,
+        **_BY_ID,
     ),
-    _case(
+    make_case(
         "word_hashed",
         layers.IdEmbedding,
         case_inputs.words,
         4,
         num_buckets=9,
         id_dtype="string",
-        laws=_BY_ID,
+        **_BY_ID,
     ),
-    _case(
+    make_case(
         "word_in_vocabulary",
         layers.IdEmbedding,
         case_inputs.words,
@@ -108,63 +117,55 @@ CASES = (
         vocabulary=("red", "blue"),
         id_dtype="string",
         embeddings_initializer="glorot_uniform",
-        laws=_BY_ID,
+        **_BY_ID,
     ),
-    _case(
-        "event_values",
+    make_case(
+        "event_weights",
         layers.EventWeights,
-        case_inputs.detailed,
+        case_inputs.weighted,
         3,
         # The ages of the case are up to two years.
         max_time_constant=1e8,
-        laws={
-            "history": ("details", "age_seconds", "amounts"),
-            "event_outputs": True,
-        },
+        history=("event_features", "age_seconds", "numeric_features"),
+        event_outputs=True,
     ),
-    _case(
-        "history_match",
+    make_case(
+        "id_overlap",
         layers.IdOverlap,
-        case_inputs.matched,
-        laws={
-            "history": ("history_ids", "values"),
-            "candidates": ("candidate_ids",),
-        },
+        case_inputs.overlapping,
+        history=("history_ids", "event_weights"),
+        candidates=("candidate_ids",),
     ),
-    _case(
+    make_case(
         "content_match",
         layers.ContentMatch,
-        case_inputs.contents,
+        case_inputs.embedded,
         6,
         2,
-        laws={
-            "history": ("history_vectors", "history_present", "values"),
-            "candidates": ("candidate_vectors", "candidate_present"),
-        },
+        history=("history_vectors", "history_present", "event_weights"),
+        candidates=("candidate_vectors", "candidate_present"),
     ),
-    _case(
-        "log_scaling",
-        layers.LogScaling,
-        case_inputs.amounts,
-        laws=_PER_CANDIDATE,
+    make_case(
+        "log_scaling", layers.LogScaling, case_inputs.numeric, **_PER_CANDIDATE
     ),
-    _case(
+    make_case(
         "temporal_encoding",
         layers.TemporalEncoding,
         case_inputs.aged,
         5,
         num_age_buckets=16,
-        laws={"history": ("inputs", "age_seconds"), "event_outputs": True},
+        history=("inputs", "age_seconds"),
+        event_outputs=True,
     ),
-    _case(
+    make_case(
         "transformer_block",
         layers.TransformerBlock,
         case_inputs.history,
         num_heads=2,
         feedforward_dim=12,
-        laws=_PER_EVENT,
+        **_PER_EVENT,
     ),
-    _case(
+    make_case(
         "transformer_encoder",
         layers.TransformerEncoder,
         case_inputs.history,
@@ -172,47 +173,47 @@ CASES = (
         num_heads=2,
         feedforward_dim=12,
         activation="relu",
-        laws=_PER_EVENT,
+        **_PER_EVENT,
     ),
-    _case(
+    make_case(
         "interest_crossing",
         layers.InterestCrossing,
         case_inputs.memory,
-        laws={"history": ("memory",)},
+        history=("memory",),
     ),
-    _case(
+    make_case(
         "decoder",
         layers.TargetAttentionDecoder,
         case_inputs.decoded,
         2,
-        laws=_DECODER,
+        **_DECODER,
     ),
-    _case(
+    make_case(
         "decoder_with_feedforward",
         layers.TargetAttentionDecoder,
         case_inputs.decoded,
         num_heads=4,
         feedforward_dim=12,
-        laws=_DECODER,
+        **_DECODER,
     ),
-    _case(
+    make_case(
         "stacked_mlp",
         layers.StackedMLP,
         case_inputs.slices,
         units=(5, 3),
         activation="gelu",
-        laws=_PER_CANDIDATE,
+        **_PER_CANDIDATE,
     ),
-    _case(
+    make_case(
         "shallow_mixture",
         layers.MixtureOfExperts,
         case_inputs.features,
         num_experts=3,
         expert_units=(7,),
         num_tasks=2,
-        laws=_MIXTURE,
+        **_MIXTURE,
     ),
-    _case(
+    make_case(
         "deep_mixture",
         layers.MixtureOfExperts,
         case_inputs.features,
@@ -220,33 +221,33 @@ CASES = (
         expert_units=(7, 6, 5),
         num_tasks=2,
         activation="gelu",
-        laws=_MIXTURE,
+        **_MIXTURE,
     ),
-    _case(
+    make_case(
         "task_tower",
         layers.TaskTower,
         case_inputs.slices,
         num_tasks=2,
         units=(5,),
-        laws=_PER_CANDIDATE,
+        **_PER_CANDIDATE,
     ),
-    _case(
+    make_case(
         "bias_tower",
         layers.BiasTower,
         case_inputs.places,
         num_values={"position": 7, "page": 3},
         units=(6, 4),
         num_outputs=2,
-        laws=_PER_CANDIDATE,
+        **_PER_CANDIDATE,
     ),
-    _case(
+    make_case(
         "entire_space_logits",
         layers.EntireSpaceLogits,
         case_inputs.logits,
         given=(-1, 0, 1, -1),
-        laws=_PER_CANDIDATE,
+        **_PER_CANDIDATE,
     ),
-    _case(
+    make_case(
         "personalized_fusion",
         layers.PersonalizedFusion,
         case_inputs.fused,
@@ -256,7 +257,7 @@ CASES = (
         min_share=0.05,
         initial_shares=(1.0, 2.0, 3.0, 30.0),
     ),
-    _case(
+    make_case(
         "additive_personalized_fusion",
         layers.PersonalizedFusion,
         case_inputs.fused,
@@ -265,7 +266,7 @@ CASES = (
         form="additive",
         stop_session_gradient=False,
     ),
-    _case(
+    make_case(
         "global_fusion",
         layers.GlobalFusion,
         case_inputs.fused,
@@ -273,22 +274,23 @@ CASES = (
         max_scale=4.0,
         initial_shares=(4.0, 3.0, 2.0, 1.0),
     ),
-    _case(
+    make_case(
         "fixed_fusion",
         layers.FixedFusion,
         case_inputs.fused,
         objective_weights=(1.0, 0.0, 5.0, 20.0),
         form="additive",
     ),
-    _case(
+    make_case(
         "calibration_curve",
         layers.CalibrationCurve,
         case_inputs.logits,
         given=(-1, 0, 1, -1),
         num_knots=5,
-        laws={**_PER_CANDIDATE, "prepare": case_inputs.bend},
+        **_PER_CANDIDATE,
+        prepare=case_inputs.bend,
     ),
-    _case(
+    make_case(
         "log_bucket_embedding",
         layers.LogBucketEmbedding,
         case_inputs.counted,
@@ -296,9 +298,9 @@ CASES = (
         embedding_dim=3,
         num_buckets=5,
         initial_scale=2.0,
-        laws=_PER_CANDIDATE,
+        **_PER_CANDIDATE,
     ),
-    _case(
+    make_case(
         "fine_grained_behavior",
         layers.FineGrainedBehaviorEncoder,
         case_inputs.events,
@@ -307,51 +309,47 @@ CASES = (
         num_buckets=6,
         hidden_units=(10, 6),
         activation="gelu",
-        laws={
-            "history": (
-                "inputs",
-                "dwell_seconds",
-                "action_counts",
-                "action_ids",
-            ),
-            "event_outputs": True,
-        },
+        history=("inputs", "dwell_seconds", "action_counts", "action_ids"),
+        event_outputs=True,
     ),
-    _case(
+    make_case(
         "fine_grained_dwell",
         layers.FineGrainedBehaviorEncoder,
         case_inputs.dwelt,
         hidden_units=(),
-        laws={"history": ("inputs", "dwell_seconds"), "event_outputs": True},
+        history=("inputs", "dwell_seconds"),
+        event_outputs=True,
     ),
-    _case(
+    make_case(
         "vectors_by_number",
         layers.VectorTable,
         case_inputs.pictured,
         num_rows=6,
         dim=5,
-        laws={**_BY_ID, "prepare": _fill(case_inputs.PICTURED_IDS)},
+        **_BY_ID,
+        prepare=_fill(case_inputs.PICTURED_IDS),
     ),
-    _case(
+    make_case(
         "vectors_by_word",
         layers.VectorTable,
         case_inputs.pictured_words,
         num_rows=3,
         dim=5,
         id_dtype="string",
-        laws={**_BY_ID, "prepare": _fill(case_inputs.PICTURED_WORDS)},
+        **_BY_ID,
+        prepare=_fill(case_inputs.PICTURED_WORDS),
     ),
-    _case(
+    make_case(
         "image_transfer",
         layers.MultiGateImageTransfer,
         case_inputs.images,
         output_dim=4,
         num_experts=3,
-        num_consumers=2,
+        num_gates=2,
         hidden_units=(6,),
-        laws=_TRANSFER,
+        **_TRANSFER,
     ),
-    _case(
+    make_case(
         "deep_image_transfer",
         layers.MultiGateImageTransfer,
         case_inputs.images,
@@ -359,16 +357,16 @@ CASES = (
         num_experts=2,
         hidden_units=(6, 5),
         activation="gelu",
-        laws=_TRANSFER,
+        **_TRANSFER,
     ),
-    _case(
+    make_case(
         "text_encoder",
         layers.TextEncoder,
         case_inputs.titles,
         embedding_dim=4,
         num_buckets=50,
         max_tokens=6,
-        laws={"candidates": ("texts",)},
+        candidates=("texts",),
     ),
 )
 

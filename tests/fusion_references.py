@@ -1,4 +1,4 @@
-"""What fusion and calibration must compute, as loops in NumPy.
+"""Expected outputs of fusion and calibration, as loops in NumPy.
 
 float64, one number at a time, from the published bounds and formulas.
 """

@@ -1,4 +1,4 @@
-"""What layers must compute, written as loops over single numbers in NumPy.
+"""Expected outputs of layers, as loops over single numbers in NumPy.
 
 Everything is float64 and follows the published formula, not the layers'
 code: nothing is fused, split or batched, and masks do not exist because
@@ -130,12 +130,12 @@ def interest_crossing(events, weights):
 def target_attention(query, events, weights, num_heads, with_feedforward):
     """One candidate reads the real events; returns output and weights."""
     dim = weights["no_history"].shape[0]
-    asked = dense(layer_norm(query, weights, "query_norm"), weights, "query")
+    normed = layer_norm(query, weights, "query_norm")
+    projected = dense(normed, weights, "query")
     fused = [dense(x, weights, "key_value") for x in events]
     if fused:
-        read, shares = attention(
-            asked, [f[:dim] for f in fused], [f[dim:] for f in fused], num_heads
-        )
+        keys, values = [f[:dim] for f in fused], [f[dim:] for f in fused]
+        read, shares = attention(projected, keys, values, num_heads)
     else:
         read, shares = weights["no_history"], np.zeros((num_heads, 0))
     output = dense(read, weights, "attention_output")
@@ -179,8 +179,8 @@ def mlp(x, layers, activation):
     return x
 
 
-def history_match(candidate, events, values):
-    """Per id column: share, recency, log count and log values of matches."""
+def id_overlap(candidate, events, event_weights):
+    """Per id column: share, recency, log count and log sums of weights."""
     features = []
     for column, number in enumerate(candidate):
         places = [
@@ -191,18 +191,18 @@ def history_match(candidate, events, values):
         share = len(places) / len(events) if len(events) else 0.0
         recency = sum(1 / (1 + place) for place in places)
         features += [share, recency, math.log(1 + len(places))]
-        for index in range(values.shape[-1]):
-            total = sum(float(values[place, index]) for place in places)
+        for weights in event_weights.T:
+            total = sum(float(weights[place]) for place in places)
             features.append(math.log(1 + total))
     return np.array(features)
 
 
-def content_match(candidate, events, values, weights, num_heads):
+def content_match(candidate, events, event_weights, mapping, num_heads):
     """One candidate against the mapped mean of its user's events.
 
-    `candidate` and the members of `events` are None without a vector.
+    `candidate` and the members of `events` are None without an embedding.
     """
-    kernel, bias = weights
+    kernel, bias = mapping
     dim, match_dim = kernel.shape
 
     def mapped(vector):
@@ -210,12 +210,12 @@ def content_match(candidate, events, values, weights, num_heads):
         return unit * max(1.0, dim / match_dim) ** 0.5 @ kernel + bias
 
     features = []
-    for index in range(values.shape[-1]):
+    for weights in event_weights.T:
         total, count = np.zeros(match_dim), 1.0
-        for event, value in zip(events, values[:, index], strict=True):
+        for event, weight in zip(events, weights, strict=True):
             if event is not None:
-                total += value * mapped(event)
-                count += value
+                total += weight * mapped(event)
+                count += weight
         for part in np.array_split(np.arange(match_dim), num_heads):
             product = 0.0
             if candidate is not None:
@@ -224,17 +224,17 @@ def content_match(candidate, events, values, weights, num_heads):
     return np.array(features)
 
 
-def event_values(details, age, amounts, weights):
+def event_weights(features, age, numbers, weights):
     """One event."""
-    scores = dense(details, weights, "weighing")
+    scores = dense(features, weights, "weighing")
     constants = [math.exp(t) for t in weights["log_time_constant"]]
     learned = [
         math.exp(-float(age) / t) / (1 + math.exp(-score))
         for score, t in zip(scores, constants, strict=True)
     ]
     known = [
-        math.exp(-float(age) / t) * math.log(1 + max(float(amount), 0))
-        for amount in amounts
+        math.exp(-float(age) / t) * math.log(1 + max(float(number), 0))
+        for number in numbers
         for t in constants
     ]
     return np.array(learned + known)
@@ -261,28 +261,28 @@ def entire_space_probabilities(logits, given):
     return np.array(probabilities)
 
 
-def log_bucket_vector(amount, log_scale, table, max_value):
-    """Between the vectors of the two edges around one amount."""
+def log_bucket_vector(number, log_scale, table, max_value):
+    """Between the vectors of the two edges around one number."""
     *vectors, unknown = table.astype(np.float64)
-    if math.isnan(amount) or amount < 0:
+    if math.isnan(number) or number < 0:
         return unknown
     scale, last = math.exp(log_scale), len(vectors) - 1
     edges = [
         scale * ((1 + max_value / scale) ** (k / last) - 1)
         for k in range(last + 1)
     ]
-    if amount >= edges[-1]:
+    if number >= edges[-1]:
         return vectors[-1]
-    k = sum(edge <= amount for edge in edges) - 1
+    k = sum(edge <= number for edge in edges) - 1
     start, end, here = (
-        math.log(1 + x / scale) for x in (edges[k], edges[k + 1], amount)
+        math.log(1 + x / scale) for x in (edges[k], edges[k + 1], number)
     )
     share = (here - start) / (end - start)
     return (1 - share) * vectors[k] + share * vectors[k + 1]
 
 
 def fine_grained(dwell, counts, action_ids, weights, activation):
-    """What happened in one event, as one vector.
+    """Encoded behaviour of one event, one vector.
 
     Args:
         dwell: float. Seconds.
@@ -318,8 +318,10 @@ def fine_grained(dwell, counts, action_ids, weights, activation):
     return mlp(np.concatenate(parts), layers, activation)
 
 
-def image_transfer(vectors, present, gate_input, weights, consumer, activation):
-    """One item's vectors, one a modality, as one consumer sees them."""
+def image_transfer(
+    vectors, present, gate_input, weights, gate_index, activation
+):
+    """One item's vectors, one a modality, mixed by one gate."""
     outputs = []
     for m, (vector, is_there) in enumerate(zip(vectors, present, strict=True)):
         vector = np.asarray(vector, np.float64)
@@ -347,8 +349,8 @@ def image_transfer(vectors, present, gate_input, weights, consumer, activation):
                 )
             layers.append((kernel, weights[f"output_bias_{m}"][e]))
             outputs.append(mlp(vector, layers, activation))
-    scores = gate_input @ weights["gate_kernel"][consumer].astype(np.float64)
-    gates = softmax(scores + weights["gate_bias"][consumer])
+    scores = gate_input @ weights["gate_kernel"][gate_index].astype(np.float64)
+    gates = softmax(scores + weights["gate_bias"][gate_index])
     mixed = sum(g * out for g, out in zip(gates, outputs, strict=True))
     return mixed, gates
 

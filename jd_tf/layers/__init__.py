@@ -1,4 +1,4 @@
-"""Keras layers. They know nothing of columns and import no other room.
+"""Keras layers. They know nothing of columns and import no other package.
 
 Axis letters: B requests, N candidates, L history events, D model width,
 H heads, T objectives, E experts. Lengths travel instead of masks; a mask is

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 
 def check_int(name: str, value: int, minimum: int) -> int:
-    """Returns `value` as an int, or says which argument is wrong.
+    """Returns `value` as an int, or raises an error that names the argument.
 
     Args:
         name: str. The argument's name, for the message.
-        value: int. What the caller gave.
+        value: int. The value to check.
         minimum: int. The smallest value allowed.
 
     Raises:
@@ -21,12 +21,14 @@ def check_int(name: str, value: int, minimum: int) -> int:
     return int(value)
 
 
-def check_units(name: str, units: tuple, minimum_count: int = 1) -> tuple:
-    """Returns layer widths as a tuple of ints, or says what is wrong.
+def check_units(
+    name: str, units: Sequence[int], minimum_count: int = 1
+) -> tuple[int, ...]:
+    """Returns layer widths as a tuple of ints, or raises an error.
 
     Args:
         name: str. The argument's name, for the message.
-        units: tuple of ints. The widths, first layer first.
+        units: ints. The widths, first layer first.
         minimum_count: int. How many widths there must be at least.
 
     Raises:
@@ -44,7 +46,7 @@ def check_units(name: str, units: tuple, minimum_count: int = 1) -> tuple:
 
 
 def check_rate(name: str, rate: float) -> float:
-    """Returns a dropout rate, or says that it is none.
+    """Returns a dropout rate as a float, or raises an error.
 
     Args:
         name: str. The argument's name, for the message.
@@ -59,12 +61,12 @@ def check_rate(name: str, rate: float) -> float:
 
 
 def check_heads(dim: int | None, num_heads: int, where: str) -> int:
-    """Returns the width of one head, or says that the heads do not fit.
+    """Returns the width of one head, or raises an error if heads do not fit.
 
     Args:
         dim: int or None. Width of the tensor to split.
         num_heads: int. Number of heads.
-        where: str. What has that width, for the message.
+        where: str. The name of that tensor, for the message.
 
     Raises:
         ValueError: the width is unknown or no multiple of `num_heads`.
@@ -80,11 +82,11 @@ def check_heads(dim: int | None, num_heads: int, where: str) -> int:
 def check_weights(
     name: str, weights: Sequence[float], num_objectives: int
 ) -> tuple[float, ...]:
-    """Returns none or T finite numbers >= 0, or says what is wrong.
+    """Returns no or T finite numbers >= 0, or raises an error.
 
     Args:
         name: str. The argument's name, for the message.
-        weights: what the caller gave; may be empty.
+        weights: the numbers to check; may be empty.
         num_objectives: int. T.
 
     Raises:
@@ -107,7 +109,7 @@ def check_weights(
 
 
 def check_given(given: Sequence[int]) -> tuple:
-    """Returns which objective each one needs, or says what is wrong.
+    """Returns the objective that each one needs, or raises an error.
 
     Args:
         given: ints. Per objective the index of the one it cannot happen

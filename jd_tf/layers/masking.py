@@ -1,4 +1,4 @@
-"""Masks made from lengths, and the softmax that respects them."""
+"""Masks from lengths, and a softmax over what they leave."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ MASKED_SCORE = -1e9
 
 
 def length_mask(length: Any, max_length: Any) -> Any:
-    """Says which events are real.
+    """Returns a mask of the real events.
 
     Args:
         length: (B,) integer. Real events of each request.
@@ -28,7 +28,7 @@ def softmax(scores: Any) -> Any:
     """Softmax over the last axis, in float32.
 
     TensorFlow's own: that of `keras.ops` warns where the axis has one
-    element, which a batch of short histories, or one expert, has by right.
+    element, which is normal for short histories and for one expert.
 
     Args:
         scores: (..., L) float.
@@ -40,10 +40,10 @@ def softmax(scores: Any) -> Any:
 
 
 def hide_padding(scores: Any, mask: Any) -> Any:
-    """Puts the scores of padding below all others, for a softmax.
+    """Lowers the scores of padding below all others, for a softmax.
 
-    By a sum, which is cheaper than a choice where a small mask meets many
-    scores. A finite score is lost in so large a number.
+    By a sum, which is cheaper than `where` if the mask is small and the
+    scores are many; a finite score is lost in so large a number.
 
     Args:
         scores: (..., L) float, finite.
@@ -57,10 +57,10 @@ def hide_padding(scores: Any, mask: Any) -> Any:
 
 
 def masked_softmax(scores: Any, mask: Any) -> Any:
-    """Softmax over the last axis that gives padding exactly nothing.
+    """Softmax over the last axis that gives padding exactly zero.
 
-    Computed in float32 whatever comes in: half precision loses the sum of
-    many small weights. The mask enters before the softmax, so that real
+    Computed in float32 for every input dtype: half precision loses the sum
+    of many small weights. The mask enters before the softmax, so that real
     weights sum to one, and again after it, so that a row of padding only
     is all zero instead of spread evenly.
 

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from jd_tf.losses.multi_objective import cell_weights
 from jd_tf.models.blocks.request_values import request_values
 from jd_tf.schema import Schema, SchemaError
 from jd_tf.training.config import FUSION_LOSSES, FUSION_REQUEST_WEIGHTS
-from jd_tf.training.losses import cell_weights
 
 # Far below any real score; its exponential is zero beside one.
 _NOWHERE = -1e9

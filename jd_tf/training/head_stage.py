@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from jd_tf.losses.multi_objective import cell_weights
 from jd_tf.schema import DataError
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import TrainingConfig
@@ -21,7 +22,6 @@ from jd_tf.training.head_checkpoints import (
     restore_head,
 )
 from jd_tf.training.loop import NotFiniteError, TrainBatches, Trainer
-from jd_tf.training.losses import cell_weights
 from jd_tf.training.signals import StopSignals
 from jd_tf.training.summaries import Summaries
 from jd_tf.training.variables import model_variables

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.columns import SchemaError
+from jd_tf.losses.multi_objective import cell_weights, objective_losses
 from jd_tf.training.balancing import LossBalancer
 from jd_tf.training.fusion_records import FusionRecords
 from jd_tf.training.fusion_steps import FusionSteps
 from jd_tf.training.gradients import gradient_norms, shared_norms
-from jd_tf.training.losses import cell_weights, objective_losses
 from jd_tf.training.optimizers import SparseDenseOptimizer
 
 _Tensors = dict[str, tf.Tensor]

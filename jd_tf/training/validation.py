@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from jd_tf.training.losses import cell_weights, objective_losses
+from jd_tf.losses.multi_objective import cell_weights, objective_losses
 
 # (scores [M], labels [M], weights [M]) -> area under the ROC curve, or nan.
 Auc = Callable[[np.ndarray, np.ndarray, np.ndarray], float]

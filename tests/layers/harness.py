@@ -1,4 +1,4 @@
-"""What every layer must be able to do, each as one function of a case."""
+"""Helpers of the tests of all layers and blocks, functions of a case."""
 
 import inspect
 import json
@@ -45,7 +45,7 @@ def shapes_of(values: dict) -> dict:
 
 def outputs(layer, values: dict) -> list:
     """Calls a layer and returns its outputs as NumPy arrays."""
-    called = layer(*tree.map_structure(tf.convert_to_tensor, values).values())
+    called = layer(**tree.map_structure(tf.convert_to_tensor, values))
     return [
         np.asarray(tf.cast(output, tf.float32))
         for output in tree.flatten(called)
@@ -110,7 +110,7 @@ def functional(case: Case, layer) -> keras.Model:
     inputs = {
         name: inside(name, value) for name, value in arguments(case).items()
     }
-    return keras.Model(inputs, layer(*inputs.values()))
+    return keras.Model(inputs, layer(**inputs))
 
 
 def config_copy(layer) -> keras.layers.Layer:
@@ -125,7 +125,7 @@ def saved_and_loaded(layer, values: dict, path) -> list:
     module = tf.Module()
     module.layer = layer
     module.serve = tf.function(
-        lambda inputs: layer(*inputs.values()),
+        lambda inputs: layer(**inputs),
         input_signature=[
             tree.map_structure(
                 lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), tensors

@@ -1,4 +1,4 @@
-"""ContentMatch against a loop, and what it must not notice."""
+"""ContentMatch against a loop, and its invariants."""
 
 import numpy as np
 import pytest
@@ -37,14 +37,14 @@ def test_equals_a_loop():
                 expected = references.content_match(
                     candidates[place],
                     events,
-                    values["values"][row, :length],
+                    values["event_weights"][row, :length],
                     weights,
                     layer.num_heads,
                 )
                 harness.assert_same([actual[row, place]], [expected])
 
 
-def test_a_twin_of_what_was_seen_scores_above_its_opposite():
+def test_same_content_scores_above_its_opposite():
     layer = ContentMatch(4, 1)
     seen = np.array([[[1.0, 2.0, 0.0, -1.0]]], np.float32)
     shown = np.concatenate([seen, -seen], axis=1)
@@ -54,7 +54,7 @@ def test_a_twin_of_what_was_seen_scores_above_its_opposite():
     np.testing.assert_allclose(found[0, :, 0], [0.5, -0.5], rtol=1e-5)
 
 
-def test_the_scale_of_vectors_is_nothing():
+def test_scale_of_vectors_does_not_matter():
     case = case_named("content_match")
     layer, values = harness.make(case), harness.arguments(case, 1)
     scaled = {
@@ -67,7 +67,7 @@ def test_the_scale_of_vectors_is_nothing():
     )
 
 
-def test_what_stands_where_no_vector_is_is_not_read():
+def test_absent_vectors_are_not_read():
     case = case_named("content_match")
     layer, values = harness.make(case), harness.arguments(case, 1)
     wild = dict(values)
@@ -80,13 +80,13 @@ def test_what_stands_where_no_vector_is_is_not_read():
     )
 
 
-def test_without_values_every_event_counts_one():
+def test_without_weights_every_event_counts_one():
     case = case_named("content_match")
     values = harness.arguments(case, 1)
     layer = harness.make(case)
-    ones = np.ones_like(values["values"])[..., :1]
-    (counted,) = harness.outputs(layer, {**values, "values": ones})
-    rest = {k: v for k, v in values.items() if k != "values"}
+    ones = np.ones_like(values["event_weights"])[..., :1]
+    (counted,) = harness.outputs(layer, {**values, "event_weights": ones})
+    rest = {k: v for k, v in values.items() if k != "event_weights"}
     plain = np.asarray(layer(**rest))
     assert plain.shape[-1] == layer.num_features(0) == layer.num_heads
     harness.assert_same([plain], [counted])

@@ -10,17 +10,17 @@ from tests.layers import harness
 
 
 def test_equals_single_numbers():
-    case = case_named("event_values")
+    case = case_named("event_weights")
     layer = harness.make(case)
     weights = harness.weights_of(layer)
     for seed in range(3):
         values = harness.arguments(case, seed)
         (actual,) = harness.outputs(layer, values)
         for row, event in np.ndindex(REQUESTS, EVENTS):
-            expected = references.event_values(
-                values["details"][row, event],
+            expected = references.event_weights(
+                values["event_features"][row, event],
                 values["age_seconds"][row, event],
-                values["amounts"][row, event],
+                values["numeric_features"][row, event],
                 weights,
             )
             harness.assert_same([actual[row, event]], [expected])
@@ -34,10 +34,10 @@ def test_time_constants_start_evenly_spaced():
     )
 
 
-def test_nothing_fades_without_ages():
+def test_no_decay_without_ages():
     layer = EventWeights(2)
-    details = np.ones((1, 2, 4), np.float32)
-    values = np.asarray(layer(details))
+    events = np.ones((1, 2, 4), np.float32)
+    values = np.asarray(layer(events))
     np.testing.assert_array_equal(values[0, 0], values[0, 1])
     assert [weight.name for weight in layer.weights] == ["kernel", "bias"]
 
@@ -48,11 +48,11 @@ def test_time_constants_out_of_range_are_named(constants):
         EventWeights(2, *constants)
 
 
-def test_unknown_amounts_count_like_none():
+def test_unknown_numbers_count_as_zero():
     layer = EventWeights(2)
-    details = np.ones((1, 2, 4), np.float32)
-    amounts = np.array([[[-1.0], [0.0]]], np.float32)
-    values = np.asarray(layer(details, amounts=amounts))
+    events = np.ones((1, 2, 4), np.float32)
+    numbers = np.array([[[-1.0], [0.0]]], np.float32)
+    values = np.asarray(layer(events, numeric_features=numbers))
     assert values.shape[-1] == 4
     np.testing.assert_array_equal(values[0, 0], values[0, 1])
     np.testing.assert_array_equal(values[0, :, 2:], 0.0)

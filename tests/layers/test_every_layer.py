@@ -1,5 +1,6 @@
-"""Every invariant of `harness`, over every layer of `tests.cases`."""
+"""Invariants of every layer and block."""
 
+import doctest
 import inspect
 
 import keras
@@ -9,6 +10,7 @@ import tensorflow as tf
 from keras import tree
 
 from jd_tf import layers
+from tests.block_cases import BLOCK_CASES
 from tests.cases import CASES, REQUESTS
 from tests.layers import harness
 
@@ -18,12 +20,22 @@ def over(cases):
     return pytest.mark.parametrize("case", cases, ids=lambda case: case.name)
 
 
-every_layer = over(CASES)
+ALL = (*CASES, *BLOCK_CASES)
+every_layer = over(ALL)
 
 
 def test_every_public_layer_has_a_case():
     covered = {type(case.create()).__name__ for case in CASES}
     assert covered == set(layers.__all__)
+
+
+@pytest.mark.parametrize("name", layers.__all__)
+def test_example_of_the_docstring_runs(name):
+    (found,) = doctest.DocTestFinder(recurse=False).find(
+        getattr(layers, name), name, globs={}
+    )
+    assert found.examples
+    assert doctest.DocTestRunner().run(found).failed == 0
 
 
 @every_layer
@@ -67,6 +79,29 @@ def test_symbolic_shapes_are_eager_shapes(case):
 
 
 @every_layer
+def test_summary_prints_the_output_shape(case):
+    layer = harness.make(case)
+    shapes = layer.compute_output_shape(**layer._build_shapes_dict)
+    shapes = tree.flatten(tree.map_shape_structure(keras.KerasTensor, shapes))
+    eager = harness.outputs(layer, harness.arguments(case))
+    assert [tuple(s.shape) for s in shapes] == [out.shape for out in eager]
+    model = keras.Model()
+    model.inner = layer
+    lines = []
+    model.summary(print_fn=lambda text, **_: lines.append(text))
+    (row,) = [line for line in "".join(lines).split("\n") if layer.name in line]
+    assert "?" not in row
+    # A model may build a layer without the shapes of optional arguments.
+    built, computed = (
+        inspect.signature(method).parameters
+        for method in (layer.build, layer.compute_output_shape)
+    )
+    assert list(built) == list(computed)
+    for name in list(built)[1:]:
+        assert computed[name].default is built[name].default
+
+
+@every_layer
 def test_fits_in_a_users_own_model(case):
     inner = harness.functional(case, harness.make(case))
     parts = [
@@ -94,7 +129,7 @@ def test_half_precision_is_close_and_finite(case, policy):
     layer = harness.make(case, dtype=policy)
     tensors = tree.map_structure(tf.convert_to_tensor, values)
     with tf.GradientTape() as tape:
-        called = tree.flatten(layer(*tensors.values()))
+        called = tree.flatten(layer(**tensors))
         loss = sum(tf.reduce_sum(tf.cast(out, tf.float32)) for out in called)
     variables = [weight.value for weight in layer.trainable_weights]
     for gradient in tape.gradient(loss, variables):
@@ -142,7 +177,7 @@ def test_gradients_reach_every_weight_and_no_padding(case):
     with tf.GradientTape() as tape:
         tape.watch(padded)
         loss = 0.0
-        for output in tree.flatten(layer(*tensors.values())):
+        for output in tree.flatten(layer(**tensors)):
             weights = rng.normal(size=output.shape)
             weights *= harness.is_real(case, weights)
             if output.dtype != tf.bool:
@@ -161,7 +196,7 @@ def test_gradients_reach_every_weight_and_no_padding(case):
         assert not np.any(gradient[3])
 
 
-@over([case for case in CASES if case.history])
+@over([case for case in ALL if case.history])
 @pytest.mark.parametrize("extra", [0, 3])
 def test_padding_changes_nothing(case, extra):
     layer = harness.make(case)
@@ -176,7 +211,7 @@ def test_padding_changes_nothing(case, extra):
         harness.assert_same([other * real], [output * real])
 
 
-@over([case for case in CASES if case.candidates])
+@over([case for case in ALL if case.candidates])
 def test_candidates_do_not_see_each_other(case):
     layer = harness.make(case)
     values = harness.arguments(case)

@@ -10,21 +10,21 @@ from tests.layers import harness
 
 
 def test_equals_a_loop():
-    case = case_named("history_match")
+    case = case_named("id_overlap")
     layer = harness.make(case)
     for seed in range(5):
         values = harness.arguments(case, seed)
         (actual,) = harness.outputs(layer, values)
         for row, candidate in np.ndindex(REQUESTS, CANDIDATES):
-            expected = references.history_match(
+            expected = references.id_overlap(
                 values["candidate_ids"][row, candidate],
                 values["history_ids"][row, : LENGTHS[row]],
-                values["values"][row],
+                values["event_weights"][row],
             )
             harness.assert_same([actual[row, candidate]], [expected])
 
 
-def test_without_positions_the_order_is_nothing():
+def test_without_positions_order_does_not_matter():
     ids = np.array([[[5], [6], [5]]])
     length = np.array([3])
     layer = IdOverlap(use_position=False)
@@ -54,9 +54,9 @@ def test_ids_that_differ_in_their_last_bit_do_not_match():
     )
 
 
-def test_values_of_padding_count_nothing():
-    ids, values = np.array([[[5], [5]]]), np.array([[[2.0], [np.nan]]])
-    found = IdOverlap()(ids[:, :1], ids, np.array([1]), values)
+def test_weights_of_padding_count_nothing():
+    ids, weights = np.array([[[5], [5]]]), np.array([[[2.0], [np.nan]]])
+    found = IdOverlap()(ids[:, :1], ids, np.array([1]), weights)
     np.testing.assert_allclose(found[0, 0, 3], np.log(3), rtol=1e-6)
 
 

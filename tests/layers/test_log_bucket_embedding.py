@@ -1,4 +1,4 @@
-"""LogBucketEmbedding against a loop, and what its scale does."""
+"""LogBucketEmbedding against a loop, and the effect of its scale."""
 
 import numpy as np
 import pytest
@@ -29,34 +29,34 @@ def test_equals_a_loop(seed):
         harness.assert_same([actual[place]], [expected])
 
 
-def _positions(amounts, **settings):
-    """Where amounts stand, read from the vectors, not from `positions`."""
+def _positions(numbers, **settings):
+    """Positions of numbers, from the vectors, not from `positions`."""
     layer = LogBucketEmbedding(1, 1, **settings)
     layer.build((None, 1))
     edges = np.arange(layer.num_buckets + 1.0)
     edges[-1] = -7
     layer.bucket_table.assign(edges[None, :, None])
-    return layer(np.asarray(amounts, np.float32)[:, None])[:, 0, 0].numpy()
+    return layer(np.asarray(numbers, np.float32)[:, None])[:, 0, 0].numpy()
 
 
-def test_amounts_keep_their_order_from_nothing_to_the_largest():
-    amounts = np.concatenate([[0.0], np.geomspace(1e-6, 1e6, 200)])
-    places = _positions(amounts, num_buckets=9, max_value=1e6)
+def test_numbers_keep_their_order_from_nothing_to_the_largest():
+    numbers = np.concatenate([[0.0], np.geomspace(1e-6, 1e6, 200)])
+    places = _positions(numbers, num_buckets=9, max_value=1e6)
     assert places[0] == 0
     assert np.all(np.diff(places) >= 0)
-    assert np.all(np.diff(places[amounts > 1e-3]) > 0)
+    assert np.all(np.diff(places[numbers > 1e-3]) > 0)
     assert places[-1] == pytest.approx(8, abs=1e-5)
     beyond = _positions([1e7, 1e30, np.inf], num_buckets=9, max_value=1e6)
     np.testing.assert_allclose(beyond, 8, atol=1e-5)
 
 
-def test_a_small_scale_spends_its_buckets_on_small_amounts():
+def test_a_small_scale_spends_its_buckets_on_small_numbers():
     narrow, wide = (
         _positions([10.0], num_buckets=11, max_value=100, initial_scale=scale)
         for scale in (0.01, 1e4)
     )
     assert narrow > 7
-    # A scale far above all amounts divides the range evenly.
+    # A scale far above all numbers divides the range evenly.
     assert wide == pytest.approx(1.0, abs=0.01)
 
 
@@ -67,7 +67,7 @@ def test_unknown_is_not_zero_and_all_unknowns_are_alike():
 
 def test_unknown_trains_its_own_vector_only_and_no_scale():
     layer = LogBucketEmbedding(2, 3, num_buckets=4)
-    for amounts, rows in (
+    for numbers, rows in (
         ([[np.nan, 5.0]], {0: [4]}),
         ([[-1.0, 5.0]], {0: [4]}),
         ([[0.0, 5.0]], {0: [0]}),
@@ -75,25 +75,25 @@ def test_unknown_trains_its_own_vector_only_and_no_scale():
     ):
         layer.build((None, 2)) if not layer.built else None
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(layer(np.array(amounts, np.float32))[:, 0])
+            loss = tf.reduce_sum(layer(np.array(numbers, np.float32))[:, 0])
         weights = layer.bucket_table.value, layer.log_scale.value
         to_table, to_scale = tape.gradient(loss, weights)
         touched = np.flatnonzero(np.abs(to_table[0]).max(axis=1) > 1e-5)
         assert touched.tolist() == rows[0]
-        # The other feature was not asked.
+        # The other feature is not in the loss.
         assert not np.any(to_table[1])
         np.testing.assert_allclose(to_scale, 0, atol=1e-5)
 
 
 def test_the_scale_is_learned_and_its_gradient_is_the_slope():
     layer = LogBucketEmbedding(1, 3, num_buckets=6, max_value=100)
-    amounts = np.array([[0.3], [2.0], [17.0], [60.0]], np.float32)
-    layer(amounts)
+    numbers = np.array([[0.3], [2.0], [17.0], [60.0]], np.float32)
+    layer(numbers)
 
     def loss_at(log_scale):
         layer.log_scale.assign([log_scale])
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(layer(amounts) ** 2)
+            loss = tf.reduce_sum(layer(numbers) ** 2)
         slope = tape.gradient(loss, layer.log_scale.value)
         return float(loss), float(slope[0])
 
@@ -106,7 +106,7 @@ def test_the_scale_is_learned_and_its_gradient_is_the_slope():
 
 def test_training_finds_the_scale_that_made_the_data():
     rng = np.random.default_rng(0)
-    amounts = rng.uniform(0, 100, (2000, 1)).astype(np.float32)
+    numbers = rng.uniform(0, 100, (2000, 1)).astype(np.float32)
     true = LogBucketEmbedding(1, 1, 5, max_value=100, initial_scale=20.0)
     true.build((None, 1))
     steps = np.array([0.0, 2.0, -1.0, 3.0, 0.0, 0.0])[None, :, None]
@@ -114,22 +114,22 @@ def test_training_finds_the_scale_that_made_the_data():
     layer = LogBucketEmbedding(1, 1, 5, max_value=100, initial_scale=5.0)
     layer.build((None, 1))
     layer.bucket_table.assign(steps)
-    wanted = true(amounts)
+    wanted = true(numbers)
     for _ in range(200):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((layer(amounts) - wanted) ** 2)
+            loss = tf.reduce_mean((layer(numbers) - wanted) ** 2)
         slope = tape.gradient(loss, layer.log_scale.value)
         layer.log_scale.assign(layer.log_scale - 0.1 * slope)
     assert np.exp(layer.log_scale[0]) == pytest.approx(20, rel=0.05)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_half_precision_keeps_large_amounts(policy):
+def test_half_precision_keeps_large_numbers(policy):
     settings = {"num_buckets": 9, "max_value": 1e6}
-    amounts = [1.0, 65_000.0, 70_000.0, 1e6]
+    numbers = [1.0, 65_000.0, 70_000.0, 1e6]
     np.testing.assert_allclose(
-        _positions(amounts, dtype=policy, **settings),
-        _positions(amounts, **settings),
+        _positions(numbers, dtype=policy, **settings),
+        _positions(numbers, **settings),
         rtol=0.01,
     )
 

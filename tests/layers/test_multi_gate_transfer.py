@@ -15,22 +15,22 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "activation", "num_consumers"), CASES)
-def test_equals_a_loop(name, activation, num_consumers):
+@pytest.mark.parametrize(("name", "activation", "num_gates"), CASES)
+def test_equals_a_loop(name, activation, num_gates):
     case = case_named(name)
     layer = harness.make(case)
     values = harness.arguments(case)
     weights = harness.weights_of(layer)
-    for consumer in range(num_consumers):
-        actual = layer(**values, consumer=consumer).numpy()
-        gates = layer.gate_weights(values["gate_inputs"], consumer).numpy()
+    for index in range(num_gates):
+        actual = layer(**values, gate_index=index).numpy()
+        gates = layer.gate_weights(values["gate_inputs"], index).numpy()
         for place in np.ndindex(REQUESTS, EVENTS):
             expected = references.image_transfer(
                 [vector[place] for vector in values["vectors"]],
                 [present[place] for present in values["present"]],
                 values["gate_inputs"][place],
                 weights,
-                consumer,
+                index,
                 activation,
             )
             found = [actual[place], gates[place]]
@@ -111,18 +111,18 @@ def test_a_vector_of_zeros_is_finite():
     assert np.all(np.isfinite(tape.gradient(loss, zeros)))
 
 
-def test_consumers_share_experts_and_have_gates_of_their_own():
-    layer, *inputs = _one_modality(num_consumers=2)
+def test_gates_share_experts():
+    layer, *inputs = _one_modality(num_gates=2)
     one = layer(*inputs)
-    assert np.any(one != layer(*inputs, consumer=1))
+    assert np.any(one != layer(*inputs, gate_index=1))
     assert np.any(
         layer.gate_weights(inputs[2]) != layer.gate_weights(inputs[2], 1)
     )
     kernel = layer.gate_kernel.numpy()
     layer.gate_kernel.assign(kernel[[1, 0]])
-    np.testing.assert_array_equal(one, layer(*inputs, consumer=1))
+    np.testing.assert_array_equal(one, layer(*inputs, gate_index=1))
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(layer(*inputs, consumer=1) ** 2)
+        loss = tf.reduce_sum(layer(*inputs, gate_index=1) ** 2)
     gradient = tape.gradient(loss, layer.gate_kernel.value).numpy()
     assert not np.any(gradient[0])
     assert np.any(gradient[1])
@@ -158,7 +158,7 @@ def test_starts_at_the_scale_of_its_inputs():
     [
         ({"output_dim": 0}, "`output_dim`.* Got: 0"),
         ({"num_experts": 0}, "`num_experts`.* Got: 0"),
-        ({"num_consumers": 0}, "`num_consumers`.* Got: 0"),
+        ({"num_gates": 0}, "`num_gates`.* Got: 0"),
         ({"hidden_units": ()}, "`hidden_units` must name at least 1"),
     ],
 )
@@ -173,6 +173,6 @@ def test_wrong_inputs_are_named():
         layer(vectors * 2, present, gate_inputs)
     layer, vectors, present, gate_inputs = _one_modality()
     layer(vectors, present, gate_inputs)
-    for consumer in (-1, 1):
-        with pytest.raises(ValueError, match=f"in .0, 1.. Got: {consumer}"):
-            layer(vectors, present, gate_inputs, consumer=consumer)
+    for index in (-1, 1):
+        with pytest.raises(ValueError, match=f"in .0, 1.. Got: {index}"):
+            layer(vectors, present, gate_inputs, gate_index=index)

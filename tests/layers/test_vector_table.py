@@ -23,15 +23,15 @@ def test_equals_a_dictionary():
     vectors = rng.normal(size=(40, 3)).astype(np.float32)
     vector_of = dict(zip(ids.tolist(), vectors, strict=True))
     near = np.concatenate([ids, ids + 1, [0, LAST, -LAST - 1, 1]])
-    asked = rng.permutation(near).reshape(4, -1)
-    found, present = _table(ids, vectors)(asked)
-    assert found.shape == (*asked.shape, 3)
-    for place in np.ndindex(asked.shape):
-        number = int(asked[place])
+    mixed = rng.permutation(near).reshape(4, -1)
+    found, present = _table(ids, vectors)(mixed)
+    assert found.shape == (*mixed.shape, 3)
+    for place in np.ndindex(mixed.shape):
+        number = int(mixed[place])
         assert present[place] == (number in vector_of)
         expected = vector_of.get(number, np.zeros(3))
         np.testing.assert_array_equal(found[place], expected)
-    assert 40 <= np.sum(present) < asked.size
+    assert 40 <= np.sum(present) < mixed.size
 
 
 @pytest.mark.parametrize("kind", [object, str, bytes])
@@ -40,8 +40,8 @@ def test_words_are_keys_too(kind):
     if kind is bytes:
         words = np.array([word.encode() for word in words], object)
     table = _table(words.astype(kind), np.eye(3), id_dtype="string")
-    asked = np.array([["", "red", "红茶"], ["tea", "a" * 500, "0"]], object)
-    found, present = table(asked)
+    ids = np.array([["", "red", "红茶"], ["tea", "a" * 500, "0"]], object)
+    found, present = table(ids)
     assert present.numpy().tolist() == [
         [False, False, True],
         [True, True, False],
@@ -53,12 +53,12 @@ def test_words_are_keys_too(kind):
 
 def test_an_empty_table_and_a_full_one():
     table = VectorTable(3, 2)
-    asked = np.array([-5, 0, 1, 2, 3, LAST])
-    found, present = table(asked)
+    ids = np.array([-5, 0, 1, 2, 3, LAST])
+    found, present = table(ids)
     assert not np.any(found)
     assert not np.any(present)
     table.assign([3, 1, 2], np.arange(6.0).reshape(3, 2))
-    assert table(asked)[1].numpy().tolist() == [
+    assert table(ids)[1].numpy().tolist() == [
         False,
         False,
         True,
@@ -67,7 +67,7 @@ def test_an_empty_table_and_a_full_one():
         False,
     ]
     table.assign(np.zeros(0, np.int64), np.zeros((0, 2)))
-    assert not np.any(table(asked)[1])
+    assert not np.any(table(ids)[1])
 
 
 def test_refreshing_moves_no_other_id():
@@ -134,9 +134,9 @@ def test_keras_does_not_compile_it_with_xla(layer):
 
 def test_refreshed_table_is_what_a_saved_model_holds(tmp_path):
     table = _table([7, 9], np.eye(2))
-    asked = {"ids": np.array([[9], [0], [7]])}
-    expected = harness.outputs(table, asked)
-    served = harness.saved_and_loaded(table, asked, tmp_path)
+    ids = {"ids": np.array([[9], [0], [7]])}
+    expected = harness.outputs(table, ids)
+    served = harness.saved_and_loaded(table, ids, tmp_path)
     harness.assert_same(served, expected, 0.0)
     assert expected[1].ravel().tolist() == [1, 0, 1]
 

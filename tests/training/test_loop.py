@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from jd_tf.losses import MultiObjectiveLoss, labels_and_weights
 from jd_tf.schema import DataError, IdColumn
 from jd_tf.training.build import build_optimizer
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.loop import NotFiniteError, Trainer
-from jd_tf.training.losses import MultiObjectiveLoss, fit_data
 from jd_tf.training.variables import model_variables
 from jd_tf.training.workdir import load_trained
 from tests.training.toy import (
@@ -79,7 +79,7 @@ def test_loop_and_fit_have_the_same_loss_curve(tmp_path):
         jit_compile=False,
     )
     twin.fit(
-        toy_batches().map(fit_data),
+        toy_batches().map(labels_and_weights),
         callbacks=[_Losses()],
         verbose=0,
         shuffle=False,

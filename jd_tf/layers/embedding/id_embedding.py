@@ -1,4 +1,4 @@
-"""Raw ids to learned vectors."""
+"""Learned vectors of raw ids."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from keras import ops
 
 from jd_tf.layers.checks import check_int
 
-# Steps of the splitmix64 finaliser (Steele, Lea and Flood, OOPSLA 2014):
-# xor with a right shift, then multiply. The products are the published
-# constants as signed 64-bit numbers; TensorFlow's products wrap around.
+# Steps of the splitmix64 finaliser: xor with a right shift, then multiply by
+# the published constants, here as signed 64-bit numbers; TensorFlow's
+# products wrap around.
 _MIX_STEPS = ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15))
 _LAST_SHIFT = 31
 
@@ -28,8 +28,7 @@ class IdEmbedding(keras.layers.Layer):
     The table is gathered from the variable itself: the gradient is a
     `tf.IndexedSlices` of the rows touched and nothing reads the whole
     table, so a step costs the same at a thousand rows and at a billion.
-    Blanking padding is one multiplication by a mask, about a sixth of the
-    look-up.
+    Masking padding is one multiplication, about a sixth of the look-up.
 
     Args:
         embedding_dim: int. Width D of a vector.
@@ -49,7 +48,21 @@ class IdEmbedding(keras.layers.Layer):
 
     Raises:
         ValueError: not exactly one of `num_buckets` and `vocabulary`; an id
-            that stands twice, is padding or is of the wrong type.
+            that is there twice, is padding or is of the wrong type.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import IdEmbedding
+        >>> layer = IdEmbedding(4, vocabulary=(11, 12))
+        >>> vectors = layer(np.array([[11, 99, 0]]))
+        >>> vectors.shape
+        TensorShape([1, 3, 4])
+        >>> bool(np.any(vectors[0, 2]))
+        False
+
+    References:
+        Fast Splittable Pseudorandom Number Generators. Steele, Lea, Flood,
+        OOPSLA 2014 (the hash).
     """
 
     def __init__(
@@ -101,7 +114,7 @@ class IdEmbedding(keras.layers.Layer):
         )
 
     def rows(self, ids: Any) -> Any:
-        """Says which row of the table each id reads.
+        """Returns the table row of each id.
 
         Args:
             ids: any shape, int64 or string. Raw ids.
@@ -124,25 +137,25 @@ class IdEmbedding(keras.layers.Layer):
         rows = tf.strings.to_hash_bucket_fast(ids, self.num_buckets - 1)
         return tf.where(ids == "", tf.zeros_like(rows), rows + 1)
 
-    def gather(self, rows: Any) -> Any:
-        """Reads rows of the table, and no others."""
-        # `.value` is the tf.Variable, not its content: see the class text.
-        return tf.nn.embedding_lookup(self.table.value, rows)
+    def gather(self, table_rows: Any) -> Any:
+        """Reads these rows of the table, and no others."""
+        # `.value` is the tf.Variable, not its content: see the docstring.
+        return tf.nn.embedding_lookup(self.table.value, table_rows)
 
     def call(self, ids: Any) -> Any:
         return self.vectors(self.rows(ids))
 
-    def vectors(self, rows: Any) -> Any:
-        """Looks rows up.
+    def vectors(self, table_rows: Any) -> Any:
+        """Returns the vectors of table rows.
 
         Args:
-            rows: any shape, integer, of `rows`.
+            table_rows: any shape, integer, of `rows`.
 
         Returns:
-            Shape of `rows` + (D,) float, zero for row 0.
+            Shape of `table_rows` + (D,) float, zero for row 0.
         """
-        vectors = self.gather(rows)
-        is_real = tf.cast(rows > 0, vectors.dtype)
+        vectors = self.gather(table_rows)
+        is_real = tf.cast(table_rows > 0, vectors.dtype)
         return ops.cast(vectors * is_real[..., None], self.compute_dtype)
 
     def compute_output_shape(self, ids_shape: tuple) -> tuple:
@@ -162,10 +175,10 @@ class IdEmbedding(keras.layers.Layer):
 
 
 def hashed_rows(ids: Any, num_buckets: Any) -> Any:
-    """Says which row of a hashed table each id reads.
+    """Returns the row of a hashed table for each id.
 
-    Columns of several tables are best stacked and hashed together: that is
-    the same few operations, each started once.
+    Columns of several tables are best stacked and hashed together: each
+    operation then runs once.
 
     Args:
         ids: any shape, int64. Raw ids.
@@ -181,7 +194,7 @@ def hashed_rows(ids: Any, num_buckets: Any) -> Any:
 
 
 def _check_vocabulary(vocabulary: tuple, id_dtype: str) -> tuple:
-    """Returns the ids as Python values, or names the one that is wrong."""
+    """Returns the ids as Python values, or raises an error that names one."""
     seen = set()
     for value in vocabulary:
         if id_dtype == "string":
@@ -203,7 +216,7 @@ def _check_vocabulary(vocabulary: tuple, id_dtype: str) -> tuple:
 
 
 def _static_table(vocabulary: tuple, id_dtype: str) -> Any:
-    """Makes the id -> row table that every stock TensorFlow server runs."""
+    """Makes the id -> row table, which every stock TensorFlow server runs."""
     padding = "" if id_dtype == "string" else 0
     # Built outside any graph being traced, so that it outlives the trace.
     with tf.init_scope():

@@ -1,4 +1,4 @@
-"""Non-negative amounts to learned vectors, by learned logarithmic buckets."""
+"""Learned vectors of seconds and counts, by logarithmic buckets."""
 
 import math
 from typing import Any
@@ -14,26 +14,28 @@ from jd_tf.layers.checks import check_int
 class LogBucketEmbedding(keras.layers.Layer):
     """Embeds seconds or counts by logarithmic buckets whose scale is learned.
 
-    Amount x stands at u = (K - 1) log(1 + x / s) / log(1 + m / s) between the
-    edges 0 .. K - 1, where m is `max_value` and the scale s > 0 is learned for
-    every feature: a small s spends buckets on small amounts, a large one
-    nearly divides the range evenly. The vector is the linear interpolation of
-    the learned vectors of the two edges around u, so that the embedding
-    is continuous and the scale gets a gradient, which counting whole buckets
-    would not give it. A negative amount or NaN says "unknown" and has a
-    learned vector of its own: not measured is not the same as zero.
+    Number x has the position
+
+        u = (K - 1) log(1 + x / s) / log(1 + m / s)
+
+    between the edges 0 .. K - 1, where m is `max_value` and the scale s > 0
+    is learned for every feature: a small s spends buckets on small numbers,
+    a large one nearly divides the range evenly. The vector is the linear
+    interpolation of the learned vectors of the two edges around u, so that
+    the embedding is continuous and the scale gets a gradient, which whole
+    buckets would not give it. A negative number or NaN means "unknown" and
+    has a learned vector of its own: not measured is not the same as zero.
 
     Args:
         num_features: int. Features F, each with its own scale and table.
         embedding_dim: int. Width D of a feature's vector.
         num_buckets: int. Edges K, at least 2.
-        max_value: float. This amount and every greater one share the last
+        max_value: float. This number and every greater one share the last
             edge.
-        initial_scale: float. Where every scale starts, in units of the
-            amounts.
+        initial_scale: float. Start of every scale, in units of the inputs.
 
     Call arguments:
-        inputs: (..., F) float. Amounts. Pass float32: half precision
+        inputs: (..., F) float. Numeric features. Pass float32: half precision
             overflows above 65,504.
 
     Returns:
@@ -41,6 +43,13 @@ class LogBucketEmbedding(keras.layers.Layer):
 
     Raises:
         ValueError: an argument out of range, or another number of features.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import LogBucketEmbedding
+        >>> layer = LogBucketEmbedding(num_features=2, embedding_dim=3)
+        >>> layer(np.array([[120.0, -1.0]])).shape
+        TensorShape([1, 2, 3])
     """
 
     def __init__(
@@ -52,7 +61,7 @@ class LogBucketEmbedding(keras.layers.Layer):
         initial_scale: float = 1.0,
         **kwargs,
     ):
-        # Keras would cast amounts to half precision, and so to infinity.
+        # Keras would cast numbers to half precision, and so to infinity.
         super().__init__(**{**kwargs, "autocast": False})
         self.num_features = check_int("num_features", num_features, 1)
         self.embedding_dim = check_int("embedding_dim", embedding_dim, 1)
@@ -86,20 +95,20 @@ class LogBucketEmbedding(keras.layers.Layer):
         )
 
     def positions(self, inputs: Any) -> Any:
-        """Says between which edges amounts stand.
+        """Returns the positions of numbers between the edges.
 
         Args:
-            inputs: (..., F) float, amounts.
+            inputs: (..., F) float, numeric features.
 
         Returns:
             (..., F) float32 in [0, num_buckets - 1]; 0 for unknown ones.
         """
-        amounts = ops.cast(inputs, "float32")
+        numbers = ops.cast(inputs, "float32")
         # NaN compares as false, and so becomes 0 here.
-        amounts = ops.where(amounts > 0.0, amounts, 0.0)
-        amounts = ops.minimum(amounts, self.max_value)
+        numbers = ops.where(numbers > 0.0, numbers, 0.0)
+        numbers = ops.minimum(numbers, self.max_value)
         inverse = ops.exp(-ops.cast(self.log_scale, "float32"))
-        logs = ops.log1p(amounts * inverse)
+        logs = ops.log1p(numbers * inverse)
         return logs * (
             (self.num_buckets - 1) / ops.log1p(self.max_value * inverse)
         )
@@ -111,14 +120,14 @@ class LogBucketEmbedding(keras.layers.Layer):
         lower = ops.minimum(ops.floor(place), self.num_buckets - 2.0)
         share = ops.cast(place - lower, self.compute_dtype)[..., None]
         lower = ops.cast(lower, "int32")
-        # The last row is the vector of what is unknown.
+        # The last table row is the vector of unknown numbers.
         last = self.num_buckets
         below = self._rows(ops.where(known, lower, last))
         above = self._rows(ops.where(known, lower + 1, last))
         return below + share * (above - below)
 
     def _rows(self, index: Any) -> Any:
-        """Rows of the features' tables, (..., F) to (..., F, D)."""
+        """Reads rows of the features' tables, (..., F) to (..., F, D)."""
         table = ops.cast(self.bucket_table, self.compute_dtype)
         table = ops.reshape(table, (-1, self.embedding_dim))
         first = (self.num_buckets + 1) * np.arange(self.num_features)

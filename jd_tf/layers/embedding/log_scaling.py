@@ -1,4 +1,4 @@
-"""Raw counts, prices and seconds to numbers a network can read."""
+"""Logarithmic scaling of raw counts, prices and seconds."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class LogScaling(keras.layers.Layer):
-    """Brings dense features of any magnitude to the order of one.
+    """Scales dense features of any magnitude to the order of one.
 
     y = scale * sign(x) * log(1 + |x|) + bias, with a learned scale and bias
     for every feature. Prices, counters and seconds are heavy-tailed; their
@@ -21,6 +21,13 @@ class LogScaling(keras.layers.Layer):
 
     Returns:
         (..., F) float.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import LogScaling
+        >>> prices = np.array([[0.0, np.e**3 - 1.0]])
+        >>> print(np.round(LogScaling()(prices), 3))
+        [[0. 3.]]
     """
 
     def __init__(self, **kwargs):

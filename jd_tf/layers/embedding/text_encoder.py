@@ -1,4 +1,4 @@
-"""Titles to learned vectors."""
+"""Learned vectors of texts."""
 
 from typing import Any
 
@@ -17,16 +17,16 @@ class TextEncoder(keras.layers.Layer):
     Raw text goes in, so that training and serving cannot drift: it is split
     in the graph into words and, where no spaces are written, overlapping
     pairs of characters (`text_tokens.tokenize`), which are hashed into
-    `num_buckets` rows. An item that nobody has seen yet so shares what was
-    learned of the words in its title.
+    `num_buckets` table rows. A new item so shares the vectors learned for
+    the words in its title.
 
     As in `IdEmbedding` the table is gathered from the variable itself, so
-    its gradient is a `tf.IndexedSlices`. A text that stands in the batch many
+    its gradient is a `tf.IndexedSlices`. A text that is in the batch many
     times, such as the empty text of padding, is read once.
 
     Args:
         embedding_dim: int. Width D of a vector.
-        num_buckets: int. Rows, shared by all tokens.
+        num_buckets: int. Table rows, shared by all tokens.
         max_tokens: int. Later tokens of a text are not read.
 
     Call arguments:
@@ -38,6 +38,13 @@ class TextEncoder(keras.layers.Layer):
 
     Raises:
         ValueError: an argument out of range, or `texts` of another type.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import TextEncoder
+        >>> layer = TextEncoder(4, num_buckets=100)
+        >>> layer(np.array([["green tea 50g", ""]])).shape
+        TensorShape([1, 2, 4])
     """
 
     def __init__(
@@ -74,10 +81,10 @@ class TextEncoder(keras.layers.Layer):
         """
         return tokenize(tf.convert_to_tensor(texts), self.max_tokens)
 
-    def gather(self, rows: Any) -> Any:
-        """Reads rows of the table, and no others."""
+    def gather(self, table_rows: Any) -> Any:
+        """Reads these rows of the table, and no others."""
         # `.value` is the tf.Variable, not its content: see `IdEmbedding`.
-        return tf.nn.embedding_lookup(self.table.value, rows)
+        return tf.nn.embedding_lookup(self.table.value, table_rows)
 
     def call(self, texts: Any) -> Any:
         texts = tf.convert_to_tensor(texts)

@@ -1,7 +1,7 @@
 """Words and character pairs of texts, found inside the graph.
 
-Only operations that every stock TensorFlow server has, and no file beside the
-SavedModel: what a character is stands in the graph as a small constant.
+Uses only operations that every stock TensorFlow server has, and no file
+beside the SavedModel: the kinds of characters are a small constant.
 """
 
 import functools
@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 _SEPARATOR, _WORD, _CJK = range(3)
-# How the names of characters begin that are written without spaces.
+# First words of the names of characters that are written without spaces.
 _CJK_NAMES = ("CJK ", "HANGUL", "HIRAGANA", "IDEOGRAPHIC", "KATAKANA")
 # No plane above the third has letters.
 _NUM_CHARACTERS = 0x40000
@@ -36,7 +36,7 @@ def tokenize(texts: Any, max_tokens: int) -> tf.RaggedTensor:
         (S, number of tokens) ragged string.
     """
     # The line feed ends every text with a separator, so that neighbours can
-    # be looked at without asking where a text ends.
+    # be compared across the ends of texts.
     texts = tf.strings.join([texts, "\n"])
     characters = tf.strings.unicode_decode(texts, "UTF-8")
     folded, kind = _fold(characters.values)
@@ -71,7 +71,7 @@ def tokenize(texts: Any, max_tokens: int) -> tf.RaggedTensor:
 
 
 def _fold(characters: Any) -> tuple:
-    """Folds code points, and says of which kind they are."""
+    """Returns folded code points and their kinds."""
     page_of, pages = _character_pages()
     known = tf.minimum(characters, _NUM_CHARACTERS - 1)
     page = tf.gather(page_of, known // _PAGE_SIZE)
@@ -81,11 +81,11 @@ def _fold(characters: Any) -> tuple:
 
 @functools.cache
 def _character_pages() -> tuple[np.ndarray, np.ndarray]:
-    """What every character is, in pages, of which most are alike.
+    """Returns the kind of every character, in pages, most of them equal.
 
     Returns:
-        Page of each 256 characters; and the pages, one behind the other, as
-        4 * (folded code point - code point) + kind.
+        Page of each 256 characters; and all pages, concatenated, as 4 *
+        (folded code point - code point) + kind.
     """
     packed = np.zeros(_NUM_CHARACTERS, np.int32)
     for number in range(_NUM_CHARACTERS):

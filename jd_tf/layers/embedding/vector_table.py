@@ -1,4 +1,4 @@
-"""Vectors that another job made, looked up by raw id."""
+"""Frozen vectors of another job, looked up by raw id."""
 
 from typing import Any
 
@@ -8,25 +8,25 @@ import tensorflow as tf
 
 from jd_tf.layers.checks import check_int
 
-# The key of a row that is not in use: it sorts behind every id.
+# The key of a table row that is not in use: it sorts behind every id.
 _UNUSED = 2**63 - 1
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class VectorTable(keras.layers.Layer):
-    """Looks raw ids up in a table of frozen vectors, and says who has one.
+    """Looks raw ids up in a table of frozen vectors, if they have one.
 
-    The vectors (images, say) come from a job of their own and are replaced
-    when it has run again: `assign` fills the table, no gradient ever does.
-    Ids are kept, not hashed into rows, so two items never share a vector and
-    an item without one is known to have none. Rows are sorted by id and
-    found by binary search; only the rows asked for are read.
+    The vectors (of images, for instance) come from another job and are
+    replaced when it has run again: `assign` fills the table, no gradient
+    ever does. Ids are kept, not hashed into rows, so two items never share a
+    vector and an item without one is known to have none. Table rows are
+    sorted by id and found by binary search; only these rows are read.
 
     Strings are kept as 63-bit hashes: among a million of them, two share one
     with a probability of about 5e-8, and then `assign` refuses them.
 
     Args:
-        num_rows: int. Vectors there is room for.
+        num_rows: int. Table rows: the most vectors it can hold.
         dim: int. Width V of a vector.
         id_dtype: str. `"int64"` or `"string"`.
 
@@ -40,6 +40,15 @@ class VectorTable(keras.layers.Layer):
 
     Raises:
         ValueError: an argument out of range, or ids of another type.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import VectorTable
+        >>> layer = VectorTable(num_rows=10, dim=2)
+        >>> layer.assign([7, 12], [[1.0, 2.0], [3.0, 4.0]])
+        >>> vectors, present = layer(np.array([12, 8]))
+        >>> vectors.numpy().tolist(), present.numpy().tolist()
+        ([[3.0, 4.0], [0.0, 0.0]], [True, False])
     """
 
     def __init__(
@@ -74,7 +83,7 @@ class VectorTable(keras.layers.Layer):
         )
 
     def assign(self, item_ids: Any, vectors: Any) -> None:
-        """Replaces what the table holds.
+        """Replaces the content of the table.
 
         Not while another thread calls the layer, which could find new ids
         beside old vectors.
@@ -84,8 +93,8 @@ class VectorTable(keras.layers.Layer):
             vectors: (M, V) float, finite.
 
         Raises:
-            ValueError: too many, a wrong shape, an id that stands twice or
-                is padding, or a vector that is not finite.
+            ValueError: too many, a wrong shape, an id that is there twice
+                or is padding, or a vector that is not finite.
         """
         item_ids, vectors = np.asarray(item_ids), np.asarray(vectors)
         count = len(item_ids)
@@ -125,13 +134,13 @@ class VectorTable(keras.layers.Layer):
         self.vectors.assign(all_vectors)
 
     def filled(self) -> tuple[np.ndarray, np.ndarray]:
-        """The keys in use, ascending, and their vectors."""
+        """Returns the keys in use, ascending, and their vectors."""
         keys = self.keys.numpy()
         used = keys != _UNUSED
         return keys[used], self.vectors.numpy()[used]
 
     def keys_of(self, ids: Any) -> Any:
-        """What ids are kept as.
+        """Returns the keys that ids are kept as.
 
         Args:
             ids: any shape, int64 or string. Raw ids.
@@ -141,13 +150,13 @@ class VectorTable(keras.layers.Layer):
         """
         return self._keys_of(ids)[0]
 
-    def gather(self, rows: Any) -> Any:
-        """Reads rows of the vectors, and no others."""
-        return tf.nn.embedding_lookup(self.vectors.value, rows)
+    def gather(self, table_rows: Any) -> Any:
+        """Reads these rows of the vectors, and no others."""
+        return tf.nn.embedding_lookup(self.vectors.value, table_rows)
 
     def call(self, ids: Any) -> tuple:
         keys, named = self._keys_of(ids)
-        # `.value` is the tf.Variable: only the rows asked for are read.
+        # `.value` is the tf.Variable: only the rows found are read.
         row_keys = self.keys.value
         rows = tf.searchsorted(row_keys, tf.reshape(keys, [-1]))
         # An id above all others has no row of its own to be compared with.

@@ -1,4 +1,4 @@
-"""Logits that mean what they say, after a curve fitted once."""
+"""Piecewise-linear calibration of logits."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from keras import ops
 
 from jd_tf.layers.checks import check_given, check_int
 
-# Where the knots of a curve that has none of its own stand.
+# The range of the knots of a curve that was given none.
 _END = 16.0
 
 
@@ -17,18 +17,18 @@ _END = 16.0
 class CalibrationCurve(keras.layers.Layer):
     """Maps each objective's logits by a rising piecewise-linear curve.
 
-    A model trained on reweighted or drifted data ranks well and promises
-    too much or too little; a curve fitted on validation data mends the
-    promise and keeps the order. The curve is linear between its knots and has
-    slope 1 outside them. It is kept as knots and shifts, out = logit +
-    shift(logit), so that the curve of a layer nobody assigned to is the
-    identity to the last bit. Its weights are not trained.
+    A model trained on reweighted or drifted data can rank well while its
+    probabilities are too high or too low; a curve fitted on validation data
+    corrects them and keeps the order. The curve is linear between its knots
+    and has slope 1 outside them. It is kept as knots and shifts, out = logit
+    + shift(logit), so that it is the identity to the last bit before
+    `assign_curves`. Its weights are not trained.
 
     Curves of objectives are independent, and an order's could rise above
-    its click's where data is thin. `given` puts an end to that: the logit of
-    an objective never exceeds that of the one it presupposes, as no
-    conjunction is likelier than its part. Where the bound acts, candidates
-    can tie in that objective with their click.
+    its click's where data is thin. With `given` the logit of an objective
+    never exceeds that of the one it presupposes, as no conjunction is
+    likelier than its part. Where the bound acts, candidates can tie in that
+    objective with their click.
 
     Args:
         given: tuple of ints. For each objective the index of the one it
@@ -43,6 +43,15 @@ class CalibrationCurve(keras.layers.Layer):
 
     Raises:
         ValueError: an argument out of range, or `inputs` not of T logits.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import CalibrationCurve
+        >>> layer = CalibrationCurve(given=(-1,))
+        >>> layer.build((None, 1))
+        >>> layer.assign_curves([([-1.0, 1.0], [-3.0, 1.0])])
+        >>> layer(np.array([[-2.0], [0.0], [2.0]])).numpy().ravel().tolist()
+        [-4.0, -1.0, 2.0]
     """
 
     def __init__(self, given: Sequence[int], num_knots: int = 32, **kwargs):
@@ -78,7 +87,7 @@ class CalibrationCurve(keras.layers.Layer):
                 identity.
 
         Raises:
-            ValueError: naming the curve and what is wrong with it; the
+            ValueError: a curve is not valid; the message names it and all
                 curves stay as they were.
         """
         if len(curves) != len(self.given):
@@ -99,7 +108,7 @@ class CalibrationCurve(keras.layers.Layer):
             if not len(into):
                 knots[index] = np.linspace(-_END, _END, self.num_knots)
                 continue
-            # What is left of the K knots continues the line of slope 1.
+            # The knots left of the K continue the line of slope 1.
             spare = self.num_knots - len(into)
             tail = into[-1] + np.arange(1, spare + 1)
             knots[index] = np.concatenate([into, tail])
@@ -109,15 +118,14 @@ class CalibrationCurve(keras.layers.Layer):
         self.shifts.assign(shifts)
 
     def _problem(self, into: np.ndarray, out: np.ndarray) -> str:
-        """Says what is wrong with a curve, "" if nothing is."""
+        """Returns the fault of a curve for the message, "" for none."""
         if into.ndim != 1 or into.shape != out.shape:
             return f"has knots of shapes {into.shape} and {out.shape}"
         if len(into) > self.num_knots:
             return f"has {len(into)} knots, more than `num_knots`"
         if not (np.isfinite(into).all() and np.isfinite(out).all()):
             return "has a knot that is not finite"
-        # As it will be kept: what rises by less than single precision holds
-        # would stand still.
+        # As it will be kept: a rise below single precision would be none.
         single = into.astype(np.float32)
         shift = (out - into).astype(np.float32)
         if (np.diff(single) <= 0).any() or (np.diff(single + shift) <= 0).any():
@@ -130,18 +138,18 @@ class CalibrationCurve(keras.layers.Layer):
         starts, widths = self.knots[:, :-1], self.knots[:, 1:]
         widths = widths - starts
         slopes = (self.shifts[:, 1:] - self.shifts[:, :-1]) / widths
-        # Each stretch between two knots adds its slope times the way that
-        # was gone on it.
-        gone = logits[..., None] - starts
-        gone = ops.minimum(ops.maximum(gone, 0.0), widths)
-        shift = self.shifts[:, 0] + ops.sum(gone * slopes, axis=-1)
+        # Each interval between two knots adds its slope times the part of
+        # it below the logit.
+        below = logits[..., None] - starts
+        below = ops.minimum(ops.maximum(below, 0.0), widths)
+        shift = self.shifts[:, 0] + ops.sum(below * slopes, axis=-1)
         return ops.cast(self.bound(logits + shift), self.compute_dtype)
 
     def bound(self, values: Any) -> Any:
-        """No objective above the one it presupposes.
+        """Limits each objective by the one it presupposes.
 
         For probabilities too: two equal logits can have sigmoids that
-        differ in the last bit, by where they stand in the tensor.
+        differ in the last bit, depending on their place in the tensor.
 
         Args:
             values: (..., T) float. Logits or probabilities.

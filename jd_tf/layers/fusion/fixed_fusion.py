@@ -1,4 +1,4 @@
-"""Fusion weights that a person or a grid search chose."""
+"""Fusion by weights that are given."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,8 +14,8 @@ from jd_tf.layers.fusion.objective_fusion import Fusion
 class FixedFusion(Fusion):
     """Fuses objectives by given weights; nothing is learned.
 
-    In the additive form, with business values as weights, this is the
-    plain rule of expected value. The weights are a variable that no
+    In the additive form, with business values as weights, the score is the
+    expected business value. The weights are a variable that no
     gradient reaches: `assign` changes them in a trained model, and a
     checkpoint keeps them.
 
@@ -25,13 +25,21 @@ class FixedFusion(Fusion):
 
     Call arguments:
         logits: (B, N, T) float; no gradient passes to them.
-        session_features: (B, F) float. Only their number is read.
+        session_features: (B, F) float. Only their number B is read.
 
     Returns:
         Score (B, N) float, and weights (B, T) float, equal in every row.
 
     Raises:
         ValueError: an argument out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import FixedFusion
+        >>> layer = FixedFusion((1.0, 5.0), form="additive")
+        >>> score, weights = layer(np.zeros((1, 3, 2)), np.ones((1, 4)))
+        >>> score.numpy().tolist()
+        [[3.0, 3.0, 3.0]]
     """
 
     def __init__(
@@ -73,7 +81,7 @@ class FixedFusion(Fusion):
         self.weight_vector.assign(weights)
 
     def request_weights(self, session_features: Any) -> Any:
-        """Weights (B, T) of requests with features (B, F)."""
+        """Returns weights (B, T) for features (B, F)."""
         weights = ops.cast(self.weight_vector, self.compute_dtype)
         shape = (ops.shape(session_features)[0], self.num_objectives)
         return ops.broadcast_to(weights, shape)

@@ -1,4 +1,4 @@
-"""Fusion weights that are learned and the same for every request."""
+"""Fusion by learned weights, equal for every request."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from jd_tf.layers.fusion.learned_fusion import LearnedFusion
 class GlobalFusion(LearnedFusion):
     """Fuses objectives by one learned weight vector.
 
-    What `PersonalizedFusion` is to be compared with: the same bounds, form,
-    loss and training, and no look at the session.
+    The baseline of `PersonalizedFusion`: the same bounds, form, loss and
+    training, without the session.
 
     Args:
         num_objectives: int. T.
@@ -24,10 +24,18 @@ class GlobalFusion(LearnedFusion):
 
     Call arguments:
         logits: (B, N, T) float; no gradient passes to them.
-        session_features: (B, F) float. Only their number is read.
+        session_features: (B, F) float. Only their number B is read.
 
     Returns:
         Score (B, N) float, and weights (B, T) float, equal in every row.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import GlobalFusion
+        >>> layer = GlobalFusion(2, initial_shares=(1.0, 3.0))
+        >>> score, weights = layer(np.zeros((1, 3, 2)), np.ones((1, 4)))
+        >>> print(np.round(weights, 2))
+        [[0.25 0.75]]
     """
 
     def build(self, logits_shape: tuple, session_features_shape: tuple):
@@ -38,7 +46,7 @@ class GlobalFusion(LearnedFusion):
         self.gate_bias.assign(self.initial_gate())
 
     def request_weights(self, session_features: Any) -> Any:
-        """Weights (B, T) of requests with features (B, F)."""
+        """Returns weights (B, T) for features (B, F)."""
         gate = ops.cast(self.gate_bias, "float32")
         weights = ops.cast(self.weights_of_gate(gate), self.compute_dtype)
         shape = (ops.shape(session_features)[0], self.num_objectives)

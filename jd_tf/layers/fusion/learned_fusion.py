@@ -1,4 +1,4 @@
-"""Fusion weights that are learned, and their bounds."""
+"""Learned fusion weights and their bounds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,27 +15,27 @@ _LEAST_START = 1e-3
 
 
 class LearnedFusion(Fusion):
-    """Weights that are learned within bounds.
+    """A fusion whose weights are learned within bounds.
 
     The gate's T numbers g become shares that add up to one, none below a
-    floor, so that no objective is silenced and none drowns the others:
+    floor, so that no objective loses all influence:
 
         share = min_share + (1 - T * min_share) * softmax(g)
         weight = scale * share,   scale in [1 / max_scale, max_scale]
 
     A share therefore lies in [min_share, 1 - (T - 1) * min_share]. The scale
-    changes no ranking; it is how sharply the log-linear score tells candidates
-    apart, which listwise losses need to fit. It is one learned number for
-    all requests, 1 at the start and always 1 in the additive form, where
-    `list_logits` takes it out.
+    changes no ranking; it is the sharpness of the log-linear score, which
+    listwise losses need to fit. It is one learned number for all requests,
+    1 at the start and always 1 in the additive form, where `list_logits`
+    removes it.
 
     Args:
         num_objectives: int. T.
         form: str. As `Fusion`.
         min_share: float. The floor, in (0, 1 / T).
         max_scale: float, >= 1. Bound of the scale; 1 fixes it.
-        initial_shares: tuple of T floats > 0, of any sum: where the learning
-            starts, as far as the floor allows; equal shares if empty.
+        initial_shares: tuple of T floats > 0, of any sum: the shares before
+            training, as far as the floor allows; equal shares if empty.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class LearnedFusion(Fusion):
             self.scale_logit = self.add_weight((), "zeros", name="scale_logit")
 
     def initial_gate(self) -> np.ndarray:
-        """(T,) numbers g that give the initial shares."""
+        """Returns the (T,) numbers g that give the initial shares."""
         if not self.initial_shares:
             return np.zeros(self.num_objectives, np.float32)
         shares = np.array(self.initial_shares, np.float64)
@@ -86,7 +86,7 @@ class LearnedFusion(Fusion):
         return (logits - logits.mean()).astype(np.float32)
 
     def weights_of_gate(self, gate: Any) -> Any:
-        """Weights (..., T) float32 from the gate's numbers (..., T)."""
+        """Returns weights (..., T) float32 for the gate's numbers (..., T)."""
         free = 1.0 - self.num_objectives * self.min_share
         weights = self.min_share + free * softmax(gate)
         if self.scale_logit is not None:

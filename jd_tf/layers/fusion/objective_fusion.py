@@ -1,4 +1,4 @@
-"""What all fusions share: from weights and probabilities to one score."""
+"""The base of all fusions: probabilities and weights to one score."""
 
 import abc
 from typing import Any
@@ -16,12 +16,12 @@ MAX_LOGIT = 80.0
 
 
 class Fusion(keras.layers.Layer, abc.ABC):
-    """One score of T objectives, by weights that belong to the request.
+    """Fuses T objectives to one score, by weights of the request.
 
     Calling it chains its halves: `request_weights`, once a request, and
-    `fuse`, for its candidates. What kind of weights there are is up to the
-    subclass. No gradient passes to the logits, whatever a caller does: they
-    say what will happen and are not bent to say what sells.
+    `fuse`, for its candidates. Subclasses define the weights. No gradient
+    passes to the logits, whatever a caller does: they stay estimates of
+    probabilities.
 
     Give it `dtype="float32"` inside a half-precision model: half precision
     has too few digits to tell close candidates apart.
@@ -33,8 +33,8 @@ class Fusion(keras.layers.Layer, abc.ABC):
 
     Call arguments:
         logits: (B, N, T) float, of the probabilities.
-        session_features: (B, F) float. What is known of the request before
-            any candidate is looked at.
+        session_features: (B, F) float. Features of the request without its
+            candidates.
 
     Returns:
         Score (B, N) float, higher is better; and the weights (B, T) float.
@@ -62,11 +62,9 @@ class Fusion(keras.layers.Layer, abc.ABC):
         weights = self.request_weights(session_features)
         return self.fuse(logits, weights), weights
 
-    # The two halves --------------------------------------------------------
-
     @abc.abstractmethod
     def request_weights(self, session_features: Any) -> Any:
-        """The weights of each request.
+        """Returns the weights of each request.
 
         Args:
             session_features: (B, F) float.
@@ -76,7 +74,7 @@ class Fusion(keras.layers.Layer, abc.ABC):
         """
 
     def fuse(self, logits: Any, weights: Any) -> Any:
-        """The scores under given weights.
+        """Returns the scores under given weights.
 
         Args:
             logits: (B, N, T) float; no gradient passes to them.
@@ -96,11 +94,11 @@ class Fusion(keras.layers.Layer, abc.ABC):
         return ops.cast(ops.sum(parts * weights, axis=-1), self.compute_dtype)
 
     def list_logits(self, score: Any) -> Any:
-        """What a softmax over a request's candidates should read.
+        """Returns the logits of a softmax over a request's candidates.
 
-        The logarithm of what is fused: the log-linear score is one already,
-        so that the softmax is proportional to prod_t p_t^w_t; the additive
-        one becomes one here, so that it is proportional to sum_t w_t p_t.
+        The log-linear score is a logarithm already, so that the softmax is
+        proportional to prod_t p_t^w_t; the additive score becomes one here,
+        so that the softmax is proportional to sum_t w_t p_t.
 
         Args:
             score: (B, N) float, of `fuse`.

@@ -1,4 +1,4 @@
-"""Fusion weights that follow the session."""
+"""Fusion by weights that depend on the session."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +12,12 @@ from jd_tf.layers.fusion.learned_fusion import LearnedFusion
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class PersonalizedFusion(LearnedFusion):
-    """Fuses objectives by weights read from the session, never the candidate.
+    """Fuses objectives by weights of the session, never of the candidate.
 
-    A small network reads what the session did so far and gives each request
-    its own positive, bounded weights (the gate JD.com's talk on ranking its
-    home feed describes); `LearnedFusion` holds the bounds. The gate starts
-    with no opinion on sessions: every request has the initial shares.
+    A small network reads features of the session so far and gives each
+    request its own positive, bounded weights; `LearnedFusion` has the
+    bounds. At the start the gate ignores the session: every request has the
+    initial shares.
 
     Args:
         num_objectives: int. T.
@@ -27,8 +27,8 @@ class PersonalizedFusion(LearnedFusion):
         min_share: float. Least share of an objective, see `LearnedFusion`.
         max_scale: float. Bound of the scale, see `LearnedFusion`.
         initial_shares: tuple of T floats > 0, or () for equal ones.
-        stop_session_gradient: bool. Whether what made the features is out
-            of the fusion's reach too. Always, if another loss trains it.
+        stop_session_gradient: bool. Whether no gradient passes to the
+            features either; needed where another loss trains them.
 
     Call arguments:
         logits: (B, N, T) float; no gradient passes to them.
@@ -39,6 +39,18 @@ class PersonalizedFusion(LearnedFusion):
 
     Raises:
         ValueError: an argument out of range, or F unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import PersonalizedFusion
+        >>> layer = PersonalizedFusion(num_objectives=2, units=(8,))
+        >>> score, weights = layer(np.zeros((1, 3, 2)), np.ones((1, 4)))
+        >>> score.shape, weights.numpy().tolist()
+        (TensorShape([1, 3]), [[0.5, 0.5]])
+
+    References:
+        JD.com's talk on ranking its home feed: fusion by a gate over the
+        session.
     """
 
     def __init__(
@@ -73,8 +85,8 @@ class PersonalizedFusion(LearnedFusion):
                 "`session_features` must have at least one feature. "
                 f"Got: {tuple(session_features_shape)}."
             )
-        # In single precision under any policy: it is tiny and runs once a
-        # request, and all candidates hang on it.
+        # In single precision under any policy: it is tiny, runs once a
+        # request and decides the order of all candidates.
         self.hidden = [
             keras.layers.Dense(
                 units,
@@ -97,7 +109,7 @@ class PersonalizedFusion(LearnedFusion):
         self.gate.bias.assign(self.initial_gate())
 
     def request_weights(self, session_features: Any) -> Any:
-        """Weights (B, T) of requests with features (B, F)."""
+        """Returns weights (B, T) for features (B, F)."""
         hidden = ops.cast(session_features, "float32")
         if self.stop_session_gradient:
             hidden = ops.stop_gradient(hidden)

@@ -1,4 +1,4 @@
-"""What the place of an impression alone does to its logits."""
+"""Position bias of an impression's logits."""
 
 from typing import Any
 
@@ -10,14 +10,13 @@ from jd_tf.layers.checks import check_int, check_units
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class BiasTower(keras.layers.Layer):
-    """Gives each impression the share of its logits that its place explains.
+    """Computes the position's part of an impression's logits.
 
     A shallow network over position, page and the like, added to the main
     logits in training and left out in serving, so that the main network
-    need not explain why the first place is clicked more (Zhao et al.,
-    RecSys 2019, section 4.3). Starts at exactly zero effect, and its last
-    layer has no bias: an objective's overall rate is the main network's to
-    learn.
+    need not explain why the first place is clicked more. Starts at exactly
+    zero effect, and its last layer has no bias: an objective's overall rate
+    is learned by the main network.
 
     Args:
         num_values: dict of str to int. Column name to the number of its
@@ -35,6 +34,17 @@ class BiasTower(keras.layers.Layer):
 
     Raises:
         ValueError: an argument out of range, or a column that is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import BiasTower
+        >>> layer = BiasTower({"position": 10}, units=(8,), num_outputs=2)
+        >>> layer({"position": np.array([[0, 1, 2]])}).shape
+        TensorShape([1, 3, 2])
+
+    References:
+        Recommending What Video to Watch Next: A Multitask Ranking System. Zhao
+        et al., RecSys 2019 (section 4.3).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Conditional objectives, brought to the space of all impressions."""
+"""Logits over all impressions from conditional logits."""
 
 from typing import Any
 
@@ -12,14 +12,16 @@ from jd_tf.layers.checks import check_given
 class EntireSpaceLogits(keras.layers.Layer):
     """Turns logits of p(t | given) into logits of p(t) = p(given) p(t | given).
 
-    An order follows a click. Learning it on clicks alone leaves out all
-    impressions that were not clicked, which is what serving must rank; here
-    both factors learn from every impression (ESMM: Ma et al., SIGIR 2018,
-    equation 1). Chains are allowed: click, cart given click, order given
-    cart. No probability is formed on the way: with a and b the two logits,
-    logit(sigmoid(a) sigmoid(b)) = -log(exp(-a) + exp(-b) + exp(-a - b)),
+    An order follows a click. Learning it on clicks alone leaves out the
+    impressions that were not clicked, which serving must rank too; here both
+    factors learn from every impression. Chains are allowed: click, cart
+    given click, order given cart. No probability is computed: with a and b
+    the two logits,
+
+        logit(sigmoid(a) sigmoid(b)) = -log(exp(-a) + exp(-b) + exp(-a - b)),
+
     taken as two softplus, which never overflow and whose gradients add up to
-    between 1 and 2. It has no weights.
+    between 1 and 2. The layer has no weights.
 
     Args:
         given: tuple of ints. For each objective the index of the one it is
@@ -34,6 +36,18 @@ class EntireSpaceLogits(keras.layers.Layer):
     Raises:
         ValueError: an index out of range or not before its own place, or
             `inputs` not of T logits.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import EntireSpaceLogits
+        >>> layer = EntireSpaceLogits(given=(-1, 0))  # an order needs a click
+        >>> logits = layer(np.zeros((1, 3, 2)))  # 1/2 and 1/2 given a click
+        >>> print(np.round(1 / (1 + np.exp(-logits[0, 0])), 2))
+        [0.5  0.25]
+
+    References:
+        Entire Space Multi-Task Model: An Effective Approach for Estimating
+        Post-Click Conversion Rate. Ma et al., SIGIR 2018 (equation 1).
     """
 
     def __init__(self, given: tuple, **kwargs):
@@ -50,7 +64,7 @@ class EntireSpaceLogits(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         # In float32: half precision has three digits for a sum of logits.
         conditional = ops.cast(inputs, "float32")
-        logits = []
+        logits: list[Any] = []
         for index, parent in enumerate(self.given):
             logit = conditional[..., index]
             if parent >= 0:
@@ -58,7 +72,7 @@ class EntireSpaceLogits(keras.layers.Layer):
                 given = logits[parent]
                 logit -= ops.softplus(-given)
                 logit -= ops.softplus(logit - given)
-                # Rounding must not make it likelier than what is given.
+                # Rounding must not make it likelier than its condition.
                 logit = ops.minimum(given, logit)
             logits.append(logit)
         return ops.cast(ops.stack(logits, axis=-1), self.compute_dtype)

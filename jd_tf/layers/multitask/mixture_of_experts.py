@@ -1,5 +1,6 @@
 """Shared experts, mixed for each objective by its own gate."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,13 +16,12 @@ class MixtureOfExperts(keras.layers.Layer):
     """Multi-gate mixture of experts over a user's candidates.
 
     Each objective t gets sum_e gate_te(x) * expert_e(x), where x is the
-    user's and the candidate's features side by side (MMoE: Ma et al., KDD
-    2018, equation 6). W x = W_user user + W_candidate candidate, so the user
-    half of every first product is computed once a request: `encode_user`
-    does that half, `mix` the candidate's, and calling the layer chains
-    both. The user half may itself be split: `encode_user` of the columns
-    that outlive a request, then `add_request` of the others. The first
-    layers of all experts and all gates are one product.
+    user's and the candidate's features side by side. As W x = W_user user +
+    W_candidate candidate, the user half of every first product is computed
+    once a request: `encode_user` does that half, `mix` the candidate's, and
+    calling the layer chains both. The user half may itself be split:
+    `encode_user` of the columns that outlive a request, then `add_request` of
+    the others. The first layers of all experts and all gates are one product.
 
     Args:
         num_experts: int. Experts E.
@@ -42,12 +42,28 @@ class MixtureOfExperts(keras.layers.Layer):
 
     Raises:
         ValueError: an argument out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import MixtureOfExperts
+        >>> layer = MixtureOfExperts(4, expert_units=(16, 8), num_tasks=2)
+        >>> candidates, user = np.ones((1, 3, 5)), np.ones((1, 6))
+        >>> layer(candidates, user).shape
+        TensorShape([1, 3, 2, 8])
+        >>> state = layer.encode_user(user[:, :4])
+        >>> state = layer.add_request(state, user[:, 4:])
+        >>> layer.mix(candidates, state).shape
+        TensorShape([1, 3, 2, 8])
+
+    References:
+        Modeling Task Relationships in Multi-task Learning with Multi-gate
+        Mixture-of-Experts. Ma et al., KDD 2018 (equation 6).
     """
 
     def __init__(
         self,
         num_experts: int,
-        expert_units: tuple,
+        expert_units: Sequence[int],
         num_tasks: int,
         activation: Any = "relu",
         dropout_rate: float = 0.0,
@@ -157,7 +173,7 @@ class MixtureOfExperts(keras.layers.Layer):
         return width
 
     def _user_product(self, features: Any, kernel: Any) -> Any:
-        """(B, D) by rows of the kernel, in the layer's compute dtype."""
+        """Multiplies (B, D) by a kernel in the layer's compute dtype."""
         return ops.matmul(
             ops.cast(features, self.compute_dtype),
             ops.cast(kernel, self.compute_dtype),
@@ -192,7 +208,7 @@ class MixtureOfExperts(keras.layers.Layer):
         )
 
     def gate_weights(self, candidate_features: Any, user_state: Any) -> Any:
-        """Says how much each objective listens to each expert.
+        """Returns the share of each expert for each objective.
 
         Args:
             candidate_features: (B, N, Dc) float.
@@ -216,9 +232,9 @@ class MixtureOfExperts(keras.layers.Layer):
         return self.mix(candidate_features, user_state, training=training)
 
     def _first_layer(self, candidate_features: Any, user_state: Any) -> list:
-        """First layer of each expert, (B * N, units), and gates' scores.
+        """Computes the experts' first layers, (B * N, units), and the gates.
 
-        The scores, (B * N, T * E), are the last of the list.
+        The gates' scores, (B * N, T * E), are the last of the list.
         """
         num_candidates, dim = ops.shape(candidate_features)[1:]
         candidates = self.candidate_half(
@@ -238,7 +254,7 @@ class MixtureOfExperts(keras.layers.Layer):
         return ops.split(both, ends, axis=-1)
 
     def _gates(self, scores: Any) -> Any:
-        """(B * N, T * E) scores to (B * N, T, E) shares."""
+        """Turns scores (B * N, T * E) into shares (B * N, T, E)."""
         shape = (-1, self.num_tasks, self.num_experts)
         return softmax(ops.reshape(scores, shape))
 

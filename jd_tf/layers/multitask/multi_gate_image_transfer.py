@@ -1,4 +1,4 @@
-"""Frozen image vectors, brought to the space the ranker learns in."""
+"""Experts and gates that map frozen vectors to the ranker's space."""
 
 import math
 from collections.abc import Sequence
@@ -14,31 +14,29 @@ from jd_tf.layers.multitask.stacked_mlp import StackedMLP
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class MultiGateImageTransfer(keras.layers.Layer):
-    """Aligns vectors that were trained elsewhere with the ranker's own.
+    """Aligns content embeddings trained elsewhere with the ranker's own.
 
-    An image vector says what a picture shows, not what makes people click
-    on it. Each of M modalities has E experts, networks that read its
-    vector; each consumer (the history of a behaviour, the candidates) has a
-    gate, which reads what the ranker has learned of the item (its id and
-    category embeddings) and so picks the experts that suit it:
+    An image vector encodes the content of a picture, not its effect on
+    clicks. Each of M modalities has E experts, networks over its vector.
+    Each of G gates (one for the history of each behaviour, one for the
+    candidates) reads the ranker's own embeddings of the item (of its id and
+    category) and mixes the experts:
 
         sum_me gate_me(gate_inputs) * expert_me(vector_m)
 
-    with the gate's softmax over all M * E experts (JD.com's talk on its home
-    feed: multi-gate transfer of image vectors; the gates are those of Ma et
-    al., KDD 2018). Experts are shared by all consumers. Vectors of a
-    `VectorTable` stay as they are; those of a `TextEncoder` learn through
-    the experts.
+    with the gate's softmax over all M * E experts. Experts are shared by all
+    gates. Vectors of a `VectorTable` stay as they are; those of a
+    `TextEncoder` learn through the experts.
 
-    Each vector is brought to length sqrt(V) first, a root mean square of
-    one: backbones differ in their scale by orders, and vectors made anew
-    by another training must not shift what the experts read. An item without
-    a vector has a learned one, so that it takes the same path.
+    Each vector is scaled to length sqrt(V) first, a root mean square of one:
+    backbones differ in their scale by orders of magnitude, and a new
+    training of a backbone must not shift the experts' inputs. An item
+    without a vector has a learned one in its place.
 
     Args:
         output_dim: int. Width of the result.
         num_experts: int. Experts E of each modality.
-        num_consumers: int. Gates.
+        num_gates: int. Gates G.
         hidden_units: tuple of ints. Widths of each expert before its last
             layer.
         activation: str or callable. Of the experts' hidden layers.
@@ -47,29 +45,43 @@ class MultiGateImageTransfer(keras.layers.Layer):
         vectors: list of M tensors (..., V_m) float, one a modality.
         present: list of M tensors (...) bool, True where there is a vector;
             `vectors` may hold anything elsewhere.
-        gate_inputs: (..., G) float. What is learned of the item.
-        consumer: int. Whose gate decides.
+        gate_inputs: (..., D) float. Embeddings of the item.
+        gate_index: int. The gate to use.
 
     Returns:
         (..., output_dim) float.
 
     Raises:
         ValueError: an argument out of range, or a modality that is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import MultiGateImageTransfer
+        >>> layer = MultiGateImageTransfer(output_dim=4, num_gates=2)
+        >>> vectors, present = [np.ones((1, 3, 16))], [np.ones((1, 3), bool)]
+        >>> layer(vectors, present, np.ones((1, 3, 8)), gate_index=1).shape
+        TensorShape([1, 3, 4])
+
+    References:
+        JD.com's talk on ranking its home feed: multi-gate transfer of image
+        vectors.
+        Modeling Task Relationships in Multi-task Learning with Multi-gate
+        Mixture-of-Experts. Ma et al., KDD 2018 (the gates).
     """
 
     def __init__(
         self,
         output_dim: int,
         num_experts: int = 4,
-        num_consumers: int = 1,
-        hidden_units: tuple = (64,),
+        num_gates: int = 1,
+        hidden_units: Sequence[int] = (64,),
         activation: Any = "relu",
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.output_dim = check_int("output_dim", output_dim, 1)
         self.num_experts = check_int("num_experts", num_experts, 1)
-        self.num_consumers = check_int("num_consumers", num_consumers, 1)
+        self.num_gates = check_int("num_gates", num_gates, 1)
         self.hidden_units = check_units("hidden_units", hidden_units)
         self.activation = keras.activations.get(activation)
 
@@ -86,23 +98,26 @@ class MultiGateImageTransfer(keras.layers.Layer):
                 f"Got: {len(vectors_shape)} and {len(present_shape)}."
             )
         self.num_modalities = len(vectors_shape)
-        num_gates = self.num_modalities * self.num_experts
+        num_shares = self.num_modalities * self.num_experts
         self.gate_kernel = self.add_weight(
-            (self.num_consumers, gate_inputs_shape[-1], num_gates),
-            _each_as_its_own(self.num_consumers),
+            (self.num_gates, gate_inputs_shape[-1], num_shares),
+            _each_as_its_own(self.num_gates),
             name="gate_kernel",
         )
         self.gate_bias = self.add_weight(
-            (self.num_consumers, num_gates), "zeros", name="gate_bias"
+            (self.num_gates, num_shares), "zeros", name="gate_bias"
         )
-        self.missing, self.first, self.deeper = [], [], []
-        self.output_kernels, self.output_biases = [], []
+        self.missing: list[Any] = []
+        self.first: list[keras.layers.Dense] = []
+        self.deeper: list[StackedMLP] = []
+        self.output_kernels: list[Any] = []
+        self.output_biases: list[Any] = []
         for index, shape in enumerate(vectors_shape):
             self._build_modality(index, shape[-1])
 
     def _build_modality(self, index: int, dim: int) -> None:
         first_units, *other_units = self.hidden_units
-        # As long as the vectors it stands beside.
+        # A root mean square of one, as the vectors have.
         self.missing.append(
             self.add_weight(
                 (dim,),
@@ -147,34 +162,34 @@ class MultiGateImageTransfer(keras.layers.Layer):
             )
         )
 
-    def gate_weights(self, gate_inputs: Any, consumer: int = 0) -> Any:
-        """Says how much a consumer listens to each expert.
+    def gate_weights(self, gate_inputs: Any, gate_index: int = 0) -> Any:
+        """Returns the shares of a gate for each expert.
 
         Args:
-            gate_inputs: (..., G) float. What is learned of the item.
-            consumer: int. Whose gate decides.
+            gate_inputs: (..., D) float. Embeddings of the item.
+            gate_index: int. The gate to use.
 
         Returns:
             (..., M * E) float32, sums to 1; all experts of the first
             modality, then those of the next.
         """
-        if not 0 <= consumer < self.num_consumers:
+        if not 0 <= gate_index < self.num_gates:
             raise ValueError(
-                f"`consumer` must be in [0, {self.num_consumers}). "
-                f"Got: {consumer!r}."
+                f"`gate_index` must be in [0, {self.num_gates}). "
+                f"Got: {gate_index!r}."
             )
         inputs = ops.cast(gate_inputs, self.compute_dtype)
         dim = inputs.shape[-1]
         scores = ops.matmul(
             ops.reshape(inputs, (-1, dim)),
-            ops.cast(self.gate_kernel[consumer], self.compute_dtype),
+            ops.cast(self.gate_kernel[gate_index], self.compute_dtype),
         )
         scores = ops.cast(scores, "float32")
-        scores += ops.cast(self.gate_bias[consumer], "float32")
-        num_gates = self.num_modalities * self.num_experts
+        scores += ops.cast(self.gate_bias[gate_index], "float32")
+        num_shares = self.num_modalities * self.num_experts
         return ops.reshape(
             softmax(scores),
-            (*ops.shape(inputs)[:-1], num_gates),
+            (*ops.shape(inputs)[:-1], num_shares),
         )
 
     def call(
@@ -182,11 +197,11 @@ class MultiGateImageTransfer(keras.layers.Layer):
         vectors: Sequence,
         present: Sequence,
         gate_inputs: Any,
-        consumer: int = 0,
+        gate_index: int = 0,
     ) -> Any:
         shape = ops.shape(gate_inputs)[:-1]
         gates = ops.cast(
-            self.gate_weights(gate_inputs, consumer), self.compute_dtype
+            self.gate_weights(gate_inputs, gate_index), self.compute_dtype
         )
         gates = ops.reshape(gates, (-1, self.num_modalities, self.num_experts))
         outputs = 0.0
@@ -194,8 +209,8 @@ class MultiGateImageTransfer(keras.layers.Layer):
             zip(vectors, present, ops.unstack(gates, axis=1), strict=True)
         ):
             hidden = self._hidden(index, vector, is_there)
-            # A gated sum of linear layers is one linear layer of what is
-            # gated.
+            # A gated sum of linear layers is one linear layer of the gated
+            # inputs.
             hidden = ops.reshape(
                 hidden * gate[..., None],
                 (-1, self.num_experts * self.hidden_units[-1]),
@@ -207,7 +222,7 @@ class MultiGateImageTransfer(keras.layers.Layer):
         return ops.reshape(outputs, (*shape, self.output_dim))
 
     def _hidden(self, index: int, vector: Any, present: Any) -> Any:
-        """Last hidden layer of a modality's experts, (tokens, E, units)."""
+        """Computes a modality's last hidden layers, (tokens, E, units)."""
         dim = vector.shape[-1]
         vector = ops.cast(vector, "float32")
         square = ops.sum(ops.square(vector), axis=-1, keepdims=True)
@@ -236,16 +251,16 @@ class MultiGateImageTransfer(keras.layers.Layer):
             **super().get_config(),
             "output_dim": self.output_dim,
             "num_experts": self.num_experts,
-            "num_consumers": self.num_consumers,
+            "num_gates": self.num_gates,
             "hidden_units": list(self.hidden_units),
             "activation": keras.activations.serialize(self.activation),
         }
 
 
 def _each_as_its_own(number: int) -> keras.initializers.Initializer:
-    """Initialises stacked kernels as if each were alone.
+    """Returns an initialiser of stacked kernels, each as if alone.
 
-    Keras takes the first axis of a three-dimensional kernel for a
-    convolution's window and divides by it; the scale takes that back.
+    Keras reads the first axis of a three-dimensional kernel as a
+    convolution's window and divides by it; the scale undoes that.
     """
     return keras.initializers.VarianceScaling(number, "fan_avg", "uniform")

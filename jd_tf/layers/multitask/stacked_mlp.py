@@ -17,8 +17,8 @@ class StackedMLP(keras.layers.Layer):
     Slice s of the last but one axis goes through network s: the experts of
     a mixture, or the towers of several objectives. The weights of a layer are
     one variable for all S networks, but its products are S: TensorFlow runs
-    these side by side, with bias and activation in the same pass, and on a
-    processor faster than one batched product, forwards and backwards.
+    these in parallel, each fused with bias and activation, and on a CPU
+    faster than one batched product, forwards and backwards.
 
     Args:
         units: tuple of ints. Widths of each network, first layer first.
@@ -35,11 +35,17 @@ class StackedMLP(keras.layers.Layer):
 
     Raises:
         ValueError: an argument out of range, or S or D unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import StackedMLP
+        >>> StackedMLP(units=(16, 4))(np.ones((2, 3, 8))).shape
+        TensorShape([2, 3, 4])
     """
 
     def __init__(
         self,
-        units: tuple,
+        units: Sequence[int],
         activation: Any = "relu",
         last_activation: Any = None,
         dropout_rate: float = 0.0,
@@ -60,8 +66,8 @@ class StackedMLP(keras.layers.Layer):
             )
         self.kernels, self.biases = [], []
         for index, units in enumerate(self.units):
-            # Keras takes the first axis of a kernel for a convolution's
-            # window and divides by it; the scale takes that back.
+            # Keras reads the first axis of a kernel as a convolution's
+            # window and divides by it; the scale undoes that.
             glorot = keras.initializers.VarianceScaling(
                 num_slices, "fan_avg", "uniform"
             )
@@ -92,7 +98,7 @@ class StackedMLP(keras.layers.Layer):
     def each(
         self, slices: Sequence[Any], training: bool | None = None
     ) -> list[Any]:
-        """Runs every network on the slice that is its own.
+        """Runs every network on its own slice.
 
         Args:
             slices: S of (M, D) float.
@@ -103,7 +109,7 @@ class StackedMLP(keras.layers.Layer):
         """
         hidden, last = list(slices), len(self.units) - 1
         for index in range(last + 1):
-            # In the compute dtype before they are taken apart: one cast.
+            # Cast before they are taken apart: one cast instead of S.
             kernels, biases = (
                 ops.unstack(
                     ops.cast(weights[index], self.compute_dtype),
@@ -116,7 +122,7 @@ class StackedMLP(keras.layers.Layer):
                 self.activation if index < last else self.last_activation
             )
             hidden = [
-                # Which fuses with the product, as a plain sum does not.
+                # `bias_add` fuses with the product; a plain sum does not.
                 activation(tf.nn.bias_add(ops.matmul(one, kernel), bias[0]))
                 for one, kernel, bias in zip(
                     hidden, kernels, biases, strict=True

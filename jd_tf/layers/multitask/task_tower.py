@@ -1,5 +1,6 @@
-"""From each objective's features to its logit."""
+"""One tower per objective, from its features to its logit."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,10 +11,10 @@ from jd_tf.layers.multitask.stacked_mlp import StackedMLP
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class TaskTower(keras.layers.Layer):
-    """Turns each objective's features into its logit, all towers at once.
+    """Turns each objective's features into its logit.
 
-    Objective t has a network of its own over slice t of the input; all
-    towers run as one batched product a layer.
+    Objective t has a network of its own over slice t of the input; all run
+    as one `StackedMLP`.
 
     Args:
         num_tasks: int. Objectives T.
@@ -31,12 +32,18 @@ class TaskTower(keras.layers.Layer):
     Raises:
         ValueError: an argument out of range, or `inputs` not of `num_tasks`
             slices.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import TaskTower
+        >>> TaskTower(num_tasks=2, units=(16,))(np.ones((1, 3, 2, 8))).shape
+        TensorShape([1, 3, 2])
     """
 
     def __init__(
         self,
         num_tasks: int,
-        units: tuple = (),
+        units: Sequence[int] = (),
         activation: Any = "relu",
         dropout_rate: float = 0.0,
         **kwargs,

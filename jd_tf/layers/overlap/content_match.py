@@ -1,4 +1,4 @@
-"""How much a candidate looks like what the user went to."""
+"""Similarity of a candidate's content to the history's."""
 
 import math
 from typing import Any
@@ -12,41 +12,58 @@ from jd_tf.layers.masking import length_mask
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class ContentMatch(keras.layers.Layer):
-    """Compares frozen content vectors with a profile of the history's.
+    """Compares content embeddings of candidates with the history's.
 
-    What `IdOverlap` is to ids, this is to pictures and titles: a new item
-    has no learned embedding, but it may look like what the user went to. All
-    vectors, brought to length 1, pass one learned linear map, in which
-    likeness is what makes people click rather than what a backbone found.
-    For each of V values that events carry, the mapped events of a history are
-    averaged once a user,
+    Does for images and titles what `IdOverlap` does for ids: a new item has
+    no learned embedding, but its content may be similar to that of earlier
+    events. All embeddings, scaled to length 1, pass one learned linear map,
+    so that similarity is learned from clicks. For each of V weights w of the
+    events, the mapped events of a history are averaged once a user,
 
-        profile_v = sum_l value_lv mapped_l / (1 + sum_l value_lv),
+        profile_v = sum_l w_lv mapped_l / (1 + sum_l w_lv),
 
-    where the one pulls profiles of few events to nothing, and a candidate is
-    told the product of its own mapped vector with every profile, in H parts
-    of the map apart (similarity of multimodal vectors to behaviour, as in
-    Sheng et al., CIKM 2024, with the tiers replaced by a learned map so that
-    the history is summed up before candidates are known).
+    where the 1 shrinks profiles of few events, and a candidate gets the
+    product of its own mapped embedding with every profile, separately for
+    each of H parts of the map. The paper below counts tiers of similarity;
+    the learned map allows to sum up the history before candidates are known.
 
     Args:
         match_dim: int. Width K of the map, a multiple of `num_heads`.
-        num_heads: int. Parts H that are compared apart.
+        num_heads: int. Parts H that are compared separately.
 
     Call arguments:
         candidate_vectors: (B, N, M) float.
-        candidate_present: (B, N) bool, True where there is a vector;
+        candidate_present: (B, N) bool, True where there is an embedding;
             `candidate_vectors` may hold anything elsewhere.
         history_vectors: (B, L, M) float.
         history_present: (B, L) bool.
         length: (B,) integer. Real events; padding may hold anything.
-        values: (B, L, V) float >= 0, or None: every event counts one.
+        event_weights: (B, L, V) float >= 0, or None: 1 for every event.
 
     Returns:
-        (B, N, V H) float, V = 1 without `values`; zero without a vector.
+        (B, N, V H) float, V = 1 without `event_weights`; zero without an
+        embedding.
 
     Raises:
         ValueError: an argument out of range, or vectors of two widths.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import ContentMatch
+        >>> layer = ContentMatch(match_dim=8, num_heads=2)
+        >>> outputs = layer(
+        ...     np.ones((1, 3, 16)),
+        ...     np.array([[True, True, False]]),
+        ...     np.ones((1, 5, 16)),
+        ...     np.ones((1, 5), bool),
+        ...     np.array([4]),
+        ... )
+        >>> outputs.shape
+        TensorShape([1, 3, 2])
+
+    References:
+        Enhancing Taobao Display Advertising with Multimodal Representations:
+        Challenges, Approaches and Insights. Sheng et al., CIKM 2024.
     """
 
     def __init__(self, match_dim: int = 32, num_heads: int = 4, **kwargs):
@@ -59,9 +76,9 @@ class ContentMatch(keras.layers.Layer):
                 f"Got: {match_dim} and {num_heads}."
             )
 
-    def num_features(self, num_values: int) -> int:
-        """Features of a candidate, if events carry `num_values` values."""
-        return max(num_values, 1) * self.num_heads
+    def num_features(self, num_weights: int) -> int:
+        """Returns the features of a candidate, of `num_weights` weights V."""
+        return max(num_weights, 1) * self.num_heads
 
     def build(
         self,
@@ -70,7 +87,7 @@ class ContentMatch(keras.layers.Layer):
         history_vectors_shape: tuple | None = None,
         history_present_shape: tuple | None = None,
         length_shape: tuple | None = None,
-        values_shape: tuple | None = None,
+        event_weights_shape: tuple | None = None,
     ):
         dim = candidate_vectors_shape[-1]
         if history_vectors_shape and history_vectors_shape[-1] != dim:
@@ -78,7 +95,7 @@ class ContentMatch(keras.layers.Layer):
                 "`candidate_vectors` and `history_vectors` must be of one "
                 f"width. Got: {dim} and {history_vectors_shape[-1]}."
             )
-        # Orthogonal: likeness is the cosine until something better is known.
+        # Orthogonal: similarity starts as the cosine.
         self.mapping = keras.layers.Dense(
             self.match_dim,
             kernel_initializer="orthogonal",
@@ -88,27 +105,32 @@ class ContentMatch(keras.layers.Layer):
         self.mapping.build((None, dim))
 
     def encode_history(
-        self, vectors: Any, present: Any, length: Any, values: Any = None
+        self,
+        vectors: Any,
+        present: Any,
+        length: Any,
+        event_weights: Any = None,
     ) -> Any:
-        """Sums a history up, once a user.
+        """Computes the profiles of a history, once a user.
 
         Args:
             vectors: (B, L, M) float.
             present: (B, L) bool.
             length: (B,) integer. Real events.
-            values: (B, L, V) float >= 0, or None.
+            event_weights: (B, L, V) float >= 0, or None.
 
         Returns:
             (B, V, K) float, the profiles.
         """
         real = length_mask(length, ops.shape(present)[1]) & present
-        if values is None:
-            values = ops.ones_like(vectors[..., :1])
-        # Zero, not zero times: padding may hold anything.
-        values = ops.where(real[..., None], ops.cast(values, "float32"), 0.0)
+        if event_weights is None:
+            event_weights = ops.ones_like(vectors[..., :1])
+        # `where`, not a product: padding may hold anything.
+        weights = ops.cast(event_weights, "float32")
+        weights = ops.where(real[..., None], weights, 0.0)
         mapped = ops.cast(self._map(vectors, real), "float32")
-        sums = ops.matmul(ops.transpose(values, (0, 2, 1)), mapped)
-        profile = sums / (1.0 + ops.sum(values, axis=1)[..., None])
+        sums = ops.matmul(ops.transpose(weights, (0, 2, 1)), mapped)
+        profile = sums / (1.0 + ops.sum(weights, axis=1)[..., None])
         return ops.cast(profile, self.compute_dtype)
 
     def match(self, vectors: Any, present: Any, profile: Any) -> Any:
@@ -124,16 +146,16 @@ class ContentMatch(keras.layers.Layer):
         """
         parts = (self.num_heads, self.match_dim // self.num_heads)
         mapped = self._map(vectors, present)
-        num_candidates, num_values = ops.shape(mapped)[1], profile.shape[1]
+        num_candidates, num_profiles = ops.shape(mapped)[1], profile.shape[1]
         mapped = ops.reshape(mapped, (-1, num_candidates, *parts))
         profile = ops.cast(profile, self.compute_dtype)
-        profile = ops.reshape(profile, (-1, num_values, *parts))
+        profile = ops.reshape(profile, (-1, num_profiles, *parts))
         matches = ops.einsum("bnhk,bvhk->bnvh", mapped, profile)
-        width = num_values * self.num_heads
+        width = num_profiles * self.num_heads
         return ops.reshape(matches, (-1, num_candidates, width))
 
     def _map(self, vectors: Any, present: Any) -> Any:
-        """Learned map of vectors of length 1, zero where there is none."""
+        """Maps vectors scaled to length 1; zero where there is none."""
         vectors = ops.cast(vectors, "float32")
         vectors = ops.where(present[..., None], vectors, 0.0)
         square = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
@@ -156,25 +178,27 @@ class ContentMatch(keras.layers.Layer):
         history_vectors: Any,
         history_present: Any,
         length: Any,
-        values: Any = None,
+        event_weights: Any = None,
     ) -> Any:
         profile = self.encode_history(
-            history_vectors, history_present, length, values
+            history_vectors, history_present, length, event_weights
         )
         return self.match(candidate_vectors, candidate_present, profile)
 
     def compute_output_shape(
         self,
         candidate_vectors_shape: tuple,
-        candidate_present_shape: tuple,
-        history_vectors_shape: tuple,
-        history_present_shape: tuple,
-        length_shape: tuple,
-        values_shape: tuple | None = None,
+        candidate_present_shape: tuple | None = None,
+        history_vectors_shape: tuple | None = None,
+        history_present_shape: tuple | None = None,
+        length_shape: tuple | None = None,
+        event_weights_shape: tuple | None = None,
     ) -> tuple:
-        num_values = values_shape[-1] if values_shape is not None else 1
-        width = self.num_features(num_values)
-        return (*candidate_present_shape, width)
+        num_weights = 1
+        if event_weights_shape is not None:
+            num_weights = event_weights_shape[-1]
+        width = self.num_features(num_weights)
+        return (*candidate_vectors_shape[:-1], width)
 
     def get_config(self) -> dict:
         return {

@@ -1,4 +1,4 @@
-"""What an event still counts for: by its age and by how it went."""
+"""Weights of events by their age and their features."""
 
 import math
 from typing import Any
@@ -13,50 +13,63 @@ _HOUR, _MONTH = 3600.0, 30 * 24 * 3600.0
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class EventWeights(keras.layers.Layer):
-    """Gives each event V values in [0, 1] that fade with its age.
+    """Gives each event V weights in [0, 1] that decay with its age.
 
-    Value v of an event that is `age` old and went as `details` says is
+    Weight v of an event of age a with features x is
 
-        exp(-age / t_v) * sigmoid(w_v details + b_v)
+        exp(-a / t_v) * sigmoid(w_v x + b_v)
 
     with learned time constants t_v, which start evenly spaced on a
     logarithmic scale, so that one counts this session's events and another
     this month's. Summed over the events that share an id with a candidate
-    (`IdOverlap`) they say how much of it there was, how recently and how
-    thoroughly, without an embedding having to learn it id by id.
+    (`IdOverlap`) they measure the user's interest in that id, without an
+    embedding having to learn it id by id.
+
+    Numeric features n (seconds of dwell time, comments read) count as
+
+        exp(-a / t_v) * log(1 + n)     for every v and n,
+
+    beside what is learned of them.
 
     Args:
-        num_values: int. Values V.
-        min_time_constant: float. Where the first t_v starts, seconds.
-        max_time_constant: float. Where the last one starts, seconds.
-
-    Amounts that are known as such (seconds looked at, comments read) count
-    beside what is learned of them, as
-
-        exp(-age / t_v) * log(1 + amount_a)     for every v and a.
+        num_weights: int. Weights V.
+        min_time_constant: float. Start of the first t_v, seconds.
+        max_time_constant: float. Start of the last one, seconds.
 
     Call arguments:
-        details: (B, L, D) float. How events went.
-        age_seconds: (B, L) float32, >= 0, or None: nothing fades.
-        amounts: (B, L, A) float, or None. Below zero: unknown, as none.
+        event_features: (B, L, D) float.
+        age_seconds: (B, L) float32, >= 0, or None: no decay.
+        numeric_features: (B, L, A) float, or None. Below 0 (unknown) counts
+            as 0.
 
     Returns:
-        (B, L, V (1 + A)) float; V learned values, then V of each amount.
+        (B, L, V (1 + A)) float; V learned weights, then V of each numeric
+        feature.
 
     Raises:
         ValueError: an argument out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import EventWeights
+        >>> events, ages = np.ones((1, 3, 4)), np.array([[0.0, 60.0, 1e9]])
+        >>> weights = EventWeights(num_weights=2)(events, ages)
+        >>> weights.shape
+        TensorShape([1, 3, 2])
+        >>> weights[0, 2].numpy().tolist()
+        [0.0, 0.0]
     """
 
     def __init__(
         self,
-        num_values: int,
+        num_weights: int,
         min_time_constant: float = _HOUR,
         max_time_constant: float = _MONTH,
         **kwargs,
     ):
         # Keras would cast ages to half precision, and so to infinity.
         super().__init__(**{**kwargs, "autocast": False})
-        self.num_values = check_int("num_values", num_values, 1)
+        self.num_weights = check_int("num_weights", num_weights, 1)
         if not 0.0 < min_time_constant <= max_time_constant < math.inf:
             raise ValueError(
                 "Time constants must be positive and finite, the first the "
@@ -67,21 +80,21 @@ class EventWeights(keras.layers.Layer):
 
     def build(
         self,
-        details_shape: tuple,
+        event_features_shape: tuple,
         age_seconds_shape: tuple | None = None,
-        amounts_shape: tuple | None = None,
+        numeric_features_shape: tuple | None = None,
     ):
         self.weighing = keras.layers.Dense(
-            self.num_values,
+            self.num_weights,
             activation="sigmoid",
             dtype=self.dtype_policy,
             name="weighing",
         )
-        self.weighing.build((None, None, details_shape[-1]))
+        self.weighing.build((None, None, event_features_shape[-1]))
         self.log_time_constant = None
         if age_seconds_shape is not None:
             self.log_time_constant = self.add_weight(
-                (self.num_values,),
+                (self.num_weights,),
                 self._spaced,
                 name="log_time_constant",
             )
@@ -92,49 +105,55 @@ class EventWeights(keras.layers.Layer):
         return ops.linspace(first, last, shape[0], dtype=dtype)
 
     def call(
-        self, details: Any, age_seconds: Any = None, amounts: Any = None
+        self,
+        event_features: Any,
+        age_seconds: Any = None,
+        numeric_features: Any = None,
     ) -> Any:
-        left = self._left(details, age_seconds)
-        # As one matrix: a dense layer works the shape of events out again.
-        flat = ops.reshape(details, (-1, details.shape[-1]))
+        decay = self._decay(event_features, age_seconds)
+        # As one matrix, which saves the dense layer its own reshapes.
+        flat = ops.reshape(event_features, (-1, event_features.shape[-1]))
         learned = self.weighing(ops.cast(flat, self.compute_dtype))
-        shape = (-1, ops.shape(details)[1], self.num_values)
+        shape = (-1, ops.shape(event_features)[1], self.num_weights)
         learned = ops.reshape(learned, shape)
-        parts = [left * learned]
-        if amounts is not None:
-            amounts = ops.maximum(ops.cast(amounts, "float32"), 0.0)
-            amounts = ops.cast(ops.log1p(amounts), self.compute_dtype)
+        parts = [decay * learned]
+        if numeric_features is not None:
+            numbers = ops.cast(numeric_features, "float32")
+            logs = ops.log1p(ops.maximum(numbers, 0.0))
+            logs = ops.cast(logs, self.compute_dtype)
             parts += [
-                left * amount[..., None]
-                for amount in ops.unstack(amounts, axis=-1)
+                decay * one[..., None] for one in ops.unstack(logs, axis=-1)
             ]
         return ops.concatenate(parts, axis=-1)
 
-    def _left(self, details: Any, age_seconds: Any) -> Any:
-        """What age leaves of each value, (B, L, V)."""
+    def _decay(self, event_features: Any, age_seconds: Any) -> Any:
+        """Returns the decay of each weight by age, (B, L, V)."""
         if self.log_time_constant is None:
-            shape = (*ops.shape(details)[:-1], self.num_values)
+            shape = (*ops.shape(event_features)[:-1], self.num_weights)
             return ops.ones(shape, self.compute_dtype)
         rate = ops.exp(-ops.cast(self.log_time_constant, "float32"))
         age = ops.maximum(ops.cast(age_seconds, "float32"), 0.0)
-        left = ops.exp(-age[..., None] * rate)
-        return ops.cast(left, self.compute_dtype)
+        decay = ops.exp(-age[..., None] * rate)
+        return ops.cast(decay, self.compute_dtype)
 
     def compute_output_shape(
         self,
-        details_shape: tuple,
+        event_features_shape: tuple,
         age_seconds_shape: tuple | None = None,
-        amounts_shape: tuple | None = None,
+        numeric_features_shape: tuple | None = None,
     ) -> tuple:
-        num_amounts = amounts_shape[-1] if amounts_shape is not None else 0
-        return (*details_shape[:-1], self.num_values * (1 + num_amounts))
+        num_features = 0
+        if numeric_features_shape is not None:
+            num_features = numeric_features_shape[-1]
+        width = self.num_weights * (1 + num_features)
+        return (*event_features_shape[:-1], width)
 
     def get_config(self) -> dict:
         config = super().get_config()
         config.pop("autocast", None)
         return {
             **config,
-            "num_values": self.num_values,
+            "num_weights": self.num_weights,
             "min_time_constant": self.min_time_constant,
             "max_time_constant": self.max_time_constant,
         }

@@ -1,4 +1,4 @@
-"""Which candidates share an id with the history, and how recently."""
+"""Id-overlap features: candidates whose ids are in the history."""
 
 from typing import Any
 
@@ -11,52 +11,61 @@ from jd_tf.layers.masking import length_mask
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class IdOverlap(keras.layers.Layer):
-    """Counts, exactly, how often a candidate's ids stand in a history.
+    """Counts, exactly, how often a candidate's ids are in a history.
 
     Embeddings have to learn that an id equals itself, one id at a time;
     rare and new ones never do. Comparing the ids takes no learning: for each
     of C id columns (item, category, brand ...) a candidate gets the share of
     the history that has its id, the sum of 1 / (1 + position) over those
     events, which the newest dominate, log(1 + their number) and, for each of
-    V values that events may carry (how recent, how long looked at), log(1 +
-    the sum of the value over them). Id 0 says that there is none (no
-    brand, say), and matches nothing. What depends on the history alone is
-    done once a user, `encode_history`; `match` does the rest, and calling the
-    layer chains both.
+    V weights that events may have (by recency or dwell time, for instance),
+    log(1 + the sum of the weight over them). Id 0 means that there is none
+    (no brand, for instance) and overlaps with nothing. The part that depends
+    on the history alone runs once a user, `encode_history`; `match` does the
+    rest, and calling the layer chains both.
 
     Args:
-        use_position: bool. Whether positions are read; without, every event
-            of the history is as close as any other.
+        use_position: bool. Whether positions are read; without them the
+            order of events does not matter.
 
     Call arguments:
         candidate_ids: (B, N, C) integer.
         history_ids: (B, L, C) integer, newest first; padding may hold
             anything.
         length: (B,) integer. Real events.
-        values: (B, L, V) float >= 0, or None. What each event counts for.
+        event_weights: (B, L, V) float >= 0, or None.
 
     Returns:
         (B, N, (3 + V) C) float, without `use_position` (2 + V) C; zero
-        where nothing matches.
+        without overlap.
 
     Raises:
         ValueError: candidates and history differ in their columns.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import IdOverlap
+        >>> candidates = np.array([[[7], [8]]])
+        >>> history, length = np.array([[[7], [5], [7], [0]]]), np.array([3])
+        >>> print(np.round(IdOverlap()(candidates, history, length), 2))
+        [[[0.67 1.33 1.1 ]
+          [0.   0.   0.  ]]]
     """
 
     def __init__(self, use_position: bool = True, **kwargs):
         super().__init__(**kwargs)
         self.use_position = use_position
 
-    def num_features(self, num_values: int) -> int:
-        """Features an id column, if events carry `num_values` values."""
-        return 2 + self.use_position + num_values
+    def num_features(self, num_weights: int) -> int:
+        """Returns the features an id column, of `num_weights` weights V."""
+        return 2 + self.use_position + num_weights
 
     def build(
         self,
         candidate_ids_shape: tuple,
         history_ids_shape: tuple,
         length_shape: tuple | None = None,
-        values_shape: tuple | None = None,
+        event_weights_shape: tuple | None = None,
     ):
         if candidate_ids_shape[-1] != history_ids_shape[-1]:
             raise ValueError(
@@ -66,23 +75,23 @@ class IdOverlap(keras.layers.Layer):
             )
 
     def encode_history(
-        self, history_ids: Any, length: Any, values: Any = None
+        self, history_ids: Any, length: Any, event_weights: Any = None
     ) -> dict[str, Any]:
         """Prepares a history, once for all candidates.
 
         Args:
             history_ids: (B, L, C) integer, newest first.
             length: (B,) integer. Real events.
-            values: (B, L, V) float, or None.
+            event_weights: (B, L, V) float, or None.
 
         Returns:
-            dict of `ids` (B, C, L), those that are none replaced by a number
-            that no candidate has, and `weights` (B, L, features) float32, what
-            an event adds to each feature; both meaningless in padding.
+            dict of `ids` (B, C, L), 0 replaced by a number that no candidate
+            has, and `weights` (B, L, features) float32, which an event adds
+            to each feature; both meaningless in padding.
         """
         history_ids = ops.convert_to_tensor(history_ids)
         none = ops.equal(history_ids, 0)
-        ids = ops.where(none, _never(history_ids), history_ids)
+        ids = ops.where(none, _unused_id(history_ids), history_ids)
         ones = ops.ones_like(history_ids[..., 0], dtype="float32")
         total = ops.cast(ops.maximum(length, 1), "float32")
         weights = [ones / total[:, None], ones]
@@ -90,9 +99,9 @@ class IdOverlap(keras.layers.Layer):
             place = ops.arange(ops.shape(history_ids)[1], dtype="float32")
             weights.insert(1, ones / (1.0 + place))
         weights = ops.stack(weights, axis=-1)
-        if values is not None:
-            values = ops.cast(values, "float32")
-            weights = ops.concatenate([weights, values], axis=-1)
+        if event_weights is not None:
+            event_weights = ops.cast(event_weights, "float32")
+            weights = ops.concatenate([weights, event_weights], axis=-1)
         return {"ids": _columns_first(ids), "weights": weights}
 
     def match(
@@ -112,8 +121,8 @@ class IdOverlap(keras.layers.Layer):
         num_columns, width = ids.shape[1], weights.shape[-1]
         num_candidates = ops.shape(candidate_ids)[1]
         mask = length_mask(length, ops.shape(weights)[1])
-        # Zero, not zero times: padding may hold anything. Nothing else masks
-        # what is compared, which is larger than all else here.
+        # `where`, not a product: padding may hold anything. Masking the
+        # comparison below instead would be the largest operation here.
         weights = ops.where(mask[..., None], ops.cast(weights, "float32"), 0.0)
         same = ops.equal(candidate_ids[..., None], ids[:, None])
         # As (B, N C, L), so that one product sums all columns up.
@@ -134,9 +143,9 @@ class IdOverlap(keras.layers.Layer):
         candidate_ids: Any,
         history_ids: Any,
         length: Any,
-        values: Any = None,
+        event_weights: Any = None,
     ) -> Any:
-        events = self.encode_history(history_ids, length, values)
+        events = self.encode_history(history_ids, length, event_weights)
         return self.match(candidate_ids, length=length, **events)
 
     def compute_output_shape(
@@ -144,11 +153,13 @@ class IdOverlap(keras.layers.Layer):
         candidate_ids_shape: tuple,
         history_ids_shape: tuple,
         length_shape: tuple | None = None,
-        values_shape: tuple | None = None,
+        event_weights_shape: tuple | None = None,
     ) -> tuple:
         batch, num_candidates, num_columns = candidate_ids_shape
-        num_values = 0 if values_shape is None else values_shape[-1]
-        width = self.num_features(num_values) * num_columns
+        num_weights = 0
+        if event_weights_shape is not None:
+            num_weights = event_weights_shape[-1]
+        width = self.num_features(num_weights) * num_columns
         return (batch, num_candidates, width)
 
     def get_config(self) -> dict:
@@ -158,12 +169,12 @@ class IdOverlap(keras.layers.Layer):
 def _columns_first(ids: Any) -> Any:
     """(B, N or L, C) to (B, C, N or L).
 
-    Not by `ops.transpose`: oneDNN takes that of whole numbers upon itself
-    and then complains, on many processors, that it cannot do it.
+    Not by `ops.transpose`: on many processors oneDNN takes over transposes
+    of integers and then logs that it cannot run them.
     """
     return ops.stack(ops.unstack(ids, axis=-1), axis=1)
 
 
-def _never(ids: Any) -> Any:
-    """The least number of the dtype of ids: nothing is called that."""
+def _unused_id(ids: Any) -> Any:
+    """Returns the least number of the dtype of ids, which is no id."""
     return ops.cast(np.iinfo(ids.dtype.name).min, ids.dtype)

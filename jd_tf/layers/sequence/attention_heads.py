@@ -1,8 +1,8 @@
-"""Vectors taken apart into attention heads, and put together again.
+"""Splits vectors into attention heads, and merges the heads again.
 
 By split and stack, not by transpose: oneDNN, which TensorFlow switches on
-by itself on many processors, takes transposes upon itself and needs ten times
-as long for those as small as a request's.
+by default on many processors, runs transposes itself and takes ten times as
+long for those as small as a request's.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from keras import ops
 
 
 def split_heads(vectors: Any, num_heads: int, num_parts: int = 1) -> list[Any]:
-    """Brings the heads to the front.
+    """Splits vectors into heads, on an axis of their own.
 
     Args:
         vectors: (B, L, P * H * D) float: queries, keys and values, say, side
@@ -28,7 +28,7 @@ def split_heads(vectors: Any, num_heads: int, num_parts: int = 1) -> list[Any]:
 
 
 def merge_heads(vectors: Any) -> Any:
-    """Puts the heads of a vector side by side; undoes `split_heads`.
+    """Concatenates the heads of each vector; inverse of `split_heads`.
 
     Args:
         vectors: (B, H, L, D) float.

@@ -1,4 +1,4 @@
-"""A memory to two vectors: what the user likes, and what goes together."""
+"""First-order and second-order interest of an encoded history."""
 
 from typing import Any
 
@@ -12,11 +12,10 @@ from jd_tf.layers.masking import length_mask, masked_softmax
 class InterestCrossing(keras.layers.Layer):
     """Sums a history up in a first-order and a second-order interest.
 
-    First order: the mean of the events, weighted by learned attention
-    (Yang et al., NAACL 2016). Second order: the mean over all pairs of
-    events of their element-wise product, which is large where an interest
-    keeps coming back: ((sum h)^2 - sum h^2) / 2 divided by the number of
-    pairs (He and Chua, SIGIR 2017).
+    First order: the mean of the events, weighted by learned attention.
+    Second order: the mean over all pairs of events of their element-wise
+    product, which is large where an interest returns: ((sum h)^2 - sum h^2)
+    / 2 divided by the number of pairs.
 
     Call arguments:
         memory: (B, L, D) float. Encoded events; padding may hold anything
@@ -26,6 +25,20 @@ class InterestCrossing(keras.layers.Layer):
     Returns:
         dict of (B, D) float: `first_order` (a learned vector for an empty
         history) and `second_order` (zero for fewer than two events).
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import InterestCrossing
+        >>> memory, length = np.ones((2, 5, 4)), np.array([5, 1])
+        >>> outputs = InterestCrossing()(memory, length)
+        >>> outputs["second_order"].numpy().tolist()
+        [[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]
+
+    References:
+        Hierarchical Attention Networks for Document Classification. Yang et
+        al., NAACL 2016 (first order).
+        Neural Factorization Machines for Sparse Predictive Analytics. He,
+        Chua, SIGIR 2017 (second order).
     """
 
     def build(self, memory_shape: tuple, length_shape: tuple | None = None):
@@ -48,12 +61,12 @@ class InterestCrossing(keras.layers.Layer):
         weights = masked_softmax(scores, mask)
 
         # Both terms of the second order are at most (n max|h|)^2, and the
-        # number of pairs divides them by almost as much: in float32 what
-        # cancels leaves an error of some 1e-7 of max|h|^2, however long the
-        # history. In half precision it would be the whole answer.
+        # number of pairs divides them by almost as much: in float32 the
+        # cancellation leaves an error of about 1e-7 of max|h|^2 at any
+        # length. In half precision the error would be as large as the result.
         memory = ops.cast(memory, "float32")
         real = ops.cast(mask, "float32")
-        # Weighted mean and plain sum are one product, without a masked copy.
+        # Weighted mean and plain sum in one product, without a masked copy.
         readers = ops.stack([weights, real], axis=1)
         read = ops.matmul(readers, memory)
         pooled, total = read[:, 0], read[:, 1]

@@ -1,4 +1,4 @@
-"""Candidates read a user's memory."""
+"""Multi-head attention of candidates over an encoded history."""
 
 import math
 from typing import Any
@@ -13,16 +13,16 @@ from jd_tf.layers.sequence.attention_heads import merge_heads, split_heads
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class TargetAttentionDecoder(keras.layers.Layer):
-    """Lets every candidate read, by multi-head attention, what concerns it.
+    """Reads a user's memory for every candidate, by multi-head attention.
 
     Two halves: `encode_memory` makes keys and values once a user, `attend`
     reads them for any number of candidates, and calling the layer chains
     both. Candidates never see each other, so scoring them in slices changes
     nothing. An empty history reads as one learned vector.
 
-    Candidates are normalised before they ask: scores compare them with
-    normalised memories, and candidates of small embeddings would otherwise
-    score near zero everywhere, read evenly and hardly learn to choose.
+    Candidates pass a layer norm before they become queries: memories are
+    normalised too, and candidates of small embeddings would otherwise score
+    near zero everywhere and hardly learn to attend.
 
     With `feedforward_dim` the read-out is added to the candidate and a
     feed-forward part follows, both pre-norm as in a Transformer decoder
@@ -47,6 +47,19 @@ class TargetAttentionDecoder(keras.layers.Layer):
     Raises:
         ValueError: an argument out of range, D no multiple of `num_heads`,
             or Dq other than D with `feedforward_dim`.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import TargetAttentionDecoder
+        >>> candidates, memory = np.ones((2, 3, 8)), np.ones((2, 5, 8))
+        >>> layer = TargetAttentionDecoder(num_heads=2)
+        >>> layer(candidates, memory, np.array([5, 0])).shape
+        TensorShape([2, 3, 8])
+
+    References:
+        Deep Multifaceted Transformers for Multi-objective Ranking in
+        Large-Scale E-commerce Recommender Systems. Gu et al., CIKM 2020.
+        Attention Is All You Need. Vaswani et al., NeurIPS 2017.
     """
 
     def __init__(
@@ -123,8 +136,7 @@ class TargetAttentionDecoder(keras.layers.Layer):
             memory: (B, L, D) float.
 
         Returns:
-            dict of (B, H, L, D / H) float: `keys` and `values`, laid out
-            as the candidates read them, head by head.
+            dict of (B, H, L, D / H) float: `keys` and `values`.
         """
         max_length, dim = ops.shape(memory)[1], memory.shape[-1]
         fused = self.key_value(ops.reshape(memory, (-1, dim)))
@@ -171,13 +183,13 @@ class TargetAttentionDecoder(keras.layers.Layer):
         flat = self.dropout(flat, training=training)
         if self.feedforward_dim:
             flat += ops.cast(ops.reshape(queries, (-1, dim)), flat.dtype)
-            thought = self.feedforward_inner(self.feedforward_norm(flat))
-            thought = self.feedforward_output(thought)
-            flat += self.dropout(thought, training=training)
+            hidden = self.feedforward_inner(self.feedforward_norm(flat))
+            hidden = self.feedforward_output(hidden)
+            flat += self.dropout(hidden, training=training)
         return ops.reshape(flat, (-1, num_candidates, dim))
 
     def attention_weights(self, queries: Any, keys: Any, length: Any) -> Any:
-        """Says how much each candidate reads of each event, head by head.
+        """Returns the attention of each candidate to each event, by head.
 
         Args:
             queries: (B, N, Dq) float.
@@ -193,7 +205,7 @@ class TargetAttentionDecoder(keras.layers.Layer):
         return weights * ops.cast(mask, "float32")[:, None, None, :]
 
     def _weights(self, queries: Any, keys: Any, mask: Any) -> Any:
-        """`attention_weights`, but of an empty history anything finite."""
+        """`attention_weights`, but anything finite for an empty history."""
         num_candidates = ops.shape(queries)[1]
         queries = ops.reshape(queries, (-1, queries.shape[-1]))
         queries = self.query(self.query_norm(queries))

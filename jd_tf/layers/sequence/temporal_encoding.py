@@ -1,4 +1,4 @@
-"""Where an event stands in a history and how long ago it happened."""
+"""Position and age of the events of a history."""
 
 import math
 from typing import Any
@@ -14,7 +14,7 @@ _TWO_YEARS = 2 * 365 * 24 * 3600.0
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class TemporalEncoding(keras.layers.Layer):
-    """Adds to each event where it stands and how long ago it happened.
+    """Adds its position and its age to each event.
 
     Two learned tables are summed onto the event: its position counted from
     the newest event, and its age in logarithmic buckets. Position alone
@@ -41,6 +41,13 @@ class TemporalEncoding(keras.layers.Layer):
 
     Raises:
         ValueError: an argument out of range, nothing to add, or no ages.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import TemporalEncoding
+        >>> events, ages = np.zeros((1, 3, 4)), np.array([[5.0, 60.0, 1e6]])
+        >>> TemporalEncoding(max_length=10)(events, ages).shape
+        TensorShape([1, 3, 4])
     """
 
     def __init__(

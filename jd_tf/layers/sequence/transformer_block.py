@@ -13,13 +13,13 @@ from jd_tf.layers.sequence.attention_heads import merge_heads, split_heads
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class TransformerBlock(keras.layers.Layer):
-    """Lets every real event read every other one, then thinks it over.
+    """Self-attention over the real events, then a feed-forward part.
 
     x = x + attention(norm(x)); x = x + feedforward(norm(x)). Normalising
     before each part keeps a straight path for gradients, so no warm-up is
-    needed (Xiong et al., ICML 2020). Queries, keys and values are one
-    matrix product, and all dense work runs on the flattened (B * L, D)
-    matrix, whose weight gradients are single products too.
+    needed. Queries, keys and values are one matrix product, and all dense
+    work runs on the flattened (B * L, D) matrix, whose weight gradients are
+    single products too.
 
     Args:
         num_heads: int. Attention heads; divides D.
@@ -33,12 +33,23 @@ class TransformerBlock(keras.layers.Layer):
         training: bool. Whether dropout is active.
 
     Returns:
-        (B, L, D) float. What stands in padding is meaningless there too,
-        and nothing real depends on it.
+        (B, L, D) float. Padding is meaningless in the output too, and no
+        real event depends on it.
 
     Raises:
         ValueError: an argument out of range, or D no multiple of
             `num_heads`.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import TransformerBlock
+        >>> layer = TransformerBlock(num_heads=2, feedforward_dim=16)
+        >>> layer(np.ones((2, 5, 8)), np.array([5, 3])).shape
+        TensorShape([2, 5, 8])
+
+    References:
+        On Layer Normalization in the Transformer Architecture. Xiong et al.,
+        ICML 2020.
     """
 
     def __init__(
@@ -115,7 +126,9 @@ class TransformerBlock(keras.layers.Layer):
         max_length: Any,
         training: bool | None = None,
     ) -> Any:
-        """`call` on events as one matrix: a stack of blocks shapes them once.
+        """Does the work of `call` on events as one matrix.
+
+        A stack of blocks so shapes its events once.
 
         Args:
             flat: (B * L, D) float.
@@ -131,9 +144,9 @@ class TransformerBlock(keras.layers.Layer):
         attended = self.attention_output(attended)
         flat += self.dropout(attended, training=training)
 
-        thought = self.feedforward_inner(self.feedforward_norm(flat))
-        thought = self.feedforward_output(thought)
-        return flat + self.dropout(thought, training=training)
+        hidden = self.feedforward_inner(self.feedforward_norm(flat))
+        hidden = self.feedforward_output(hidden)
+        return flat + self.dropout(hidden, training=training)
 
     def _attend(self, fused: Any, mask: Any, max_length: Any) -> Any:
         """(B * L, 3 * D) queries, keys and values to (B * L, D) read-outs."""
@@ -144,8 +157,8 @@ class TransformerBlock(keras.layers.Layer):
         queries *= 1.0 / math.sqrt(head_dim)
         scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
         # Half precision has neither the range nor the digits for a softmax.
-        # Not by a sum, as `hide_padding` does: oneDNN makes one operation of
-        # this product and it, which takes nearly twice as long as both.
+        # Not by a sum, as `hide_padding` does: oneDNN fuses it with this
+        # product, and the fused operation takes nearly twice as long.
         scores = ops.where(
             mask[:, None, None, :], ops.cast(scores, "float32"), MASKED_SCORE
         )

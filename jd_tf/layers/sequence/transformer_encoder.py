@@ -1,4 +1,4 @@
-"""A history to a memory: a stack of pre-norm Transformer blocks."""
+"""A stack of pre-norm Transformer blocks over a history."""
 
 from typing import Any
 
@@ -36,6 +36,18 @@ class TransformerEncoder(keras.layers.Layer):
     Raises:
         ValueError: an argument out of range, or D no multiple of
             `num_heads`.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.layers import TransformerEncoder
+        >>> layer = TransformerEncoder(2, num_heads=2, feedforward_dim=16)
+        >>> layer(np.ones((2, 5, 8)), np.array([5, 3])).shape
+        TensorShape([2, 5, 8])
+
+    References:
+        Attention Is All You Need. Vaswani et al., NeurIPS 2017.
+        On Layer Normalization in the Transformer Architecture. Xiong et al.,
+        ICML 2020.
     """
 
     def __init__(

@@ -1,0 +1,21 @@
+"""Keras losses and metrics over the candidates of requests.
+
+Labels below 0 stand for cells that never count: padding beyond
+`num_candidates`, and what is outside an objective's sample space.
+`labels_and_weights` makes such labels from a request batch.
+"""
+
+from jd_tf.losses.listwise_metrics import GAUC, NDCG
+from jd_tf.losses.listwise_softmax import ListwiseSoftmaxLoss
+from jd_tf.losses.multi_objective import (
+    MultiObjectiveLoss,
+    labels_and_weights,
+)
+
+__all__ = [
+    "GAUC",
+    "NDCG",
+    "ListwiseSoftmaxLoss",
+    "MultiObjectiveLoss",
+    "labels_and_weights",
+]

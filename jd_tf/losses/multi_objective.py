@@ -1,0 +1,181 @@
+"""One cross entropy per objective, each over its own sample space."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+# Labels of batches; the model reads every other column.
+LABEL_COLUMNS = ("labels", "label_weights")
+# The label of a cell that never counts.
+NOT_COUNTED = -1.0
+
+
+def cell_weights(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Returns the weights of all cells, 0 where there is no candidate.
+
+    Args:
+        batch: with `label_weights` (B, N, T) and `num_candidates` (B,).
+
+    Returns:
+        (B, N, T) float32. What padding holds does not matter.
+    """
+    weights = batch["label_weights"]
+    mask = tf.sequence_mask(batch["num_candidates"], tf.shape(weights)[1])
+    return tf.where(mask[..., None], weights, tf.zeros_like(weights))
+
+
+def objective_losses(
+    labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the mean cross entropy of each objective's sample space.
+
+    Args:
+        labels: (B, N, T), 0 or 1.
+        logits: (B, N, T), any float.
+        weights: (B, N, T) >= 0; 0 is outside the sample space, and what
+            labels and logits hold there does not matter.
+
+    Returns:
+        (T,) losses, 0 for an objective without samples; (T,) sums of weights.
+    """
+    inside = weights > 0
+    # Masked before, not after: padding may hold infinity, and the gradient
+    # of 0 * infinity is NaN.
+    logits = tf.cast(logits, tf.float32)
+    logits = tf.where(inside, logits, tf.zeros_like(logits))
+    labels = tf.where(inside, labels, tf.zeros_like(labels))
+    entropies = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+    weight_sums = tf.reduce_sum(weights, axis=(0, 1))
+    sums = tf.reduce_sum(entropies * weights, axis=(0, 1))
+    return tf.math.divide_no_nan(sums, weight_sums), weight_sums
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
+class MultiObjectiveLoss(keras.losses.Loss):
+    """The weighted sum of the objectives' mean cross entropies.
+
+    Each objective is averaged over its own sample space, the cells whose
+    label is not below 0, so that an objective of few samples (orders among
+    clicks, say) is not drowned by padding and by the others. Sample weights
+    multiply the cells; with a mean of 1 over an objective's sample space,
+    as `labels_and_weights` scales them, they make it the weighted mean that
+    `objective_losses` gives and `jd_tf.train` minimises.
+
+    Args:
+        objective_weights: T floats, or () for 1 each.
+        name: str.
+        dtype: str, policy or None. Of the result; inside it is float32.
+
+    Call arguments:
+        y_true: (B, N, T), 0 or 1; below 0 where a cell does not count.
+        y_pred: (B, N, T) logits; anything where a cell does not count.
+        sample_weight: (B, N, T) >= 0, or None for 1 each.
+
+    Raises:
+        ValueError: `objective_weights` not as many as T.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.losses import MultiObjectiveLoss
+        >>> loss = MultiObjectiveLoss((1.0, 2.0))
+        >>> labels = np.array([[[1, 0], [0, 0], [-1, -1]]])
+        >>> logits = np.array([[[0, 0], [0, 0], [9, 9]]])
+        >>> print(f"{float(loss(labels, logits)):.4f}")  # 3 log 2
+        2.0794
+
+        For `fit`, with `batches` of `jd_tf.data`:
+        `model.compile("adam", loss={"logits": MultiObjectiveLoss()})`, then
+        `model.fit(batches.map(labels_and_weights))`.
+    """
+
+    def __init__(
+        self,
+        objective_weights: Sequence[float] = (),
+        name: str = "multi_objective_loss",
+        dtype: Any = None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.objective_weights = tuple(
+            float(weight) for weight in objective_weights
+        )
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns (B, N, T) terms, whose mean is the loss."""
+        weights = self.objective_weights or (1.0,) * y_pred.shape[-1]
+        if len(weights) != y_pred.shape[-1]:
+            raise ValueError(
+                f"`objective_weights` must be {y_pred.shape[-1]} numbers, one "
+                f"an objective. Got: {weights}."
+            )
+        inside = y_true >= 0
+        # Masked before, as in `objective_losses`.
+        logits = ops.where(inside, ops.cast(y_pred, "float32"), 0.0)
+        labels = ops.where(inside, ops.cast(y_true, "float32"), 0.0)
+        entropies = ops.binary_crossentropy(labels, logits, from_logits=True)
+        # Keras divides by all cells; these are divided by those that count.
+        cells = ops.cast(ops.size(entropies), "float32")
+        count = ops.sum(ops.cast(inside, "float32"), axis=(0, 1))
+        scale = ops.divide_no_nan(cells * ops.array(weights), count)
+        return ops.where(inside, entropies * scale, 0.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "dtype": self.dtype,
+            "objective_weights": list(self.objective_weights),
+        }
+
+
+def labels_and_weights(
+    batch: Mapping[str, tf.Tensor], objective_values: Sequence[float] = ()
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """Splits a batch into what Keras' `fit` and `evaluate` read.
+
+    Args:
+        batch: a training batch: `labels` and `label_weights` (B, N, T),
+            `num_candidates` (B,) and the model's inputs.
+        objective_values: T business values. With them there are also gains
+            of candidates to judge the output `score` by; () for none.
+
+    Returns:
+        Inputs; labels `{"logits": (B, N, T)}`, -1 where a cell does not
+        count; sample weights of that shape, with a mean of 1 over each
+        objective's sample space. With `objective_values` labels and weights
+        have `"score"` (B, N) too: the sum of value * label * label weight,
+        -1 for candidates without any cell that counts.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from jd_tf.losses import labels_and_weights
+        >>> batch = {
+        ...     "item_id": tf.constant([[7, 8, 0]]),
+        ...     "num_candidates": tf.constant([2]),
+        ...     "labels": tf.constant([[[1.0], [0.0], [0.0]]]),
+        ...     "label_weights": tf.ones((1, 3, 1)),
+        ... }
+        >>> x, y, weights = labels_and_weights(batch)
+        >>> sorted(x)
+        ['item_id', 'num_candidates']
+        >>> y["logits"].numpy().ravel().tolist()
+        [1.0, 0.0, -1.0]
+        >>> weights["logits"].numpy().ravel().tolist()
+        [1.0, 1.0, 0.0]
+    """
+    inputs = {k: v for k, v in batch.items() if k not in LABEL_COLUMNS}
+    weights = tf.cast(cell_weights(batch), tf.float32)
+    inside = weights > 0
+    labels = tf.cast(batch["labels"], tf.float32)
+    count = tf.math.count_nonzero(inside, axis=(0, 1), dtype=tf.float32)
+    mean = tf.math.divide_no_nan(tf.reduce_sum(weights, axis=(0, 1)), count)
+    y = {"logits": tf.where(inside, labels, NOT_COUNTED)}
+    sample_weight = {"logits": tf.math.divide_no_nan(weights, mean)}
+    if objective_values:
+        values = tf.constant(objective_values, tf.float32)
+        gains = tf.where(inside, labels * weights, 0.0) * values
+        listed = tf.reduce_any(inside, axis=-1)
+        y["score"] = tf.where(listed, tf.reduce_sum(gains, -1), NOT_COUNTED)
+        sample_weight["score"] = tf.cast(listed, tf.float32)
+    return inputs, y, sample_weight

@@ -1,0 +1,189 @@
+"""Losses against a loop over cells."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from jd_tf.losses.multi_objective import (
+    MultiObjectiveLoss,
+    cell_weights,
+    labels_and_weights,
+    objective_losses,
+)
+
+
+def _cells(seed=0, shape=(4, 5, 3)):
+    random = np.random.default_rng(seed)
+    labels = (random.random(shape) < 0.4).astype("float32")
+    logits = random.normal(size=shape, scale=3).astype("float32")
+    weights = random.choice([0.0, 1.0, 2.5], shape).astype("float32")
+    return labels, logits, weights
+
+
+def _loop(labels, logits, weights):
+    losses = []
+    for objective in range(labels.shape[2]):
+        total = mass = 0.0
+        for index in np.ndindex(labels.shape[:2]):
+            cell = (*index, objective)
+            probability = 1 / (1 + math.exp(-logits[cell]))
+            hit = probability if labels[cell] else 1 - probability
+            total -= weights[cell] * math.log(hit)
+            mass += weights[cell]
+        losses.append(total / mass if mass else 0.0)
+    return losses
+
+
+def test_losses_equal_a_loop():
+    labels, logits, weights = _cells()
+    weights[..., 1] = 0
+    losses, sums = objective_losses(labels, logits, weights)
+    np.testing.assert_allclose(losses, _loop(labels, logits, weights), 1e-5)
+    np.testing.assert_allclose(sums, weights.sum(axis=(0, 1)))
+    assert losses[1] == 0
+
+
+def test_cells_without_weight_may_hold_anything():
+    labels, logits, weights = _cells()
+    expected, _ = objective_losses(labels, logits, weights)
+    logits = tf.Variable(np.where(weights, logits, np.inf))
+    labels = np.where(weights, labels, np.nan)
+    with tf.GradientTape() as tape:
+        losses, _ = objective_losses(labels, logits, weights)
+    np.testing.assert_array_equal(losses, expected)
+    gradient = tape.gradient(losses, logits).numpy()
+    assert np.isfinite(gradient).all()
+    assert (gradient[weights == 0] == 0).all()
+
+
+def test_extreme_logits_have_finite_losses():
+    logits = np.array([[[-200.0, 200.0]]], "float32")
+    losses, _ = objective_losses(
+        np.array([[[1.0, 0.0]]], "float32"), logits, np.ones((1, 1, 2), "f")
+    )
+    np.testing.assert_allclose(losses, [200.0, 200.0])
+
+
+def test_padding_has_no_weight():
+    weights = cell_weights(
+        {
+            "label_weights": tf.fill((2, 3, 2), 7.0),
+            "num_candidates": tf.constant([2, 3]),
+        }
+    )
+    assert weights.numpy()[:, :, 0].tolist() == [[7, 7, 0], [7, 7, 7]]
+
+
+def _counted(labels, weights):
+    """Labels and sample weights as `labels_and_weights` makes them."""
+    inside = weights > 0
+    mean = weights.sum(axis=(0, 1)) / inside.sum(axis=(0, 1))
+    return np.where(inside, labels, -1), weights / mean
+
+
+def test_keras_loss_is_the_weighted_sum():
+    labels, logits, weights = _cells()
+    loss = MultiObjectiveLoss((1.0, 0.0, 3.0))
+    answers = _loop(labels, logits, weights)
+    counted, scaled = _counted(labels, weights)
+    assert float(loss(counted, logits, scaled)) == pytest.approx(
+        answers[0] + 3 * answers[2], rel=1e-5
+    )
+    everywhere = _loop(labels, logits, np.ones_like(weights))
+    assert float(MultiObjectiveLoss()(labels, logits)) == pytest.approx(
+        sum(everywhere), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("extra", [0, 3])
+def test_padding_never_counts(extra):
+    labels, logits, _ = _cells()
+    wider = ((0, 0), (0, extra), (0, 0))
+    inside = np.pad(np.arange(5) < 3, (0, extra))[None, :, None]
+    expected = MultiObjectiveLoss()(labels[:, :3], logits[:, :3])
+    labels = np.where(inside, np.pad(labels, wider), -1)
+    padded = tf.Variable(np.where(inside, np.pad(logits, wider), np.inf))
+    with tf.GradientTape() as tape:
+        loss = MultiObjectiveLoss()(labels, padded)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
+    gradient = tape.gradient(loss, padded).numpy()
+    assert np.isfinite(gradient).all()
+    assert not gradient[:, 3:].any()
+
+
+def test_objective_without_samples_costs_nothing():
+    labels, logits, _ = _cells()
+    labels[..., 1] = -1
+    loss = MultiObjectiveLoss((0.0, 1.0, 0.0))
+    assert float(loss(labels, logits)) == 0.0
+
+
+@pytest.mark.parametrize("dtype", [None, "float16"])
+def test_half_precision_logits_lose_their_own_rounding_only(dtype):
+    labels, logits, _ = _cells(shape=(60, 50, 2))
+    half = tf.cast(logits, tf.float16)
+    exact = MultiObjectiveLoss()(labels, tf.cast(half, tf.float32))
+    loss = MultiObjectiveLoss(dtype=dtype)(labels, half)
+    assert loss.dtype == (dtype or "float32")
+    assert float(loss) == pytest.approx(float(exact), rel=1e-2)
+
+
+def test_wrong_number_of_weights_is_refused():
+    labels, logits, _ = _cells()
+    with pytest.raises(ValueError, match=r"must be 3 numbers.*\(1.0, 2.0\)"):
+        MultiObjectiveLoss((1, 2))(labels, logits)
+
+
+def test_keras_loss_survives_its_config():
+    loss = MultiObjectiveLoss((1.0, 2.0), name="ours")
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert again.get_config() == loss.get_config()
+    assert again.objective_weights == (1.0, 2.0)
+
+
+def _batch():
+    return {
+        "item_id": tf.ones((2, 3), tf.int64),
+        "num_candidates": tf.constant([2, 3]),
+        "labels": tf.constant(
+            [[[1, 9], [1, 1], [9, 9]], [[1, 1], [0, 0], [0, 1]]], tf.float32
+        ),
+        "label_weights": tf.constant(
+            [[[1, 0], [3, 1], [7, 7]], [[1, 1], [2, 1], [1, 1]]], tf.float32
+        ),
+    }
+
+
+def test_labels_and_weights_keeps_labels_from_the_model():
+    inputs, labels, weights = labels_and_weights(_batch())
+    assert set(inputs) == {"item_id", "num_candidates"}
+    assert set(labels) == set(weights) == {"logits"}
+    np.testing.assert_array_equal(
+        labels["logits"],
+        [[[1, -1], [1, 1], [-1, -1]], [[1, 1], [0, 0], [0, 1]]],
+    )
+    # Scaled to a mean of one over the five and the four cells that count.
+    np.testing.assert_allclose(
+        weights["logits"][..., 0], np.array([[1, 3, 0], [1, 2, 1]]) * 5 / 8
+    )
+    np.testing.assert_allclose(
+        weights["logits"][..., 1], [[0, 1, 0], [1, 1, 1]]
+    )
+
+
+def test_labels_and_weights_are_those_training_uses():
+    batch = _batch()
+    logits = np.random.default_rng(0).normal(size=(2, 3, 2)).astype("f")
+    _, labels, weights = labels_and_weights(batch)
+    ours = MultiObjectiveLoss()(labels["logits"], logits, weights["logits"])
+    losses, _ = objective_losses(batch["labels"], logits, cell_weights(batch))
+    assert float(ours) == pytest.approx(float(sum(losses)), rel=1e-6)
+
+
+def test_business_values_give_gains_to_judge_the_score_by():
+    _, labels, weights = labels_and_weights(_batch(), (1.0, 10.0))
+    np.testing.assert_allclose(labels["score"], [[1, 13, -1], [11, 0, 10]])
+    np.testing.assert_allclose(weights["score"], [[1, 1, 0], [1, 1, 1]])
