@@ -31,8 +31,10 @@ class Role(str, enum.Enum):
     ORACLE = "oracle"  # simulated truth; dropped unless asked for
 
 
-USER_ROLES = (Role.HISTORY, Role.CONTEXT)
-SERVING_ROLES = (*USER_ROLES, Role.CANDIDATE)
+# What a user state is made of, what enters with a request, and all of it.
+HISTORY_ROLES = (Role.HISTORY,)
+REQUEST_ROLES = (Role.CONTEXT,)
+SERVING_ROLES = (*HISTORY_ROLES, *REQUEST_ROLES, Role.CANDIDATE)
 TRAINING_ROLES = (*SERVING_ROLES, Role.BIAS, Role.LABEL)
 
 

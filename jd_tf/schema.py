@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from jd_tf.columns import (
+    HISTORY_ROLES,
     IMPRESSION,
+    REQUEST_ROLES,
     SERVING_ROLES,
     TRAINING_ROLES,
     UNKNOWN_DWELL,
-    USER_ROLES,
     Behavior,
     BiasColumn,
     Column,
@@ -31,11 +32,12 @@ from jd_tf.columns import (
 )
 
 __all__ = [
+    "HISTORY_ROLES",
     "IMPRESSION",
+    "REQUEST_ROLES",
     "SERVING_ROLES",
     "TRAINING_ROLES",
     "UNKNOWN_DWELL",
-    "USER_ROLES",
     "Behavior",
     "BiasColumn",
     "Column",

@@ -9,6 +9,7 @@ from keras import ops
 
 from jd_tf.models.blocks.request_values import request_values
 from jd_tf.models.blocks.score_head import ScoreHead
+from jd_tf.models.compiled_metrics import CompiledMetrics
 from jd_tf.models.config_fields import config_from_json
 from jd_tf.models.ranker_config import RankerConfig
 from jd_tf.schema import Schema
@@ -17,7 +18,7 @@ Tensors = Mapping[str, Any]
 STATE_PREFIX = "user_state_"
 
 
-class RankingModel(keras.Model):
+class RankingModel(CompiledMetrics, keras.Model):
     """Ranks the candidates of a request by several objectives at once.
 
     A model is `encode_user` followed by `rank`. The user state depends on the
@@ -50,10 +51,7 @@ class RankingModel(keras.Model):
     """
 
     config_class: ClassVar[type] = RankerConfig
-    # A state is exact at a later moment too, until the next event.
-    reusable: ClassVar[bool] = False
-    # New events can be added to a state without the old ones.
-    can_append: ClassVar[bool] = False
+    registered_name: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -95,6 +93,16 @@ class RankingModel(keras.Model):
     def build_layers(self) -> None:
         """Builds the layers of the main network from the schema's shapes."""
         raise NotImplementedError
+
+    @property
+    def reusable(self) -> bool:
+        """Whether a user state is exact at a later moment, too."""
+        return False
+
+    @property
+    def can_append(self) -> bool:
+        """Whether events can be added to a state without the old ones."""
+        return False
 
     @property
     def session_dim(self) -> int:
@@ -158,18 +166,18 @@ class RankingModel(keras.Model):
         raise NotImplementedError
 
     def explain(self, inputs: Tensors) -> dict[str, Any]:
-        """Returns what the model attends to.
+        """Returns what explains the scores.
 
         Args:
             inputs: as for `call`.
 
         Returns:
-            Tensors by name, dimension 0 is B; here `fusion_weights` (B, T)
-            of a fusion, else nothing.
+            Tensors by name, at least one, dimension 0 is B. Here
+            `probabilities` (B, N, T) and `fusion_weights` (B, T) of a fusion.
         """
         outputs = self(inputs, training=False)
-        name = "fusion_weights"
-        return {name: outputs[name]} if name in outputs else {}
+        names = ("probabilities", "fusion_weights")
+        return {name: outputs[name] for name in names if name in outputs}
 
     # The two halves ---------------------------------------------------------
 

@@ -27,6 +27,13 @@ class ContextEncoder(keras.layers.Layer):
 
     Returns:
         (B, columns * embedding_dim + F) float.
+
+    Example:
+    >>> import numpy as np
+    >>> from jd_tf.schema import IdColumn
+    >>> encoder = ContextEncoder([IdColumn("hour", num_buckets=25)], 4, 0)
+    >>> encoder([np.array([7, 23])]).shape
+    TensorShape([2, 4])
     """
 
     def __init__(
@@ -47,7 +54,7 @@ class ContextEncoder(keras.layers.Layer):
 
     @property
     def output_dim(self) -> int:
-        """Width of the vector."""
+        """Returns the width of the vector."""
         return len(self.id_columns) * self.embedding_dim + self.num_dense
 
     def build(self, ids_shape: Any = None, session_dense_shape: Any = None):
@@ -69,6 +76,21 @@ class ContextEncoder(keras.layers.Layer):
         if self.num_dense:
             parts.append(self.scaling(session_dense))
         return ops.concatenate(parts, axis=-1)
+
+    def of_request(self, request: Mapping[str, Any]) -> Any:
+        """Encodes the columns of a request.
+
+        Args:
+            request: dict of the id columns (B,) and, where `num_dense` is
+                not 0, `session_dense`.
+
+        Returns:
+            As the call; None where there is nothing to encode.
+        """
+        if not self.output_dim:
+            return None
+        ids = [request[column.name] for column in self.id_columns]
+        return self(ids, request["session_dense"] if self.num_dense else None)
 
     def compute_output_shape(
         self, ids_shape: Any, session_dense_shape: Any = None

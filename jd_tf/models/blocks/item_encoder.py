@@ -182,7 +182,7 @@ class ItemEncoder(keras.layers.Layer):
         present = [is_there for _, is_there in content_embeddings]
         if self.transfer is not None:
             aligned = self.transfer(
-                vectors, present, learned, consumer=gate_index
+                vectors, present, learned, gate_index=gate_index
             )
             parts.append(aligned)
         else:

@@ -33,7 +33,7 @@ class MatchReader(keras.layers.Layer):
     Call arguments:
         details: (B, L, D) float. When events were and how they went.
         age_seconds: (B, L) float32.
-        numeric: (B, L, A) float, or None if there are none.
+        numeric_features: (B, L, A) float, or None if there are none.
         length: (B,) integer. Real events.
         rows: (B, L, C) integer. Table rows of the events' ids.
         candidate_rows: (B, N, C) integer. Of the candidates' ids.
@@ -112,7 +112,7 @@ class MatchReader(keras.layers.Layer):
         self,
         details_shape: Any = None,
         age_seconds_shape: Any = None,
-        numeric_shape: Any = None,
+        numeric_features_shape: Any = None,
         length_shape: Any = None,
         rows_shape: Any = None,
         candidate_rows_shape: Any = None,
@@ -129,7 +129,7 @@ class MatchReader(keras.layers.Layer):
         self,
         details: Any,
         age_seconds: Any,
-        numeric: Any,
+        numeric_features: Any,
         length: Any,
         rows: Any,
         content_embeddings: Sequence[tuple[Any, Any]] = (),
@@ -144,7 +144,7 @@ class MatchReader(keras.layers.Layer):
         state, values, learned = {}, None, None
         if self.event_weights is not None:
             ages = age_seconds if self.use_recency else None
-            values = self.event_weights(details, ages, numeric)
+            values = self.event_weights(details, ages, numeric_features)
             learned = values[..., : self.num_event_weights]
         if self.id_overlap is not None:
             events = self.id_overlap.encode_history(rows, length, values)
@@ -188,7 +188,7 @@ class MatchReader(keras.layers.Layer):
         self,
         details: Any,
         age_seconds: Any,
-        numeric: Any,
+        numeric_features: Any,
         length: Any,
         rows: Any,
         candidate_rows: Any,
@@ -196,7 +196,12 @@ class MatchReader(keras.layers.Layer):
         candidate_contents: Sequence[tuple[Any, Any]] = (),
     ) -> Any:
         state = self.encode(
-            details, age_seconds, numeric, length, rows, content_embeddings
+            details,
+            age_seconds,
+            numeric_features,
+            length,
+            rows,
+            content_embeddings,
         )
         found = self.read(candidate_rows, length, state, candidate_contents)
         return ops.concatenate(found, axis=-1)

@@ -1,10 +1,8 @@
 """JD's fine ranker: the user once a request, then every candidate."""
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import keras
 from keras import ops
 
 from jd_tf.layers import (
@@ -14,90 +12,98 @@ from jd_tf.layers import (
     MixtureOfExperts,
     TaskTower,
 )
+from jd_tf.models.base import RankingModel, Tensors
 from jd_tf.models.blocks.behavior_reader import BehaviorReader
 from jd_tf.models.blocks.context_encoder import ContextEncoder
 from jd_tf.models.blocks.item_encoder import ItemEncoder
 from jd_tf.models.blocks.mean_preserving_bias import mean_preserving_bias
-from jd_tf.models.blocks.score_head import ScoreHead
 from jd_tf.models.blocks.session_features import SessionFeatures
-from jd_tf.models.fusion_sides import FusionSides
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
-from jd_tf.schema import Behavior, Schema
+from jd_tf.models.registry import register_model
+from jd_tf.schema import Behavior
 
 __all__ = ["JDRanker", "JDRankerConfig"]
 
-STATE = "user_state_"
 
-
-@keras.saving.register_keras_serializable(package="jd_tf")
-class JDRanker(FusionSides, keras.Model):
-    """Ranks the candidates of a request by several objectives at once.
+@register_model("jd_ranker", JDRankerConfig)
+class JDRanker(RankingModel):
+    """Reads histories by Transformers and candidates by target attention.
 
     Histories become tokens, get their time, and are encoded by one
     Transformer per behaviour; candidates read the memories by target
-    attention; a mixture of experts feeds one tower per objective (JD.com's
-    talk on ranking its home feed; Deep Multifaceted Transformers, CIKM
-    2020). Objectives that need a click are modelled on all impressions.
+    attention; a mixture of experts feeds one tower per objective. Objectives
+    that need a click are modelled on all impressions. Nothing that depends on
+    the user alone is computed per candidate, in training as in serving.
+    Arguments, call arguments and outputs are those of `RankingModel`.
 
-    `call` is `encode_user` followed by `rank`: nothing that depends on the
-    user alone is ever computed per candidate, in training as in serving.
+    Example:
+    >>> from jd_tf.schema import Behavior, IdColumn, Objective, Schema
+    >>> schema = Schema(
+    ...     name="shop",
+    ...     item_columns=(IdColumn("item_id", num_buckets=100),),
+    ...     behaviors=(Behavior("click", max_length=50),),
+    ...     objectives=(Objective("click"),),
+    ...     max_candidates=20,
+    ... )
+    >>> [reader.name for reader in JDRanker(schema).readers]
+    ['click_reader']
 
-    Args:
-        schema: the columns of a request, or their JSON dict.
-        config: sizes and switches, or their dict.
-
-    Call arguments:
-        inputs: dict of the schema's history, context and candidate columns,
-            and of its bias columns while training. Other keys are ignored.
-        training: bool. Whether dropout and the bias tower are active, and
-            calibration and fusion are not.
-
-    Returns:
-        dict of `logits` (B, N, T) to train on, `probabilities` (B, N, T),
-        calibrated if the config says so, both on the entire space of
-        impressions, and `score` (B, N): the expected business value, by the
-        values of the request's scenario if the schema has such, or what a
-        fusion makes of the objectives by `fusion_weights` (B, T).
-        While training also `shared` (B, N, T, E), what enters the towers: by
-        their gradients there objectives can be balanced. What stands beyond
-        `num_candidates` is meaningless.
+    References:
+        JD.com's talk on ranking its home feed.
+        Deep Multifaceted Transformers for Multi-objective Ranking in
+        Large-Scale E-commerce Recommender Systems. Gu et al., CIKM 2020.
+        Entire Space Multi-Task Model. Ma et al., SIGIR 2018.
+        Modeling Task Relationships in Multi-task Learning with Multi-gate
+        Mixture-of-Experts. Ma et al., KDD 2018.
     """
 
-    def __init__(
-        self,
-        schema: Schema | Mapping[str, Any],
-        config: JDRankerConfig | Mapping[str, Any] | None = None,
-        **kwargs,
-    ):
-        # Ages, prices and labels would overflow half precision.
-        super().__init__(**{**kwargs, "autocast": False})
-        if not isinstance(schema, Schema):
-            schema = Schema.from_json(dict(schema))
-        if not isinstance(config, JDRankerConfig):
-            config = JDRankerConfig(**(config or {}))
-        self.schema = schema
-        self.config = config
-        self._make_layers()
-        # The schema tells every shape, so all weights exist from here on.
-        self.build()
+    config_class = JDRankerConfig
 
-    def _make_layers(self) -> None:
+    def make_layers(self) -> None:
         schema, config = self.schema, self.config
+        items, sequence, head = config.items, config.sequence, config.head
+        content = config.content
         shared = {"dtype": self.dtype_policy}
         num_tasks = len(schema.objectives)
+        titles = content.title_embedding_dim if content.use_titles else 0
         self.item_encoder = ItemEncoder(
             schema.item_columns,
             len(schema.behaviors),
-            config,
+            items.model_dim,
+            items.item_embedding_dim,
+            items.feature_embedding_dim,
+            use_images=content.use_images,
+            num_image_rows=content.num_image_rows,
+            image_dim=content.image_dim,
+            title_embedding_dim=titles,
+            num_transfer_experts=content.num_transfer_experts,
+            transfer_dim=content.transfer_dim,
             name="item_encoder",
             **shared,
         )
+        fine_grained = sequence.use_fine_grained
+        compared = content.use_content_matches
         self.readers = [
             BehaviorReader(
                 behavior,
                 len(schema.item_id_columns),
-                config,
-                self.item_encoder.content_dims,
+                items.model_dim,
+                sequence.num_encoder_layers,
+                sequence.num_heads,
+                sequence.feedforward_dim,
+                sequence.decoder_feedforward_dim,
+                sequence.num_age_buckets,
+                use_position=sequence.use_position,
+                use_recency=sequence.use_recency,
+                use_second_order=sequence.use_second_order,
+                use_dwell=fine_grained and sequence.use_dwell,
+                use_action_counts=fine_grained and sequence.use_action_counts,
+                use_action_ids=fine_grained and sequence.use_action_ids,
+                use_overlap=sequence.use_overlap,
+                num_event_weights=sequence.num_event_weights,
+                content_dims=self.item_encoder.content_dims,
+                content_match_dim=content.content_match_dim if compared else 0,
+                dropout_rate=head.dropout_rate,
                 name=f"{behavior.name}_reader",
                 **shared,
             )
@@ -105,24 +111,24 @@ class JDRanker(FusionSides, keras.Model):
         ]
         self.context_encoder = ContextEncoder(
             schema.context_columns,
-            config.context_embedding_dim,
+            items.context_embedding_dim,
             len(schema.session_dense),
             name="context_encoder",
             **shared,
         )
         self.item_dense_scaling = LogScaling(name="item_dense", **shared)
         self.experts = MixtureOfExperts(
-            config.num_experts,
-            config.expert_units,
+            head.num_experts,
+            head.expert_units,
             num_tasks,
-            dropout_rate=config.dropout_rate,
+            dropout_rate=head.dropout_rate,
             name="experts",
             **shared,
         )
         self.towers = TaskTower(
             num_tasks,
-            config.tower_units,
-            dropout_rate=config.dropout_rate,
+            head.tower_units,
+            dropout_rate=head.dropout_rate,
             name="towers",
             **shared,
         )
@@ -133,7 +139,7 @@ class JDRanker(FusionSides, keras.Model):
                     column.name: column.num_values
                     for column in schema.bias_columns
                 },
-                config.bias_units,
+                head.bias_units,
                 num_tasks,
                 name="bias_tower",
                 **shared,
@@ -141,27 +147,16 @@ class JDRanker(FusionSides, keras.Model):
         self.entire_space = EntireSpaceLogits(
             schema.given_indices, name="entire_space", dtype="float32"
         )
-        self.session_features = SessionFeatures(
+        self.session = SessionFeatures(
             schema.behaviors,
-            config.model_dim,
+            items.model_dim,
             self.context_encoder.output_dim,
             len(schema.session_dense),
-            config.session_seconds,
+            config.fusion.session_seconds,
             name="session_features",
         )
-        self.session_features.build()
-        # Last, so that the network before it starts from the same random
-        # weights with it and without.
-        self.head = ScoreHead(
-            schema.given_indices,
-            schema.objective_values,
-            config,
-            name="score_head",
-        )
 
-    def build(self, input_shape: Any = None) -> None:
-        if self.built:
-            return
+    def build_layers(self) -> None:
         num_dense = len(self.schema.item_dense)
         num_tasks = len(self.schema.objectives)
         for layer in (self.item_encoder, self.context_encoder, *self.readers):
@@ -171,120 +166,77 @@ class JDRanker(FusionSides, keras.Model):
         user_dim = sum(reader.interest_dim for reader in self.readers)
         user_dim += self.context_encoder.output_dim
         candidate_dim = sum(reader.reading_dim for reader in self.readers)
-        candidate_dim += self.config.model_dim + num_dense
+        candidate_dim += self.config.items.model_dim + num_dense
         self.experts.build((None, None, candidate_dim), (None, user_dim))
-        expert_dim = self.config.expert_units[-1]
+        expert_dim = self.config.head.expert_units[-1]
         self.towers.build((None, None, num_tasks, expert_dim))
         if self.bias_tower is not None:
             columns = self.schema.bias_columns
             self.bias_tower.build({c.name: (None, None) for c in columns})
         self.entire_space.build((None, None, num_tasks))
-        logits = (None, None, num_tasks)
-        self.head.build(logits, (None, self.session_features.output_dim))
-        self.built = True
+        self.session.build()
 
-    # The two halves --------------------------------------------------------
+    # The contract -----------------------------------------------------------
 
-    def encode_user(
-        self, inputs: Mapping[str, Any], training: bool = False
+    def encode_histories(
+        self, histories: Tensors, training: bool = False
     ) -> dict[str, Any]:
-        """Computes all that the candidates need to know of the user.
-
-        Args:
-            inputs: the schema's history and context columns.
-            training: whether dropout is active.
-
-        Returns:
-            Tensors named `user_state_*`, dimension 0 is B.
-        """
-        state, _ = self._encode(inputs, training)
-        return state
-
-    def _encode(
-        self, inputs: Mapping[str, Any], training: bool
-    ) -> tuple[dict[str, Any], Any]:
-        """The user's state, and what the fusion reads, None without one."""
-        state, interests = {}, []
+        state, interests, states = {}, [], []
         for number, (behavior, reader) in enumerate(self._behaviors(), 1):
             name = behavior.name
-            ids = self._item_ids(inputs, f"{name}_")
-            contents = self.item_encoder.contents(ids)
+            ids = self._item_ids(histories, f"{name}_")
+            contents = self.item_encoder.content_embeddings(ids)
             encoded, interest = reader.encode(
-                self.item_encoder.encode(ids, contents, consumer=number),
+                self.item_encoder.encode(ids, contents, gate_index=number),
                 {
-                    detail: inputs[f"{name}_{detail}"]
+                    detail: histories[f"{name}_{detail}"]
                     for detail in ("age_seconds", *reader.event_details)
                 },
-                inputs[behavior.length],
+                histories[behavior.length],
                 self.item_encoder.rows(ids),
                 contents,
                 training=training,
             )
             interests.append(interest)
+            states.append(encoded)
             for part, tensor in encoded.items():
-                state[f"{STATE}{name}_{part}"] = tensor
-        context = None
-        if self.context_encoder.output_dim:
-            context = self._context(inputs)
-            interests.append(context)
-        user_features = ops.concatenate(interests, axis=-1)
-        state[f"{STATE}experts"] = self.experts.encode_user(user_features)
-        states = [_part(state, behavior) for behavior, _ in self._behaviors()]
-        how, session = self.how_to_score(inputs, states, context, training)
-        state |= {f"{STATE}{name}": tensor for name, tensor in how.items()}
-        return state, session
+                state[f"{name}_{part}"] = tensor
+        interests = ops.concatenate(interests, axis=-1)
+        state["experts"] = self.experts.encode_user(interests)
+        if self.fusion is not None:
+            read = {name: histories[name] for name in self.session.columns}
+            state["session"] = self.session.encode_histories(read, states)
+        return state
 
-    def rank(
+    def encode_request(self, request: Tensors) -> Any:
+        return self.context_encoder.of_request(request)
+
+    def candidate_logits(
         self,
-        user_state: Mapping[str, Any],
-        inputs: Mapping[str, Any],
+        user_state: Tensors,
+        context: Any,
+        candidates: Tensors,
         training: bool = False,
-    ) -> dict[str, Any]:
-        """Scores candidates for users already encoded.
-
-        Args:
-            user_state: what `encode_user` returned.
-            inputs: the schema's candidate columns, and its bias columns
-                while training.
-            training: whether dropout and the bias tower are active.
-
-        Returns:
-            As `call`.
-        """
-        logits, mixed = self._logits(user_state, inputs, training)
-        weights = user_state.get(f"{STATE}fusion_weights")
-        values = user_state.get(f"{STATE}objective_values")
-        outputs = {
-            "logits": logits,
-            **self.head(logits, weights, values, training=training),
-        }
-        return {**outputs, "shared": mixed} if training else outputs
-
-    def _logits(
-        self,
-        user_state: Mapping[str, Any],
-        inputs: Mapping[str, Any],
-        training: bool,
     ) -> tuple[Any, Any]:
-        """Logits (B, N, T) float32 on the entire space, not calibrated.
-
-        Beside them stands what entered the towers, (B, N, T, E).
-        """
-        features = self._candidate_features(user_state, inputs, training)
+        features = self._candidate_features(user_state, candidates, training)
         mixed = self.experts.mix(
-            features, user_state[f"{STATE}experts"], training=training
+            features, self._experts_state(user_state, context), training
         )
         conditional = ops.cast(self.towers(mixed, training=training), "float32")
         if training and self.bias_tower is not None:
-            conditional += self._bias(inputs, conditional)
+            conditional += self._bias(candidates, conditional)
         return self.entire_space(conditional), mixed
 
-    def call(self, inputs: Mapping[str, Any], training: bool = False) -> dict:
-        user_state = self.encode_user(inputs, training=training)
-        return self.rank(user_state, inputs, training=training)
+    @property
+    def session_dim(self) -> int:
+        """Width of the session features."""
+        return self.session.output_dim
 
-    def explain(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Shows what the ranker looked at.
+    def session_features(self, user_state: Tensors, context: Any) -> Any:
+        return self.session.add_context(user_state["session"], context)
+
+    def explain(self, inputs: Tensors) -> dict[str, Any]:
+        """Returns what the ranker attends to.
 
         Args:
             inputs: as for `call`.
@@ -294,20 +246,22 @@ class JDRanker(FusionSides, keras.Model):
             the events, `gate_weights` (B, N, T, E) and, with a fusion,
             `fusion_weights` (B, T).
         """
-        user_state = self.encode_user(inputs)
+        state = self.encode_histories(inputs)
+        context = self.encode_request(inputs)
         candidates = self.item_encoder(self._item_ids(inputs))
         explained = {
             f"attention_{behavior.name}": reader.attention_weights(
-                candidates, _part(user_state, behavior)
+                candidates, _part(state, behavior)
             )
             for behavior, reader in self._behaviors()
         }
-        features = self._candidate_features(user_state, inputs, training=False)
+        features = self._candidate_features(state, inputs, training=False)
         explained["gate_weights"] = self.experts.gate_weights(
-            features, user_state[f"{STATE}experts"]
+            features, self._experts_state(state, context)
         )
         if self.fusion is not None:
-            weights = user_state[f"{STATE}fusion_weights"]
+            session = self.session_features(state, context)
+            weights = self.head.request_weights(session)
             explained["fusion_weights"] = weights
         return explained
 
@@ -325,71 +279,50 @@ class JDRanker(FusionSides, keras.Model):
             raise ValueError("the ranker reads no images: set `use_images`.")
         self.item_encoder.images.assign(item_ids, vectors)
 
-    # Parts -----------------------------------------------------------------
+    # Parts ------------------------------------------------------------------
 
     def _behaviors(self) -> Iterator[tuple[Behavior, BehaviorReader]]:
         return zip(self.schema.behaviors, self.readers, strict=True)
 
-    def _context(self, inputs: Mapping[str, Any]) -> Any:
-        ids = [inputs[c.name] for c in self.schema.context_columns]
-        if not self.schema.session_dense:
-            return self.context_encoder(ids)
-        return self.context_encoder(ids, inputs["session_dense"])
-
-    def _item_ids(self, inputs: Mapping[str, Any], prefix: str = "") -> list:
+    def _item_ids(self, inputs: Tensors, prefix: str = "") -> list:
         return [inputs[prefix + c.name] for c in self.schema.item_columns]
 
+    def _experts_state(self, user_state: Tensors, context: Any) -> Any:
+        """Returns the user half of the experts for this request."""
+        if context is None:
+            return user_state["experts"]
+        return self.experts.add_request(user_state["experts"], context)
+
     def _candidate_features(
-        self,
-        user_state: Mapping[str, Any],
-        inputs: Mapping[str, Any],
-        training: bool,
+        self, user_state: Tensors, candidates: Tensors, training: bool
     ) -> Any:
-        ids = self._item_ids(inputs)
+        ids = self._item_ids(candidates)
         rows = self.item_encoder.rows(ids)
-        contents = self.item_encoder.contents(ids)
-        candidates = self.item_encoder.encode(ids, contents)
-        parts = [candidates]
+        contents = self.item_encoder.content_embeddings(ids)
+        tokens = self.item_encoder.encode(ids, contents)
+        parts = [tokens]
         for behavior, reader in self._behaviors():
             state = _part(user_state, behavior)
-            parts += reader.read(candidates, rows, state, contents, training)
+            parts += reader.read(tokens, rows, state, contents, training)
         if self.schema.item_dense:
-            parts.append(self.item_dense_scaling(inputs["item_dense"]))
+            parts.append(self.item_dense_scaling(candidates["item_dense"]))
         return ops.concatenate(parts, axis=-1)
 
-    def _bias(self, inputs: Mapping[str, Any], conditional: Any) -> Any:
-        """What position explains, (B, N, T), to add to `conditional`."""
+    def _bias(self, candidates: Tensors, conditional: Any) -> Any:
+        """Returns what position explains, (B, N, T), to add to logits."""
         columns = self.schema.bias_columns
         return mean_preserving_bias(
-            self.bias_tower({c.name: inputs[c.name] for c in columns}),
+            self.bias_tower({c.name: candidates[c.name] for c in columns}),
             conditional,
             self.entire_space,
             self.schema.given_indices,
-            inputs["num_candidates"],
+            candidates["num_candidates"],
         )
-
-    # Keras -----------------------------------------------------------------
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "schema": self.schema.to_json(),
-            "config": dataclasses.asdict(self.config),
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "JDRanker":
-        return cls(**config)
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Nothing to do: the constructor has built everything."""
 
 
 def _part(user_state: Mapping[str, Any], behavior: Behavior) -> dict[str, Any]:
-    """What the user state holds of one behaviour."""
-    prefix = f"{STATE}{behavior.name}_"
+    """Returns what the user state holds of one behaviour."""
+    prefix = f"{behavior.name}_"
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in user_state.items()
