@@ -35,13 +35,13 @@ def main(_: object) -> None:
     from jd_tf.data.batches import read_batches
     from jd_tf.data.dataset import read_schema
     from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
-    from jd_tf.training.build import (
+    from jd_tf.training.build_from_config import (
         build_balancer,
         build_fusion,
         build_optimizer,
     )
     from jd_tf.training.config import TrainingConfig
-    from jd_tf.training.steps import TrainingSteps
+    from jd_tf.training.main_step import TrainingSteps
 
     schema = read_schema(_DATA.value)
     config = TrainingConfig(

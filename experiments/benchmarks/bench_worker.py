@@ -98,9 +98,9 @@ def time_ranker(data_dir: Path, num_rows: int, seconds: float) -> Timing:
     from jd_tf.data.batches import read_batches
     from jd_tf.data.dataset import read_schema
     from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
-    from jd_tf.training.build import build_balancer, build_optimizer
+    from jd_tf.training.build_from_config import build_balancer, build_optimizer
     from jd_tf.training.config import TrainingConfig
-    from jd_tf.training.steps import TrainingSteps
+    from jd_tf.training.main_step import TrainingSteps
 
     keras.utils.set_random_seed(1)
     config = TrainingConfig(max_gradient_norm=0.0)

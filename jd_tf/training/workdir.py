@@ -12,9 +12,9 @@ from jd_tf.data.json_files import read_json, write_json
 from jd_tf.schema import DataError, Schema
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import CHANGEABLE, TrainingConfig
-from jd_tf.training.head_checkpoints import restore_head
-from jd_tf.training.state import TrainingState
-from jd_tf.training.variables import model_variables
+from jd_tf.training.loop.training_state import TrainingState
+from jd_tf.training.named_variables import model_variables
+from jd_tf.training.post_training_checkpoints import restore_head
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"

@@ -17,9 +17,13 @@ from jd_tf.data.batches import parse_requests
 from jd_tf.data.records import encode_request
 from jd_tf.data.validation import RequestValidator
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
-from jd_tf.training.build import build_balancer, build_fusion, build_optimizer
+from jd_tf.training.build_from_config import (
+    build_balancer,
+    build_fusion,
+    build_optimizer,
+)
 from jd_tf.training.config import TrainingConfig
-from jd_tf.training.steps import TrainingSteps
+from jd_tf.training.main_step import TrainingSteps
 from tests.requests import random_requests, small_schema
 
 
