@@ -22,6 +22,11 @@ class FusionSides:
         return self.head.fusion
 
     @property
+    def calibration(self) -> Any:
+        """The layer of calibration curves, None without."""
+        return self.head.calibration
+
+    @property
     def fusion_variables(self) -> list:
         """What fusion steps train."""
         return [] if self.fusion is None else list(self.fusion.variables)

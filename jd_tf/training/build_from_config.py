@@ -1,6 +1,8 @@
-"""A training config to the objects it names."""
+"""Builds the parts of a run from its `TrainingConfig`."""
 
+import functools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,8 +14,13 @@ from jd_tf.training.balancing.running_magnitude import RunningMagnitude
 from jd_tf.training.balancing.uncertainty import Uncertainty
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.fusion.fusion_loss import FusionLoss
-from jd_tf.training.fusion.fusion_step import FusionSteps
+from jd_tf.training.fusion.fusion_step import FusionStep
+from jd_tf.training.fusion.isolation_check import check_isolation
+from jd_tf.training.loop.trainer import TrainBatches, Trainer, Validate
+from jd_tf.training.loop.training_step import TrainingStep
+from jd_tf.training.main_step import AlternatingStep, MainStep
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
+from jd_tf.training.workdir import open_workdir
 
 # A cosine that ends where it starts, this late, is a constant.
 _FOREVER = 1_000_000_000
@@ -41,7 +48,7 @@ def build_schedule(rate: float, config: TrainingConfig) -> Any:
 
 
 def build_optimizer(config: TrainingConfig) -> SparseDenseOptimizer:
-    """The optimizer of a run."""
+    """The optimizer of the main network."""
     return SparseDenseOptimizer(
         build_schedule(config.learning_rate, config),
         build_schedule(config.table_learning_rate, config),
@@ -67,19 +74,18 @@ def build_balancer(
 
 def build_fusion(
     config: TrainingConfig, model: keras.Model
-) -> FusionSteps | None:
-    """The fusion steps of a run, None where no fusion learns.
+) -> FusionStep | None:
+    """The fusion step of a run, None where no fusion learns.
 
     Args:
         config: of the run.
-        model: built; may have a `fusion`.
+        model: built.
 
     Raises:
         SchemaError: if the loss wants a reward the schema does not have, or
             another number of values than there are objectives.
     """
-    learns = any(v.trainable for v in getattr(model, "fusion_variables", ()))
-    if not learns:
+    if not any(variable.trainable for variable in model.fusion_variables):
         return None
     loss = FusionLoss(
         _fusion_values(config, model.schema),
@@ -97,7 +103,63 @@ def build_fusion(
         global_clipnorm=config.max_gradient_norm or None,
         name="fusion_optimizer",
     )
-    return FusionSteps(model, optimizer, loss, config.fusion_every)
+    return FusionStep(model, optimizer, loss)
+
+
+def build_main_step(config: TrainingConfig, model: keras.Model) -> MainStep:
+    """The step of the main network.
+
+    Args:
+        config: of the run.
+        model: built, with a `schema`.
+    """
+    balancer = build_balancer(config, model.schema.objective_names)
+    return MainStep(model, build_optimizer(config), balancer)
+
+
+def build_trainer(
+    config: TrainingConfig,
+    model: keras.Model,
+    workdir: str | Path,
+    train_batches: TrainBatches,
+    validate: Validate | None = None,
+    fusion: FusionStep | None = None,
+    steps_per_epoch: int | None = None,
+) -> Trainer:
+    """The trainer of the main network, in the folder of this run.
+
+    Where a fusion learns, each session first checks that it and the main
+    network leave each other's variables alone.
+
+    Args:
+        config: of the run.
+        model: built, with a `schema`.
+        workdir: of the run; made if need be.
+        train_batches: as of `Trainer`.
+        validate: as of `Trainer`.
+        fusion: of `build_fusion`.
+        steps_per_epoch: for the progress bar, if known.
+
+    Raises:
+        DataError: the folder is that of another run.
+    """
+    open_workdir(workdir, model, config)
+    main = build_main_step(config, model)
+    step_fn: TrainingStep = main
+    check = None
+    if fusion is not None:
+        check = functools.partial(check_isolation, main, fusion)
+        if config.fusion_every:
+            step_fn = AlternatingStep(main, fusion, config.fusion_every)
+    return Trainer(
+        step_fn,
+        config,
+        workdir,
+        train_batches,
+        validate,
+        steps_per_epoch,
+        check,
+    )
 
 
 def _fusion_values(

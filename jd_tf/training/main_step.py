@@ -1,7 +1,6 @@
-"""Training steps as one graph: several a call, input included."""
+"""Main steps: every objective at once, alone or with a fusion beside."""
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,144 +9,90 @@ import tensorflow as tf
 
 from jd_tf.columns import SchemaError
 from jd_tf.training.balancing.loss_balancer import LossBalancer
-from jd_tf.training.fusion.fusion_records import FusionRecords
-from jd_tf.training.fusion.fusion_step import FusionSteps
+from jd_tf.training.fusion.fusion_step import FusionStep
 from jd_tf.training.gradients import gradient_norms, shared_norms
+from jd_tf.training.loop.training_step import Batch, Rows, TrainingStep
 from jd_tf.training.losses import cell_weights, objective_losses
+from jd_tf.training.named_variables import training_variables
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
 
-_Tensors = dict[str, tf.Tensor]
-_FUSION = "fusion/"
 
+class MainStep(TrainingStep):
+    """One optimisation step of a model, without its fusion.
 
-@dataclasses.dataclass(frozen=True)
-class StepRecords:
-    """What K steps of one call looked like.
-
-    Attributes:
-        total: [K] what was minimised.
-        losses: [K, T] mean loss of each objective.
-        masses: [K, T] sample weight of each objective.
-        weights: [K, T] what the balancer made of them.
-        pulls: [K, T] norm of each weighted loss' gradient by what all
-            objectives share; zeros where the model does not say what that is.
-        norms: [K, V] gradient norm of each trainable variable.
-        impressions: [K] candidates trained on.
-        waits: [K] seconds the step waited for its batch.
-        fusion: the fusion steps beside them, K rows of zeros where none was
-            due; None where there are none at all.
-    """
-
-    total: np.ndarray
-    losses: np.ndarray
-    masses: np.ndarray
-    weights: np.ndarray
-    pulls: np.ndarray
-    norms: np.ndarray
-    impressions: np.ndarray
-    waits: np.ndarray
-    fusion: FusionRecords | None = None
-
-    def __len__(self) -> int:
-        return len(self.total)
-
-
-class TrainingSteps:
-    """Runs `main_step` in a loop inside the graph.
-
-    Between two steps of a call there is no Python: batches are taken from
-    the iterator by the graph, and the losses of all steps come back at once.
-
-    What the model says are `fusion_variables` is not trained here: `fusion`
-    does, after every so many main steps and on the batch of the last.
+    A row has the `loss` that was minimised; (T,) mean `losses`, their
+    `sample_weight_sums`, the `loss_weights` the balancer chose and the
+    `task_gradient_norms`, of each weighted loss by what all objectives share
+    (zeros where the model does not return it); the (V,) `gradient_norms` of
+    the trainable variables; and the `impressions`, real candidates.
 
     Args:
         model: takes a batch, returns a dict with `logits` (B, N, T) and, for
-            the objectives' pulls, an activation `shared` below which nothing
-            belongs to one objective alone.
+            the task gradient norms, an activation `shared` below which
+            nothing belongs to one objective alone. Its `fusion_variables`
+            are not trained.
         optimizer: built here on what is trained: the model's variables, but
             for those of a fusion, and what the balancer learns by gradient.
         balancer: of the T objectives.
-        fusion: takes the fusion steps; None for none.
     """
+
+    checked = ("loss", "gradient_norms")
 
     def __init__(
         self,
         model: keras.Model,
         optimizer: SparseDenseOptimizer,
         balancer: LossBalancer,
-        fusion: FusionSteps | None = None,
     ):
         self.model = model
         self.optimizer = optimizer
         self.balancer = balancer
-        self.fusion = fusion
-        apart = {id(v) for v in getattr(model, "fusion_variables", ())}
+        fusion = {id(variable) for variable in model.fusion_variables}
         self.variables = [
-            v for v in model.trainable_variables if id(v) not in apart
+            v for v in model.trainable_variables if id(v) not in fusion
         ]
         # Its variances are no weights: nothing should draw them to 0.
         optimizer.exclude_from_weight_decay(balancer.trainable_variables)
         self.variables += balancer.trainable_variables
         optimizer.build(self.variables)
-        self._clock = _clock()
-        self._run = tf.function(
-            self._steps, reduce_retracing=True, autograph=False
-        )
-
-    def run(self, iterator: Any, num_steps: int) -> StepRecords:
-        """Takes up to `num_steps` steps.
-
-        Args:
-            iterator: of a `tf.data.Dataset` of training batches.
-            num_steps: may be 0, which only traces the graph.
-
-        Returns:
-            A record of each step taken: fewer than asked where the data
-            ended, or where the last one had a loss or gradient that is not
-            finite.
-        """
-        count, records = self._run(iterator, tf.constant(num_steps))
-        count = int(count)
-        rows = {name: r.numpy()[:count] for name, r in records.items()}
-        fusion = {
-            name.removeprefix(_FUSION): rows.pop(name)
-            for name in [name for name in rows if name.startswith(_FUSION)]
+        per_objective = tf.TensorSpec((len(balancer.objective_names),))
+        self.row_spec = {
+            "loss": tf.TensorSpec(()),
+            "losses": per_objective,
+            "sample_weight_sums": per_objective,
+            "loss_weights": per_objective,
+            "task_gradient_norms": per_objective,
+            "gradient_norms": tf.TensorSpec((len(self.variables),)),
+            "impressions": tf.TensorSpec((), tf.int32),
         }
-        if fusion:
-            rows["fusion"] = FusionRecords(**fusion)
-        return StepRecords(**rows)
 
-    def main_step(self, batch: Mapping[str, tf.Tensor]) -> _Tensors:
-        """Trains on one batch; to be called inside a `tf.function`.
+    def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Trains on one batch; inside a `tf.function` or not.
 
         Args:
             batch: with labels, label weights and bias columns.
 
-        Returns:
-            One row of `StepRecords`, without `waits`.
-
         Raises:
-            SchemaError: the balancer needs the pulls of the objectives, and
-                the model does not say what they share.
+            SchemaError: the balancer needs the task gradient norms, and the
+                model does not return what the objectives share.
         """
         cells = cell_weights(batch)
         # More than one gradient is asked for; in a graph it costs no memory.
         with tf.GradientTape(persistent=True) as tape:
             outputs = self.model(batch, training=True)
-            losses, masses = objective_losses(
+            losses, weight_sums = objective_losses(
                 batch["labels"], outputs["logits"], cells
             )
             each = tf.unstack(losses)
-            weights = self.balancer.weights(losses, masses)
-            total = self.balancer.total(losses, masses, weights)
+            weights = self.balancer.weights(losses, weight_sums)
+            total = self.balancer.total(losses, weight_sums, weights)
             if self.model.losses:
                 total += tf.add_n(self.model.losses)
         gradients = self.optimizer.prepare(
             tape.gradient(total, self.variables), self.variables
         )
-        pulls = self._pulls(tape, each, outputs.get("shared"))
-        self.balancer.observe(losses, masses, pulls)
+        norms = self._task_norms(tape, each, outputs.get("shared"))
+        self.balancer.observe(losses, weight_sums, norms)
         # Keras would warn of weights that no objective reaches.
         self.optimizer.apply_gradients(
             (gradient, variable)
@@ -157,16 +102,16 @@ class TrainingSteps:
             if gradient is not None
         )
         return {
-            "total": total,
+            "loss": total,
             "losses": losses,
-            "masses": masses,
-            "weights": weights,
-            "pulls": weights * pulls,
-            "norms": gradient_norms(gradients),
+            "sample_weight_sums": weight_sums,
+            "loss_weights": weights,
+            "task_gradient_norms": weights * norms,
+            "gradient_norms": gradient_norms(gradients),
             "impressions": tf.reduce_sum(batch["num_candidates"]),
         }
 
-    def _pulls(
+    def _task_norms(
         self,
         tape: tf.GradientTape,
         losses: Sequence[tf.Tensor],
@@ -177,116 +122,134 @@ class TrainingSteps:
             return shared_norms(tape, losses, shared)
         if self.balancer.needs_norms:
             raise SchemaError(
-                f"{type(self.balancer).__name__} needs to know how hard each "
-                f"objective pulls, but `{self.model.name}` returns no `shared` "
+                f"{type(self.balancer).__name__} needs the gradient norm of "
+                f"each objective, but `{self.model.name}` returns no `shared` "
                 "activation while training. Balance in another way."
             )
         return tf.zeros(len(losses))
 
-    def not_finite(self, records: StepRecords) -> str:
-        """Names what is not finite in the last step, "" if nothing is."""
-        if not len(records):
+    def named_variables(self) -> dict[str, tf.Variable]:
+        """Every variable of model, optimizer and balancer, by name."""
+        return training_variables(self.model, self.optimizer, self.balancer)
+
+    # Rows to history -------------------------------------------------------
+
+    def not_finite(self, rows: Rows) -> str:
+        """Names the objective or variable of the last row's trouble, or ""."""
+        if not len(rows["loss"]):
             return ""
         names = self.balancer.objective_names
-        for name, loss in zip(names, records.losses[-1], strict=True):
+        for name, loss in zip(names, rows["losses"][-1], strict=True):
             if not np.isfinite(loss):
                 return f"the loss of objective `{name}` is {loss}"
-        if not np.isfinite(records.total[-1]):
-            return f"the total loss is {records.total[-1]}"
+        if not np.isfinite(rows["loss"][-1]):
+            return f"the total loss is {rows['loss'][-1]}"
         for variable, norm in zip(
-            self.variables, records.norms[-1], strict=True
+            self.variables, rows["gradient_norms"][-1], strict=True
         ):
             if not np.isfinite(norm):
                 return f"the gradient of `{variable.path}` has norm {norm}"
-        return "" if records.fusion is None else records.fusion.not_finite()
+        return ""
 
-    def _both_steps(self, batch: Mapping[str, tf.Tensor]) -> _Tensors:
-        """A main step, and the fusion step that is due after it."""
-        if self.fusion is None:
-            return self.main_step(batch)
-        # Of the whole run: a checkpoint holds it.
-        before = tf.identity(self.optimizer.iterations.value)
-        row = self.main_step(batch)
-        beside = self.fusion.step_if_due(before, batch)
-        return {**row, **{f"{_FUSION}{n}": v for n, v in beside.items()}}
-
-    def _steps(
-        self, iterator: Any, num_steps: tf.Tensor
-    ) -> tuple[tf.Tensor, _Tensors]:
-        spec = iterator.element_spec
-        num_objectives = len(self.balancer.objective_names)
-        shapes = {
-            "total": (),
-            "losses": (num_objectives,),
-            "masses": (num_objectives,),
-            "weights": (num_objectives,),
-            "pulls": (num_objectives,),
-            "norms": (len(self.variables),),
-            "impressions": (),
-            "waits": (),
-        }
-        dtypes = {"impressions": tf.int32, "waits": tf.float64}
-        if self.fusion is not None:
-            for name, value in self.fusion.no_step().items():
-                shapes[f"{_FUSION}{name}"] = value.shape
-                dtypes[f"{_FUSION}{name}"] = value.dtype
-        arrays = {
-            name: tf.TensorArray(
-                dtypes.get(name, tf.float32), num_steps, element_shape=shape
-            )
-            for name, shape in shapes.items()
+    def summands(self, rows: Rows) -> dict[str, np.ndarray]:
+        """What a window adds up: per objective, losses, weights and shares."""
+        norms = rows["gradient_norms"].astype("float64")
+        weighted = rows["losses"] * rows["loss_weights"]
+        present = rows["sample_weight_sums"] > 0
+        return {
+            "loss": rows["loss"],
+            "gradient_norm": (norms**2).sum(axis=1) ** 0.5,
+            "losses": np.where(present, rows["losses"], 0.0),
+            "present": present,
+            "loss_weights": rows["loss_weights"],
+            "loss_shares": _shares(weighted),
+            "gradient_shares": _shares(rows["task_gradient_norms"]),
+            "impressions": rows["impressions"],
         }
 
-        def fetch(wanted: tf.Tensor) -> tuple[Any, tf.Tensor]:
-            began = self._clock()
-            with tf.control_dependencies([began]):
-                optional = tf.cond(
-                    wanted,
-                    iterator.get_next_as_optional,
-                    lambda: tf.experimental.Optional.empty(spec),
-                )
-                there = optional.has_value()
-            with tf.control_dependencies([there]):
-                return optional, self._clock() - began
+    def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
+        """What a history row reports of the window's main steps.
 
-        def body(
-            step: tf.Tensor,
-            finite: tf.Tensor,
-            optional: Any,
-            wait: tf.Tensor,
-            arrays: Any,
-        ) -> tuple:
-            row = {**self._both_steps(optional.get_value()), "waits": wait}
-            finite = tf.math.is_finite(row["total"]) & tf.reduce_all(
-                tf.math.is_finite(row["norms"])
+        Returns:
+            Means over the steps: `loss`, `gradient_norm`, and for each
+            objective `loss/`, None without a sample in all these steps,
+            `balance/`, its weight, `loss_share/` and `gradient_share/`. And
+            `impressions_per_second`, `input_wait_share`, both learning rates.
+        """
+        steps, seconds = sums["steps"], max(sums["seconds"], 1e-9)
+        row = {
+            "loss": sums["loss"] / steps,
+            "gradient_norm": sums["gradient_norm"] / steps,
+            "impressions_per_second": sums["impressions"] / seconds,
+            "input_wait_share": sums["waits"] / seconds,
+            "learning_rate": float(self.optimizer.learning_rate),
+            "table_learning_rate": float(self.optimizer.table_learning_rate),
+        }
+        for index, name in enumerate(self.balancer.objective_names):
+            present = sums["present"][index]
+            row[f"loss/{name}"] = (
+                sums["losses"][index] / present if present else None
             )
-            if self.fusion is not None:
-                theirs = row[f"{_FUSION}total"] + row[f"{_FUSION}norm"]
-                finite &= tf.math.is_finite(theirs)
-            arrays = {n: arrays[n].write(step, row[n]) for n in arrays}
-            step += 1
-            # A batch is taken only to be trained on: the position in the
-            # data is the number of steps. And not while computing, which
-            # would hide the waiting that is measured.
-            with tf.control_dependencies([finite]):
-                optional, wait = fetch(step < num_steps)
-            return step, finite, optional, wait, arrays
-
-        step, *_, arrays = tf.while_loop(
-            lambda step, finite, optional, *_: (
-                finite & (step < num_steps) & optional.has_value()
-            ),
-            body,
-            (tf.constant(0), tf.constant(True), *fetch(num_steps > 0), arrays),
-        )
-        return step, {name: array.stack() for name, array in arrays.items()}
+            row[f"balance/{name}"] = sums["loss_weights"][index] / steps
+            row[f"loss_share/{name}"] = sums["loss_shares"][index] / steps
+            if any(sums["gradient_shares"]):
+                share = sums["gradient_shares"][index] / steps
+                row[f"gradient_share/{name}"] = share
+        return row
 
 
-def _clock() -> Callable[[], tf.Tensor]:
-    """Seconds as a graph operation; 0 where TensorFlow forbids looking."""
-    try:
-        tf.timestamp()
-    except tf.errors.FailedPreconditionError:
-        # Under `enable_op_determinism`; waiting then reads as 0.
-        return lambda: tf.constant(0.0, tf.float64)
-    return tf.timestamp
+class AlternatingStep(TrainingStep):
+    """A main step, and after every so many of them a fusion step.
+
+    A row is that of both; that of the fusion is zeros where none was due.
+
+    Args:
+        main: the main step.
+        fusion: the fusion step of the same model, on the main step's batch.
+        every: main steps to a fusion step.
+    """
+
+    def __init__(self, main: MainStep, fusion: FusionStep, every: int = 4):
+        if every < 1:
+            raise SchemaError(f"`every` must be positive. Got: {every}.")
+        self.model = main.model
+        self.main = main
+        self.fusion = fusion
+        self.every = every
+        self.row_spec = {**main.row_spec, **fusion.row_spec}
+        self.checked = main.checked + fusion.checked
+
+    def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Takes a main step, and the fusion step that is due after it."""
+        # Of the whole run, so that a resumed one alternates as it would
+        # have: a checkpoint holds it.
+        before = tf.identity(self.main.optimizer.iterations.value)
+        row = self.main(batch)
+        due = tf.equal((before + 1) % self.every, 0)
+        fusion = tf.cond(due, lambda: self.fusion(batch), self.fusion.no_step)
+        return {**row, **fusion}
+
+    def named_variables(self) -> dict[str, tf.Variable]:
+        """Every variable of either step, by name."""
+        return {**self.main.named_variables(), **self.fusion.named_variables()}
+
+    def not_finite(self, rows: Rows) -> str:
+        """Names what is not finite in the last row of either, or ""."""
+        return self.main.not_finite(rows) or self.fusion.not_finite(rows)
+
+    def summands(self, rows: Rows) -> dict[str, np.ndarray]:
+        """Those of both."""
+        return {**self.main.summands(rows), **self.fusion.summands(rows)}
+
+    def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
+        """The entries of both."""
+        return {**self.main.history_row(sums), **self.fusion.history_row(sums)}
+
+
+def _shares(amounts: np.ndarray) -> np.ndarray:
+    """[K, T] amounts >= 0 as shares of their row; 0 where it has none."""
+    amounts = amounts.astype("float64")
+    totals = amounts.sum(axis=1, keepdims=True)
+    return np.divide(
+        amounts, totals, out=np.zeros_like(amounts), where=totals > 0
+    )

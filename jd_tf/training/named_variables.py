@@ -1,4 +1,4 @@
-"""Names for everything a checkpoint must hold."""
+"""Names of all variables that a checkpoint must hold."""
 
 import re
 
@@ -32,6 +32,26 @@ def model_variables(model: keras.Model) -> dict[str, tf.Variable]:
             name = f"{path}#{number}"
         named[name] = variable.value
     return named
+
+
+def post_training_variables(model: keras.Model) -> dict[str, tf.Variable]:
+    """The variables learned after the main training: curves and fusion.
+
+    Args:
+        model: built; `calibration` is its layer of curves or None.
+
+    Returns:
+        Name -> variable, as in `training_variables`.
+    """
+    variables = list(model.fusion_variables)
+    if model.calibration is not None:
+        variables += model.calibration.variables
+    learned = {id(variable.value) for variable in variables}
+    return {
+        f"model/{name}": variable
+        for name, variable in model_variables(model).items()
+        if id(variable) in learned
+    }
 
 
 def path_in_model(model: keras.Model, path: str) -> str:

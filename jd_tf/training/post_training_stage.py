@@ -2,35 +2,28 @@
 
 import dataclasses
 import shutil
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from jd_tf.schema import DataError
+from jd_tf.training.calibration_fit import fit_curves
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import TrainingConfig
-from jd_tf.training.fusion.fusion_window import add_fusion, fusion_row
+from jd_tf.training.fusion.fusion_step import FusionStep
 from jd_tf.training.loop.stop_signals import StopSignals
-from jd_tf.training.loop.summaries import Summaries
-from jd_tf.training.loop.trainer import NotFiniteError, TrainBatches, Trainer
+from jd_tf.training.loop.trainer import Trainer
+from jd_tf.training.loop.training_state import TrainingState
 from jd_tf.training.losses import cell_weights
-from jd_tf.training.named_variables import model_variables
+from jd_tf.training.named_variables import post_training_variables
 from jd_tf.training.post_training_checkpoints import (
-    HEAD,
-    HeadState,
-    head_variables,
-    restore_head,
+    POST_TRAINING,
+    read_post_training,
 )
-from jd_tf.training.workdir import SUMMARIES
 
-# (logits, labels, label weights [R, N, T], candidates [R], method=,
-# num_knots=) -> T curves with `knots`, `num_impressions`, `num_positives` and
-# `note`, as `jd_tf.training.calibration_fit.fit_curves`.
-FitCurves = Callable[..., Sequence[Any]]
 # Share of a pass that a fusion needs to get used to calibrated logits.
 _SETTLING_SHARE = 10
 
@@ -52,7 +45,13 @@ def num_fusion_steps(
     return -(-steps_per_epoch // _SETTLING_SHARE) if calibrates else 0
 
 
-class HeadStage:
+def run_post_training(
+    main: Trainer,
+    model: keras.Model,
+    fusion: FusionStep | None,
+    validation_batches: Callable[[], tf.data.Dataset],
+    steps_per_epoch: int,
+) -> int:
     """Fits what stands on a trained main network, and changes none of it.
 
     It starts from the checkpoint of the best evaluation: curves are fitted
@@ -66,205 +65,129 @@ class HeadStage:
     the main network trains on later, the stage is done anew.
 
     Args:
-        trainer: whose `train` has returned.
-        train_batches: as of `Trainer`.
+        main: trainer of the main network; its `train` has returned.
+        model: of the run; has the result afterwards.
+        fusion: the step of its fusion, None where no fusion learns.
         validation_batches: () -> a pass over the validation data.
-        fit_curves: needed where the model calibrates.
         steps_per_epoch: batches of a pass over the training data.
 
-    Attributes:
-        state: where the stage stands, None before it ran.
+    Returns:
+        Number of the signal that stopped it, else 0.
+
+    Raises:
+        DataError: a checkpoint is damaged, or there is no data.
+        NotFiniteError: the fusion's loss or gradient is not finite.
     """
+    calibrates = model.calibration is not None
+    num_steps = 0
+    if fusion is not None:
+        num_steps = num_fusion_steps(main.config, steps_per_epoch, calibrates)
+    if not calibrates and not num_steps:
+        return 0
+    with StopSignals() as signals:
+        _begin(main, model, fusion, validation_batches)
+    if signals.received or not num_steps:
+        return signals.received
+    config = dataclasses.replace(
+        main.config,
+        # Each pass has a step at least.
+        epochs=num_steps,
+        max_steps=num_steps,
+        evaluate_every=0,
+        patience=0,
+        time_limit_seconds=0.0,
+        keep_checkpoints=1,
+    )
+    trainer = Trainer(
+        fusion,
+        config,
+        main.workdir,
+        main.train_batches,
+        checkpoints=POST_TRAINING,
+    )
+    trainer.train()
+    return trainer.signal
 
-    def __init__(
-        self,
-        trainer: Trainer,
-        train_batches: TrainBatches,
-        validation_batches: Callable[[], tf.data.Dataset],
-        fit_curves: FitCurves | None,
-        steps_per_epoch: int,
-    ):
-        self.trainer = trainer
-        self.model = trainer.model
-        self.config = trainer.config
-        self.train_batches = train_batches
-        self.validation_batches = validation_batches
-        self.fit_curves = fit_curves
-        self.fusion = trainer.fusion
-        head = getattr(self.model, "head", None)
-        self.calibration = None if head is None else head.calibration
-        self.num_steps = 0
-        if self.fusion is not None:
-            self.num_steps = num_fusion_steps(
-                self.config, steps_per_epoch, self.calibration is not None
-            )
-        self.checkpoints = Checkpoints(trainer.workdir / HEAD)
-        self.state: HeadState | None = None
 
-    def run(self) -> HeadState | None:
-        """Does what is left to do; the model has the result.
+def _begin(
+    main: Trainer,
+    model: keras.Model,
+    fusion: FusionStep | None,
+    validation_batches: Callable[[], tf.data.Dataset],
+) -> None:
+    """Restores the main network at its best and, if any, what stands on it.
 
-        Returns:
-            Where it stands; None where the model has nothing to fit.
+    Otherwise fits curves and writes the checkpoint the fusion starts from.
+    """
+    main_step, best = main.state.step, main.state.best_step
+    base = main_step if best < 0 else best
+    whole = {
+        name: variable
+        for name, variable in main.step_fn.named_variables().items()
+        if name.startswith(("model/", "fusion_optimizer/"))
+    }
+    main.checkpoints.restore(base, whole)
+    variables = post_training_variables(model)
+    if fusion is not None:
+        variables = fusion.named_variables()
+    checkpoints = Checkpoints(main.workdir / POST_TRAINING)
+    checkpoints.recover()
+    found = read_post_training(main.workdir, main_step, base)
+    if found is not None:
+        checkpoints.restore(found.step, variables)
+        return
+    if checkpoints.folder.exists():
+        shutil.rmtree(checkpoints.folder)
+    state = TrainingState(main_step=main_step, base_step=base)
+    if model.calibration is not None:
+        batches = validation_batches()
+        state.curves = _calibrate(model, batches, main.config)
+    checkpoints.write(0, variables, state.to_json())
 
-        Raises:
-            DataError: a checkpoint is damaged, or there is no data.
-            NotFiniteError: the fusion's loss or gradient is not finite.
-        """
-        if self.calibration is None and not self.num_steps:
-            return None
-        with StopSignals() as signals:
-            self._begin()
-            self._train(signals)
-        self.trainer.signal = signals.received
-        return self.state
 
-    # Parts -----------------------------------------------------------------
-
-    def _begin(self) -> None:
-        """The main network at its best, and the head as it stands."""
-        trainer = self.trainer
-        base = trainer.state.best_step
-        base = trainer.state.step if base < 0 else base
-        named = model_variables(self.model)
-        whole = {f"model/{name}": v for name, v in named.items()}
-        whole |= self._optimizer_variables()
-        trainer.checkpoints.restore(base, whole)
-        self._variables = {
-            **head_variables(self.model),
-            **self._optimizer_variables(),
+def _calibrate(
+    model: keras.Model, batches: tf.data.Dataset, config: TrainingConfig
+) -> dict[str, Any]:
+    """Fits the model's curves; returns facts on each objective's curve."""
+    logits, labels, weights = _real_candidates(model, batches)
+    curves = fit_curves(
+        logits,
+        labels,
+        weights,
+        np.ones(len(logits), np.int32),
+        method=config.calibration_method,
+        num_knots=model.calibration.num_knots,
+    )
+    model.calibration.assign_curves([curve.knots for curve in curves])
+    return {
+        name: {
+            "num_impressions": int(curve.num_impressions),
+            "num_positives": int(curve.num_positives),
+            "num_knots": len(curve.knots[0]),
+            "note": curve.note,
         }
-        self.checkpoints.recover()
-        found = restore_head(
-            trainer.workdir, self.model, trainer.state.step, base
+        for name, curve in zip(
+            model.schema.objective_names, curves, strict=True
         )
-        if found is not None:
-            self.checkpoints.restore(found.step, self._variables)
-            self.state = found
-            return
-        if self.checkpoints.folder.exists():
-            shutil.rmtree(self.checkpoints.folder)
-        self.state = HeadState(trainer.state.step, base)
-        if self.calibration is not None:
-            self._calibrate()
-        self._save()
+    }
 
-    def _optimizer_variables(self) -> dict[str, tf.Variable]:
-        return {} if self.fusion is None else self.fusion.named_variables()
 
-    def _calibrate(self) -> None:
-        names = self.trainer.objective_names
-        logits, labels, weights = self._cells()
-        curves = self.fit_curves(
-            logits,
-            labels,
-            weights,
-            np.ones(len(logits), np.int32),
-            method=self.config.calibration_method,
-            num_knots=self.calibration.num_knots,
-        )
-        self.calibration.assign_curves([curve.knots for curve in curves])
-        self.state.curves = {
-            name: {
-                "num_impressions": int(curve.num_impressions),
-                "num_positives": int(curve.num_positives),
-                "num_knots": len(curve.knots[0]),
-                "note": curve.note,
-            }
-            for name, curve in zip(names, curves, strict=True)
-        }
+def _real_candidates(
+    model: keras.Model, batches: tf.data.Dataset
+) -> tuple[np.ndarray, ...]:
+    """Logits, labels and weights of real candidates, each [M, 1, T]."""
 
-    def _cells(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Logits, labels and weights of real candidates, each [M, 1, T]."""
+    @tf.function(reduce_retracing=True, autograph=False)
+    def predict(batch: dict[str, tf.Tensor]) -> tuple:
+        logits = model(batch, training=False)["logits"]
+        lengths, width = batch["num_candidates"], tf.shape(logits)[1]
+        real = tf.sequence_mask(lengths, width)
+        parts = (logits, batch["labels"], cell_weights(batch))
+        return tuple(tf.boolean_mask(part, real) for part in parts)
 
-        @tf.function(reduce_retracing=True, autograph=False)
-        def judge(batch: dict[str, tf.Tensor]) -> tuple:
-            logits = self.model(batch, training=False)["logits"]
-            lengths, width = batch["num_candidates"], tf.shape(logits)[1]
-            real = tf.sequence_mask(lengths, width)
-            parts = (logits, batch["labels"], cell_weights(batch))
-            return tuple(tf.boolean_mask(part, real) for part in parts)
-
-        found = [
-            [part.numpy() for part in judge(batch)]
-            for batch in self.validation_batches()
-        ]
-        if not found:
-            raise DataError("the validation split has no request to fit on.")
-        return tuple(
-            np.concatenate(parts)[:, None] for parts in zip(*found, strict=True)
-        )
-
-    def _train(self, signals: StopSignals) -> None:
-        state, before = self.state, self.state.seconds
-        began = time.monotonic()
-        bar = tqdm.tqdm(
-            desc="fusion",
-            unit="step",
-            initial=state.step,
-            total=self.num_steps,
-            disable=not (self.config.progress and self.num_steps),
-        )
-        with bar, Summaries(self.trainer.workdir / SUMMARIES) as summaries:
-            for records in self._records(signals):
-                self._check_finite(records)
-                add_fusion(state.window, records)
-                bar.update(len(records))
-                state.seconds = before + time.monotonic() - began
-                last = state.step >= self.num_steps
-                if last or state.step % self.config.log_every == 0:
-                    summaries.write(self._close_window())
-                every = self.config.checkpoint_every
-                if last or (every and state.step % every == 0):
-                    self._save()
-            if signals.received:
-                self._save()
-
-    def _records(self, signals: StopSignals) -> Iterable[Any]:
-        """Runs the steps that are left, some at a time."""
-        state, config = self.state, self.config
-        periods = (config.log_every, config.checkpoint_every)
-        while state.step < self.num_steps and not signals.received:
-            iterator = iter(self.train_batches(state.epoch, state.batch))
-            self.fusion.run(iterator, 0)
-            ended = False
-            while not (ended or signals.received):
-                asked = [p - state.step % p for p in periods if p]
-                asked += [config.steps_per_call, self.num_steps - state.step]
-                records = self.fusion.run(iterator, min(asked))
-                ended = len(records) < min(asked)
-                state.step += len(records)
-                state.batch += len(records)
-                if ended:
-                    if not state.batch:
-                        raise DataError("the training split has no batch.")
-                    state.epoch, state.batch = state.epoch + 1, 0
-                if len(records):
-                    yield records
-                if state.step >= self.num_steps:
-                    return
-
-    def _check_finite(self, records: Any) -> None:
-        problem = records.not_finite()
-        if problem:
-            raise NotFiniteError(
-                f"fusion step {self.state.step}: {problem}. Lower "
-                "`fusion_learning_rate` or look at the data of that step."
-            )
-
-    def _close_window(self) -> dict[str, Any]:
-        state = self.state
-        row = {
-            "step": state.main_step + state.step,
-            "epoch": state.epoch,
-            "seconds": state.seconds,
-            **fusion_row(state.window, self.trainer.objective_names),
-        }
-        state.window = {}
-        state.history.append(row)
-        return row
-
-    def _save(self) -> None:
-        state = dataclasses.asdict(self.state)
-        self.checkpoints.write(self.state.step, self._variables, state)
-        self.checkpoints.prune(1, -1)
+    found = [[part.numpy() for part in predict(batch)] for batch in batches]
+    if not found:
+        raise DataError("the validation split has no request to fit on.")
+    return tuple(
+        np.concatenate(parts)[:, None] for parts in zip(*found, strict=True)
+    )

@@ -1,43 +1,34 @@
-"""Cheap metrics, often: is the model still getting better?"""
+"""Validation while training: loss and AUC of each objective."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from jd_tf.metrics.ranking_metrics import auc
 from jd_tf.training.losses import cell_weights, objective_losses
-
-# (scores [M], labels [M], weights [M]) -> area under the ROC curve, or nan.
-Auc = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 
 
 class Validator:
     """Loss and AUC per objective on a fixed data set.
 
-    Candidates are judged as they will be served: without bias tower and
+    Candidates are scored as they will be served: without bias tower and
     dropout.
 
     Args:
-        model: `model(batch)["logits"]` are (B, N, T).
+        model: `model(batch)["logits"]` are (B, N, T), one for each objective
+            of its `schema`.
         batches: () -> a pass over the validation batches.
-        objective_names: T names.
-        auc: a function that computes it; None leaves AUC out.
     """
 
     def __init__(
-        self,
-        model: keras.Model,
-        batches: Callable[[], tf.data.Dataset],
-        objective_names: Sequence[str],
-        auc: Auc | None = None,
+        self, model: keras.Model, batches: Callable[[], tf.data.Dataset]
     ):
         self.model = model
         self.batches = batches
-        self.objective_names = tuple(objective_names)
-        self.auc = auc
-        self._judge = tf.function(
-            self._judge_batch, reduce_retracing=True, autograph=False
+        self._evaluate = tf.function(
+            self._evaluate_batch, reduce_retracing=True, autograph=False
         )
 
     def __call__(self) -> dict[str, float | None]:
@@ -48,45 +39,40 @@ class Validator:
             former, and `auc`, the mean of the latter. None where there is no
             sample, or only one class.
         """
-        losses, masses, cells = [], [], []
-        for batch in self.batches():
-            loss, mass, logits, labels, weights = self._judge(batch)
-            losses.append(loss.numpy())
-            masses.append(mass.numpy())
-            if self.auc is not None:
-                part = (logits.numpy(), labels.numpy(), weights.numpy())
-                cells.append([p.reshape(-1, p.shape[-1]) for p in part])
-        mass = np.sum(masses, axis=0, dtype="float64")
-        weighted = np.multiply(losses, masses, dtype="float64").sum(axis=0)
-        metrics: dict[str, float | None] = {"loss": 0.0}
-        for index, name in enumerate(self.objective_names):
-            known = mass[index] > 0
-            loss = float(weighted[index] / mass[index]) if known else None
-            metrics[f"loss/{name}"] = loss
-            metrics["loss"] += loss or 0.0
-        if self.auc is not None:
-            metrics |= self._aucs(cells)
-        return metrics
-
-    def _aucs(self, cells: list[list[np.ndarray]]) -> dict[str, float | None]:
+        found = [
+            [part.numpy() for part in self._evaluate(batch)]
+            for batch in self.batches()
+        ]
+        losses, sums, *cells = zip(*found, strict=True)
+        weight_sums = np.sum(sums, axis=0, dtype="float64")
+        weighted = np.multiply(losses, sums, dtype="float64").sum(axis=0)
         logits, labels, weights = (
-            np.concatenate(parts) for parts in zip(*cells, strict=True)
+            np.concatenate([p.reshape(-1, p.shape[-1]) for p in parts])
+            for parts in cells
         )
         metrics: dict[str, float | None] = {}
-        for index, name in enumerate(self.objective_names):
+        aucs: dict[str, float | None] = {}
+        for index, name in enumerate(self.model.schema.objective_names):
+            known = weight_sums[index] > 0
+            metrics[f"loss/{name}"] = (
+                float(weighted[index] / weight_sums[index]) if known else None
+            )
             inside = weights[:, index] > 0
-            value = self.auc(
+            value = auc(
                 logits[inside, index],
                 labels[inside, index],
                 weights[inside, index],
             )
-            metrics[f"auc/{name}"] = None if np.isnan(value) else float(value)
-        known = [value for value in metrics.values() if value is not None]
-        metrics["auc"] = float(np.mean(known)) if known else None
-        return metrics
+            aucs[f"auc/{name}"] = None if np.isnan(value) else float(value)
+        total = 0.0
+        for loss in metrics.values():
+            total += loss or 0.0
+        known_aucs = [value for value in aucs.values() if value is not None]
+        mean = float(np.mean(known_aucs)) if known_aucs else None
+        return {"loss": total, **metrics, **aucs, "auc": mean}
 
-    def _judge_batch(self, batch: dict[str, tf.Tensor]) -> tuple:
+    def _evaluate_batch(self, batch: dict[str, tf.Tensor]) -> tuple:
         weights = cell_weights(batch)
         logits = self.model(batch, training=False)["logits"]
-        losses, masses = objective_losses(batch["labels"], logits, weights)
-        return losses, masses, logits, batch["labels"], weights
+        losses, sums = objective_losses(batch["labels"], logits, weights)
+        return losses, sums, logits, batch["labels"], weights

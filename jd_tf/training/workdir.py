@@ -14,7 +14,7 @@ from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import CHANGEABLE, TrainingConfig
 from jd_tf.training.loop.training_state import TrainingState
 from jd_tf.training.named_variables import model_variables
-from jd_tf.training.post_training_checkpoints import restore_head
+from jd_tf.training.post_training_checkpoints import restore_post_training
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
@@ -104,7 +104,7 @@ def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
         best_step = TrainingState(**checkpoints.read_state(step)).best_step
         step = best_step if best_step >= 0 else step
     restore_model(checkpoints, step, model)
-    restore_head(workdir, model, steps[-1], step)
+    restore_post_training(workdir, model, steps[-1], step)
     return model
 
 

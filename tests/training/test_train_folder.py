@@ -57,7 +57,7 @@ def test_trained_ranker_is_loaded_as_it_was(tmp_path):
     loaded = load_trained(tmp_path / "a run")
     batch = next(iter(read_batches(data, "validation", 8)))
     np.testing.assert_array_equal(
-        loaded(batch)["score"], trainer.model(batch)["score"]
+        loaded(batch)["score"], trainer.step_fn.model(batch)["score"]
     )
 
 

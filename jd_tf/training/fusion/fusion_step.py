@@ -1,70 +1,67 @@
 """Fusion steps: weights learn from the main network, which learns nothing."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from jd_tf.columns import SchemaError
 from jd_tf.training.fusion.fusion_loss import FusionLoss
-from jd_tf.training.fusion.fusion_records import FusionRecords
-from jd_tf.training.fusion.isolation_check import (
-    Isolation,
-    IsolationError,
-    watch_steps,
-    with_gradient,
-)
 from jd_tf.training.gradients import gradient_norms
+from jd_tf.training.loop.training_step import Batch, Rows, TrainingStep
 from jd_tf.training.named_variables import (
     model_variables,
     optimizer_variables,
-    training_variables,
+    post_training_variables,
 )
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
 
-if TYPE_CHECKING:
-    from jd_tf.training.main_step import TrainingSteps
+LOSS, NORM, WEIGHTS = "fusion_loss", "fusion_gradient_norm", "fusion_weights"
+USED, SKIPPED = "fusion_requests_used", "fusion_requests_skipped"
+_TAKEN = "fusion_steps"
 
-_Tensors = dict[str, tf.Tensor]
 
+class FusionStep(TrainingStep):
+    """One optimisation step of a fusion alone.
 
-class FusionSteps:
-    """Takes `fusion_step`s beside the main steps of the same model.
-
-    The model says what is whose, and offers what the fusion reads:
+    The model offers the partition of its variables, and what the fusion
+    reads:
 
         main_variables, fusion_variables: together all its variables.
         fusion: a layer as `jd_tf.layers.PersonalizedFusion`.
         fusion_inputs(batch): logits (B, N, T) and session features (B, F) as
             they are when serving, both behind a stop_gradient.
 
+    A row has the loss (0 where no request counted), the joint norm of the
+    gradients, the requests that counted, those of one outcome only, and the
+    batch's mean fusion weights (T,).
+
     Args:
-        model: built.
+        model: built, with a `schema`.
         optimizer: of the fusion alone; built on its variables here.
         loss: compares scores and gains.
-        every: `step_if_due` takes a fusion step after that many main ones; 0
-            takes none, as where the fusion only trains by `run`.
 
     Raises:
         SchemaError: the model has no fusion variable to train, or variables
-            that belong to neither side or to both.
+            that belong to neither part or to both.
     """
+
+    name = "fusion"
+    remedy = "Lower `fusion_learning_rate`"
+    checked = (LOSS, NORM)
 
     def __init__(
         self,
         model: keras.Model,
         optimizer: SparseDenseOptimizer,
         loss: FusionLoss,
-        every: int = 4,
     ):
-        if every < 0:
-            raise SchemaError(f"`every` must not be negative. Got: {every}.")
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
-        self.every = every
-        _check_sides(model)
+        _check_partition(model)
         self.variables = [v for v in model.fusion_variables if v.trainable]
         if not self.variables:
             raise SchemaError(
@@ -72,21 +69,20 @@ class FusionSteps:
                 "no fusion steps."
             )
         optimizer.build(self.variables)
-        self._run = tf.function(
-            self._steps, reduce_retracing=True, autograph=False
-        )
+        self.row_spec = {
+            LOSS: tf.TensorSpec(()),
+            USED: tf.TensorSpec((), tf.int32),
+            SKIPPED: tf.TensorSpec((), tf.int32),
+            WEIGHTS: tf.TensorSpec((model.fusion.num_objectives,)),
+            NORM: tf.TensorSpec(()),
+        }
 
-    # Steps -----------------------------------------------------------------
-
-    def fusion_step(self, batch: Mapping[str, tf.Tensor]) -> _Tensors:
+    def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Trains the fusion on one batch; inside a `tf.function` or not.
 
         Args:
             batch: with labels and label weights, and the reward if the loss
                 reads it.
-
-        Returns:
-            One row of `FusionRecords`.
         """
         # Outside the tape: a second wall behind the model's stop_gradient,
         # and no dropout, statistic or random state of training is involved.
@@ -106,172 +102,74 @@ class FusionSteps:
             if gradient is not None
         )
         return {
-            "total": found.total,
-            "used": found.num_used,
-            "skipped": found.num_skipped,
-            "weights": tf.reduce_mean(tf.cast(weights, tf.float32), axis=0),
-            "norm": tf.norm(gradient_norms(gradients)),
+            LOSS: found.total,
+            USED: found.num_used,
+            SKIPPED: found.num_skipped,
+            WEIGHTS: tf.reduce_mean(tf.cast(weights, tf.float32), axis=0),
+            NORM: tf.norm(gradient_norms(gradients)),
         }
 
-    def step_if_due(
-        self, step: tf.Tensor, batch: Mapping[str, tf.Tensor]
-    ) -> _Tensors:
-        """Takes a fusion step after every `every` main ones, else none.
-
-        Args:
-            step: scalar integer, main steps taken before this batch's; of
-                the whole run, so that a resumed one alternates as it would
-                have.
-            batch: of the main step just taken.
-
-        Returns:
-            One row of `FusionRecords`; zeros where none was due.
-        """
-        if not self.every:
-            return self.no_step()
-        due = tf.equal((step + 1) % self.every, 0)
-        return tf.cond(due, lambda: self.fusion_step(batch), self.no_step)
-
-    def no_step(self) -> _Tensors:
-        """The row of a step that was not taken."""
+    def no_step(self) -> dict[str, tf.Tensor]:
+        """The row of a step that was not taken: zeros."""
         return {
-            "total": tf.constant(0.0),
-            "used": tf.constant(0),
-            "skipped": tf.constant(0),
-            "weights": tf.zeros([self.model.fusion.num_objectives]),
-            "norm": tf.constant(0.0),
+            name: tf.zeros(spec.shape, spec.dtype)
+            for name, spec in self.row_spec.items()
         }
 
-    def run(self, iterator: Any, num_steps: int) -> FusionRecords:
-        """Takes up to `num_steps` fusion steps, no main ones.
-
-        Args:
-            iterator: of a `tf.data.Dataset` of training batches.
-            num_steps: may be 0, which only traces the graph.
-
-        Returns:
-            A record of each step taken: fewer than asked where the data
-            ended, or where the last one was not finite.
-        """
-        count, rows = self._run(iterator, tf.constant(num_steps))
-        count = int(count)
-        return FusionRecords(
-            **{name: row.numpy()[:count] for name, row in rows.items()}
-        )
-
-    def _steps(
-        self, iterator: Any, num_steps: tf.Tensor
-    ) -> tuple[tf.Tensor, _Tensors]:
-        arrays = {
-            name: tf.TensorArray(row.dtype, num_steps, element_shape=row.shape)
-            for name, row in self.no_step().items()
-        }
-        empty = tf.experimental.Optional.empty(iterator.element_spec)
-
-        def fetch(wanted: tf.Tensor) -> Any:
-            return tf.cond(wanted, iterator.get_next_as_optional, lambda: empty)
-
-        def body(
-            step: tf.Tensor, finite: tf.Tensor, batch: Any, arrays: Any
-        ) -> tuple:
-            row = self.fusion_step(batch.get_value())
-            finite = tf.math.is_finite(row["total"] + row["norm"])
-            arrays = {n: arrays[n].write(step, row[n]) for n in arrays}
-            step += 1
-            return step, finite, fetch(finite & (step < num_steps)), arrays
-
-        step, _, _, arrays = tf.while_loop(
-            lambda step, finite, batch, _: (
-                finite & (step < num_steps) & batch.has_value()
-            ),
-            body,
-            (tf.constant(0), tf.constant(True), fetch(num_steps > 0), arrays),
-        )
-        return step, {name: array.stack() for name, array in arrays.items()}
-
-    # What is whose ---------------------------------------------------------
-
-    def named_variables(self) -> dict[str, tf.Variable]:
-        """What a checkpoint must hold beside `training_variables`."""
+    def optimizer_variables(self) -> dict[str, tf.Variable]:
+        """The fusion optimizer's variables, by name."""
         named = optimizer_variables(self.model, self.optimizer)
         return {f"fusion_optimizer/{n}": v for n, v in named.items()}
 
-    def sides(
-        self, main: "TrainingSteps"
-    ) -> tuple[dict[str, tf.Variable], dict[str, tf.Variable]]:
-        """All state of the main network and all of the fusion, by name.
+    def named_variables(self) -> dict[str, tf.Variable]:
+        """Curves, fusion and the fusion's optimizer, by name."""
+        return {
+            **post_training_variables(self.model),
+            **self.optimizer_variables(),
+        }
 
-        Args:
-            main: steps of the same model.
-        """
-        ours = {id(v.value) for v in self.model.fusion_variables}
-        every = training_variables(
-            self.model, main.optimizer, main.balancer
-        ).items()
-        main_side = {n: v for n, v in every if id(v) not in ours}
-        fusion_side = {n: v for n, v in every if id(v) in ours}
-        return main_side, {**fusion_side, **self.named_variables()}
+    # Rows to history -------------------------------------------------------
 
-    def gradient_leaks(
-        self, main: "TrainingSteps", batch: Mapping[str, tf.Tensor]
-    ) -> list[str]:
-        """Main variables that the fusion loss has a gradient by.
+    def not_finite(self, rows: Rows) -> str:
+        """Names what is not finite in the last step, "" if nothing is."""
+        for name, text in ((LOSS, "loss"), (NORM, "gradient's norm")):
+            for value in rows[name][-1:]:
+                if not np.isfinite(value):
+                    return f"the fusion's {text} is {value}"
+        return ""
 
-        Here the main network runs under the tape, so that nothing but its
-        stop_gradient stands between the two.
+    def summands(self, rows: Rows) -> dict[str, np.ndarray]:
+        """What a window adds up; zeros for steps that were not due."""
+        taken = (rows[USED] + rows[SKIPPED]) > 0
+        return {**{name: rows[name] for name in self.row_spec}, _TAKEN: taken}
 
-        Args:
-            main: steps of the same model.
-            batch: as for `fusion_step`.
-        """
-        variables, _ = self.sides(main)
-        with tf.GradientTape() as tape:
-            tape.watch([v for v in variables.values() if v.dtype.is_floating])
-            score, _ = self.model.fusion(*self.model.fusion_inputs(batch))
-            total = self.loss(batch, self.model.fusion.list_logits(score)).total
-        return with_gradient(tape, total, variables)
-
-    def assert_isolated(
-        self, main: "TrainingSteps", batch: Mapping[str, tf.Tensor]
-    ) -> Isolation:
-        """Proves on one batch that neither step touches the other's side.
-
-        The fusion loss must have no gradient by any main variable; one step
-        of either kind, taken here and undone, must leave every variable,
-        optimizer slot, statistic and random state of the other side as it
-        was, to the last bit. Runs eagerly, before any graph is traced; needs
-        room for a copy of all variables meanwhile.
-
-        Args:
-            main: steps of the same model.
-            batch: a training batch of tensors.
+    def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
+        """What a window's fusion steps add to a history row.
 
         Returns:
-            What each step changed on its own side.
-
-        Raises:
-            IsolationError: naming what is shared, leaks or was changed.
+            `fusion_loss`, `fusion_gradient_norm` and, for each objective, its
+            mean weight `fusion_weight/<objective>`: means over the steps
+            taken, None if none was due. `fusion_requests_used` and
+            `fusion_requests_skipped`, those of one outcome only: sums.
         """
-        if main.optimizer is self.optimizer:
-            raise IsolationError(
-                "the main network and the fusion share their optimizer."
-            )
-        leaks = self.gradient_leaks(main, batch)
-        if leaks:
-            raise IsolationError(
-                f"the fusion loss has a gradient by {len(leaks)} variable(s) "
-                f"of the main network, among them `{leaks[0]}`: a "
-                "stop_gradient is missing."
-            )
-        return watch_steps(
-            lambda: main.main_step(batch),
-            lambda: self.fusion_step(batch),
-            *self.sides(main),
-        )
+        steps = sums[_TAKEN]
+
+        def mean(total: float) -> float | None:
+            return total / steps if steps else None
+
+        names = self.model.schema.objective_names
+        weights = zip(names, sums[WEIGHTS], strict=True)
+        return {
+            LOSS: mean(sums[LOSS]),
+            NORM: mean(sums[NORM]),
+            USED: sums[USED],
+            SKIPPED: sums[SKIPPED],
+            **{f"fusion_weight/{name}": mean(w) for name, w in weights},
+        }
 
 
-def _check_sides(model: keras.Model) -> None:
-    """Raises a SchemaError unless two sides make up the whole model."""
+def _check_partition(model: keras.Model) -> None:
+    """Raises a SchemaError unless the two parts make up the whole model."""
     main = {id(v.value) for v in model.main_variables}
     fusion = {id(v.value) for v in model.fusion_variables}
     for name, variable in model_variables(model).items():

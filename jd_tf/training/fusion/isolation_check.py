@@ -1,39 +1,154 @@
-"""Whether a step leaves alone what is not its own, to the last bit."""
+"""Gradient-isolation check: main and fusion steps leave each other alone."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from jd_tf.training.fusion.fusion_step import FusionStep
+from jd_tf.training.loop.training_step import Batch
+from jd_tf.training.main_step import MainStep
+
 Variables = Mapping[str, tf.Variable]
-Step = Callable[[], Any]
 
 
 class IsolationError(AssertionError):
-    """A step changed, or could change, what belongs to another."""
+    """A step changed, or could change, variables of the other part."""
 
 
 class Isolation(NamedTuple):
-    """What the two steps changed of their own, while they were watched.
+    """The variables that each step changed of its own part.
 
     Attributes:
-        main: names of the main side's variables that its step changed.
-        fusion: names of the fusion's variables that its step changed; none
-            if no request of the batch said anything on the fusion.
+        main: names of the main variables that the main step changed.
+        fusion: names of the fusion's variables that the fusion step changed;
+            none if no request of the batch had an order to learn.
     """
 
     main: tuple[str, ...]
     fusion: tuple[str, ...]
 
 
-def check_apart(main: Variables, fusion: Variables) -> None:
-    """Raises an IsolationError if a variable is on both sides.
+def variable_partition(
+    main: MainStep, fusion: FusionStep
+) -> tuple[dict[str, tf.Variable], dict[str, tf.Variable]]:
+    """All state of the main network and all of the fusion, by name.
 
     Args:
-        main: weights, statistics, random states and optimizer slots.
-        fusion: the same of the fusion.
+        main: step of the main network.
+        fusion: step of the same model's fusion.
+
+    Returns:
+        Weights, statistics, random states and optimizer slots of either.
     """
+    ids = {id(v.value) for v in fusion.model.fusion_variables}
+    every = main.named_variables().items()
+    return (
+        {n: v for n, v in every if id(v) not in ids},
+        {n: v for n, v in every if id(v) in ids} | fusion.optimizer_variables(),
+    )
+
+
+def gradient_leaks(
+    main: MainStep, fusion: FusionStep, batch: Batch
+) -> list[str]:
+    """Names of main variables that the fusion loss has a gradient by.
+
+    Here the main network runs under the tape, so that nothing but its
+    stop_gradient stands between the two. A gradient of zeros is one, too.
+
+    Args:
+        main: step of the main network.
+        fusion: step of the same model's fusion.
+        batch: a training batch of tensors.
+    """
+    variables, _ = variable_partition(main, fusion)
+    floats = {n: v for n, v in variables.items() if v.dtype.is_floating}
+    model = fusion.model
+    with tf.GradientTape() as tape:
+        tape.watch(list(floats.values()))
+        score, _ = model.fusion(*model.fusion_inputs(batch))
+        total = fusion.loss(batch, model.fusion.list_logits(score)).total
+    gradients = tape.gradient(total, list(floats.values()))
+    return [
+        name
+        for name, gradient in zip(floats, gradients, strict=True)
+        if gradient is not None
+    ]
+
+
+def check_isolation(
+    main: MainStep, fusion: FusionStep, batch: Batch
+) -> Isolation:
+    """Checks on one batch that neither step touches the other's variables.
+
+    The fusion loss must have no gradient by any main variable; one step of
+    either kind, taken here and undone, must leave every variable, optimizer
+    slot, statistic and random state of the other part as it was, to the last
+    bit. Runs eagerly, before any graph is traced; needs room for a copy of
+    all variables meanwhile.
+
+    Args:
+        main: step of the main network.
+        fusion: step of the same model's fusion.
+        batch: a training batch of tensors.
+
+    Returns:
+        The variables that each step changed of its own part.
+
+    Raises:
+        IsolationError: naming what is shared, leaks or was changed.
+    """
+    if main.optimizer is fusion.optimizer:
+        raise IsolationError(
+            "the main network and the fusion share their optimizer."
+        )
+    leaks = gradient_leaks(main, fusion, batch)
+    if leaks:
+        raise IsolationError(
+            f"the fusion loss has a gradient by {len(leaks)} variable(s) "
+            f"of the main network, among them `{leaks[0]}`: a "
+            "stop_gradient is missing."
+        )
+    parts = variable_partition(main, fusion)
+    main_part, fusion_part = parts
+    _check_disjoint(main_part, fusion_part)
+    saved = [_values(part) for part in parts]
+    try:
+        fusion(batch)
+        _refuse(changed(main_part, saved[0]), "fusion step", "main network")
+        fusion_changes = changed(fusion_part, saved[1])
+        between = _values(fusion_part)
+        main(batch)
+        _refuse(changed(fusion_part, between), "main step", "fusion")
+        return Isolation(
+            tuple(changed(main_part, saved[0])), tuple(fusion_changes)
+        )
+    finally:
+        for variables, values in zip(parts, saved, strict=True):
+            for name, variable in variables.items():
+                variable.assign(values[name])
+
+
+def changed(
+    variables: Variables, values: Mapping[str, np.ndarray]
+) -> list[str]:
+    """Names of the variables that are not what they were, bit by bit.
+
+    Args:
+        variables: by name.
+        values: earlier values, by the same names.
+    """
+    return [
+        name
+        for name, variable in variables.items()
+        if not np.array_equal(_bits(variable.numpy()), _bits(values[name]))
+    ]
+
+
+def _check_disjoint(main: Variables, fusion: Variables) -> None:
+    """Raises an IsolationError if a variable is in both parts."""
     mine = {id(variable): name for name, variable in main.items()}
     shared = [
         f"`{name}` (`{mine[id(variable)]}`)"
@@ -48,83 +163,10 @@ def check_apart(main: Variables, fusion: Variables) -> None:
         )
 
 
-def watch_steps(
-    main_step: Step, fusion_step: Step, main: Variables, fusion: Variables
-) -> Isolation:
-    """Takes a step of either kind and compares bit by bit; then undoes both.
-
-    Needs room for a copy of all variables in the main memory meanwhile.
-
-    Args:
-        main_step: takes one step of the main network.
-        fusion_step: takes one step of the fusion.
-        main: all that belongs to the main network, by name.
-        fusion: all that belongs to the fusion.
-
-    Returns:
-        What changed.
-
-    Raises:
-        IsolationError: naming what a step changed on the other side.
-    """
-    check_apart(main, fusion)
-    saved = [_values(main), _values(fusion)]
-    try:
-        fusion_step()
-        _refuse(changed(main, saved[0]), "fusion step", "main network")
-        moved = changed(fusion, saved[1])
-        between = _values(fusion)
-        main_step()
-        _refuse(changed(fusion, between), "main step", "fusion")
-        return Isolation(
-            tuple(changed(main, saved[0])),
-            tuple(moved),
-        )
-    finally:
-        for variables, values in zip((main, fusion), saved, strict=True):
-            for name, variable in variables.items():
-                variable.assign(values[name])
-
-
-def changed(
-    variables: Variables, values: Mapping[str, np.ndarray]
-) -> list[str]:
-    """Names of the variables that are not what they were, bit by bit.
-
-    Args:
-        variables: by name.
-        values: what they were, by the same names.
-    """
-    return [
-        name
-        for name, variable in variables.items()
-        if not np.array_equal(_bits(variable.numpy()), _bits(values[name]))
-    ]
-
-
-def with_gradient(
-    tape: tf.GradientTape, total: tf.Tensor, variables: Variables
-) -> list[str]:
-    """Names of the variables that a loss has a gradient by, be it zero.
-
-    Args:
-        tape: which saw the loss computed and watched the variables.
-        total: the loss.
-        variables: by name.
-    """
-    floats = {n: v for n, v in variables.items() if v.dtype.is_floating}
-    gradients = tape.gradient(total, list(floats.values()))
-    return [
-        name
-        for name, gradient in zip(floats, gradients, strict=True)
-        if gradient is not None
-    ]
-
-
-def _refuse(names: Sequence[str], step: str, side: str) -> None:
+def _refuse(names: Sequence[str], step: str, part: str) -> None:
     if names:
         raise IsolationError(
-            f"a {step} changed {len(names)} variable(s) of the {side}, "
+            f"a {step} changed {len(names)} variable(s) of the {part}, "
             f"among them `{names[0]}`."
         )
 

@@ -1,126 +1,133 @@
-"""The training loop: steps, looks, saves, stops and resumes."""
+"""The training loop: steps, evaluations, checkpoints, stops and resumes."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import keras
 import tensorflow as tf
 
 from jd_tf.schema import DataError, SchemaError
-from jd_tf.training.build_from_config import (
-    build_balancer,
-    build_fusion,
-    build_optimizer,
-)
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import TrainingConfig
-from jd_tf.training.loop.progress import Progress
+from jd_tf.training.loop.run_log import Progress, Summaries
 from jd_tf.training.loop.stop_signals import StopSignals
-from jd_tf.training.loop.summaries import Summaries
 from jd_tf.training.loop.training_state import Row, TrainingState
-from jd_tf.training.main_step import TrainingSteps
-from jd_tf.training.named_variables import training_variables
-from jd_tf.training.workdir import (
-    CHECKPOINTS,
-    SUMMARIES,
-    open_workdir,
-    restore_model,
+from jd_tf.training.loop.training_step import (
+    WAITS,
+    Batch,
+    Rows,
+    TrainingStep,
+    repeat_steps,
 )
+from jd_tf.training.workdir import CHECKPOINTS, SUMMARIES
 
 TrainBatches = Callable[[int, int], tf.data.Dataset]
 Validate = Callable[[], dict[str, float | None]]
 
 
 class NotFiniteError(ArithmeticError):
-    """A loss or gradient became NaN or infinite; says which and when."""
+    """A loss or gradient became NaN or infinite; names it and the step."""
 
 
 class Trainer:
-    """Trains a model in a work folder, from where the folder stands.
+    """Repeats a step in a work folder, from where the folder stands.
 
-    The order in which a session goes: refuse a folder of another run; load
-    the newest checkpoint, if any; then, until something ends it, take steps,
-    write history, evaluate, write checkpoints. At the end the model has the
-    weights of the best evaluation. Run again in the same folder, it goes on
-    where the last session stood, whether that ended or was killed, and takes
-    the very steps an uninterrupted run would have taken. Where a fusion
-    learns, it is proved at every start that it and the main network leave
-    each other alone.
+    A session loads the newest checkpoint, if any; then, until something ends
+    it, it takes steps, writes history, evaluates and writes checkpoints. At
+    the end the variables named `model/` are those of the best evaluation.
+    Run again in the same folder, it goes on where the last session stood,
+    whether that ended or was killed, and takes the very steps an
+    uninterrupted run would have taken.
 
     Args:
-        model: `model(batch, training=True)["logits"]` are (B, N, T); built.
+        step_fn: one step on a batch.
         config: of the run.
         workdir: its folder.
         train_batches: (epoch, batches to skip) -> that pass over the data,
-            the same whenever asked.
+            the same at every call.
         validate: () -> metrics of the model as it is, None where undefined.
-        objective_names: T names; by default the model's schema's.
         steps_per_epoch: for the progress bar, if known.
+        check: is given a batch before the first step of a session, and
+            raises if training must not start.
+        checkpoints: folder of the checkpoints within `workdir`.
 
     Attributes:
-        state: where the run stands.
-        stopped_by: why `train` returned: "epochs", "max_steps",
+        state: position, history and best of the run.
+        stopped_by: the reason why `train` returned: "epochs", "max_steps",
             "time_limit", "patience" or "signal".
         signal: number of the signal that stopped it, else 0.
+
+    Example:
+    >>> class Halve(TrainingStep):
+    ...     row_spec = {"loss": tf.TensorSpec(())}
+    ...     checked = ("loss",)
+    ...
+    ...     def __init__(self):
+    ...         self.weight = tf.Variable(4.0)
+    ...
+    ...     def __call__(self, batch):
+    ...         loss = tf.square(self.weight)
+    ...         self.weight.assign(self.weight * batch["factor"])
+    ...         return {"loss": loss}
+    ...
+    ...     def named_variables(self):
+    ...         return {"model/weight": self.weight}
+    >>> def batches(epoch, skip):
+    ...     data = tf.data.Dataset.from_tensors({"factor": 0.5})
+    ...     return data.repeat(4).skip(skip)
+    >>> config = TrainingConfig(log_every=2, progress=False)
+    >>> with tempfile.TemporaryDirectory() as workdir:
+    ...     trainer = Trainer(Halve(), config, workdir, batches)
+    ...     history = trainer.train()
+    >>> [row["loss"] for row in history], trainer.stopped_by
+    ([10.0, 0.625], 'epochs')
     """
 
     def __init__(
         self,
-        model: keras.Model,
+        step_fn: TrainingStep,
         config: TrainingConfig,
         workdir: str | Path,
         train_batches: TrainBatches,
         validate: Validate | None = None,
-        objective_names: tuple[str, ...] = (),
         steps_per_epoch: int | None = None,
+        check: Callable[[Batch], object] | None = None,
+        checkpoints: str = CHECKPOINTS,
     ):
-        self.model = model
+        self.step_fn = step_fn
         self.config = config
         self.workdir = Path(workdir)
         self.train_batches = train_batches
         self.validate = validate
         self.steps_per_epoch = steps_per_epoch
-        names = objective_names or model.schema.objective_names
-        self.objective_names = tuple(names)
-        self.optimizer = build_optimizer(config)
-        self.balancer = build_balancer(config, self.objective_names)
-        self.fusion = build_fusion(config, model)
-        self.steps = TrainingSteps(
-            model,
-            self.optimizer,
-            self.balancer,
-            self.fusion if config.fusion_every else None,
-        )
-        self.checkpoints = Checkpoints(self.workdir / CHECKPOINTS)
+        self.check = check
+        self.checkpoints = Checkpoints(self.workdir / checkpoints)
         self.state = TrainingState()
         self.stopped_by = ""
         self.signal = 0
+        self._variables = step_fn.named_variables()
+        self._run = repeat_steps(step_fn)
+        self._saved: tuple[int, int] | None = None
 
     def train(self) -> list[Row]:
-        """Trains until the config, the data or a person says stop.
+        """Trains until the config, the data or a person ends it.
 
         Returns:
             The history: a dict per `log_every` steps (`step`, `epoch`,
-            `seconds`, `loss`, `loss/<objective>`, ...) and one per evaluation
+            `seconds` and what the step reports) and one per evaluation
             (`validation/<metric>`), of all sessions.
 
         Raises:
-            DataError: the folder is another run's, a checkpoint is damaged,
-                there is no data, or `monitor` names no metric.
-            NotFiniteError: a loss or gradient is NaN or infinite. Nothing is
+            DataError: a checkpoint is damaged, there is no data, or `monitor`
+                names no metric.
+            NotFiniteError: a checked number is NaN or infinite. Nothing is
                 saved after it.
-            IsolationError: main and fusion steps touch each other's side.
         """
-        open_workdir(self.workdir, self.model, self.config)
-        self._variables = training_variables(
-            self.model, self.optimizer, self.balancer
-        )
-        if self.fusion is not None:
-            self._variables |= self.fusion.named_variables()
-        self._resume()
-        self._assert_isolated()
+        self.resume()
+        self._check_batch()
+        self._saved_at = self._began = time.monotonic()
+        self._earlier = self.state.seconds
         total = None
         if self.steps_per_epoch:
             total = self.steps_per_epoch * self.config.epochs
@@ -128,67 +135,85 @@ class Trainer:
             total = min(total or self.config.max_steps, self.config.max_steps)
         with (
             StopSignals() as self._signals,
-            Summaries(self.workdir / SUMMARIES) as self._summaries,
-            Progress(
-                self.config.progress, self.state.step, total
+            contextlib.closing(
+                Summaries(self.workdir / SUMMARIES)
+            ) as self._summaries,
+            contextlib.closing(
+                Progress(
+                    self.step_fn.name,
+                    self.config.progress,
+                    self.state.step,
+                    total,
+                )
             ) as self._progress,
         ):
-            self._progress.update(self.state, self.objective_names)
-            while not self._why_stop():
+            self._show()
+            while not self._stop_reason():
                 self._pass_over_data()
             self._finish()
         return self.state.history
 
-    # Parts of a session ----------------------------------------------------
+    def resume(self) -> bool:
+        """Loads the newest checkpoint, once.
 
-    def _resume(self) -> None:
+        Returns:
+            Whether there is one.
+        """
         self.checkpoints.recover()
         steps = self.checkpoints.steps()
-        self._saved = None
-        if steps:
+        if steps and self._saved is None:
             stored = self.checkpoints.restore(steps[-1], self._variables)
             self.state = TrainingState(**stored)
             self._saved = self._position()
-        self._saved_at = self._began = time.monotonic()
-        self._earlier = self.state.seconds
+        return bool(steps)
 
-    def _assert_isolated(self) -> None:
-        """Proves that main and fusion steps leave each other's side alone."""
-        if self.fusion is None:
+    def save(self) -> None:
+        """Writes a checkpoint, unless the newest has all there is to save."""
+        if self._saved == self._position():
+            return
+        state = self.state
+        self.checkpoints.write(state.step, self._variables, state.to_json())
+        self._saved, self._saved_at = self._position(), time.monotonic()
+        self.checkpoints.prune(self.config.keep_checkpoints, state.best_step)
+
+    # Parts of a session ----------------------------------------------------
+
+    def _check_batch(self) -> None:
+        if self.check is None:
             return
         state = self.state
         for place in ((state.epoch, state.batch), (0, 0)):
             for batch in self.train_batches(*place).take(1):
-                self.fusion.assert_isolated(self.steps, batch)
+                self.check(batch)
                 return
 
     def _pass_over_data(self) -> None:
         state, config = self.state, self.config
-        batches = self.train_batches(state.epoch, state.batch)
-        iterator = iter(batches)
+        iterator = iter(self.train_batches(state.epoch, state.batch))
         # Traced now, so that the first steps are timed like the others.
-        self.steps.run(iterator, 0)
-        while not self._why_stop():
-            asked = min(config.steps_per_call, self._steps_to_next_look())
+        self._run(iterator, 0)
+        while not self._stop_reason():
+            wanted = min(config.steps_per_call, self._steps_until_due())
             began = time.monotonic()
-            records = self.steps.run(iterator, asked)
+            rows = self._run(iterator, wanted)
             now = time.monotonic()
-            self.state.seconds = self._earlier + now - self._began
-            self._check_finite(records)
-            state.add(records, now - began)
-            self._progress.update(state, self.objective_names)
-            ended = len(records) < asked
+            taken = len(rows[WAITS])
+            state.seconds = self._earlier + now - self._began
+            self._check_finite(rows)
+            state.add(self.step_fn, rows, now - began)
+            self._show()
+            ended = taken < wanted
             if ended:
                 if not state.batch:
                     raise DataError(
                         f"epoch {state.epoch} has no batch to train on."
                     )
                 state.epoch, state.batch = state.epoch + 1, 0
-            self._look(ended)
+            self._do_what_is_due(ended)
             if ended:
                 return
 
-    def _steps_to_next_look(self) -> int:
+    def _steps_until_due(self) -> int:
         """Steps until something is due; calls end there."""
         config, step = self.config, self.state.step
         periods = (
@@ -201,8 +226,8 @@ class Trainer:
             distances.append(config.max_steps - step)
         return min(distances)
 
-    def _look(self, epoch_ended: bool) -> None:
-        """Writes, evaluates and saves what is due at this step."""
+    def _do_what_is_due(self, epoch_ended: bool) -> None:
+        """Logs, evaluates and saves what is due at this step."""
         config, step = self.config, self.state.step
         if step % config.log_every == 0:
             self._log()
@@ -216,23 +241,30 @@ class Trainer:
             or (config.checkpoint_every and step % config.checkpoint_every == 0)
             or minutes >= config.checkpoint_minutes
         ):
-            self._save()
+            self.save()
 
     def _finish(self) -> None:
-        self.stopped_by = self._why_stop()
+        self.stopped_by = self._stop_reason()
         self.signal = self._signals.received
-        if not self.signal:
-            self._log()
-            self._evaluate()
-        self._save()
+        state = self.state
         if self.signal:
-            self._progress.say(
-                f"stopped at step {self.state.step}; run again to go on"
+            self.save()
+            self._progress.log(
+                f"stopped at step {state.step}; run again to go on"
             )
-        elif self.state.best_step not in (-1, self.state.step):
-            restore_model(self.checkpoints, self.state.best_step, self.model)
+            return
+        self._log()
+        self._evaluate()
+        self.save()
+        if state.best_step not in (-1, state.step):
+            model = {
+                name: variable
+                for name, variable in self._variables.items()
+                if name.startswith("model/")
+            }
+            self.checkpoints.restore(state.best_step, model)
 
-    def _why_stop(self) -> str:
+    def _stop_reason(self) -> str:
         config, state = self.config, self.state
         limit = config.time_limit_seconds
         if self._signals.received:
@@ -249,12 +281,12 @@ class Trainer:
 
     # What is due -----------------------------------------------------------
 
+    def _show(self) -> None:
+        row = self.state.window_row(self.step_fn)
+        self._progress.update(self.state.step, row)
+
     def _log(self) -> None:
-        rates = {
-            "learning_rate": float(self.optimizer.learning_rate),
-            "table_learning_rate": float(self.optimizer.table_learning_rate),
-        }
-        row = self.state.close_window(self.objective_names, rates)
+        row = self.state.close_window(self.step_fn)
         if row:
             self._summaries.write(row)
 
@@ -269,49 +301,25 @@ class Trainer:
                 f"`monitor` must name a validation metric, one of "
                 f"{sorted(metrics)}. Got: {monitor!r}."
             )
-        state.evaluated_step = state.step
-        self.state.seconds = self._earlier + time.monotonic() - self._began
-        row = {
-            "step": state.step,
-            "epoch": state.epoch,
-            "seconds": state.seconds,
-            **{f"validation/{name}": m for name, m in metrics.items()},
-        }
-        state.history.append(row)
+        state.seconds = self._earlier + time.monotonic() - self._began
+        row, better = state.add_evaluation(metrics, monitor)
         self._summaries.write(row)
         value = metrics[monitor]
-        self._progress.say(
+        self._progress.log(
             f"step {state.step}: validation {monitor} "
             + ("undefined" if value is None else f"{value:.5f}")
         )
-        sign = -1.0 if monitor.startswith("loss") else 1.0
-        better = value is not None and (
-            state.best_step < 0 or sign * value > sign * state.best_value
-        )
-        if better:
-            state.best_step, state.best_value = state.step, value
-            state.worse_evaluations = 0
-        else:
-            state.worse_evaluations += 1
         return better
 
     def _position(self) -> tuple[int, int]:
-        """What changes whenever there is something new to save."""
+        """Changes whenever there is something new to save."""
         return self.state.step, len(self.state.history)
 
-    def _save(self) -> None:
-        if self._saved == self._position():
-            return
-        state = self.state
-        self.checkpoints.write(state.step, self._variables, state.to_json())
-        self._saved, self._saved_at = self._position(), time.monotonic()
-        self.checkpoints.prune(self.config.keep_checkpoints, state.best_step)
-
-    def _check_finite(self, records: Any) -> None:
-        problem = self.steps.not_finite(records)
+    def _check_finite(self, rows: Rows) -> None:
+        problem = self.step_fn.not_finite(rows)
         if not problem:
             return
-        step = self.state.step + len(records)
+        step = self.state.step + len(rows[WAITS])
         saved = self.checkpoints.steps()
         last = (
             f"the last good checkpoint is {self.checkpoints.path(saved[-1])}"
@@ -319,6 +327,6 @@ class Trainer:
             else "there is no checkpoint yet"
         )
         raise NotFiniteError(
-            f"step {step}: {problem}; {last}. Lower the learning rates or "
-            "look at the data of that step."
+            f"{self.step_fn.name} step {step}: {problem}; {last}. "
+            f"{self.step_fn.remedy} or look at the data of that step."
         )

@@ -14,20 +14,27 @@ from jd_tf.schema import DataError, IdColumn
 from jd_tf.training.build_from_config import (
     build_balancer,
     build_fusion,
+    build_main_step,
     build_optimizer,
 )
-from jd_tf.training.calibration_fit import METHODS, fit_curves
+from jd_tf.training.calibration_fit import METHODS
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import (
     CALIBRATIONS,
     TrainingConfig,
 )
 from jd_tf.training.fusion import fusion_loss as fusion_losses
-from jd_tf.training.fusion.fusion_step import FusionSteps
-from jd_tf.training.fusion.isolation_check import IsolationError, changed
-from jd_tf.training.main_step import TrainingSteps
+from jd_tf.training.fusion.fusion_step import FusionStep
+from jd_tf.training.fusion.isolation_check import (
+    IsolationError,
+    changed,
+    check_isolation,
+    gradient_leaks,
+    variable_partition,
+)
+from jd_tf.training.main_step import MainStep
 from jd_tf.training.named_variables import model_variables
-from jd_tf.training.post_training_checkpoints import HEAD
+from jd_tf.training.post_training_checkpoints import POST_TRAINING
 from jd_tf.training.post_training_stage import num_fusion_steps
 from jd_tf.training.train_folder import train_folder
 from jd_tf.training.workdir import load_trained
@@ -84,7 +91,7 @@ def batch(data):
 def _train(data, workdir, model=SMALL, config=CONFIG):
     keras.utils.set_random_seed(config.seed)
     ranker = JDRanker(SCHEMA, model)
-    return train_folder(ranker, data, workdir, config, fit_curves=fit_curves)
+    return train_folder(ranker, data, workdir, config)
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +99,10 @@ def whole(data, tmp_path_factory):
     return _train(data, tmp_path_factory.mktemp("whole") / "run")
 
 
-def _steps(cls=JDRanker):
+def _steps():
     keras.utils.set_random_seed(4)
-    model = cls(SCHEMA, SMALL)
-    balancer = build_balancer(CONFIG, SCHEMA.objective_names)
-    fusion = build_fusion(CONFIG, model)
-    return TrainingSteps(model, build_optimizer(CONFIG), balancer, fusion)
+    model = JDRanker(SCHEMA, SMALL)
+    return build_main_step(CONFIG, model), build_fusion(CONFIG, model)
 
 
 def _values(variables):
@@ -115,40 +120,35 @@ def _main(values):
 # Apart ---------------------------------------------------------------------
 
 
-def test_a_step_leaves_the_other_side_the_same_to_the_last_bit(batch):
-    main = _steps()
-    fusion = main.fusion
-    sides = fusion.sides(main)
-    steps = [
-        tf.function(step, autograph=False)
-        for step in (main.main_step, fusion.fusion_step)
-    ]
+def test_a_step_leaves_the_other_part_the_same_to_the_last_bit(batch):
+    main_and_fusion = _steps()
+    parts = variable_partition(*main_and_fusion)
+    steps = [tf.function(step, autograph=False) for step in main_and_fusion]
     for _ in range(3):
-        for step, mine, theirs in zip(steps, sides, sides[::-1], strict=True):
+        for step, mine, theirs in zip(steps, parts, parts[::-1], strict=True):
             before = _values(mine), _values(theirs)
             step(batch)
             assert changed(mine, before[0])
             assert not changed(theirs, before[1])
-    names = [*sides[0], *sides[1]]
+    names = [*parts[0], *parts[1]]
     for part in ("table", "seed_generator_state", "calibration/knots",
                  "optimizer/iteration", "balancer/"):  # fmt: skip
-        assert any(part in name for name in sides[0]), part
-    assert len({id(v) for side in sides for v in side.values()}) == len(names)
+        assert any(part in name for name in parts[0]), part
+    assert len({id(v) for part in parts for v in part.values()}) == len(names)
 
 
-def test_the_assertion_holds_for_the_ranker(batch):
-    main = _steps()
-    found = main.fusion.assert_isolated(main, batch)
+def test_the_check_passes_for_the_ranker(batch):
+    found = check_isolation(*_steps(), batch)
     assert any(name.endswith("/table") for name in found.main)
     assert any("score_head/fusion" in name for name in found.fusion)
 
 
 def test_a_ranker_without_stop_gradients_is_found(batch, monkeypatch):
-    main = _steps()
+    steps = _steps()
     monkeypatch.setattr(keras.ops, "stop_gradient", lambda tensor: tensor)
     with pytest.raises(IsolationError, match="a stop_gradient is missing"):
-        main.fusion.assert_isolated(main, batch)
-    leaks = main.fusion.gradient_leaks(main, batch)
+        check_isolation(*steps, batch)
+    leaks = gradient_leaks(*steps, batch)
     assert any(name.endswith("/table") for name in leaks)
 
 
@@ -164,10 +164,10 @@ def test_a_shared_optimizer_is_found(batch):
     shared = build_optimizer(CONFIG)
     shared.build(model.trainable_variables)
     balancer = build_balancer(CONFIG, SCHEMA.objective_names)
-    main = TrainingSteps(model, shared, balancer)
+    main = MainStep(model, shared, balancer)
     loss = fusion_losses.FusionLoss((1.0, 5.0, 50.0))
     with pytest.raises(IsolationError, match="share their optimizer"):
-        FusionSteps(model, shared, loss).assert_isolated(main, batch)
+        check_isolation(main, FusionStep(model, shared, loss), batch)
 
 
 # Runs ----------------------------------------------------------------------
@@ -178,13 +178,14 @@ def test_the_main_network_is_the_same_with_and_without_fusion(
 ):
     """So are logits, and with them every objective's AUC."""
     plain = _train(data, tmp_path / "plain", PLAIN)
-    one, other = _weights(whole.model), _weights(plain.model)
+    one, other = _weights(whole.step_fn.model), _weights(plain.step_fn.model)
     assert _main(one).keys() == other.keys()
     for name, value in other.items():
         np.testing.assert_array_equal(one[name], value, name)
     for batch in read_batches(data, "validation", 16):
         np.testing.assert_array_equal(
-            whole.model(batch)["logits"], plain.model(batch)["logits"]
+            whole.step_fn.model(batch)["logits"],
+            plain.step_fn.model(batch)["logits"],
         )
     rows = [
         [
@@ -196,7 +197,7 @@ def test_the_main_network_is_the_same_with_and_without_fusion(
     assert rows[0] == rows[1]
 
 
-def test_what_was_learned_is_told_and_kept(data, whole):
+def test_what_was_learned_is_reported_and_kept(data, whole):
     rows = [row for row in whole.state.history if "fusion_loss" in row]
     assert len(rows) == 4
     for row in rows[:3]:
@@ -209,16 +210,16 @@ def test_what_was_learned_is_told_and_kept(data, whole):
         assert row["fusion_weight/order"] == pytest.approx(1 / 3, abs=0.02)
     # The last row covers the one main step after which none was due.
     assert rows[3]["fusion_loss"] is None
-    head = Checkpoints(whole.workdir / HEAD)
-    state = head.read_state(head.steps()[-1])
+    stage = Checkpoints(whole.workdir / POST_TRAINING)
+    state = stage.read_state(stage.steps()[-1])
     assert (state["step"], state["main_step"]) == (5, 7)
     assert [row["step"] for row in state["history"]] == [9, 11, 12]
     assert all(c["num_knots"] for c in state["curves"].values())
     loaded = load_trained(whole.workdir)
-    curves = loaded.head.calibration
+    curves = loaded.calibration
     assert np.abs(curves.shifts.numpy()).max() > 0
     batch = next(iter(read_batches(data, "validation", 8)))
-    one, other = loaded(batch), whole.model(batch)
+    one, other = loaded(batch), whole.step_fn.model(batch)
     for name in one:
         np.testing.assert_array_equal(one[name], other[name], name)
 
@@ -247,22 +248,24 @@ def test_a_killed_run_is_an_uninterrupted_one(
         count = writes
         with pytest.raises(Killed):
             _train(data, workdir)
-        stages.append((workdir / HEAD).exists())
+        stages.append((workdir / POST_TRAINING).exists())
     assert stages == [False, False, True]
     monkeypatch.setattr(Checkpoints, "write", write)
     ended = _train(data, workdir)
-    one, other = _weights(ended.model), _weights(whole.model)
+    one, other = _weights(ended.step_fn.model), _weights(whole.step_fn.model)
     for name, value in other.items():
         np.testing.assert_array_equal(one[name], value, name)
     for trainer in (ended, whole):
-        named = trainer.fusion.named_variables()
+        named = trainer.step_fn.fusion.named_variables()
         trainer.slots = _values(named)
     for name, value in whole.slots.items():
         np.testing.assert_array_equal(ended.slots[name], value, name)
     rows = [
         [
             {k: v for k, v in row.items() if k.startswith(("step", "fusion"))}
-            for row in Checkpoints(workdir / HEAD).read_state(5)["history"]
+            for row in Checkpoints(workdir / POST_TRAINING).read_state(5)[
+                "history"
+            ]
         ]
         for workdir in (ended.workdir, whole.workdir)
     ]
@@ -274,10 +277,10 @@ def test_fusion_only_after_the_main_training(data, tmp_path, whole):
     config = dataclasses.replace(CONFIG, fusion_every=0, fusion_steps=0)
     after = _train(data, tmp_path / "after", config=config)
     assert not any("fusion_loss" in row for row in after.state.history)
-    head = Checkpoints(after.workdir / HEAD)
+    stage = Checkpoints(after.workdir / POST_TRAINING)
     # One pass over the data.
-    assert head.steps() == [7]
-    one, other = _weights(after.model), _weights(whole.model)
+    assert stage.steps() == [7]
+    one, other = _weights(after.step_fn.model), _weights(whole.step_fn.model)
     for name, value in _main(one).items():
         np.testing.assert_array_equal(value, other[name], name)
     fusion = "score_head/fusion/gate/kernel"
@@ -286,7 +289,7 @@ def test_fusion_only_after_the_main_training(data, tmp_path, whole):
     # More of the main training makes curves and fusion anew.
     more = dataclasses.replace(config, epochs=2)
     longer = _train(data, after.workdir, config=more)
-    assert head.read_state(head.steps()[-1])["main_step"] == 14
+    assert stage.read_state(stage.steps()[-1])["main_step"] == 14
     assert longer.state.step == 14
 
 

@@ -16,11 +16,11 @@ import numpy as np
 from jd_tf.data.batches import read_batches
 from jd_tf.data.dataset import read_schema
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
+from jd_tf.training.build_from_config import build_fusion, build_trainer
 from jd_tf.training.config import TrainingConfig
-from jd_tf.training.loop.trainer import Trainer
 from jd_tf.training.named_variables import model_variables
 from jd_tf.training.validator import Validator
-from tests.training.toy import NAMES, ToyRanker, toy_batches
+from tests.training.toy import ToyRanker, toy_batches
 
 CONFIG = TrainingConfig(
     epochs=4,
@@ -39,13 +39,12 @@ OUTCOME = "outcome.npz"
 def toy_trainer(workdir):
     keras.utils.set_random_seed(CONFIG.seed)
     model = ToyRanker()
-    validator = Validator(model, lambda: toy_batches(99, steps=5), NAMES)
-    return Trainer(
-        model,
+    return build_trainer(
         CONFIG,
+        model,
         workdir,
         lambda epoch, skip: toy_batches(epoch, skip, steps=120),
-        validator,
+        Validator(model, lambda: toy_batches(99, steps=5)),
     )
 
 
@@ -64,14 +63,15 @@ def ranker_trainer(workdir):
     def batches(split, **options):
         return read_batches(data_dir, split, CONFIG.batch_size, **options)
 
-    return Trainer(
-        model,
+    return build_trainer(
         CONFIG,
+        model,
         workdir,
         lambda epoch, skip: batches(
             "train", shuffle_seed=7, epoch=epoch, skip_batches=skip
         ),
-        Validator(model, lambda: batches("validation"), schema.objective_names),
+        Validator(model, lambda: batches("validation")),
+        build_fusion(CONFIG, model),
     )
 
 
@@ -86,7 +86,7 @@ def outcome(trainer):
         for name, value in row.items()
         if "second" not in name and name != "input_wait_share"
     }
-    named = model_variables(trainer.model)
+    named = model_variables(trainer.step_fn.model)
     weights = {name: variable.numpy() for name, variable in named.items()}
     return {
         key: np.asarray(value)

@@ -1,4 +1,4 @@
-"""The loop: what it writes, when it stops, and that `fit` agrees."""
+"""The trainer: history, checkpoints and stops, and that `fit` agrees."""
 
 import json
 import math
@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 
 from jd_tf.schema import DataError, IdColumn
-from jd_tf.training.build_from_config import build_optimizer
+from jd_tf.training.build_from_config import build_optimizer, build_trainer
 from jd_tf.training.config import TrainingConfig
-from jd_tf.training.loop.trainer import NotFiniteError, Trainer
+from jd_tf.training.loop.trainer import NotFiniteError
 from jd_tf.training.losses import MultiObjectiveLoss, fit_data
 from jd_tf.training.named_variables import model_variables
 from jd_tf.training.workdir import load_trained
@@ -44,11 +44,11 @@ def _trainer(
     workdir, validate=None, batches=toy_batches, model=None, **changes
 ):
     model = model or ToyRanker()
-    return Trainer(model, _config(**changes), workdir, batches, validate)
+    return build_trainer(_config(**changes), model, workdir, batches, validate)
 
 
 def _scripted(values, name="auc"):
-    """A validation that says what it is told."""
+    """A validation that returns given values."""
     remaining = iter(values)
     return lambda: {name: next(remaining)}
 
@@ -89,15 +89,15 @@ def test_loop_and_fit_have_the_same_loss_curve(tmp_path):
     assert np.mean(ours[-5:]) < np.mean(ours[:5])
 
 
-def test_history_says_what_happened(tmp_path):
+def test_history_reports_what_happened(tmp_path):
     trainer = _trainer(
         tmp_path, _scripted([0.6] * 9), monitor="auc", epochs=2, log_every=10
     )
     history = trainer.train()
     steps = [row for row in history if "loss" in row]
-    looks = [row for row in history if "validation/auc" in row]
+    evaluations = [row for row in history if "validation/auc" in row]
     assert [row["step"] for row in steps] == [10, 20, 30, 40]
-    assert [row["step"] for row in looks] == [20, 40]
+    assert [row["step"] for row in evaluations] == [20, 40]
     for row in steps:
         assert row["loss"] == pytest.approx(
             sum(row[f"loss/{name}"] for name in NAMES)
@@ -136,7 +136,8 @@ def test_curves_are_written_for_tensorboard(tmp_path):
 
 def test_patience_stops_and_the_best_weights_come_back(tmp_path):
     seen = []
-    values = iter([0.5, 0.7, 0.6, 0.65, 0.9])
+    # The second is worse, but an improvement in between starts anew.
+    values = iter([0.6, 0.5, 0.7, 0.6, 0.65, 0.9])
     model = ToyRanker()
 
     def validate():
@@ -154,17 +155,17 @@ def test_patience_stops_and_the_best_weights_come_back(tmp_path):
     )
     trainer.train()
     assert trainer.stopped_by == "patience"
-    assert trainer.state.step == 24
-    assert trainer.state.best_step == 12
+    assert trainer.state.step == 30
+    assert trainer.state.best_step == 18
     for name, value in _weights(model).items():
-        np.testing.assert_array_equal(value, seen[1][name])
-    assert trainer.checkpoints.steps() == [12, 24]
+        np.testing.assert_array_equal(value, seen[2][name])
+    assert trainer.checkpoints.steps() == [18, 30]
     loaded = load_trained(tmp_path)
     for name, value in _weights(loaded).items():
-        np.testing.assert_array_equal(value, seen[1][name])
+        np.testing.assert_array_equal(value, seen[2][name])
     last = load_trained(tmp_path, best=False)
     for name, value in _weights(last).items():
-        np.testing.assert_array_equal(value, seen[3][name])
+        np.testing.assert_array_equal(value, seen[4][name])
 
 
 def test_a_lower_loss_is_better(tmp_path):
