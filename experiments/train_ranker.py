@@ -12,8 +12,8 @@ from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError, Schema
 from jd_tf.training.config import TrainingConfig
+from jd_tf.training.folder_training import train_folder
 from jd_tf.training.loop.trainer import NotFiniteError
-from jd_tf.training.train_folder import train_folder
 
 NOT_FINITE = 3
 

@@ -27,8 +27,8 @@ from jd_tf.evaluation.metrics_file import SCENARIOS, write_metrics
 from jd_tf.evaluation.report import write_report
 from jd_tf.schema import SERVING_ROLES, DataError, Schema
 from jd_tf.training.checkpoints import Checkpoints
+from jd_tf.training.folder_training import TRAIN
 from jd_tf.training.post_training_checkpoints import read_post_training
-from jd_tf.training.train_folder import TRAIN
 from jd_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, load_trained
 
 METRICS_FILE = "metrics.json"

@@ -79,14 +79,12 @@ def run_post_training(
         NotFiniteError: the fusion's loss or gradient is not finite.
     """
     calibrates = model.calibration is not None
-    num_steps = 0
-    if fusion is not None:
-        num_steps = num_fusion_steps(main.config, steps_per_epoch, calibrates)
-    if not calibrates and not num_steps:
+    num_steps = num_fusion_steps(main.config, steps_per_epoch, calibrates)
+    if not calibrates and (fusion is None or not num_steps):
         return 0
     with StopSignals() as signals:
         _begin(main, model, fusion, validation_batches)
-    if signals.received or not num_steps:
+    if signals.received or fusion is None or not num_steps:
         return signals.received
     config = dataclasses.replace(
         main.config,
@@ -150,14 +148,8 @@ def _calibrate(
 ) -> dict[str, Any]:
     """Fits the model's curves; returns facts on each objective's curve."""
     logits, labels, weights = _real_candidates(model, batches)
-    curves = fit_curves(
-        logits,
-        labels,
-        weights,
-        np.ones(len(logits), np.int32),
-        method=config.calibration_method,
-        num_knots=model.calibration.num_knots,
-    )
+    method, num_knots = config.calibration_method, model.calibration.num_knots
+    curves = fit_curves(logits, labels, weights, method, num_knots)
     model.calibration.assign_curves([curve.knots for curve in curves])
     return {
         name: {
@@ -175,7 +167,7 @@ def _calibrate(
 def _real_candidates(
     model: keras.Model, batches: tf.data.Dataset
 ) -> tuple[np.ndarray, ...]:
-    """Logits, labels and weights of real candidates, each [M, 1, T]."""
+    """Logits, labels and weights of real candidates, each [M, T]."""
 
     @tf.function(reduce_retracing=True, autograph=False)
     def predict(batch: dict[str, tf.Tensor]) -> tuple:
@@ -188,6 +180,4 @@ def _real_candidates(
     found = [[part.numpy() for part in predict(batch)] for batch in batches]
     if not found:
         raise DataError("the validation split has no request to fit on.")
-    return tuple(
-        np.concatenate(parts)[:, None] for parts in zip(*found, strict=True)
-    )
+    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))

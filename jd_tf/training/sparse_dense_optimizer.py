@@ -1,4 +1,4 @@
-"""One optimizer for tables, whose gradients are sparse, and all the rest."""
+"""Optimizer of embedding tables, by sparse gradients, and dense weights."""
 
 import re
 from collections.abc import Sequence
@@ -43,8 +43,6 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
                      w -= rate * sqrt(1 - beta_2^t) / (1 - beta_1^t)
                           * m / (sqrt(v) + epsilon)
 
-    Adagrad: Duchi et al., JMLR 2011. Adam: Kingma and Ba, ICLR 2015.
-
     In Keras' `compile`, pass `jit_compile=False`: XLA has no sparse kernels.
 
     Args:
@@ -68,6 +66,19 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         ValueError: an argument out of range; a constraint on a table; or,
             when a step is traced, a sparse gradient of a large variable that
             `table_pattern` does not find.
+
+    Example:
+    >>> table = keras.Variable([[1.0], [1.0]], name="table")
+    >>> optimizer = SparseDenseOptimizer(table_learning_rate=0.1)
+    >>> gradient = tf.IndexedSlices(tf.constant([[2.0]]), tf.constant([1]))
+    >>> optimizer.apply([gradient], [table])
+    >>> [round(float(row), 2) for row in table.numpy()[:, 0]]
+    [1.0, 0.9]
+
+    References:
+        Duchi et al., "Adaptive Subgradient Methods for Online Learning and
+        Stochastic Optimization" (JMLR 2011). Kingma and Ba, "Adam: A Method
+        for Stochastic Optimization" (ICLR 2015).
     """
 
     def __init__(
@@ -110,6 +121,10 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.initial_accumulator = initial_accumulator
+        if isinstance(table_learning_rate, dict):
+            table_learning_rate = keras.optimizers.schedules.deserialize(
+                table_learning_rate
+            )
         if isinstance(table_learning_rate, float):
             table_learning_rate = self.add_variable(
                 (),
@@ -368,16 +383,3 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
             "epsilon": self.epsilon,
             "initial_accumulator": self.initial_accumulator,
         }
-
-    @classmethod
-    def from_config(
-        cls, config: dict[str, Any], custom_objects: dict | None = None
-    ) -> "SparseDenseOptimizer":
-        """The optimizer that `get_config` described."""
-        config = dict(config)
-        rate = config.get("table_learning_rate")
-        if isinstance(rate, dict):
-            config["table_learning_rate"] = (
-                keras.optimizers.schedules.deserialize(rate, custom_objects)
-            )
-        return super().from_config(config, custom_objects)

@@ -1,4 +1,4 @@
-"""The folder of a run: what was trained, how, and the result."""
+"""The folder of a run: its configuration, and the trained model."""
 
 import dataclasses
 import importlib
@@ -24,7 +24,7 @@ SUMMARIES = "summaries"
 def open_workdir(
     workdir: str | Path, model: keras.Model, config: TrainingConfig
 ) -> Path:
-    """Writes what a new run is, or checks that an old one is the same.
+    """Writes the configuration of a new run, or compares an old one's.
 
     Args:
         workdir: created if need be.
@@ -150,14 +150,12 @@ def _described(model: keras.Model) -> dict[str, Any]:
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dicts and lists to dotted field -> value."""
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
-    else:
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
         return {prefix: value}
-    flat = {}
-    for key, part in items:
+    flat: dict[str, Any] = {}
+    for key, part in value.items():
         flat.update(_flat(part, f"{prefix}.{key}" if prefix else str(key)))
     return flat
 

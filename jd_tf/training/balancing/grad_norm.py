@@ -1,4 +1,4 @@
-"""Objectives brought to one pull on what they share (GradNorm)."""
+"""Loss weights that level the gradient norms of objectives (GradNorm)."""
 
 from collections.abc import Sequence
 
@@ -11,21 +11,19 @@ _SMALLEST = 1e-8
 
 
 class GradNorm(LossBalancer):
-    """Learns weights under which every objective pulls as hard as it should.
+    """Learns weights under which every objective's gradient has its share.
 
-    Chen et al., "GradNorm: Gradient Normalization for Adaptive Loss Balancing
-    in Deep Multitask Networks" (ICML 2018). The pull of an objective is the
-    norm of its weighted loss' gradient by something all objectives read. An
-    objective should pull with its share (its fixed weight) of the mean pull,
-    more if it has learned less than the others:
+    With norm_t the norm of the weighted loss' gradient by something all
+    objectives read, an objective should have its share (its fixed weight) of
+    the mean norm, more if it has learned less than the others:
 
-        target_t = share_t * mean_pull * rate_t ^ strength
+        target_t = share_t * mean norm * rate_t ^ strength
         rate_t   = (loss_t / first loss_t) / weighted mean of these
 
     where `first loss` is the mean of the first steps that had samples of the
     objective: a single batch may hold none, or one. Two things differ from
-    the paper. It follows the gradient of sum |pull_t - target_t| by the
-    weights at a rate to be tuned; pull_t is weight_t times the norm of the
+    the paper. It follows the gradient of sum |norm_t - target_t| by the
+    weights at a rate to be tuned; norm_t is weight_t times the norm of the
     unweighted gradient, so the weights at which that sum is 0 are known, and
     here each goes a step towards its own in the logarithm, for any
     magnitude of the losses: one that is 10,000 times smaller than another
@@ -33,19 +31,30 @@ class GradNorm(LossBalancer):
     which a batch holds one positive or none jump by more than the differences
     to be balanced.
 
-    Weights add up to as much as the fixed ones. They need the gradients, so
-    whoever takes the steps calls `observe` with each step's norms, of the
-    unweighted losses; weights of the next step follow.
+    Weights add up to as much as the fixed ones. Each step calls `observe`
+    with the norms of its unweighted losses; weights of the next step follow.
 
     Args:
         objective_names: T names.
         objective_weights: T floats >= 0, or () for 1 each; the shares. An
             objective of 0 stays out.
-        strength: float >= 0, how much more those that learn slowly pull.
+        strength: float >= 0, how much more those that learn slowly get.
         rate: float in (0, 1], share of the way to its target that the
             logarithm of a weight goes in a step.
         decay: float in [0, 1), of the running means of norms and losses.
         first_steps: int, steps whose mean is an objective's first loss.
+
+    Example:
+    >>> balancer = GradNorm(("click", "order"))
+    >>> losses, present = tf.constant([0.5, 0.5]), tf.ones(2)
+    >>> balancer.observe(losses, present, norms=tf.constant([1.0, 9.0]))
+    >>> weights = balancer.weights(losses, present).numpy()
+    >>> bool(weights[0] > 1 > weights[1])
+    True
+
+    References:
+        Chen et al., "GradNorm: Gradient Normalization for Adaptive Loss
+        Balancing in Deep Multitask Networks" (ICML 2018).
     """
 
     needs_norms = True
@@ -88,53 +97,57 @@ class GradNorm(LossBalancer):
             fixed, trainable=False, name="weights"
         )
 
-    def weights(self, losses: tf.Tensor, masses: tf.Tensor) -> tf.Tensor:
+    def weights(
+        self, losses: tf.Tensor, sample_weight_sums: tf.Tensor
+    ) -> tf.Tensor:
         """The weights that the steps before have led to."""
-        del losses, masses
+        del losses, sample_weight_sums
         return tf.convert_to_tensor(self.variables["weights"])
 
     def observe(
-        self, losses: tf.Tensor, masses: tf.Tensor, norms: tf.Tensor
+        self,
+        losses: tf.Tensor,
+        sample_weight_sums: tf.Tensor,
+        norms: tf.Tensor,
     ) -> None:
         """Moves the weights of the next step; no gradient flows through it."""
-        kept = self.variables
+        state = self.variables
         losses, norms = tf.stop_gradient(losses), tf.stop_gradient(norms)
         fixed = tf.constant(self.objective_weights, tf.float32)
         # A step that is not finite must not stay in the means for good.
         fine = tf.math.is_finite(losses) & tf.math.is_finite(norms)
-        present = (masses > 0) & fine & (fixed > 0)
+        present = (sample_weight_sums > 0) & fine & (fixed > 0)
         for name, found in (("norms", norms), ("losses", losses)):
-            mean = self.decay * kept[name] + found
-            kept[name].assign(tf.where(present, mean, kept[name]))
-        counts = self.decay * kept["counts"] + 1.0
-        kept["counts"].assign(tf.where(present, counts, kept["counts"]))
-        early = present & (kept["steps"] < self.first_steps)
+            mean = self.decay * state[name] + found
+            state[name].assign(tf.where(present, mean, state[name]))
+        counts = self.decay * state["counts"] + 1.0
+        state["counts"].assign(tf.where(present, counts, state["counts"]))
+        early = present & (state["steps"] < self.first_steps)
         zero = tf.zeros_like(losses)
-        kept["first"].assign_add(tf.where(early, losses, zero))
-        kept["steps"].assign_add(tf.where(early, zero + 1.0, zero))
+        state["first"].assign_add(tf.where(early, losses, zero))
+        state["steps"].assign_add(tf.where(early, zero + 1.0, zero))
 
-        known = kept["counts"] > 0
-        norm = tf.math.divide_no_nan(kept["norms"], kept["counts"])
-        weights = tf.convert_to_tensor(kept["weights"])
-        pulls = weights * norm
-        targets = self._targets(known, pulls)
-        # One whose gradient is nothing is not helped by any weight.
+        known = state["counts"] > 0
+        norm = tf.math.divide_no_nan(state["norms"], state["counts"])
+        weights = tf.convert_to_tensor(state["weights"])
+        targets = self._targets(known, weights * norm)
+        # No weight helps one whose gradient is nothing.
         known &= norm > _SMALLEST
         wanted = targets / tf.maximum(norm, _SMALLEST)
         way = tf.math.log(tf.maximum(wanted, _SMALLEST))
         way -= tf.math.log(tf.maximum(weights, _SMALLEST))
         moved = tf.where(known, weights * tf.exp(self.rate * way), weights)
         total = tf.reduce_sum(fixed)
-        kept["weights"].assign(moved * total / tf.reduce_sum(moved))
+        state["weights"].assign(moved * total / tf.reduce_sum(moved))
 
-    def _targets(self, known: tf.Tensor, pulls: tf.Tensor) -> tf.Tensor:
-        """(T,) how hard each objective should pull."""
-        kept = self.variables
+    def _targets(self, known: tf.Tensor, norms: tf.Tensor) -> tf.Tensor:
+        """(T,) the gradient norm each weighted objective should have."""
+        state = self.variables
         fixed = tf.constant(self.objective_weights, tf.float32)
         share = tf.where(known, fixed, tf.zeros_like(fixed))
         share = tf.math.divide_no_nan(share, tf.reduce_sum(share))
-        first = tf.math.divide_no_nan(kept["first"], kept["steps"])
-        loss = tf.math.divide_no_nan(kept["losses"], kept["counts"])
+        first = tf.math.divide_no_nan(state["first"], state["steps"])
+        loss = tf.math.divide_no_nan(state["losses"], state["counts"])
         left = tf.math.divide_no_nan(loss, first)
         rate = tf.math.divide_no_nan(left, tf.reduce_sum(share * left))
-        return share * tf.reduce_sum(pulls) * tf.pow(rate, self.strength)
+        return share * tf.reduce_sum(norms) * tf.pow(rate, self.strength)

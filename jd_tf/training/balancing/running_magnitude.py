@@ -1,4 +1,4 @@
-"""Objectives brought to one magnitude by their own running means."""
+"""Loss weights that bring objectives to one magnitude."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ class RunningMagnitude(LossBalancer):
 
     A rare objective has a small loss and small gradients: one order in a
     hundred impressions costs 0.06 where clicks cost 0.5. Divided by its
-    running mean each starts a step at about 1, and the fixed weights say
+    running mean each starts a step at about 1, and the fixed weights follow
     what is wanted rather than what is frequent.
 
         mean = sum_s decay^(t - s) loss_s / sum_s decay^(t - s)
@@ -26,6 +26,12 @@ class RunningMagnitude(LossBalancer):
         objective_names: T names.
         objective_weights: T floats >= 0, or () for 1 each.
         decay: float, of the mean; 0.99 remembers about 100 steps.
+
+    Example:
+    >>> balancer = RunningMagnitude(("click", "order"))
+    >>> losses = tf.constant([0.5, 0.25])
+    >>> balancer.weights(losses, tf.ones(2)).numpy().tolist()
+    [2.0, 4.0]
     """
 
     def __init__(
@@ -44,10 +50,12 @@ class RunningMagnitude(LossBalancer):
             "counts": tf.Variable(zeros, trainable=False, name="counts"),
         }
 
-    def weights(self, losses: tf.Tensor, masses: tf.Tensor) -> tf.Tensor:
+    def weights(
+        self, losses: tf.Tensor, sample_weight_sums: tf.Tensor
+    ) -> tf.Tensor:
         """Takes this step into the means and returns fixed weight / mean."""
         losses = tf.stop_gradient(losses)
-        present = masses > 0
+        present = sample_weight_sums > 0
         sums, counts = self.variables["sums"], self.variables["counts"]
         new_sums = self.decay * sums + losses
         new_counts = self.decay * counts + 1.0

@@ -1,4 +1,4 @@
-"""Objectives weighted by how uncertain they are."""
+"""Loss weights by the uncertainty of objectives."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,7 @@ _MOST = 8.0
 class Uncertainty(LossBalancer):
     """Learns a variance for each objective and divides its loss by it.
 
-    Kendall, Gal and Cipolla, "Multi-Task Learning Using Uncertainty to Weigh
-    Losses" (CVPR 2018), for classification:
+    For classification:
 
         total = sum_t share_t (exp(-s_t) loss_t + s_t / 2)
 
@@ -23,11 +22,20 @@ class Uncertainty(LossBalancer):
     by a tanh. It is least at exp(-s_t) = 1 / (2 loss_t), so in the long run
     each objective adds the same, whatever its magnitude; until then it moves
     at the learning rate, which smooths what a running mean would follow. An
-    objective without samples in a batch says nothing on its own uncertainty.
+    objective without samples in a batch leaves its own variance alone.
 
     Args:
         objective_names: T names.
         objective_weights: T floats >= 0, or () for 1 each; the shares.
+
+    Example:
+    >>> balancer = Uncertainty(("click", "order"), (1.0, 4.0))
+    >>> balancer.weights(tf.ones(2), tf.ones(2)).numpy().tolist()
+    [1.0, 4.0]
+
+    References:
+        Kendall, Gal and Cipolla, "Multi-Task Learning Using Uncertainty to
+        Weigh Losses for Scene Geometry and Semantics" (CVPR 2018).
     """
 
     def __init__(
@@ -42,19 +50,24 @@ class Uncertainty(LossBalancer):
         )
         self.trainable_variables = [self.log_variances]
 
-    def weights(self, losses: tf.Tensor, masses: tf.Tensor) -> tf.Tensor:
+    def weights(
+        self, losses: tf.Tensor, sample_weight_sums: tf.Tensor
+    ) -> tf.Tensor:
         """Shares over variances, as the steps before have led to."""
-        del losses, masses
+        del losses, sample_weight_sums
         fixed = tf.constant(self.objective_weights, tf.float32)
         return tf.stop_gradient(fixed * tf.exp(-self._bounded()))
 
     def total(
-        self, losses: tf.Tensor, masses: tf.Tensor, weights: tf.Tensor
+        self,
+        losses: tf.Tensor,
+        sample_weight_sums: tf.Tensor,
+        weights: tf.Tensor,
     ) -> tf.Tensor:
         """The weighted losses, and what large variances cost."""
         del weights
         fixed = tf.constant(self.objective_weights, tf.float32)
-        fixed = tf.where(masses > 0, fixed, tf.zeros_like(fixed))
+        fixed = tf.where(sample_weight_sums > 0, fixed, tf.zeros_like(fixed))
         spread = self._bounded()
         return tf.reduce_sum(fixed * (tf.exp(-spread) * losses + spread / 2))
 

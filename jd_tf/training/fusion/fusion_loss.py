@@ -1,4 +1,4 @@
-"""What fusion weights are trained on: who should stand above whom."""
+"""Loss of fusion weights: the order of candidates by what they gained."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ _NOWHERE = -1e9
 
 
 class FusionLosses(NamedTuple):
-    """What a batch's requests say about the fusion.
+    """The loss of a batch, and the requests it is of.
 
     Attributes:
         total: scalar, mean loss of the requests that count; 0 without any.
@@ -32,21 +32,21 @@ class FusionLoss:
     """Compares the scores within a request with what each candidate gained.
 
     A candidate's gain is its business value, sum_t value_t * label_t *
-    weight_t, or what the reward column says. With share_i = gain_i / sum of
-    the request's gains and s the scores on a logarithmic scale:
+    weight_t, or its entry in the reward column. With share_i = gain_i / sum
+    of the request's gains and s the scores on a logarithmic scale:
 
         listwise: - sum_i share_i log softmax(s)_i
         pairwise: sum over pairs with gain_i > gain_j of (gain_i - gain_j)
                   log(1 + exp(s_j - s_i)), over the sum of the differences
 
-    Listwise is the top-one cross entropy of ListNet (Cao et al., ICML 2007,
-    equation 5) with shares of value in place of a softmax of relevance: it is
-    least where softmax(s) is proportional to the expected gain. Candidates
-    that nobody could judge, with all label weights 0, are in no list.
+    Listwise is the top-one cross entropy of ListNet (equation 5) with shares
+    of value in place of a softmax of relevance: it is least where softmax(s)
+    is proportional to the expected gain. Candidates without any label, all
+    label weights 0, are in no list.
 
-    A request whose candidates all gained the same says nothing on their order:
-    it counts nothing and is counted. Rewards may be negative: then the list's
-    least is taken off all of them.
+    A request whose candidates all gained the same has no order to learn: it
+    is skipped, and counted. Rewards may be negative: then the list's least is
+    taken off all of them.
 
     Args:
         values: T business values >= 0, not all 0; unused with a reward. Or
@@ -58,6 +58,24 @@ class FusionLoss:
 
     Raises:
         SchemaError: an argument out of range.
+
+    Example:
+    >>> loss = FusionLoss((1.0, 10.0))
+    >>> batch = {
+    ...     "labels": tf.constant([[[1.0, 0.0], [1.0, 1.0]]]),
+    ...     "label_weights": tf.ones((1, 2, 2)),
+    ...     "num_candidates": tf.constant([2]),
+    ... }
+    >>> gains, listed = loss.gains(batch)
+    >>> gains.numpy().tolist()
+    [[1.0, 11.0]]
+    >>> found = loss(batch, tf.constant([[0.0, 0.0]]))
+    >>> round(float(found.total), 4), int(found.num_used)
+    (0.6931, 1)
+
+    References:
+        Cao et al., "Learning to Rank: From Pairwise Approach to Listwise
+        Approach" (ICML 2007).
     """
 
     def __init__(
@@ -67,9 +85,9 @@ class FusionLoss:
         kind: str = "listwise",
         request_weights: str = "equal",
     ):
-        self.schema = values if isinstance(values, Schema) else None
-        if self.schema is not None:
-            values = self.schema.objective_values
+        self.schema = None
+        if isinstance(values, Schema):
+            self.schema, values = values, values.objective_values
         values = tuple(float(value) for value in values)
         finite = all(0 <= value < float("inf") for value in values)
         if not reward and not (finite and any(values)):
@@ -93,11 +111,11 @@ class FusionLoss:
     def gains(
         self, batch: Mapping[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """What each candidate gained, and who is in the list.
+        """The gain of each candidate, and whether it is in the list.
 
         Args:
             batch: with `labels`, `label_weights` (B, N, T), `num_candidates`
-                (B,) and, if asked for, `reward` (B, N); with the scenario
+                (B,) and, if it is read, `reward` (B, N); with the scenario
                 (B,), where values depend on it.
 
         Returns:

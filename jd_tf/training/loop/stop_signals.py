@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish, not a blow."""
+"""Ctrl-C and SIGTERM as a request to stop after the present step."""
 
 import signal
 import threading
@@ -7,12 +7,11 @@ from typing import Any
 
 
 class StopSignals:
-    """Remembers that someone asked to stop; a second time it is meant.
+    """Records the first SIGINT or SIGTERM in `received`.
 
-    The first SIGINT or SIGTERM sets `received`. Another falls back to what
-    the signal did before, so that a hanging program can still be ended.
-    Outside the main thread, where Python delivers no signals, it does
-    nothing.
+    The second has the effect the signal had before, so that a hanging
+    program can still be ended. Outside the main thread, where Python delivers
+    no signals, nothing is recorded.
 
     Attributes:
         received: number of the signal that came, 0 for none.

@@ -59,6 +59,7 @@ class Trainer:
         signal: number of the signal that stopped it, else 0.
 
     Example:
+    >>> import tempfile
     >>> class Halve(TrainingStep):
     ...     row_spec = {"loss": tf.TensorSpec(())}
     ...     checked = ("loss",)

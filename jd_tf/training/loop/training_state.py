@@ -131,15 +131,14 @@ class TrainingState:
         self.evaluated_step = self.step
         value = metrics[monitor]
         sign = -1.0 if monitor.startswith("loss") else 1.0
-        better = value is not None and (
+        if value is not None and (
             self.best_step < 0 or sign * value > sign * self.best_value
-        )
-        if better:
+        ):
             self.best_step, self.best_value = self.step, value
             self.worse_evaluations = 0
         else:
             self.worse_evaluations += 1
-        return row, better
+        return row, self.best_step == self.step
 
     def _position(self) -> Row:
         return {

@@ -17,12 +17,9 @@ from jd_tf.training.build_from_config import (
     build_main_step,
     build_optimizer,
 )
-from jd_tf.training.calibration_fit import METHODS
 from jd_tf.training.checkpoints import Checkpoints
-from jd_tf.training.config import (
-    CALIBRATIONS,
-    TrainingConfig,
-)
+from jd_tf.training.config import TrainingConfig
+from jd_tf.training.folder_training import train_folder
 from jd_tf.training.fusion import fusion_loss as fusion_losses
 from jd_tf.training.fusion.fusion_step import FusionStep
 from jd_tf.training.fusion.isolation_check import (
@@ -36,7 +33,6 @@ from jd_tf.training.main_step import MainStep
 from jd_tf.training.named_variables import model_variables
 from jd_tf.training.post_training_checkpoints import POST_TRAINING
 from jd_tf.training.post_training_stage import num_fusion_steps
-from jd_tf.training.train_folder import train_folder
 from jd_tf.training.workdir import load_trained
 from tests.requests import random_requests, small_schema
 
@@ -305,10 +301,6 @@ def test_fusion_steps_after_the_main_training():
     assert steps(calibrates=False) == 0
     assert steps(fusion_every=0) == 95
     assert steps(fusion_steps=3) == 3
-
-
-def test_choices_are_those_of_their_maker():
-    assert CALIBRATIONS == METHODS
 
 
 def test_a_loss_that_the_schema_cannot_feed_is_refused():

@@ -9,7 +9,7 @@ from jd_tf.data.dataset import MANIFEST_FILE, write_dataset
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import Behavior, DataError, IdColumn
 from jd_tf.training.config import TrainingConfig
-from jd_tf.training.train_folder import train_folder
+from jd_tf.training.folder_training import train_folder
 from jd_tf.training.workdir import load_trained
 from tests.requests import random_requests, small_schema
 
