@@ -1,11 +1,12 @@
 """Arithmetic on gradients that keeps the sparse ones sparse."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-Gradient: TypeAlias = "tf.Tensor | tf.IndexedSlices"
+# A tf.Tensor or tf.IndexedSlices.
+Gradient: TypeAlias = Any
 
 
 class UniqueSlices(tf.IndexedSlices):

@@ -36,8 +36,6 @@ class MainStep(TrainingStep):
         balancer: of the T objectives.
     """
 
-    checked = ("loss", "gradient_norms")
-
     def __init__(
         self,
         model: keras.Model,
@@ -55,7 +53,8 @@ class MainStep(TrainingStep):
         optimizer.exclude_from_weight_decay(balancer.trainable_variables)
         self.variables += balancer.trainable_variables
         optimizer.build(self.variables)
-        per_objective = tf.TensorSpec((len(balancer.objective_names),))
+        names = balancer.objective_names
+        per_objective = tf.TensorSpec((len(names),))
         self.row_spec = {
             "loss": tf.TensorSpec(()),
             "losses": per_objective,
@@ -64,6 +63,14 @@ class MainStep(TrainingStep):
             "task_gradient_norms": per_objective,
             "gradient_norms": tf.TensorSpec((len(self.variables),)),
             "impressions": tf.TensorSpec((), tf.int32),
+        }
+        self.checked = {
+            "losses": [f"the loss of objective `{name}`" for name in names],
+            "loss": ["the total loss"],
+            "gradient_norms": [
+                f"the norm of the gradient of `{v.path}`"
+                for v in self.variables
+            ],
         }
 
     def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
@@ -134,23 +141,6 @@ class MainStep(TrainingStep):
 
     # Rows to history -------------------------------------------------------
 
-    def not_finite(self, rows: Rows) -> str:
-        """Names the objective or variable of the last row's trouble, or ""."""
-        if not len(rows["loss"]):
-            return ""
-        names = self.balancer.objective_names
-        for name, loss in zip(names, rows["losses"][-1], strict=True):
-            if not np.isfinite(loss):
-                return f"the loss of objective `{name}` is {loss}"
-        if not np.isfinite(rows["loss"][-1]):
-            return f"the total loss is {rows['loss'][-1]}"
-        for variable, norm in zip(
-            self.variables, rows["gradient_norms"][-1], strict=True
-        ):
-            if not np.isfinite(norm):
-                return f"the gradient of `{variable.path}` has norm {norm}"
-        return ""
-
     def summands(self, rows: Rows) -> dict[str, np.ndarray]:
         """What a window adds up: per objective, losses, weights and shares."""
         norms = rows["gradient_norms"].astype("float64")
@@ -217,7 +207,7 @@ class AlternatingStep(TrainingStep):
         self.fusion = fusion
         self.every = every
         self.row_spec = {**main.row_spec, **fusion.row_spec}
-        self.checked = main.checked + fusion.checked
+        self.checked = {**main.checked, **fusion.checked}
 
     def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Takes a main step, and the fusion step that is due after it."""
@@ -232,10 +222,6 @@ class AlternatingStep(TrainingStep):
     def named_variables(self) -> dict[str, tf.Variable]:
         """Every variable of either step, by name."""
         return {**self.main.named_variables(), **self.fusion.named_variables()}
-
-    def not_finite(self, rows: Rows) -> str:
-        """Names what is not finite in the last row of either, or ""."""
-        return self.main.not_finite(rows) or self.fusion.not_finite(rows)
 
     def summands(self, rows: Rows) -> dict[str, np.ndarray]:
         """Those of both."""

@@ -4,23 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from jd_tf.columns import SchemaError
 from jd_tf.training.fusion.fusion_loss import FusionLoss
 from jd_tf.training.gradients import gradient_norms
-from jd_tf.training.loop.training_step import Batch, Rows, TrainingStep
+from jd_tf.training.loop.training_step import Batch, TrainingStep
 from jd_tf.training.named_variables import (
     model_variables,
     optimizer_variables,
     post_training_variables,
 )
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
-
-LOSS, NORM, WEIGHTS = "fusion_loss", "fusion_gradient_norm", "fusion_weights"
-USED, SKIPPED = "fusion_requests_used", "fusion_requests_skipped"
-_TAKEN = "fusion_steps"
 
 
 class FusionStep(TrainingStep):
@@ -50,7 +45,6 @@ class FusionStep(TrainingStep):
 
     name = "fusion"
     remedy = "Lower `fusion_learning_rate`"
-    checked = (LOSS, NORM)
 
     def __init__(
         self,
@@ -69,12 +63,17 @@ class FusionStep(TrainingStep):
                 "no fusion steps."
             )
         optimizer.build(self.variables)
+        self.checked = {
+            "fusion_loss": ["the fusion's loss"],
+            "fusion_gradient_norm": ["the norm of the fusion's gradient"],
+        }
         self.row_spec = {
-            LOSS: tf.TensorSpec(()),
-            USED: tf.TensorSpec((), tf.int32),
-            SKIPPED: tf.TensorSpec((), tf.int32),
-            WEIGHTS: tf.TensorSpec((model.fusion.num_objectives,)),
-            NORM: tf.TensorSpec(()),
+            "fusion_loss": tf.TensorSpec(()),
+            "fusion_requests_used": tf.TensorSpec((), tf.int32),
+            "fusion_requests_skipped": tf.TensorSpec((), tf.int32),
+            "fusion_weights": tf.TensorSpec((model.fusion.num_objectives,)),
+            "fusion_gradient_norm": tf.TensorSpec(()),
+            "fusion_steps": tf.TensorSpec((), tf.int32),
         }
 
     def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
@@ -102,11 +101,14 @@ class FusionStep(TrainingStep):
             if gradient is not None
         )
         return {
-            LOSS: found.total,
-            USED: found.num_used,
-            SKIPPED: found.num_skipped,
-            WEIGHTS: tf.reduce_mean(tf.cast(weights, tf.float32), axis=0),
-            NORM: tf.norm(gradient_norms(gradients)),
+            "fusion_loss": found.total,
+            "fusion_requests_used": found.num_used,
+            "fusion_requests_skipped": found.num_skipped,
+            "fusion_weights": tf.reduce_mean(
+                tf.cast(weights, tf.float32), axis=0
+            ),
+            "fusion_gradient_norm": tf.norm(gradient_norms(gradients)),
+            "fusion_steps": tf.constant(1),
         }
 
     def no_step(self) -> dict[str, tf.Tensor]:
@@ -128,21 +130,6 @@ class FusionStep(TrainingStep):
             **self.optimizer_variables(),
         }
 
-    # Rows to history -------------------------------------------------------
-
-    def not_finite(self, rows: Rows) -> str:
-        """Names what is not finite in the last step, "" if nothing is."""
-        for name, text in ((LOSS, "loss"), (NORM, "gradient's norm")):
-            for value in rows[name][-1:]:
-                if not np.isfinite(value):
-                    return f"the fusion's {text} is {value}"
-        return ""
-
-    def summands(self, rows: Rows) -> dict[str, np.ndarray]:
-        """What a window adds up; zeros for steps that were not due."""
-        taken = (rows[USED] + rows[SKIPPED]) > 0
-        return {**{name: rows[name] for name in self.row_spec}, _TAKEN: taken}
-
     def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
         """What a window's fusion steps add to a history row.
 
@@ -152,18 +139,18 @@ class FusionStep(TrainingStep):
             taken, None if none was due. `fusion_requests_used` and
             `fusion_requests_skipped`, those of one outcome only: sums.
         """
-        steps = sums[_TAKEN]
+        steps = sums["fusion_steps"]
 
         def mean(total: float) -> float | None:
             return total / steps if steps else None
 
         names = self.model.schema.objective_names
-        weights = zip(names, sums[WEIGHTS], strict=True)
+        weights = zip(names, sums["fusion_weights"], strict=True)
         return {
-            LOSS: mean(sums[LOSS]),
-            NORM: mean(sums[NORM]),
-            USED: sums[USED],
-            SKIPPED: sums[SKIPPED],
+            "fusion_loss": mean(sums["fusion_loss"]),
+            "fusion_gradient_norm": mean(sums["fusion_gradient_norm"]),
+            "fusion_requests_used": sums["fusion_requests_used"],
+            "fusion_requests_skipped": sums["fusion_requests_skipped"],
             **{f"fusion_weight/{name}": mean(w) for name, w in weights},
         }
 

@@ -1,7 +1,6 @@
 """Gradient-isolation check: main and fusion steps leave each other alone."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,19 +14,6 @@ Variables = Mapping[str, tf.Variable]
 
 class IsolationError(AssertionError):
     """A step changed, or could change, variables of the other part."""
-
-
-class Isolation(NamedTuple):
-    """The variables that each step changed of its own part.
-
-    Attributes:
-        main: names of the main variables that the main step changed.
-        fusion: names of the fusion's variables that the fusion step changed;
-            none if no request of the batch had an order to learn.
-    """
-
-    main: tuple[str, ...]
-    fusion: tuple[str, ...]
 
 
 def variable_partition(
@@ -80,7 +66,7 @@ def gradient_leaks(
 
 def check_isolation(
     main: MainStep, fusion: FusionStep, batch: Batch
-) -> Isolation:
+) -> tuple[list[str], list[str]]:
     """Checks on one batch that neither step touches the other's variables.
 
     The fusion loss must have no gradient by any main variable; one step of
@@ -95,7 +81,9 @@ def check_isolation(
         batch: a training batch of tensors.
 
     Returns:
-        The variables that each step changed of its own part.
+        Names of the main variables that the main step changed, and of the
+        fusion's that the fusion step changed: none if no request of the batch
+        had an order to learn.
 
     Raises:
         IsolationError: naming what is shared, leaks or was changed.
@@ -122,9 +110,7 @@ def check_isolation(
         between = _values(fusion_part)
         main(batch)
         _refuse(changed(fusion_part, between), "main step", "fusion")
-        return Isolation(
-            tuple(changed(main_part, saved[0])), tuple(fusion_changes)
-        )
+        return changed(main_part, saved[0]), fusion_changes
     finally:
         for variables, values in zip(parts, saved, strict=True):
             for name, variable in variables.items():

@@ -5,13 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.training.loop.training_step import (
-    SECONDS,
-    STEPS,
-    WAITS,
-    Rows,
-    TrainingStep,
-)
+from jd_tf.training.loop.training_step import WAITS, Rows, TrainingStep
 
 Row = dict[str, Any]
 
@@ -81,8 +75,8 @@ class TrainingState:
             for value in values.astype("int64" if whole else "float64"):
                 total = total + value
             window[name] = total.tolist()
-        window[STEPS] = window.get(STEPS, 0) + count
-        window[SECONDS] = window.get(SECONDS, 0.0) + seconds
+        window["steps"] = window.get("steps", 0) + count
+        window["seconds"] = window.get("seconds", 0.0) + seconds
         self.step += count
         self.batch += count
         self.impressions += int(np.sum(summands.get("impressions", 0)))

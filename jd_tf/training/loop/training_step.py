@@ -1,7 +1,7 @@
 """One optimisation step, and the graph that repeats it over an iterator."""
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,8 @@ import tensorflow as tf
 
 Batch = Mapping[str, tf.Tensor]
 Rows = dict[str, np.ndarray]
-# What `repeat_steps` and a window add to the numbers of a step.
-WAITS, STEPS, SECONDS = "waits", "steps", "seconds"
+# What `repeat_steps` adds to each row: seconds of waiting for the batch.
+WAITS = "waits"
 
 
 class TrainingStep(abc.ABC):
@@ -23,21 +23,18 @@ class TrainingStep(abc.ABC):
         name: of the kind of step, for progress bar and messages.
         remedy: of numbers that are not finite, for the message.
         row_spec: shape and dtype of each entry of a row.
-        checked: names of the entries that must be finite.
+        checked: entries of a row that must be finite: name -> what to call
+            each of its numbers in the message, in order.
     """
 
     name = "training"
     remedy = "Lower the learning rates"
     row_spec: Mapping[str, tf.TensorSpec] = {}
-    checked: tuple[str, ...] = ()
+    checked: Mapping[str, Sequence[str]] = {}
 
     @abc.abstractmethod
     def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """Trains on one batch, inside a `tf.function` or not.
-
-        Returns:
-            A row as `row_spec` describes it.
-        """
+        """Trains on one batch, in a `tf.function` or not; returns a row."""
 
     @abc.abstractmethod
     def named_variables(self) -> dict[str, tf.Variable]:
@@ -48,26 +45,10 @@ class TrainingStep(abc.ABC):
             the end of a run, begin with `model/`.
         """
 
-    def not_finite(self, rows: Rows) -> str:
-        """Names the entry of the last row that is not finite, or "".
+    def summands(self, rows: Rows) -> Rows:
+        """The numbers of K steps that a window adds up, [K, ...] by name.
 
-        Args:
-            rows: [K, ...] by name.
-        """
-        for name in self.checked:
-            for row in rows[name][-1:]:
-                if not np.isfinite(row).all():
-                    return f"`{name}` is {row}"
-        return ""
-
-    def summands(self, rows: Rows) -> Mapping[str, np.ndarray]:
-        """The numbers of each step that a window adds up.
-
-        Args:
-            rows: [K, ...] by name.
-
-        Returns:
-            [K, ...] by name; `impressions` are counted over the whole run.
+        Those named `impressions` are counted over the whole run, too.
         """
         return {name: rows[name] for name in self.row_spec}
 
@@ -75,13 +56,22 @@ class TrainingStep(abc.ABC):
         """What a history row reports of a window; by default, means.
 
         Args:
-            sums: of `summands` by name, with `steps`, the `seconds` they
-                took and the seconds they spent in `waits` for a batch.
+            sums: of `summands` by name, with the number of `steps`, the
+                `seconds` they took and those they spent in `waits`.
         """
         return {
-            name: np.divide(sums[name], sums[STEPS]).tolist()
+            name: np.divide(sums[name], sums["steps"]).tolist()
             for name in self.row_spec
         }
+
+    def not_finite(self, rows: Rows) -> str:
+        """Names what is not finite in the last of K rows, "" if nothing is."""
+        for name, labels in self.checked.items():
+            for row in rows[name][-1:]:
+                for label, value in zip(labels, np.ravel(row), strict=True):
+                    if not np.isfinite(value):
+                        return f"{label} is {value}"
+        return ""
 
 
 def repeat_steps(step_fn: TrainingStep) -> Callable[[Any, int], Rows]:
@@ -94,11 +84,11 @@ def repeat_steps(step_fn: TrainingStep) -> Callable[[Any, int], Rows]:
         step_fn: the step.
 
     Returns:
-        A function of an iterator over batches and of how many steps to take;
-        0 only traces the graph. It returns a row for each step taken, [K, ...]
-        by name, and the seconds each waited for its batch as `waits`. K is
-        smaller than asked for where the data ended, or where a checked number
-        of the last row is not finite.
+        A function of an iterator over batches and of the number of steps to
+        take; 0 only traces the graph. It returns the rows of the K steps
+        taken, [K, ...] by name, and the seconds each waited for its batch as
+        `waits`. K is less than the number where the data ended, or where a
+        checked number of the last row is not finite.
     """
     clock = _clock()
 
@@ -112,16 +102,13 @@ def repeat_steps(step_fn: TrainingStep) -> Callable[[Any, int], Rows]:
             )
             for name, spec in specs.items()
         }
+        nothing = tf.experimental.Optional.empty(iterator.element_spec)
 
         def fetch(wanted: tf.Tensor) -> tuple[Any, tf.Tensor]:
             began = clock()
             with tf.control_dependencies([began]):
                 optional = tf.cond(
-                    wanted,
-                    iterator.get_next_as_optional,
-                    lambda: tf.experimental.Optional.empty(
-                        iterator.element_spec
-                    ),
+                    wanted, iterator.get_next_as_optional, lambda: nothing
                 )
                 there = optional.has_value()
             with tf.control_dependencies([there]):

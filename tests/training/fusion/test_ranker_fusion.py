@@ -134,9 +134,9 @@ def test_a_step_leaves_the_other_part_the_same_to_the_last_bit(batch):
 
 
 def test_the_check_passes_for_the_ranker(batch):
-    found = check_isolation(*_steps(), batch)
-    assert any(name.endswith("/table") for name in found.main)
-    assert any("score_head/fusion" in name for name in found.fusion)
+    main_changes, fusion_changes = check_isolation(*_steps(), batch)
+    assert any(name.endswith("/table") for name in main_changes)
+    assert any("score_head/fusion" in name for name in fusion_changes)
 
 
 def test_a_ranker_without_stop_gradients_is_found(batch, monkeypatch):
