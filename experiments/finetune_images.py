@@ -135,7 +135,7 @@ def main(_: object) -> int | None:
     from jd_tf.images.image_tower import ImageTower, ImageTowerConfig
     from jd_tf.images.title_words import frequent_words
     from jd_tf.schema import DataError
-    from jd_tf.training.loop import NotFiniteError
+    from jd_tf.training.loop.trainer import NotFiniteError
 
     workdir = Path(_WORKDIR.value)
     stored = _stored(workdir)

@@ -8,14 +8,12 @@ import keras
 
 from jd_tf.data.dataset import read_schema
 from jd_tf.data.item_vectors import ItemVectors
-from jd_tf.metrics.ranking_metrics import auc
 from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError, Schema
-from jd_tf.training.calibration_fit import fit_curves
 from jd_tf.training.config import TrainingConfig
-from jd_tf.training.folder import train_folder
-from jd_tf.training.loop import NotFiniteError
+from jd_tf.training.folder_training import train_folder
+from jd_tf.training.loop.trainer import NotFiniteError
 
 NOT_FINITE = 3
 
@@ -58,9 +56,7 @@ def train_ranker(
     if vectors is not None:
         model.assign_images(vectors.item_ids, vectors.vectors)
     try:
-        trainer = train_folder(
-            model, data_dir, workdir, training_config, auc, fit_curves
-        )
+        trainer = train_folder(model, data_dir, workdir, training_config)
     except NotFiniteError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(NOT_FINITE)

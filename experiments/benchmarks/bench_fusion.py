@@ -35,13 +35,10 @@ def main(_: object) -> None:
     from jd_tf.data.batches import read_batches
     from jd_tf.data.dataset import read_schema
     from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
-    from jd_tf.training.build import (
-        build_balancer,
-        build_fusion,
-        build_optimizer,
-    )
+    from jd_tf.training.build_from_config import build_fusion, build_main_step
     from jd_tf.training.config import TrainingConfig
-    from jd_tf.training.steps import TrainingSteps
+    from jd_tf.training.loop.training_step import TrainingStep, repeat_steps
+    from jd_tf.training.main_step import AlternatingStep
 
     schema = read_schema(_DATA.value)
     config = TrainingConfig(
@@ -51,25 +48,25 @@ def main(_: object) -> None:
     for fusion in ("", "personalized"):
         keras.utils.set_random_seed(1)
         model = JDRanker(schema, JDRankerConfig(fusion=fusion))
-        steps = TrainingSteps(
-            model,
-            build_optimizer(config),
-            build_balancer(config, schema.objective_names),
-            build_fusion(config, model),
-        )
+        step: TrainingStep = build_main_step(config, model)
+        if fusion:
+            step = AlternatingStep(
+                step, build_fusion(config, model), _EVERY.value
+            )
+        run = repeat_steps(step)
         batches = read_batches(
             _DATA.value, "train", config.batch_size, shuffle_seed=1
         )
         iterator = iter(batches.repeat())
-        steps.run(iterator, 2 * _EVERY.value)
-        contestants[fusion or "none"] = steps, iterator
+        run(iterator, 2 * _EVERY.value)
+        contestants[fusion or "none"] = run, iterator
     # Wall time, and that of the processor, which others cannot take.
     clocks = {"wall": time.perf_counter, "processor": time.process_time}
     spent = {clock: {name: [] for name in contestants} for clock in clocks}
     for _turn in range(_ROUNDS.value):
-        for name, (steps, iterator) in contestants.items():
+        for name, (run, iterator) in contestants.items():
             began = {clock: read() for clock, read in clocks.items()}
-            steps.run(iterator, _STEPS.value)
+            run(iterator, _STEPS.value)
             for clock, read in clocks.items():
                 spent[clock][name].append(read() - began[clock])
     for clock, by_name in spent.items():

@@ -98,9 +98,9 @@ def time_ranker(data_dir: Path, num_rows: int, seconds: float) -> Timing:
     from jd_tf.data.batches import read_batches
     from jd_tf.data.dataset import read_schema
     from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
-    from jd_tf.training.build import build_balancer, build_optimizer
+    from jd_tf.training.build_from_config import build_main_step
     from jd_tf.training.config import TrainingConfig
-    from jd_tf.training.steps import TrainingSteps
+    from jd_tf.training.loop.training_step import repeat_steps
 
     keras.utils.set_random_seed(1)
     config = TrainingConfig(max_gradient_norm=0.0)
@@ -108,24 +108,22 @@ def time_ranker(data_dir: Path, num_rows: int, seconds: float) -> Timing:
         read_schema(data_dir),
         JDRankerConfig(**ranker_sizes()),
     )
-    steps = TrainingSteps(
-        model, build_optimizer(config), build_balancer(config, OBJECTIVES)
-    )
+    run = repeat_steps(build_main_step(config, model))
     batches = read_batches(
         data_dir, "train", BATCH_REQUESTS, shuffle_seed=1
     ).repeat()
     iterator = iter(batches)
-    steps.run(iterator, WARM_UP_STEPS)
+    run(iterator, WARM_UP_STEPS)
     timing = Timing(0, 0, 0.0, 0.0, model.count_params(), 0.0)
     waited, began = 0.0, time.monotonic()
     while timing.seconds < seconds or timing.steps < MIN_STEPS:
-        records = steps.run(iterator, config.steps_per_call)
+        rows = run(iterator, config.steps_per_call)
         timing.seconds = time.monotonic() - began
-        timing.steps += len(records)
-        timing.impressions += int(records.impressions.sum())
-        waited += records.waits.sum()
+        timing.steps += len(rows["loss"])
+        timing.impressions += int(rows["impressions"].sum())
+        waited += rows["waits"].sum()
     timing.wait_share = float(waited / timing.seconds)
-    timing.last_loss = float(records.total[-1])
+    timing.last_loss = float(rows["loss"][-1])
     return timing
 
 

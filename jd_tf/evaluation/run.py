@@ -27,8 +27,8 @@ from jd_tf.evaluation.metrics_file import SCENARIOS, write_metrics
 from jd_tf.evaluation.report import write_report
 from jd_tf.schema import SERVING_ROLES, DataError, Schema
 from jd_tf.training.checkpoints import Checkpoints
-from jd_tf.training.folder import TRAIN
-from jd_tf.training.head_checkpoints import read_head
+from jd_tf.training.folder_training import TRAIN
+from jd_tf.training.post_training_checkpoints import read_post_training
 from jd_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, load_trained
 
 METRICS_FILE = "metrics.json"
@@ -123,7 +123,7 @@ def evaluate_run(
     write_metrics(workdir / METRICS_FILE, {**metrics, **told})
     checkpoints = Checkpoints(workdir / CHECKPOINTS)
     state = checkpoints.read_state(checkpoints.steps()[-1])
-    head = read_head(workdir, state["step"], _base_step(state))
+    head = read_post_training(workdir, state["step"], _base_step(state))
     history = state["history"] + (head.history if head else [])
     summary_file = Path(data_dir) / SUMMARY_FILE
     write_report(

@@ -22,7 +22,7 @@ from jd_tf.images.decoding import find_broken, read_images
 from jd_tf.images.image_list import Catalogue
 from jd_tf.images.image_tower import ImageTower
 from jd_tf.schema import DataError
-from jd_tf.training.signals import StopSignals
+from jd_tf.training.loop.stop_signals import StopSignals
 
 _JOB_FILE = "job.json"
 NO_IMAGE_SUFFIX = ".no_image.csv"

@@ -1,5 +1,6 @@
 """Fine-tuning: frozen, then unfrozen, saved and resumed to the same numbers."""
 
+import contextlib
 import math
 import sys
 import time
@@ -19,11 +20,11 @@ from jd_tf.images.image_tower import ImageTower
 from jd_tf.images.title_words import word_targets
 from jd_tf.schema import DataError
 from jd_tf.training.checkpoints import Checkpoints
-from jd_tf.training.loop import NotFiniteError
-from jd_tf.training.signals import StopSignals
-from jd_tf.training.state import Row, TrainingState
-from jd_tf.training.summaries import Summaries
-from jd_tf.training.variables import model_variables
+from jd_tf.training.loop.run_log import Summaries
+from jd_tf.training.loop.stop_signals import StopSignals
+from jd_tf.training.loop.trainer import NotFiniteError
+from jd_tf.training.loop.training_state import Row, TrainingState
+from jd_tf.training.named_variables import model_variables
 from jd_tf.training.workdir import (
     CHECKPOINTS,
     SUMMARIES,
@@ -106,7 +107,9 @@ class ImageTrainer:
         self._resume()
         with (
             StopSignals() as self._signals,
-            Summaries(self.workdir / SUMMARIES) as self._summaries,
+            contextlib.closing(
+                Summaries(self.workdir / SUMMARIES)
+            ) as self._summaries,
             tqdm.tqdm(
                 desc="fine-tuning",
                 unit="step",

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from jd_tf.images.image_config import ImageTrainingConfig
 from jd_tf.images.image_tower import ImageTower
-from jd_tf.training.variables import model_variables
+from jd_tf.training.named_variables import model_variables
 
 # Shrinking these pulls towards nothing sensible.
 _NOT_DECAYED = ["bias", "gamma", "beta"]

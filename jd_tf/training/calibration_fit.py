@@ -1,6 +1,5 @@
 """Calibration curves from predictions and outcomes, by scikit-learn."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,10 +7,9 @@ from scipy.optimize import brentq
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from jd_tf.metrics.cells import Cells
 from jd_tf.metrics.ranking_metrics import binary
+from jd_tf.training.config import CALIBRATIONS
 
-METHODS = ("isotonic", "platt", "temperature")
 # Curves rise at least so steeply: a plateau would tie its candidates.
 MIN_SLOPE = 0.02
 # Variance of the outcomes a knot stands for: about so many positives, where
@@ -19,7 +17,7 @@ MIN_SLOPE = 0.02
 _KNOT_VARIANCE = 10.0
 # Knots closer than this are one.
 _MIN_GAP = 1e-3
-# Fewer outcomes of a class say nothing on the slope.
+# Fewer outcomes of a class do not determine the slope.
 _LEAST_OUTCOMES = 20
 _LEAST_KNOTS = 4
 # Where the straight line of a Platt curve ends, in logits.
@@ -34,9 +32,9 @@ class FittedCurve(NamedTuple):
     Attributes:
         knots_in: [K] logits, strictly rising; none for the identity.
         knots_out: [K] calibrated logits, strictly rising.
-        num_impressions: what it was fitted on.
+        num_impressions: number of impressions it was fitted on.
         num_positives: of those.
-        note: what a person should know; "" if nothing.
+        note: a remark for a person; "" if none.
     """
 
     knots_in: np.ndarray
@@ -55,7 +53,6 @@ def fit_curves(
     logits: np.ndarray,
     labels: np.ndarray,
     label_weights: np.ndarray,
-    num_candidates: np.ndarray,
     method: str = "isotonic",
     num_knots: int = 32,
 ) -> list[FittedCurve]:
@@ -65,21 +62,20 @@ def fit_curves(
     result is reported on.
 
     Args:
-        logits: [R, N, T] over all impressions, see `logits_of`.
-        labels: [R, N, T] of 0 and 1.
-        label_weights: [R, N, T] >= 0; 0 is outside the sample space.
-        num_candidates: [R] int.
+        logits: [M, T] of real candidates, over all impressions.
+        labels: [M, T] of 0 and 1.
+        label_weights: [M, T] >= 0; 0 is outside the sample space.
         method: `"isotonic"`, `"platt"` or `"temperature"`.
         num_knots: knots at most, as the layer has.
     """
     curves = []
     for t in range(labels.shape[-1]):
-        cells = Cells.of(labels[..., t], num_candidates, label_weights[..., t])
+        inside = label_weights[:, t] > 0
         curves.append(
             fit_curve(
-                cells.pick(logits[..., t]),
-                cells.labels,
-                cells.weights,
+                logits[inside, t],
+                labels[inside, t],
+                label_weights[inside, t],
                 method,
                 num_knots,
             )
@@ -104,21 +100,31 @@ def fit_curve(
     mean outcome). Bins hold the variance of about ten positives or more, so
     thin data gets few knots; where the line fits, the knots lie on it, and
     where there is no data it goes on. Fewer than twenty outcomes of a class
-    tell no slope: then all logits are shifted to the mean outcome. All
+    determine no slope: then all logits are shifted to the mean outcome. All
     curves rise everywhere, so rankings and AUC stay.
 
     Args:
         logits: [M] finite.
         labels: [M] of 0 and 1.
         weights: [M] > 0; 1 each if None.
-        method: one of `METHODS`.
+        method: one of `CALIBRATIONS`.
         num_knots: knots at most, >= 4.
 
     Raises:
         ValueError: another method, or fewer than 4 knots.
+
+    Example:
+    >>> logits, labels = np.tile([-1.0, 1.0], 500), np.tile([0, 1, 1, 1], 250)
+    >>> curve = fit_curve(logits, labels, method="platt")
+    >>> shifts = curve.knots_out - curve.knots_in
+    >>> mended = 1.0 + np.interp(1.0, curve.knots_in, shifts)
+    >>> bool(mended > 5)
+    True
     """
-    if method not in METHODS:
-        raise ValueError(f"`method` must be one of {METHODS}. Got: {method!r}.")
+    if method not in CALIBRATIONS:
+        raise ValueError(
+            f"`method` must be one of {CALIBRATIONS}. Got: {method!r}."
+        )
     if num_knots < _LEAST_KNOTS:
         raise ValueError(
             f"`num_knots` must be at least {_LEAST_KNOTS}. Got: {num_knots}."
@@ -129,8 +135,7 @@ def fit_curve(
         note = "outcomes of one class only: left as it was"
         return FittedCurve(np.zeros(0), np.zeros(0), count, hits, note)
     logits = np.asarray(logits, np.float64)
-    if weights is None:
-        weights = np.ones(count)
+    weights = np.ones(count) if weights is None else weights.astype(np.float64)
     slope, offset, note = _line(logits, positive, weights, method)
     into = np.array([-_LINE_END, _LINE_END])
     out = slope * into + offset
@@ -146,31 +151,6 @@ def fit_curve(
             shifts = shifts[[0, *range(len(shifts)), -1]]
             out = slope * into + offset + shifts
     return FittedCurve(into, out, count, hits, note)
-
-
-def apply_curves(
-    logits: np.ndarray,
-    curves: Sequence[FittedCurve],
-    given: Sequence[int],
-) -> np.ndarray:
-    """What a `CalibrationCurve` layer with these curves would return.
-
-    Args:
-        logits: [..., T].
-        curves: T of them.
-        given: T indices, see `CalibrationCurve`.
-
-    Returns:
-        [..., T] float64.
-    """
-    mapped = np.array(logits, np.float64)
-    for t, curve in enumerate(curves):
-        if len(curve.knots_in):
-            shifts = curve.knots_out - curve.knots_in
-            mapped[..., t] += np.interp(mapped[..., t], curve.knots_in, shifts)
-        if given[t] >= 0:
-            mapped[..., t] = np.minimum(mapped[..., t], mapped[..., given[t]])
-    return mapped
 
 
 def logits_of(probabilities: np.ndarray) -> np.ndarray:

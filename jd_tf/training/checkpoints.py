@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there."""
+"""Atomic checkpoints, verified on load."""
 
 import hashlib
 import shutil

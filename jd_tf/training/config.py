@@ -1,4 +1,4 @@
-"""What a person may change about a training run."""
+"""Settings of a training run."""
 
 import dataclasses
 
@@ -18,8 +18,8 @@ CHOICES = {
     "fusion_request_weights": FUSION_REQUEST_WEIGHTS,
     "calibration_method": CALIBRATIONS,
 }
-# Fields that may differ when a run is resumed: they say when to stop, look
-# or save, and never what a step does.
+# Fields that may differ when a run is resumed: they set when to stop, log or
+# save, and never what a step does.
 CHANGEABLE = (
     "epochs",
     "max_steps",
@@ -53,8 +53,7 @@ class TrainingConfig:
         objective_weights: one float >= 0 an objective; () for 1 each.
         balance_decay: of the running means that magnitudes and gradient
             norms are taken over.
-        steps_per_call: steps between two looks at clock, keyboard and
-            progress bar.
+        steps_per_call: steps between two checks of clock and signals.
         log_every: steps a history row and a TensorBoard point cover.
         evaluate_every: steps between evaluations; 0: after every epoch.
         checkpoint_every: steps between checkpoints; 0: by the clock only.
@@ -82,6 +81,10 @@ class TrainingConfig:
         calibration_method: "isotonic", "platt" or "temperature".
         seed: of initial weights, dropout and the order of requests.
         progress: whether to show a progress bar.
+
+    Example:
+    >>> TrainingConfig(epochs=2, balance="grad_norm").batch_size
+    64
     """
 
     epochs: int = 1

@@ -1,18 +1,20 @@
 """Arithmetic on gradients that keeps the sparse ones sparse."""
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-Gradient = tf.Tensor | tf.IndexedSlices
+# A tf.Tensor or tf.IndexedSlices.
+Gradient: TypeAlias = Any
 
 
 class UniqueSlices(tf.IndexedSlices):
-    """A sparse gradient in which no index stands twice."""
+    """A sparse gradient without repeated indices."""
 
 
 def sum_duplicates(gradient: tf.IndexedSlices) -> UniqueSlices:
-    """Adds up the slices of equal index, so that each row stands once.
+    """Adds up the slices of equal index, so that no index is repeated.
 
     A row that a batch reads twice has two slices; squaring, clipping or
     applying them one by one would not be what the dense gradient gives.

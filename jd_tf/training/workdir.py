@@ -1,4 +1,4 @@
-"""The folder of a run: what was trained, how, and the result."""
+"""The folder of a run: its configuration, and the trained model."""
 
 import dataclasses
 import importlib
@@ -12,9 +12,9 @@ from jd_tf.data.json_files import read_json, write_json
 from jd_tf.schema import DataError, Schema
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import CHANGEABLE, TrainingConfig
-from jd_tf.training.head_checkpoints import restore_head
-from jd_tf.training.state import TrainingState
-from jd_tf.training.variables import model_variables
+from jd_tf.training.loop.training_state import TrainingState
+from jd_tf.training.named_variables import model_variables
+from jd_tf.training.post_training_checkpoints import restore_post_training
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
@@ -24,7 +24,7 @@ SUMMARIES = "summaries"
 def open_workdir(
     workdir: str | Path, model: keras.Model, config: TrainingConfig
 ) -> Path:
-    """Writes what a new run is, or checks that an old one is the same.
+    """Writes the configuration of a new run, or compares an old one's.
 
     Args:
         workdir: created if need be.
@@ -104,7 +104,7 @@ def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
         best_step = TrainingState(**checkpoints.read_state(step)).best_step
         step = best_step if best_step >= 0 else step
     restore_model(checkpoints, step, model)
-    restore_head(workdir, model, steps[-1], step)
+    restore_post_training(workdir, model, steps[-1], step)
     return model
 
 
@@ -150,14 +150,12 @@ def _described(model: keras.Model) -> dict[str, Any]:
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dicts and lists to dotted field -> value."""
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
-    else:
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
         return {prefix: value}
-    flat = {}
-    for key, part in items:
+    flat: dict[str, Any] = {}
+    for key, part in value.items():
         flat.update(_flat(part, f"{prefix}.{key}" if prefix else str(key)))
     return flat
 

@@ -13,11 +13,8 @@ from jd_tf.evaluation.calibration_comparison import (
 from jd_tf.evaluation.metrics_file import write_metrics
 from jd_tf.metrics import calibration_error as calibration
 from jd_tf.schema import Objective
-from jd_tf.training.calibration_fit import (
-    apply_curves,
-    fit_curves,
-    logits_of,
-)
+from jd_tf.training.calibration_fit import fit_curves, logits_of
+from tests.training.apply_curves import apply_curves
 
 OBJECTIVES = (Objective("click"), Objective("order", given="click"))
 
@@ -41,7 +38,9 @@ def _shop(seed, num_requests=3000, width=8):
 @pytest.fixture(scope="module")
 def compared():
     promised, labels, weights, count, _ = _shop(0)
-    curves = fit_curves(logits_of(promised), labels, weights, count)
+    real = np.arange(promised.shape[1]) < count[:, None]
+    logits = logits_of(promised[real])
+    curves = fit_curves(logits, labels[real], weights[real])
     others, outcomes, masses, number, scenario = _shop(1)
     mended = apply_curves(logits_of(others), curves, (-1, 0))
     probabilities = {BEFORE: others, AFTER: 1 / (1 + np.exp(-mended))}

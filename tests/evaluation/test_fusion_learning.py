@@ -14,7 +14,7 @@ from jd_tf.evaluation.fusion.grid import search_weights
 from jd_tf.evaluation.fusion.grid_judge import WeightJudge
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
 from jd_tf.layers import GlobalFusion, PersonalizedFusion
-from jd_tf.training.fusion_losses import FusionLoss
+from jd_tf.training.fusion.fusion_loss import FusionLoss
 
 NAMES, VALUES = ("click", "cart", "order"), (1.0, 5.0, 30.0)
 BROWSING, BUYING = np.array([4.0, 1.0, 0.5]), np.array([0.1, 1.0, 1.0])

@@ -13,8 +13,8 @@ from jd_tf.schema import Behavior, IdColumn, Objective
 from jd_tf.serving.client.saved_ranker import SavedRanker
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import TrainingConfig
-from jd_tf.training.state import TrainingState
-from jd_tf.training.variables import model_variables
+from jd_tf.training.loop.training_state import TrainingState
+from jd_tf.training.named_variables import model_variables
 from jd_tf.training.workdir import CHECKPOINTS, open_workdir
 from tests.requests import random_requests, small_schema
 from tests.serving.exported import METRICS

@@ -19,7 +19,7 @@ from jd_tf.images.image_config import ImageTrainingConfig
 from jd_tf.images.image_list import read_labelled
 from jd_tf.images.image_loop import ImageTrainer
 from jd_tf.images.image_tower import ImageTower
-from jd_tf.training.variables import model_variables
+from jd_tf.training.named_variables import model_variables
 
 OUTCOME = "outcome.npz"
 TOWER = {"backbone": "tiny", "image_size": 16, "dropout_rate": 0.3}

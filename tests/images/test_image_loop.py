@@ -18,7 +18,7 @@ from jd_tf.images.image_predictions import ImagePredictor, image_metrics
 from jd_tf.images.image_tower import ImageTower
 from jd_tf.schema import DataError
 from jd_tf.training.checkpoints import Checkpoints
-from jd_tf.training.loop import NotFiniteError
+from jd_tf.training.loop.trainer import NotFiniteError
 from jd_tf.training.workdir import load_trained
 from tests.images.image_kill_target import (
     CONFIG,

@@ -17,7 +17,7 @@ from jd_tf.images.image_steps import (
 )
 from jd_tf.images.image_tower import ImageTower
 from jd_tf.schema import SchemaError
-from jd_tf.training.variables import model_variables
+from jd_tf.training.named_variables import model_variables
 
 CONFIG = {"backbone": "small_cnn", "image_size": 16, "alpha": 0.25}
 WORDS = ("hat", "shoe", "skirt")

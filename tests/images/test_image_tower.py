@@ -11,7 +11,7 @@ from experiments import finetune_images
 from jd_tf.images.backbones import BACKBONES
 from jd_tf.images.image_tower import ImageTower, ImageTowerConfig
 from jd_tf.schema import SchemaError
-from jd_tf.training.variables import model_variables
+from jd_tf.training.named_variables import model_variables
 
 WORDS = ("hat", "shoe", "skirt")
 SMALL = ImageTowerConfig("small_cnn", image_size=16, alpha=0.25)

@@ -7,13 +7,9 @@ import tensorflow as tf
 from jd_tf.layers import CalibrationCurve
 from jd_tf.metrics.calibration_error import calibration_error
 from jd_tf.metrics.ranking_metrics import auc
-from jd_tf.training.calibration_fit import (
-    METHODS,
-    apply_curves,
-    fit_curve,
-    fit_curves,
-    logits_of,
-)
+from jd_tf.training.calibration_fit import fit_curve, fit_curves, logits_of
+from jd_tf.training.config import CALIBRATIONS
+from tests.training.apply_curves import apply_curves
 
 
 def _chance(logits):
@@ -57,7 +53,7 @@ def test_mends_what_is_bent(bend, method):
     assert auc(_mapped(curve, others), outcomes) == auc(others, outcomes)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CALIBRATIONS)
 def test_leaves_what_is_calibrated(method):
     rng = np.random.default_rng(2)
     logits, labels, _ = _sample(rng, 200_000)
@@ -74,7 +70,7 @@ def test_temperature_scales_alone():
     np.testing.assert_allclose(_mapped(curve, np.ones(1)), 0.5, atol=0.02)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CALIBRATIONS)
 def test_curves_rise_whatever_the_labels(method):
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -119,7 +115,7 @@ def test_few_outcomes_shift_to_the_mean(method):
 
 def test_classes_that_part_perfectly_give_a_finite_curve():
     logits = np.linspace(-5, 5, 1000)
-    for method in METHODS:
+    for method in CALIBRATIONS:
         curve = fit_curve(logits, (logits > 0).astype(float), method=method)
         mapped = _mapped(curve, logits)
         assert np.all(np.isfinite(mapped))
@@ -136,7 +132,16 @@ def test_one_class_is_left_as_it_was(label):
     assert "one class" in fit_curve(np.zeros(0), np.zeros(0)).note
 
 
-def test_predictions_upside_down_are_said_to_be():
+def test_without_positives_half_of_one_is_assumed():
+    rng = np.random.default_rng(8)
+    low, tied = np.linspace(-6, -5, 500), np.zeros(2000)
+    labels = np.concatenate([low * 0, rng.random(2000) < 0.3])
+    curve = fit_curve(np.concatenate([low, tied]), labels)
+    rate = _chance(_mapped(curve, low)).mean()
+    assert rate == pytest.approx(0.5 / 501, rel=0.5)
+
+
+def test_predictions_upside_down_are_noted():
     rng = np.random.default_rng(5)
     logits, labels, _ = _sample(rng, 20_000, bend=lambda true: -true)
     curve = fit_curve(logits, labels, method="platt")
@@ -145,7 +150,7 @@ def test_predictions_upside_down_are_said_to_be():
     assert mean == pytest.approx(labels.mean(), rel=0.1)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CALIBRATIONS)
 def test_weights_count_as_repetitions(method):
     rng = np.random.default_rng(6)
     logits, labels, _ = _sample(rng, 3000, bend=BENDS["steep"])
@@ -179,7 +184,8 @@ def test_each_objective_has_its_own_cells_and_the_layer_agrees():
     labels[weights == 0] = 1
     padding = np.arange(10) >= count[:, None]
     wrong[padding] = np.nan
-    curves = fit_curves(wrong, labels, weights, count)
+    real = ~padding
+    curves = fit_curves(wrong[real], labels[real], weights[real])
     assert curves[0].num_impressions == count.sum()
     assert curves[1].num_impressions == weights[~padding][:, 1].sum()
     true = np.stack([click, order], -1)

@@ -17,9 +17,9 @@ from jd_tf.data.batches import parse_requests
 from jd_tf.data.records import encode_request
 from jd_tf.data.validation import RequestValidator
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
-from jd_tf.training.build import build_balancer, build_fusion, build_optimizer
+from jd_tf.training.build_from_config import build_fusion, build_main_step
 from jd_tf.training.config import TrainingConfig
-from jd_tf.training.steps import TrainingSteps
+from jd_tf.training.main_step import AlternatingStep
 from tests.requests import random_requests, small_schema
 
 
@@ -64,13 +64,8 @@ def test_sums_begin_with_what_nobody_else_reads():
     small = JDRankerConfig(model_dim=8, num_heads=2, fusion="personalized")
     model = JDRanker(schema, small)
     config = TrainingConfig(balance="grad_norm", fusion_every=1)
-    steps = TrainingSteps(
-        model,
-        build_optimizer(config),
-        build_balancer(config, schema.objective_names),
-        build_fusion(config, model),
-    )
-    step = tf.function(steps._both_steps, autograph=False)
+    main, fusion = build_main_step(config, model), build_fusion(config, model)
+    step = tf.function(AlternatingStep(main, fusion, 1), autograph=False)
     found, timed = 0, []
     for nodes in _graphs(lambda: step(batch)):
         sums, readers = _sums(nodes)

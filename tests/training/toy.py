@@ -25,6 +25,10 @@ def toy_schema(**changes) -> Schema:
 class ToyRanker(keras.Model):
     """Dot products of pooled history and candidates, with dropout."""
 
+    # Nothing to learn after the main training.
+    fusion = calibration = None
+    fusion_variables = ()
+
     def __init__(self, schema=None, dropout_rate=0.2, **kwargs):
         super().__init__(**{**kwargs, "autocast": False})
         schema = schema or toy_schema()

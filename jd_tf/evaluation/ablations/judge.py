@@ -13,7 +13,7 @@ from jd_tf.evaluation.ablations.judged_metrics import COLD, judge_run
 from jd_tf.evaluation.cold_items import ColdItems
 from jd_tf.evaluation.collect import collect_predictions
 from jd_tf.evaluation.run import RANKER, model_scorer
-from jd_tf.training.folder import TRAIN
+from jd_tf.training.folder_training import TRAIN
 from jd_tf.training.workdir import CHECKPOINTS, load_trained
 
 _BATCH_SIZE = 256

@@ -12,7 +12,7 @@ from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.export import export_model
 from jd_tf.serving.export.rounding import FLOAT32, TOLERANCES, round_ranker
 from jd_tf.serving.export.rounding_cost import rounding_cost
-from jd_tf.training.folder import VALIDATION
+from jd_tf.training.folder_training import VALIDATION
 from jd_tf.training.workdir import load_trained
 
 # More than the recorded calls use.

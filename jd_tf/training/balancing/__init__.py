@@ -1,0 +1,1 @@
+"""Weights of objectives in the loss: fixed ones and three that learn."""

@@ -1,0 +1,174 @@
+"""Builds the parts of a run from its `TrainingConfig`."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from jd_tf.schema import Schema, SchemaError
+from jd_tf.training.balancing.grad_norm import GradNorm
+from jd_tf.training.balancing.loss_balancer import LossBalancer
+from jd_tf.training.balancing.running_magnitude import RunningMagnitude
+from jd_tf.training.balancing.uncertainty import Uncertainty
+from jd_tf.training.config import TrainingConfig
+from jd_tf.training.fusion.fusion_loss import FusionLoss
+from jd_tf.training.fusion.fusion_step import FusionStep
+from jd_tf.training.fusion.isolation_check import check_isolation
+from jd_tf.training.loop.trainer import TrainBatches, Trainer, Validate
+from jd_tf.training.loop.training_step import TrainingStep
+from jd_tf.training.main_step import AlternatingStep, MainStep
+from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
+from jd_tf.training.workdir import open_workdir
+
+# A cosine that ends where it starts, this late, is a constant.
+_FOREVER = 1_000_000_000
+
+
+def build_schedule(rate: float, config: TrainingConfig) -> Any:
+    """A learning rate with the config's warm-up and decay.
+
+    Args:
+        rate: the rate between warm-up and decay.
+        config: of the run.
+
+    Returns:
+        The rate itself if there is neither, else a Keras schedule.
+    """
+    if not (config.warmup_steps or config.decay_steps):
+        return float(rate)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if config.warmup_steps else float(rate),
+        warmup_target=float(rate) if config.warmup_steps else None,
+        warmup_steps=config.warmup_steps,
+        decay_steps=config.decay_steps or _FOREVER,
+        alpha=config.final_rate if config.decay_steps else 1.0,
+    )
+
+
+def build_optimizer(config: TrainingConfig) -> SparseDenseOptimizer:
+    """The optimizer of the main network."""
+    return SparseDenseOptimizer(
+        build_schedule(config.learning_rate, config),
+        build_schedule(config.table_learning_rate, config),
+        config.table_method,
+        weight_decay=config.weight_decay or None,
+        global_clipnorm=config.max_gradient_norm or None,
+    )
+
+
+def build_balancer(
+    config: TrainingConfig, objective_names: Sequence[str]
+) -> LossBalancer:
+    """The balancer of a run."""
+    names, weights = objective_names, config.objective_weights
+    if config.balance == "running_magnitude":
+        return RunningMagnitude(names, weights, config.balance_decay)
+    if config.balance == "grad_norm":
+        return GradNorm(names, weights, decay=config.balance_decay)
+    if config.balance == "uncertainty":
+        return Uncertainty(names, weights)
+    return LossBalancer(names, weights)
+
+
+def build_fusion(
+    config: TrainingConfig, model: keras.Model
+) -> FusionStep | None:
+    """The fusion step of a run, None where no fusion learns.
+
+    Args:
+        config: of the run.
+        model: built.
+
+    Raises:
+        SchemaError: if the loss wants a reward the schema does not have, or
+            another number of values than there are objectives.
+    """
+    if not any(variable.trainable for variable in model.fusion_variables):
+        return None
+    loss = FusionLoss(
+        _fusion_values(config, model.schema),
+        reward=config.fusion_gain == "reward",
+        kind=config.fusion_loss,
+        request_weights=config.fusion_request_weights,
+    )
+    if loss.reward and not model.schema.reward:
+        raise SchemaError(
+            f"`fusion_gain` is reward, but schema `{model.schema.name}` has "
+            "no column `reward`. Use value, or data that has one."
+        )
+    optimizer = SparseDenseOptimizer(
+        config.fusion_learning_rate,
+        global_clipnorm=config.max_gradient_norm or None,
+        name="fusion_optimizer",
+    )
+    return FusionStep(model, optimizer, loss)
+
+
+def build_main_step(config: TrainingConfig, model: keras.Model) -> MainStep:
+    """The step of the main network.
+
+    Args:
+        config: of the run.
+        model: built, with a `schema`.
+    """
+    balancer = build_balancer(config, model.schema.objective_names)
+    return MainStep(model, build_optimizer(config), balancer)
+
+
+def build_trainer(
+    config: TrainingConfig,
+    model: keras.Model,
+    workdir: str | Path,
+    train_batches: TrainBatches,
+    validate: Validate | None = None,
+    fusion: FusionStep | None = None,
+    steps_per_epoch: int | None = None,
+) -> Trainer:
+    """The trainer of the main network, in the folder of this run.
+
+    Where a fusion learns, each session first checks that it and the main
+    network leave each other's variables alone.
+
+    Args:
+        config: of the run.
+        model: built, with a `schema`.
+        workdir: of the run; made if need be.
+        train_batches: as of `Trainer`.
+        validate: as of `Trainer`.
+        fusion: of `build_fusion`.
+        steps_per_epoch: for the progress bar, if known.
+
+    Raises:
+        DataError: the folder is that of another run.
+    """
+    open_workdir(workdir, model, config)
+    main = build_main_step(config, model)
+    step_fn: TrainingStep = main
+    check = None
+    if fusion is not None:
+        check = functools.partial(check_isolation, main, fusion)
+        if config.fusion_every:
+            step_fn = AlternatingStep(main, fusion, config.fusion_every)
+    return Trainer(
+        step_fn,
+        config,
+        workdir,
+        train_batches,
+        validate,
+        steps_per_epoch,
+        check,
+    )
+
+
+def _fusion_values(
+    config: TrainingConfig, schema: Schema
+) -> tuple[float, ...] | Schema:
+    names, values = schema.objective_names, config.fusion_values
+    if values and len(values) != len(names):
+        raise SchemaError(
+            f"`fusion_values` must be {len(names)} numbers, one for each of "
+            f"{', '.join(names)}. Got: {values}."
+        )
+    return values or schema

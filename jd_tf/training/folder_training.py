@@ -1,0 +1,97 @@
+"""Trains a model on a data folder."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from jd_tf.data.batches import explain_read_error, read_batches
+from jd_tf.data.dataset import split_files
+from jd_tf.training.build_from_config import build_fusion, build_trainer
+from jd_tf.training.config import TrainingConfig
+from jd_tf.training.loop.trainer import Trainer
+from jd_tf.training.post_training_stage import run_post_training
+from jd_tf.training.validator import Validator
+
+TRAIN, VALIDATION = "train", "validation"
+
+
+def train_folder(
+    model: keras.Model,
+    data_dir: str | Path,
+    workdir: str | Path,
+    config: TrainingConfig,
+) -> Trainer:
+    """Trains on a data folder's "train" split, evaluating on "validation".
+
+    First the main network, with the fusion beside it where that alternates;
+    then, unless a signal ended it, the post-training stage: calibration
+    curves and fusion, see `run_post_training`.
+
+    Args:
+        model: with a `schema`, which the folder's must equal. Has the best
+            weights afterwards.
+        data_dir: made by `make_data`.
+        workdir: of the run; resumed if there is one.
+        config: of the run.
+
+    Returns:
+        The trainer of the main network: `state.history` is the history,
+        `stopped_by` and `signal` tell how it ended.
+
+    Raises:
+        DataError: naming file, record or column of what is missing, cannot
+            be read or does not fit; and all that `Trainer.train` raises.
+        IsolationError: main and fusion steps change each other's variables.
+    """
+
+    def batches(split: str, **options: Any) -> tf.data.Dataset:
+        return read_batches(
+            data_dir, split, config.batch_size, schema=model.schema, **options
+        )
+
+    # Both are opened before the first step, not after the first epoch.
+    num_requests = sum(split_files(data_dir, TRAIN).values())
+    batches(VALIDATION)
+    steps_per_epoch = -(-num_requests // config.batch_size)
+    fusion = build_fusion(config, model)
+    # Read only where it is needed: most data has none.
+    reads_reward = fusion is not None and fusion.loss.reward
+
+    def train_batches(epoch: int, skip: int) -> tf.data.Dataset:
+        return batches(
+            TRAIN,
+            shuffle_seed=config.seed,
+            epoch=epoch,
+            skip_batches=skip,
+            reward=reads_reward,
+        )
+
+    trainer = build_trainer(
+        config,
+        model,
+        workdir,
+        train_batches,
+        Validator(model, lambda: batches(VALIDATION)),
+        fusion,
+        steps_per_epoch,
+    )
+    try:
+        trainer.train()
+        if not trainer.signal:
+            trainer.signal = run_post_training(
+                trainer,
+                model,
+                fusion,
+                lambda: batches(VALIDATION),
+                steps_per_epoch,
+            )
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        for split in (TRAIN, VALIDATION):
+            found = explain_read_error(error, data_dir, split)
+            # Otherwise every record can be read and the fault is not there.
+            if not str(found).endswith(error.message):
+                raise found from error
+        raise
+    return trainer

@@ -1,0 +1,1 @@
+"""Training of fusion weights, apart from the main network."""

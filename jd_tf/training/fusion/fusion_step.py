@@ -1,0 +1,168 @@
+"""Fusion steps: weights learn from the main network, which learns nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from jd_tf.columns import SchemaError
+from jd_tf.training.fusion.fusion_loss import FusionLoss
+from jd_tf.training.gradients import gradient_norms
+from jd_tf.training.loop.training_step import Batch, TrainingStep
+from jd_tf.training.named_variables import (
+    model_variables,
+    optimizer_variables,
+    post_training_variables,
+)
+from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
+
+
+class FusionStep(TrainingStep):
+    """One optimisation step of a fusion alone.
+
+    The model offers the partition of its variables, and what the fusion
+    reads:
+
+        main_variables, fusion_variables: together all its variables.
+        fusion: a layer as `jd_tf.layers.PersonalizedFusion`.
+        fusion_inputs(batch): logits (B, N, T) and session features (B, F) as
+            they are when serving, both behind a stop_gradient.
+
+    A row has the loss (0 where no request counted), the joint norm of the
+    gradients, the requests that counted, those of one outcome only, and the
+    batch's mean fusion weights (T,).
+
+    Args:
+        model: built, with a `schema`.
+        optimizer: of the fusion alone; built on its variables here.
+        loss: compares scores and gains.
+
+    Raises:
+        SchemaError: the model has no fusion variable to train, or variables
+            that belong to neither part or to both.
+    """
+
+    name = "fusion"
+    remedy = "Lower `fusion_learning_rate`"
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: SparseDenseOptimizer,
+        loss: FusionLoss,
+    ):
+        self.model = model
+        self.optimizer = optimizer
+        self.loss = loss
+        _check_partition(model)
+        self.variables = [v for v in model.fusion_variables if v.trainable]
+        if not self.variables:
+            raise SchemaError(
+                "the model's fusion has nothing to train: fixed weights need "
+                "no fusion steps."
+            )
+        optimizer.build(self.variables)
+        self.checked = {
+            "fusion_loss": ["the fusion's loss"],
+            "fusion_gradient_norm": ["the norm of the fusion's gradient"],
+        }
+        self.row_spec = {
+            "fusion_loss": tf.TensorSpec(()),
+            "fusion_requests_used": tf.TensorSpec((), tf.int32),
+            "fusion_requests_skipped": tf.TensorSpec((), tf.int32),
+            "fusion_weights": tf.TensorSpec((model.fusion.num_objectives,)),
+            "fusion_gradient_norm": tf.TensorSpec(()),
+            "fusion_steps": tf.TensorSpec((), tf.int32),
+        }
+
+    def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Trains the fusion on one batch; inside a `tf.function` or not.
+
+        Args:
+            batch: with labels and label weights, and the reward if the loss
+                reads it.
+        """
+        # Outside the tape: a second wall behind the model's stop_gradient,
+        # and no dropout, statistic or random state of training is involved.
+        logits, features = self.model.fusion_inputs(batch)
+        values = [variable.value for variable in self.variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            score, weights = self.model.fusion(logits, features)
+            found = self.loss(batch, self.model.fusion.list_logits(score))
+        gradients = tape.gradient(found.total, values)
+        # Keras would warn of weights that no candidate's score depends on.
+        self.optimizer.apply_gradients(
+            (gradient, variable)
+            for gradient, variable in zip(
+                gradients, self.variables, strict=True
+            )
+            if gradient is not None
+        )
+        return {
+            "fusion_loss": found.total,
+            "fusion_requests_used": found.num_used,
+            "fusion_requests_skipped": found.num_skipped,
+            "fusion_weights": tf.reduce_mean(
+                tf.cast(weights, tf.float32), axis=0
+            ),
+            "fusion_gradient_norm": tf.norm(gradient_norms(gradients)),
+            "fusion_steps": tf.constant(1),
+        }
+
+    def no_step(self) -> dict[str, tf.Tensor]:
+        """The row of a step that was not taken: zeros."""
+        return {
+            name: tf.zeros(spec.shape, spec.dtype)
+            for name, spec in self.row_spec.items()
+        }
+
+    def optimizer_variables(self) -> dict[str, tf.Variable]:
+        """The fusion optimizer's variables, by name."""
+        named = optimizer_variables(self.model, self.optimizer)
+        return {f"fusion_optimizer/{n}": v for n, v in named.items()}
+
+    def named_variables(self) -> dict[str, tf.Variable]:
+        """Curves, fusion and the fusion's optimizer, by name."""
+        return {
+            **post_training_variables(self.model),
+            **self.optimizer_variables(),
+        }
+
+    def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
+        """What a window's fusion steps add to a history row.
+
+        Returns:
+            `fusion_loss`, `fusion_gradient_norm` and, for each objective, its
+            mean weight `fusion_weight/<objective>`: means over the steps
+            taken, None if none was due. `fusion_requests_used` and
+            `fusion_requests_skipped`, those of one outcome only: sums.
+        """
+        steps = sums["fusion_steps"]
+
+        def mean(total: float) -> float | None:
+            return total / steps if steps else None
+
+        names = self.model.schema.objective_names
+        weights = zip(names, sums["fusion_weights"], strict=True)
+        return {
+            "fusion_loss": mean(sums["fusion_loss"]),
+            "fusion_gradient_norm": mean(sums["fusion_gradient_norm"]),
+            "fusion_requests_used": sums["fusion_requests_used"],
+            "fusion_requests_skipped": sums["fusion_requests_skipped"],
+            **{f"fusion_weight/{name}": mean(w) for name, w in weights},
+        }
+
+
+def _check_partition(model: keras.Model) -> None:
+    """Raises a SchemaError unless the two parts make up the whole model."""
+    main = {id(v.value) for v in model.main_variables}
+    fusion = {id(v.value) for v in model.fusion_variables}
+    for name, variable in model_variables(model).items():
+        owners = (id(variable) in main) + (id(variable) in fusion)
+        if owners != 1:
+            raise SchemaError(
+                f"variable `{name}` must be in one of `main_variables` and "
+                f"`fusion_variables`. It is in {('none', '', 'both')[owners]}."
+            )

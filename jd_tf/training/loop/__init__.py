@@ -1,0 +1,1 @@
+"""The training loop: steps in the graph, and what happens between them."""

@@ -1,0 +1,85 @@
+"""The progress bar of a run, and its history rows for TensorBoard."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tqdm
+
+# A log file wants a line now and then, not ten a second.
+_SECONDS_BETWEEN_LINES = 15.0
+_NOT_CURVES = ("step", "epoch", "seconds")
+
+
+class Progress:
+    """A bar: steps, losses, impressions a second, share of waiting.
+
+    Args:
+        name: of what is counted.
+        shown: whether to show anything.
+        initial: steps taken in earlier sessions.
+        total: steps there will be; None if unknown.
+    """
+
+    def __init__(self, name: str, shown: bool, initial: int, total: int | None):
+        interactive = sys.stderr.isatty()
+        self._bar = tqdm.tqdm(
+            desc=name,
+            unit="step",
+            initial=initial,
+            total=total,
+            disable=not shown,
+            dynamic_ncols=interactive,
+            mininterval=0.2 if interactive else _SECONDS_BETWEEN_LINES,
+        )
+
+    def update(self, step: int, row: dict[str, Any]) -> None:
+        """Moves the bar.
+
+        Args:
+            step: steps taken.
+            row: history row of the present window; may be empty.
+        """
+        shown = {
+            name.removeprefix("loss/"): f"{value:.4f}"
+            for name, value in row.items()
+            if name.startswith("loss/") and value is not None
+        }
+        if "impressions_per_second" in row:
+            shown["impressions/s"] = f"{row['impressions_per_second']:,.0f}"
+            shown["waiting"] = f"{row['input_wait_share']:.0%}"
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(step - self._bar.n)
+
+    def log(self, line: str) -> None:
+        """Prints a line without breaking the bar."""
+        if not self._bar.disable:
+            tqdm.tqdm.write(line, file=sys.stderr)
+
+    def close(self) -> None:
+        """Leaves the bar as it is."""
+        self._bar.close()
+
+
+class Summaries:
+    """Writes every number of a row as a scalar of its step.
+
+    Args:
+        folder: for `tensorboard --logdir`.
+    """
+
+    def __init__(self, folder: str | Path):
+        self._writer = tf.summary.create_file_writer(str(folder))
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Adds a row's metrics, those that are undefined left out."""
+        with self._writer.as_default(step=row["step"]):
+            for name, value in row.items():
+                if name not in _NOT_CURVES and value is not None:
+                    tf.summary.scalar(name, value)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._writer.close()

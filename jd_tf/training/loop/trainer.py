@@ -1,0 +1,333 @@
+"""The training loop: steps, evaluations, checkpoints, stops and resumes."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from jd_tf.schema import DataError, SchemaError
+from jd_tf.training.checkpoints import Checkpoints
+from jd_tf.training.config import TrainingConfig
+from jd_tf.training.loop.run_log import Progress, Summaries
+from jd_tf.training.loop.stop_signals import StopSignals
+from jd_tf.training.loop.training_state import Row, TrainingState
+from jd_tf.training.loop.training_step import (
+    WAITS,
+    Batch,
+    Rows,
+    TrainingStep,
+    repeat_steps,
+)
+from jd_tf.training.workdir import CHECKPOINTS, SUMMARIES
+
+TrainBatches = Callable[[int, int], tf.data.Dataset]
+Validate = Callable[[], dict[str, float | None]]
+
+
+class NotFiniteError(ArithmeticError):
+    """A loss or gradient became NaN or infinite; names it and the step."""
+
+
+class Trainer:
+    """Repeats a step in a work folder, from where the folder stands.
+
+    A session loads the newest checkpoint, if any; then, until something ends
+    it, it takes steps, writes history, evaluates and writes checkpoints. At
+    the end the variables named `model/` are those of the best evaluation.
+    Run again in the same folder, it goes on where the last session stood,
+    whether that ended or was killed, and takes the very steps an
+    uninterrupted run would have taken.
+
+    Args:
+        step_fn: one step on a batch.
+        config: of the run.
+        workdir: its folder.
+        train_batches: (epoch, batches to skip) -> that pass over the data,
+            the same at every call.
+        validate: () -> metrics of the model as it is, None where undefined.
+        steps_per_epoch: for the progress bar, if known.
+        check: is given a batch before the first step of a session, and
+            raises if training must not start.
+        checkpoints: folder of the checkpoints within `workdir`.
+
+    Attributes:
+        state: position, history and best of the run.
+        stopped_by: the reason why `train` returned: "epochs", "max_steps",
+            "time_limit", "patience" or "signal".
+        signal: number of the signal that stopped it, else 0.
+
+    Example:
+    >>> import tempfile
+    >>> class Halve(TrainingStep):
+    ...     row_spec = {"loss": tf.TensorSpec(())}
+    ...     checked = ("loss",)
+    ...
+    ...     def __init__(self):
+    ...         self.weight = tf.Variable(4.0)
+    ...
+    ...     def __call__(self, batch):
+    ...         loss = tf.square(self.weight)
+    ...         self.weight.assign(self.weight * batch["factor"])
+    ...         return {"loss": loss}
+    ...
+    ...     def named_variables(self):
+    ...         return {"model/weight": self.weight}
+    >>> def batches(epoch, skip):
+    ...     data = tf.data.Dataset.from_tensors({"factor": 0.5})
+    ...     return data.repeat(4).skip(skip)
+    >>> config = TrainingConfig(log_every=2, progress=False)
+    >>> with tempfile.TemporaryDirectory() as workdir:
+    ...     trainer = Trainer(Halve(), config, workdir, batches)
+    ...     history = trainer.train()
+    >>> [row["loss"] for row in history], trainer.stopped_by
+    ([10.0, 0.625], 'epochs')
+    """
+
+    def __init__(
+        self,
+        step_fn: TrainingStep,
+        config: TrainingConfig,
+        workdir: str | Path,
+        train_batches: TrainBatches,
+        validate: Validate | None = None,
+        steps_per_epoch: int | None = None,
+        check: Callable[[Batch], object] | None = None,
+        checkpoints: str = CHECKPOINTS,
+    ):
+        self.step_fn = step_fn
+        self.config = config
+        self.workdir = Path(workdir)
+        self.train_batches = train_batches
+        self.validate = validate
+        self.steps_per_epoch = steps_per_epoch
+        self.check = check
+        self.checkpoints = Checkpoints(self.workdir / checkpoints)
+        self.state = TrainingState()
+        self.stopped_by = ""
+        self.signal = 0
+        self._variables = step_fn.named_variables()
+        self._run = repeat_steps(step_fn)
+        self._saved: tuple[int, int] | None = None
+
+    def train(self) -> list[Row]:
+        """Trains until the config, the data or a person ends it.
+
+        Returns:
+            The history: a dict per `log_every` steps (`step`, `epoch`,
+            `seconds` and what the step reports) and one per evaluation
+            (`validation/<metric>`), of all sessions.
+
+        Raises:
+            DataError: a checkpoint is damaged, there is no data, or `monitor`
+                names no metric.
+            NotFiniteError: a checked number is NaN or infinite. Nothing is
+                saved after it.
+        """
+        self.resume()
+        self._check_batch()
+        self._saved_at = self._began = time.monotonic()
+        self._earlier = self.state.seconds
+        total = None
+        if self.steps_per_epoch:
+            total = self.steps_per_epoch * self.config.epochs
+        if self.config.max_steps:
+            total = min(total or self.config.max_steps, self.config.max_steps)
+        with (
+            StopSignals() as self._signals,
+            contextlib.closing(
+                Summaries(self.workdir / SUMMARIES)
+            ) as self._summaries,
+            contextlib.closing(
+                Progress(
+                    self.step_fn.name,
+                    self.config.progress,
+                    self.state.step,
+                    total,
+                )
+            ) as self._progress,
+        ):
+            self._show()
+            while not self._stop_reason():
+                self._pass_over_data()
+            self._finish()
+        return self.state.history
+
+    def resume(self) -> bool:
+        """Loads the newest checkpoint, once.
+
+        Returns:
+            Whether there is one.
+        """
+        self.checkpoints.recover()
+        steps = self.checkpoints.steps()
+        if steps and self._saved is None:
+            stored = self.checkpoints.restore(steps[-1], self._variables)
+            self.state = TrainingState(**stored)
+            self._saved = self._position()
+        return bool(steps)
+
+    def save(self) -> None:
+        """Writes a checkpoint, unless the newest has all there is to save."""
+        if self._saved == self._position():
+            return
+        state = self.state
+        self.checkpoints.write(state.step, self._variables, state.to_json())
+        self._saved, self._saved_at = self._position(), time.monotonic()
+        self.checkpoints.prune(self.config.keep_checkpoints, state.best_step)
+
+    # Parts of a session ----------------------------------------------------
+
+    def _check_batch(self) -> None:
+        if self.check is None:
+            return
+        state = self.state
+        for place in ((state.epoch, state.batch), (0, 0)):
+            for batch in self.train_batches(*place).take(1):
+                self.check(batch)
+                return
+
+    def _pass_over_data(self) -> None:
+        state, config = self.state, self.config
+        iterator = iter(self.train_batches(state.epoch, state.batch))
+        # Traced now, so that the first steps are timed like the others.
+        self._run(iterator, 0)
+        while not self._stop_reason():
+            wanted = min(config.steps_per_call, self._steps_until_due())
+            began = time.monotonic()
+            rows = self._run(iterator, wanted)
+            now = time.monotonic()
+            taken = len(rows[WAITS])
+            state.seconds = self._earlier + now - self._began
+            self._check_finite(rows)
+            state.add(self.step_fn, rows, now - began)
+            self._show()
+            ended = taken < wanted
+            if ended:
+                if not state.batch:
+                    raise DataError(
+                        f"epoch {state.epoch} has no batch to train on."
+                    )
+                state.epoch, state.batch = state.epoch + 1, 0
+            self._do_what_is_due(ended)
+            if ended:
+                return
+
+    def _steps_until_due(self) -> int:
+        """Steps until something is due; calls end there."""
+        config, step = self.config, self.state.step
+        periods = (
+            config.log_every,
+            config.evaluate_every,
+            config.checkpoint_every,
+        )
+        distances = [period - step % period for period in periods if period]
+        if config.max_steps:
+            distances.append(config.max_steps - step)
+        return min(distances)
+
+    def _do_what_is_due(self, epoch_ended: bool) -> None:
+        """Logs, evaluates and saves what is due at this step."""
+        config, step = self.config, self.state.step
+        if step % config.log_every == 0:
+            self._log()
+        due = config.evaluate_every
+        better = False
+        if epoch_ended if not due else step % due == 0:
+            better = self._evaluate()
+        minutes = (time.monotonic() - self._saved_at) / 60
+        if (
+            better
+            or (config.checkpoint_every and step % config.checkpoint_every == 0)
+            or minutes >= config.checkpoint_minutes
+        ):
+            self.save()
+
+    def _finish(self) -> None:
+        self.stopped_by = self._stop_reason()
+        self.signal = self._signals.received
+        state = self.state
+        if self.signal:
+            self.save()
+            self._progress.log(
+                f"stopped at step {state.step}; run again to go on"
+            )
+            return
+        self._log()
+        self._evaluate()
+        self.save()
+        if state.best_step not in (-1, state.step):
+            model = {
+                name: variable
+                for name, variable in self._variables.items()
+                if name.startswith("model/")
+            }
+            self.checkpoints.restore(state.best_step, model)
+
+    def _stop_reason(self) -> str:
+        config, state = self.config, self.state
+        limit = config.time_limit_seconds
+        if self._signals.received:
+            return "signal"
+        if state.epoch >= config.epochs:
+            return "epochs"
+        if config.max_steps and state.step >= config.max_steps:
+            return "max_steps"
+        if config.patience and state.worse_evaluations >= config.patience:
+            return "patience"
+        if limit and state.seconds >= limit:
+            return "time_limit"
+        return ""
+
+    # What is due -----------------------------------------------------------
+
+    def _show(self) -> None:
+        row = self.state.window_row(self.step_fn)
+        self._progress.update(self.state.step, row)
+
+    def _log(self) -> None:
+        row = self.state.close_window(self.step_fn)
+        if row:
+            self._summaries.write(row)
+
+    def _evaluate(self) -> bool:
+        """Evaluates, once a step; returns whether it is the best so far."""
+        state, monitor = self.state, self.config.monitor
+        if self.validate is None or state.evaluated_step == state.step:
+            return False
+        metrics = self.validate()
+        if monitor not in metrics:
+            raise SchemaError(
+                f"`monitor` must name a validation metric, one of "
+                f"{sorted(metrics)}. Got: {monitor!r}."
+            )
+        state.seconds = self._earlier + time.monotonic() - self._began
+        row, better = state.add_evaluation(metrics, monitor)
+        self._summaries.write(row)
+        value = metrics[monitor]
+        self._progress.log(
+            f"step {state.step}: validation {monitor} "
+            + ("undefined" if value is None else f"{value:.5f}")
+        )
+        return better
+
+    def _position(self) -> tuple[int, int]:
+        """Changes whenever there is something new to save."""
+        return self.state.step, len(self.state.history)
+
+    def _check_finite(self, rows: Rows) -> None:
+        problem = self.step_fn.not_finite(rows)
+        if not problem:
+            return
+        step = self.state.step + len(rows[WAITS])
+        saved = self.checkpoints.steps()
+        last = (
+            f"the last good checkpoint is {self.checkpoints.path(saved[-1])}"
+            if saved
+            else "there is no checkpoint yet"
+        )
+        raise NotFiniteError(
+            f"{self.step_fn.name} step {step}: {problem}; {last}. "
+            f"{self.step_fn.remedy} or look at the data of that step."
+        )

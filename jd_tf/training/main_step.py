@@ -1,0 +1,241 @@
+"""Main steps: every objective at once, alone or with a fusion beside."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from jd_tf.columns import SchemaError
+from jd_tf.training.balancing.loss_balancer import LossBalancer
+from jd_tf.training.fusion.fusion_step import FusionStep
+from jd_tf.training.gradients import gradient_norms, shared_norms
+from jd_tf.training.loop.training_step import Batch, Rows, TrainingStep
+from jd_tf.losses.multi_objective import cell_weights, objective_losses
+from jd_tf.training.named_variables import training_variables
+from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
+
+
+class MainStep(TrainingStep):
+    """One optimisation step of a model, without its fusion.
+
+    A row has the `loss` that was minimised; (T,) mean `losses`, their
+    `sample_weight_sums`, the `loss_weights` the balancer chose and the
+    `task_gradient_norms`, of each weighted loss by what all objectives share
+    (zeros where the model does not return it); the (V,) `gradient_norms` of
+    the trainable variables; and the `impressions`, real candidates.
+
+    Args:
+        model: takes a batch, returns a dict with `logits` (B, N, T) and, for
+            the task gradient norms, an activation `shared` below which
+            nothing belongs to one objective alone. Its `fusion_variables`
+            are not trained.
+        optimizer: built here on what is trained: the model's variables, but
+            for those of a fusion, and what the balancer learns by gradient.
+        balancer: of the T objectives.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: SparseDenseOptimizer,
+        balancer: LossBalancer,
+    ):
+        self.model = model
+        self.optimizer = optimizer
+        self.balancer = balancer
+        fusion = {id(variable) for variable in model.fusion_variables}
+        self.variables = [
+            v for v in model.trainable_variables if id(v) not in fusion
+        ]
+        # Its variances are no weights: nothing should draw them to 0.
+        optimizer.exclude_from_weight_decay(balancer.trainable_variables)
+        self.variables += balancer.trainable_variables
+        optimizer.build(self.variables)
+        names = balancer.objective_names
+        per_objective = tf.TensorSpec((len(names),))
+        self.row_spec = {
+            "loss": tf.TensorSpec(()),
+            "losses": per_objective,
+            "sample_weight_sums": per_objective,
+            "loss_weights": per_objective,
+            "task_gradient_norms": per_objective,
+            "gradient_norms": tf.TensorSpec((len(self.variables),)),
+            "impressions": tf.TensorSpec((), tf.int32),
+        }
+        self.checked = {
+            "losses": [f"the loss of objective `{name}`" for name in names],
+            "loss": ["the total loss"],
+            "gradient_norms": [
+                f"the norm of the gradient of `{v.path}`"
+                for v in self.variables
+            ],
+        }
+
+    def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Trains on one batch; inside a `tf.function` or not.
+
+        Args:
+            batch: with labels, label weights and bias columns.
+
+        Raises:
+            SchemaError: the balancer needs the task gradient norms, and the
+                model does not return what the objectives share.
+        """
+        cells = cell_weights(batch)
+        # More than one gradient is asked for; in a graph it costs no memory.
+        with tf.GradientTape(persistent=True) as tape:
+            outputs = self.model(batch, training=True)
+            losses, weight_sums = objective_losses(
+                batch["labels"], outputs["logits"], cells
+            )
+            each = tf.unstack(losses)
+            weights = self.balancer.weights(losses, weight_sums)
+            total = self.balancer.total(losses, weight_sums, weights)
+            if self.model.losses:
+                total += tf.add_n(self.model.losses)
+        gradients = self.optimizer.prepare(
+            tape.gradient(total, self.variables), self.variables
+        )
+        norms = self._task_norms(tape, each, outputs.get("shared"))
+        self.balancer.observe(losses, weight_sums, norms)
+        # Keras would warn of weights that no objective reaches.
+        self.optimizer.apply_gradients(
+            (gradient, variable)
+            for gradient, variable in zip(
+                gradients, self.variables, strict=True
+            )
+            if gradient is not None
+        )
+        return {
+            "loss": total,
+            "losses": losses,
+            "sample_weight_sums": weight_sums,
+            "loss_weights": weights,
+            "task_gradient_norms": weights * norms,
+            "gradient_norms": gradient_norms(gradients),
+            "impressions": tf.reduce_sum(batch["num_candidates"]),
+        }
+
+    def _task_norms(
+        self,
+        tape: tf.GradientTape,
+        losses: Sequence[tf.Tensor],
+        shared: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """(T,) norms of the losses' gradients by what all of them share."""
+        if shared is not None:
+            return shared_norms(tape, losses, shared)
+        if self.balancer.needs_norms:
+            raise SchemaError(
+                f"{type(self.balancer).__name__} needs the gradient norm of "
+                f"each objective, but `{self.model.name}` returns no `shared` "
+                "activation while training. Balance in another way."
+            )
+        return tf.zeros(len(losses))
+
+    def named_variables(self) -> dict[str, tf.Variable]:
+        """Every variable of model, optimizer and balancer, by name."""
+        return training_variables(self.model, self.optimizer, self.balancer)
+
+    # Rows to history -------------------------------------------------------
+
+    def summands(self, rows: Rows) -> dict[str, np.ndarray]:
+        """What a window adds up: per objective, losses, weights and shares."""
+        norms = rows["gradient_norms"].astype("float64")
+        weighted = rows["losses"] * rows["loss_weights"]
+        present = rows["sample_weight_sums"] > 0
+        return {
+            "loss": rows["loss"],
+            "gradient_norm": (norms**2).sum(axis=1) ** 0.5,
+            "losses": np.where(present, rows["losses"], 0.0),
+            "present": present,
+            "loss_weights": rows["loss_weights"],
+            "loss_shares": _shares(weighted),
+            "gradient_shares": _shares(rows["task_gradient_norms"]),
+            "impressions": rows["impressions"],
+        }
+
+    def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
+        """What a history row reports of the window's main steps.
+
+        Returns:
+            Means over the steps: `loss`, `gradient_norm`, and for each
+            objective `loss/`, None without a sample in all these steps,
+            `balance/`, its weight, `loss_share/` and `gradient_share/`. And
+            `impressions_per_second`, `input_wait_share`, both learning rates.
+        """
+        steps, seconds = sums["steps"], max(sums["seconds"], 1e-9)
+        row = {
+            "loss": sums["loss"] / steps,
+            "gradient_norm": sums["gradient_norm"] / steps,
+            "impressions_per_second": sums["impressions"] / seconds,
+            "input_wait_share": sums["waits"] / seconds,
+            "learning_rate": float(self.optimizer.learning_rate),
+            "table_learning_rate": float(self.optimizer.table_learning_rate),
+        }
+        for index, name in enumerate(self.balancer.objective_names):
+            present = sums["present"][index]
+            row[f"loss/{name}"] = (
+                sums["losses"][index] / present if present else None
+            )
+            row[f"balance/{name}"] = sums["loss_weights"][index] / steps
+            row[f"loss_share/{name}"] = sums["loss_shares"][index] / steps
+            if any(sums["gradient_shares"]):
+                share = sums["gradient_shares"][index] / steps
+                row[f"gradient_share/{name}"] = share
+        return row
+
+
+class AlternatingStep(TrainingStep):
+    """A main step, and after every so many of them a fusion step.
+
+    A row is that of both; that of the fusion is zeros where none was due.
+
+    Args:
+        main: the main step.
+        fusion: the fusion step of the same model, on the main step's batch.
+        every: main steps to a fusion step.
+    """
+
+    def __init__(self, main: MainStep, fusion: FusionStep, every: int = 4):
+        if every < 1:
+            raise SchemaError(f"`every` must be positive. Got: {every}.")
+        self.model = main.model
+        self.main = main
+        self.fusion = fusion
+        self.every = every
+        self.row_spec = {**main.row_spec, **fusion.row_spec}
+        self.checked = {**main.checked, **fusion.checked}
+
+    def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Takes a main step, and the fusion step that is due after it."""
+        # Of the whole run, so that a resumed one alternates as it would
+        # have: a checkpoint holds it.
+        before = tf.identity(self.main.optimizer.iterations.value)
+        row = self.main(batch)
+        due = tf.equal((before + 1) % self.every, 0)
+        fusion = tf.cond(due, lambda: self.fusion(batch), self.fusion.no_step)
+        return {**row, **fusion}
+
+    def named_variables(self) -> dict[str, tf.Variable]:
+        """Every variable of either step, by name."""
+        return {**self.main.named_variables(), **self.fusion.named_variables()}
+
+    def summands(self, rows: Rows) -> dict[str, np.ndarray]:
+        """Those of both."""
+        return {**self.main.summands(rows), **self.fusion.summands(rows)}
+
+    def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
+        """The entries of both."""
+        return {**self.main.history_row(sums), **self.fusion.history_row(sums)}
+
+
+def _shares(amounts: np.ndarray) -> np.ndarray:
+    """[K, T] amounts >= 0 as shares of their row; 0 where it has none."""
+    amounts = amounts.astype("float64")
+    totals = amounts.sum(axis=1, keepdims=True)
+    return np.divide(
+        amounts, totals, out=np.zeros_like(amounts), where=totals > 0
+    )

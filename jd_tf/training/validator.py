@@ -1,0 +1,78 @@
+"""Validation while training: loss and AUC of each objective."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from jd_tf.metrics.ranking_metrics import auc
+from jd_tf.losses.multi_objective import cell_weights, objective_losses
+
+
+class Validator:
+    """Loss and AUC per objective on a fixed data set.
+
+    Candidates are scored as they will be served: without bias tower and
+    dropout.
+
+    Args:
+        model: `model(batch)["logits"]` are (B, N, T), one for each objective
+            of its `schema`.
+        batches: () -> a pass over the validation batches.
+    """
+
+    def __init__(
+        self, model: keras.Model, batches: Callable[[], tf.data.Dataset]
+    ):
+        self.model = model
+        self.batches = batches
+        self._evaluate = tf.function(
+            self._evaluate_batch, reduce_retracing=True, autograph=False
+        )
+
+    def __call__(self) -> dict[str, float | None]:
+        """Evaluates the model as it is.
+
+        Returns:
+            `loss/<objective>` and `auc/<objective>`; `loss`, the sum of the
+            former, and `auc`, the mean of the latter. None where there is no
+            sample, or only one class.
+        """
+        found = [
+            [part.numpy() for part in self._evaluate(batch)]
+            for batch in self.batches()
+        ]
+        losses, sums, *cells = zip(*found, strict=True)
+        weight_sums = np.sum(sums, axis=0, dtype="float64")
+        weighted = np.multiply(losses, sums, dtype="float64").sum(axis=0)
+        logits, labels, weights = (
+            np.concatenate([p.reshape(-1, p.shape[-1]) for p in parts])
+            for parts in cells
+        )
+        metrics: dict[str, float | None] = {}
+        aucs: dict[str, float | None] = {}
+        for index, name in enumerate(self.model.schema.objective_names):
+            known = weight_sums[index] > 0
+            metrics[f"loss/{name}"] = (
+                float(weighted[index] / weight_sums[index]) if known else None
+            )
+            inside = weights[:, index] > 0
+            value = auc(
+                logits[inside, index],
+                labels[inside, index],
+                weights[inside, index],
+            )
+            aucs[f"auc/{name}"] = None if np.isnan(value) else float(value)
+        total = 0.0
+        for loss in metrics.values():
+            total += loss or 0.0
+        known_aucs = [value for value in aucs.values() if value is not None]
+        mean = float(np.mean(known_aucs)) if known_aucs else None
+        return {"loss": total, **metrics, **aucs, "auc": mean}
+
+    def _evaluate_batch(self, batch: dict[str, tf.Tensor]) -> tuple:
+        weights = cell_weights(batch)
+        logits = self.model(batch, training=False)["logits"]
+        losses, sums = objective_losses(batch["labels"], logits, weights)
+        return losses, sums, logits, batch["labels"], weights
