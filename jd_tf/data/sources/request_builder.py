@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from jd_tf.data.sources.log_report import LogReport
-from jd_tf.data.sources.negative_sampler import PastItems
+from jd_tf.data.sources.negative_sampling import PastItems
 from jd_tf.data.sources.user_history import Event, Journey
 from jd_tf.schema import DataError, Schema
 

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.sources.negative_sampler import PastItems
+from jd_tf.data.sources.negative_sampling import PastItems
 from jd_tf.data.sources.request_builder import (
     SESSION_DENSE,
     MomentConfig,

@@ -44,7 +44,7 @@ from jd_tf.data.sources.jdata2016.jdata_tables import (
     CommentTable,
     KeyedTable,
 )
-from jd_tf.data.sources.negative_sampler import PastItems
+from jd_tf.data.sources.negative_sampling import PastItems
 from jd_tf.data.sources.request_builder import (
     SESSION_DENSE,
     MomentConfig,
