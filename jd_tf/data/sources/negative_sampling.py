@@ -1,4 +1,4 @@
-"""The items known before a moment, how often they were met, and draws."""
+"""Items known before a request, their counters, and draws of negatives."""
 
 import array
 import random
@@ -7,18 +7,39 @@ from collections.abc import Container, Sequence
 _TRIES_PER_ITEM = 50
 
 
-class PastItems:
-    """What a log has shown so far; the only place negatives come from.
+class NegativeSampler:
+    """Draws negatives among the items that a log has shown so far.
 
-    Everything added at a moment counts from the next moment on, never at
-    its own: an event cannot be seen in the counters that go with it.
+    Everything added at one time counts from the next time on, never at its
+    own: an event cannot be seen in the counters that go with it.
 
     A draw picks one of the arrivals so far, each equally likely, and takes
     its item: popularity-weighted in constant time, whatever the number of
     items. It needs 8 bytes an arrival.
 
     Args:
-        counters: what is counted per item; the first counts arrivals.
+        counters: names of the counts per item; the first is of arrivals.
+
+    Example:
+        >>> import random
+        >>> from jd_tf.data import NegativeSampler
+        >>> sampler = NegativeSampler(("arrivals", "orders"))
+        >>> sampler.advance(0)
+        >>> for item in (5, 6, 6):
+        ...     sampler.add(item, category=1)
+        >>> 6 in sampler
+        False
+        >>> sampler.advance(1)
+        >>> sampler.counts(6)
+        [2, 0]
+        >>> sampler.draw(
+        ...     random.Random(0),
+        ...     num_items=1,
+        ...     category=1,
+        ...     same_category_share=0.5,
+        ...     excluded={6},
+        ... )
+        [5]
     """
 
     def __init__(self, counters: Sequence[str]):
@@ -29,7 +50,7 @@ class PastItems:
         self._arrivals = array.array("i")
         self._arrivals_in: dict[int, array.array] = {}
         self._waiting: list[tuple[int, int, int]] = []
-        self._moment: float | None = None
+        self._now: float | None = None
 
     def __contains__(self, item: int) -> bool:
         row = self._rows.get(item)
@@ -38,9 +59,9 @@ class PastItems:
     def __len__(self) -> int:
         return len(self._items)
 
-    def advance(self, moment: float) -> None:
-        """Moves to a moment; what was added at earlier ones counts now."""
-        if moment == self._moment:
+    def advance(self, now: float) -> None:
+        """Moves to a time; events added at earlier ones count now."""
+        if now == self._now:
             return
         for item, category, counter in self._waiting:
             row = self._rows.setdefault(item, len(self._items))
@@ -54,20 +75,20 @@ class PastItems:
                 rows = self._arrivals_in.setdefault(category, array.array("i"))
                 rows.append(row)
         self._waiting.clear()
-        self._moment = moment
+        self._now = now
 
     def add(self, item: int, category: int, counter: int = 0) -> None:
-        """Counts an event of the present moment.
+        """Counts an event of the present time.
 
         Args:
             item: the item's id.
             category: the item's category.
-            counter: index of what happened; 0 is an arrival.
+            counter: index of the counter; 0 is an arrival.
         """
         self._waiting.append((item, category, counter))
 
     def counts(self, item: int) -> list[int]:
-        """The item's counters as they stood before the present moment."""
+        """Returns the item's counters from before the present time."""
         row = self._rows.get(item)
         if row is None:
             return [0] * len(self._counts)

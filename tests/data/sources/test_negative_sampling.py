@@ -5,11 +5,11 @@ import random
 
 import numpy as np
 
-from jd_tf.data.sources.negative_sampling import PastItems
+from jd_tf.data.sources.negative_sampling import NegativeSampler
 
 
 def filled(counts, category=lambda item: 1):
-    past = PastItems(("arrivals", "orders"))
+    past = NegativeSampler(("arrivals", "orders"))
     past.advance(0)
     for item, count in counts.items():
         for _ in range(count):
@@ -19,7 +19,7 @@ def filled(counts, category=lambda item: 1):
 
 
 def test_an_event_counts_from_the_next_moment_on():
-    past = PastItems(("arrivals", "orders"))
+    past = NegativeSampler(("arrivals", "orders"))
     past.advance(10)
     past.add(5, 1)
     past.add(5, 1, 1)

@@ -1,4 +1,4 @@
-"""What is known of one viewer of KuaiRand: histories, and the session."""
+"""State of viewers and videos of KuaiRand after some impressions."""
 
 import collections
 
@@ -14,14 +14,18 @@ SESSION_DENSE = (
     "session_comment_seconds",
     *(f"session_{name.removeprefix('is_')}s" for name in FEEDBACK),
 )
+ITEM_COUNTERS = (
+    "past_impressions",
+    *(f"past_{name.removeprefix('is_')}s" for name in FEEDBACK),
+)
 _NOTHING = np.zeros(len(SESSION_DENSE) - 1)
 
 
 class Viewer:
     """State of one user after some impressions of the log.
 
-    An impression counts once it is over: while it plays, nobody knows for how
-    long it will, or what else will come of it. Memory is bounded: as many
+    An impression counts once it is over: while it plays, its length and its
+    feedback are not known yet. Memory is bounded: as many
     impressions as the histories hold, and those still playing.
 
     Args:
@@ -58,7 +62,7 @@ class Viewer:
                 self._events[behavior].append(impression)
 
     def columns(self, now: float) -> dict[str, np.ndarray]:
-        """Histories and session as known at a moment.
+        """Returns histories and session as known at a time.
 
         Args:
             now: seconds; not before the latest impression.
@@ -111,3 +115,40 @@ class Viewer:
                 playing.append(event)
         self._playing = playing
         return np.array([now - self._session_start, *self._session], np.float32)
+
+
+class DailyCounts:
+    """Counters of videos that stand still during a day.
+
+    A request of nine in the morning must not know the events of ten; the
+    counters of the midnight before serve a whole day alike, as a nightly job
+    would give them. An impression counts from the midnight after its end.
+
+    Memory: a row for every video met.
+    """
+
+    def __init__(self) -> None:
+        self._nothing = (0,) * len(ITEM_COUNTERS)
+        self._known: dict[int, list[int]] = {}
+        self._waiting: dict[int, dict[int, list[int]]] = {}
+
+    def start_day(self, day: int) -> None:
+        """Adds everything that ended on days before."""
+        for earlier in sorted(d for d in self._waiting if d < day):
+            for item, counts in self._waiting.pop(earlier).items():
+                known = self._known.setdefault(item, list(self._nothing))
+                known[:] = (a + b for a, b in zip(known, counts, strict=True))
+
+    def add(self, impression: Impression, day_of_end: int) -> None:
+        """Keeps an impression for the day after its end."""
+        waiting = self._waiting.setdefault(
+            day_of_end, collections.defaultdict(lambda: list(self._nothing))
+        )
+        counts = waiting[impression.item]
+        counts[0] += 1
+        for place, value in enumerate(impression.feedback, 1):
+            counts[place] += value
+
+    def read(self, item: int) -> list[int] | tuple[int, ...]:
+        """Returns an item's `ITEM_COUNTERS` of the last midnight."""
+        return self._known.get(item, self._nothing)
