@@ -11,8 +11,8 @@ from absl import flags
 
 from experiments import program
 from jd_tf.data.dataset import SUMMARY_FILE
+from jd_tf.data.dataset_making import SIMULATOR, make_dataset
 from jd_tf.data.sources import SOURCES
-from jd_tf.data.sources.prepare import SIMULATOR, make_dataset
 from jd_tf.data.summary import SUMMARY_PICTURE, SUMMARY_TEXT
 from jd_tf.data.summary_text import summary_text
 

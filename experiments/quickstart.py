@@ -57,7 +57,7 @@ def main(_: object) -> int | None:
     preset = PRESETS[key]
 
     def make() -> None:
-        from jd_tf.data.sources.prepare import make_dataset
+        from jd_tf.data.dataset_making import make_dataset
         from jd_tf.data.summary_text import summary_text
 
         options = dict(preset.data)

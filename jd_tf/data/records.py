@@ -81,7 +81,7 @@ def encode_request(checked: Mapping[str, np.ndarray]) -> bytes:
             feature[name].bytes_list.value.extend(values)
         else:
             feature[name].int64_list.value.extend(values)
-    return example.SerializeToString()
+    return example.SerializeToString(deterministic=True)
 
 
 def count_records(path: str | Path) -> int:

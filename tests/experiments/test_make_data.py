@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from tests.data.small_logs import micro_sessions, write_micro
+from tests.data.sources.small_logs import micro_sessions, write_micro
 
 
 def run(*arguments):

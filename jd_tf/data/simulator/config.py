@@ -1,8 +1,8 @@
-"""How large the simulated shop is and how its people behave."""
+"""Size, calendar and seed of the simulated shop."""
 
 import dataclasses
 
-from jd_tf.data.simulator.words import CATEGORY_WORDS
+from jd_tf.data.simulator.shop.words import CATEGORY_WORDS
 from jd_tf.schema import DataError
 
 DAY = 86_400.0
@@ -12,8 +12,8 @@ DAY = 86_400.0
 class SimulatorConfig:
     """Size, calendar and seed of a simulated shop.
 
-    What people want and do is in `BehaviorParameters`; the reasons for its
-    numbers are in `docs/simulator.md`.
+    The coefficients of its users are `BehaviorParameters`; the reasons for
+    the numbers are in `docs/simulator.md`.
 
     Attributes:
         num_users: people who visit the shop.
@@ -38,8 +38,20 @@ class SimulatorConfig:
             size is another world.
         start_time: first logged second, in seconds since 1970.
         seed: of everything.
-        titles: whether requests carry the items' titles.
-        photos: whether the photos of all items are written beside them.
+        titles: adds the items' titles to the requests.
+        photos: writes the photos of all items beside the requests.
+
+    Raises:
+        DataError: naming the field and its value.
+
+    Example:
+        >>> from jd_tf.data import SimulatorConfig
+        >>> config = SimulatorConfig(num_users=600, num_days=10)
+        >>> config.num_blocks
+        3
+        >>> first, end = config.split_times["test"]
+        >>> (end - first) / 86_400
+        2.0
     """
 
     num_users: int = 1_500
@@ -70,45 +82,43 @@ class SimulatorConfig:
             if field.type is int and field.name not in ("seed", "start_time"):
                 lowest = 0 if field.name == "num_warm_up_days" else 1
                 self._require(value >= lowest, field.name, f">= {lowest}")
-        self._require(self.seed >= 0, "seed", ">= 0")
-        self._require(
-            6 <= self.num_categories <= len(CATEGORY_WORDS),
-            "num_categories",
-            f"between 6 and {len(CATEGORY_WORDS)}",
-        )
-        self._require(
-            self.num_items >= 4 * self.num_categories,
-            "num_items",
-            "at least 4 a category",
-        )
-        self._require(
-            self.num_brands >= self.num_categories,
-            "num_brands",
-            "at least `num_categories`",
-        )
-        self._require(
-            self.num_shops >= self.num_brands,
-            "num_shops",
-            "at least `num_brands`",
-        )
-        self._require(self.num_candidates >= 2, "num_candidates", ">= 2")
-        self._require(
-            0 <= self.cold_start_share <= 0.5,
-            "cold_start_share",
-            "between 0 and 0.5",
-        )
-        for name in ("validation_share", "test_share"):
-            self._require(0 < getattr(self, name) < 1, name, "in (0, 1)")
-        self._require(
-            self.validation_share + self.test_share < 1,
-            "test_share",
-            "below 1 - validation_share",
-        )
+        most = len(CATEGORY_WORDS)
+        categories = self.num_categories
+        shares = self.validation_share + self.test_share
+        for holds, name, limit in (
+            (self.seed >= 0, "seed", ">= 0"),
+            (6 <= categories <= most, "num_categories", f"6 to {most}"),
+            (
+                self.num_items >= 4 * categories,
+                "num_items",
+                "at least 4 a category",
+            ),
+            (
+                self.num_brands >= categories,
+                "num_brands",
+                "at least `num_categories`",
+            ),
+            (
+                self.num_shops >= self.num_brands,
+                "num_shops",
+                "at least `num_brands`",
+            ),
+            (self.num_candidates >= 2, "num_candidates", ">= 2"),
+            (
+                0 <= self.cold_start_share <= 0.5,
+                "cold_start_share",
+                "between 0 and 0.5",
+            ),
+            (0 < self.validation_share < 1, "validation_share", "in (0, 1)"),
+            (0 < self.test_share < 1, "test_share", "in (0, 1)"),
+            (shares < 1, "test_share", "below 1 - validation_share"),
+        ):
+            self._require(holds, name, limit)
 
-    def _require(self, holds: bool, name: str, what: str) -> None:
+    def _require(self, holds: bool, name: str, limit: str) -> None:
         if not holds:
             raise DataError(
-                f"simulator: `{name}` must be {what}. "
+                f"simulator: `{name}` must be {limit}. "
                 f"Got: {getattr(self, name)}."
             )
 
@@ -134,9 +144,8 @@ class SimulatorConfig:
         Boundaries are rounded to whole hours.
         """
         hours = self.num_days * 24
-        validation = round(
-            hours * (1 - self.validation_share - self.test_share)
-        )
+        training = 1 - self.validation_share - self.test_share
+        validation = round(hours * training)
         test = round(hours * (1 - self.test_share))
         edges = [
             self.start_time + 3600.0 * hour

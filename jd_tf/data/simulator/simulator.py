@@ -1,24 +1,20 @@
-"""A shop with known truth."""
+"""The simulated shop: users, items and the truth behind its requests."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jd_tf.data.simulator.behavior import BehaviorParameters
-from jd_tf.data.simulator.block_log import BlockLog
-from jd_tf.data.simulator.catalogue import Catalogue
 from jd_tf.data.simulator.config import SimulatorConfig
-from jd_tf.data.simulator.counters import ItemCounters, tally
-from jd_tf.data.simulator.images import draw_product
-from jd_tf.data.simulator.requests import RequestBuilder
-from jd_tf.data.simulator.sessions import BlockSimulation
-from jd_tf.data.simulator.shop_schema import shop_schema
-from jd_tf.data.simulator.words import CATEGORY_WORDS
+from jd_tf.data.simulator.people.block_simulation import BlockSimulation
+from jd_tf.data.simulator.people.event_log import BlockLog
+from jd_tf.data.simulator.photos.photo_files import draw_item
+from jd_tf.data.simulator.requests.block_requests import BlockRequests
+from jd_tf.data.simulator.requests.item_counters import ItemCounters, tally
+from jd_tf.data.simulator.requests.shop_schema import shop_schema
+from jd_tf.data.simulator.shop.catalogue import Catalogue
 from jd_tf.schema import DataError, Schema
-
-_PHOTO_STREAM = 3
 
 
 class Simulator:
@@ -27,15 +23,29 @@ class Simulator:
     The equations are in `docs/simulator.md`. Everything follows from the
     configuration: users are drawn block by block, each block from a seed of
     its own, so the same configuration gives the same requests, whoever
-    simulates which block.
+    simulates which block. `make_dataset` writes them with several processes.
 
     Args:
         config: size, calendar and seed.
         behavior: coefficients; the default ones are the documented shop.
 
     Attributes:
-        catalogue: items and what is true of them.
-        product_words: category words; `category_id` `c` is word `c - 1`.
+        catalogue: items and their true properties.
+
+    Raises:
+        DataError: if there are too few categories for the interests.
+
+    Example:
+        >>> from jd_tf.data import Simulator, SimulatorConfig
+        >>> small = SimulatorConfig(
+        ...     num_users=20, num_items=100, num_requests=200, num_days=5
+        ... )
+        >>> shop = Simulator(small)
+        >>> shop.schema.objective_names[:2]
+        ('click', 'long_view')
+        >>> request = next(shop.requests("test"))
+        >>> request["labels"].shape == (len(request["item_id"]), 6)
+        True
     """
 
     def __init__(
@@ -52,41 +62,40 @@ class Simulator:
                 f"{self.behavior.num_interests}."
             )
         self.catalogue = Catalogue(self.config, self.behavior)
-        self.product_words = CATEGORY_WORDS[: self.config.num_categories]
         self._logs: list[BlockLog] = []
 
+    @property
     def schema(self) -> Schema:
         """The columns of the requests."""
         return shop_schema(self.config)
 
     def simulate_block(self, block: int) -> BlockLog:
-        """Lets one block of users live; the same at every call."""
+        """Simulates one block of users; the same at every call."""
         simulation = BlockSimulation(
             self.config, self.behavior, self.catalogue, block
         )
         return simulation.run()
 
-    def builder(self, counters: ItemCounters) -> RequestBuilder:
-        """What turns block logs into requests."""
-        return RequestBuilder(
+    def block_requests(self, counters: ItemCounters) -> BlockRequests:
+        """Returns a builder that turns block logs into requests."""
+        return BlockRequests(
             self.config, self.behavior, self.catalogue, counters
         )
 
     def requests(self, split: str) -> Iterator[dict[str, Any]]:
         """Yields the requests of a split in the order of time.
 
-        Simulates all blocks at the first call and keeps them; `write` needs
-        less memory and uses several processes.
+        Simulates all blocks at the first call and keeps them; `make_dataset`
+        needs less memory.
 
         Args:
             split: "train", "validation" or "test".
         """
-        self._check_split(split)
         logs = self._all_logs()
         counters = ItemCounters.of(
             self.config, (tally(self.config, log.exposures) for log in logs)
         )
-        builder = self.builder(counters)
+        builder = self.block_requests(counters)
         streams, times, order = [], [], []
         for number, log in enumerate(logs):
             rows = self.rows_of(log, split)
@@ -98,40 +107,15 @@ class Simulator:
             yield next(streams[block])
 
     def rows_of(self, log: BlockLog, split: str) -> np.ndarray:
-        """(M,) rows of a block's requests that belong to a split."""
-        self._check_split(split)
-        first, end = self.config.split_times[split]
+        """Returns the (M,) rows of a block's requests that are in a split."""
+        splits = self.config.split_times
+        if split not in splits:
+            raise DataError(
+                f"simulator: no split {split!r}; there are {', '.join(splits)}."
+            )
+        first, end = splits[split]
         time = log.requests.get("time", np.empty(0))
         return np.flatnonzero((time >= first) & (time < end))
-
-    def truth(self, split: str) -> dict[str, np.ndarray]:
-        """What nobody can see of a split's requests, in the order of time.
-
-        Returns:
-            `request_id`, `intent` (0 browsing, 1 buying), `focus_category`
-            (category id) and `focus_need`, one entry a request.
-        """
-        self._check_split(split)
-        parts: dict[str, list] = {}
-        for log in self._all_logs():
-            rows = self.rows_of(log, split)
-            if not len(rows):
-                continue
-            hidden = {name: part[rows] for name, part in log.requests.items()}
-            user_id = log.first_user + hidden["user"] + 1
-            names = zip(user_id, hidden["session"], hidden["step"], strict=True)
-            row = {
-                "request_id": np.array([f"{u}-{s}-{n}" for u, s, n in names]),
-                "time": hidden["time"],
-                "intent": hidden["intent"],
-                "focus_category": hidden["focus_category"] + 1,
-                "focus_need": hidden["focus_need"],
-            }
-            for name, part in row.items():
-                parts.setdefault(name, []).append(part)
-        whole = {name: np.concatenate(part) for name, part in parts.items()}
-        in_time = np.argsort(whole.pop("time"), kind="stable")
-        return {name: part[in_time] for name, part in whole.items()}
 
     def draw_image(self, item_id: int) -> np.ndarray:
         """Draws the photo of an item.
@@ -142,15 +126,10 @@ class Simulator:
         Returns:
             (64, 64, 3) uint8.
         """
-        item = self._item(item_id)
-        return draw_product(
-            int(self.catalogue.category[item]),
-            self.catalogue.style[item],
-            np.random.default_rng([self.config.seed, _PHOTO_STREAM, item]),
-        )
+        return draw_item(self.catalogue, self.config.seed, self._item(item_id))
 
     def title(self, item_id: int) -> str:
-        """The item's title: brand, style words and product word."""
+        """Returns the item's title: brand, style words and product word."""
         return self.catalogue.title(self._item(item_id))
 
     def _item(self, item_id: int) -> int:
@@ -160,29 +139,6 @@ class Simulator:
                 f"Got: {item_id}."
             )
         return int(item_id) - 1
-
-    def write(self, output_dir: str | Path, **options: Any) -> dict[str, int]:
-        """Writes all splits as a data set folder, whole or not at all.
-
-        Args:
-            output_dir: the new folder.
-            **options: of `writing.write_simulated`: `num_processes`,
-                `num_shards`, `progress`, `overwrite`, `summary`.
-
-        Returns:
-            Requests per split.
-        """
-        # TensorFlow is needed for writing only.
-        from jd_tf.data.simulator.writing import write_simulated
-
-        return write_simulated(self, output_dir, **options)
-
-    def _check_split(self, split: str) -> None:
-        if split not in self.config.split_times:
-            raise DataError(
-                f"simulator: no split {split!r}; there are "
-                f"{', '.join(self.config.split_times)}."
-            )
 
     def _all_logs(self) -> list[BlockLog]:
         if not self._logs:

@@ -1,21 +1,21 @@
-"""A log of behaviour, without impressions, becomes requests.
+"""Requests from a log of behaviour that has no impressions.
 
-A request is made at each moment at which a user goes to a product that is
-new to them. That product is the positive; the other candidates are drawn
-from what the log has shown before that moment. Labels say what the user did
-with each candidate from that moment to the end of the session. The rules,
-and why the answer cannot be guessed from how the question was made:
+A request is made each time a user goes to a product that is new to them.
+That product is the positive; the other candidates are drawn from the items
+that the log has shown before that time. Labels are the user's actions on each
+candidate from then to the end of the session. The rules keep the making of
+requests from giving the positive away:
 
-- The positive must be known before the moment like every other candidate;
-  moments with a product never seen before are left out and counted.
+- The positive must be known before like every other candidate; visits to a
+  product never seen before are left out and counted.
 - No candidate is in the user's histories or touched in this session; the
   positive is not, so the others must not be either.
 - Negatives are drawn in proportion to the arrivals at an item so far: the
   same kind of event as the one that made the positive a positive.
 - Negatives of the same category share the category of the product being
   *left*, never of the one gone to.
-- Counters stand as before the moment; candidates are shuffled.
-- What is drawn depends on the seed and the request's id alone, so nothing
+- Counters are those from before; candidates are shuffled.
+- The draws depend on the seed and the request's id alone, so nothing
   that happens later changes a request, except for its labels.
 """
 
@@ -26,17 +26,17 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.data.sources.log_report import LogReport
-from jd_tf.data.sources.negative_sampler import PastItems
-from jd_tf.data.sources.user_history import Event, Journey
+from jd_tf.data.sources.negative_sampling import NegativeSampler
+from jd_tf.data.sources.source import LogReport
+from jd_tf.data.sources.user_history import Event, UserHistory
 from jd_tf.schema import DataError, Schema
 
 SESSION_DENSE = ("session_seconds", "session_visits", "session_products")
 
 
 @dataclasses.dataclass(frozen=True)
-class MomentConfig:
-    """How moments become requests.
+class RequestBuilderConfig:
+    """Options of `RequestBuilder`.
 
     Attributes:
         num_candidates: candidates of every request, the positive included.
@@ -44,8 +44,17 @@ class MomentConfig:
             category of the product being left, not from all items. Above
             the share at which users really stay in it (`same category` in
             the report), leaving the category would give the positive away.
-        moment_share: share of the moments that become requests.
+        moment_share: share of the visits to new products that become
+            requests.
         seed: of everything drawn.
+
+    Raises:
+        DataError: naming the option and its value.
+
+    Example:
+        >>> from jd_tf.data import RequestBuilderConfig
+        >>> RequestBuilderConfig(num_candidates=5).moment_share
+        1.0
     """
 
     num_candidates: int = 20
@@ -67,28 +76,67 @@ class MomentConfig:
                 )
 
 
-class Moments:
-    """Makes requests out of journeys through a log.
+class RequestBuilder:
+    """Makes requests out of the events of users.
 
     Args:
         schema: `item_columns` are `item_id`, `category_id` and whatever
             `attributes` gives beyond; `item_dense` starts with the counters
-            of `past`, one an objective; `session_dense` is `SESSION_DENSE`
+            of `sampler`, one an objective; `session_dense` is `SESSION_DENSE`
             and a `session_<counter>` for each counter of the visits.
-        config: how moments become requests.
-        past: the items known so far; the caller advances it.
-        report: counts the moments.
+        config: candidates, shares and seed.
+        sampler: of the items known so far; the caller advances it.
+        report: counts the requests and the visits left out.
         attributes: item -> its other item columns; category first.
-        item_features: (item, time) -> what follows the counters in
+        item_features: (item, time) -> features behind the counters in
             `item_dense`.
         context: (user, time) -> the context columns.
+
+    Example:
+        >>> from jd_tf.data import NegativeSampler, RequestBuilder
+        >>> from jd_tf.data import RequestBuilderConfig, UserHistory
+        >>> from jd_tf.data.sources.source import LogReport
+        >>> from jd_tf.data.sources.user_history import Action, Event
+        >>> from jd_tf.schema import Behavior, IdColumn, Objective, Schema
+        >>> schema = Schema(
+        ...     name="shop",
+        ...     item_columns=(
+        ...         IdColumn("item_id", num_buckets=100),
+        ...         IdColumn("category_id", num_buckets=10),
+        ...     ),
+        ...     behaviors=(Behavior("click", max_length=10),),
+        ...     objectives=(Objective("click", 1.0),),
+        ...     max_candidates=2,
+        ...     item_dense=("past_visits",),
+        ... )
+        >>> sampler = NegativeSampler(schema.item_dense)
+        >>> builder = RequestBuilder(
+        ...     schema,
+        ...     RequestBuilderConfig(num_candidates=2),
+        ...     sampler,
+        ...     LogReport(),
+        ...     attributes=lambda item: (1,),
+        ... )
+        >>> time = 0
+        >>> for user in ("first", "second"):
+        ...     history = UserHistory(schema, user)
+        ...     for item in (7, 8, 9):
+        ...         time += 1
+        ...         sampler.advance(time)
+        ...         event = Event(item, time, Action())
+        ...         builder.step(history, event, f"{user}:{item}", time)
+        ...     requests = list(builder.close(history))
+        >>> requests[0]["request_id"], requests[0]["click_item_id"].tolist()
+        ('second:8', [7])
+        >>> sorted(requests[0]["item_id"].tolist())
+        [8, 9]
     """
 
     def __init__(
         self,
         schema: Schema,
-        config: MomentConfig,
-        past: PastItems,
+        config: RequestBuilderConfig,
+        sampler: NegativeSampler,
         report: LogReport,
         attributes: Callable[[int], tuple],
         item_features: Callable[[int, float], list[float]] | None = None,
@@ -96,7 +144,7 @@ class Moments:
     ):
         self.schema = schema
         self.config = config
-        self.past = past
+        self.sampler = sampler
         self.report = report
         self.attributes = attributes
         self.item_features = item_features or (lambda item, now: [])
@@ -107,32 +155,32 @@ class Moments:
         ]
 
     def step(
-        self, journey: Journey, event: Event, request_id: str, clock: int
+        self, history: UserHistory, event: Event, request_id: str, clock: int
     ) -> None:
-        """Takes in one event; may open a request of the journey.
+        """Records one event; may open a request of the user.
 
         Args:
-            journey: the user's state before the event.
+            history: the user's state before the event.
             event: the latest event of the log.
-            request_id: of the request, should this be a moment.
+            request_id: of the request, if one is opened.
             clock: seconds for `request_time`, 0 without a clock.
         """
         category = self.attributes(event.item)[0]
-        if journey.starts_visit(event):
-            known = journey.known_items()
+        if history.starts_visit(event):
+            known = history.known_items()
             if event.item not in known:
-                self._maybe_open(journey, event, known, request_id, clock)
-                self.past.add(event.item, category)
+                self._maybe_open(history, event, known, request_id, clock)
+                self.sampler.add(event.item, category)
         if event.action.objective > 0:
-            self.past.add(event.item, category, event.action.objective)
-        journey.record(event)
+            self.sampler.add(event.item, category, event.action.objective)
+        history.record(event)
 
-    def close(self, journey: Journey) -> Iterator[dict[str, Any]]:
+    def close(self, history: UserHistory) -> Iterator[dict[str, Any]]:
         """Ends the session; yields its requests with their labels."""
         num_objectives = len(self.schema.objectives)
         never = [-1] * num_objectives
-        for position, candidates, request in journey.open_requests:
-            last = [journey.touched.get(item, never) for item in candidates]
+        for position, candidates, request in history.open_requests:
+            last = [history.touched.get(item, never) for item in candidates]
             labels = np.array(last) >= position
             request["labels"] = labels.astype(np.float32)
             request["label_weights"] = np.ones_like(request["labels"])
@@ -140,11 +188,11 @@ class Moments:
                 labels[:, 0].sum() > 1
             )
             yield request
-        journey.start_session()
+        history.start_session()
 
     def _maybe_open(
         self,
-        journey: Journey,
+        history: UserHistory,
         event: Event,
         known: set[int],
         request_id: str,
@@ -152,11 +200,11 @@ class Moments:
     ) -> None:
         counts = self.report.counts
         counts["moments: went to a new product"] += 1
-        latest = journey.latest_item
+        latest = history.latest_item
         if latest is None:
             counts["left out: no history yet"] += 1
             return
-        if event.item not in self.past:
+        if event.item not in self.sampler:
             counts["left out: product never seen before"] += 1
             return
         generator = random.Random(f"{self.config.seed}/{request_id}")
@@ -164,7 +212,7 @@ class Moments:
             counts["left out: moment_share"] += 1
             return
         category = self.attributes(latest)[0]
-        candidates = self.past.draw(
+        candidates = self.sampler.draw(
             generator,
             self.config.num_candidates - 1,
             category,
@@ -179,33 +227,33 @@ class Moments:
         )
         candidates.append(event.item)
         generator.shuffle(candidates)
-        request = self._inputs(journey, event.time, candidates)
+        request = self._inputs(history, event.time, candidates)
         request["request_id"] = request_id
-        request["user_id"] = journey.user_id
+        request["user_id"] = history.user_id
         request["request_time"] = clock
-        journey.open_requests.append((journey.position, candidates, request))
+        history.open_requests.append((history.position, candidates, request))
 
     def _inputs(
-        self, journey: Journey, now: float, candidates: list[int]
+        self, history: UserHistory, now: float, candidates: list[int]
     ) -> dict[str, Any]:
-        request: dict[str, Any] = dict(self.context(journey.user_id, now))
-        for behavior, items, columns in journey.histories(now):
+        request: dict[str, Any] = dict(self.context(history.user_id, now))
+        for behavior, items, columns in history.histories(now):
             request.update(columns)
             for name, values in self._ids(items).items():
                 request[f"{behavior.name}_{name}"] = values
         request.update(self._ids(candidates))
         request["item_dense"] = np.array(
             [
-                [*self.past.counts(item), *self.item_features(item, now)]
+                [*self.sampler.counts(item), *self.item_features(item, now)]
                 for item in candidates
             ],
             np.float32,
         )
-        request["session_dense"] = journey.session_dense(now)
+        request["session_dense"] = history.session_dense(now)
         return request
 
     def _ids(self, items: list[int]) -> dict[str, np.ndarray]:
-        """Every item column of some items."""
+        """Returns every item column of some items."""
         rows = [(item, *self.attributes(item)) for item in items]
         columns = {}
         for index, (name, dtype) in enumerate(self._item_columns):

@@ -1,22 +1,77 @@
-"""What every log format offers."""
+"""The interface of all log formats, and the report of reading a log."""
 
 import abc
+import collections
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from jd_tf.data.sources.log_report import LogReport
 from jd_tf.schema import DataError, Schema
 
 SPLITS = ("train", "validation", "test")
+_KEPT_MESSAGES = 5
 
 Request = Mapping[str, Any]
+
+
+class LogReport:
+    """Counts of a log, with a limit on its bad records.
+
+    Args:
+        max_bad_records: records that may be skipped; one more is an error.
+
+    Attributes:
+        bad_records: records skipped so far.
+        messages: errors of the first of them.
+        counts: whatever the source counts, by a name fit for a reader.
+        notes: sentences on how the log was read.
+    """
+
+    def __init__(self, max_bad_records: int = 0):
+        if max_bad_records < 0:
+            raise DataError(
+                f"`max_bad_records` must not be negative. Got: "
+                f"{max_bad_records}."
+            )
+        self.max_bad_records = max_bad_records
+        self.bad_records = 0
+        self.messages: list[str] = []
+        self.counts: collections.Counter[str] = collections.Counter()
+        self.notes: list[str] = []
+
+    def tolerate(self, error: DataError) -> None:
+        """Counts a bad record, which the caller then skips.
+
+        Args:
+            error: names file and record.
+
+        Raises:
+            DataError: once there are more than `max_bad_records`.
+        """
+        self.bad_records += 1
+        if len(self.messages) < _KEPT_MESSAGES:
+            self.messages.append(str(error))
+        if self.bad_records > self.max_bad_records:
+            text = str(error).rstrip(".")
+            raise DataError(
+                f"{text}. Mend or copy the file again, or skip such records "
+                f"with --max_bad_records (now {self.max_bad_records})."
+            ) from error
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the report as plain values."""
+        return {
+            "bad_records": self.bad_records,
+            "first_bad_records": list(self.messages),
+            "counts": dict(self.counts),
+            "notes": list(self.notes),
+        }
 
 
 class Source(abc.ABC):
     """A log in some format, read as requests.
 
-    Construction looks at the files and fails on a wrong folder; `requests`
+    Construction checks the files and fails on a wrong folder; `requests`
     reads them once, front to back, so that logs larger than memory work.
 
     Args:
@@ -28,6 +83,31 @@ class Source(abc.ABC):
     Attributes:
         name: of the format.
         report: filled while `requests` runs.
+
+    Example:
+        A log of one's own is a subclass, and `make_dataset` writes it:
+
+        >>> import tempfile
+        >>> from jd_tf.data import Source
+        >>> from jd_tf.schema import Behavior, IdColumn, Objective, Schema
+        >>> class Clicks(Source):
+        ...     name = "clicks"
+        ...     schema = Schema(
+        ...         name="clicks",
+        ...         item_columns=(IdColumn("item_id", num_buckets=100),),
+        ...         behaviors=(Behavior("click", max_length=10),),
+        ...         objectives=(Objective("click", 1.0),),
+        ...         max_candidates=5,
+        ...     )
+        ...     def requests(self):
+        ...         for path in self.find_files("*.txt"):
+        ...             request = {"request_id": path.stem}
+        ...             yield self.split_of_share(0.75), request
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with open(f"{folder}/monday.txt", "w") as file:
+        ...         _ = file.write("7")
+        ...     print(*Clicks(folder).requests())
+        ('validation', {'request_id': 'monday'})
     """
 
     name: ClassVar[str]
@@ -58,7 +138,7 @@ class Source(abc.ABC):
     @property
     @abc.abstractmethod
     def schema(self) -> Schema:
-        """What its requests look like."""
+        """The columns of its requests."""
 
     @abc.abstractmethod
     def requests(self) -> Iterator[tuple[str, Request]]:
@@ -69,10 +149,10 @@ class Source(abc.ABC):
         """
 
     def find_files(self, *patterns: str) -> list[Path]:
-        """Files below the folder that match a pattern, in order.
+        """Lists the files below the folder that match a pattern, in order.
 
         Raises:
-            DataError: if there are none, with what lies there instead.
+            DataError: if there are none, with the files there are.
         """
         found = {
             path
@@ -90,7 +170,7 @@ class Source(abc.ABC):
         return sorted(found)
 
     def split_of_share(self, share: float) -> str:
-        """The split of something that lies a share of the way into the log."""
+        """Returns the split at a share of the way into the log."""
         if share >= 1 - self.test_share:
             return "test"
         if share >= 1 - self.test_share - self.validation_share:

@@ -1,12 +1,16 @@
 """Text logs, line by line, with errors that name the line."""
 
 import csv
+import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
-from jd_tf.data.sources.log_report import LogReport
+from jd_tf.data.sources.source import LogReport
 from jd_tf.schema import DataError
+
+_DAMAGE = (OSError, EOFError, zlib.error)
 
 
 class Line(NamedTuple):
@@ -24,23 +28,31 @@ class Line(NamedTuple):
 
 
 def read_lines(
-    path: Path, report: LogReport, errors: str = "strict"
+    path: Path,
+    report: LogReport,
+    errors: str = "strict",
+    gzipped: bool = False,
 ) -> Iterator[Line]:
     """Reads UTF-8 lines; undecodable and cut-off ones are bad records.
 
     Args:
         path: the file.
         report: tolerates bad records or not.
-        errors: what Python does about undecodable bytes.
+        errors: Python's way with undecodable bytes.
+        gzipped: unpacks the file.
 
     Raises:
         DataError: if the file is empty, or a line is bad.
     """
-    start = 0
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
+    number = start = 0
+    with _open(path, gzipped) as file:
+        while True:
+            number += 1
             where = f"{path}: line {number}"
             try:
+                raw = file.readline()
+                if not raw:
+                    break
                 text = raw.decode("utf-8", errors)
                 if not raw.endswith(b"\n"):
                     raise DataError(
@@ -56,6 +68,14 @@ def read_lines(
                 )
             except DataError as error:
                 report.tolerate(error)
+            except _DAMAGE as error:
+                # Nothing behind it can be found.
+                report.tolerate(
+                    DataError(
+                        f"{where}: {error}: the file is truncated or damaged"
+                    )
+                )
+                return
             else:
                 yield Line(number, start, text.rstrip("\r\n"))
             start += len(raw)
@@ -63,66 +83,83 @@ def read_lines(
         raise DataError(f"{path}: the file is empty. Copy it again.")
 
 
-def read_csv(
-    path: Path,
-    columns: Sequence[str],
-    report: LogReport,
-    errors: str = "strict",
-) -> Iterator[tuple[int, list[str]]]:
-    """Reads columns of a CSV file with a header.
+class TextTable:
+    """A file of values separated by commas or tabs, gzipped or not.
 
     Args:
-        path: the file.
-        columns: names of the columns wanted.
-        report: tolerates bad records or not.
-        errors: what Python does about undecodable bytes.
+        path: the file, the first line of which names the columns.
+        columns: those wanted.
+        errors: Python's way with undecodable bytes.
+        remedy: ends the error about a missing column.
 
-    Yields:
-        Line number and values, in the order of `columns`.
+    Attributes:
+        header: names of all columns.
 
     Raises:
-        DataError: if a column is missing, or a line is bad.
+        DataError: if the header cannot be read or lacks a column.
     """
-    lines = read_lines(path, report, errors)
-    first = next(lines, Line(1, 0, ""))
-    header = parse_csv_line(first.text.removeprefix("\ufeff"))
-    missing = [name for name in columns if name not in header]
-    if missing:
-        raise DataError(
-            f"{path}: line 1: no column `{missing[0]}`; there are "
-            f"{', '.join(header[:9]) or 'none'}. Name the right file."
-        )
-    wanted = [header.index(name) for name in columns]
-    for line in lines:
-        values = parse_csv_line(line.text)
-        if len(values) != len(header):
-            report.tolerate(
-                DataError(
-                    f"{path}: line {line.number}: {len(values)} columns, the "
-                    f"header has {len(header)}"
+
+    def __init__(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        errors: str = "strict",
+        remedy: str = "Name the right file.",
+    ):
+        self.path, self.columns = path, tuple(columns)
+        self._errors = errors
+        with path.open("rb") as file:
+            self._gzipped = file.read(2) == b"\x1f\x8b"
+        try:
+            with _open(path, self._gzipped) as file:
+                first = file.readline().decode("utf-8-sig", errors)
+        except (*_DAMAGE, UnicodeDecodeError) as error:
+            raise DataError(
+                f"{path}: line 1: {error}: the file is damaged or no table."
+            ) from error
+        if not first:
+            raise DataError(f"{path}: the file is empty. Copy it again.")
+        self._separator = "\t" if "\t" in first else ","
+        self.header = self._split(first.rstrip("\r\n"))
+        for name in columns:
+            if name not in self.header:
+                raise DataError(
+                    f"{path}: line 1: no column `{name}`; there are "
+                    f"{', '.join(self.header[:9])!r}. {remedy}"
                 )
-            )
-            continue
-        yield line.number, [values[index] for index in wanted]
+
+    def rows(self, report: LogReport) -> Iterator[tuple[int, list[str]]]:
+        """Yields line numbers and values, in the order of `columns`.
+
+        Args:
+            report: tolerates bad lines or not.
+
+        Raises:
+            DataError: if a line is bad.
+        """
+        wanted = [self.header.index(name) for name in self.columns]
+        lines = read_lines(self.path, report, self._errors, self._gzipped)
+        next(lines, None)
+        for number, _, text in lines:
+            values = self._split(text)
+            if len(values) != len(self.header):
+                report.tolerate(
+                    DataError(
+                        f"{self.path}: line {number}: {len(values)} columns, "
+                        f"the header has {len(self.header)}"
+                    )
+                )
+                continue
+            yield number, [values[index] for index in wanted]
+
+    def _split(self, text: str) -> list[str]:
+        # Most logs quote nothing, and then this is ten times as fast.
+        if '"' not in text:
+            return text.split(self._separator)
+        return next(csv.reader([text], delimiter=self._separator), [])
 
 
-def parse_csv_line(text: str) -> list[str]:
-    """Splits one line of a CSV file."""
-    # Most logs quote nothing, and then this is ten times as fast.
-    return next(csv.reader([text]), []) if '"' in text else text.split(",")
-
-
-def lines_from(path: Path, offset: int) -> Iterator[str]:
-    """Whole lines from a byte on, however they decode.
-
-    Args:
-        path: the file.
-        offset: the byte; the line it lies inside of is not whole.
-    """
-    with path.open("rb") as file:
-        if offset:
-            # The byte before tells whether a line starts right here.
-            file.seek(offset - 1)
-            file.readline()
-        for raw in file:
-            yield raw.decode("utf-8", "replace").rstrip("\r\n")
+def _open(path: Path, gzipped: bool) -> BinaryIO:
+    if gzipped:
+        return cast(BinaryIO, gzip.open(path, "rb"))
+    return path.open("rb")

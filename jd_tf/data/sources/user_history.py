@@ -1,4 +1,4 @@
-"""One user's way through a shop: histories, and the session so far."""
+"""State of one user of a log: histories, and the session so far."""
 
 import collections
 from collections.abc import Iterator, Sequence
@@ -10,11 +10,11 @@ from jd_tf.schema import UNKNOWN_DWELL, Behavior, Schema
 
 
 class Action(NamedTuple):
-    """What one kind of logged action means.
+    """The meaning of one kind of logged action.
 
     Attributes:
-        visits: whether doing it to another product than the one being
-            visited is going to that product.
+        visits: starts a visit where the product is not the one being
+            visited.
         counter: index of the visit's counter it adds to, -1 for none.
         objective: index of the objective it fulfils, or -1; whatever
             fulfils one fulfils the first, `click`, too.
@@ -33,7 +33,7 @@ class Event(NamedTuple):
     Attributes:
         item: id of the product.
         time: seconds, on any clock.
-        action: what was done.
+        action: meaning of the event.
         action_id: fine-grained id of it, 0 for none.
         dwell: seconds the log gives for the whole visit, or `UNKNOWN_DWELL`.
     """
@@ -63,7 +63,7 @@ class Visit:
         self.action_ids: list[int] = []
 
 
-class Journey:
+class UserHistory:
     """State of one user after some events of the log.
 
     It keeps as many events as the schema's histories hold: about 350 bytes
@@ -71,7 +71,7 @@ class Journey:
 
     Args:
         schema: its first behaviour is the visits; others are by name.
-        user_id: whose it is.
+        user_id: of the user.
 
     Attributes:
         visit: the latest one of this session, or None.
@@ -80,6 +80,24 @@ class Journey:
         touched: item -> per objective, the position of its last fulfilment in
             this session, -1 for none.
         open_requests: requests of this session that wait for their labels.
+
+    Example:
+        >>> from jd_tf.data import UserHistory
+        >>> from jd_tf.data.sources.user_history import Action, Event
+        >>> from jd_tf.schema import Behavior, IdColumn, Objective, Schema
+        >>> schema = Schema(
+        ...     name="shop",
+        ...     item_columns=(IdColumn("item_id", num_buckets=100),),
+        ...     behaviors=(Behavior("click", max_length=10),),
+        ...     objectives=(Objective("click", 1.0),),
+        ...     max_candidates=5,
+        ... )
+        >>> history = UserHistory(schema, user_id=1)
+        >>> history.record(Event(item=7, time=0.0, action=Action()))
+        >>> history.record(Event(item=8, time=5.0, action=Action()))
+        >>> _, items, columns = next(history.histories(now=6.0))
+        >>> items, columns["click_age_seconds"].tolist()
+        ([8, 7], [1.0, 6.0])
     """
 
     def __init__(self, schema: Schema, user_id: int | str):
@@ -89,7 +107,7 @@ class Journey:
         self._past_visits: collections.deque[Visit] = collections.deque(
             maxlen=self._visits.max_length
         )
-        self._events = {
+        self._events: dict[str, collections.deque[tuple[int, float]]] = {
             behavior.name: collections.deque(maxlen=behavior.max_length)
             for behavior in self._kept
         }
@@ -108,7 +126,7 @@ class Journey:
         self.open_requests: list = []
 
     def starts_visit(self, event: Event) -> bool:
-        """Whether the event takes the user to another product."""
+        """Returns True where the event takes the user to another product."""
         return event.action.visits and (
             self.visit is None or self.visit.item != event.item
         )
@@ -119,7 +137,7 @@ class Journey:
         return self._past_visits[-1].item if self._past_visits else None
 
     def known_items(self) -> set[int]:
-        """Every product in the histories or touched in this session."""
+        """Returns the products in the histories or touched in this session."""
         known = {visit.item for visit in self._past_visits}
         for events in self._events.values():
             known.update(item for item, _ in events)
@@ -155,7 +173,7 @@ class Journey:
         self.last_time = event.time
 
     def session_dense(self, now: float) -> np.ndarray:
-        """The session so far: seconds, visits, products, then counters."""
+        """Returns the session so far: seconds, visits, products, counters."""
         start = now if self.session_start is None else self.session_start
         values = [now - start, self.session_visits, len(self.touched)]
         return np.array([*values, *self.session_counts], np.float32)
@@ -166,7 +184,7 @@ class Journey:
         """Yields each behaviour with its items and the columns beside ids.
 
         Args:
-            now: the moment; ages and dwell count up to it.
+            now: seconds; ages and dwell count up to it.
 
         Yields:
             Behaviour, items newest first, columns by name.
@@ -176,8 +194,8 @@ class Journey:
         name = self._visits.name
         columns = {f"{name}_age_seconds": ages}
         if self._visits.dwell:
-            # A page may stay open beyond the moment: what will be logged in
-            # the end is not known yet, the time since its start is.
+            # A page may stay open beyond now: the dwell logged in the end is
+            # not known yet, the time since its start is.
             dwell = np.array([visit.dwell for visit in visits], np.float32)
             columns[f"{name}_dwell_seconds"] = np.minimum(dwell, ages)
         if self._visits.action_counters:
@@ -203,7 +221,7 @@ class Journey:
 def _matrix(
     rows: Sequence[Sequence[int]], width: int, dtype: type
 ) -> np.ndarray:
-    """Rows of numbers as a matrix, short ones padded with 0."""
+    """Stacks rows of numbers, short ones padded with 0."""
     matrix = np.zeros((len(rows), width), dtype)
     for index, row in enumerate(rows):
         matrix[index, : len(row)] = row

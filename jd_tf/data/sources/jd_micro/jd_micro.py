@@ -17,7 +17,7 @@ How it is read, and why:
 - The events of one stay share one dwell: the total, known when the product
   is left. A twentieth of them are longer than the stay, as a page may stay
   open behind others. So a request sees the smaller of the dwell and the time
-  since the stay began, which is what a shop would know at that moment.
+  since the stay began, as a shop would know it then.
 - Without a clock, lines stand for time: an item is known from the line after
   the one it was first seen in, and the last lines of each file are the test
   split. Each file is a shop of its own: items of one are no negatives in
@@ -27,17 +27,16 @@ How it is read, and why:
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from jd_tf.data.sources.negative_sampler import PastItems
+from jd_tf.data.sources.negative_sampling import NegativeSampler
 from jd_tf.data.sources.request_builder import (
     SESSION_DENSE,
-    MomentConfig,
-    Moments,
+    RequestBuilder,
+    RequestBuilderConfig,
 )
 from jd_tf.data.sources.source import Request, Source
-from jd_tf.data.sources.text_files import Line, read_lines
-from jd_tf.data.sources.user_history import Action, Event, Journey
+from jd_tf.data.sources.text_files import read_lines
+from jd_tf.data.sources.user_history import Action, Event, UserHistory
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
 
 COUNTERS = (
@@ -74,10 +73,10 @@ class JDMicroSource(Source):
         max_bad_records: sessions that may be skipped.
         validation_share: share of each file, before the test sessions.
         test_share: share of each file, its last sessions.
-        num_candidates: see `MomentConfig`.
-        same_category_share: see `MomentConfig`.
-        moment_share: see `MomentConfig`.
-        seed: see `MomentConfig`.
+        num_candidates: see `RequestBuilderConfig`.
+        same_category_share: see `RequestBuilderConfig`.
+        moment_share: see `RequestBuilderConfig`.
+        seed: see `RequestBuilderConfig`.
     """
 
     name = "jd_micro"
@@ -96,7 +95,7 @@ class JDMicroSource(Source):
         super().__init__(
             input_dir, max_bad_records, validation_share, test_share
         )
-        self.config = MomentConfig(
+        self.config = RequestBuilderConfig(
             num_candidates, same_category_share, moment_share, seed
         )
         self.paths = self.find_files("JD_[A-Z]*", "*.txt")
@@ -140,9 +139,13 @@ class JDMicroSource(Source):
         for path in self.paths:
             size = path.stat().st_size
             categories: dict[int, tuple[int]] = {}
-            past = PastItems(schema.item_dense)
-            moments = Moments(
-                schema, self.config, past, self.report, categories.__getitem__
+            sampler = NegativeSampler(schema.item_dense)
+            builder = RequestBuilder(
+                schema,
+                self.config,
+                sampler,
+                self.report,
+                categories.__getitem__,
             )
             for line in read_lines(path, self.report):
                 try:
@@ -151,32 +154,20 @@ class JDMicroSource(Source):
                     where = f"{path}: line {line.number}: {error}"
                     self.report.tolerate(DataError(where))
                     continue
-                # The first category an item was seen in stays, so that what
-                # comes later cannot change what was before.
+                # The first category an item was seen in stays, so that later
+                # lines cannot change earlier requests.
                 for item, category in seen.items():
                     categories.setdefault(item, (category,))
-                past.advance(line.number)
+                sampler.advance(line.number)
+                session = f"{path.name}:{line.number}"
+                history = UserHistory(schema, session)
+                for number, event in enumerate(events):
+                    builder.step(history, event, f"{session}:{number}", 0)
+                self.report.counts["sessions"] += 1
+                self.report.counts["events"] += len(events)
                 split = self.split_of_share(line.start / size)
-                for request in self._session(
-                    moments, schema, path, line, events
-                ):
+                for request in builder.close(history):
                     yield split, request
-
-    def _session(
-        self,
-        moments: Moments,
-        schema: Schema,
-        path: Path,
-        line: Line,
-        events: list[Event],
-    ) -> Iterator[dict[str, Any]]:
-        session = f"{path.name}:{line.number}"
-        journey = Journey(schema, session)
-        for number, event in enumerate(events):
-            moments.step(journey, event, f"{session}:{number}", clock=0)
-        self.report.counts["sessions"] += 1
-        self.report.counts["events"] += len(events)
-        yield from moments.close(journey)
 
 
 def parse_session(text: str) -> tuple[list[Event], dict[int, int]]:

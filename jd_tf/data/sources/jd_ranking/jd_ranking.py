@@ -8,7 +8,7 @@ and why:
   integer ids. A history that is `unknow` alone is absent.
 - Histories are oldest first with seconds before the request; they become
   newest first. Their columns are found by what is there; see `RecordFormat`,
-  also for the two columns that do not hold what they are said to.
+  also for the two columns that do not hold what their names promise.
 - Click and order are labels of every impression, order on the entire space.
 - The 615 dense features are normalised numbers without names, of user, item
   and both; which is which is not published, so all stay with the candidate.
@@ -32,14 +32,13 @@ from typing import Any
 
 import numpy as np
 
+from jd_tf.data.sources.jd_ranking.example_files import read_examples
 from jd_tf.data.sources.jd_ranking.jd_ranking_record import (
     BEHAVIORS,
     ID_COLUMNS,
     RecordFormat,
 )
-from jd_tf.data.sources.log_report import LogReport
-from jd_tf.data.sources.source import SPLITS, Request, Source
-from jd_tf.data.sources.tfrecord_files import read_examples
+from jd_tf.data.sources.source import SPLITS, LogReport, Request, Source
 from jd_tf.schema import (
     Behavior,
     BiasColumn,
@@ -126,7 +125,7 @@ class JDRankingSource(Source):
         self.report.notes += [
             "No clock and no users: requests are dealt to splits at random, "
             "or by folders named train, valid, test.",
-            "Orders are told by `mask`, not by `label`, which says clicked.",
+            "Orders are read from `mask`; `label` holds clicks alone.",
         ]
         for path in self.paths:
             folders = path.relative_to(self.input_dir).parts[:-1]
@@ -200,14 +199,14 @@ class JDRankingSource(Source):
 
 
 def _fingerprint(user: dict[str, np.ndarray]) -> tuple | None:
-    """What tells one user's moment from another; None without a history."""
+    """Returns a key of a user's histories; None without any."""
     if not any(len(values) for values in user.values()):
         return None
     return tuple(tuple(values.tolist()) for values in user.values())
 
 
 def _join(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Impressions of one request, the first of which has the user side."""
+    """Joins impressions, the first of which has the user side."""
     request = dict(rows[0])
     for name in (*ID_COLUMNS, "position", "page", "item_dense", "labels"):
         request[name] = [row[name] for row in rows]

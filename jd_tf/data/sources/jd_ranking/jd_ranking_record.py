@@ -64,7 +64,7 @@ class RecordFormat:
     def history(
         self, example: tf.train.Example, behavior: str
     ) -> dict[str, np.ndarray]:
-        """One behaviour's columns of the schema, newest first.
+        """Reads one behaviour's columns of the schema, newest first.
 
         Args:
             example: the record.
@@ -93,7 +93,7 @@ class RecordFormat:
         if length > self.max_lengths[behavior]:
             raise DataError(
                 f"column `{column('sku')}` has {length} events, more than "
-                f"its name says"
+                f"its name allows"
             )
         self._check_length(example, behavior, column("len"), length)
         seconds = np.array([_number(age, column("ts")) for age in ages])
@@ -112,22 +112,21 @@ class RecordFormat:
     def _check_length(
         self, example: tf.train.Example, behavior: str, column: str, length: int
     ) -> None:
-        (said,) = _strings(example, column, 1)
-        said_length = 0 if said == UNKNOWN else _number(said, column)
+        (stored,) = _strings(example, column, 1)
+        stated = 0 if stored == UNKNOWN else _number(stored, column)
         allowed = {length}
         if behavior == "cart":
             # In every published record this column holds the length of the
             # neighbouring exposures instead.
             near = example.features.feature["near_expo_seq_sku"].bytes_list
             allowed.add(sum(value != UNKNOWN for value in near.value))
-        if said_length not in allowed:
+        if stated not in allowed:
             raise DataError(
-                f"column `{column}` says {said_length} events, there are "
-                f"{length}"
+                f"column `{column}` states {stated} events, there are {length}"
             )
 
     def item(self, example: tf.train.Example) -> dict[str, bytes]:
-        """The candidate's ids."""
+        """Reads the candidate's ids."""
         ids = {}
         for name, short in ID_COLUMNS.items():
             present = example.features.feature
@@ -138,7 +137,7 @@ class RecordFormat:
         return ids
 
     def features(self, example: tf.train.Example) -> np.ndarray:
-        """The candidate's dense features, float32 (F,)."""
+        """Reads the candidate's dense features, float32 (F,)."""
         values = np.array(_floats(example, "features"), np.float32)
         if len(values) != self.num_features or not np.isfinite(values).all():
             raise DataError(
@@ -148,10 +147,10 @@ class RecordFormat:
         return values
 
     def labels(self, example: tf.train.Example) -> tuple[bool, bool]:
-        """Whether the impression was clicked and ordered.
+        """Returns clicked and ordered.
 
         `label` is described as 0, 1 or 2 for a click, 4 or 5 for an order. In
-        the published records it is 0 or 1 and says no more than clicked; the
+        the published records it is 0 or 1, no more than clicked; the
         class is in `mask`, one-hot.
         """
         label = _single(example, "label")
@@ -167,12 +166,12 @@ class RecordFormat:
             kind = _CLASSES[int(mask.argmax())]
             if (kind > 0) != (label > 0):
                 raise DataError(
-                    f"column `label` is {label}, but `mask` says {kind}"
+                    f"column `label` is {label}, but `mask` is of class {kind}"
                 )
         return kind in _CLICK_CLASSES, kind in _ORDER_CLASSES
 
     def place(self, example: tf.train.Example) -> tuple[int, int]:
-        """Position and page, from 1."""
+        """Reads position and page, from 1."""
         place = []
         for column in ("pos", "page"):
             (value,) = _strings(example, column, 1)
@@ -187,7 +186,7 @@ class RecordFormat:
 def _strings(
     example: tf.train.Example, column: str, length: int = 0
 ) -> list[bytes]:
-    """Values of a column of byte strings, which must be there."""
+    """Reads a column of byte strings, which must be there."""
     values = list(_feature(example, column, "bytes_list"))
     if not values or (length and len(values) != length):
         raise DataError(

@@ -10,12 +10,12 @@ where the file is there.
 How it is read, and why:
 
 - Exact duplicates, a quarter of the published sample, are dropped: a second
-  line of the same user, product, second, type and module says nothing more.
+  line of the same user, product, second, type and module adds nothing.
 - A visit is a run of a user's actions on one product that starts with a view
   or a click; its first four different modules are its fine-grained actions.
 - A session ends after half an hour without an action. Labels reach from the
   request to the end of its session: `click` is any later view, click, cart,
-  order or follow of the product, the others what their names say.
+  order or follow of the product, the others are named after their action.
 - Files are merged by time and read once. With several files the last one is
   the test split, and validation is the last part of those before; with one
   file both are cut from its end. A request whose session runs into the next
@@ -44,14 +44,14 @@ from jd_tf.data.sources.jdata2016.jdata_tables import (
     CommentTable,
     KeyedTable,
 )
-from jd_tf.data.sources.negative_sampler import PastItems
+from jd_tf.data.sources.negative_sampling import NegativeSampler
 from jd_tf.data.sources.request_builder import (
     SESSION_DENSE,
-    MomentConfig,
-    Moments,
+    RequestBuilder,
+    RequestBuilderConfig,
 )
 from jd_tf.data.sources.source import SPLITS, Request, Source
-from jd_tf.data.sources.user_history import Action, Event, Journey
+from jd_tf.data.sources.user_history import Action, Event, UserHistory
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
 
 COUNTERS = ("views", "clicks", "carts", "cart_removals", "orders", "follows")
@@ -84,10 +84,10 @@ class JData2016Source(Source):
         test_share: share of the bytes if there is one file; else the last
             file is the test split.
         session_gap_minutes: pause that ends a session.
-        num_candidates: see `MomentConfig`.
-        same_category_share: see `MomentConfig`.
-        moment_share: see `MomentConfig`.
-        seed: see `MomentConfig`.
+        num_candidates: see `RequestBuilderConfig`.
+        same_category_share: see `RequestBuilderConfig`.
+        moment_share: see `RequestBuilderConfig`.
+        seed: see `RequestBuilderConfig`.
     """
 
     name = "jdata2016"
@@ -113,7 +113,7 @@ class JData2016Source(Source):
                 f"Got: {session_gap_minutes}."
             )
         self.session_gap = 60 * session_gap_minutes
-        self.config = MomentConfig(
+        self.config = RequestBuilderConfig(
             num_candidates, same_category_share, moment_share, seed
         )
         paths = self.find_files("JData_Action*.csv")
@@ -122,13 +122,15 @@ class JData2016Source(Source):
         user = self._table("JData_User*.csv")
         product = self._table("JData_Product*.csv")
         comment = self._table("JData_Comment*.csv")
-        self.users = user and KeyedTable(
-            user, "user_id", USER_COLUMNS, self.report
-        )
-        self.products = product and KeyedTable(
-            product, "sku_id", PRODUCT_COLUMNS, self.report
-        )
-        self.comments = comment and CommentTable(comment, self.report)
+        self.users = self.products = self.comments = None
+        if user:
+            self.users = KeyedTable(user, "user_id", USER_COLUMNS, self.report)
+        if product:
+            self.products = KeyedTable(
+                product, "sku_id", PRODUCT_COLUMNS, self.report
+            )
+        if comment:
+            self.comments = CommentTable(comment, self.report)
 
     @property
     def schema(self) -> Schema:
@@ -190,50 +192,50 @@ class JData2016Source(Source):
         """Yields (split, request) in the order in which sessions end."""
         schema = self.schema
         attributes: dict[int, tuple] = {}
-        past = PastItems(_PAST_COUNTERS)
-        moments = Moments(
+        sampler = NegativeSampler(_PAST_COUNTERS)
+        builder = RequestBuilder(
             schema,
             self.config,
-            past,
+            sampler,
             self.report,
             attributes.__getitem__,
             self._item_features,
             self._context,
         )
-        journeys: dict[int, Journey] = {}
+        histories: dict[int, UserHistory] = {}
         # Users in a session, the one idle for longest first.
-        active: collections.OrderedDict[int, Journey] = (
+        active: collections.OrderedDict[int, UserHistory] = (
             collections.OrderedDict()
         )
         for action in self._merged():
-            past.advance(action.time)
+            sampler.advance(action.time)
             idle_since = action.time - self.session_gap
             while active:
                 first = next(iter(active.values()))
                 if first.last_time >= idle_since:
                     break
                 active.popitem(last=False)
-                yield from self._close(moments, first)
+                yield from self._close(builder, first)
             user, item = action.user, action.item
             if item not in attributes:
                 extra = self.products.row(item) if self.products else ()
                 attributes[item] = (action.category, action.brand, *extra)
-            journey = journeys.get(user)
-            if journey is None:
-                journey = journeys[user] = Journey(schema, user)
-            request_id = f"{user}:{action.time}:{journey.num_visits}"
+            history = histories.get(user)
+            if history is None:
+                history = histories[user] = UserHistory(schema, user)
+            request_id = f"{user}:{action.time}:{history.num_visits}"
             event = Event(
                 item, action.time, _ACTIONS[action.kind], action.module
             )
-            moments.step(journey, event, request_id, action.time)
-            active[user] = journey
+            builder.step(history, event, request_id, action.time)
+            active[user] = history
             active.move_to_end(user)
         counts = self.report.counts
-        for journey in active.values():
-            for split, request in self._close(moments, journey):
+        for history in active.values():
+            for split, request in self._close(builder, history):
                 counts["requests whose session the end of the log cuts"] += 1
                 yield split, request
-        counts["users"] = len(journeys)
+        counts["users"] = len(histories)
         if not counts["rows"]:
             raise DataError(f"{self.input_dir}: no actions in the files.")
         share = counts["exact duplicates dropped"] / counts["rows"]
@@ -242,10 +244,10 @@ class JData2016Source(Source):
         )
 
     def _close(
-        self, moments: Moments, journey: Journey
+        self, builder: RequestBuilder, history: UserHistory
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        last_split = self._split_of(journey.last_time)
-        for request in moments.close(journey):
+        last_split = self._split_of(history.last_time)
+        for request in builder.close(history):
             split = self._split_of(request["request_time"])
             if split != last_split:
                 self.report.counts["left out: session crosses a split"] += 1
@@ -270,11 +272,11 @@ class JData2016Source(Source):
         *training, last = self.paths
         sizes = [path.stat().st_size for path in training]
         offset = (1 - self.validation_share) * sum(sizes)
-        for path, size in zip(training, sizes, strict=True):
-            if offset < size or path is training[-1]:
-                validation = time_at(path, offset / size)
-                break
-            offset -= size
+        place = 0
+        while offset >= sizes[place] and place < len(sizes) - 1:
+            offset -= sizes[place]
+            place += 1
+        validation = time_at(training[place], offset / sizes[place])
         return validation, time_at(last, 0)
 
     def _table(self, pattern: str) -> Path | None:
@@ -292,10 +294,10 @@ class JData2016Source(Source):
     def _item_features(self, item: int, now: float) -> list[float]:
         if self.comments is None:
             return []
-        return self.comments.before(item, _moment(now).strftime("%Y-%m-%d"))
+        return self.comments.before(item, _datetime(now).strftime("%Y-%m-%d"))
 
     def _context(self, user: int, now: float) -> dict[str, Any]:
-        context = {"hour": _moment(now).hour + 1}
+        context = {"hour": _datetime(now).hour + 1}
         if self.users is not None:
             for name, value in zip(
                 self.users.columns, self.users.row(user), strict=True
@@ -304,5 +306,5 @@ class JData2016Source(Source):
         return context
 
 
-def _moment(time: float) -> datetime:
+def _datetime(time: float) -> datetime:
     return datetime.fromtimestamp(time, timezone.utc)

@@ -1,4 +1,4 @@
-"""The action log of JData 2016, line by line."""
+"""Actions of JData 2016, line by line."""
 
 import contextlib
 import datetime
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jd_tf.data.sources.jdata2016.jdata_tables import parse_id
-from jd_tf.data.sources.log_report import LogReport
-from jd_tf.data.sources.text_files import lines_from, read_csv
+from jd_tf.data.sources.source import LogReport
+from jd_tf.data.sources.text_files import TextTable
 from jd_tf.schema import DataError
 
 COLUMNS = ("time", "user_id", "sku_id", "type", "model_id", "cate", "brand")
@@ -38,29 +38,19 @@ class LoggedAction(NamedTuple):
     brand: int
 
 
-class TimeParser:
-    """Reads times like `2016-01-31 23:59:02`, remembering the days."""
+def read_time(text: str) -> int:
+    """Reads a time like `2016-01-31 23:59:02` as seconds since 1970.
 
-    def __init__(self) -> None:
-        self._days: dict[str, int] = {}
-
-    def parse(self, text: str) -> int:
-        """Seconds since 1970.
-
-        Raises:
-            ValueError: if it is not a time.
-        """
-        day = self._days.get(text[:10])
-        if day is None:
-            parsed = datetime.datetime.strptime(text[:10], "%Y-%m-%d")
-            parsed = parsed.replace(tzinfo=datetime.timezone.utc)
-            day = self._days[text[:10]] = int(parsed.timestamp())
-        hour, minute, second = text[11:13], text[14:16], text[17:]
-        if len(text) != 19 or text[10] != " " or text[13] + text[16] != "::":
-            raise ValueError(f"not a time: {text!r}")
-        if not (hour < "24" and minute < "60" and second < "60"):
-            raise ValueError(f"not a time: {text!r}")
-        return day + int(hour) * 3600 + int(minute) * 60 + int(second)
+    Raises:
+        ValueError: if it is not a time.
+    """
+    try:
+        if len(text) != 19 or text[10] != " ":
+            raise ValueError
+        time = datetime.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"not a time: {text!r}") from error
+    return int(time.replace(tzinfo=datetime.timezone.utc).timestamp())
 
 
 def read_actions(path: Path, report: LogReport) -> Iterator[LoggedAction]:
@@ -73,14 +63,13 @@ def read_actions(path: Path, report: LogReport) -> Iterator[LoggedAction]:
     Raises:
         DataError: naming line and column, also where time goes back.
     """
-    times = TimeParser()
     now = -1
     seen: set[tuple[str, ...]] = set()
     counts = report.counts
-    for number, values in read_csv(path, COLUMNS, report):
+    for number, values in TextTable(path, COLUMNS).rows(report):
         where = f"{path}: line {number}"
         try:
-            action = _parse(values, times)
+            action = _parse(values)
             if action.time < now:
                 raise DataError(
                     f"column `time`: {values[0]} is before the line above; "
@@ -103,7 +92,7 @@ def read_actions(path: Path, report: LogReport) -> Iterator[LoggedAction]:
 
 
 def time_at(path: Path, share: float) -> int:
-    """Time of the line that lies a share of the way into the file.
+    """Returns the time of the line at a share of the way into the file.
 
     Args:
         path: the file, in the order of time.
@@ -112,28 +101,31 @@ def time_at(path: Path, share: float) -> int:
     Raises:
         DataError: if there are no actions.
     """
-    header, size = next(lines_from(path, 0), ""), path.stat().st_size
-    if not size:
-        raise DataError(f"{path}: the file is empty. Copy it again.")
-    columns = header.removeprefix("\ufeff").split(",")
-    if "time" not in columns:
-        raise DataError(
-            f"{path}: line 1: no column `time`; there are {header[:80]!r}. "
-            f"Name a folder of JData actions ({', '.join(COLUMNS)})."
-        )
-    times, index = TimeParser(), columns.index("time")
-    # A bad line there is not the place to complain about it: take the next.
-    for start in (max(int(share * size), len(header) + 1), len(header) + 1):
-        for text in itertools.islice(lines_from(path, start), 1000):
+    remedy = f"Name a folder of JData actions ({', '.join(COLUMNS)})."
+    index = TextTable(path, ("time",), "replace", remedy).header.index("time")
+    # A bad line there is reported when the file is read: take the next.
+    for start in (int(share * path.stat().st_size), 1):
+        for text in itertools.islice(_lines_from(path, start), 1000):
             with contextlib.suppress(ValueError, IndexError):
-                return times.parse(text.split(",")[index])
+                return read_time(text.split(",")[index])
     raise DataError(f"{path}: no line with a time. Copy the file again.")
 
 
-def _parse(values: list[str], times: TimeParser) -> LoggedAction:
+def _lines_from(path: Path, offset: int) -> Iterator[str]:
+    """Yields the whole lines from a byte on, however they decode."""
+    with path.open("rb") as file:
+        if offset:
+            # The byte before tells if a line starts right here.
+            file.seek(offset - 1)
+            file.readline()
+        for raw in file:
+            yield raw.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _parse(values: list[str]) -> LoggedAction:
     column = "time"
     try:
-        time = times.parse(values[0])
+        time = read_time(values[0])
         ids = []
         for name, value in zip(COLUMNS[1:4], values[1:4], strict=True):
             column = name

@@ -1,10 +1,10 @@
-"""The tables beside the action log of JData 2016."""
+"""Tables of users, products and comments of JData 2016."""
 
 import bisect
 from pathlib import Path
 
-from jd_tf.data.sources.log_report import LogReport
-from jd_tf.data.sources.text_files import read_csv
+from jd_tf.data.sources.source import LogReport
+from jd_tf.data.sources.text_files import TextTable
 from jd_tf.schema import DataError
 
 USER_COLUMNS = ("user_lv_cd", "age", "sex")
@@ -18,7 +18,7 @@ class KeyedTable:
     Args:
         path: the file.
         key: column of whole numbers.
-        columns: what a row holds.
+        columns: those of a row.
         report: tolerates bad records or not.
     """
 
@@ -26,13 +26,12 @@ class KeyedTable:
         self, path: Path, key: str, columns: tuple[str, ...], report: LogReport
     ):
         self.columns = columns
-        self.path = path
         self._rows: dict[int, tuple[str, ...]] = {}
         kept: dict[tuple[str, ...], tuple[str, ...]] = {}
         # Ages were published in several encodings; a text that cannot be
-        # decoded still tells one age group from another.
-        rows = read_csv(path, (key, *columns), report, "backslashreplace")
-        for number, (identity, *values) in rows:
+        # decoded still separates one age group from another.
+        table = TextTable(path, (key, *columns), "backslashreplace")
+        for number, (identity, *values) in table.rows(report):
             try:
                 row = tuple(value.strip() or UNLISTED for value in values)
                 whole = parse_id(identity)
@@ -47,22 +46,19 @@ class KeyedTable:
             self._rows[whole] = kept.setdefault(row, row)
         self._absent = (UNLISTED,) * len(columns)
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
     def row(self, key: int) -> tuple[str, ...]:
-        """The row of a key; all `UNLISTED` where there is none."""
+        """Returns the row of a key; all `UNLISTED` where there is none."""
         return self._rows.get(key, self._absent)
 
     def vocabulary(self, column: str) -> tuple[str, ...]:
-        """The values a column holds, sorted."""
+        """Returns the values a column holds, sorted."""
         index = self.columns.index(column)
         values = {row[index] for row in self._rows.values()} - {UNLISTED}
         return tuple(sorted(values)) or (UNLISTED,)
 
 
 class CommentTable:
-    """What was known of a product's comments before a day.
+    """Comments of products as known before a day.
 
     Args:
         path: CSV file of `dt`, `sku_id`, `comment_num` (0 none, 1 one, 2 up
@@ -74,12 +70,12 @@ class CommentTable:
     columns = ("comment_num", "has_bad_comment", "bad_comment_rate")
 
     def __init__(self, path: Path, report: LogReport):
-        self.path = path
         self._days: dict[int, list[str]] = {}
         self._values: dict[int, list[tuple[float, ...]]] = {}
         found: dict[int, list[tuple[str, tuple[float, ...]]]] = {}
         wanted = ("sku_id", "dt", *self.columns)
-        for number, (item, day, *values) in read_csv(path, wanted, report):
+        rows = TextTable(path, wanted).rows(report)
+        for number, (item, day, *values) in rows:
             try:
                 numbers = tuple(float(value) for value in values)
                 if not (_is_day(day) and all(0 <= n < 1e9 for n in numbers)):
@@ -98,7 +94,7 @@ class CommentTable:
             self._values[item] = [numbers for _, numbers in rows]
 
     def before(self, item: int, day: str) -> list[float]:
-        """The newest row strictly before a day: 1 and its values, or zeros.
+        """Returns 1 and the newest row strictly before a day, or zeros.
 
         Args:
             item: the product.

@@ -26,8 +26,8 @@ How it is read, and why:
 - Splits are cut by time, at shares of the impressions. A request whose outcome
   was known only after a cut is left out.
 - `label`, `is_like` and `is_hate` are not read: by them the sample was drawn.
-  Nor are the tables of users and videos: they say of no column when it was
-  counted, so the future may be in them, and list few of the videos.
+  Nor are the tables of users and videos: no column has the time it was counted
+  at, so the future may be in them, and they list few of the videos.
 - A feed that plays one video at a time has no position: all of them are seen.
 - Memory: a few kB for every user, a row for every video; see `DailyCounts`.
 """
@@ -41,18 +41,18 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.data.sources.kuairand.kuairand_counts import (
-    ITEM_COUNTERS,
-    DailyCounts,
-)
 from jd_tf.data.sources.kuairand.kuairand_log import (
     FEEDBACK,
     Impression,
     LogFile,
 )
-from jd_tf.data.sources.kuairand.kuairand_viewer import SESSION_DENSE, Viewer
-from jd_tf.data.sources.log_report import LogReport
-from jd_tf.data.sources.source import SPLITS, Request, Source
+from jd_tf.data.sources.kuairand.kuairand_state import (
+    ITEM_COUNTERS,
+    SESSION_DENSE,
+    DailyCounts,
+    Viewer,
+)
+from jd_tf.data.sources.source import SPLITS, LogReport, Request, Source
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
 
 OBJECTIVES = (
@@ -156,7 +156,7 @@ class KuaiRandSource(Source):
         viewers: dict[int, Viewer] = {}
         items, today = DailyCounts(), -1
         # Requests that more impressions may join; at midnight there are none.
-        waiting: dict[int, _Waiting] = {}
+        waiting: dict[int, _OpenRequest] = {}
         for impression in self._merged(self.report):
             counts["impressions"] += 1
             day = _day(impression.time)
@@ -179,7 +179,9 @@ class KuaiRandSource(Source):
                 yield from self._close(mine, starts)
                 mine = None
             if mine is None:
-                mine = _Waiting(impression, self._user_side(viewer, impression))
+                mine = _OpenRequest(
+                    impression, self._user_side(viewer, impression)
+                )
                 waiting[user] = mine
             mine.add(impression, items.read(impression.item))
             viewer.record(impression)
@@ -193,7 +195,7 @@ class KuaiRandSource(Source):
             "Counters of videos are those of the midnight before.",
         ]
 
-    def _joins(self, mine: "_Waiting", impression: Impression) -> bool:
+    def _joins(self, mine: "_OpenRequest", impression: Impression) -> bool:
         pause = impression.time - mine.end
         full = len(mine.rows) >= self.max_candidates
         same_place = impression.tab == mine.rows[0].tab
@@ -215,7 +217,7 @@ class KuaiRandSource(Source):
         return side
 
     def _close(
-        self, mine: "_Waiting", starts: tuple[float, float]
+        self, mine: "_OpenRequest", starts: tuple[float, float]
     ) -> Iterator[tuple[str, Request]]:
         split = _split(mine.rows[0].time, starts)
         if split != _split(mine.end, starts):
@@ -257,7 +259,7 @@ class KuaiRandSource(Source):
         return start(test - self.validation_share), start(test)
 
 
-class _Waiting:
+class _OpenRequest:
     """A request that more impressions may join."""
 
     def __init__(self, first: Impression, user_side: dict[str, Any]):

@@ -1,12 +1,11 @@
 """The feedback log of KuaiRand, line by line."""
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from jd_tf.data.sources.log_report import LogReport
+from jd_tf.data.sources.source import LogReport
+from jd_tf.data.sources.text_files import TextTable
 from jd_tf.schema import DataError
 
 FEEDBACK = (
@@ -31,7 +30,7 @@ _TIMES = (10**12, 4 * 10**12)
 
 
 class Impression(NamedTuple):
-    """One line of the log: a video shown to a user, and what came of it.
+    """One line of the log: a video shown to a user, with the feedback.
 
     Attributes:
         time: seconds since 1970 at which it was shown.
@@ -55,7 +54,7 @@ class Impression(NamedTuple):
 
     @property
     def end(self) -> float:
-        """When all that came of it was known."""
+        """Time at which all its feedback was known."""
         return self.time + self.play + self.comment_stay
 
 
@@ -66,37 +65,19 @@ class LogFile:
         path: of a table with a header, separated by tabs or commas.
 
     Attributes:
-        has_tab: whether it names the scenario.
+        has_tab: True where it names the scenario.
 
     Raises:
         DataError: if it cannot be read, or a column is missing.
     """
 
     def __init__(self, path: Path):
-        self.path = path
-        try:
-            with self._open() as file:
-                first = file.readline().decode("utf-8-sig")
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-            raise DataError(
-                f"{path}: line 1: {error}: the file is damaged or no table."
-            ) from error
-        if not first:
-            raise DataError(f"{path}: the file is empty. Copy it again.")
-        self._separator = "\t" if "\t" in first else ","
-        header = first.rstrip("\r\n").split(self._separator)
-        missing = [n for n in (*_NUMBERS, *FEEDBACK) if n not in header]
-        if missing:
-            raise DataError(
-                f"{path}: line 1: no column `{missing[0]}`; there are "
-                f"{', '.join(header[:9]) or 'none'}. Name the folder of a "
-                "KuaiRand log."
-            )
-        self.has_tab = TAB in header
-        tabs = (TAB,) if self.has_tab else ()
-        self._names = (*_NUMBERS, *FEEDBACK, *tabs)
-        self._wanted = [header.index(name) for name in self._names]
-        self._num_columns = len(header)
+        columns = (*_NUMBERS, *FEEDBACK)
+        remedy = "Name the folder of a KuaiRand log."
+        self._table = TextTable(path, columns, remedy=remedy)
+        self.has_tab = TAB in self._table.header
+        if self.has_tab:
+            self._table = TextTable(path, (*columns, TAB))
 
     def impressions(self, report: LogReport) -> Iterator[Impression]:
         """Reads the file once, front to back.
@@ -108,10 +89,11 @@ class LogFile:
             DataError: naming line and column, also where time goes back.
         """
         now = 0.0
-        for number, text in self._lines(report):
-            where = f"{self.path}: line {number}"
+        columns = self._table.columns
+        for number, values in self._table.rows(report):
+            where = f"{self._table.path}: line {number}"
             try:
-                impression = self._parse(text)
+                impression = _parse(columns, values)
                 if impression.time < now:
                     raise DataError(
                         f"column `time_ms`: {round(1000 * impression.time)} is "
@@ -123,74 +105,36 @@ class LogFile:
             now = impression.time
             yield impression
 
-    def _open(self) -> gzip.GzipFile:
-        with self.path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        return gzip.open(self.path, "rb") if packed else self.path.open("rb")
 
-    def _lines(self, report: LogReport) -> Iterator[tuple[int, str]]:
-        """Numbers and texts of the lines behind the header."""
-        number = 1
-        with self._open() as file:
-            file.readline()
-            while True:
-                number += 1
-                where = f"{self.path}: line {number}"
-                try:
-                    raw = file.readline()
-                    if not raw:
-                        return
-                    if not raw.endswith(b"\n"):
-                        raise EOFError("the file ends inside this line")
-                    text = raw.decode("utf-8").rstrip("\r\n")
-                except UnicodeDecodeError:
-                    report.tolerate(DataError(f"{where}: is not UTF-8"))
-                except (OSError, EOFError, zlib.error) as error:
-                    # Nothing behind it can be found.
-                    report.tolerate(
-                        DataError(
-                            f"{where}: {error}: the file is truncated or "
-                            "damaged"
-                        )
-                    )
-                    return
-                else:
-                    yield number, text
-
-    def _parse(self, text: str) -> Impression:
-        values = text.split(self._separator)
-        if len(values) != self._num_columns:
+def _parse(columns: tuple[str, ...], values: list[str]) -> Impression:
+    numbers = []
+    for name, text in zip(columns, values, strict=True):
+        value = text.removesuffix(".0")
+        if not (value.isascii() and value.isdigit()):
             raise DataError(
-                f"{len(values)} columns, the header has {self._num_columns}"
+                f"column `{name}` must be a whole number, not negative. "
+                f"Got: {text!r}"
             )
-        numbers = []
-        for name, place in zip(self._names, self._wanted, strict=True):
-            value = values[place].removesuffix(".0")
-            if not (value.isascii() and value.isdigit()):
-                raise DataError(
-                    f"column `{name}` must be a whole number, not negative. "
-                    f"Got: {values[place]!r}"
-                )
-            numbers.append(int(value))
-        user, item, time, play, duration, stay, *rest = numbers
-        feedback, tab = tuple(rest[: len(FEEDBACK)]), rest[len(FEEDBACK) :]
-        for name, value in zip(FEEDBACK, feedback, strict=True):
-            if value > 1:
-                raise DataError(f"column `{name}` must be 0 or 1. Got: {value}")
-        if not _TIMES[0] <= time < _TIMES[1]:
-            raise DataError(
-                f"column `time_ms` must be milliseconds since 1970. Got: {time}"
-            )
-        # 0 pads ids.
-        if not user or not item:
-            raise DataError("`user_id` and `video_id` start at 1. Got: 0")
-        return Impression(
-            time / 1000,
-            user,
-            item,
-            feedback,
-            play / 1000,
-            stay / 1000,
-            duration / 1000,
-            tab[0] if tab else -1,
+        numbers.append(int(value))
+    user, item, time, play, duration, stay, *rest = numbers
+    feedback, tab = tuple(rest[: len(FEEDBACK)]), rest[len(FEEDBACK) :]
+    for name, value in zip(FEEDBACK, feedback, strict=True):
+        if value > 1:
+            raise DataError(f"column `{name}` must be 0 or 1. Got: {value}")
+    if not _TIMES[0] <= time < _TIMES[1]:
+        raise DataError(
+            f"column `time_ms` must be milliseconds since 1970. Got: {time}"
         )
+    # 0 pads ids.
+    if not user or not item:
+        raise DataError("`user_id` and `video_id` start at 1. Got: 0")
+    return Impression(
+        time / 1000,
+        user,
+        item,
+        feedback,
+        play / 1000,
+        stay / 1000,
+        duration / 1000,
+        tab[0] if tab else -1,
+    )

@@ -1,0 +1,147 @@
+"""Data set folders from logs and from the simulated shop."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from jd_tf.data.dataset import new_folder, seal, shard_name
+from jd_tf.data.records import RequestWriter
+from jd_tf.data.sources import open_source
+from jd_tf.data.sources.source import SPLITS, Source
+from jd_tf.data.summary import write_summary
+from jd_tf.schema import DataError
+
+if TYPE_CHECKING:
+    # Reading a log needs no simulator.
+    from jd_tf.data.simulator import Simulator
+
+SIMULATOR = "simulator"
+
+
+def make_dataset(
+    source: "str | Source | Simulator",
+    output_dir: str | Path,
+    input_dir: str | Path | None = None,
+    num_shards: int = 2,
+    overwrite: bool = False,
+    progress: bool = False,
+    num_processes: int = 2,
+    **options: Any,
+) -> dict[str, Any]:
+    """Makes a data set: shards, schema, manifest and summary, atomically.
+
+    Args:
+        source: "simulator", a key of `jd_tf.data.SOURCES`, or an open source
+            or simulator.
+        output_dir: the new folder.
+        input_dir: folder of the log; none for the simulator.
+        num_shards: files per split.
+        overwrite: replaces an existing folder.
+        progress: shows a progress bar.
+        num_processes: processes of the simulator.
+        **options: of the source, or fields of `SimulatorConfig`.
+
+    Returns:
+        The summary; see `jd_tf.data.summary`.
+
+    Raises:
+        DataError: if an option is wrong, the log cannot be read, or a split
+            stays empty; then nothing is written.
+
+    Example:
+        >>> import tempfile
+        >>> from jd_tf.data import make_dataset
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     summary = make_dataset(
+        ...         "simulator",
+        ...         f"{folder}/shop",
+        ...         num_processes=1,
+        ...         num_users=20,
+        ...         num_items=100,
+        ...         num_requests=300,
+        ...     )
+        >>> sorted(summary["splits"])
+        ['test', 'train', 'validation']
+    """
+    if num_shards < 1:
+        raise DataError(f"`num_shards` must be at least 1. Got: {num_shards}.")
+    if source == SIMULATOR:
+        if input_dir is not None:
+            raise DataError(f"the simulator reads nothing. Got: {input_dir}.")
+        source = _simulator(options)
+    elif isinstance(source, str):
+        if input_dir is None:
+            raise DataError(f"source `{source}` needs the folder of its log.")
+        source = open_source(source, input_dir, **options)
+    elif input_dir is not None or options:
+        raise DataError(
+            "an open source takes no `input_dir` and no options. Got: "
+            f"{input_dir} and {sorted(options)}."
+        )
+    with new_folder(output_dir, overwrite) as folder:
+        report = None
+        if isinstance(source, Source):
+            _write_log(source, folder, num_shards, progress)
+            report = source.report.to_json()
+        else:
+            from jd_tf.data.simulator.shard_writing import write_simulated
+
+            write_simulated(source, folder, num_shards, num_processes, progress)
+        seal(folder, source.schema)
+        return write_summary(folder, report)
+
+
+def _simulator(options: dict[str, Any]) -> "Simulator":
+    from jd_tf.data.simulator import Simulator, SimulatorConfig
+
+    known = [field.name for field in dataclasses.fields(SimulatorConfig)]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise DataError(
+            f"the simulator has no option `{unknown[0]}`. It has: "
+            f"{', '.join(known)}."
+        )
+    return Simulator(SimulatorConfig(**options))
+
+
+def _write_log(
+    source: Source, folder: Path, num_shards: int, progress: bool
+) -> None:
+    schema, counts = source.schema, dict.fromkeys(SPLITS, 0)
+    with contextlib.ExitStack() as stack:
+        writers = {
+            split: [
+                stack.enter_context(
+                    RequestWriter(
+                        folder / shard_name(split, shard, num_shards), schema
+                    )
+                )
+                for shard in range(num_shards)
+            ]
+            for split in SPLITS
+        }
+        requests = tqdm(
+            source.requests(),
+            desc=f"reading {source.name}",
+            unit=" requests",
+            disable=not progress,
+        )
+        for split, request in requests:
+            try:
+                writers[split][counts[split] % num_shards].write(request)
+            except DataError as error:
+                source.report.tolerate(error)
+            else:
+                counts[split] += 1
+    empty = [split for split, count in counts.items() if not count]
+    if empty:
+        found = ", ".join(f"{n} {split}" for split, n in counts.items())
+        why = "; ".join(f"{k}: {n}" for k, n in source.report.counts.items())
+        raise DataError(
+            f"{source.input_dir}: no requests for the {empty[0]} split "
+            f"({found}). The log is too small for its shares, or most of it "
+            f"was left out: {why}."
+        )

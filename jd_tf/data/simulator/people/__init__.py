@@ -1,0 +1,1 @@
+"""The simulated users: tastes, visits, actions and sessions."""

@@ -1,0 +1,206 @@
+"""The hidden state of simulated users: tastes, interests and needs."""
+
+import dataclasses
+
+import numpy as np
+
+from jd_tf.data.simulator.behavior import BehaviorParameters
+from jd_tf.data.simulator.shop.catalogue import STYLE_DIM, Catalogue
+
+BROWSING, BUYING = 0, 1
+NUM_LEVELS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Tastes:
+    """The present tastes of some users, copied out of `Users`.
+
+    Attributes:
+        readiness: (R,) float, logit, readiness to click.
+        price: (R,) float, price level the user likes.
+        style: (R, 4) float, unit vectors, style the user likes.
+        interest_category: (R, K) int.
+        interest_strength: (R, K) float.
+        interest_brand: (R, K) int, -1 for none.
+        interest_price: (R, K) float.
+        interest_style: (R, K, 4) float, unit vectors.
+        interest_need: (R, K) bool, True where it is to be bought soon.
+    """
+
+    readiness: np.ndarray
+    price: np.ndarray
+    style: np.ndarray
+    interest_category: np.ndarray
+    interest_strength: np.ndarray
+    interest_brand: np.ndarray
+    interest_price: np.ndarray
+    interest_style: np.ndarray
+    interest_need: np.ndarray
+
+
+class Users:
+    """The hidden state of a block of users.
+
+    Args:
+        num_users: users of the block.
+        catalogue: of the shop.
+        behavior: coefficients.
+        rng: the block's source of randomness.
+
+    Attributes:
+        level: (users,) int64, 1 to 5: the shop's class of a user, a noisy view
+            of activity and price level.
+        activity: (users,) float, positive, mean about 1: how often they come.
+    """
+
+    def __init__(
+        self,
+        num_users: int,
+        catalogue: Catalogue,
+        behavior: BehaviorParameters,
+        rng: np.random.Generator,
+    ):
+        self.catalogue, self.behavior, self.rng = catalogue, behavior, rng
+        busy = rng.normal(size=num_users)
+        self.activity = np.exp(0.5 * busy - 0.125)
+        slots = (num_users, behavior.num_interests)
+        self.state = Tastes(
+            readiness=behavior.click_rate_spread * rng.normal(size=num_users),
+            price=rng.normal(size=num_users),
+            style=_unit(rng.normal(size=(num_users, STYLE_DIM))),
+            interest_category=np.full(slots, -1),
+            interest_strength=np.zeros(slots),
+            interest_brand=np.full(slots, -1),
+            interest_price=np.zeros(slots),
+            interest_style=np.zeros((*slots, STYLE_DIM)),
+            interest_need=np.zeros(slots, bool),
+        )
+        seen = 0.7 * busy + 0.5 * self.state.price
+        seen += 0.5 * rng.normal(size=num_users)
+        edges = np.linspace(-1.2, 1.2, NUM_LEVELS - 1)
+        self.level = 1 + np.digitize(seen, edges)
+        for slot in range(behavior.num_interests):
+            self._new_interest(np.arange(num_users), np.full(num_users, slot))
+        days = behavior.need_end_days
+        share = days / (days + behavior.need_start_days)
+        self.state.interest_need[:] = rng.random(slots) < share
+
+    def tastes(self, users: np.ndarray) -> Tastes:
+        """Copies the state of the users at the given (R,) rows."""
+        fields = dataclasses.fields(self.state)
+        return Tastes(
+            **{f.name: getattr(self.state, f.name)[users] for f in fields}
+        )
+
+    def pass_time(self, users: np.ndarray, days: np.ndarray) -> None:
+        """Lets tastes drift and interests and needs come and go.
+
+        Args:
+            users: (R,) int, rows.
+            days: (R,) float, since each of them was here last.
+        """
+        state, behavior, rng = self.state, self.behavior, self.rng
+        step = behavior.taste_drift * np.sqrt(days)
+        # Shrinking keeps the spread between users what it was.
+        kept = np.sqrt(np.maximum(1.0 - step**2, 0.0))
+        noise = rng.normal(size=len(users))
+        state.price[users] = kept * state.price[users] + step * noise
+        noise = rng.normal(size=(len(users), STYLE_DIM))
+        # A unit vector of 4 has components of spread 1 / 2.
+        moved = state.style[users] + 0.5 * step[:, np.newaxis] * noise
+        state.style[users] = _unit(moved)
+
+        shape = (len(users), behavior.num_interests)
+        gone = rng.random(shape) < _chance(days, behavior.interest_days)
+        gone |= state.interest_strength[users] == 0.0
+        rows, slots = np.nonzero(gone)
+        for slot in range(behavior.num_interests):
+            self._new_interest(users[rows[slots == slot]], slots[slots == slot])
+        need = state.interest_need[users]
+        starts = rng.random(shape) < _chance(days, behavior.need_start_days)
+        ends = rng.random(shape) < _chance(days, behavior.need_end_days)
+        state.interest_need[users] = np.where(need, ~ends, starts)
+
+    def start_session(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Draws intent and focus of new sessions.
+
+        Args:
+            users: (R,) int, rows.
+
+        Returns:
+            (R,) int intent, `BROWSING` or `BUYING`, and (R,) int focus, the
+            interest that they came for.
+        """
+        state, behavior, rng = self.state, self.behavior, self.rng
+        need = state.interest_need[users]
+        buying = rng.random(len(users)) < np.where(
+            need.any(axis=1),
+            behavior.buying_with_need,
+            behavior.buying_without_need,
+        )
+        weight = state.interest_strength[users].copy()
+        only_needs = buying & need.any(axis=1)
+        weight[only_needs] *= need[only_needs]
+        gumbel = rng.gumbel(size=weight.shape)
+        with np.errstate(divide="ignore"):
+            focus = np.argmax(np.log(weight) + gumbel, axis=1)
+        return np.where(buying, BUYING, BROWSING), focus
+
+    def bought(self, users: np.ndarray, category: np.ndarray) -> None:
+        """Ends the needs, and some of the interests, that were satisfied.
+
+        Args:
+            users: (P,) int, rows, one for each purchase.
+            category: (P,) int, of the item bought.
+        """
+        state = self.state
+        slots = state.interest_category[users] == category[:, np.newaxis]
+        purchase, slot = np.nonzero(slots)
+        rows = users[purchase]
+        state.interest_need[rows, slot] = False
+        over = self.rng.random(len(rows)) < self.behavior.satisfied_rate
+        # A strength of zero is replaced before the next session.
+        state.interest_strength[rows[over], slot[over]] = 0.0
+
+    def _new_interest(self, users: np.ndarray, slots: np.ndarray) -> None:
+        """Fills one slot of each user with an interest they do not have."""
+        state, behavior, rng = self.state, self.behavior, self.rng
+        catalogue, count = self.catalogue, len(users)
+        weight = np.tile(catalogue.category_weight, (count, 1))
+        taken = state.interest_category[users]
+        rows, columns = np.nonzero(taken >= 0)
+        weight[rows, taken[rows, columns]] = 0.0
+        category = _pick(rng, weight)
+        spread = behavior.taste_spread
+        price = state.price[users] + spread * rng.normal(size=count)
+        # Unit vectors of 4 have components of spread 1 / 2.
+        style = rng.normal(size=(count, STYLE_DIM)) * 0.5 * spread
+        style = _unit(state.style[users] + style)
+
+        # The favourite brand is one that suits the user.
+        suits = style @ catalogue.brand_style.T
+        suits -= 0.5 * (price[:, np.newaxis] - catalogue.brand_price) ** 2
+        brand = _pick(rng, catalogue.brand_weight.T[category] * np.exp(suits))
+        loyal = rng.random(count) < behavior.brand_loyalty
+
+        state.interest_category[users, slots] = category
+        state.interest_strength[users, slots] = rng.uniform(0.8, 1.2, count)
+        state.interest_brand[users, slots] = np.where(loyal, brand, -1)
+        state.interest_price[users, slots] = price
+        state.interest_style[users, slots] = style
+        state.interest_need[users, slots] = False
+
+
+def _pick(rng: np.random.Generator, weight: np.ndarray) -> np.ndarray:
+    """Draws one column a row, proportionally to (rows, columns) weights."""
+    with np.errstate(divide="ignore"):
+        return np.argmax(np.log(weight) + rng.gumbel(size=weight.shape), axis=1)
+
+
+def _chance(days: np.ndarray, mean_days: float) -> np.ndarray:
+    """(R, 1) probability that something of that mean life has ended."""
+    return 1.0 - np.exp(-days / mean_days)[:, np.newaxis]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)

@@ -1,0 +1,1 @@
+"""Logs of simulated users as requests of a schema."""

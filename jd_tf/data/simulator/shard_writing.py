@@ -1,0 +1,112 @@
+"""Shards of a simulated shop, written by several processes."""
+
+import contextlib
+import multiprocessing
+import pickle
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from jd_tf.data.dataset import shard_name
+from jd_tf.data.records import RequestWriter
+from jd_tf.data.simulator.people.event_log import BlockLog
+from jd_tf.data.simulator.photos.photo_files import write_photos
+from jd_tf.data.simulator.requests.item_counters import (
+    ItemCounters,
+    Tally,
+    tally,
+)
+from jd_tf.data.simulator.simulator import Simulator
+
+_COUNTERS_FILE = "counters.npy"
+
+
+def write_simulated(
+    simulator: Simulator,
+    folder: Path,
+    num_shards: int,
+    num_processes: int = 2,
+    progress: bool = True,
+) -> None:
+    """Simulates all splits and writes their shards and, if asked, photos.
+
+    Blocks of users are simulated first and kept beside the shards; then the
+    shards are written, each with its share of every block. Neither step
+    depends on which process does it.
+
+    Args:
+        simulator: the shop.
+        folder: gets the shards.
+        num_shards: files a split.
+        num_processes: processes that share the work; 1 uses this one alone.
+        progress: shows a bar.
+    """
+    config = simulator.config
+    with (
+        _workers(num_processes) as run,
+        tempfile.TemporaryDirectory(prefix=".logs.", dir=folder) as kept,
+    ):
+        blocks = [
+            (simulator, block, kept) for block in range(config.num_blocks)
+        ]
+        bar = {"disable": not progress, "unit": "block"}
+        counters = ItemCounters.of(
+            config,
+            tqdm(run(_simulate, blocks), "simulate", len(blocks), **bar),
+        )
+        np.save(Path(kept) / _COUNTERS_FILE, counters.totals)
+        shards = [
+            (simulator, split, shard, num_shards, kept, folder)
+            for split in config.split_times
+            for shard in range(num_shards)
+        ]
+        bar["unit"] = "shard"
+        for _ in tqdm(run(_write_shard, shards), "write", len(shards), **bar):
+            pass
+        if config.photos:
+            write_photos(
+                simulator.catalogue, config.seed, folder, run, progress
+            )
+
+
+@contextlib.contextmanager
+def _workers(
+    num_processes: int,
+) -> Iterator[Callable[[Callable, Iterable], Iterable]]:
+    """Yields a map that works in this process or in several, unordered."""
+    if num_processes == 1:
+        yield map
+        return
+    # TensorFlow has threads, which do not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(num_processes) as pool:
+        yield pool.imap_unordered
+
+
+def _simulate(task: tuple[Simulator, int, str]) -> Tally:
+    """Keeps one block's log in a file and returns its tally."""
+    simulator, block, kept = task
+    log = simulator.simulate_block(block)
+    with _log_file(kept, block).open("wb") as file:
+        pickle.dump(log, file, protocol=pickle.HIGHEST_PROTOCOL)
+    return tally(simulator.config, log.exposures)
+
+
+def _write_shard(task: tuple[Simulator, str, int, int, str, Path]) -> None:
+    simulator, split, shard, num_shards, kept, folder = task
+    totals = np.load(Path(kept) / _COUNTERS_FILE, mmap_mode="r")
+    builder = simulator.block_requests(ItemCounters(simulator.config, totals))
+    path = folder / shard_name(split, shard, num_shards)
+    with RequestWriter(path, simulator.schema) as writer:
+        for block in range(simulator.config.num_blocks):
+            with _log_file(kept, block).open("rb") as file:
+                log: BlockLog = pickle.load(file)
+            rows = simulator.rows_of(log, split)[shard::num_shards]
+            for request in builder.build(log, rows):
+                writer.write(request)
+
+
+def _log_file(kept: str, block: int) -> Path:
+    return Path(kept) / f"block-{block:06d}.pickle"

@@ -1,0 +1,1 @@
+"""The goods of the simulated shop and the policy that shows them."""

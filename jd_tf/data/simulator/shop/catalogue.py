@@ -1,0 +1,147 @@
+"""Brands, shops and items of the simulated shop."""
+
+import numpy as np
+
+from jd_tf.data.simulator.behavior import BehaviorParameters
+from jd_tf.data.simulator.config import DAY, SimulatorConfig
+from jd_tf.data.simulator.shop.words import (
+    CATEGORY_WORDS,
+    brand_name,
+    style_words,
+)
+
+STYLE_DIM = 4
+_OLDEST_DAYS = 720.0
+_WARM_UP_ARRIVALS = 0.2
+_SHOP_SERVICE_SPREAD = 0.2
+_CATALOGUE_STREAM = 1
+
+
+class Catalogue:
+    """Brands, shops and items with all their true properties.
+
+    Arrays are indexed by item number; ids start at 1, so that 0 can pad:
+    item number `i` has id `i + 1`, and likewise categories, brands, shops.
+
+    Args:
+        config: of the shop.
+        behavior: coefficients of what an item is made of.
+
+    Attributes:
+        category, brand, shop: (items,) int64, numbers.
+        style: (items, 4) float64: hue vector, tone, pattern; about N(0, 1).
+        price_level: (items,) float64, within the category, about N(0, 1).
+        log_price: (items,) float64, logarithm of the price.
+        appeal: (items,) float64, logit: what makes people click it.
+        merit: (items,) float64: what shows on the item's page only.
+        weight: (items,) float64, positive: how much the shop shows it.
+        arrival_time: (items,) float64, seconds since 1970.
+        late: (items,) bool, True where it arrives while logging.
+        brand_style: (brands, 4) float64.
+        brand_price: (brands,) float64.
+        brand_weight: (brands, categories) float64, 0 where it sells none.
+        category_weight: (categories,) float64: how many people want it.
+    """
+
+    def __init__(self, config: SimulatorConfig, behavior: BehaviorParameters):
+        rng = np.random.default_rng([config.seed, _CATALOGUE_STREAM])
+        self.num_categories = config.num_categories
+        self.category_weight = rng.lognormal(0.0, 0.5, config.num_categories)
+        self.category_weight /= self.category_weight.sum()
+        self._make_brands(rng, config)
+        self._make_items(rng, config, behavior)
+
+    def _make_brands(
+        self, rng: np.random.Generator, config: SimulatorConfig
+    ) -> None:
+        brands, categories = config.num_brands, config.num_categories
+        self.brand_style = rng.normal(size=(brands, STYLE_DIM))
+        self.brand_price = rng.normal(size=brands)
+        serves = rng.random((brands, categories)) < 1.5 / categories
+        # Every category has brands, every brand has a category.
+        serves[np.arange(brands), np.arange(brands) % categories] = True
+        strength = rng.lognormal(0.0, 0.7, brands)
+        self.brand_weight = serves * strength[:, np.newaxis]
+        extra = rng.integers(brands, size=config.num_shops - brands)
+        self.shop_brand = np.concatenate([np.arange(brands), extra])
+        self.shop_service = _SHOP_SERVICE_SPREAD * rng.normal(
+            size=config.num_shops
+        )
+
+    def _make_items(
+        self,
+        rng: np.random.Generator,
+        config: SimulatorConfig,
+        behavior: BehaviorParameters,
+    ) -> None:
+        items, categories = config.num_items, config.num_categories
+        category = rng.choice(categories, items, p=self.category_weight)
+        # The first ones keep any category from starting empty.
+        category[: 2 * categories] = np.arange(2 * categories) % categories
+        late = np.zeros(items, bool)
+        num_late = round(items * config.cold_start_share)
+        late[items - num_late :] = True
+        age = rng.uniform(0.0, _OLDEST_DAYS * DAY, items)
+        arrival = config.warm_up_time - age
+        recent = rng.random(items) < _WARM_UP_ARRIVALS
+        recent[: 2 * categories] = False
+        arrival[recent] = rng.uniform(
+            config.warm_up_time, config.start_time, recent.sum()
+        )
+        arrival[late] = rng.uniform(
+            config.start_time, config.end_time, num_late
+        )
+        mixed = rng.permutation(items)
+        self.category, self.late = category[mixed], late[mixed]
+        self.arrival_time = arrival[mixed]
+
+        self.brand = _choose(rng, self.category, self.brand_weight.T)
+        sells = self.shop_brand == np.arange(config.num_brands)[:, np.newaxis]
+        self.shop = _choose(rng, self.brand, sells)
+
+        shared = np.sqrt(behavior.brand_style_share)
+        own = np.sqrt(1.0 - behavior.brand_style_share)
+        self.style = shared * self.brand_style[self.brand]
+        self.style += own * rng.normal(size=(items, STYLE_DIM))
+        self.price_level = shared * self.brand_price[self.brand]
+        self.price_level += own * rng.normal(size=items)
+        self.category_log_price = rng.uniform(3.0, 7.0, categories)
+        self.log_price = (
+            self.category_log_price[self.category] + 0.5 * self.price_level
+        )
+
+        seen = np.sqrt(behavior.fashion_share)
+        unseen = np.sqrt(1.0 - behavior.fashion_share)
+        fashion = rng.normal(size=STYLE_DIM)
+        fashion /= np.linalg.norm(fashion)
+        common = rng.normal(size=items)
+        appeal = seen * self.style @ fashion + unseen * common
+        self.appeal = behavior.appeal_spread * appeal
+        # What looks good is a little better than what does not.
+        merit = 0.3 * common + np.sqrt(1 - 0.3**2) * rng.normal(size=items)
+        self.merit = behavior.merit_spread * merit
+        self.merit += self.shop_service[self.shop]
+        self.weight = np.exp(self.appeal + 0.6 * rng.normal(size=items))
+
+    @property
+    def num_items(self) -> int:
+        """Products, late ones included."""
+        return len(self.category)
+
+    def title(self, item: int) -> str:
+        """Returns the title of an item number: brand, style and product."""
+        tone, colour, pattern = style_words(self.style[item])
+        word = CATEGORY_WORDS[self.category[item]]
+        name = brand_name(int(self.brand[item]))
+        return f"{name} {tone} {colour} {pattern} {word}"
+
+
+def _choose(
+    rng: np.random.Generator, group: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Draws a column of (groups, columns) weights for each item's group."""
+    drawn = np.empty(len(group), np.int64)
+    for number, row in enumerate(weights.astype(np.float64)):
+        mine = np.flatnonzero(group == number)
+        drawn[mine] = rng.choice(len(row), len(mine), p=row / row.sum())
+    return drawn

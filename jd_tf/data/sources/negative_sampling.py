@@ -1,0 +1,145 @@
+"""Items known before a request, their counters, and draws of negatives."""
+
+import array
+import random
+from collections.abc import Container, Sequence
+
+_TRIES_PER_ITEM = 50
+
+
+class NegativeSampler:
+    """Draws negatives among the items that a log has shown so far.
+
+    Everything added at one time counts from the next time on, never at its
+    own: an event cannot be seen in the counters that go with it.
+
+    A draw picks one of the arrivals so far, each equally likely, and takes
+    its item: popularity-weighted in constant time, whatever the number of
+    items. It needs 8 bytes an arrival.
+
+    Args:
+        counters: names of the counts per item; the first is of arrivals.
+
+    Example:
+        >>> import random
+        >>> from jd_tf.data import NegativeSampler
+        >>> sampler = NegativeSampler(("arrivals", "orders"))
+        >>> sampler.advance(0)
+        >>> for item in (5, 6, 6):
+        ...     sampler.add(item, category=1)
+        >>> 6 in sampler
+        False
+        >>> sampler.advance(1)
+        >>> sampler.counts(6)
+        [2, 0]
+        >>> sampler.draw(
+        ...     random.Random(0),
+        ...     num_items=1,
+        ...     category=1,
+        ...     same_category_share=0.5,
+        ...     excluded={6},
+        ... )
+        [5]
+    """
+
+    def __init__(self, counters: Sequence[str]):
+        self.counters = tuple(counters)
+        self._rows: dict[int, int] = {}
+        self._items = array.array("q")
+        self._counts = [array.array("i") for _ in self.counters]
+        self._arrivals = array.array("i")
+        self._arrivals_in: dict[int, array.array] = {}
+        self._waiting: list[tuple[int, int, int]] = []
+        self._now: float | None = None
+
+    def __contains__(self, item: int) -> bool:
+        row = self._rows.get(item)
+        return row is not None and self._counts[0][row] > 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def advance(self, now: float) -> None:
+        """Moves to a time; events added at earlier ones count now."""
+        if now == self._now:
+            return
+        for item, category, counter in self._waiting:
+            row = self._rows.setdefault(item, len(self._items))
+            if row == len(self._items):
+                self._items.append(item)
+                for counts in self._counts:
+                    counts.append(0)
+            self._counts[counter][row] += 1
+            if counter == 0:
+                self._arrivals.append(row)
+                rows = self._arrivals_in.setdefault(category, array.array("i"))
+                rows.append(row)
+        self._waiting.clear()
+        self._now = now
+
+    def add(self, item: int, category: int, counter: int = 0) -> None:
+        """Counts an event of the present time.
+
+        Args:
+            item: the item's id.
+            category: the item's category.
+            counter: index of the counter; 0 is an arrival.
+        """
+        self._waiting.append((item, category, counter))
+
+    def counts(self, item: int) -> list[int]:
+        """Returns the item's counters from before the present time."""
+        row = self._rows.get(item)
+        if row is None:
+            return [0] * len(self._counts)
+        return [counts[row] for counts in self._counts]
+
+    def draw(
+        self,
+        generator: random.Random,
+        num_items: int,
+        category: int,
+        same_category_share: float,
+        excluded: Container[int],
+    ) -> list[int] | None:
+        """Draws distinct items, popular ones more often.
+
+        Args:
+            generator: source of randomness.
+            num_items: how many.
+            category: the category that some are drawn from.
+            same_category_share: probability that one is drawn from that
+                category alone; where it has too few items, all are used.
+            excluded: items not to be drawn.
+
+        Returns:
+            The items, or None if too few are known.
+        """
+        drawn: list[int] = []
+        taken = set()
+        within = self._arrivals_in.get(category, self._arrivals)
+        for _ in range(num_items):
+            same = generator.random() < same_category_share
+            pools = (within, self._arrivals) if same else (self._arrivals,)
+            for pool in pools:
+                item = self._draw_one(generator, pool, taken, excluded)
+                if item is not None:
+                    break
+            else:
+                return None
+            drawn.append(item)
+            taken.add(item)
+        return drawn
+
+    def _draw_one(
+        self,
+        generator: random.Random,
+        pool: array.array,
+        taken: set[int],
+        excluded: Container[int],
+    ) -> int | None:
+        for _ in range(_TRIES_PER_ITEM if pool else 0):
+            item = self._items[pool[int(generator.random() * len(pool))]]
+            if item not in taken and item not in excluded:
+                return item
+        return None
