@@ -1,4 +1,4 @@
-"""Makes a version the one that is served, or leaves all as it was.
+"""Promotes a version to the one that is served, or changes nothing.
 
     python -m experiments.promote --config_file=deploy/models.config \
         --model=jd_ranker --addresses=localhost:8500
@@ -28,7 +28,7 @@ _MODEL = flags.DEFINE_string("model", None, "Its name there.", required=True)
 _VERSION = flags.DEFINE_integer(
     "version",
     None,
-    "Which; by default the highest there is. An older one is the way back.",
+    "A number; by default the highest. An older one is the way back.",
     lower_bound=0,
 )
 _ADDRESSES = flags.DEFINE_list(
@@ -43,10 +43,13 @@ _LOCAL = flags.DEFINE_list(
     "server's path=path here, where the servers see base paths elsewhere.",
 )
 _LOAD_SECONDS = flags.DEFINE_float(
-    "load_seconds", 300.0, "Longest wait for a version.", lower_bound=1.0
+    "load_seconds",
+    300.0,
+    "Longest wait for a version to load.",
+    lower_bound=1.0,
 )
 _CALL_SECONDS = flags.DEFINE_float(
-    "call_seconds", 10.0, "Deadline of every call.", lower_bound=0.1
+    "call_seconds", 10.0, "Timeout of every call.", lower_bound=0.1
 )
 _TOLERANCE = flags.DEFINE_float(
     "tolerance",
@@ -71,8 +74,11 @@ def main(_: object) -> int:
     import contextlib
 
     from jd_tf.serving.client.tls_files import TlsFiles
-    from jd_tf.serving.deploy.errors import RollbackError, RolledBackError
-    from jd_tf.serving.deploy.promotion import Promotion
+    from jd_tf.serving.deploy.promotion import (
+        Promotion,
+        RollbackError,
+        RolledBackError,
+    )
     from jd_tf.serving.deploy.version_server import VersionServer
 
     mapped = {}

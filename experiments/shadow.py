@@ -24,10 +24,16 @@ _LOG = flags.DEFINE_string(
     required=True,
 )
 _BEFORE = flags.DEFINE_string(
-    "before", None, "What serves: a folder or host:port.", required=True
+    "before",
+    None,
+    "The version that serves: a folder or host:port.",
+    required=True,
 )
 _AFTER = flags.DEFINE_string(
-    "after", None, "What might: a folder or host:port.", required=True
+    "after",
+    None,
+    "The version that might: a folder or host:port.",
+    required=True,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
 _MODEL = flags.DEFINE_string(
@@ -40,39 +46,31 @@ _AFTER_VERSION = flags.DEFINE_string(
     "after_version", "", "Number or label on the server; the latest if empty."
 )
 _TOP_K = flags.DEFINE_integer(
-    "top_k", 10, "Places that count as the top.", lower_bound=1
+    "top_k", 10, "Number of places that count as the top.", lower_bound=1
 )
 _MAX_CALLS = flags.DEFINE_integer(
-    "max_calls", 0, "Logged calls replayed at most; 0 for all.", lower_bound=0
+    "max_calls", 0, "Largest number of logged calls; 0 for all.", lower_bound=0
 )
 _CALL_SECONDS = flags.DEFINE_float(
-    "call_seconds", 10.0, "Deadline of a call.", lower_bound=0.1
+    "call_seconds", 10.0, "Timeout of a call.", lower_bound=0.1
 )
 
 
 def main(_: object) -> None:
-    """Replays, writes and prints the headline."""
+    """Replays, writes the report and prints a summary."""
     if not Path(_LOG.value).exists():
         raise DataError(f"{_LOG.value}: no such file or folder.")
     # TensorFlow takes seconds to load; --help should not wait for it.
-    from jd_tf.serving.client.request_log import log_files
-    from jd_tf.serving.deploy.replay import replay
-    from jd_tf.serving.deploy.shadow import (
-        PAGE_FILE,
-        write_shadow_report,
-    )
-    from jd_tf.serving.export.recordings import read_recordings
+    from jd_tf.serving.deploy.shadow_report import PAGE_FILE, shadow
 
-    files = [_LOG.value]
-    if Path(_LOG.value).is_dir():
-        files = log_files(_LOG.value)
-    replayed = replay(
-        (call for file in files for call in read_recordings(file)),
+    metrics = shadow(
+        _LOG.value,
         _target(_BEFORE.value, _BEFORE_VERSION.value),
         _target(_AFTER.value, _AFTER_VERSION.value),
+        _OUTPUT.value,
+        _TOP_K.value,
         _MAX_CALLS.value,
     )
-    metrics = write_shadow_report(_OUTPUT.value, replayed, _TOP_K.value)
     top = metrics["top_k"]
     print(
         f"{metrics['num_requests']} requests: top {top['k']} overlap "
@@ -85,9 +83,7 @@ def main(_: object) -> None:
 
 
 def _target(place: str, version: str) -> Any:
-    from jd_tf.serving.deploy.folder_target import FolderTarget
-    from jd_tf.serving.deploy.served_target import ServedTarget
-    from jd_tf.serving.deploy.version_server import VersionServer
+    from jd_tf.serving.deploy import FolderTarget, ServedTarget, VersionServer
 
     if Path(place).is_dir():
         if version:
