@@ -10,7 +10,6 @@ warm-up file of an export. `--before` and `--after` are folders, or
 """
 
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -61,12 +60,14 @@ def main(_: object) -> None:
     if not Path(_LOG.value).exists():
         raise DataError(f"{_LOG.value}: no such file or folder.")
     # TensorFlow takes seconds to load; --help should not wait for it.
+    from jd_tf.serving.deploy.replay import open_target
     from jd_tf.serving.deploy.shadow_report import PAGE_FILE, shadow
 
+    model, seconds = _MODEL.value, _CALL_SECONDS.value
     metrics = shadow(
         _LOG.value,
-        _target(_BEFORE.value, _BEFORE_VERSION.value),
-        _target(_AFTER.value, _AFTER_VERSION.value),
+        open_target(_BEFORE.value, model, _BEFORE_VERSION.value, seconds),
+        open_target(_AFTER.value, model, _AFTER_VERSION.value, seconds),
         _OUTPUT.value,
         _TOP_K.value,
         _MAX_CALLS.value,
@@ -80,21 +81,6 @@ def main(_: object) -> None:
     for name, times in metrics["latency_ms"].items():
         print(f"{name}: p50 {times['p50']:.1f} ms, p99 {times['p99']:.1f} ms")
     print(f"report: {Path(_OUTPUT.value) / PAGE_FILE}")
-
-
-def _target(place: str, version: str) -> Any:
-    from jd_tf.serving.deploy import FolderTarget, ServedTarget, VersionServer
-
-    if Path(place).is_dir():
-        if version:
-            raise DataError(f"{place}: is a folder; it has no labels.")
-        return FolderTarget(place)
-    if ":" not in place:
-        raise DataError(f"{place}: neither a folder nor host:port.")
-    chosen = int(version) if version.isdecimal() else version or None
-    return ServedTarget(
-        VersionServer(place), _MODEL.value, chosen, _CALL_SECONDS.value
-    )
 
 
 if __name__ == "__main__":

@@ -7,11 +7,8 @@ import importlib
 from typing import Any
 
 _MODULES = {
-    "FolderTarget": "replay",
-    "Promotion": "promotion",
-    "ServedTarget": "replay",
-    "VersionServer": "version_server",
     "make_deployment": "deployment_files",
+    "promote": "promotion",
     "shadow": "shadow_report",
 }
 

@@ -154,9 +154,9 @@ class Deployment:
             return self.memory_mib
         sizes = [size for model in self.models for size in model.version_bytes]
         sizes.append(max(sizes))
-        needed = _BASE_MIB + len(sizes) * _VERSION_MIB
-        needed += _FILES_FACTOR * sum(sizes) / _MIB
-        return 256 * math.ceil(needed / 256)
+        versions_mib = len(sizes) * _VERSION_MIB
+        files_mib = _FILES_FACTOR * sum(sizes) / _MIB
+        return 256 * math.ceil((_BASE_MIB + versions_mib + files_mib) / 256)
 
     def files(self) -> dict[str, str]:
         """Returns the texts of the server's own files, by name."""

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from google.protobuf import text_format
 
 from jd_tf.data.files import write_whole
 from jd_tf.schema import DataError
 from jd_tf.serving.export.versions import GRAPH_FILE, versions
-from jd_tf.serving.protos.messages import ModelConfig, ModelServerConfig
+from jd_tf.serving.protos.messages import ModelServerConfig
 
-STABLE, CANARY = "stable", "canary"
+STABLE = "stable"
+# A `ModelServerConfig` message; its class is made at run time.
+ServerConfig: TypeAlias = Any
 _HEADER = """\
 # Models of a server, read when it starts. experiments.promote changes a running
 # server and keeps this file up to date. Do not let the server poll it as well
@@ -23,7 +26,7 @@ class OperationError(DataError):
 
 
 def add_model(
-    config: ModelServerConfig,
+    config: ServerConfig,
     name: str,
     base_path: str,
     labels: Mapping[str, int],
@@ -49,14 +52,14 @@ def add_model(
     set_versions(model, labels.values())
 
 
-def set_versions(model: ModelConfig, numbers: Iterable[int]) -> None:
+def set_versions(model: Any, numbers: Iterable[int]) -> None:
     """Makes a server load exactly these versions."""
     model.model_version_policy.Clear()
     specific = model.model_version_policy.specific
     specific.versions.extend(sorted(set(numbers)))
 
 
-def model_of(config: ModelServerConfig, name: str, where: str) -> ModelConfig:
+def model_of(config: ServerConfig, name: str, where: str) -> Any:
     """Returns the entry of a model.
 
     Raises:
@@ -69,17 +72,17 @@ def model_of(config: ModelServerConfig, name: str, where: str) -> ModelConfig:
     raise OperationError(f"{where}: no model `{name}`, only {known or 'none'}.")
 
 
-def config_text(config: ModelServerConfig) -> str:
+def config_text(config: ServerConfig) -> str:
     """Returns the text of the file, with a comment."""
     return _HEADER + text_format.MessageToString(config)
 
 
-def write_config(path: str | Path, config: ModelServerConfig) -> None:
+def write_config(path: str | Path, config: ServerConfig) -> None:
     """Writes the file whole or not at all."""
     write_whole(path, config_text(config).encode())
 
 
-def read_config(path: str | Path) -> ModelServerConfig:
+def read_config(path: str | Path) -> ServerConfig:
     """Reads the file as strictly as the server does.
 
     Raises:
@@ -118,9 +121,7 @@ def local_path(base_path: str, mapped: Mapping[str, str]) -> Path:
     return Path(base_path)
 
 
-def check_loadable(
-    config: ModelServerConfig, mapped: Mapping[str, str]
-) -> None:
+def check_loadable(config: ServerConfig, mapped: Mapping[str, str]) -> None:
     """Refuses a configuration with a version that does not exist.
 
     A reload that names a folder without a version blocks the server's

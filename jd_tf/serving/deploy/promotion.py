@@ -5,13 +5,16 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jd_tf.schema import DataError
 from jd_tf.serving.client.errors import ModelNotFoundError
+from jd_tf.serving.client.tls_files import TlsFiles
 from jd_tf.serving.client.version_status import VersionStatus
 from jd_tf.serving.deploy.model_config import (
     STABLE,
     OperationError,
+    ServerConfig,
     check_loadable,
     local_path,
     model_of,
@@ -36,6 +39,39 @@ class RollbackError(OperationError):
     """A promotion that failed and was not undone: see to the servers."""
 
 
+def promote(
+    config_file: str | Path,
+    model: str,
+    version: int | None = None,
+    addresses: Sequence[str] = ("localhost:8500",),
+    tls: TlsFiles | None = None,
+    **settings: Any,
+) -> int:
+    """Promotes a version on one or several model servers.
+
+    Args:
+        config_file: their configuration, as `make_deployment` wrote it.
+        model: its name there.
+        version: a number, older ones included; by default the highest.
+        addresses: `host:port` of the gRPC side of every server that reads
+            the file.
+        tls: encrypts; plain without.
+        **settings: of a `Promotion`, from `label` on.
+
+    Returns:
+        The version that the label names now.
+
+    Raises:
+        OperationError: as `Promotion.run`.
+    """
+    with contextlib.ExitStack() as stack:
+        servers = [
+            stack.enter_context(VersionServer(address, tls))
+            for address in addresses
+        ]
+        return Promotion(servers, config_file, model, **settings).run(version)
+
+
 class Promotion:
     """Moves a label to a new version on one or several model servers.
 
@@ -52,7 +88,7 @@ class Promotion:
 
     Args:
         servers: all that read this configuration file.
-        config_file: their configuration, as `make_serving_config` wrote it.
+        config_file: their configuration, as `make_deployment` wrote it.
         model: its name there.
         label: the label to move; may be new.
         mapped: server's prefix -> local prefix of base paths, where they
@@ -129,7 +165,7 @@ class Promotion:
 
     # Before anything is sent ------------------------------------------------
 
-    def _folder(self, config: ModelServerConfig, version: int | None) -> Path:
+    def _folder(self, config: ServerConfig, version: int | None) -> Path:
         model = model_of(config, self.model, str(self.config_file))
         base = local_path(model.base_path, self.mapped)
         there = versions(base)
@@ -142,9 +178,7 @@ class Promotion:
             )
         return there[chosen]
 
-    def _check(
-        self, config: ModelServerConfig, folder: Path, version: int
-    ) -> None:
+    def _check(self, config: ServerConfig, folder: Path, version: int) -> None:
         errors = self._verify(folder)
         if errors:
             raise OperationError("; ".join(errors))
@@ -172,7 +206,7 @@ class Promotion:
                     "a number again: publish it under a new one."
                 )
 
-    def _pinned(self, config: ModelServerConfig) -> ModelServerConfig:
+    def _pinned(self, config: ServerConfig) -> ServerConfig:
         """Returns the configuration with the loaded versions by number.
 
         A policy such as `latest` would load the new version by itself.
@@ -187,8 +221,8 @@ class Promotion:
     # The four steps -----------------------------------------------------------
 
     def _promote(
-        self, base: ModelServerConfig, folder: Path, version: int
-    ) -> ModelServerConfig:
+        self, base: ServerConfig, folder: Path, version: int
+    ) -> ServerConfig:
         specific = model_of(base, self.model, "").model_version_policy.specific
         both = self._changed(base, {*specific.versions, version})
         self._send(both)
@@ -232,7 +266,7 @@ class Promotion:
     # And back -----------------------------------------------------------------
 
     def _roll_back(
-        self, base: ModelServerConfig, version: int, reason: BaseException
+        self, base: ServerConfig, version: int, reason: BaseException
     ) -> None:
         """Sends every server the old configuration.
 
@@ -260,7 +294,7 @@ class Promotion:
             ) from reason
 
     def _restore(
-        self, server: VersionServer, base: ModelServerConfig, version: int
+        self, server: VersionServer, base: ServerConfig, version: int
     ) -> None:
         model = model_of(base, self.model, "")
         labels = dict(model.version_labels)
@@ -282,10 +316,10 @@ class Promotion:
 
     def _changed(
         self,
-        config: ModelServerConfig,
+        config: ServerConfig,
         loaded: set[int] | None = None,
         labels: Mapping[str, int] | None = None,
-    ) -> ModelServerConfig:
+    ) -> ServerConfig:
         """Returns a copy with other loaded versions, or some labels moved."""
         changed = ModelServerConfig()
         changed.CopyFrom(config)
@@ -296,7 +330,7 @@ class Promotion:
             model.version_labels[label] = version
         return changed
 
-    def _send(self, config: ModelServerConfig) -> None:
+    def _send(self, config: ServerConfig) -> None:
         check_loadable(config, self.mapped)
         for server in self.servers:
             server.reload_config(config, self.call_seconds)

@@ -77,6 +77,30 @@ class ServedTarget:
         )[0]
 
 
+def open_target(
+    place: str, model: str = "", version: str = "", timeout: float = 10.0
+) -> Target:
+    """Opens a version to replay calls on.
+
+    Args:
+        place: a folder, or `host:port` of a model server.
+        model: its name on the server.
+        version: number or label on the server; the latest if empty.
+        timeout: seconds of a call to the server.
+
+    Raises:
+        DataError: if there is no such place.
+    """
+    if Path(place).is_dir():
+        if version:
+            raise DataError(f"{place}: is a folder; it has no labels.")
+        return FolderTarget(place)
+    if ":" not in place:
+        raise DataError(f"{place}: neither a folder nor host:port.")
+    chosen = int(version) if version.isdecimal() else version or None
+    return ServedTarget(VersionServer(place), model, chosen, timeout)
+
+
 @dataclasses.dataclass(frozen=True)
 class Replay:
     """Answers of two versions.

@@ -15,11 +15,11 @@ from jd_tf.serving.client.status_errors import error_of
 from jd_tf.serving.client.tensors import fill_proto, to_arrays
 from jd_tf.serving.client.tls_files import TlsFiles
 from jd_tf.serving.client.version_status import VersionStatus
-from jd_tf.serving.deploy.model_config import OperationError
+from jd_tf.serving.deploy.model_config import OperationError, ServerConfig
 from jd_tf.serving.export.model_card import written_tolerance
 from jd_tf.serving.export.recordings import WARMUP_FILE, read_recordings
 from jd_tf.serving.export.verification.comparison import TOLERANCE, check_equal
-from jd_tf.serving.protos.messages import ModelServerConfig, PredictRequest
+from jd_tf.serving.protos.messages import PredictRequest
 from jd_tf.serving.protos.methods import PREDICT, open_method
 
 _RETRY_SECONDS = 3.0
@@ -60,7 +60,7 @@ class VersionServer:
             lambda: self._service.status(model, version, timeout), timeout
         )
 
-    def reload_config(self, config: ModelServerConfig, timeout: float) -> None:
+    def reload_config(self, config: ServerConfig, timeout: float) -> None:
         """See `ModelServiceClient.reload_config`."""
         _retried(lambda: self._service.reload_config(config, timeout), timeout)
 

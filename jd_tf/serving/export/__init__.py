@@ -8,7 +8,6 @@ import importlib
 from typing import Any
 
 _MODULES = {
-    "LoadedModel": "loading",
     "export": "export_run",
     "export_image_tower": "image_export",
     "export_model": "exporting",

@@ -136,8 +136,14 @@ def _array(
 ) -> np.ndarray:
     """Returns the array of an input, checked and cast to its dtype."""
     array = np.asarray(value)
+    where = f"signature `{signature}`: input `{name}` must"
     if array.dtype.name != dtype:
-        array = _cast(array, signature, name, dtype)
+        is_text = array.dtype.kind in "OSU"
+        wanted = tf.as_dtype(dtype).as_numpy_dtype
+        castable = is_text == (dtype == "string")
+        if not castable or not np.can_cast(array.dtype, wanted, "same_kind"):
+            raise ExportError(f"{where} be {dtype}. Got: {array.dtype.name}.")
+        array = array.astype(wanted, copy=False)
     if shape is not None and (
         array.ndim != len(shape)
         or any(
@@ -145,28 +151,9 @@ def _array(
         )
     ):
         raise ExportError(
-            f"signature `{signature}`: input `{name}` must have the shape "
-            f"{shape}. Got: {list(array.shape)}."
+            f"{where} have the shape {shape}. Got: {list(array.shape)}."
         )
     return array
-
-
-def _cast(
-    array: np.ndarray, signature: str, name: str, dtype: str
-) -> np.ndarray:
-    if dtype == "string":
-        if array.dtype.kind in "OSU":
-            return array.astype(object)
-    else:
-        wanted = tf.as_dtype(dtype).as_numpy_dtype
-        if array.dtype.kind not in "OSU" and np.can_cast(
-            array.dtype, wanted, "same_kind"
-        ):
-            return array.astype(wanted)
-    raise ExportError(
-        f"signature `{signature}`: input `{name}` must be {dtype}. "
-        f"Got: {array.dtype.name}."
-    )
 
 
 def _first_line(error: Exception) -> str:

@@ -50,9 +50,7 @@ def write_card(
         "class": type(model).__name__,
         "registered_name": model_name(model),
         "num_parameters": model.count_params(),
-        "config": dataclasses.asdict(config)
-        if dataclasses.is_dataclass(config)
-        else None,
+        "config": dataclasses.asdict(config) if config else None,
         "git": git_state(Path(__file__).parent),
         "versions": {
             "python": ".".join(map(str, sys.version_info[:3])),
@@ -219,7 +217,7 @@ def _readable(card: Mapping[str, Any]) -> Iterable[str]:
 def _metric_tables(card: Mapping[str, Any]) -> Iterable[str]:
     for split, systems in (card["metrics"] or {}).items():
         names = (card["model"], card["registered_name"])
-        found = next((systems[n] for n in names if n in systems), {})
+        found = next((systems[n] for n in names if n in systems), None) or {}
         shown = [n for n in _SHOWN if any(n in m for m in found.values())]
         if shown:
             yield from _table(

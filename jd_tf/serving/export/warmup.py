@@ -108,9 +108,9 @@ def sample_request(
     """
     ids: dict[str, IdColumn] = {c.name: c for c in schema.context_columns}
     limits = {}
-    for column in schema.item_columns:
-        ids[column.name] = column
-        ids |= {f"{b.name}_{column.name}": column for b in schema.behaviors}
+    for item in schema.item_columns:
+        ids[item.name] = item
+        ids |= {f"{b.name}_{item.name}": item for b in schema.behaviors}
     for behavior in schema.behaviors:
         limits[f"{behavior.name}_action_ids"] = behavior.num_action_ids + 1
     lengths = {b.length: history_length for b in schema.behaviors}
@@ -159,5 +159,5 @@ def _cut(
     for column in schema.columns(Role.CANDIDATE):
         if column.ragged:
             cut[column.name] = request[column.name][:num_candidates]
-    cut["num_candidates"] = np.int32(len(cut["item_id"]))
+    cut["num_candidates"] = np.array(len(cut["item_id"]), np.int32)
     return cut

@@ -62,12 +62,9 @@ def rounding_cost(
 
 
 def _compared(before: float | None, after: float | None) -> dict[str, Any]:
-    known = before is not None and after is not None
-    return {
-        EXACT: before,
-        EXPORTED: after,
-        "change": after - before if known else None,
-    }
+    defined = before is not None and after is not None
+    change = after - before if defined else None  # type: ignore[operator]
+    return {EXACT: before, EXPORTED: after, "change": change}
 
 
 def _largest_change(predictions: Predictions) -> float:

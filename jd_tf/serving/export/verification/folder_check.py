@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from jd_tf.schema import DataError
-from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.batching_parameters import (
     BATCHING_FILE,
     read_batching,
@@ -32,35 +31,13 @@ from jd_tf.serving.export.verification.graph_check import (
 _SHARD = re.compile(r"variables\.data-(\d+)-of-(\d+)")
 
 
-class ErrorList:
-    """Error messages of a folder, gathered instead of raised at once.
-
-    Attributes:
-        messages: one line each, none of them twice, in the order of finding.
-    """
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def add(self, *messages: str) -> None:
-        """Adds messages, each as one line."""
-        for message in messages:
-            line = " ".join(message.split())
-            if line not in self.messages:
-                self.messages.append(line)
-
-    @contextlib.contextmanager
-    def gather(self) -> Iterator[None]:
-        """Adds the message of a `DataError` that is raised within."""
-        try:
-            yield
-        except DataError as error:
-            self.add(str(error))
-
-    def check(self) -> None:
-        """Raises an `ExportError` of all messages, if there are any."""
-        if self.messages:
-            raise ExportError("; ".join(self.messages))
+@contextlib.contextmanager
+def gathered(errors: list[str]) -> Iterator[None]:
+    """Appends the message of a `DataError` instead of raising it."""
+    try:
+        yield
+    except DataError as error:
+        errors.append(str(error))
 
 
 @dataclasses.dataclass
@@ -82,34 +59,32 @@ class CheckedFolder:
     model: LoadedModel | None = None
 
 
-def check_folder(folder: Path, errors: ErrorList) -> CheckedFolder:
+def check_folder(folder: Path, errors: list[str]) -> CheckedFolder:
     """Checks files, graph, batching and warm-up calls, and loads the model.
 
     Args:
         folder: of one version.
-        errors: gets all that is wrong.
+        errors: all error messages are appended to it.
 
     Raises:
         ExportError: if there is not even a graph.
     """
-    errors.add(*changed_files(folder))
+    errors += changed_files(folder)
     graph = read_graph(folder)
     refused = sorted(refused_ops(graph).items())
-    errors.add(
-        *(
-            f"a stock model server cannot run this graph: {op} {reason}"
-            for op, reason in refused
-        )
+    errors += (
+        f"a stock model server cannot run this graph: {op} {reason}"
+        for op, reason in refused
     )
     checked = CheckedFolder(signature_table(graph), count_ops(graph))
-    errors.add(*batching_errors(checked.table), *missing_shards(folder))
-    with errors.gather():
+    errors += [*batching_errors(checked.table), *missing_shards(folder)]
+    with gathered(errors):
         checked.batch_sizes = read_batching(folder / BATCHING_FILE)
-    with errors.gather():
+    with gathered(errors):
         checked.recordings = list(read_recordings(folder / WARMUP_FILE))
-        errors.add(*_recording_errors(folder / WARMUP_FILE, checked))
+        errors += _recording_errors(folder / WARMUP_FILE, checked)
     if not refused:
-        with errors.gather():
+        with gathered(errors):
             checked.model = LoadedModel(folder)
     return checked
 

@@ -23,14 +23,15 @@ import numpy as np
 import jd_tf
 from jd_tf.schema import SERVING_ROLES, DataError, Schema
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.model_card import written_tolerance
 from jd_tf.serving.export.recordings import WARMUP_FILE, Recording
 from jd_tf.serving.export.verification.comparison import TOLERANCE, check_equal
 from jd_tf.serving.export.verification.folder_check import (
     CheckedFolder,
-    ErrorList,
     check_folder,
     coverage_errors,
+    gathered,
 )
 from jd_tf.serving.export.verification.invariants import (
     check_invariants,
@@ -50,8 +51,8 @@ from jd_tf.serving.signature_names import (
 _INVARIANT_TOLERANCE = 0.02
 _VERIFY_SECONDS = 1800
 MODULE = "jd_tf.serving.export.verification.verify"
-# Of a recorded call and a tolerance; the largest relative difference.
-Invariants = Callable[[Recording, float], float]
+# Of a recorded call and a tolerance; returns the largest difference.
+Invariants = Callable[[LoadedModel, Recording, float], float]
 
 
 def verify_export(
@@ -67,20 +68,21 @@ def verify_export(
     Returns:
         Error messages, one line each; none if the version may be served.
     """
-    folder, errors = Path(folder), ErrorList()
+    folder = Path(folder)
+    errors: list[str] = []
     if not folder.is_dir():
         return [f"{folder}: no such folder."]
     if not is_version(folder.resolve().name):
-        errors.add(
+        errors.append(
             f"{folder}: a model server reads folders named by a number; it "
             "ignores this one."
         )
     if tolerance is None:
         tolerance = TOLERANCE
-        with errors.gather():
+        with gathered(errors):
             tolerance = written_tolerance(folder, TOLERANCE)
     _examine(folder, errors, tolerance)
-    return errors.messages
+    return _lines(errors)
 
 
 def verify(folder: str | Path, tolerance: float = TOLERANCE) -> dict[str, Any]:
@@ -98,9 +100,10 @@ def verify(folder: str | Path, tolerance: float = TOLERANCE) -> dict[str, Any]:
     Raises:
         ExportError: with all error messages.
     """
-    errors = ErrorList()
+    errors: list[str] = []
     report = _examine(Path(folder), errors, tolerance)
-    errors.check()
+    if errors:
+        raise ExportError("; ".join(_lines(errors)))
     return report
 
 
@@ -137,28 +140,33 @@ def verify_elsewhere(folder: Path, tolerance: float) -> dict[str, Any]:
     return json.loads(finished.stdout.splitlines()[-1])
 
 
+def _lines(errors: Iterable[str]) -> list[str]:
+    """Returns each error message once, on one line."""
+    return list(dict.fromkeys(" ".join(error.split()) for error in errors))
+
+
 def _examine(
-    folder: Path, errors: ErrorList, tolerance: float
+    folder: Path, errors: list[str], tolerance: float
 ) -> dict[str, Any]:
-    """Adds all that is wrong to `errors`; no report if there is no graph."""
+    """Appends all error messages; the report is empty without a graph."""
     start = time.perf_counter()
     try:
         checked = check_folder(folder, errors)
     except DataError as error:
-        errors.add(str(error))
+        errors.append(str(error))
         return {}
     load_seconds = time.perf_counter() - start
     is_tower = set(IMAGE_SIGNATURES) <= set(checked.table)
     check = _check_tower if is_tower else _check_ranker
     signatures, invariants = check(checked, folder, errors)
-    errors.add(*coverage_errors(checked, signatures))
+    errors += coverage_errors(checked, signatures)
     differences = dict.fromkeys((*signatures, "invariants"), 0.0)
-    for recording in checked.recordings if checked.model else ():
-        signature = recording.signature
-        if signature not in signatures:
+    for recording in checked.recordings:
+        model, signature = checked.model, recording.signature
+        if model is None or signature not in signatures:
             continue
-        with errors.gather():
-            answer = checked.model.call(signature, recording.inputs)
+        with gathered(errors):
+            answer = model.call(signature, recording.inputs)
             found = check_equal(
                 recording.outputs,
                 answer,
@@ -166,8 +174,8 @@ def _examine(
                 tolerance,
             )
             differences[signature] = max(differences[signature], found)
-        with errors.gather():
-            found = invariants(recording, tolerance)
+        with gathered(errors):
+            found = invariants(model, recording, tolerance)
             differences["invariants"] = max(differences["invariants"], found)
     return {
         "signatures": checked.table,
@@ -180,44 +188,46 @@ def _examine(
 
 
 def _check_ranker(
-    checked: CheckedFolder, folder: Path, errors: ErrorList
+    checked: CheckedFolder, folder: Path, errors: list[str]
 ) -> tuple[Sequence[str], Invariants]:
     """Returns the signatures and the invariants of one recorded call."""
     schema = None
-    with errors.gather():
+    with gathered(errors):
         schema = Schema.load(folder / SCHEMA_FILE)
-        errors.add(*_width_errors(checked.recordings, schema))
+        errors += _width_errors(checked.recordings, schema)
         wrong = list(_schema_errors(checked.table, schema))
-        errors.add(*wrong)
+        errors += wrong
         # Without the schema's signatures there is nothing to compare.
         schema = None if wrong else schema
 
-    def invariants(recording: Recording, tolerance: float) -> float:
+    def invariants(
+        model: LoadedModel, recording: Recording, tolerance: float
+    ) -> float:
         if schema is None or recording.signature != SERVING_DEFAULT:
             return 0.0
         allowed = min(tolerance, _INVARIANT_TOLERANCE)
-        return check_invariants(
-            checked.model, recording.inputs, schema, allowed
-        )
+        return check_invariants(model, recording.inputs, schema, allowed)
 
     return SIGNATURES, invariants
 
 
 def _check_tower(
-    checked: CheckedFolder, folder: Path, errors: ErrorList
+    checked: CheckedFolder, folder: Path, errors: list[str]
 ) -> tuple[Sequence[str], Invariants]:
     """Returns the signatures and the invariants of one recorded call."""
     for signature in IMAGE_SIGNATURES:
         inputs = checked.table[signature]["inputs"]
         if inputs != {IMAGE_BYTES: {"dtype": "string", "shape": [None]}}:
-            errors.add(
+            errors.append(
                 f"{folder}: signature `{signature}` must take `{IMAGE_BYTES}` "
                 f"(B,) string. It takes {inputs}."
             )
 
-    def invariants(recording: Recording, tolerance: float) -> float:
+    def invariants(
+        model: LoadedModel, recording: Recording, tolerance: float
+    ) -> float:
         return check_rows_alone(
-            checked.model, recording.signature, recording.inputs, tolerance
+            model, recording.signature, recording.inputs, tolerance
         )
 
     return IMAGE_SIGNATURES, invariants
