@@ -258,7 +258,7 @@ def test_a_server_that_is_away_is_refused(serving):
         serving.promotion(call_seconds=1.0).run(2)
 
 
-def test_a_server_that_dies_on_the_way_is_told(serving):
+def test_a_server_that_dies_on_the_way_is_reported(serving):
     before = serving.file.read_text()
 
     def die(line):

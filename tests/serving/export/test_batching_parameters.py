@@ -57,6 +57,6 @@ def test_what_a_server_would_refuse_is_refused(tmp_path, text, complaint):
     assert str(path) in str(caught.value)
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(ExportError, match="no such file"):
         read_batching(tmp_path / "batching_params.pbtxt")

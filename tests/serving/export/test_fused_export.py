@@ -1,4 +1,4 @@
-"""A ranker that calibrates and fuses, served as it is."""
+"""Exports a ranker with calibration and fusion."""
 
 import dataclasses
 
@@ -7,15 +7,14 @@ import pytest
 import tensorflow as tf
 
 from jd_tf.models.ranking.jd_ranker import JDRanker
-from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role
+from jd_tf.schema import SERVING_ROLES, Role
 from jd_tf.serving.batching import pad_requests
 from jd_tf.serving.client.request_checker import RequestChecker
 from jd_tf.serving.client.saved_ranker import SavedRanker
-from jd_tf.serving.export.exporting import export_model
 from tests.models.test_score_head import bent
 from tests.requests import random_requests
-from tests.serving.export.test_signatures import assert_close, call, columns
-from tests.serving.exported import SCHEMA, small_ranker
+from tests.serving.export.test_signatures import assert_close, call
+from tests.serving.exported import SCHEMA, export_in_process, small_ranker
 
 NAMES = ("score", "probabilities", "fusion_weights")
 
@@ -48,9 +47,8 @@ def _main_of(model, plain):
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory):
     requests = random_requests(SCHEMA, 6, seed=1)
-    return export_model(
-        model, tmp_path_factory.mktemp("models"), requests=requests
-    )
+    output = tmp_path_factory.mktemp("models")
+    return export_in_process(model, output, requests=requests)
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +68,10 @@ def test_signatures_are_the_live_model(folder, model, batch):
     assert (probabilities[..., 1:] <= probabilities[..., :1]).all()
     plain = tf.sigmoid(live["logits"]).numpy()
     assert not np.allclose(probabilities, plain, atol=1e-2)
-    user = columns(batch, SCHEMA, *USER_ROLES)
-    state = call(loaded, "encode_user", user)
-    assert_close(model.encode_user(user), state)
+    state = call(loaded, "encode_user", batch)
+    assert_close(model.encode_user(batch), state)
     assert state["user_state_fusion_weights"].shape == (5, 3)
-    candidates = columns(batch, SCHEMA, Role.CANDIDATE)
-    ranked = call(loaded, "rank_candidates", {**state, **candidates})
+    ranked = call(loaded, "rank_candidates", {**batch, **state})
     assert set(ranked) == set(NAMES)
     assert_close(live, ranked)
     explained = call(loaded, "explain", batch)
@@ -97,7 +93,7 @@ def test_every_ranking_comes_with_its_weights(folder, model):
     np.testing.assert_allclose(
         sliced.fusion_weights, alone.fusion_weights, rtol=1e-4
     )
-    told = alone.to_json()["fusion_weights"]
-    assert list(told) == list(SCHEMA.objective_names)
+    weights = alone.to_json()["fusion_weights"]
+    assert list(weights) == list(SCHEMA.objective_names)
     parts = np.log(alone.probabilities) @ alone.fusion_weights
     np.testing.assert_allclose(alone.scores, parts, rtol=1e-3, atol=1e-4)

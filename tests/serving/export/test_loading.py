@@ -69,7 +69,7 @@ def test_other_dtypes_and_ranks_are_named(loaded, inputs, name, wrong, words):
         loaded.call(SIGNATURE, inputs)
 
 
-def test_missing_and_unknown_names_are_told(loaded, inputs):
+def test_missing_and_unknown_names_are_reported(loaded, inputs):
     with pytest.raises(ExportError, match="no signature `rank`, only"):
         loaded.call("rank", inputs)
     del inputs["item_id"]

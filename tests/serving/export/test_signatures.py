@@ -1,4 +1,4 @@
-"""What is served is what was trained, under the schema's names."""
+"""Signatures equal the live model and take the schema's columns."""
 
 import numpy as np
 import pytest
@@ -31,13 +31,11 @@ def batch(exported):
 
 
 def call(loaded, signature, inputs):
-    tensors = {name: tf.constant(value) for name, value in inputs.items()}
-    outputs = loaded.signatures[signature](**tensors)
+    """Calls a signature with those of the inputs that it takes."""
+    function = loaded.signatures[signature]
+    names = function.structured_input_signature[1]
+    outputs = function(**{name: tf.constant(inputs[name]) for name in names})
     return {name: tensor.numpy() for name, tensor in outputs.items()}
-
-
-def columns(batch, schema, *roles):
-    return {c.name: batch[c.name] for c in schema.columns(*roles)}
 
 
 def assert_near(found, expected, name=""):
@@ -67,26 +65,21 @@ def test_serving_default_is_the_live_model(loaded, batch, exported):
 
 
 def test_encode_user_is_the_live_model(loaded, batch, exported):
-    user = columns(batch, exported.schema, *USER_ROLES)
-    served = call(loaded, "encode_user", user)
-    live = exported.model.encode_user(user)
+    served = call(loaded, "encode_user", batch)
+    live = exported.model.encode_user(batch)
     assert set(served) == set(live)
     assert_close(live, served)
 
 
 def test_rank_candidates_is_the_live_model(loaded, batch, exported):
-    user = columns(batch, exported.schema, *USER_ROLES)
-    state = exported.model.encode_user(user)
-    candidates = columns(batch, exported.schema, Role.CANDIDATE)
-    served = call(loaded, "rank_candidates", {**state, **candidates})
-    assert_close(exported.model.rank(state, candidates), served)
+    state = exported.model.encode_user(batch)
+    served = call(loaded, "rank_candidates", {**batch, **state})
+    assert_close(exported.model(batch), served)
 
 
 def test_encode_then_rank_is_serving_default(loaded, batch, exported):
-    user = columns(batch, exported.schema, *USER_ROLES)
-    candidates = columns(batch, exported.schema, Role.CANDIDATE)
-    state = call(loaded, "encode_user", user)
-    halves = call(loaded, "rank_candidates", {**state, **candidates})
+    state = call(loaded, "encode_user", batch)
+    halves = call(loaded, "rank_candidates", {**batch, **state})
     assert_close(call(loaded, "serving_default", batch), halves)
 
 
@@ -130,7 +123,7 @@ def test_rank_candidates_takes_what_encode_user_gives(loaded, exported):
         assert taken[name].shape.as_list() == spec.shape.as_list()
 
 
-def test_optimizer_stays_at_home(exported):
+def test_the_optimizer_is_not_exported(exported):
     variables = exported.folder / "variables" / "variables"
     stored = [name for name, _ in tf.train.list_variables(str(variables))]
     assert not [name for name in stored if "optimizer" in name]
@@ -169,14 +162,13 @@ def test_padding_may_hold_anything(loaded, batch, exported, extra, garbage):
 
 def test_encoded_users_may_be_padded_too(loaded, batch, exported):
     schema = exported.schema
-    user = columns(batch, schema, *USER_ROLES)
-    state = call(loaded, "encode_user", user)
-    longer = dict(user)
+    state = call(loaded, "encode_user", batch)
+    longer = dict(batch)
     for column in histories(schema):
-        array = user[column.name]
+        array = batch[column.name]
         widths = [(0, 0), (0, 33), *[(0, 0)] * (array.ndim - 2)]
         longer[column.name] = np.pad(array, widths, "edge")
-    # Whose state is longer, and where: a server pads whatever axis differs.
+    # A server pads whichever axis of a state differs.
     padded = {}
     for name, other in call(loaded, "encode_user", longer).items():
         array = state[name]
@@ -184,10 +176,9 @@ def test_encoded_users_may_be_padded_too(loaded, batch, exported):
         padded[name][tuple(map(slice, array.shape))] = array
     grown = [n for n in state if padded[n].shape != state[n].shape]
     assert len(grown) == 4 * len(schema.behaviors)
-    candidates = columns(batch, schema, Role.CANDIDATE)
     assert_close(
-        call(loaded, "rank_candidates", {**state, **candidates}),
-        call(loaded, "rank_candidates", {**padded, **candidates}),
+        call(loaded, "rank_candidates", {**batch, **state}),
+        call(loaded, "rank_candidates", {**batch, **padded}),
         real(batch),
     )
 
