@@ -5,16 +5,28 @@ import dataclasses
 import numpy as np
 import pytest
 
+from jd_tf.data.dataset import write_dataset
 from jd_tf.data.item_vectors import ItemVectors
 from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.schema import DataError
-from jd_tf.serving.export.refresh_images import compare, with_images
+from jd_tf.serving.export import refresh_images
+from jd_tf.serving.export.refresh_images import (
+    compare,
+    refresh,
+    with_images,
+)
 from tests.models.test_item_content import CONTENT, TITLED, titled_batch
 from tests.models.test_item_content import with_images as pictured
+from tests.requests import random_requests
 
 
 def vectors_of(ids, numbers):
     return ItemVectors(np.asarray(ids), np.asarray(numbers, np.float32))
+
+
+def break_copy(model):
+    bias = model.item_encoder.projection.bias
+    bias.assign(bias + 0.1)
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +76,7 @@ def test_the_table_grows_with_the_catalogue(ranker):
 def test_a_broken_copy_is_noticed(ranker, batch):
     model, ids, vectors = ranker
     after = with_images(model, vectors_of(ids, vectors))
-    after.item_encoder.projection.bias.assign_add(
-        np.full(after.config.model_dim, 0.1, np.float32)
-    )
+    break_copy(after)
     assert compare(model, after, [batch]).wrongly_moved > 0
 
 
@@ -77,3 +87,37 @@ def test_vectors_that_do_not_fit_are_refused(ranker):
     blind = JDRanker(TITLED, dataclasses.replace(CONTENT, use_images=""))
     with pytest.raises(DataError, match="reads no images"):
         with_images(blind, vectors_of([1], np.ones((1, 5))))
+    texts = vectors_of(["a"], np.ones((1, 5)))
+    with pytest.raises(DataError, match="are string, but `item_id`"):
+        with_images(model, texts)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_refresh_exports_unless_other_scores_moved(
+    ranker, tmp_path, monkeypatch, broken
+):
+    model, ids, vectors = ranker
+    ItemVectors(ids, vectors.astype("float32")).save(tmp_path / "new")
+    requests = random_requests(TITLED, 6)
+    for request in requests:
+        for name in ("title", "click_title", "order_title"):
+            request[name] = np.array([b""] * len(request[name]), object)
+    write_dataset(tmp_path / "data", TITLED, {"test": requests}, num_shards=1)
+    exported, lines = [], []
+    monkeypatch.setattr(refresh_images, "load_trained", lambda _: model)
+    monkeypatch.setattr(
+        refresh_images, "export", lambda *_, **kw: exported.append(kw["model"])
+    )
+    if broken:
+
+        def copy(model, vectors):
+            after = with_images(model, vectors)
+            break_copy(after)
+            return after
+
+        monkeypatch.setattr(refresh_images, "with_images", copy)
+    data = tmp_path / "data"
+    refresh("run", tmp_path / "new", data, log=lines.append)
+    assert "image vectors: 0 added" in lines[0]
+    assert len(exported) == (not broken)
+    assert model not in exported
