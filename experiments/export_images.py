@@ -37,7 +37,7 @@ def main(_: object) -> None:
     from jd_tf.images.decoding import check_image
     from jd_tf.images.image_tower import ImageTower
     from jd_tf.schema import DataError
-    from jd_tf.serving.export.image_export import export_image_tower
+    from jd_tf.serving.export import export_image_tower
     from jd_tf.training.workdir import load_trained
 
     tower = load_trained(_WORKDIR.value)

@@ -1,4 +1,4 @@
-"""Makes a version the one that is served, or leaves all as it was.
+"""Promotes a version to the one that is served, or changes nothing.
 
     python -m experiments.promote --config_file=deploy/models.config \
         --model=jd_ranker --addresses=localhost:8500
@@ -28,7 +28,7 @@ _MODEL = flags.DEFINE_string("model", None, "Its name there.", required=True)
 _VERSION = flags.DEFINE_integer(
     "version",
     None,
-    "Which; by default the highest there is. An older one is the way back.",
+    "A number; by default the highest. An older one is the way back.",
     lower_bound=0,
 )
 _ADDRESSES = flags.DEFINE_list(
@@ -43,10 +43,13 @@ _LOCAL = flags.DEFINE_list(
     "server's path=path here, where the servers see base paths elsewhere.",
 )
 _LOAD_SECONDS = flags.DEFINE_float(
-    "load_seconds", 300.0, "Longest wait for a version.", lower_bound=1.0
+    "load_seconds",
+    300.0,
+    "Longest wait for a version to load.",
+    lower_bound=1.0,
 )
 _CALL_SECONDS = flags.DEFINE_float(
-    "call_seconds", 10.0, "Deadline of every call.", lower_bound=0.1
+    "call_seconds", 10.0, "Timeout of every call.", lower_bound=0.1
 )
 _TOLERANCE = flags.DEFINE_float(
     "tolerance",
@@ -67,45 +70,41 @@ ROLLED_BACK, NOT_ROLLED_BACK = 1, 3
 
 def main(_: object) -> int:
     """Promotes."""
-    # TensorFlow takes seconds to load; --help should not wait for it.
-    import contextlib
-
-    from jd_tf.serving.client.tls_files import TlsFiles
-    from jd_tf.serving.deploy.errors import RollbackError, RolledBackError
-    from jd_tf.serving.deploy.promotion import Promotion
-    from jd_tf.serving.deploy.version_server import VersionServer
-
     mapped = {}
     for text in _LOCAL.value:
         there, equals, here = text.partition("=")
         if not (there and equals and here):
             raise DataError(f"--local is path=path. Got: {text!r}.")
         mapped[there] = here
+    # TensorFlow takes seconds to load; --help should not wait for it.
+    from jd_tf.serving.client.tls_files import TlsFiles
+    from jd_tf.serving.deploy.promotion import (
+        RollbackError,
+        RolledBackError,
+        promote,
+    )
+
     tls = None
     if _CA.value or _CERTIFICATE.value or _KEY.value:
         tls = TlsFiles(_CA.value, _CERTIFICATE.value, _KEY.value)
-    with contextlib.ExitStack() as stack:
-        servers = [
-            stack.enter_context(VersionServer(address, tls))
-            for address in _ADDRESSES.value
-        ]
-        promotion = Promotion(
-            servers,
+    try:
+        promote(
             _CONFIG_FILE.value,
             _MODEL.value,
-            _LABEL.value,
-            mapped,
-            _LOAD_SECONDS.value,
-            _CALL_SECONDS.value,
-            _TOLERANCE.value,
-            _KEEP_OLD.value,
+            _VERSION.value,
+            _ADDRESSES.value,
+            tls,
+            label=_LABEL.value,
+            mapped=mapped,
+            load_seconds=_LOAD_SECONDS.value,
+            call_seconds=_CALL_SECONDS.value,
+            tolerance=_TOLERANCE.value,
+            keep_old=_KEEP_OLD.value,
         )
-        try:
-            promotion.run(_VERSION.value)
-        except (RolledBackError, RollbackError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            failed = isinstance(error, RollbackError)
-            return NOT_ROLLED_BACK if failed else ROLLED_BACK
+    except (RolledBackError, RollbackError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        failed = isinstance(error, RollbackError)
+        return NOT_ROLLED_BACK if failed else ROLLED_BACK
     return 0
 
 

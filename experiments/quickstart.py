@@ -95,9 +95,9 @@ def main(_: object) -> int | None:
         report_attention(data, model_dir, model_dir / "attention")
 
     def export() -> str:
-        from jd_tf.serving.export.export_run import export_run
+        from jd_tf.serving.export import export
 
-        folder = export_run(data, model_dir, workdir / "saved_models")
+        folder = export(model_dir, data, workdir / "saved_models")
         return str(folder.relative_to(workdir))
 
     run.step("making the data", "data", make)

@@ -1,10 +1,10 @@
-"""Gives a trained ranker new item pictures, without training.
+"""Exports a trained ranker with new image vectors, without training.
 
     python -m experiments.refresh_images --workdir=runs/model \
         --item_vectors=runs/new_vectors.npz --data=runs/data
 
 Replaces the image vectors of the run's best weights by those of the file,
-scores the test split with old and new ones, and shows that only candidates
+scores the test split with old and new ones, and checks that only candidates
 that see an item with another vector moved. Then writes the next version of
 the SavedModel, verified like every export; the run stays as it is.
 
@@ -32,46 +32,40 @@ _DATA = flags.DEFINE_string(
 )
 _SPLIT = flags.DEFINE_string("split", "test", "Split that is scored.")
 _BATCHES = flags.DEFINE_integer(
-    "batches", 50, "Batches that are scored at most.", lower_bound=1
+    "batches", 50, "Largest number of batches that are scored.", lower_bound=1
 )
 _OUTPUT = flags.DEFINE_string("output", "saved_models", "Folder of all models.")
 _NAME = flags.DEFINE_string(
-    "name", "", "Folder of this model in there; by default its class's name."
+    "name", "", "Folder of this model in there; by default its registered name."
 )
 
 WRONGLY_MOVED = 1
-_BATCH_SIZE = 64
 
 
-def main(_: object) -> None:
+def main(_: object) -> int:
     """Refreshes, compares, exports."""
     logging.set_verbosity(logging.WARNING)
     # TensorFlow takes seconds to load; --help should not wait for it.
-    from experiments.train_ranker import load_vectors
-    from jd_tf.data.batches import read_batches
-    from jd_tf.serving.export.export_run import export_ranker
-    from jd_tf.serving.export.refresh import compare, with_images
-    from jd_tf.training.workdir import load_trained
+    from jd_tf.serving.export import refresh
 
-    before = load_trained(_WORKDIR.value)
-    vectors = load_vectors(_ITEM_VECTORS.value, before.schema)
-    after = with_images(before, vectors)
-    batches = read_batches(
-        _DATA.value, _SPLIT.value, _BATCH_SIZE, schema=before.schema
+    folder = refresh(
+        _WORKDIR.value,
+        _ITEM_VECTORS.value,
+        _DATA.value,
+        _OUTPUT.value,
+        _NAME.value,
+        _SPLIT.value,
+        _BATCHES.value,
     )
-    report = compare(before, after, batches.take(_BATCHES.value))
-    print(report.text())
-    if report.wrongly_moved:
+    if folder is None:
         print(
             "error: scores moved that see no other picture; nothing was "
             "written.",
             file=sys.stderr,
         )
-        sys.exit(WRONGLY_MOVED)
-    folder = export_ranker(
-        after, _DATA.value, _WORKDIR.value, _OUTPUT.value, _NAME.value
-    )
+        return WRONGLY_MOVED
     print(f"exported: {folder}")
+    return 0
 
 
 if __name__ == "__main__":

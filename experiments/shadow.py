@@ -10,7 +10,6 @@ warm-up file of an export. `--before` and `--after` are folders, or
 """
 
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -24,10 +23,16 @@ _LOG = flags.DEFINE_string(
     required=True,
 )
 _BEFORE = flags.DEFINE_string(
-    "before", None, "What serves: a folder or host:port.", required=True
+    "before",
+    None,
+    "The version that serves: a folder or host:port.",
+    required=True,
 )
 _AFTER = flags.DEFINE_string(
-    "after", None, "What might: a folder or host:port.", required=True
+    "after",
+    None,
+    "The version that might: a folder or host:port.",
+    required=True,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
 _MODEL = flags.DEFINE_string(
@@ -40,39 +45,33 @@ _AFTER_VERSION = flags.DEFINE_string(
     "after_version", "", "Number or label on the server; the latest if empty."
 )
 _TOP_K = flags.DEFINE_integer(
-    "top_k", 10, "Places that count as the top.", lower_bound=1
+    "top_k", 10, "Number of places that count as the top.", lower_bound=1
 )
 _MAX_CALLS = flags.DEFINE_integer(
-    "max_calls", 0, "Logged calls replayed at most; 0 for all.", lower_bound=0
+    "max_calls", 0, "Largest number of logged calls; 0 for all.", lower_bound=0
 )
 _CALL_SECONDS = flags.DEFINE_float(
-    "call_seconds", 10.0, "Deadline of a call.", lower_bound=0.1
+    "call_seconds", 10.0, "Timeout of a call.", lower_bound=0.1
 )
 
 
 def main(_: object) -> None:
-    """Replays, writes and prints the headline."""
+    """Replays, writes the report and prints a summary."""
     if not Path(_LOG.value).exists():
         raise DataError(f"{_LOG.value}: no such file or folder.")
     # TensorFlow takes seconds to load; --help should not wait for it.
-    from jd_tf.serving.client.request_log import log_files
-    from jd_tf.serving.deploy.replay import replay
-    from jd_tf.serving.deploy.shadow import (
-        PAGE_FILE,
-        write_shadow_report,
-    )
-    from jd_tf.serving.export.recordings import read_recordings
+    from jd_tf.serving.deploy.replay import open_target
+    from jd_tf.serving.deploy.shadow_report import PAGE_FILE, shadow
 
-    files = [_LOG.value]
-    if Path(_LOG.value).is_dir():
-        files = log_files(_LOG.value)
-    replayed = replay(
-        (call for file in files for call in read_recordings(file)),
-        _target(_BEFORE.value, _BEFORE_VERSION.value),
-        _target(_AFTER.value, _AFTER_VERSION.value),
+    model, seconds = _MODEL.value, _CALL_SECONDS.value
+    metrics = shadow(
+        _LOG.value,
+        open_target(_BEFORE.value, model, _BEFORE_VERSION.value, seconds),
+        open_target(_AFTER.value, model, _AFTER_VERSION.value, seconds),
+        _OUTPUT.value,
+        _TOP_K.value,
         _MAX_CALLS.value,
     )
-    metrics = write_shadow_report(_OUTPUT.value, replayed, _TOP_K.value)
     top = metrics["top_k"]
     print(
         f"{metrics['num_requests']} requests: top {top['k']} overlap "
@@ -82,23 +81,6 @@ def main(_: object) -> None:
     for name, times in metrics["latency_ms"].items():
         print(f"{name}: p50 {times['p50']:.1f} ms, p99 {times['p99']:.1f} ms")
     print(f"report: {Path(_OUTPUT.value) / PAGE_FILE}")
-
-
-def _target(place: str, version: str) -> Any:
-    from jd_tf.serving.deploy.folder_target import FolderTarget
-    from jd_tf.serving.deploy.served_target import ServedTarget
-    from jd_tf.serving.deploy.version_server import VersionServer
-
-    if Path(place).is_dir():
-        if version:
-            raise DataError(f"{place}: is a folder; it has no labels.")
-        return FolderTarget(place)
-    if ":" not in place:
-        raise DataError(f"{place}: neither a folder nor host:port.")
-    chosen = int(version) if version.isdecimal() else version or None
-    return ServedTarget(
-        VersionServer(place), _MODEL.value, chosen, _CALL_SECONDS.value
-    )
 
 
 if __name__ == "__main__":

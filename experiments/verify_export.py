@@ -1,4 +1,4 @@
-"""Says what is wrong with an exported version, of a ranker or image tower.
+"""Verifies an exported version, of a ranker or image tower.
 
     python -m experiments.verify_export saved_models/jd_ranker/3
 
@@ -20,23 +20,23 @@ _TOLERANCE = flags.DEFINE_float(
     "tolerance",
     None,
     "Largest relative difference between recorded and reloaded answers; by "
-    "default what the version was exported with.",
+    "default that of the export.",
     lower_bound=0.0,
 )
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints the findings."""
+    """Prints the errors found."""
     if len(arguments) != 2:
         raise DataError("name one version folder: verify_export FOLDER.")
     # TensorFlow takes seconds to load; --help should not wait for it.
-    from jd_tf.serving.export.inspection import inspect_version
+    from jd_tf.serving.export import verify_export
 
     folder = arguments[1]
-    findings = inspect_version(folder, _TOLERANCE.value)
-    for finding in findings:
-        print(f"error: {finding}", file=sys.stderr)
-    if findings:
+    errors = verify_export(folder, _TOLERANCE.value)
+    for error in errors:
+        print(f"error: {error}", file=sys.stderr)
+    if errors:
         return program.BAD_INPUT
     print(f"{folder}: fit to be served")
     return 0

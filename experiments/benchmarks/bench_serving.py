@@ -134,7 +134,7 @@ def _random_ranker(output: Path) -> tuple[Any, Path]:
 
     from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
     from jd_tf.schema import Behavior, IdColumn, Objective, Schema
-    from jd_tf.serving.export.export import export_model
+    from jd_tf.serving.export import export_model
 
     schema = Schema(
         name="bench_serving",

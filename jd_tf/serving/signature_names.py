@@ -11,6 +11,11 @@ RANK_CANDIDATES = "rank_candidates"
 EXPLAIN = "explain"
 SIGNATURES = (SERVING_DEFAULT, ENCODE_USER, RANK_CANDIDATES, EXPLAIN)
 
+# Of an image tower, beside its own `serving_default`.
+CLASSIFY = "classify"
+IMAGE_SIGNATURES = (SERVING_DEFAULT, CLASSIFY)
+IMAGE_BYTES = "image_bytes"
+
 STATE_PREFIX = "user_state_"
 RANKED = ("score", "probabilities")
 FUSION_WEIGHTS = "fusion_weights"

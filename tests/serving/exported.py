@@ -1,4 +1,4 @@
-"""One small ranker, exported once for all tests that read a SavedModel."""
+"""Small rankers, exported once for all tests that read a SavedModel."""
 
 import atexit
 import dataclasses
@@ -9,11 +9,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import Schema
-from jd_tf.serving.export.export import export_model
+from jd_tf.serving.export import exporting
+from jd_tf.serving.export.verification.verify import verify
 from tests.requests import random_requests, small_schema
+from tests.serving.tiny_ranker import TinyRanker
 
 SCHEMA = small_schema()
 METRICS = {"test": {"jd_ranker": {"click": {"auc": 0.75, "gauc": None}}}}
@@ -60,17 +63,38 @@ def small_ranker() -> JDRanker:
 @functools.cache
 def exported() -> Exported:
     """Exports it, from the second call on without any work."""
-    folder = Path(tempfile.mkdtemp(prefix="jd_tf-test-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = temporary_folder()
     model = small_ranker()
-    # As after training: what belongs to the optimizer must stay at home.
+    # As after training: slots of the optimizer must not be exported.
     model.compile(optimizer="adam")
     model.optimizer.build(model.trainable_variables)
     requests = random_requests(SCHEMA, 6, seed=1)
     empty = {c.name: requests[0][c.name][:0] for c in histories(SCHEMA)}
     requests[0] = {**requests[0], **empty}
-    version = export_model(model, folder, requests=requests, metrics=METRICS)
+    version = exporting.export_model(
+        model, folder, requests=requests, metrics=METRICS
+    )
     return Exported(model, version, requests)
+
+
+@functools.cache
+def tiny_version() -> Path:
+    """Exports the tiny ranker, verified in this process."""
+    return export_in_process(TinyRanker(), temporary_folder(), name="tiny")
+
+
+def export_in_process(model, *args, **kwargs) -> Path:
+    """Exports without the seconds that a fresh process takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "verify_elsewhere", verify)
+        return exporting.export_model(model, *args, **kwargs)
+
+
+def temporary_folder() -> Path:
+    """A folder that is removed at the end of the process."""
+    folder = Path(tempfile.mkdtemp(prefix="jd_tf-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def histories(schema: Schema) -> list:

@@ -12,7 +12,6 @@ from jd_tf.images.decoding import load_image
 from jd_tf.images.image_tower import ImageTower
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export import image_export
-from jd_tf.serving.export.graph_check import check_ops, read_graph
 from jd_tf.serving.export.image_export import export_image_tower
 from jd_tf.serving.export.image_signature import (
     CLASSIFY,
@@ -20,9 +19,10 @@ from jd_tf.serving.export.image_signature import (
     SERVING_DEFAULT,
     ServedImageTower,
 )
-from jd_tf.serving.export.image_verify import main, verify_image_tower
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.recordings import WARMUP_FILE
+from jd_tf.serving.export.verification.graph_check import count_ops, read_graph
+from jd_tf.serving.export.verification.verify import main, verify
 from tests.images.photos import (
     COLORS,
     broken_photos,
@@ -126,7 +126,7 @@ def test_the_folder_says_what_it_is(exported):
     }
     assert signature["outputs"]["embedding"]["shape"] == [None, 64]
     assert "DecodeJpeg" in card["ops"]
-    assert check_ops(read_graph(folder)) == card["ops"]
+    assert count_ops(read_graph(folder)) == card["ops"]
     assert card["size"]["total_bytes"] == sum(card["files"].values())
     assert "batching_params.pbtxt" in card["files"]
     names = {path.name for path in folder.rglob("*")}
@@ -143,13 +143,13 @@ def test_a_folder_that_was_changed_is_refused(exported, tmp_path, capsys):
         content[place] ^= 0x40
     variables.write_bytes(content)
     with pytest.raises(ExportError):
-        verify_image_tower(folder)
+        verify(folder)
     assert main([str(folder)]) == 2
     assert capsys.readouterr().err.startswith("error: ")
     shutil.copytree(exported[1], tmp_path / "2")
     (tmp_path / "2" / WARMUP_FILE).unlink()
     with pytest.raises(ExportError, match="missing"):
-        verify_image_tower(tmp_path / "2")
+        verify(tmp_path / "2")
 
 
 def test_an_export_that_differs_leaves_nothing(exported, tmp_path, monkeypatch):

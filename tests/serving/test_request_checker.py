@@ -7,7 +7,7 @@ import pytest
 
 from jd_tf.schema import SERVING_ROLES, DataError
 from jd_tf.serving.client.request_checker import RequestChecker
-from jd_tf.serving.export.sample_requests import sample_request
+from jd_tf.serving.export.warmup import sample_request
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()

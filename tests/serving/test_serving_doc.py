@@ -1,4 +1,4 @@
-"""What docs/serving.md names exists."""
+"""Files, tests and flags of docs/serving.md exist."""
 
 import ast
 import re
@@ -20,8 +20,9 @@ def test_files_exist():
         re.findall(r"`((?:jd_tf|experiments|tests)/\S+\.py)`", TEXT)
     ):
         assert (ROOT / name).is_file(), name
-    for name in set(re.findall(r"-m experiments\.(\w+)", TEXT)):
-        assert (ROOT / "experiments" / f"{name}.py").is_file(), name
+    for name in set(re.findall(r"-m (experiments\.[\w.]+)", TEXT)):
+        path = ROOT / f"{name.replace('.', '/')}.py"
+        assert path.is_file(), name
 
 
 def test_tests_exist():
@@ -47,8 +48,8 @@ def test_flags_exist(program):
         assert f'"{flag}"' in source, flag
 
 
-def test_every_complaint_has_a_row():
-    table = TEXT.split("## Complaints about model servers")[1]
+def test_every_problem_has_a_row():
+    table = TEXT.split("## Known problems of model servers")[1]
     rows = [line for line in table.splitlines() if line.startswith("| ")]
     # Heading and rule aside: ten of them, and two more.
     assert len(rows) - 2 == 12

@@ -18,19 +18,19 @@ from jd_tf.serving.client.grpc_transport import GrpcTransport
 from jd_tf.serving.client.model_choice import ModelChoice
 from jd_tf.serving.client.ranking_client import RankingClient
 from jd_tf.serving.client.saved_ranker import SavedRanker
-from jd_tf.serving.deploy.errors import OperationError, RolledBackError
 from jd_tf.serving.deploy.model_config import (
-    Config,
+    OperationError,
     add_model,
     write_config,
 )
-from jd_tf.serving.deploy.promotion import Promotion
+from jd_tf.serving.deploy.promotion import Promotion, RolledBackError
 from jd_tf.serving.deploy.version_server import VersionServer
-from jd_tf.serving.export.inspection import inspect_files
 from jd_tf.serving.export.warmup import sample_requests
+from jd_tf.serving.protos.messages import ModelServerConfig
 from tests.serving.deploy.made_versions import (
     MODEL,
     break_version,
+    file_errors,
     first_version,
     make_version,
 )
@@ -126,7 +126,7 @@ def test_no_answer_is_wrong_while_versions_come_and_go(tmp_path, capsys):
     base = first_version(tmp_path).parent
     truth = Truth()
     truth.learn(base / "1", 1)
-    config = Config()
+    config = ModelServerConfig()
     add_model(config, MODEL, str(base), {"stable": 1})
     write_config(tmp_path / "models.config", config)
     done = {"promoted": 0, "back": 0, "broken": 0, "lying": 0}
@@ -142,15 +142,15 @@ def test_no_answer_is_wrong_while_versions_come_and_go(tmp_path, capsys):
         Load(server.address, truth) as load,
     ):
 
-        def promote(version, inspect=inspect_files):
+        def promote(version, verify=file_errors):
             return Promotion(
                 [at],
                 tmp_path / "models.config",
                 MODEL,
                 load_seconds=60.0,
                 call_seconds=30.0,
-                inspect=inspect,
-                say=lambda _: None,
+                verify=verify,
+                log=lambda _: None,
             ).run(version)
 
         def publish(seed, record=True, broken=False):
@@ -176,7 +176,7 @@ def test_no_answer_is_wrong_while_versions_come_and_go(tmp_path, capsys):
             with pytest.raises(OperationError):
                 promote(broken)
             with pytest.raises(RolledBackError):
-                promote(broken, inspect=lambda _: [])
+                promote(broken, verify=lambda _: [])
             done["broken"] += 1
             lying = publish(seed=6, record=False)
             with pytest.raises(RolledBackError):

@@ -1,4 +1,4 @@
-"""The least model that can be exported, and ways in which it can be wrong."""
+"""The smallest ranker that can be exported, and faulty variants."""
 
 import keras
 import tensorflow as tf
@@ -27,14 +27,15 @@ class TinyRanker(keras.Model):
         self.tower.build((None, None, 4))
         self.built = True
 
-    def encode_user(self, inputs):
+    def encode_user(self, inputs, training=False):
         events = self.embedding(inputs["click_item_id"] % 100)
         length = inputs["click_length"][:, None]
         mask = ops.cast(ops.arange(ops.shape(events)[1]) < length, "float32")
         total = ops.sum(events * mask[..., None], axis=1)
         return {"user_state_mean": total / (1 + ops.sum(mask, 1)[:, None])}
 
-    def rank(self, user_state, inputs):
+    def rank(self, user_state, *columns, training=False):
+        inputs = {name: c[name] for c in columns for name in c}
         items = self.embedding(inputs["item_id"] % 100)
         met = items * user_state["user_state_mean"][:, None, :]
         probabilities = ops.sigmoid(self.tower(met + items))
@@ -53,18 +54,18 @@ class TinyRanker(keras.Model):
 
 
 class PythonRanker(TinyRanker):
-    """Asks Python, which a model server does not have."""
+    """Calls Python, which a model server does not have."""
 
-    def rank(self, user_state, inputs):
-        ranked = super().rank(user_state, inputs)
+    def rank(self, user_state, *columns, training=False):
+        ranked = super().rank(user_state, *columns)
         score = tf.py_function(lambda x: x, [ranked["score"]], tf.float32)
         return {**ranked, "score": tf.ensure_shape(score, (None, None))}
 
 
 class SummingRanker(TinyRanker):
-    """Takes for padding what is 0, which a server's padding is not."""
+    """Treats 0 as padding, which a server's padding is not."""
 
-    def encode_user(self, inputs):
+    def encode_user(self, inputs, training=False):
         ids = inputs["click_item_id"]
         mask = ops.cast(ops.not_equal(ids, 0), "float32")
         events = self.embedding(ids % 100) * mask[..., None]
@@ -72,15 +73,15 @@ class SummingRanker(TinyRanker):
 
 
 class MinglingRanker(TinyRanker):
-    """Lets requests of a batch see each other."""
+    """Mixes the requests of a batch."""
 
-    def encode_user(self, inputs):
+    def encode_user(self, inputs, training=False):
         state = super().encode_user(inputs)["user_state_mean"]
         return {"user_state_mean": state + ops.mean(state, 0, keepdims=True)}
 
 
 class HalvedRanker(TinyRanker):
-    """Ranks in halves otherwise than at once."""
+    """Differs between `call` and `rank`."""
 
     def call(self, inputs, training=False):
         ranked = super().call(inputs)
@@ -88,10 +89,10 @@ class HalvedRanker(TinyRanker):
 
 
 class StatelessRanker(TinyRanker):
-    """Forgets to name its state as a state."""
+    """Returns a state without the prefix of its name."""
 
-    def encode_user(self, inputs):
+    def encode_user(self, inputs, training=False):
         return {"mean": super().encode_user(inputs)["user_state_mean"]}
 
-    def rank(self, user_state, inputs):
-        return super().rank({"user_state_mean": user_state["mean"]}, inputs)
+    def rank(self, user_state, *columns, training=False):
+        return super().rank({"user_state_mean": user_state["mean"]}, *columns)

@@ -1,33 +1,40 @@
-"""The file that says what a model server serves."""
+"""The configuration file of a model server: models, versions, labels."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from google.protobuf import text_format
 
 from jd_tf.data.files import write_whole
-from jd_tf.serving.deploy.errors import OperationError
+from jd_tf.schema import DataError
 from jd_tf.serving.export.versions import GRAPH_FILE, versions
-from jd_tf.serving.protos.messages import ModelConfig, ModelServerConfig
+from jd_tf.serving.protos.messages import ModelServerConfig
 
-STABLE, CANARY = "stable", "canary"
+STABLE = "stable"
+# A `ModelServerConfig` message; its class is made at run time.
+ServerConfig: TypeAlias = Any
 _HEADER = """\
-# What a model server serves; read when it starts. A running server is told by
-# experiments.promote, which keeps this file up to date. Do not let the server
-# poll it as well (--model_config_file_poll_wait_seconds): it would undo that.
+# Models of a server, read when it starts. experiments.promote changes a running
+# server and keeps this file up to date. Do not let the server poll it as well
+# (--model_config_file_poll_wait_seconds): it would undo promotions.
 """
 
-Config = ModelServerConfig
-Model = ModelConfig
+
+class OperationError(DataError):
+    """An operation that was refused or failed; the servers are unchanged."""
 
 
 def add_model(
-    config: Config, name: str, base_path: str, labels: Mapping[str, int]
+    config: ServerConfig,
+    name: str,
+    base_path: str,
+    labels: Mapping[str, int],
 ) -> None:
-    """Adds a model of which exactly the labelled versions are loaded.
+    """Adds a model with exactly the labelled versions loaded.
 
     Args:
-        config: changed.
+        config: is changed.
         name: of the model.
         base_path: absolute, as the server sees it.
         labels: version by label.
@@ -45,18 +52,18 @@ def add_model(
     set_versions(model, labels.values())
 
 
-def set_versions(model: Model, numbers: Iterable[int]) -> None:
-    """Has exactly these versions loaded, ascending."""
+def set_versions(model: Any, numbers: Iterable[int]) -> None:
+    """Makes a server load exactly these versions."""
     model.model_version_policy.Clear()
     specific = model.model_version_policy.specific
     specific.versions.extend(sorted(set(numbers)))
 
 
-def model_of(config: Config, name: str, where: str) -> Model:
-    """The entry of a model.
+def model_of(config: ServerConfig, name: str, where: str) -> Any:
+    """Returns the entry of a model.
 
     Raises:
-        OperationError: naming those there are.
+        OperationError: naming the models of the file.
     """
     for model in config.model_config_list.config:
         if model.name == name:
@@ -65,17 +72,17 @@ def model_of(config: Config, name: str, where: str) -> Model:
     raise OperationError(f"{where}: no model `{name}`, only {known or 'none'}.")
 
 
-def config_text(config: Config) -> str:
-    """The file, with a comment that says who changes it."""
+def config_text(config: ServerConfig) -> str:
+    """Returns the text of the file, with a comment."""
     return _HEADER + text_format.MessageToString(config)
 
 
-def write_config(path: str | Path, config: Config) -> None:
+def write_config(path: str | Path, config: ServerConfig) -> None:
     """Writes the file whole or not at all."""
     write_whole(path, config_text(config).encode())
 
 
-def read_config(path: str | Path) -> Config:
+def read_config(path: str | Path) -> ServerConfig:
     """Reads the file as strictly as the server does.
 
     Raises:
@@ -87,7 +94,7 @@ def read_config(path: str | Path) -> Config:
             f"{path}: no such file; write one with "
             "`python -m experiments.make_serving_config`."
         )
-    config = Config()
+    config = ModelServerConfig()
     try:
         text_format.Parse(path.read_text(encoding="utf-8"), config)
     except (UnicodeDecodeError, text_format.ParseError) as error:
@@ -98,11 +105,11 @@ def read_config(path: str | Path) -> Config:
 
 
 def local_path(base_path: str, mapped: Mapping[str, str]) -> Path:
-    """Where a server's path lies on this machine.
+    """Returns the path on this machine of a server's path.
 
     Args:
         base_path: as the server sees it.
-        mapped: server's prefix -> local prefix; the longest that fits counts.
+        mapped: server's prefix -> local prefix; the longest match counts.
     """
     for prefix in sorted(mapped, key=len, reverse=True):
         inside = base_path == prefix or base_path.startswith(
@@ -114,11 +121,11 @@ def local_path(base_path: str, mapped: Mapping[str, str]) -> Path:
     return Path(base_path)
 
 
-def check_loadable(config: Config, mapped: Mapping[str, str]) -> None:
-    """Refuses what would hang a server, or be loaded half.
+def check_loadable(config: ServerConfig, mapped: Mapping[str, str]) -> None:
+    """Refuses a configuration with a version that does not exist.
 
     A reload that names a folder without a version blocks the server's
-    configuration for good, so every path is looked at here first.
+    configuration for good, so every path is checked here first.
 
     Args:
         config: about to be sent.
@@ -133,8 +140,8 @@ def check_loadable(config: Config, mapped: Mapping[str, str]) -> None:
         if not there:
             raise OperationError(
                 f"model `{model.name}`: {folder} holds no version here. A "
-                "server told of such a path hangs: publish a version, take "
-                "the model out, or say with --local where the path lies."
+                "server hangs on such a path: publish a version, remove the "
+                "model, or map the path with --local."
             )
         wanted = model.model_version_policy.specific.versions
         for number in (*wanted, *model.version_labels.values()):

@@ -1,6 +1,5 @@
-"""How a model server may join requests to one model into batches."""
+"""The file by which a model server joins requests to one model."""
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,11 +23,11 @@ _COMMENT = """\
 
 
 def batching_parameters(batch_sizes: Sequence[int] = BATCH_SIZES) -> str:
-    """Text of a `BatchingParameters` file.
+    """Returns the text of a `BatchingParameters` file.
 
-    Requests to one model differ in their widths, so the server is told to pad:
-    without `pad_variable_length_inputs` one request wider than its neighbours
-    fails them all. Large batches are not split.
+    Requests to one model differ in their widths, so the server pads: without
+    `pad_variable_length_inputs` one request wider than the others of its
+    batch fails them all. Large batches are not split.
 
     Args:
         batch_sizes: requests of a batch, ascending; the last is the largest
@@ -67,19 +66,21 @@ def read_batching(path: str | Path) -> tuple[int, ...]:
     )
     sizes = tuple(parsed.allowed_batch_sizes)
     largest = parsed.max_batch_size.value
-    if any(one >= other for one, other in itertools.pairwise(sizes)):
-        raise ExportError(
-            f"{path}: `allowed_batch_sizes` must ascend. Got: {list(sizes)}."
-        )
-    if sizes and sizes[0] < 1:
-        raise ExportError(
-            f"{path}: `allowed_batch_sizes` must be >= 1. Got: {sizes[0]}."
-        )
-    if sizes and sizes[-1] != largest:
-        raise ExportError(
-            f"{path}: the last of `allowed_batch_sizes` must be "
-            f"`max_batch_size`, {largest}. Got: {sizes[-1]}."
-        )
+    rules = (
+        (
+            list(sizes) == sorted(set(sizes)),
+            "`allowed_batch_sizes` must ascend",
+        ),
+        (not sizes or sizes[0] > 0, "`allowed_batch_sizes` must be >= 1"),
+        (
+            not sizes or sizes[-1] == largest,
+            "the last of `allowed_batch_sizes` must be `max_batch_size`, "
+            f"{largest}",
+        ),
+    )
+    for holds, rule in rules:
+        if not holds:
+            raise ExportError(f"{path}: {rule}. Got: {list(sizes)}.")
     if not parsed.pad_variable_length_inputs:
         raise ExportError(
             f"{path}: without `pad_variable_length_inputs` a wide request "

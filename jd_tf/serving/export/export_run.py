@@ -1,5 +1,6 @@
-"""A finished training run becomes the next version of its model."""
+"""Exports the trained model of a run as the next version."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,13 @@ from jd_tf.evaluation.run import METRICS_FILE
 from jd_tf.schema import Schema
 from jd_tf.serving.client.request_file import read_requests
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export.export import export_model
-from jd_tf.serving.export.rounding import FLOAT32, TOLERANCES, round_ranker
-from jd_tf.serving.export.rounding_cost import rounding_cost
+from jd_tf.serving.export.exporting import export_model
+from jd_tf.serving.export.rounding.rounding import (
+    FLOAT32,
+    TOLERANCES,
+    round_ranker,
+)
+from jd_tf.serving.export.rounding.rounding_cost import rounding_cost
 from jd_tf.training.folder_training import VALIDATION
 from jd_tf.training.workdir import load_trained
 
@@ -19,57 +24,35 @@ from jd_tf.training.workdir import load_trained
 _NUM_REQUESTS = 64
 
 
-def export_run(
-    data: str | Path | None,
+def export(
     workdir: str | Path,
-    output_dir: str | Path,
-    name: str = "",
-    metrics: str | Path | None = None,
-    tolerance: float | None = None,
-    **rounding: Any,
-) -> Path:
-    """Exports the best weights of a run; see `export_ranker`."""
-    return export_ranker(
-        load_trained(workdir),
-        data,
-        workdir,
-        output_dir,
-        name,
-        metrics,
-        tolerance,
-        **rounding,
-    )
-
-
-def export_ranker(
-    model: Any,
-    data: str | Path | None,
-    workdir: str | Path,
-    output_dir: str | Path,
+    data: str | Path | None = None,
+    output: str | Path = "saved_models",
     name: str = "",
     metrics: str | Path | None = None,
     tolerance: float | None = None,
     dtype: str = FLOAT32,
     tables: str = FLOAT32,
     split: str = VALIDATION,
+    model: Any = None,
 ) -> Path:
-    """Exports a ranker that came out of a run.
+    """Exports the best weights of a training run.
 
     Args:
-        model: with the weights to export.
-        data: where the requests of the recorded calls come from: a data
-            folder (its split) or a file of requests; None has them made up.
         workdir: of the run.
-        output_dir: the folder of all models.
-        name: of the model; by default that of its class.
+        data: source of the requests of the recorded calls: a data folder
+            (its split) or a file of requests; None generates them.
+        output: the folder of all models.
+        name: of the model; by default its registered name.
         metrics: metrics.json for the model card; by default the run's, if it
             was evaluated.
         tolerance: the largest relative difference between live and reloaded
-            model; by default what `dtype` needs.
-        dtype: what it computes in; see `round_ranker`.
-        tables: what its tables are kept in; see `round_ranker`.
-        split: of the data: where requests come from, and on which the cost
-            of rounding is measured for the model card.
+            model; by default that of `dtype`.
+        dtype: of activations; see `round_ranker`.
+        tables: storage of embedding tables; see `round_ranker`.
+        split: of the data: requests come from it, and the cost of rounding
+            for the model card is measured on it.
+        model: exported in place of the run's own.
 
     Returns:
         The version folder.
@@ -78,9 +61,10 @@ def export_ranker(
         DataError: if run, requests or metrics cannot be read, the SavedModel
             is refused, or the cost of rounding cannot be measured.
     """
+    model = load_trained(workdir) if model is None else model
     evaluated = Path(workdir) / METRICS_FILE
     metrics = metrics or (evaluated if evaluated.exists() else None)
-    found = read_metrics(metrics) if metrics else None
+    evaluation = read_metrics(metrics) if metrics else None
     rounded = round_ranker(model, dtype, tables)
     precision = None
     if rounded is not model:
@@ -96,16 +80,18 @@ def export_ranker(
         }
     return export_model(
         rounded,
-        output_dir,
+        output,
         name,
         _requests(data, model.schema, split),
-        found,
+        evaluation,
         TOLERANCES[dtype] if tolerance is None else tolerance,
         precision,
     )
 
 
-def _requests(data: str | Path | None, schema: Schema, split: str) -> Any:
+def _requests(
+    data: str | Path | None, schema: Schema, split: str
+) -> Sequence[Mapping[str, Any]] | None:
     if data is None:
         return None
     path = Path(data)

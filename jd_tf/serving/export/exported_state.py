@@ -1,4 +1,4 @@
-"""What a SavedModel must hold so that a model server can run it."""
+"""Variables and tables of a SavedModel that a model server can restore."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +10,7 @@ import tensorflow as tf
 def exported_state(
     layers: Iterable[Any], weights: Iterable[Any], name: str
 ) -> tf.Module:
-    """Holds TensorFlow's own variables and tables, and no Keras object.
+    """Collects TensorFlow's own variables and tables, and no Keras object.
 
     Keras exports a variable of its own as a *copy* of TensorFlow's variable
     underneath. `tf.saved_model.load` finds its way back; a model server,
@@ -19,15 +19,18 @@ def exported_state(
 
     Args:
         layers: with all they hold, look-up tables included.
-        weights: what else is read.
+        weights: other variables that the functions read.
         name: of the module.
+
+    Returns:
+        A module of them, for `tf.saved_model.save`.
     """
     found: dict[int, Any] = {}
     descendants = (
         part for layer in layers for part in _View(layer).descendants()
     )
     for part in (*weights, *descendants):
-        # What Keras wraps; what it would export is the copy.
+        # The variable that Keras wraps, not the copy it would export.
         state = part.value if isinstance(part, keras.Variable) else part
         if isinstance(
             state,
@@ -40,12 +43,12 @@ def exported_state(
 
 
 class _View(tf.train.TrackableView):
-    """Sees what a SavedModel would hold; a checkpoint has no tables."""
+    """A view of all a SavedModel would hold; a checkpoint has no tables."""
 
     @classmethod
     def children(
         cls, obj: Any, save_type: str = "savedmodel", **kwargs: Any
     ) -> Any:
-        # Where the walk keeps what it finds traced on its way.
+        # The traversal keeps traced functions in it.
         kwargs.setdefault("cache", {})
         return super().children(obj, save_type, **kwargs)

@@ -1,46 +1,22 @@
 """A live image tower becomes a version folder a model server can load."""
 
-import dataclasses
-import datetime
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from jd_tf.data.files import write_whole
-from jd_tf.data.json_files import write_json
 from jd_tf.images.image_tower import ImageTower
-from jd_tf.serving.export.batching_parameters import (
-    BATCHING_FILE,
-    batching_parameters,
-)
-from jd_tf.serving.export.comparison import TOLERANCE
-from jd_tf.serving.export.fresh_process import verify_elsewhere
-from jd_tf.serving.export.image_signature import (
-    IMAGE_BYTES,
-    IMAGE_SIGNATURES,
-    ServedImageTower,
-)
-from jd_tf.serving.export.model_card import (
-    CARD_FILE,
-    git_state,
-    list_files,
-    size_of,
-)
-from jd_tf.serving.export.recordings import (
-    WARMUP_FILE,
-    Recording,
-    write_recordings,
-)
-from jd_tf.serving.export.versions import aside, publish
+from jd_tf.serving.export.exporting import export_served
+from jd_tf.serving.export.image_signature import ServedImageTower
+from jd_tf.serving.export.recordings import Recording
+from jd_tf.serving.export.verification.comparison import TOLERANCE
 from jd_tf.serving.shape_buckets import BATCH_SIZES
+from jd_tf.serving.signature_names import IMAGE_BYTES, IMAGE_SIGNATURES
 
 NAME = "image_tower"
-_VERIFIER = "jd_tf.serving.export.image_verify"
 _NOISE = 20
 
 
@@ -75,23 +51,15 @@ def export_image_tower(
             server could not run it.
     """
     served = ServedImageTower(tower)
-    base = Path(output_dir) / name
-    with aside(base) as folder:
-        tf.saved_model.save(
-            served.variables(),
-            str(folder),
-            signatures=served.functions(),
-            options=tf.saved_model.SaveOptions(
-                experimental_custom_gradients=False
-            ),
-        )
-        with tf.device("CPU:0"):
-            calls = _calls(served, images or made_up_images())
-        write_recordings(folder / WARMUP_FILE, calls, name)
-        write_whole(folder / BATCHING_FILE, batching_parameters().encode())
-        report = verify_elsewhere(folder, tolerance, _VERIFIER)
-        _write_card(folder, tower, name, report, metrics)
-        return publish(folder, base)
+    return export_served(
+        served,
+        tower,
+        output_dir,
+        name,
+        lambda _: _calls(served, images or made_up_images()),
+        tolerance,
+        {"label_names": list(tower.label_names), "metrics": metrics},
+    )
 
 
 def made_up_images() -> list[bytes]:
@@ -126,35 +94,3 @@ def _calls(
         for signature in IMAGE_SIGNATURES
         for batch in batches
     ]
-
-
-def _write_card(
-    folder: Path,
-    tower: ImageTower,
-    name: str,
-    report: Mapping[str, Any],
-    metrics: Mapping[str, Any] | None,
-) -> None:
-    now = datetime.datetime.now(datetime.timezone.utc)
-    report = dict(report)
-    files = list_files(folder)
-    card = {
-        "model": name,
-        "created": now.isoformat(timespec="seconds"),
-        "class": type(tower).__name__,
-        "num_parameters": tower.count_params(),
-        "config": dataclasses.asdict(tower.config),
-        "label_names": list(tower.label_names),
-        "metrics": metrics,
-        "git": git_state(Path(__file__).parent),
-        "versions": {
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-        },
-        "signatures": report.pop("signatures"),
-        "size": size_of(files, report["ops"]),
-        "ops": report.pop("ops"),
-        "verification": report,
-        "files": files,
-    }
-    write_json(folder / CARD_FILE, card)

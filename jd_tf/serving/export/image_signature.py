@@ -6,11 +6,13 @@ import tensorflow as tf
 
 from jd_tf.images.decoding import load_images
 from jd_tf.serving.export.exported_state import exported_state
+from jd_tf.serving.signature_names import (
+    CLASSIFY,
+    IMAGE_BYTES,
+    SERVING_DEFAULT,
+)
 
-SERVING_DEFAULT = "serving_default"
-CLASSIFY = "classify"
-IMAGE_SIGNATURES = (SERVING_DEFAULT, CLASSIFY)
-IMAGE_BYTES, EMBEDDING, IS_IMAGE = "image_bytes", "embedding", "is_image"
+EMBEDDING, IS_IMAGE = "embedding", "is_image"
 PROBABILITIES = "probabilities"
 
 

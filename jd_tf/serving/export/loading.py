@@ -1,4 +1,4 @@
-"""A SavedModel on its own: a folder, no code of the model."""
+"""Loads a SavedModel from its folder alone, without code of the model."""
 
 import threading
 from collections.abc import Mapping
@@ -9,22 +9,21 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export.graph_check import read_graph
-from jd_tf.serving.export.model_card import check_files
+from jd_tf.serving.export.model_card import changed_files
 from jd_tf.serving.export.signature_table import signature_table
+from jd_tf.serving.export.verification.graph_check import read_graph
 
 _INIT = "__saved_model_init_op"
-_NO_NEWS = "Graph execution error:"
+_EMPTY_LINE = "Graph execution error:"
 
 
 class LoadedModel:
-    """Calls the signatures of a SavedModel with arrays.
+    """A SavedModel whose signatures are called with arrays.
 
-    Loaded and run as a model server does it: the graph, its restore op and
-    its initialisation op in a session. What that leaves unfilled is missing
-    here too, where `tf.saved_model.load` would find it by the objects that
-    held it. A call is also quicker by the milliseconds that binding some
-    thirty named arguments takes in Python. Threads may call at once.
+    Loads and runs it as a model server does: the graph, its restore op and
+    its initialisation op in a session. A variable that this leaves unfilled
+    is missing here too, where `tf.saved_model.load` would find it by the
+    Python objects that held it. Threads may call at once.
 
     Args:
         folder: holds `saved_model.pb`.
@@ -39,11 +38,12 @@ class LoadedModel:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        check_files(self.folder)
+        for error in changed_files(self.folder):
+            raise ExportError(error)
         meta_graph = read_graph(self.folder)
         self.signatures = signature_table(meta_graph)
         if not (self.folder / "variables" / "variables.index").is_file():
-            # It would load, and fail with the first request.
+            # It would load, and the first request would fail.
             raise ExportError(f"{folder}: has no variables. Export again.")
         self._definitions = meta_graph.signature_def
         self._callables: dict[str, Any] = {}
@@ -119,14 +119,11 @@ class LoadedModel:
             self._session.run(init.name, feeds)
 
     def _callable(self, signature: str) -> Any:
-        """Arrays in the order of `signatures` to arrays in theirs."""
-        found = self._callables.get(signature)
-        if found is not None:
-            return found
-        infos = self._definitions[signature]
-        table = self.signatures[signature]
+        """Returns a function of arrays, in the order of `signatures`."""
         with self._lock:
             if signature not in self._callables:
+                infos = self._definitions[signature]
+                table = self.signatures[signature]
                 self._callables[signature] = self._session.make_callable(
                     [infos.outputs[name].name for name in table["outputs"]],
                     [infos.inputs[name].name for name in table["inputs"]],
@@ -137,45 +134,31 @@ class LoadedModel:
 def _array(
     value: Any, signature: str, name: str, dtype: str, shape: list | None
 ) -> np.ndarray:
-    """The array of an input, of its dtype and rank, or an error naming it."""
+    """Returns the array of an input, checked and cast to its dtype."""
     array = np.asarray(value)
+    where = f"signature `{signature}`: input `{name}` must"
     if array.dtype.name != dtype:
-        array = _cast(array, signature, name, dtype)
+        is_text = array.dtype.kind in "OSU"
+        wanted = tf.as_dtype(dtype).as_numpy_dtype
+        castable = is_text == (dtype == "string")
+        if not castable or not np.can_cast(array.dtype, wanted, "same_kind"):
+            raise ExportError(f"{where} be {dtype}. Got: {array.dtype.name}.")
+        array = array.astype(wanted, copy=False)
     if shape is not None and (
         array.ndim != len(shape)
         or any(
-            size is not None and size != given
-            for size, given in zip(shape, array.shape, strict=True)
+            s not in (None, n) for s, n in zip(shape, array.shape, strict=True)
         )
     ):
         raise ExportError(
-            f"signature `{signature}`: input `{name}` must have the shape "
-            f"{shape}. Got: {list(array.shape)}."
+            f"{where} have the shape {shape}. Got: {list(array.shape)}."
         )
     return array
 
 
-def _cast(
-    array: np.ndarray, signature: str, name: str, dtype: str
-) -> np.ndarray:
-    if dtype == "string":
-        if array.dtype.kind in "OSU":
-            return array.astype(object)
-    else:
-        wanted = tf.as_dtype(dtype).as_numpy_dtype
-        if array.dtype.kind not in "OSU" and np.can_cast(
-            array.dtype, wanted, "same_kind"
-        ):
-            return array.astype(wanted)
-    raise ExportError(
-        f"signature `{signature}`: input `{name}` must be {dtype}. "
-        f"Got: {array.dtype.name}."
-    )
-
-
 def _first_line(error: Exception) -> str:
-    """The first line that tells something; a session's first does not."""
+    """Returns the first line of an error message that says something."""
     message = getattr(error, "message", None) or str(error)
     lines = (line.strip() for line in message.splitlines())
-    telling = (line for line in lines if line and line != _NO_NEWS)
-    return next(telling, type(error).__name__)
+    useful = (line for line in lines if line and line != _EMPTY_LINE)
+    return next(useful, type(error).__name__)

@@ -1,23 +1,23 @@
-"""What a version folder says about itself, to programs and to people."""
+"""The model card of a version folder, for programs and for people."""
 
 import dataclasses
 import datetime
 import importlib.metadata
+import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jd_tf.data.json_files import read_json, write_json
-from jd_tf.schema import Schema
-from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.versions import GRAPH_FILE
 
 CARD_FILE = "model_card.json"
 READABLE_FILE = "model_card.md"
 
 _SHOWN = ("auc", "gauc", "ndcg@10", "log_loss", "normalized_entropy")
+_BEFORE_WORD = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])")
 _PACKAGES = ("tensorflow", "keras", "numpy", "jd_tf")
 
 
@@ -25,21 +25,19 @@ def write_card(
     folder: Path,
     model: Any,
     name: str,
-    schema: Schema,
     report: Mapping[str, Any],
-    metrics: Mapping[str, Any] | None = None,
-    precision: Mapping[str, Any] | None = None,
+    details: Mapping[str, Any],
 ) -> None:
-    """Writes `model_card.json` and `model_card.md` into a version folder.
+    """Writes `model_card.json`, and of a ranker `model_card.md`.
 
     Args:
-        folder: otherwise finished.
+        folder: a version folder, otherwise finished.
         model: the live model.
         name: of the model.
-        schema: its columns.
-        report: what `verify` found.
-        metrics: split -> system -> objective -> metric, if evaluated.
-        precision: what was rounded and what that costs; None for nothing.
+        report: as of `verify`.
+        details: further entries. Those of a ranker are its `schema` as JSON,
+            `metrics` (split -> system -> objective -> metric) or None, and
+            `precision`, the cost of rounding, or None.
     """
     config = getattr(model, "config", None)
     report = dict(report)
@@ -50,12 +48,9 @@ def write_card(
             timespec="seconds"
         ),
         "class": type(model).__name__,
+        "registered_name": model_name(model),
         "num_parameters": model.count_params(),
-        "schema": schema.to_json(),
-        "config": dataclasses.asdict(config)
-        if dataclasses.is_dataclass(config)
-        else None,
-        "metrics": metrics,
+        "config": dataclasses.asdict(config) if config else None,
         "git": git_state(Path(__file__).parent),
         "versions": {
             "python": ".".join(map(str, sys.version_info[:3])),
@@ -63,30 +58,35 @@ def write_card(
         },
         "signatures": report.pop("signatures"),
         "size": size_of(files, report["ops"]),
-        "precision": precision,
         "ops": report.pop("ops"),
         "verification": report,
         "files": files,
+        **details,
     }
     write_json(folder / CARD_FILE, card)
-    readable = "\n".join(_readable(card)) + "\n"
-    (folder / READABLE_FILE).write_text(readable, encoding="utf-8")
+    if "schema" in card:
+        readable = "\n".join(_readable(card)) + "\n"
+        (folder / READABLE_FILE).write_text(readable, encoding="utf-8")
 
 
-def check_files(folder: Path) -> None:
-    """Refuses a folder whose files are not those its card lists.
+def model_name(model: Any) -> str:
+    """Returns the registered name of a model's class."""
+    return _BEFORE_WORD.sub("_", type(model).__name__).lower()
 
-    A folder without a card passes: it may come from elsewhere.
 
-    Raises:
-        ExportError: naming the file that is missing, cut or changed.
-    """
-    for complaint in changed_files(folder):
-        raise ExportError(complaint)
+def written_tolerance(folder: Path, default: float) -> float:
+    """Reads the tolerance of an export's verification from its card."""
+    if not (folder / CARD_FILE).is_file():
+        return default
+    verification = read_json(folder / CARD_FILE).get("verification", {})
+    return float(verification.get("tolerance", default))
 
 
 def changed_files(folder: Path) -> Iterable[str]:
-    """Complaints about files that are not as the folder's card lists them."""
+    """Yields an error for each file that is not as the folder's card lists it.
+
+    A folder without a card passes: it may come from elsewhere.
+    """
     if not (folder / CARD_FILE).is_file():
         return
     for name, size in read_json(folder / CARD_FILE)["files"].items():
@@ -105,7 +105,7 @@ def changed_files(folder: Path) -> Iterable[str]:
 
 
 def list_files(folder: Path) -> dict[str, int]:
-    """Bytes of every file in a folder, by relative path."""
+    """Returns the bytes of every file in a folder, by relative path."""
     return {
         str(path.relative_to(folder)): path.stat().st_size
         for path in sorted(folder.rglob("*"))
@@ -114,15 +114,15 @@ def list_files(folder: Path) -> dict[str, int]:
 
 
 def size_of(files: Mapping[str, int], ops: Mapping[str, int]) -> dict[str, int]:
-    """How large a version is.
+    """Sums up the size of a version.
 
     Args:
         files: of `list_files`.
         ops: nodes by op.
 
     Returns:
-        `graph_bytes`, `variables_bytes` (what a server keeps in memory at
-        least), `total_bytes`, `num_nodes` and `num_ops`.
+        `graph_bytes`, `variables_bytes` (the least that a server keeps in
+        memory), `total_bytes`, `num_nodes` and `num_ops`.
     """
     variables = (s for n, s in files.items() if n.startswith("variables/"))
     return {
@@ -135,7 +135,7 @@ def size_of(files: Mapping[str, int], ops: Mapping[str, int]) -> dict[str, int]:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit of the working copy a folder lies in; None outside of one."""
+    """Returns the commit of the working copy a folder is in, or None."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(
@@ -163,20 +163,18 @@ def _version(package: str) -> str | None:
 
 
 def _readable(card: Mapping[str, Any]) -> Iterable[str]:
-    git, schema = card["git"], card["schema"]
-    yield f"# {card['model']}"
-    yield ""
+    git, schema, size = card["git"], card["schema"], card["size"]
+    yield from (f"# {card['model']}", "")
     yield f"- made {card['created']} from `{card['class']}`"
     if git:
         changed = " with uncommitted changes" if git["changed"] else ""
         yield f"- commit `{git['commit']}`{changed}"
     versions = (f"{n} {v}" for n, v in card["versions"].items() if v)
     yield f"- {', '.join(versions)}"
-    size = card["size"]
-    whole, variables = size["total_bytes"], size["variables_bytes"]
     yield (
-        f"- {card['num_parameters']:,} parameters; {whole / 1e6:.1f} MB, "
-        f"{variables / 1e6:.1f} MB of them variables"
+        f"- {card['num_parameters']:,} parameters; "
+        f"{size['total_bytes'] / 1e6:.1f} MB, "
+        f"{size['variables_bytes'] / 1e6:.1f} MB of them variables"
     )
     yield f"- {size['num_nodes']} nodes of {size['num_ops']} ops"
     yield ""
@@ -187,13 +185,11 @@ def _readable(card: Mapping[str, Any]) -> Iterable[str]:
     yield f"of {', '.join(c['name'] for c in schema['item_columns'])}."
     yield f"At most {schema['max_candidates']} candidates."
     values = (f"{o['name']} ({o['value']:g})" for o in schema["objectives"])
-    yield f"Objectives and what one is worth: {', '.join(values)}."
-    yield from _metric_table(card)
+    yield f"Objectives and their business values: {', '.join(values)}."
+    yield from _metric_tables(card)
     yield from _precision_table(card)
     checked = card["verification"]
-    yield ""
-    yield "## Verification"
-    yield ""
+    yield from ("", "## Verification", "")
     yield (
         f"{checked['num_recordings']} recorded calls of the live model, "
         "replayed in a fresh process. Largest relative differences:"
@@ -201,60 +197,67 @@ def _readable(card: Mapping[str, Any]) -> Iterable[str]:
     yield ""
     for name, value in checked["max_relative_difference"].items():
         yield f"- {name}: {value:.1e}"
-    yield from _signature_tables(card)
+    for signature, sides in sorted(card["signatures"].items()):
+        yield from _table(
+            f"`{signature}`",
+            ("", "tensor", "dtype", "shape"),
+            [
+                (
+                    side[:-1],
+                    f"`{name}`",
+                    tensor["dtype"],
+                    str(tensor["shape"]).replace("None", "?"),
+                )
+                for side, tensors in sides.items()
+                for name, tensor in tensors.items()
+            ],
+        )
 
 
-def _metric_table(card: Mapping[str, Any]) -> Iterable[str]:
+def _metric_tables(card: Mapping[str, Any]) -> Iterable[str]:
     for split, systems in (card["metrics"] or {}).items():
-        found = systems.get(card["model"]) or systems.get("jd_ranker", {})
-        names = [n for n in _SHOWN if any(n in m for m in found.values())]
-        if not names:
-            continue
-        yield ""
-        yield f"## Metrics on the {split} split"
-        yield ""
-        yield f"| objective | {' | '.join(names)} |"
-        yield f"| --- |{' --- |' * len(names)}"
-        for objective, metrics in found.items():
-            cells = (metrics.get(name) for name in names)
-            texts = ("-" if c is None else f"{c:.4f}" for c in cells)
-            yield f"| {objective} | {' | '.join(texts)} |"
+        names = (card["model"], card["registered_name"])
+        found = next((systems[n] for n in names if n in systems), None) or {}
+        shown = [n for n in _SHOWN if any(n in m for m in found.values())]
+        if shown:
+            yield from _table(
+                f"Metrics on the {split} split",
+                ("objective", *shown),
+                [
+                    (objective, *(_number(metrics.get(n), 4) for n in shown))
+                    for objective, metrics in found.items()
+                ],
+            )
 
 
 def _precision_table(card: Mapping[str, Any]) -> Iterable[str]:
     rounded = card["precision"]
     if not rounded:
         return
-    yield ""
-    yield "## What was rounded, and what it costs"
-    yield ""
+    yield from _table(
+        "Cost of rounding",
+        ("objective", "metric", "float32", "exported", "change"),
+        [
+            (objective, name, *(_number(entry[k], 5) for k in entry))
+            for objective, metrics in rounded["metrics"].items()
+            for name, entry in metrics.items()
+        ],
+    )
     yield (
-        f"Computes in {rounded['dtype']}, tables in {rounded['tables']}. "
+        f"\nComputes in {rounded['dtype']}, tables in {rounded['tables']}. "
         f"Measured on {rounded['num_requests']:,} requests of the "
         f"{rounded['split']} split against the ranker in float32; scores move "
         f"by up to {rounded['largest_score_change']:.2g} of the largest."
     )
-    yield ""
-    yield "| objective | metric | float32 | exported | change |"
-    yield "| --- | --- | --- | --- | --- |"
-    for objective, metrics in rounded["metrics"].items():
-        for name, entry in metrics.items():
-            values = (entry[k] for k in ("float32", "exported", "change"))
-            texts = ("-" if v is None else f"{v:.5f}" for v in values)
-            yield f"| {objective} | {name} | {' | '.join(texts)} |"
 
 
-def _signature_tables(card: Mapping[str, Any]) -> Iterable[str]:
-    for signature, sides in sorted(card["signatures"].items()):
-        yield ""
-        yield f"## `{signature}`"
-        yield ""
-        yield "| | tensor | dtype | shape |"
-        yield "| --- | --- | --- | --- |"
-        for side, tensors in sides.items():
-            for name, tensor in tensors.items():
-                axes = ("?" if d is None else str(d) for d in tensor["shape"])
-                yield (
-                    f"| {side[:-1]} | `{name}` | {tensor['dtype']} | "
-                    f"[{', '.join(axes)}] |"
-                )
+def _table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> Iterable[str]:
+    yield from ("", f"## {title}", "")
+    for cells in (header, ["---"] * len(header), *rows):
+        yield f"| {' | '.join(cells)} |"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

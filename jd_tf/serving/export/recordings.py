@@ -1,13 +1,14 @@
 """Signature calls on disk, as a model server's warm-up file holds them.
 
-A record is a `tensorflow.serving.PredictionLog` with the request and what the
-live model answered. The server replays the requests when it loads a version;
-`verify` compares the answers as well.
+A record is a `tensorflow.serving.PredictionLog` with the request and the live
+model's answer. The server replays the requests when it loads a version;
+verification compares the answers as well.
 """
 
 import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +28,7 @@ class Recording:
     Attributes:
         signature: name of the signature.
         inputs: arrays by input name.
-        outputs: arrays by output name: what the live model answered.
+        outputs: arrays by output name, as the live model answered.
     """
 
     signature: str
@@ -61,14 +62,18 @@ def write_recordings(
             request = log.predict_log.request
             request.model_spec.name = model_name
             request.model_spec.signature_name = recording.signature
-            _fill(request.inputs, recording.inputs)
-            _fill(log.predict_log.response.outputs, recording.outputs)
+            for tensors, arrays in (
+                (request.inputs, recording.inputs),
+                (log.predict_log.response.outputs, recording.outputs),
+            ):
+                for name, array in arrays.items():
+                    tensors[name].CopyFrom(tf.make_tensor_proto(array))
             writer.write(log.SerializeToString())
     return len(recordings)
 
 
 def read_recordings(path: str | Path) -> Iterator[Recording]:
-    """Yields what `write_recordings` wrote.
+    """Yields the calls that `write_recordings` or a request log wrote.
 
     Raises:
         ExportError: naming the record that cannot be read.
@@ -92,10 +97,5 @@ def read_recordings(path: str | Path) -> Iterator[Recording]:
         ) from error
 
 
-def _fill(tensors: dict, arrays: dict[str, np.ndarray]) -> None:
-    for name, array in arrays.items():
-        tensors[name].CopyFrom(tf.make_tensor_proto(array))
-
-
-def _arrays(tensors: dict) -> dict[str, np.ndarray]:
+def _arrays(tensors: Any) -> dict[str, np.ndarray]:
     return {name: tf.make_ndarray(proto) for name, proto in tensors.items()}

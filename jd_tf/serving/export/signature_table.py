@@ -1,15 +1,15 @@
-"""What signatures take and give, as plain dicts."""
+"""Inputs and outputs of signatures as plain dicts; needs no TensorFlow."""
 
 from typing import Any
 
 from jd_tf.serving.protos.messages import DATA_TYPES
 
-# Other types are called alike there and in NumPy.
+# All other types have the same name there and in NumPy.
 _ALIASES = {"float": "float32", "double": "float64", "half": "float16"}
 
 
 def signature_table(graph: Any) -> dict[str, dict[str, dict[str, Any]]]:
-    """Inputs and outputs of every signature.
+    """Lists inputs and outputs of every signature.
 
     Args:
         graph: a MetaGraphDef, or the SignatureDefMap of a server.
@@ -29,7 +29,7 @@ def signature_table(graph: Any) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def dtype_name(data_type: int) -> str:
-    """The name of a DataType in TensorFlow and NumPy, such as `float32`."""
+    """Returns the NumPy name of a DataType, such as `float32`."""
     code = DATA_TYPES.get(data_type, f"DT_{data_type}")
     name = code.removeprefix("DT_").lower()
     kind = name.removesuffix("_ref")

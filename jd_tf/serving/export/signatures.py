@@ -1,4 +1,4 @@
-"""The functions a served ranker answers with, and the columns they take."""
+"""The signatures of a served ranker, and the columns they take."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ _ROLES = {
 
 
 class ServedRanker:
-    """A ranker as it is served: four functions of named, typed tensors.
+    """A ranker as it is served: functions of named, typed tensors.
 
     Args:
         model: a ranker with `call`, `encode_user`, `rank` and `explain`.
@@ -39,9 +39,9 @@ class ServedRanker:
         self._model = model
 
     def variables(self) -> tf.Module:
-        """Holds what the functions read: variables and look-up tables.
+        """Collects variables and look-up tables that the functions read.
 
-        The layers rather than the model: its optimizer stays at home.
+        The optimizer is not among them.
         """
         return exported_state(
             self._model.layers, self._model.weights, "served_ranker"
@@ -55,7 +55,7 @@ class ServedRanker:
             of tensors out.
 
         Raises:
-            ExportError: if the user's state cannot travel to a server.
+            ExportError: if the user state cannot be sent to a server.
         """
         user = column_specs(self.schema, *_ROLES[ENCODE_USER])
         everything = column_specs(self.schema, *_ROLES[SERVING_DEFAULT])
@@ -72,7 +72,7 @@ class ServedRanker:
     def answer(
         self, signature: str, inputs: Mapping[str, Any]
     ) -> dict[str, tf.Tensor]:
-        """What the live model answers, without a trace or a SavedModel.
+        """Calls the live model, without a trace or a SavedModel.
 
         Args:
             signature: one of `signature_names.SIGNATURES`.
@@ -105,7 +105,7 @@ class ServedRanker:
 
 
 def column_specs(schema: Schema, *roles: Role) -> dict[str, tf.TensorSpec]:
-    """Named, typed specs of the columns with these roles."""
+    """Returns named, typed specs of the columns with these roles."""
     return {
         column.name: tf.TensorSpec(column.shape, column.dtype, column.name)
         for column in schema.columns(*roles)
@@ -115,14 +115,14 @@ def column_specs(schema: Schema, *roles: Role) -> dict[str, tf.TensorSpec]:
 def split_state(
     tensors: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parts tensors into the user's state and the rest."""
+    """Splits tensors into the user state and the rest."""
     state = {n: t for n, t in tensors.items() if n.startswith(STATE_PREFIX)}
     rest = {n: t for n, t in tensors.items() if n not in state}
     return state, rest
 
 
 def _ranked(ranked: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """What is served of a ranking."""
+    """Selects the outputs of a ranking that are served."""
     wanted = (*RANKED, *PER_REQUEST)
     return _named({name: ranked[name] for name in wanted if name in ranked})
 
@@ -132,7 +132,7 @@ def _trace(function: Any, specs: Mapping[str, tf.TensorSpec]) -> Any:
 
 
 def _named(tensors: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """The same tensors as themselves: an input passed on needs a new name."""
+    """Copies tensors: an input that is an output, too, needs a new name."""
     return {name: tf.identity(tensor) for name, tensor in tensors.items()}
 
 

@@ -15,15 +15,16 @@ from jd_tf.serving.errors import ExportError
 GRAPH_FILE = "saved_model.pb"
 SCHEMA_FILE = "assets.extra/schema.json"
 ASIDE_PREFIX = ".export-"
-# Remembers the highest number ever given; a model server ignores the name.
+# Holds the highest number ever given; a model server ignores the name.
 HIGHEST_FILE = ".highest_version"
 _LARGEST = 2**63 - 1
 
 
 def versions(base: str | Path) -> dict[int, Path]:
-    """Version folders of a model, ascending; other names are ignored.
+    """Returns the version folders of a model, ascending.
 
-    A model server reads the same names: decimal numbers that fit an int64.
+    As a model server does, it reads decimal numbers that fit an int64 and
+    ignores other names.
     """
     base = Path(base)
     if not base.is_dir():
@@ -37,12 +38,12 @@ def versions(base: str | Path) -> dict[int, Path]:
 
 
 def is_version(name: str) -> bool:
-    """Whether a model server takes a folder of that name for a version."""
+    """Tells if a model server takes a folder of that name for a version."""
     return name.isascii() and name.isdigit() and int(name) <= _LARGEST
 
 
 def resolve(path: str | Path) -> Path:
-    """The version folder meant by a path: itself, or its highest version.
+    """Returns a version folder itself, or the highest version of a model.
 
     Args:
         path: a version folder, or a model's folder of versions.
@@ -74,7 +75,7 @@ def resolve(path: str | Path) -> Path:
 
 @contextlib.contextmanager
 def aside(base: str | Path) -> Iterator[Path]:
-    """Yields a folder beside the versions that never looks like one.
+    """Yields a folder beside the versions that servers ignore.
 
     It is removed at the end, unless `publish` has renamed it.
     """
@@ -96,7 +97,7 @@ def publish(folder: Path, base: str | Path) -> Path:
     """Renames a finished folder to the next free version number.
 
     Numbers only grow, even where the highest version was removed: a model
-    server that has met a number does not look at its folder again.
+    server that knows a number does not read its folder again.
 
     Args:
         folder: as `aside` yielded it.
@@ -117,13 +118,13 @@ def publish(folder: Path, base: str | Path) -> Path:
                 )
             target = base / str(number)
             try:
-                # Not by rename alone: it would replace an empty folder, such
-                # as one that somebody has just begun to copy into.
+                # A rename alone would replace an empty folder, such as one
+                # that somebody has just begun to copy into.
                 if target.exists():
                     raise FileExistsError(target)
                 os.rename(folder, target)
             except OSError:
-                # Somebody else's version, or a disk that does not want ours.
+                # Another process took the number, or the disk failed.
                 if not target.exists():
                     raise
                 continue
@@ -138,9 +139,9 @@ def publish(folder: Path, base: str | Path) -> Path:
 
 @contextlib.contextmanager
 def _highest_number(base: Path) -> Iterator[Any]:
-    """The file of the highest number, locked: one process at a time.
+    """Opens the file of the highest number, locked against other processes.
 
-    Where a disk knows no locks, the rename still gives each its own number.
+    On a disk without locks the rename still gives each its own number.
     """
     with (base / HIGHEST_FILE).open("a+", encoding="utf-8") as file:
         with contextlib.suppress(OSError):
@@ -149,7 +150,7 @@ def _highest_number(base: Path) -> Iterator[Any]:
 
 
 def _read_number(file: Any) -> int:
-    """The number a file begins with, 0 where there is none."""
+    """Returns the number in a file, 0 where there is none."""
     file.seek(0)
     text = file.read().strip()
     return int(text) if text.isascii() and text.isdigit() else 0

@@ -1,4 +1,4 @@
-"""Calls of every signature in the shapes a server will see."""
+"""Calls of every signature in the shapes a server will get."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -6,58 +6,33 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role, Schema
+from jd_tf.schema import SERVING_ROLES, Column, IdColumn, Role, Schema
 from jd_tf.serving.batching import pad_requests
 from jd_tf.serving.client.request_checker import RequestChecker
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.recordings import Recording
-from jd_tf.serving.export.sample_requests import sample_request
 from jd_tf.serving.export.signatures import ServedRanker, split_state
 from jd_tf.serving.shape_buckets import BATCH_SIZES, candidate_buckets
-from jd_tf.serving.signature_names import (
-    ENCODE_USER,
-    EXPLAIN,
-    RANK_CANDIDATES,
-    SERVING_DEFAULT,
-)
+from jd_tf.serving.signature_names import SIGNATURES
 
-# Made up where there are no real ones.
+# Generated where there are no real ones.
 _NUM_REQUESTS = 8
-
-
-def shape_buckets(schema: Schema) -> list[tuple[int, int]]:
-    """Requests B and candidates N of each warm-up batch.
-
-    Every width that a client pads one request to, and every batch size that
-    a batching server fills up to.
-    """
-    widths = candidate_buckets(schema.max_candidates)
-    alone = {(1, width) for width in widths}
-    return sorted(alone | {(size, widths[0]) for size in BATCH_SIZES})
-
-
-def sample_requests(schema: Schema, seed: int = 0) -> list[dict[str, Any]]:
-    """Made-up requests, from full histories and candidates to almost none."""
-    generator = np.random.default_rng(seed)
-    longest = max(behavior.max_length for behavior in schema.behaviors)
-    lengths = np.linspace(longest, 0, _NUM_REQUESTS).round().astype(int)
-    most = schema.max_candidates
-    counts = np.linspace(most, 1, _NUM_REQUESTS).round().astype(int)
-    return [
-        sample_request(schema, generator, int(length), int(count))
-        for length, count in zip(lengths, counts, strict=True)
-    ]
+_LARGEST_ID = 10_000
+_MEAN_FLOAT = 100.0
 
 
 def record_calls(
-    served: ServedRanker, requests: Sequence[Mapping[str, Any]]
+    served: ServedRanker,
+    functions: Mapping[str, Any],
+    requests: Sequence[Mapping[str, Any]],
 ) -> list[Recording]:
     """Calls the live model once per signature and shape bucket.
 
     Args:
         served: the live model.
-        requests: real or made-up; cut and padded to the buckets, histories to
-            the schema's longest.
+        functions: its signatures as traced; they name their inputs.
+        requests: real or generated; cut and padded to the buckets, histories
+            to the schema's longest.
 
     Returns:
         Inputs and the live model's answers.
@@ -79,34 +54,102 @@ def record_calls(
         widths["num_candidates"] = num_candidates
         chosen = itertools.islice(endless, num_requests)
         cut = [_cut(request, schema, num_candidates) for request in chosen]
-        recordings += _record(served, pad_requests(cut, columns, widths))
+        tensors = pad_requests(cut, columns, widths)
+        for signature in SIGNATURES:
+            names = functions[signature].structured_input_signature[1]
+            inputs = {name: tensors[name] for name in names}
+            outputs = {
+                name: tensor.numpy()
+                for name, tensor in served.answer(signature, inputs).items()
+            }
+            recordings.append(Recording(signature, inputs, outputs))
+            # A later signature may take the user state.
+            tensors |= split_state(outputs)[0]
     return recordings
 
 
-def _record(
-    served: ServedRanker, batch: Mapping[str, np.ndarray]
-) -> list[Recording]:
-    schema = served.schema
-    user = {c.name: batch[c.name] for c in schema.columns(*USER_ROLES)}
-    candidates = {c.name: batch[c.name] for c in schema.columns(Role.CANDIDATE)}
-    state, _ = split_state(_answer(served, ENCODE_USER, user))
-    calls = {
-        SERVING_DEFAULT: batch,
-        ENCODE_USER: user,
-        RANK_CANDIDATES: {**state, **candidates},
-        EXPLAIN: batch,
-    }
+def shape_buckets(schema: Schema) -> list[tuple[int, int]]:
+    """Returns requests B and candidates N of each warm-up batch.
+
+    Every width that a client pads one request to, and every batch size that
+    a batching server fills up to.
+    """
+    widths = candidate_buckets(schema.max_candidates)
+    alone = {(1, width) for width in widths}
+    return sorted(alone | {(size, widths[0]) for size in BATCH_SIZES})
+
+
+def sample_requests(schema: Schema, seed: int = 0) -> list[dict[str, Any]]:
+    """Generates requests, from full histories and candidates to almost none."""
+    generator = np.random.default_rng(seed)
+    longest = max(behavior.max_length for behavior in schema.behaviors)
+    lengths = np.linspace(longest, 0, _NUM_REQUESTS).round().astype(int)
+    most = schema.max_candidates
+    counts = np.linspace(most, 1, _NUM_REQUESTS).round().astype(int)
     return [
-        Recording(signature, dict(inputs), _answer(served, signature, inputs))
-        for signature, inputs in calls.items()
+        sample_request(schema, generator, int(length), int(count))
+        for length, count in zip(lengths, counts, strict=True)
     ]
 
 
-def _answer(
-    served: ServedRanker, signature: str, inputs: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    answered = served.answer(signature, inputs)
-    return {name: tensor.numpy() for name, tensor in answered.items()}
+def sample_request(
+    schema: Schema,
+    generator: np.random.Generator,
+    history_length: int,
+    num_candidates: int,
+) -> dict[str, Any]:
+    """Generates a valid request: random ids, ages that grow, positive floats.
+
+    Args:
+        schema: its columns.
+        generator: of the random numbers.
+        history_length: events of each behaviour, cut to its own maximum.
+        num_candidates: cut to the schema's maximum.
+    """
+    ids: dict[str, IdColumn] = {c.name: c for c in schema.context_columns}
+    limits = {}
+    for item in schema.item_columns:
+        ids[item.name] = item
+        ids |= {f"{b.name}_{item.name}": item for b in schema.behaviors}
+    for behavior in schema.behaviors:
+        limits[f"{behavior.name}_action_ids"] = behavior.num_action_ids + 1
+    lengths = {b.length: history_length for b in schema.behaviors}
+    lengths["num_candidates"] = num_candidates
+    request: dict[str, Any] = {}
+    for column in schema.columns(*SERVING_ROLES):
+        name, shape = column.name, _shape(column, lengths)
+        if name in lengths:
+            continue
+        if name in ids:
+            request[name] = _random_ids(ids[name], generator, shape)
+        elif name in limits:
+            request[name] = generator.integers(0, limits[name], shape)
+        else:
+            request[name] = generator.exponential(_MEAN_FLOAT, shape)
+            if name.endswith("_age_seconds"):
+                request[name] = np.cumsum(request[name])
+    return request
+
+
+def _shape(column: Column, lengths: Mapping[str, int]) -> tuple[int, ...]:
+    shape: tuple[int, ...] = ()
+    if column.ragged:
+        shape = (min(lengths[column.length], column.max_length),)
+    return (*shape, column.inner) if column.inner else shape
+
+
+def _random_ids(
+    column: IdColumn, generator: np.random.Generator, shape: tuple[int, ...]
+) -> np.ndarray:
+    if column.vocabulary:
+        known = np.array(column.vocabulary, dtype=object)
+        chosen = known[generator.integers(0, len(known), shape)]
+    else:
+        chosen = generator.integers(1, _LARGEST_ID, shape)
+    if column.dtype == "int64":
+        return np.asarray(chosen, "int64")
+    texts = np.array([str(i) for i in np.asarray(chosen).flat], object)
+    return texts.reshape(shape)
 
 
 def _cut(
@@ -116,5 +159,5 @@ def _cut(
     for column in schema.columns(Role.CANDIDATE):
         if column.ragged:
             cut[column.name] = request[column.name][:num_candidates]
-    cut["num_candidates"] = np.int32(len(cut["item_id"]))
+    cut["num_candidates"] = np.array(len(cut["item_id"]), np.int32)
     return cut

@@ -1,4 +1,4 @@
-"""Deployment files are what server, compose and Kubernetes read."""
+"""Files of a deployment as server, compose and Kubernetes read them."""
 
 import http.server
 import os
@@ -9,21 +9,25 @@ import threading
 from pathlib import Path
 
 import pytest
+import yaml
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from jd_tf.serving.deploy.deployment import Deployment, labels_of
-from jd_tf.serving.deploy.deployment_files import write_deployment
-from jd_tf.serving.deploy.errors import OperationError
-from jd_tf.serving.deploy.model_config import read_config
-from jd_tf.serving.deploy.served_model import ServedModel, find_models
-from jd_tf.serving.deploy.yaml_text import to_documents, to_yaml
+from jd_tf.serving.deploy.deployment import (
+    Deployment,
+    ServedModel,
+    find_models,
+)
+from jd_tf.serving.deploy.deployment_files import (
+    make_deployment,
+    write_deployment,
+)
+from jd_tf.serving.deploy.model_config import OperationError, read_config
 from jd_tf.serving.protos.server_messages import (
     BatchingParameters,
     MonitoringConfig,
     parse_text,
 )
-from tests.serving.deploy.yaml_reader import read_documents
 
 ROOT = Path(__file__).resolve().parents[3]
 # Of `main.cc`, as far as we use them; the server ends at an unknown one.
@@ -131,8 +135,7 @@ def test_the_start_script_starts_the_server(written, tmp_path):
 def test_the_compose_file_has_the_same_flags(written, saved_models):
     output, deployment = written
     text = (output / "docker-compose.yaml").read_text()
-    (parsed,) = read_documents(text)
-    service = parsed["services"]["model-server"]
+    service = yaml.safe_load(text)["services"]["model-server"]
     assert service["command"] == deployment.flags("/config")
     sources = {v["target"]: v["source"] for v in service["volumes"]}
     assert sources == {"/models": str(saved_models), "/config": "."}
@@ -145,7 +148,8 @@ def test_the_compose_file_has_the_same_flags(written, saved_models):
 
 def test_the_manifest_is_complete(written):
     output, deployment = written
-    documents = read_documents((output / "kubernetes.yaml").read_text())
+    text = (output / "kubernetes.yaml").read_text()
+    documents = list(yaml.safe_load_all(text))
     kinds = {document["kind"]: document for document in documents}
     assert list(kinds) == [
         "ConfigMap",
@@ -173,17 +177,45 @@ def test_the_manifest_is_complete(written):
         command = container[probe]["exec"]["command"]
         assert command == deployment.is_available()
         assert "jd_ranker" in command[-1]
-    text = str(documents)
-    for name in re.findall(r"'name': '([^']*)'", text):
+    for name in re.findall(r"'name': '([^']*)'", str(documents)):
         assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name)
 
 
-def test_other_files_restart_the_pods(saved_models):
-    def checksum(labels):
-        from jd_tf.serving.deploy.containers import kubernetes
+def test_values_that_yaml_would_misread_stay_strings(saved_models, tmp_path):
+    odd = {
+        "image": 'no: "quoted" # {{ x }} \\',
+        "mount": "/1.10 é\t\u2028",
+    }
+    deployment = Deployment(find_models(saved_models), cpus=1, **odd)
+    write_deployment(tmp_path, deployment, saved_models)
+    service = yaml.safe_load((tmp_path / "docker-compose.yaml").read_text())
+    service = service["services"]["model-server"]
+    assert service["image"] == odd["image"]
+    assert service["volumes"][0]["target"] == odd["mount"]
+    manifest = (tmp_path / "kubernetes.yaml").read_text()
+    pod = list(yaml.safe_load_all(manifest))[1]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == odd["image"]
+    assert container["resources"]["limits"]["cpu"] == "1"
+    assert container["volumeMounts"][0]["mountPath"] == odd["mount"]
 
-        models = find_models(saved_models, labels={"jd_ranker": labels})
-        pods = kubernetes(Deployment(models, "/models"))[1]["spec"]["template"]
+
+def test_prometheus_collects_from_the_rest_port(written):
+    output, deployment = written
+    (job,) = yaml.safe_load((output / "prometheus.yml").read_text())[
+        "scrape_configs"
+    ]
+    monitoring = (output / "monitoring.config").read_text()
+    assert f'path: "{job["metrics_path"]}"' in monitoring
+    target = f"localhost:{deployment.rest_port}"
+    assert job["static_configs"] == [{"targets": [target]}]
+
+
+def test_other_files_restart_the_pods(saved_models, tmp_path):
+    def checksum(labels):
+        make_deployment(tmp_path, saved_models, labels={"jd_ranker": labels})
+        text = (tmp_path / "kubernetes.yaml").read_text()
+        pods = list(yaml.safe_load_all(text))[1]["spec"]["template"]
         return pods["metadata"]["annotations"]["checksum/config"]
 
     assert checksum({"stable": 1}) == checksum({"stable": 1})
@@ -198,9 +230,7 @@ def test_other_files_restart_the_pods(saved_models):
         (("END", "AVAILABLE"), False),
     ],
 )
-def test_readiness_asks_for_the_state_of_every_model(
-    saved_models, states, ready
-):
+def test_readiness_reads_the_state_of_every_model(saved_models, states, ready):
     paths = dict(
         zip(
             ("/v1/models/image_tower", "/v1/models/jd_ranker"),
@@ -231,7 +261,7 @@ def test_readiness_asks_for_the_state_of_every_model(
     assert (finished.returncode == 0) == ready
 
 
-def test_readiness_fails_where_nobody_listens(saved_models):
+def test_readiness_fails_without_a_server(saved_models):
     from tests.serving.fake_server.model_server import free_port
 
     deployment = Deployment(
@@ -293,7 +323,8 @@ def test_the_program_keeps_the_labels_of_an_earlier_file(
     assert finished.returncode == 0, finished.stderr
     finished = run("--labels=jd_ranker:canary=10")
     assert "jd_ranker: stable 1, canary 10" in finished.stdout
-    labels = labels_of(read_config(output / "models.config"))
+    config = read_config(output / "models.config").model_config_list.config
+    labels = {model.name: dict(model.version_labels) for model in config}
     assert labels == {
         "image_tower": {"stable": 4},
         "jd_ranker": {"stable": 1, "canary": 10},
@@ -302,27 +333,3 @@ def test_the_program_keeps_the_labels_of_an_earlier_file(
     finished = run("--labels=jd_ranker=3")
     assert finished.returncode == 2
     assert "model:label=version" in finished.stderr
-
-
-YAML_VALUES = [
-    {
-        "plain": "text",
-        "no": "no",
-        "numbers": [1, -2, 1.5, True, None],
-        "empty": [{}, [], ""],
-        "texts": {
-            "block": "a\n  b\n\nc # d\n",
-            "not": " a\nb",
-            "tail": "a\n\n",
-        },
-        "quotes": 'a "b" \\ c: d',
-        "nested": [[1, [2]], {"a": [{"b": "c", "d": {"e": "f"}}]}],
-        "a/b.c-d": "ü\u2028\0",
-    }
-]
-
-
-def test_yaml_comes_back():
-    (value,) = YAML_VALUES
-    assert read_documents(to_yaml(value)) == [value]
-    assert read_documents(to_documents([value, {"a": 1}])) == [value, {"a": 1}]

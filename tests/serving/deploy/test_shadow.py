@@ -1,4 +1,4 @@
-"""Two versions on one log: what differs is counted, and shown."""
+"""Differences of two versions on one log are counted and reported."""
 
 import json
 import re
@@ -11,19 +11,21 @@ import numpy as np
 import pytest
 
 from jd_tf.schema import DataError
-from jd_tf.serving.deploy.errors import OperationError
-from jd_tf.serving.deploy.folder_target import FolderTarget
-from jd_tf.serving.deploy.model_config import Config, add_model
-from jd_tf.serving.deploy.ranking_agreement import agreement
-from jd_tf.serving.deploy.replay import replay
-from jd_tf.serving.deploy.served_target import ServedTarget
-from jd_tf.serving.deploy.shadow import compare, write_shadow_report
+from jd_tf.serving.deploy.model_config import OperationError, add_model
+from jd_tf.serving.deploy.replay import (
+    FolderTarget,
+    ServedTarget,
+    agreement,
+    replay,
+)
+from jd_tf.serving.deploy.shadow_report import compare, write_shadow_report
 from jd_tf.serving.deploy.version_server import VersionServer
 from jd_tf.serving.export.recordings import (
     WARMUP_FILE,
     Recording,
     read_recordings,
 )
+from jd_tf.serving.protos.messages import ModelServerConfig
 from tests.serving.deploy.made_versions import MODEL
 from tests.serving.fake_server.start import model_server
 
@@ -128,7 +130,7 @@ def test_nothing_to_compare_is_an_error():
 
 
 def test_a_served_version_is_its_folder(three_versions, tmp_path):
-    config = Config()
+    config = ModelServerConfig()
     labels = {"stable": 1, "canary": 2}
     add_model(config, MODEL, str(three_versions), labels)
     log = three_versions / "1" / WARMUP_FILE

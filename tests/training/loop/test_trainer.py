@@ -15,7 +15,7 @@ from jd_tf.schema import DataError, IdColumn
 from jd_tf.training.build_from_config import build_optimizer, build_trainer
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.loop.trainer import NotFiniteError
-from jd_tf.losses.multi_objective import MultiObjectiveLoss, fit_data
+from jd_tf.losses.multi_objective import MultiObjectiveLoss, labels_and_weights
 from jd_tf.training.named_variables import model_variables
 from jd_tf.training.workdir import load_trained
 from tests.training.toy import (
@@ -79,7 +79,7 @@ def test_loop_and_fit_have_the_same_loss_curve(tmp_path):
         jit_compile=False,
     )
     twin.fit(
-        toy_batches().map(fit_data),
+        toy_batches().map(labels_and_weights),
         callbacks=[_Losses()],
         verbose=0,
         shuffle=False,

@@ -1,0 +1,1 @@
+"""Exports rankers in fewer bits: half precision, compact tables."""

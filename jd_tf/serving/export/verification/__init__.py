@@ -1,0 +1,1 @@
+"""Checks that a version folder is the live model and runs on a stock server."""

@@ -1,0 +1,80 @@
+"""Compares answers, tensor by tensor."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from jd_tf.serving.errors import ExportError
+
+# A sound float32 model reloads to within a tenth of this: a graph sums in
+# another order than eager code does.
+TOLERANCE = 1e-5
+# Outputs whose channels (last axis) are measured each by itself, so that a
+# rare objective is not hidden behind a frequent one.
+_BY_CHANNEL = ("probabilities",)
+
+
+def difference(
+    expected: np.ndarray, actual: np.ndarray, by_channel: bool = False
+) -> float:
+    """Returns the largest difference, relative to the largest value.
+
+    Args:
+        expected: what it is measured against.
+        actual: an array like it.
+        by_channel: measure each channel by its own largest value.
+
+    Returns:
+        Infinity where shapes, dtypes, whole numbers or strings differ, and
+        where a number is not finite.
+    """
+    if expected.shape != actual.shape or expected.dtype != actual.dtype:
+        return np.inf
+    if expected.dtype.kind != "f":
+        return 0.0 if np.array_equal(expected, actual) else np.inf
+    if not expected.size:
+        return 0.0
+    if not (np.isfinite(expected).all() and np.isfinite(actual).all()):
+        return np.inf
+    exact = expected.astype("float64")
+    axes = tuple(range(expected.ndim - 1)) if by_channel else None
+    scale = np.max(np.abs(exact), axis=axes, keepdims=True)
+    error = np.abs(exact - actual)
+    return float(np.max(error / np.where(scale > 0, scale, 1.0)))
+
+
+def check_equal(
+    expected: Mapping[str, np.ndarray],
+    actual: Mapping[str, np.ndarray],
+    what: str,
+    tolerance: float = TOLERANCE,
+) -> float:
+    """Compares the outputs of two calls.
+
+    Args:
+        expected: arrays by name.
+        actual: arrays by the same names.
+        what: what is compared, for the message.
+        tolerance: the largest relative difference that passes.
+
+    Returns:
+        The largest difference found.
+
+    Raises:
+        ExportError: naming the tensor that differs most and by how much.
+    """
+    if set(expected) != set(actual):
+        raise ExportError(
+            f"{what}: answered {sorted(actual)}, should be {sorted(expected)}."
+        )
+    worst, name = max(
+        (difference(expected[name], actual[name], name in _BY_CHANNEL), name)
+        for name in expected
+    )
+    if not worst <= tolerance:
+        raise ExportError(
+            f"{what}: `{name}` differs by {worst:.2g} relatively, allowed is "
+            f"{tolerance:.2g}. Allow a larger tolerance only for a model of "
+            "very large activations."
+        )
+    return worst
