@@ -70,7 +70,7 @@ def main(_: object) -> int:
     # TensorFlow takes seconds to load; --help should not wait for it.
     import contextlib
 
-    from jd_tf.serving.client.tls_files import TlsFiles
+    from jd_tf.serving.client.options import TlsFiles
     from jd_tf.serving.deploy.errors import RollbackError, RolledBackError
     from jd_tf.serving.deploy.promotion import Promotion
     from jd_tf.serving.deploy.version_server import VersionServer

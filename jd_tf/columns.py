@@ -31,7 +31,9 @@ class Role(str, enum.Enum):
     ORACLE = "oracle"  # simulated truth; dropped unless asked for
 
 
-USER_ROLES = (Role.HISTORY, Role.CONTEXT)
+HISTORY_ROLES = (Role.HISTORY,)
+REQUEST_ROLES = (Role.CONTEXT,)
+USER_ROLES = (*HISTORY_ROLES, *REQUEST_ROLES)
 SERVING_ROLES = (*USER_ROLES, Role.CANDIDATE)
 TRAINING_ROLES = (*SERVING_ROLES, Role.BIAS, Role.LABEL)
 

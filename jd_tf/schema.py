@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from jd_tf.columns import (
+    HISTORY_ROLES,
     IMPRESSION,
+    REQUEST_ROLES,
     SERVING_ROLES,
     TRAINING_ROLES,
     UNKNOWN_DWELL,
@@ -31,7 +33,9 @@ from jd_tf.columns import (
 )
 
 __all__ = [
+    "HISTORY_ROLES",
     "IMPRESSION",
+    "REQUEST_ROLES",
     "SERVING_ROLES",
     "TRAINING_ROLES",
     "UNKNOWN_DWELL",

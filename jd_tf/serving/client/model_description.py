@@ -1,12 +1,12 @@
-"""What a served version takes and gives, by its own account."""
+"""Inputs and outputs of a served version, by its own account."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role, Schema
+from jd_tf.schema import SERVING_ROLES, Schema
 from jd_tf.serving.client.errors import SchemaMismatchError
 from jd_tf.serving.signature_names import (
     ENCODE_USER,
@@ -16,12 +16,6 @@ from jd_tf.serving.signature_names import (
     SERVING_DEFAULT,
     STATE_PREFIX,
 )
-
-_ROLES = {
-    SERVING_DEFAULT: SERVING_ROLES,
-    ENCODE_USER: USER_ROLES,
-    RANK_CANDIDATES: (Role.CANDIDATE,),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +39,12 @@ class ModelDescription:
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """The user's state: what ranking takes and encoding gives."""
+        """The tensors of a user state, as `rank_candidates` takes them."""
         inputs = self.signatures[RANK_CANDIDATES]["inputs"]
         return tuple(n for n in inputs if n.startswith(STATE_PREFIX))
 
     def once_a_request(self, signature: str) -> tuple[str, ...]:
-        """Outputs that a request has one of, not each of its candidates."""
+        """Returns the outputs of a request, not of each candidate."""
         outputs = self.signatures[signature]["outputs"]
         return tuple(
             name
@@ -67,48 +61,52 @@ class ModelDescription:
             SchemaMismatchError: naming signature and column.
         """
         where = f"{where}: version {self.version}"
-        for signature, roles in _ROLES.items():
-            if signature not in self.signatures:
-                if signature == SERVING_DEFAULT:
-                    raise SchemaMismatchError(
-                        f"{where}: has no signature `{signature}`, only "
-                        f"{sorted(self.signatures)}. Export it with jd_tf."
-                    )
-                continue
-            expected = {
-                column.name: {
-                    "dtype": column.dtype,
-                    "shape": list(column.shape),
-                }
-                for column in schema.columns(*roles)
-            }
-            found = {
-                name: dict(tensor)
-                for name, tensor in self.signatures[signature]["inputs"].items()
-                if not name.startswith(STATE_PREFIX)
-            }
-            for name in sorted({*expected, *found}):
-                if expected.get(name) != found.get(name):
-                    raise SchemaMismatchError(
-                        f"{where}: signature `{signature}`: column `{name}` "
-                        f"is {found.get(name, 'not taken')} there, "
-                        f"{expected.get(name, 'unknown')} in the client's "
-                        f"schema `{schema.name}`. Give the client the schema "
-                        "of this version (its assets.extra/schema.json)."
-                    )
-        missing = set(RANKED) - set(self.signatures[SERVING_DEFAULT]["outputs"])
+        default = self.signatures.get(SERVING_DEFAULT)
+        if default is None:
+            raise SchemaMismatchError(
+                f"{where}: has no signature `{SERVING_DEFAULT}`, only "
+                f"{sorted(self.signatures)}. Export it with jd_tf."
+            )
+        self._check_columns((SERVING_DEFAULT,), schema, where)
+        if self.encodes:
+            # Together they take what `serving_default` takes.
+            self._check_columns((ENCODE_USER, RANK_CANDIDATES), schema, where)
+        missing = set(RANKED) - set(default["outputs"])
         if missing:
             raise SchemaMismatchError(
                 f"{where}: signature `{SERVING_DEFAULT}` gives no "
                 f"{' and no '.join(sorted(missing))}: this is no ranker."
             )
 
+    def _check_columns(
+        self, signatures: Sequence[str], schema: Schema, where: str
+    ) -> None:
+        expected = {
+            column.name: {"dtype": column.dtype, "shape": list(column.shape)}
+            for column in schema.columns(*SERVING_ROLES)
+        }
+        found = {
+            name: dict(tensor)
+            for signature in signatures
+            for name, tensor in self.signatures[signature]["inputs"].items()
+            if not name.startswith(STATE_PREFIX)
+        }
+        for name in sorted({*expected, *found}):
+            if expected.get(name) != found.get(name):
+                raise SchemaMismatchError(
+                    f"{where}: signature `{'` and `'.join(signatures)}`: "
+                    f"column `{name}` is {found.get(name, 'not taken')} there, "
+                    f"{expected.get(name, 'unknown')} in the client's schema "
+                    f"`{schema.name}`. Give the client the schema of this "
+                    "version (its assets.extra/schema.json)."
+                )
+
     def check_inputs(
         self, signature: str, inputs: Mapping[str, np.ndarray], where: str
     ) -> None:
         """Refuses a call that the signature does not take.
 
-        A model server looks at names and dtypes only: a wrong shape is
+        A model server checks names and dtypes only: a wrong shape is
         broadcast, or fails somewhere in the graph.
 
         Raises:

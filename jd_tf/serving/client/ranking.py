@@ -1,10 +1,15 @@
-"""The answer to one request."""
+"""The answer to one request, checked and put together."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from jd_tf.schema import Schema
+from jd_tf.serving.client.errors import AnswerError
+from jd_tf.serving.client.transport import Answer
+from jd_tf.serving.signature_names import FUSION_WEIGHTS, RANKED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,10 +22,10 @@ class Ranking:
         scores: (n,) float32, descending. Equal scores keep request order.
         probabilities: (n, T) float32, one column per objective.
         objectives: names of the T objectives.
-        order: (n,) where in the request each item stood.
+        order: (n,) the place of each item in the request.
         fusion_weights: (T,) float32, the request's weights of the
             objectives; None where business values fuse them.
-        model_version: which version answered, where that is known.
+        model_version: the version that answered, where that is known.
     """
 
     request_id: Any
@@ -84,28 +89,106 @@ class Ranking:
 def make_ranking(
     request_id: Any,
     item_ids: np.ndarray,
-    scores: np.ndarray,
-    probabilities: np.ndarray,
+    answer: Mapping[str, np.ndarray],
     objectives: tuple[str, ...],
-    fusion_weights: np.ndarray | None = None,
     model_version: int | None = None,
 ) -> Ranking:
-    """Sorts a request's candidates by score, best first."""
-    order = np.argsort(-scores, kind="stable")
+    """Sorts a request's candidates by score, best first.
+
+    Args:
+        request_id: the request's own, or its number.
+        item_ids: (n,) in request order.
+        answer: `score` (n,), `probabilities` (n, T) and, with a fusion,
+            `fusion_weights` (T,).
+        objectives: names of the T objectives.
+        model_version: the version that answered.
+    """
+    order = np.argsort(-answer["score"], kind="stable")
     return Ranking(
         request_id,
         item_ids[order],
-        scores[order],
-        probabilities[order],
+        answer["score"][order],
+        answer["probabilities"][order],
         objectives,
         order,
-        fusion_weights,
+        answer.get(FUSION_WEIGHTS),
         model_version,
     )
 
 
+def check_answer(
+    answer: Answer,
+    num_candidates: int,
+    once: Collection[str],
+    schema: Schema,
+    where: str,
+) -> dict[str, np.ndarray]:
+    """Returns one slice's outputs without batch axis and padding.
+
+    Args:
+        answer: of `serving_default` or `rank_candidates`, B = 1.
+        num_candidates: real ones; the outputs may be wider.
+        once: outputs of a request, not of each candidate.
+        schema: names the objectives.
+        where: for messages.
+
+    Raises:
+        AnswerError: if a shape is wrong or a number is not finite.
+    """
+    where = f"{where}: version {answer.version}"
+    missing = set(RANKED) - set(answer.outputs)
+    if missing:
+        raise AnswerError(
+            f"{where}: no {' and no '.join(sorted(missing))} in its answer. "
+            "Is it a ranker that was exported with jd_tf?"
+        )
+    part = {}
+    for name, array in answer.outputs.items():
+        per_candidate = name not in once
+        if (
+            array.ndim < 1 + per_candidate
+            or array.shape[0] != 1
+            or (per_candidate and array.shape[1] < num_candidates)
+        ):
+            raise AnswerError(
+                f"{where}: `{name}` of {num_candidates} candidates has shape "
+                f"{list(array.shape)}. Export the model again."
+            )
+        part[name] = array[0, :num_candidates] if per_candidate else array[0]
+    num_objectives = len(schema.objectives)
+    shapes = {
+        "score": (num_candidates,),
+        "probabilities": (num_candidates, num_objectives),
+        FUSION_WEIGHTS: (num_objectives,),
+    }
+    for name, shape in shapes.items():
+        if name in part and part[name].shape != shape:
+            raise AnswerError(
+                f"{where}: `{name}` has shape {list(part[name].shape)}, should "
+                f"have {list(shape)}. Give the client the model's schema."
+            )
+        if name in part and not np.isfinite(part[name]).all():
+            raise AnswerError(
+                f"{where}: answered a {name} that is not finite; the model is "
+                "broken. Train and export again."
+            )
+    return part
+
+
+def merge_slices(
+    parts: Sequence[Mapping[str, np.ndarray]], once: Collection[str]
+) -> dict[str, np.ndarray]:
+    """Joins the outputs of slices, in order."""
+    return {
+        name: array
+        if name in once or len(parts) == 1
+        else np.concatenate([part[name] for part in parts])
+        for name, array in parts[0].items()
+    }
+
+
 def plain(value: Any) -> Any:
-    """Bytes as text, NumPy scalars as Python's."""
+    """Returns bytes as text, and NumPy scalars as Python's."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.item()
     if isinstance(value, bytes):

@@ -1,43 +1,125 @@
-"""Ranks requests with a served model, from threads."""
+"""Ranks requests with a served model, from threads or under asyncio."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from pathlib import Path
 from typing import Any
 
 from jd_tf.schema import Schema
-from jd_tf.serving.client.call import Call, Describe
-from jd_tf.serving.client.client_options import ClientOptions, check_timeout
 from jd_tf.serving.client.errors import (
     ClientError,
     ClosedError,
     DeadlineError,
     RequestError,
-    UnavailableError,
 )
+from jd_tf.serving.client.options import ClientOptions, check_timeout
 from jd_tf.serving.client.planner import Planner
 from jd_tf.serving.client.ranking import Ranking
 from jd_tf.serving.client.request_log import RequestLog
-from jd_tf.serving.client.retries import Retries
-from jd_tf.serving.client.transport import Transport
+from jd_tf.serving.client.transport import (
+    AsyncTransport,
+    BaseTransport,
+    Call,
+    Describe,
+    SavedModelTransport,
+    Transport,
+)
+
+Operations = Sequence[Call | Describe]
 
 
-class RankingClient:
+class _Client:
+    """State that clients with threads and with asyncio share."""
+
+    def __init__(
+        self,
+        transport: BaseTransport,
+        schema: Schema | None = None,
+        options: ClientOptions | None = None,
+        request_log: RequestLog | None = None,
+    ):
+        schema = schema or transport.schema
+        if schema is None:
+            raise RequestError(
+                f"{transport.where}: a server does not tell its schema; give "
+                "the client that of the model: Schema.load(<version>/"
+                "assets.extra/schema.json)."
+            )
+        self.schema = schema
+        self.options = options or ClientOptions()
+        self._planner = Planner(transport, schema, self.options)
+        self._log = request_log
+        self._where = transport.where
+        self._closed = False
+
+    def stats(self) -> dict[str, Any]:
+        """Requests, calls by signature, version switches, cache."""
+        return self._planner.stats()
+
+    def _seconds(self, timeout: float | None) -> float:
+        if self._closed:
+            raise self._closed_error()
+        return check_timeout(
+            self.options.timeout if timeout is None else timeout
+        )
+
+    def _finish(self, request: Mapping[str, Any], ranking: Ranking) -> Ranking:
+        if self._log is not None:
+            self._log.offer(self._planner.serving_inputs, request, ranking)
+        return ranking
+
+    def _late_error(self, seconds: float) -> DeadlineError:
+        return DeadlineError(
+            f"{self._where}: not ranked within {seconds:.3g} s. Allow more "
+            "time, send fewer candidates, or look at the server's load."
+        )
+
+    def _closed_error(self) -> ClosedError:
+        return ClosedError(
+            f"{self._where}: this client is closed. Open a new one."
+        )
+
+
+class RankingClient(_Client):
     """Encodes a user once, ranks slices in parallel, puts them together.
 
-    For any number of threads. What a transport raises is tried again where
-    that helps, and told in typed errors where it does not.
+    For any number of threads. An error of a transport becomes a typed error
+    that names the remedy.
 
     Args:
         transport: belongs to the client, which closes it.
         schema: the columns of a request; read from the model in process.
         options: settings.
-        request_log: samples what was asked and answered; closed with the
-            client.
+        request_log: samples requests and answers; closed with the client.
 
     Raises:
         RequestError: if settings do not fit the schema.
+
+    Example:
+        >>> from jd_tf.schema import Behavior, IdColumn, Objective
+        >>> from jd_tf.serving.client import GrpcTransport, ModelChoice
+        >>> schema = Schema(
+        ...     name="shop",
+        ...     item_columns=(IdColumn("item_id", num_buckets=100),),
+        ...     behaviors=(Behavior("click", max_length=50),),
+        ...     objectives=(Objective("click"),),
+        ...     max_candidates=1000,
+        ... )
+        >>> transport = GrpcTransport("localhost:8500", ModelChoice("m"))
+        >>> with RankingClient(transport, schema) as client:
+        ...     ranking = client.rank(
+        ...         {
+        ...             "item_id": [],
+        ...             "click_item_id": [7],
+        ...             "click_age_seconds": [60.0],
+        ...         },
+        ...         timeout=0.05,
+        ...     )
+        >>> ranking.table()
+        'request 0: no candidates'
     """
 
     def __init__(
@@ -47,14 +129,29 @@ class RankingClient:
         options: ClientOptions | None = None,
         request_log: RequestLog | None = None,
     ):
+        super().__init__(transport, schema, options, request_log)
         self.transport = transport
-        self.schema = schema_of(transport, schema)
-        self.options = options or ClientOptions()
-        self._planner = Planner(transport, self.schema, self.options)
-        self._retries = Retries(self.options.retries)
-        self._log = request_log
-        self._closed = False
         self._threads = ThreadPoolExecutor(self.options.parallel, "jd_tf-rank")
+
+    @classmethod
+    def from_saved_model(
+        cls,
+        path: str | Path,
+        options: ClientOptions | None = None,
+        request_log: RequestLog | None = None,
+    ) -> "RankingClient":
+        """Opens a client of a SavedModel in this process.
+
+        Args:
+            path: a version folder, or a model's folder, whose highest version
+                is then taken.
+            options: settings.
+            request_log: samples requests and answers.
+
+        Raises:
+            ExportError: if there is no whole SavedModel.
+        """
+        return cls(SavedModelTransport(path), None, options, request_log)
 
     def rank(
         self, request: Mapping[str, Any], timeout: float | None = None
@@ -74,11 +171,7 @@ class RankingClient:
             UnavailableError: if nobody answered, again and again.
             ClientError: for everything else.
         """
-        if self._closed:
-            raise closed(self.transport.where)
-        seconds = check_timeout(
-            self.options.timeout if timeout is None else timeout
-        )
+        seconds = self._seconds(timeout)
         end = time.monotonic() + seconds
         plan = self._planner.plan(request)
         try:
@@ -91,14 +184,7 @@ class RankingClient:
                 else:
                     operations = plan.send(answers)
         except StopIteration as finished:
-            ranking = finished.value
-        if self._log is not None:
-            self._log.offer(self._planner.serving_inputs, request, ranking)
-        return ranking
-
-    def stats(self) -> dict[str, Any]:
-        """Requests, calls by signature, retries, version switches, cache."""
-        return {**self._planner.stats(), "retries": self._retries.count}
+            return self._finish(request, finished.value)
 
     def close(self) -> None:
         """Gives connections and threads back; calls fail from then on."""
@@ -115,17 +201,18 @@ class RankingClient:
         self.close()
 
     def _run(
-        self, operations: Sequence[Call | Describe], end: float, seconds: float
+        self, operations: Operations, end: float, seconds: float
     ) -> list[Any]:
         if len(operations) == 1 and self.transport.keeps_deadlines:
-            return [self._attempts(operations[0], end, seconds)]
+            return [self._send(operations[0], end, seconds)]
         try:
             futures = [
-                self._threads.submit(self._attempts, operation, end, seconds)
+                self._threads.submit(self._send, operation, end, seconds)
                 for operation in operations
             ]
         except RuntimeError as error:
-            raise closed(self.transport.where) from error
+            # The threads are shut down.
+            raise self._closed_error() from error
         return self._collect(futures, end, seconds)
 
     def _collect(
@@ -137,59 +224,103 @@ class RankingClient:
                 for future in futures
             ]
         except FutureTimeoutError as error:
-            raise too_late(self.transport.where, seconds) from error
+            raise self._late_error(seconds) from error
         except CancelledError as error:
-            raise closed(self.transport.where) from error
+            raise self._closed_error() from error
         finally:
             for future in futures:
                 future.cancel()
 
-    def _attempts(
+    def _send(
         self, operation: Call | Describe, end: float, seconds: float
     ) -> Any:
-        attempt = 0
-        while True:
-            attempt += 1
-            left = end - time.monotonic()
-            if left <= 0:
-                raise too_late(self.transport.where, seconds)
-            try:
-                if isinstance(operation, Call):
-                    answer = self.transport.call(operation, left)
-                else:
-                    answer = self.transport.describe(left)
-            except UnavailableError as error:
-                left = end - time.monotonic()
-                time.sleep(self._retries.wait(attempt, left, error))
-            else:
-                self._retries.answered()
-                return answer
+        left = end - time.monotonic()
+        if left <= 0:
+            raise self._late_error(seconds)
+        if isinstance(operation, Call):
+            return self.transport.call(operation, left)
+        return self.transport.describe(left)
 
 
-def schema_of(transport: Any, schema: Schema | None) -> Schema:
-    """The schema given, or the one that the transport read.
+class AsyncRankingClient(_Client):
+    """The same as `RankingClient`, without threads of its own.
+
+    Make and use it in one event loop.
+
+    Args:
+        transport: belongs to the client, which closes it.
+        schema: the columns of a request; read from the model in process.
+        options: settings; `parallel` is how many calls of all requests
+            together are under way at once.
+        request_log: samples requests and answers; closed with the client.
 
     Raises:
-        RequestError: if there is none.
+        RequestError: if settings do not fit the schema.
     """
-    schema = schema or transport.schema
-    if schema is None:
-        raise RequestError(
-            f"{transport.where}: a server does not tell its schema; give the "
-            "client that of the model: Schema.load(<version>/assets.extra/"
-            "schema.json)."
-        )
-    return schema
 
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        schema: Schema | None = None,
+        options: ClientOptions | None = None,
+        request_log: RequestLog | None = None,
+    ):
+        super().__init__(transport, schema, options, request_log)
+        self.transport = transport
+        self._places = asyncio.Semaphore(self.options.parallel)
 
-def too_late(where: str, seconds: float) -> DeadlineError:
-    """The error when time is over before the wire says so."""
-    return DeadlineError(
-        f"{where}: not ranked within {seconds:.3g} s. Allow more time, send "
-        "fewer candidates, or look at the server's load."
-    )
+    async def rank(
+        self, request: Mapping[str, Any], timeout: float | None = None
+    ) -> Ranking:
+        """Ranks the candidates of a request; see `RankingClient.rank`."""
+        seconds = self._seconds(timeout)
+        end = time.monotonic() + seconds
+        plan = self._planner.plan(request)
+        try:
+            operations = next(plan)
+            while True:
+                try:
+                    answers = await self._run(operations, end, seconds)
+                except ClientError as error:
+                    operations = plan.throw(error)
+                else:
+                    operations = plan.send(answers)
+        except StopIteration as finished:
+            return self._finish(request, finished.value)
 
+    async def close(self) -> None:
+        """Gives connections back; calls fail from then on."""
+        self._closed = True
+        await self.transport.close()
+        if self._log is not None:
+            self._log.close()
 
-def closed(where: str) -> ClosedError:
-    """The error of a client that was closed."""
-    return ClosedError(f"{where}: this client is closed. Open a new one.")
+    async def __aenter__(self) -> "AsyncRankingClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _run(
+        self, operations: Operations, end: float, seconds: float
+    ) -> list[Any]:
+        tasks = [
+            asyncio.ensure_future(self._send(operation, end))
+            for operation in operations
+        ]
+        left = max(end - time.monotonic(), 0.0)
+        try:
+            return await asyncio.wait_for(asyncio.gather(*tasks), left)
+        except asyncio.TimeoutError as error:
+            raise self._late_error(seconds) from error
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send(self, operation: Call | Describe, end: float) -> Any:
+        async with self._places:
+            left = max(end - time.monotonic(), 1e-3)
+            if isinstance(operation, Call):
+                return await self.transport.call(operation, left)
+            return await self.transport.describe(left)

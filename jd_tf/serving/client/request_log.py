@@ -1,4 +1,4 @@
-"""A sample of what was asked and answered, in files a server can replay."""
+"""A sample of requests and answers, in files a server can replay."""
 
 import itertools
 import os
@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 from absl import logging
+from google.protobuf.message import DecodeError
 
 from jd_tf.data.files import sync
 from jd_tf.schema import DataError, Schema
 from jd_tf.serving.batching import split_batch
 from jd_tf.serving.client.errors import RequestError
 from jd_tf.serving.client.ranking import Ranking
-from jd_tf.serving.client.tensors import fill_proto
+from jd_tf.serving.client.tensors import fill_proto, to_arrays
 from jd_tf.serving.protos.messages import PredictionLog
-from jd_tf.serving.protos.record_writer import RecordWriter
+from jd_tf.serving.protos.record_files import RecordWriter, iterate_records
 from jd_tf.serving.signature_names import FUSION_WEIGHTS, SERVING_DEFAULT
 
 _PATTERN = "requests-*.tfrecord"
@@ -34,7 +35,7 @@ class RequestLog:
     itself logs nothing.
 
     A file appears under its name when it is finished; the one being written
-    has another. No failure to write ever fails a ranking.
+    has another name. No failure to write ever fails a ranking.
 
     Args:
         folder: of the files; made if need be.
@@ -91,13 +92,13 @@ class RequestLog:
         request: Mapping[str, Any],
         ranking: Ranking,
     ) -> bool:
-        """Logs a ranking, or does not.
+        """Logs a ranking, or leaves it out of the sample.
 
         Args:
             serving_inputs: makes the inputs of `serving_default`; called for
-                what is logged only.
-            request: what was asked.
-            ranking: what was answered.
+                logged requests only.
+            request: as the client got it.
+            ranking: its answer.
 
         Returns:
             Whether it was logged.
@@ -123,12 +124,12 @@ class RequestLog:
             return False
 
     def rotate(self) -> Path | None:
-        """Finishes the file being written; None if there is none."""
+        """Finishes the file being written; returns it, or None."""
         with self._lock:
             return self._rotate()
 
     def close(self) -> None:
-        """The same; what is offered later starts another file."""
+        """The same; a later request starts another file."""
         self.rotate()
 
     def stats(self) -> dict[str, int]:
@@ -204,7 +205,7 @@ class RequestLog:
 
 
 def log_files(folder: str | Path) -> list[Path]:
-    """Finished files of a folder, oldest first."""
+    """Returns the finished files of a folder, oldest first."""
     return sorted(Path(folder).glob(_PATTERN))
 
 
@@ -220,13 +221,16 @@ def read_request_log(
     Raises:
         DataError: naming the file that cannot be read.
     """
-    # Whoever replays a log can wait for TensorFlow; who writes it should not.
-    from jd_tf.serving.export.recordings import read_recordings
-
     path = Path(path)
     files = log_files(path) if path.is_dir() else [path]
     if not files:
         raise DataError(f"{path}: holds no request log ({_PATTERN}).")
     for file in files:
-        for recording in read_recordings(file):
-            yield from split_batch(recording.inputs, schema)
+        for number, record in enumerate(iterate_records(file)):
+            try:
+                called = PredictionLog.FromString(record).predict_log
+            except DecodeError as error:
+                raise DataError(
+                    f"{file}: record {number}: not a request log: {error}."
+                ) from error
+            yield from split_batch(to_arrays(called.request.inputs), schema)

@@ -14,7 +14,7 @@ from jd_tf.serving.deploy.model_config import (
     config_text,
 )
 from jd_tf.serving.deploy.served_model import ServedModel
-from jd_tf.serving.protos.server_messages import (
+from jd_tf.serving.protos.messages import (
     BatchingParameters,
     MonitoringConfig,
 )

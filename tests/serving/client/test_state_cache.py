@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from jd_tf.serving.client.errors import RequestError
-from jd_tf.serving.client.state_cache import StateCache
-from jd_tf.serving.client.user_state import UserState
+from jd_tf.serving.client.state_cache import (
+    StateCache,
+    UserState,
+)
 
 
 def state(number=0, size=4):

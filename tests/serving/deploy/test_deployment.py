@@ -18,7 +18,7 @@ from jd_tf.serving.deploy.errors import OperationError
 from jd_tf.serving.deploy.model_config import read_config
 from jd_tf.serving.deploy.served_model import ServedModel, find_models
 from jd_tf.serving.deploy.yaml_text import to_documents, to_yaml
-from jd_tf.serving.protos.server_messages import (
+from jd_tf.serving.protos.messages import (
     BatchingParameters,
     MonitoringConfig,
     parse_text,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jd_tf.serving.client.errors import UnavailableError
-from jd_tf.serving.client.version_status import VersionStatus
+from jd_tf.serving.client.model_service_client import VersionStatus
 from jd_tf.serving.deploy.errors import (
     OperationError,
     RollbackError,

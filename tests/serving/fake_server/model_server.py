@@ -6,7 +6,7 @@ import time
 
 from tensorflow_serving.config import model_server_config_pb2
 
-from jd_tf.serving.client.channel import open_channel
+from jd_tf.serving.client.grpc_transport import open_channel
 from jd_tf.serving.client.model_service_client import ModelServiceClient
 
 

@@ -1,10 +1,13 @@
-"""TFRecord files, written without TensorFlow."""
+"""TFRecord files, written and read without TensorFlow."""
 
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import google_crc32c
+
+from jd_tf.schema import DataError
 
 _LENGTH = struct.Struct("<Q")
 _CHECKSUM = struct.Struct("<I")
@@ -57,6 +60,41 @@ class RecordWriter:
             os.fsync(self._file.fileno())
         finally:
             self._file.close()
+
+
+def iterate_records(path: str | Path) -> Iterator[bytes]:
+    """Yields the records of an uncompressed TFRecord file.
+
+    Raises:
+        DataError: naming the file and the record that is cut or changed.
+    """
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        number = 0
+        while file.tell() < size:
+            head = file.read(_LENGTH.size + _CHECKSUM.size)
+            length, rest = head[: _LENGTH.size], head[_LENGTH.size :]
+            whole = len(head) == _LENGTH.size + _CHECKSUM.size
+            if whole and rest != _checksum(length):
+                raise DataError(
+                    f"{path}: record {number}: not a request: corrupted or no "
+                    "TFRecord. Copy or make it again."
+                )
+            count = _LENGTH.unpack(length)[0] if whole else 0
+            left = size - file.tell()
+            if not whole or count + _CHECKSUM.size > left:
+                raise DataError(
+                    f"{path}: record {number} is cut off at byte {size}; the "
+                    "file is truncated or no TFRecord. Copy or make it again."
+                )
+            record = file.read(count)
+            if file.read(_CHECKSUM.size) != _checksum(record):
+                raise DataError(
+                    f"{path}: record {number}: not a request: corrupted. Copy "
+                    "or make it again."
+                )
+            yield record
+            number += 1
 
 
 def _checksum(data: bytes) -> bytes:

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from jd_tf.data.records import RequestWriter
+from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import SERVING_ROLES, DataError
 from jd_tf.serving.batching import pad_requests
-from jd_tf.serving.client.request_checker import RequestChecker
 from jd_tf.serving.client.request_file import read_requests
 from tests.requests import random_requests, small_schema
 
@@ -24,7 +24,10 @@ def requests():
 
 @pytest.fixture(scope="module")
 def checked(requests):
-    return [RequestChecker(SCHEMA).check(request) for request in requests]
+    return [
+        RequestValidator(SCHEMA, SERVING_ROLES).check(request)
+        for request in requests
+    ]
 
 
 def plain(request):
@@ -38,7 +41,7 @@ def assert_read(path, checked):
     read = read_requests(path, SCHEMA)
     assert len(read) == len(checked)
     for mine, theirs in zip(checked, read, strict=True):
-        again = RequestChecker(SCHEMA).check(theirs)
+        again = RequestValidator(SCHEMA, SERVING_ROLES).check(theirs)
         for name, array in mine.items():
             np.testing.assert_array_equal(array, again[name])
     assert len(read_requests(path, SCHEMA, limit=2)) == min(2, len(checked))

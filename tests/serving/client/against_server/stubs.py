@@ -8,15 +8,13 @@ import urllib.request
 import grpc
 import pytest
 
-from jd_tf.serving.client.channel import open_channel
+from jd_tf.serving.client.grpc_transport import open_channel
 from jd_tf.serving.client.tensors import fill_proto
 from jd_tf.serving.protos.messages import (
-    GetModelMetadataRequest,
-    PredictRequest,
-)
-from jd_tf.serving.protos.methods import (
     GET_MODEL_METADATA,
     PREDICT,
+    GetModelMetadataRequest,
+    PredictRequest,
     open_method,
 )
 

@@ -24,21 +24,23 @@ from jd_tf.serving.client.errors import (
     UnavailableError,
 )
 from tests.requests import small_schema
+from tests.serving.client.against_server.clients import IDS, KINDS, make_client
 from tests.serving.client.fake_transport import with_candidates
 from tests.serving.fake_server.model_server import free_port
-from tests.serving.protos.clients import IDS, KINDS, make_client
 
 kinds = pytest.mark.parametrize("kind", KINDS, ids=IDS)
 
 
 @kinds
 @pytest.mark.parametrize("one_call", [True, False])
-def test_rankings_are_those_in_process(kind, one_call, server, shelf, requests):
+def test_rankings_are_those_in_process(
+    kind, one_call, server, two_versions, requests
+):
     options = {"one_call": one_call, "slice_size": 4, "buckets": (4,)}
-    with make_client(kind, server, shelf.schema, **options) as client:
+    with make_client(kind, server, two_versions.schema, **options) as client:
         for _ in range(3):
             for request in requests:
-                shelf.check(client.rank(request), request, 2)
+                two_versions.check(client.rank(request), request, 2)
         stats = client.stats()
     assert stats["cache"]["hits"] >= len(requests)
     assert stats["calls"]["encode_user"] == len(requests)
@@ -46,14 +48,14 @@ def test_rankings_are_those_in_process(kind, one_call, server, shelf, requests):
 
 
 @kinds
-def test_any_number_of_candidates(kind, server, shelf, requests):
-    with make_client(kind, server, shelf.schema) as client:
+def test_any_number_of_candidates(kind, server, two_versions, requests):
+    with make_client(kind, server, two_versions.schema) as client:
         for count in (0, 1, 7, 8, 50):
-            request = with_candidates(requests[0], count, shelf.schema)
+            request = with_candidates(requests[0], count, two_versions.schema)
             ranking = client.rank(request)
             assert len(ranking.item_ids) == count
             if count:
-                shelf.check(ranking, request, 2)
+                two_versions.check(ranking, request, 2)
 
 
 @kinds
@@ -69,11 +71,11 @@ def test_any_number_of_candidates(kind, server, shelf, requests):
     ids=str,
 )
 def test_version_label_and_latest(
-    kind, choice, version, server, shelf, requests
+    kind, choice, version, server, two_versions, requests
 ):
-    with make_client(kind, server, shelf.schema, choice) as client:
+    with make_client(kind, server, two_versions.schema, choice) as client:
         for request in requests[:2]:
-            shelf.check(client.rank(request), request, version)
+            two_versions.check(client.rank(request), request, version)
 
 
 @kinds
@@ -87,8 +89,10 @@ def test_version_label_and_latest(
     ],
     ids=str,
 )
-def test_what_is_not_served_is_told(kind, choice, server, shelf, requests):
-    client = make_client(kind, server, shelf.schema, choice)
+def test_what_is_not_served_is_told(
+    kind, choice, server, two_versions, requests
+):
+    client = make_client(kind, server, two_versions.schema, choice)
     with client, pytest.raises(ModelNotFoundError, match=choice.name):
         client.rank(requests[0])
 
@@ -135,10 +139,14 @@ def wrong_requests(request):
 
 
 @kinds
-def test_wrong_requests_never_reach_the_wire(kind, server, shelf, requests):
+def test_wrong_requests_never_reach_the_wire(
+    kind, server, two_versions, requests
+):
     request = max(requests[:4], key=lambda r: len(r["click_item_id"]))
     assert len(request["click_item_id"]) > 1
-    with make_client(kind, server, shelf.schema, one_call=False) as client:
+    with make_client(
+        kind, server, two_versions.schema, one_call=False
+    ) as client:
         client.rank(request)
         for name, wrong in wrong_requests(request).items():
             sent = client.stats()["calls"]
@@ -147,21 +155,20 @@ def test_wrong_requests_never_reach_the_wire(kind, server, shelf, requests):
             assert len(str(caught.value)) < 1000, name
             assert client.stats()["calls"] == sent, name
             # And the next request is answered.
-            shelf.check(client.rank(request), request, 2)
+            two_versions.check(client.rank(request), request, 2)
 
 
 @kinds
-def test_a_short_deadline_is_kept(kind, server, shelf, requests):
-    with make_client(kind, server, shelf.schema) as client:
+def test_a_short_deadline_is_kept(kind, server, two_versions, requests):
+    with make_client(kind, server, two_versions.schema) as client:
         client.rank(requests[0])
         with pytest.raises(DeadlineError):
             client.rank(requests[1], timeout=1e-4)
-        shelf.check(client.rank(requests[1]), requests[1], 2)
-        assert client.stats()["retries"] == 0
+        two_versions.check(client.rank(requests[1]), requests[1], 2)
 
 
 @kinds
-def test_nobody_there_is_tried_again_and_told(kind, shelf, requests):
+def test_an_address_where_nobody_answers_is_named(kind, two_versions, requests):
     @dataclasses.dataclass
     class Nobody:
         address: str
@@ -172,19 +179,22 @@ def test_nobody_there_is_tried_again_and_told(kind, shelf, requests):
     retries = RetryPolicy(
         max_attempts=3, initial_seconds=0.01, max_seconds=0.01
     )
-    with make_client(kind, nobody, shelf.schema, retries=retries) as client:
-        with pytest.raises(UnavailableError, match="after 3 attempts"):
-            client.rank(requests[0])
-        assert client.stats()["retries"] == 2
+    with (
+        make_client(
+            kind, nobody, two_versions.schema, retries=retries
+        ) as client,
+        pytest.raises(UnavailableError, match="Check that the server"),
+    ):
+        client.rank(requests[0])
 
 
 @kinds
-def test_the_wrong_port_is_told(kind, server, shelf, requests):
+def test_the_wrong_port_is_told(kind, server, two_versions, requests):
     crossed = dataclasses.make_dataclass("Crossed", ["address", "rest_url"])(
         server.rest_url.removeprefix("http://"), f"http://{server.address}"
     )
     retries = RetryPolicy(max_attempts=1)
-    client = make_client(kind, crossed, shelf.schema, retries=retries)
+    client = make_client(kind, crossed, two_versions.schema, retries=retries)
     with client, pytest.raises(ClientError):
         client.rank(requests[0], timeout=5.0)
 
@@ -199,25 +209,25 @@ def test_another_schema_is_refused(kind, server, requests):
         assert client.stats()["calls"] == {}
 
 
-def test_message_limits(server, shelf, requests):
+def test_message_limits(server, two_versions, requests):
     choice, options = ModelChoice("rank"), ClientOptions(timeout=60.0)
     grpc = GrpcTransport(server.address, choice, max_message_bytes=2000)
     with (
-        RankingClient(grpc, shelf.schema, options) as client,
+        RankingClient(grpc, two_versions.schema, options) as client,
         pytest.raises(MessageTooLargeError, match="max_message_bytes"),
     ):
         client.rank(requests[0])
     rest = RestTransport(server.rest_url, choice, max_message_bytes=2000)
     with (
-        RankingClient(rest, shelf.schema, options) as client,
+        RankingClient(rest, two_versions.schema, options) as client,
         pytest.raises(MessageTooLargeError, match="max_message_bytes"),
     ):
         client.rank(requests[0])
 
 
 @kinds
-def test_closed_clients_say_so(kind, server, shelf, requests):
-    client = make_client(kind, server, shelf.schema)
+def test_closed_clients_say_so(kind, server, two_versions, requests):
+    client = make_client(kind, server, two_versions.schema)
     with client:
         client.rank(requests[0])
     if kind.startswith("async"):

@@ -11,7 +11,6 @@ import pytest
 from jd_tf.serving.client import (
     ClientOptions,
     RankingClient,
-    SavedModelTransport,
 )
 from tests.requests import random_requests
 from tests.serving.client.fake_transport import with_candidates
@@ -23,7 +22,7 @@ LABELS = {"stable": 1, "canary": 2}
 
 
 @dataclasses.dataclass(frozen=True)
-class Shelf:
+class TwoVersions:
     """Two versions, and what each answers in process."""
 
     folder: Path
@@ -58,26 +57,26 @@ class Shelf:
 
 
 @pytest.fixture(scope="session")
-def shelf(exported):
+def two_versions(exported):
     folder = Path(tempfile.mkdtemp(prefix="jd_tf-test-"))
     other_version(exported.folder, folder / "1", 0)
     other_version(exported.folder, folder / "2", 1)
     options = ClientOptions(one_call=False)
     references = {
-        number: RankingClient(
-            SavedModelTransport(folder / str(number)), options=options
-        )
+        number: RankingClient.from_saved_model(folder / str(number), options)
         for number in (1, 2)
     }
-    yield Shelf(folder, exported.schema, references)
+    yield TwoVersions(folder, exported.schema, references)
     for client in references.values():
         client.close()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def server(shelf):
-    config = model_config("rank", shelf.folder, versions=(1, 2), labels=LABELS)
+def server(two_versions):
+    config = model_config(
+        "rank", two_versions.folder, versions=(1, 2), labels=LABELS
+    )
     with model_server(config, warm=False) as server:
         for version in (1, 2):
             server.wait_until("rank", version)

@@ -1,7 +1,7 @@
-r"""Asks a server as a front end does that has no TensorFlow.
+"""Asks a server as a front end does that has no TensorFlow.
 
-    python -m tests.without_tensorflow tests.serving.protos.front_end \
-        FOLDER ADDRESS REST_URL
+    python -m tests.without_tensorflow \
+        tests.serving.client.against_server.front_end FOLDER ADDRESS REST_URL
 
 The folder has `schema.json` and the pickled `requests`; it gets the pickled
 `rankings` by kind of client, a request log, and the versions.
@@ -28,7 +28,7 @@ from jd_tf.serving.client import (
     RestTransport,
     SavedModelTransport,
 )
-from jd_tf.serving.client.channel import open_channel
+from jd_tf.serving.client.grpc_transport import open_channel
 from jd_tf.serving.client.model_service_client import ModelServiceClient
 from tests.without_tensorflow import FORBIDDEN
 

@@ -7,24 +7,24 @@ import time
 import numpy as np
 import pytest
 
+from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import SERVING_ROLES
 from jd_tf.serving.batching import pad_requests
-from jd_tf.serving.client.channel import open_channel
 from jd_tf.serving.client.errors import (
     ClientError,
     ModelNotFoundError,
     RejectedError,
 )
+from jd_tf.serving.client.grpc_transport import open_channel
 from jd_tf.serving.client.model_service_client import (
     ModelServiceClient,
     parse_config,
 )
-from jd_tf.serving.client.request_checker import RequestChecker
 from jd_tf.serving.client.tensors import to_arrays
+from tests.serving.client.against_server.stubs import Stubs, refused
 from tests.serving.fake_server.batching_options import BatchingOptions
 from tests.serving.fake_server.model_server import add_model, model_config
 from tests.serving.fake_server.start import model_server
-from tests.serving.protos.stubs import Stubs, refused
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +40,14 @@ def service(server):
         yield ModelServiceClient(channel, server.address)
 
 
-def inputs_of(shelf, *requests):
-    checker = RequestChecker(shelf.schema)
-    columns = shelf.schema.columns(*SERVING_ROLES)
+def inputs_of(two_versions, *requests):
+    checker = RequestValidator(two_versions.schema, SERVING_ROLES)
+    columns = two_versions.schema.columns(*SERVING_ROLES)
     return pad_requests([checker.check(r) for r in requests], columns)
 
 
-def test_names_and_dtypes_are_checked(stubs, shelf, requests):
-    inputs = inputs_of(shelf, requests[0])
+def test_names_and_dtypes_are_checked(stubs, two_versions, requests):
+    inputs = inputs_of(two_versions, requests[0])
     answer = stubs.predict(inputs)
     assert answer.model_spec.version.value == 2
     assert answer.model_spec.signature_name == "serving_default"
@@ -61,15 +61,15 @@ def test_names_and_dtypes_are_checked(stubs, shelf, requests):
         stubs.predict(inputs, "nothing")
 
 
-def test_outputs_can_be_chosen(stubs, shelf, requests):
-    inputs = inputs_of(shelf, requests[0])
+def test_outputs_can_be_chosen(stubs, two_versions, requests):
+    inputs = inputs_of(two_versions, requests[0])
     assert set(stubs.predict(inputs, filters=["score"]).outputs) == {"score"}
     with refused("INVALID_ARGUMENT", "rank"):
         stubs.predict(inputs, filters=["rank"])
 
 
-def test_versions_and_labels(stubs, shelf, requests):
-    inputs = inputs_of(shelf, requests[0])
+def test_versions_and_labels(stubs, two_versions, requests):
+    inputs = inputs_of(two_versions, requests[0])
     for spec, version in (
         ({}, 2),
         ({"version": 1}, 1),
@@ -106,8 +106,8 @@ def test_status(service):
             service.status(*arguments)
 
 
-def test_rest_answers_columns_and_rows_alike(stubs, shelf, requests):
-    inputs = inputs_of(shelf, *requests[:2])
+def test_rest_answers_columns_and_rows_alike(stubs, two_versions, requests):
+    inputs = inputs_of(two_versions, *requests[:2])
     plain = {
         name: array.astype(str).tolist()
         if array.dtype == object
@@ -155,8 +155,8 @@ def test_rest_refuses(body, stubs):
     assert isinstance(answer["error"], str)
 
 
-def test_rest_integers_are_no_decimals(stubs, shelf, requests):
-    inputs = inputs_of(shelf, requests[0])
+def test_rest_integers_are_no_decimals(stubs, two_versions, requests):
+    inputs = inputs_of(two_versions, requests[0])
     plain = {n: a.tolist() for n, a in inputs.items() if a.dtype != object}
     for name, array in inputs.items():
         if array.dtype == object:
@@ -188,10 +188,10 @@ def test_rest_paths(stubs):
     assert isinstance(html, str)
 
 
-def test_reloads_are_checked_before_they_apply(shelf, tmp_path):
+def test_reloads_are_checked_before_they_apply(two_versions, tmp_path):
     base = tmp_path / "rank"
     for version in (1, 2):
-        shelf.publish(version, base)
+        two_versions.publish(version, base)
     config = model_config("rank", base, versions=(1,), labels={"stable": 1})
     with (
         model_server(config, warm=False) as server,
@@ -236,10 +236,10 @@ def test_reloads_are_checked_before_they_apply(shelf, tmp_path):
 
 
 def test_batches_join_rows_and_pad_with_the_first_element(
-    shelf, requests, tmp_path
+    two_versions, requests, tmp_path
 ):
     """Neighbours of other lengths change no answer."""
-    shelf.publish(1, tmp_path)
+    two_versions.publish(1, tmp_path)
     options = BatchingOptions(
         max_batch_size=4,
         batch_timeout_micros=5_000_000,
@@ -251,19 +251,22 @@ def test_batches_join_rows_and_pad_with_the_first_element(
         stubs = Stubs(server)
         with refused("INVALID_ARGUMENT", "0th-dimension"):
             stubs.predict(
-                {**inputs_of(shelf, requests[0]), "hour": np.array([1, 2])}
+                {
+                    **inputs_of(two_versions, requests[0]),
+                    "hour": np.array([1, 2]),
+                }
             )
         with refused("INVALID_ARGUMENT", "larger than maximum"):
-            stubs.predict(inputs_of(shelf, *requests[:4], requests[0]))
+            stubs.predict(inputs_of(two_versions, *requests[:4], requests[0]))
         start = time.monotonic()
         with refused("DEADLINE_EXCEEDED"):
-            empty = inputs_of(shelf, requests[0])
+            empty = inputs_of(two_versions, requests[0])
             stubs.predict({n: a[:0] for n, a in empty.items()}, timeout=1.0)
         assert time.monotonic() - start > 0.9, "no rows are never answered"
         answers = {}
 
         def ask(number):
-            inputs = inputs_of(shelf, requests[number])
+            inputs = inputs_of(two_versions, requests[number])
             answers[number] = to_arrays(stubs.predict(inputs).outputs)
 
         asking = [threading.Thread(target=ask, args=(n,)) for n in range(4)]
@@ -276,7 +279,7 @@ def test_batches_join_rows_and_pad_with_the_first_element(
         assert max(widths) == max(counts), "answers keep the padded width"
         assert len(widths) < len(set(counts)), "some were batched"
         for number, count in enumerate(counts):
-            expected = shelf.references[1].rank(requests[number], 60)
+            expected = two_versions.references[1].rank(requests[number], 60)
             np.testing.assert_allclose(
                 answers[number]["score"][0, :count],
                 expected.scores[np.argsort(expected.order)],

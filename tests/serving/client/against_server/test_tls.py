@@ -1,5 +1,6 @@
 """Encrypted connections, and those that must not come about."""
 
+import dataclasses
 import shutil
 import time
 from urllib.parse import urlsplit
@@ -15,12 +16,15 @@ from jd_tf.serving.client import (
     TlsFiles,
 )
 from jd_tf.serving.client.errors import RequestError, UnavailableError
+from tests.serving.client.against_server.certificates import (
+    make_authority,
+    make_signed,
+)
+from tests.serving.client.against_server.clients import make_client
+from tests.serving.client.against_server.encrypting_proxy import EncryptingProxy
 from tests.serving.fake_server.model_server import model_config
 from tests.serving.fake_server.start import model_server, server_kind
 from tests.serving.fake_server.tls_pems import TlsPems
-from tests.serving.protos.certificates import make_authority, make_signed
-from tests.serving.protos.clients import make_client
-from tests.serving.protos.encrypting_proxy import EncryptingProxy
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("openssl"), reason="needs openssl to make certificates"
@@ -46,7 +50,7 @@ def pairs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def mutual(shelf, pairs):
+def mutual(two_versions, pairs):
     """A server that encrypts and asks clients for a certificate."""
     pems = TlsPems(
         server_key=pairs["server"].key.read_bytes(),
@@ -54,7 +58,7 @@ def mutual(shelf, pairs):
         custom_ca=pairs["authority"].certificate.read_bytes(),
         client_verify=True,
     )
-    config = model_config("rank", shelf.folder, versions=(1,))
+    config = model_config("rank", two_versions.folder, versions=(1,))
     with model_server(config, tls=pems, warm=False) as server:
         yield server
 
@@ -68,10 +72,12 @@ def files(pairs, authority="authority", client="client"):
 
 
 @GRPC
-def test_both_ends_show_certificates(kind, mutual, pairs, shelf, requests):
+def test_both_ends_show_certificates(
+    kind, mutual, pairs, two_versions, requests
+):
     tls = files(pairs)
-    with make_client(kind, mutual, shelf.schema, tls=tls) as client:
-        shelf.check(client.rank(requests[0]), requests[0], 1)
+    with make_client(kind, mutual, two_versions.schema, tls=tls) as client:
+        two_versions.check(client.rank(requests[0]), requests[0], 1)
 
 
 @GRPC
@@ -80,25 +86,25 @@ def test_both_ends_show_certificates(kind, mutual, pairs, shelf, requests):
     [("stranger", "client"), ("authority", None), ("authority", "stranger")],
 )
 def test_strangers_are_turned_away(
-    kind, authority, client, mutual, pairs, shelf, requests
+    kind, authority, client, mutual, pairs, two_versions, requests
 ):
     tls = files(pairs, authority, client)
-    made = make_client(kind, mutual, shelf.schema, tls=tls, retries=ONCE)
+    made = make_client(kind, mutual, two_versions.schema, tls=tls, retries=ONCE)
     with made, pytest.raises(UnavailableError, match="TLS"):
         made.rank(requests[0], timeout=10.0)
 
 
 @GRPC
-def test_plain_clients_are_turned_away(kind, mutual, shelf, requests):
-    made = make_client(kind, mutual, shelf.schema, retries=ONCE)
+def test_plain_clients_are_turned_away(kind, mutual, two_versions, requests):
+    made = make_client(kind, mutual, two_versions.schema, retries=ONCE)
     with made, pytest.raises(UnavailableError, match="TLS"):
         made.rank(requests[0], timeout=10.0)
 
 
 @pytest.fixture(scope="module")
-def proxy(shelf, pairs):
+def proxy(two_versions, pairs):
     """A server's REST port behind a proxy that encrypts; servers cannot."""
-    config = model_config("rank", shelf.folder, versions=(1,))
+    config = model_config("rank", two_versions.folder, versions=(1,))
     with (
         model_server(config, warm=False) as server,
         EncryptingProxy(
@@ -110,15 +116,33 @@ def proxy(shelf, pairs):
         yield proxy
 
 
-def over_https(proxy, schema, tls):
-    transport = RestTransport(proxy.url, ModelChoice("rank"), tls)
-    return RankingClient(transport, schema, ClientOptions(retries=ONCE))
+def over_https(proxy, schema, tls, url=None):
+    url = url or proxy.url
+    transport = RestTransport(url, ModelChoice("rank"), tls, retries=ONCE)
+    return RankingClient(transport, schema, ClientOptions(timeout=30.0))
 
 
-def test_rest_goes_through_an_encrypting_proxy(proxy, pairs, shelf, requests):
-    with over_https(proxy, shelf.schema, files(pairs)) as client:
+def test_rest_checks_the_name_in_the_certificate(
+    proxy, pairs, two_versions, requests
+):
+    by_number = proxy.url.replace("localhost", "127.0.0.1")
+    tls = files(pairs)
+    with (
+        over_https(proxy, two_versions.schema, tls, by_number) as client,
+        pytest.raises(UnavailableError, match="not valid for"),
+    ):
+        client.rank(requests[0])
+    tls = dataclasses.replace(tls, server_name="localhost")
+    with over_https(proxy, two_versions.schema, tls, by_number) as client:
+        two_versions.check(client.rank(requests[0]), requests[0], 1)
+
+
+def test_rest_goes_through_an_encrypting_proxy(
+    proxy, pairs, two_versions, requests
+):
+    with over_https(proxy, two_versions.schema, files(pairs)) as client:
         for request in requests[:2]:
-            shelf.check(client.rank(request, timeout=30.0), request, 1)
+            two_versions.check(client.rank(request, timeout=30.0), request, 1)
 
 
 @pytest.mark.parametrize(
@@ -126,10 +150,12 @@ def test_rest_goes_through_an_encrypting_proxy(proxy, pairs, shelf, requests):
     [("stranger", "client"), ("authority", None), ("authority", "stranger")],
 )
 def test_rest_strangers_are_turned_away(
-    authority, client, proxy, pairs, shelf, requests
+    authority, client, proxy, pairs, two_versions, requests
 ):
     before = proxy.num_refused
-    made = over_https(proxy, shelf.schema, files(pairs, authority, client))
+    made = over_https(
+        proxy, two_versions.schema, files(pairs, authority, client)
+    )
     with made, pytest.raises(UnavailableError):
         made.rank(requests[0], timeout=10.0)
     # The proxy learns of it a moment after the client.
