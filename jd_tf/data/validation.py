@@ -155,7 +155,7 @@ class RequestValidator:
                 f"column `{column.name}` holds lists of different lengths"
             ) from error
         if column.ragged and array.shape[:1] == (0,):
-            return np.zeros([0, *column.shape[2:]], dtype)
+            return np.zeros((0, column.inner) if column.inner else 0, dtype)
         if array.ndim != len(column.shape) - 1:
             raise DataError(
                 f"column `{column.name}` must have {len(column.shape) - 1} "

@@ -56,7 +56,7 @@ def split_batch(
     Raises:
         DataError: naming the column that disagrees with the others.
     """
-    num_requests = _num_rows(batch["num_candidates"])
+    num_requests = len(batch["num_candidates"])
     known = {column.name: column for column in schema.columns()}
     served = {column.name for column in schema.columns(*SERVING_ROLES)}
     requests: list[dict[str, Any]] = [{} for _ in range(num_requests)]
@@ -133,10 +133,10 @@ def _cut(column: Column, value: Any, batch: Mapping[str, Any], row: int) -> Any:
         )
     lengths, width = batch[column.length], _num_rows(value)
     length = lengths[row] if row < (_num_rows(lengths) or 0) else None
-    whole = isinstance(length, int | np.integer)
-    if not whole or width is None or not 0 <= length <= width:
+    fits = width is not None and isinstance(length, int | np.integer)
+    if not fits or not 0 <= length <= width:  # type: ignore[operator]
         raise DataError(
-            f"batch: row {row}: `{column.length}` says {length}, but "
+            f"batch: row {row}: `{column.length}` is {length}, but "
             f"`{column.name}` has {width or 'no'} entries"
         )
     return value[:length]

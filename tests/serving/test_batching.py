@@ -70,9 +70,9 @@ def test_splitting_undoes_padding(checked):
     [
         ("item_id", [[1, 2]], "`item_id` must have 9 rows"),
         ("scenario", 3, "`scenario` must have 9 rows"),
-        ("click_length", [99] * 9, "row 0: `click_length` says 99"),
-        ("click_length", [-1] * 9, "row 0: `click_length` says -1"),
-        ("click_length", [1.5] * 9, "row 0: `click_length` says 1.5"),
+        ("click_length", [99] * 9, "row 0: `click_length` is 99"),
+        ("click_length", [-1] * 9, "row 0: `click_length` is -1"),
+        ("click_length", [1.5] * 9, "row 0: `click_length` is 1.5"),
         ("click_length", None, "`click_length` is missing"),
         ("item_id", [1] * 9, "`item_id` has no entries"),
     ],

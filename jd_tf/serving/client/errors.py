@@ -6,11 +6,6 @@ Every message names a remedy. All are `ClientError`s, and those are
 
 from jd_tf.schema import DataError
 
-# A model server's wording for what has no status code of its own.
-_TOO_LARGE = "larger than max"
-_NO_VARIABLES = "Resource localhost"
-_NO_LABEL = "Unrecognized servable version label"
-
 _HTTP_CODES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -82,56 +77,59 @@ class ClosedError(ClientError):
     """The client was closed."""
 
 
-_BY_CODE: dict[str, tuple[type[ClientError], str]] = {
-    "DEADLINE_EXCEEDED": (
-        DeadlineError,
-        "Allow more time, send fewer candidates, or check that the server "
-        "runs and its load.",
-    ),
-    "CANCELLED": (
-        ClosedError,
-        "The client was closed during the call, or the server gave it up.",
-    ),
-    "UNAVAILABLE": (
-        UnavailableError,
-        "Check that the server runs there, its address, and whether both "
-        "ends use TLS.",
-    ),
+_Known = tuple[type[ClientError], str]
+_LATE: _Known = (
+    DeadlineError,
+    "Allow more time, send fewer candidates, or look at the server's load.",
+)
+_CANCELLED: _Known = (
+    ClosedError,
+    "The client was closed during the call, or the server gave it up.",
+)
+_DOWN: _Known = (
+    UnavailableError,
+    "Check that the server runs there, its address, and whether both ends "
+    "use TLS.",
+)
+_UNKNOWN: _Known = (
+    ModelNotFoundError,
+    "Check the model's name and the version or label asked for against what "
+    "the server has.",
+)
+_STRANGER: _Known = (RejectedError, "Check certificate and key.")
+_REFUSED: _Known = (
+    RejectedError,
+    "Check that the client's schema is the model's, and the server's "
+    "batching parameters.",
+)
+_BY_CODE: dict[str, _Known] = {
+    "DEADLINE_EXCEEDED": _LATE,
+    "CANCELLED": _CANCELLED,
+    "UNAVAILABLE": _DOWN,
     "RESOURCE_EXHAUSTED": (
         OverloadedError,
         "Slow down, or add servers: its queues are full.",
     ),
-    "NOT_FOUND": (
-        ModelNotFoundError,
-        "Check the model's name and the version or label asked for against "
-        "what the server has.",
-    ),
-    **dict.fromkeys(
-        ("UNAUTHENTICATED", "PERMISSION_DENIED"),
-        (RejectedError, "Check certificate and key."),
-    ),
-    **dict.fromkeys(
-        ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE"),
-        (
-            RejectedError,
-            "Check that the client's schema is the model's, and the server's "
-            "batching parameters.",
-        ),
-    ),
+    "NOT_FOUND": _UNKNOWN,
+    "UNAUTHENTICATED": _STRANGER,
+    "PERMISSION_DENIED": _STRANGER,
+    "INVALID_ARGUMENT": _REFUSED,
+    "FAILED_PRECONDITION": _REFUSED,
+    "OUT_OF_RANGE": _REFUSED,
 }
-_BY_TEXT: dict[str, tuple[type[ClientError], str]] = {
-    _TOO_LARGE: (
+# A model server's wording for what has no status code of its own.
+_BY_TEXT: dict[str, _Known] = {
+    "larger than max": (
         MessageTooLargeError,
         "Raise `max_message_bytes`, or rank smaller slices.",
     ),
-    _NO_VARIABLES: (
+    "Resource localhost": (
         ServerError,
         "The version was copied without its variables: publish it again "
         "under a new number.",
     ),
-    _NO_LABEL: _BY_CODE["NOT_FOUND"],
+    "Unrecognized servable version label": _UNKNOWN,
 }
-_FINAL = ("DEADLINE_EXCEEDED", "CANCELLED", "UNAVAILABLE")
 
 
 def http_code(status: int) -> str:
@@ -147,10 +145,8 @@ def error_of(code: str, message: str, where: str) -> ClientError:
         message: of the server, or of the library underneath.
         where: names server, model and signature.
     """
-    kind, remedy = _BY_CODE.get(code, (ServerError, "See the server's log."))
-    if code not in _FINAL:
-        for text, known in _BY_TEXT.items():
-            if text in message:
-                kind, remedy = known
-                break
+    known = [_BY_CODE.get(code, (ServerError, "See the server's log."))]
+    if known[0] not in (_LATE, _CANCELLED, _DOWN):
+        known = [_BY_TEXT[t] for t in _BY_TEXT if t in message] + known
+    kind, remedy = known[0]
     return kind(f"{where}: {code}: {' '.join(message.split())}. {remedy}")

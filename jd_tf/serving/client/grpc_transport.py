@@ -1,6 +1,8 @@
 """Calls to a model server over gRPC, from threads and from asyncio."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -8,7 +10,6 @@ import grpc.aio
 
 from jd_tf.serving.client.errors import (
     AnswerError,
-    ClientError,
     ClosedError,
     RequestError,
     error_of,
@@ -117,10 +118,11 @@ def _retry_options(
     ]
 
 
-class _GrpcCalls:
-    """Messages of one model, and the errors of a failed call."""
+class _GrpcTransport:
+    """Messages of one model on one channel, and the errors of its calls."""
 
     keeps_deadlines = True
+    _library: Any = grpc
 
     def __init__(
         self,
@@ -140,17 +142,15 @@ class _GrpcCalls:
         self._predict = open_method(self._channel, PREDICT)
         self._metadata = open_method(self._channel, GET_MODEL_METADATA)
 
-    _library: Any = grpc
+    def _answer(self, response: Any, where: str) -> Answer:
+        version = _version(response.model_spec, where)
+        return Answer(to_arrays(response.outputs), version)
 
     def _metadata_request(self) -> Any:
         request = GetModelMetadataRequest()
         _fill_spec(request.model_spec, self.model)
         request.metadata_field.append(_SIGNATURES)
         return request
-
-    def _answer(self, response: Any, where: str) -> Answer:
-        version = _version(response.model_spec, where)
-        return Answer(to_arrays(response.outputs), version)
 
     def _described(self, response: Any) -> ModelDescription:
         signatures = SignatureDefMap()
@@ -162,22 +162,27 @@ class _GrpcCalls:
         version = _version(response.model_spec, self.where)
         return ModelDescription(version, signature_table(signatures))
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError(f"{self.where}: closed. Open a new client.")
+    @contextlib.contextmanager
+    def _errors(self, where: str) -> Iterator[None]:
+        """Makes typed errors of those of the library."""
+        try:
+            if self._closed:
+                raise ClosedError(f"{where}: closed. Open a new client.")
+            yield
+        except grpc.RpcError as error:
+            code, text = error.code().name, error.details() or ""
+            most = self._retries.max_attempts
+            if code == "UNAVAILABLE" and most > 1:
+                text += f" ({most} attempts, or fewer by the budget of retries)"
+            raise error_of(code, text, where) from error
+        except (ValueError, grpc.aio.UsageError) as error:
+            # Another thread closed it on the way.
+            if not self._closed:
+                raise
+            raise ClosedError(f"{where}: {error} Open a new client.") from error
 
-    def _error(self, error: Any, where: str) -> ClientError:
-        code, text = error.code().name, error.details() or ""
-        attempts = self._retries.max_attempts
-        if code == "UNAVAILABLE" and attempts > 1:
-            text += (
-                f" ({attempts} attempts, fewer where the budget for retries "
-                "is used up)"
-            )
-        return error_of(code, text, where)
 
-
-class GrpcTransport(_GrpcCalls, Transport):
+class GrpcTransport(_GrpcTransport, Transport):
     """One channel, opened once and kept; for any number of threads.
 
     Args:
@@ -197,34 +202,23 @@ class GrpcTransport(_GrpcCalls, Transport):
         """See `Transport`."""
         where = f"{self.where}: `{call.signature}`"
         request = predict_request(self.model, call)
-        return self._answer(
-            self._send(self._predict, request, timeout, where), where
-        )
+        with self._errors(where):
+            response = self._predict(request, timeout=timeout)
+        return self._answer(response, where)
 
     def describe(self, timeout: float) -> ModelDescription:
         """See `Transport`."""
-        request = self._metadata_request()
-        return self._described(
-            self._send(self._metadata, request, timeout, self.where)
-        )
+        with self._errors(self.where):
+            response = self._metadata(self._metadata_request(), timeout=timeout)
+        return self._described(response)
 
     def close(self) -> None:
         """See `Transport`."""
         self._closed = True
         self._channel.close()
 
-    def _send(self, method: Any, request: Any, timeout: float, where: str):
-        self._check_open()
-        try:
-            return method(request, timeout=timeout)
-        except grpc.RpcError as error:
-            raise self._error(error, where) from error
-        except ValueError as error:
-            # It was closed since.
-            raise ClosedError(f"{where}: {error} Open a new client.") from error
 
-
-class AsyncGrpcTransport(_GrpcCalls, AsyncTransport):
+class AsyncGrpcTransport(_GrpcTransport, AsyncTransport):
     """The same for asyncio; make it inside the event loop that uses it.
 
     Args:
@@ -241,30 +235,22 @@ class AsyncGrpcTransport(_GrpcCalls, AsyncTransport):
         """See `Transport`."""
         where = f"{self.where}: `{call.signature}`"
         request = predict_request(self.model, call)
-        return self._answer(
-            await self._send(self._predict, request, timeout, where), where
-        )
+        with self._errors(where):
+            response = await self._predict(request, timeout=timeout)
+        return self._answer(response, where)
 
     async def describe(self, timeout: float) -> ModelDescription:
         """See `Transport`."""
-        request = self._metadata_request()
-        return self._described(
-            await self._send(self._metadata, request, timeout, self.where)
-        )
+        with self._errors(self.where):
+            response = await self._metadata(
+                self._metadata_request(), timeout=timeout
+            )
+        return self._described(response)
 
     async def close(self) -> None:
         """See `Transport`."""
         self._closed = True
         await self._channel.close()
-
-    async def _send(
-        self, method: Any, request: Any, timeout: float, where: str
-    ):
-        self._check_open()
-        try:
-            return await method(request, timeout=timeout)
-        except grpc.RpcError as error:
-            raise self._error(error, where) from error
 
 
 def predict_request(model: ModelChoice, call: Call) -> Any:

@@ -4,13 +4,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from jd_tf.schema import SERVING_ROLES, Schema
 from jd_tf.serving.client.errors import SchemaMismatchError
 from jd_tf.serving.signature_names import (
     ENCODE_USER,
-    PER_REQUEST,
     RANK_CANDIDATES,
     RANKED,
     SERVING_DEFAULT,
@@ -43,17 +40,6 @@ class ModelDescription:
         inputs = self.signatures[RANK_CANDIDATES]["inputs"]
         return tuple(n for n in inputs if n.startswith(STATE_PREFIX))
 
-    def once_a_request(self, signature: str) -> tuple[str, ...]:
-        """Returns the outputs of a request, not of each candidate."""
-        outputs = self.signatures[signature]["outputs"]
-        return tuple(
-            name
-            for name, tensor in outputs.items()
-            if name in PER_REQUEST
-            or len(tensor["shape"] or ()) < 2
-            or tensor["shape"][1] is not None
-        )
-
     def check_schema(self, schema: Schema, where: str) -> None:
         """Refuses a version that takes other columns than the schema has.
 
@@ -67,10 +53,12 @@ class ModelDescription:
                 f"{where}: has no signature `{SERVING_DEFAULT}`, only "
                 f"{sorted(self.signatures)}. Export it with jd_tf."
             )
-        self._check_columns((SERVING_DEFAULT,), schema, where)
+        together: list[tuple[str, ...]] = [(SERVING_DEFAULT,)]
         if self.encodes:
-            # Together they take what `serving_default` takes.
-            self._check_columns((ENCODE_USER, RANK_CANDIDATES), schema, where)
+            # These two take what `serving_default` takes.
+            together.append((ENCODE_USER, RANK_CANDIDATES))
+        for signatures in together:
+            self._check_columns(signatures, schema, where)
         missing = set(RANKED) - set(default["outputs"])
         if missing:
             raise SchemaMismatchError(
@@ -99,40 +87,4 @@ class ModelDescription:
                     f"{expected.get(name, 'unknown')} in the client's schema "
                     f"`{schema.name}`. Give the client the schema of this "
                     "version (its assets.extra/schema.json)."
-                )
-
-    def check_inputs(
-        self, signature: str, inputs: Mapping[str, np.ndarray], where: str
-    ) -> None:
-        """Refuses a call that the signature does not take.
-
-        A model server checks names and dtypes only: a wrong shape is
-        broadcast, or fails somewhere in the graph.
-
-        Raises:
-            SchemaMismatchError: naming the tensor.
-        """
-        expected = self.signatures[signature]["inputs"]
-        if set(expected) != set(inputs):
-            raise SchemaMismatchError(
-                f"{where}: signature `{signature}` takes {sorted(expected)}. "
-                f"Got: {sorted(inputs)}."
-            )
-        for name, array in inputs.items():
-            tensor = expected[name]
-            text = array.dtype.kind in "OSU"
-            dtype = "string" if text else array.dtype.name
-            shape = tensor["shape"]
-            fits = shape is None or (
-                len(shape) == array.ndim
-                and all(
-                    wanted in (None, size)
-                    for wanted, size in zip(shape, array.shape, strict=True)
-                )
-            )
-            if dtype != tensor["dtype"] or not fits:
-                raise SchemaMismatchError(
-                    f"{where}: signature `{signature}`: `{name}` must be "
-                    f"{tensor['dtype']} with shape {shape}. Got: {dtype} with "
-                    f"shape {list(array.shape)}."
                 )

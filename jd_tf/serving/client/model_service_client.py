@@ -86,7 +86,7 @@ class ModelServiceClient:
         found = (_status(status) for status in answer.model_version_status)
         return {s.version: s for s in sorted(found, key=lambda s: s.version)}
 
-    def reload_config(self, config: Message | str, timeout: float) -> None:
+    def reload_config(self, config: Any, timeout: float) -> None:
         """Sets the models that are served: those left out are unloaded.
 
         The server answers when new *models* are available, not when new

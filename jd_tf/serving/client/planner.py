@@ -27,9 +27,8 @@ from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.options import ClientOptions
 from jd_tf.serving.client.ranking import (
     Ranking,
-    check_answer,
     make_ranking,
-    merge_slices,
+    merge_answers,
 )
 from jd_tf.serving.client.state_cache import (
     StateCache,
@@ -164,38 +163,32 @@ class Planner:
 
     def _ranked(self, checked: Mapping[str, np.ndarray]) -> Plan:
         slices = cut_slices(checked, self.schema, self._slice_size)
-        for left in range(self.options.max_version_switches, -1, -1):
+        switches = self.options.max_version_switches
+        for left in range(switches, -1, -1):
+            # The last attempt is made of calls that need no state.
+            whole = left == 0 and switches > 0
+            description = yield from self._described()
             try:
-                # The last attempt is made of calls that need no state.
-                whole = left == 0 and self.options.max_version_switches > 0
-                return (yield from self._once(checked, slices, whole))
+                return (
+                    yield from self._attempt(
+                        description, checked, slices, whole
+                    )
+                )
             except _VersionSwitched:
-                self._count("version_switches")
+                pass
+            except (ModelNotFoundError, RejectedError, ServerError):
+                # A version that is gone, or to which the state of another has
+                # no shape. Otherwise the error is what it says.
+                now = yield from self._described(anew=True)
+                if now.version == description.version:
+                    raise
+            self._count("version_switches")
         raise VersionSwitchError(
             f"{self._transport.where}: the model's version changed during "
-            f"each of {self.options.max_version_switches + 1} attempts. Is a "
-            "broken version published again and again, or do servers behind "
-            "one address serve different versions?"
+            f"each of {switches + 1} attempts. Is a broken version published "
+            "again and again, or do servers behind one address serve "
+            "different versions?"
         )
-
-    def _once(
-        self,
-        checked: Mapping[str, np.ndarray],
-        slices: Sequence[Mapping[str, np.ndarray]],
-        whole: bool,
-    ) -> Plan:
-        description = yield from self._described()
-        try:
-            return (
-                yield from self._attempt(description, checked, slices, whole)
-            )
-        except (ModelNotFoundError, RejectedError, ServerError):
-            # A version that is gone, or to which the state of another has no
-            # shape. Otherwise the error is what it says.
-            now = yield from self._described(anew=True)
-            if now.version == description.version:
-                raise
-        raise _VersionSwitched
 
     def _attempt(
         self,
@@ -230,18 +223,10 @@ class Planner:
         # One call by itself is of one version, whichever that is.
         if others and not (whole and len(versions) == 1):
             raise _VersionSwitched
-        once = description.once_a_request(signature)
-        parts = [
-            check_answer(
-                answer,
-                int(part["num_candidates"]),
-                once,
-                self.schema,
-                self._transport.where,
-            )
-            for answer, part in zip(answers, slices, strict=True)
-        ]
-        return merge_slices(parts, once), versions.pop()
+        counts = [int(part["num_candidates"]) for part in slices]
+        where = self._transport.where
+        merged = merge_answers(answers, counts, self.schema, where)
+        return merged, versions.pop()
 
     def _encode(
         self,
@@ -295,7 +280,6 @@ class Planner:
         inputs = pad_requests([request], columns, widths)
         if state is not None:
             inputs.update(state.tensors)
-        description.check_inputs(signature, inputs, self._transport.where)
         self._count(signature)
         return Call(signature, inputs)
 

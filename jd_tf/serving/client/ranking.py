@@ -1,7 +1,7 @@
 """The answer to one request, checked and put together."""
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from jd_tf.schema import Schema
 from jd_tf.serving.client.errors import AnswerError
 from jd_tf.serving.client.transport import Answer
-from jd_tf.serving.signature_names import FUSION_WEIGHTS, RANKED
+from jd_tf.serving.signature_names import FUSION_WEIGHTS, PER_REQUEST, RANKED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,25 +116,39 @@ def make_ranking(
     )
 
 
-def check_answer(
-    answer: Answer,
-    num_candidates: int,
-    once: Collection[str],
+def merge_answers(
+    answers: Sequence[Answer],
+    counts: Sequence[int],
     schema: Schema,
     where: str,
 ) -> dict[str, np.ndarray]:
-    """Returns one slice's outputs without batch axis and padding.
+    """Joins the answers to slices, without batch axis and padding.
 
     Args:
-        answer: of `serving_default` or `rank_candidates`, B = 1.
-        num_candidates: real ones; the outputs may be wider.
-        once: outputs of a request, not of each candidate.
+        answers: of `serving_default` or `rank_candidates`, B = 1, in order;
+            their outputs may be wider than their slices.
+        counts: candidates of each slice.
         schema: names the objectives.
         where: for messages.
 
     Raises:
         AnswerError: if a shape is wrong or a number is not finite.
     """
+    parts = [
+        _trim(answer, count, len(schema.objectives), where)
+        for answer, count in zip(answers, counts, strict=True)
+    ]
+    return {
+        name: array
+        if name in PER_REQUEST or len(parts) == 1
+        else np.concatenate([part[name] for part in parts])
+        for name, array in parts[0].items()
+    }
+
+
+def _trim(
+    answer: Answer, count: int, num_objectives: int, where: str
+) -> dict[str, np.ndarray]:
     where = f"{where}: version {answer.version}"
     missing = set(RANKED) - set(answer.outputs)
     if missing:
@@ -142,49 +156,29 @@ def check_answer(
             f"{where}: no {' and no '.join(sorted(missing))} in its answer. "
             "Is it a ranker that was exported with jd_tf?"
         )
-    part = {}
-    for name, array in answer.outputs.items():
-        per_candidate = name not in once
-        if (
-            array.ndim < 1 + per_candidate
-            or array.shape[0] != 1
-            or (per_candidate and array.shape[1] < num_candidates)
-        ):
-            raise AnswerError(
-                f"{where}: `{name}` of {num_candidates} candidates has shape "
-                f"{list(array.shape)}. Export the model again."
-            )
-        part[name] = array[0, :num_candidates] if per_candidate else array[0]
-    num_objectives = len(schema.objectives)
     shapes = {
-        "score": (num_candidates,),
-        "probabilities": (num_candidates, num_objectives),
-        FUSION_WEIGHTS: (num_objectives,),
+        "score": (1, count),
+        "probabilities": (1, count, num_objectives),
+        FUSION_WEIGHTS: (1, num_objectives),
     }
-    for name, shape in shapes.items():
-        if name in part and part[name].shape != shape:
+    part = {}
+    for name in (n for n in shapes if n in answer.outputs):
+        array = answer.outputs[name]
+        wide = name not in PER_REQUEST and array.ndim > 1
+        part[name] = array[:, :count] if wide else array
+        if part[name].shape != shapes[name]:
             raise AnswerError(
-                f"{where}: `{name}` has shape {list(part[name].shape)}, should "
-                f"have {list(shape)}. Give the client the model's schema."
+                f"{where}: `{name}` of {count} candidates has shape "
+                f"{list(array.shape)}, should have {list(shapes[name])}. Give "
+                "the client the model's schema, or export the model again."
             )
-        if name in part and not np.isfinite(part[name]).all():
+        if not np.isfinite(part[name]).all():
             raise AnswerError(
                 f"{where}: answered a {name} that is not finite; the model is "
                 "broken. Train and export again."
             )
+        part[name] = part[name][0]
     return part
-
-
-def merge_slices(
-    parts: Sequence[Mapping[str, np.ndarray]], once: Collection[str]
-) -> dict[str, np.ndarray]:
-    """Joins the outputs of slices, in order."""
-    return {
-        name: array
-        if name in once or len(parts) == 1
-        else np.concatenate([part[name] for part in parts])
-        for name, array in parts[0].items()
-    }
 
 
 def plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import Any
@@ -31,15 +31,34 @@ from jd_tf.serving.client.transport import (
 Operations = Sequence[Call | Describe]
 
 
+class _Deadline:
+    """The moment at which a ranking is too late."""
+
+    def __init__(self, seconds: float, where: str):
+        self._seconds, self._where = check_timeout(seconds), where
+        self._end = time.monotonic() + self._seconds
+
+    def left(self) -> float:
+        """Seconds left, at least 0."""
+        return max(self._end - time.monotonic(), 0.0)
+
+    def error(self) -> DeadlineError:
+        """The error of a ranking that is too late."""
+        return DeadlineError(
+            f"{self._where}: not ranked within {self._seconds:.3g} s. Allow "
+            "more time, send fewer candidates, or look at the server's load."
+        )
+
+
 class _Client:
     """State that clients with threads and with asyncio share."""
 
     def __init__(
         self,
         transport: BaseTransport,
-        schema: Schema | None = None,
-        options: ClientOptions | None = None,
-        request_log: RequestLog | None = None,
+        schema: Schema | None,
+        options: ClientOptions | None,
+        request_log: RequestLog | None,
     ):
         schema = schema or transport.schema
         if schema is None:
@@ -59,23 +78,16 @@ class _Client:
         """Requests, calls by signature, version switches, cache."""
         return self._planner.stats()
 
-    def _seconds(self, timeout: float | None) -> float:
+    def _deadline(self, timeout: float | None) -> _Deadline:
         if self._closed:
             raise self._closed_error()
-        return check_timeout(
-            self.options.timeout if timeout is None else timeout
-        )
+        seconds = self.options.timeout if timeout is None else timeout
+        return _Deadline(seconds, self._where)
 
     def _finish(self, request: Mapping[str, Any], ranking: Ranking) -> Ranking:
         if self._log is not None:
             self._log.offer(self._planner.serving_inputs, request, ranking)
         return ranking
-
-    def _late_error(self, seconds: float) -> DeadlineError:
-        return DeadlineError(
-            f"{self._where}: not ranked within {seconds:.3g} s. Allow more "
-            "time, send fewer candidates, or look at the server's load."
-        )
 
     def _closed_error(self) -> ClosedError:
         return ClosedError(
@@ -86,8 +98,7 @@ class _Client:
 class RankingClient(_Client):
     """Encodes a user once, ranks slices in parallel, puts them together.
 
-    For any number of threads. An error of a transport becomes a typed error
-    that names the remedy.
+    For any number of threads. Errors are typed and name a remedy.
 
     Args:
         transport: belongs to the client, which closes it.
@@ -108,17 +119,14 @@ class RankingClient(_Client):
         ...     objectives=(Objective("click"),),
         ...     max_candidates=1000,
         ... )
+        >>> request = {
+        ...     "item_id": [],
+        ...     "click_item_id": [7],
+        ...     "click_age_seconds": [60.0],
+        ... }
         >>> transport = GrpcTransport("localhost:8500", ModelChoice("m"))
         >>> with RankingClient(transport, schema) as client:
-        ...     ranking = client.rank(
-        ...         {
-        ...             "item_id": [],
-        ...             "click_item_id": [7],
-        ...             "click_age_seconds": [60.0],
-        ...         },
-        ...         timeout=0.05,
-        ...     )
-        >>> ranking.table()
+        ...     client.rank(request, timeout=0.05).table()
         'request 0: no candidates'
     """
 
@@ -135,10 +143,7 @@ class RankingClient(_Client):
 
     @classmethod
     def from_saved_model(
-        cls,
-        path: str | Path,
-        options: ClientOptions | None = None,
-        request_log: RequestLog | None = None,
+        cls, path: str | Path, options: ClientOptions | None = None
     ) -> "RankingClient":
         """Opens a client of a SavedModel in this process.
 
@@ -146,12 +151,11 @@ class RankingClient(_Client):
             path: a version folder, or a model's folder, whose highest version
                 is then taken.
             options: settings.
-            request_log: samples requests and answers.
 
         Raises:
             ExportError: if there is no whole SavedModel.
         """
-        return cls(SavedModelTransport(path), None, options, request_log)
+        return cls(SavedModelTransport(path), options=options)
 
     def rank(
         self, request: Mapping[str, Any], timeout: float | None = None
@@ -171,20 +175,19 @@ class RankingClient(_Client):
             UnavailableError: if nobody answered, again and again.
             ClientError: for everything else.
         """
-        seconds = self._seconds(timeout)
-        end = time.monotonic() + seconds
+        deadline = self._deadline(timeout)
         plan = self._planner.plan(request)
-        try:
-            operations = next(plan)
-            while True:
-                try:
-                    answers = self._run(operations, end, seconds)
-                except ClientError as error:
-                    operations = plan.throw(error)
-                else:
-                    operations = plan.send(answers)
-        except StopIteration as finished:
-            return self._finish(request, finished.value)
+        resume: Any = plan.send
+        outcome: Any = None
+        while True:
+            try:
+                operations = resume(outcome)
+            except StopIteration as finished:
+                return self._finish(request, finished.value)
+            try:
+                resume, outcome = plan.send, self._run(operations, deadline)
+            except ClientError as error:
+                resume, outcome = plan.throw, error
 
     def close(self) -> None:
         """Gives connections and threads back; calls fail from then on."""
@@ -200,43 +203,31 @@ class RankingClient(_Client):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _run(
-        self, operations: Operations, end: float, seconds: float
-    ) -> list[Any]:
+    def _run(self, operations: Operations, deadline: _Deadline) -> list[Any]:
         if len(operations) == 1 and self.transport.keeps_deadlines:
-            return [self._send(operations[0], end, seconds)]
+            return [self._send(operations[0], deadline)]
         try:
             futures = [
-                self._threads.submit(self._send, operation, end, seconds)
+                self._threads.submit(self._send, operation, deadline)
                 for operation in operations
             ]
         except RuntimeError as error:
             # The threads are shut down.
             raise self._closed_error() from error
-        return self._collect(futures, end, seconds)
-
-    def _collect(
-        self, futures: Sequence[Future], end: float, seconds: float
-    ) -> list[Any]:
         try:
-            return [
-                future.result(max(end - time.monotonic(), 0.0))
-                for future in futures
-            ]
+            return [future.result(deadline.left()) for future in futures]
         except FutureTimeoutError as error:
-            raise self._late_error(seconds) from error
+            raise deadline.error() from error
         except CancelledError as error:
             raise self._closed_error() from error
         finally:
             for future in futures:
                 future.cancel()
 
-    def _send(
-        self, operation: Call | Describe, end: float, seconds: float
-    ) -> Any:
-        left = end - time.monotonic()
-        if left <= 0:
-            raise self._late_error(seconds)
+    def _send(self, operation: Call | Describe, deadline: _Deadline) -> Any:
+        left = deadline.left()
+        if not left:
+            raise deadline.error()
         if isinstance(operation, Call):
             return self.transport.call(operation, left)
         return self.transport.describe(left)
@@ -273,20 +264,20 @@ class AsyncRankingClient(_Client):
         self, request: Mapping[str, Any], timeout: float | None = None
     ) -> Ranking:
         """Ranks the candidates of a request; see `RankingClient.rank`."""
-        seconds = self._seconds(timeout)
-        end = time.monotonic() + seconds
+        deadline = self._deadline(timeout)
         plan = self._planner.plan(request)
-        try:
-            operations = next(plan)
-            while True:
-                try:
-                    answers = await self._run(operations, end, seconds)
-                except ClientError as error:
-                    operations = plan.throw(error)
-                else:
-                    operations = plan.send(answers)
-        except StopIteration as finished:
-            return self._finish(request, finished.value)
+        resume: Any = plan.send
+        outcome: Any = None
+        while True:
+            try:
+                operations = resume(outcome)
+            except StopIteration as finished:
+                return self._finish(request, finished.value)
+            try:
+                answers = await self._run(operations, deadline)
+                resume, outcome = plan.send, answers
+            except ClientError as error:
+                resume, outcome = plan.throw, error
 
     async def close(self) -> None:
         """Gives connections back; calls fail from then on."""
@@ -302,25 +293,28 @@ class AsyncRankingClient(_Client):
         await self.close()
 
     async def _run(
-        self, operations: Operations, end: float, seconds: float
+        self, operations: Operations, deadline: _Deadline
     ) -> list[Any]:
         tasks = [
-            asyncio.ensure_future(self._send(operation, end))
+            asyncio.ensure_future(self._send(operation, deadline))
             for operation in operations
         ]
-        left = max(end - time.monotonic(), 0.0)
         try:
-            return await asyncio.wait_for(asyncio.gather(*tasks), left)
+            return await asyncio.wait_for(
+                asyncio.gather(*tasks), deadline.left()
+            )
         except asyncio.TimeoutError as error:
-            raise self._late_error(seconds) from error
+            raise deadline.error() from error
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _send(self, operation: Call | Describe, end: float) -> Any:
+    async def _send(
+        self, operation: Call | Describe, deadline: _Deadline
+    ) -> Any:
         async with self._places:
-            left = max(end - time.monotonic(), 1e-3)
+            left = max(deadline.left(), 1e-3)
             if isinstance(operation, Call):
                 return await self.transport.call(operation, left)
             return await self.transport.describe(left)

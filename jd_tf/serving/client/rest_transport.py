@@ -155,7 +155,7 @@ class RestTransport(Transport):
                 self._prefix + path,
                 body,
                 {"Content-Type": "application/json"} if body else {},
-                retries=self._budget.retry(timeout),
+                retries=_Retry.within(self._budget, timeout),
                 redirect=False,
                 timeout=urllib3.Timeout(total=timeout),
                 preload_content=False,
@@ -179,24 +179,12 @@ class RestTransport(Transport):
 
 
 class _Budget:
-    """The failures that one server's calls may repeat, by threads alike."""
+    """Failures that the calls of all threads may repeat; see `RetryPolicy`."""
 
     def __init__(self, policy: RetryPolicy):
         self.policy = policy
         self._left = float(policy.budget)
         self._lock = threading.Lock()
-
-    def retry(self, timeout: float) -> "_Retry":
-        """Returns the retries of one call."""
-        retry = _Retry(
-            total=self.policy.max_attempts - 1,
-            status_forcelist=_UNAVAILABLE,
-            allowed_methods=None,
-            raise_on_status=False,
-            respect_retry_after_header=False,
-        )
-        retry.budget, retry.end = self, time.monotonic() + timeout
-        return retry
 
     def take(self) -> bool:
         """Returns whether a failed attempt may be repeated."""
@@ -217,6 +205,19 @@ class _Retry(urllib3.Retry):
 
     budget: _Budget
     end: float
+
+    @classmethod
+    def within(cls, budget: _Budget, timeout: float) -> "_Retry":
+        """Returns the retries of one call."""
+        retry = cls(
+            total=budget.policy.max_attempts - 1,
+            status_forcelist=_UNAVAILABLE,
+            allowed_methods=None,
+            raise_on_status=False,
+            respect_retry_after_header=False,
+        )
+        retry.budget, retry.end = budget, time.monotonic() + timeout
+        return retry
 
     def new(self, **changes: Any) -> "_Retry":
         retry = super().new(**changes)
@@ -284,11 +285,8 @@ def description_of(body: bytes, where: str) -> ModelDescription:
     signatures = SignatureDefMap()
     try:
         version = int(parsed["model_spec"]["version"])
-        json_format.ParseDict(
-            parsed["metadata"]["signature_def"],
-            signatures,
-            ignore_unknown_fields=True,
-        )
+        found = parsed["metadata"]["signature_def"]
+        json_format.ParseDict(found, signatures, ignore_unknown_fields=True)
     except (KeyError, TypeError, ValueError, json_format.ParseError) as error:
         raise AnswerError(
             f"{where}: its metadata cannot be read: {error!r}. Is this a model "
@@ -301,13 +299,13 @@ def _parse(body: bytes, where: str) -> dict[str, Any]:
     """A JSON object; `NaN` and `Infinity` are read, as a server writes them."""
     try:
         parsed = json.loads(body)
-    except ValueError as error:
-        raise AnswerError(
-            f"{where}: no JSON: {body[:80]!r}. Is this the REST port of a "
-            "model server?"
-        ) from error
+    except ValueError:
+        parsed = None
     if not isinstance(parsed, dict):
-        raise AnswerError(f"{where}: no JSON object: {body[:80]!r}.")
+        raise AnswerError(
+            f"{where}: no JSON object: {body[:80]!r}. Is this the REST port of "
+            "a model server?"
+        )
     return parsed
 
 

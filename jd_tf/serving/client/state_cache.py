@@ -130,13 +130,6 @@ class StateCache:
                 self._met.popitem(last=False)
             return known and self.max_users > 0
 
-    def clear(self) -> None:
-        """Forgets all states."""
-        with self._lock:
-            self._states.clear()
-            self._met.clear()
-            self._bytes = 0
-
     def stats(self) -> dict[str, float]:
         """Hits, misses, evictions, expirations, users, bytes, hit rate."""
         with self._lock:

@@ -3,7 +3,6 @@
 import abc
 import asyncio
 import dataclasses
-import functools
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,12 +19,7 @@ from jd_tf.serving.export.versions import SCHEMA_FILE, resolve
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A signature and its inputs.
-
-    Attributes:
-        signature: its name.
-        inputs: arrays by input name.
-    """
+    """A signature, and its inputs by name."""
 
     signature: str
     inputs: Mapping[str, np.ndarray]
@@ -38,19 +32,14 @@ class Describe:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """The outputs of a call.
-
-    Attributes:
-        outputs: arrays by output name.
-        version: the version that answered.
-    """
+    """Outputs by name, and the version that answered."""
 
     outputs: Mapping[str, np.ndarray]
     version: int
 
 
 class BaseTransport:
-    """Facts about a target that every transport states.
+    """Facts about one model of one target.
 
     Attributes:
         where: names the target in messages.
@@ -72,15 +61,11 @@ class BaseTransport:
 
 
 class Transport(BaseTransport, abc.ABC):
-    """One target, one model; for any number of threads."""
+    """Calls one model of one target, for any number of threads."""
 
     @abc.abstractmethod
     def call(self, call: Call, timeout: float) -> Answer:
-        """Runs a signature.
-
-        Args:
-            call: signature and inputs.
-            timeout: seconds, repeated attempts included.
+        """Runs a signature within a timeout in seconds.
 
         Raises:
             UnavailableError: if no attempt reached a server.
@@ -91,12 +76,13 @@ class Transport(BaseTransport, abc.ABC):
     def describe(self, timeout: float) -> ModelDescription:
         """Returns the version that answers now, and its signatures."""
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Gives connections back; calls fail from then on."""
 
 
 class AsyncTransport(BaseTransport, abc.ABC):
-    """The same for asyncio; see `Transport`."""
+    """The same as `Transport`, for asyncio."""
 
     @abc.abstractmethod
     async def call(self, call: Call, timeout: float) -> Answer:
@@ -106,6 +92,7 @@ class AsyncTransport(BaseTransport, abc.ABC):
     async def describe(self, timeout: float) -> ModelDescription:
         """Returns the version that answers now, and its signatures."""
 
+    @abc.abstractmethod
     async def close(self) -> None:
         """Gives connections back; calls fail from then on."""
 
@@ -123,9 +110,12 @@ class ThreadedTransport(AsyncTransport):
         self.where = transport.where
         self.schema = transport.schema
         self.remote = transport.remote
-        self.carries = transport.carries  # type: ignore[method-assign]
         self._transport = transport
         self._threads = ThreadPoolExecutor(num_threads, "jd_tf-call")
+
+    def carries(self, description: ModelDescription) -> bool:
+        """See `BaseTransport`."""
+        return self._transport.carries(description)
 
     async def call(self, call: Call, timeout: float) -> Answer:
         """See `Transport`."""
@@ -141,9 +131,8 @@ class ThreadedTransport(AsyncTransport):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, function: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, functools.partial(function, *arguments)
-        )
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, function, *arguments)
 
 
 class SavedModelTransport(Transport):
@@ -167,22 +156,19 @@ class SavedModelTransport(Transport):
         # TensorFlow, which only this transport needs, takes seconds to load.
         from jd_tf.serving.export.loading import LoadedModel
 
-        folder = resolve(path)
-        self.folder = folder
-        self.where = str(folder)
-        self.schema = Schema.load(folder / SCHEMA_FILE)
-        self.model: LoadedModel | None = LoadedModel(folder)
-        numbered = folder.name.isascii() and folder.name.isdigit()
-        self._description = ModelDescription(
-            int(folder.name) if numbered else 0,
-            self.model.signatures,
-        )
+        self.folder = resolve(path)
+        self.where = str(self.folder)
+        self.schema = Schema.load(self.folder / SCHEMA_FILE)
+        self.model: LoadedModel | None = LoadedModel(self.folder)
+        name = self.folder.name
+        version = int(name) if name.isascii() and name.isdigit() else 0
+        self._description = ModelDescription(version, self.model.signatures)
 
     def call(self, call: Call, timeout: float) -> Answer:
         """See `Transport`; it cannot be cut short."""
         del timeout
         try:
-            outputs = self._open().call(call.signature, call.inputs)
+            outputs = self._loaded().call(call.signature, call.inputs)
         except ExportError as error:
             raise ServerError(str(error)) from error
         return Answer(outputs, self._description.version)
@@ -190,14 +176,14 @@ class SavedModelTransport(Transport):
     def describe(self, timeout: float) -> ModelDescription:
         """See `Transport`."""
         del timeout
-        self._open()
+        self._loaded()
         return self._description
 
     def close(self) -> None:
         """Lets go of the model."""
         self.model = None
 
-    def _open(self) -> Any:
+    def _loaded(self) -> Any:
         # Read once: another thread may close.
         model = self.model
         if model is None:

@@ -3,7 +3,7 @@
 The protos of TensorFlow register themselves in the one pool that a process
 has by default, which refuses a second file with the same messages. These are
 in a pool of their own, so TensorFlow may be imported before, later or never.
-`generate` writes their descriptors.
+`experiments/generate_protos.py` writes their descriptors.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from google.protobuf import (
 
 from jd_tf.serving.errors import ExportError
 
-_FILE = Path(__file__).with_name("descriptors.binpb")
+FILE = Path(__file__).with_name("descriptors.binpb")
 _PREDICTION = "tensorflow.serving.PredictionService"
 _MODEL = "tensorflow.serving.ModelService"
 PREDICT = f"/{_PREDICTION}/Predict"
@@ -31,7 +31,7 @@ RELOAD_CONFIG = f"/{_MODEL}/HandleReloadConfigRequest"
 def _load_pool() -> descriptor_pool.DescriptorPool:
     pool = descriptor_pool.DescriptorPool()
     for file in descriptor_pb2.FileDescriptorSet.FromString(
-        _FILE.read_bytes()
+        FILE.read_bytes()
     ).file:
         pool.AddSerializedFile(file.SerializeToString())
     return pool

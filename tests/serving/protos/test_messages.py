@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_metadata_pb2
 
+from experiments.generate_protos import file_set
 from jd_tf.serving.client.tensors import to_array, to_proto
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.signature_table import dtype_name, signature_table
-from jd_tf.serving.protos import generate, messages
+from jd_tf.serving.protos import messages
 from jd_tf.serving.protos.messages import (
     DATA_TYPES,
     POOL,
@@ -23,9 +24,9 @@ from jd_tf.serving.protos.messages import (
 
 
 def test_descriptors_are_those_of_the_installed_packages():
-    made = generate.file_set()
-    checked_in = type(made).FromString(generate.FILE.read_bytes())
-    remedy = "run: python -m jd_tf.serving.protos.generate"
+    made = file_set()
+    checked_in = type(made).FromString(messages.FILE.read_bytes())
+    remedy = "run: python -m experiments.generate_protos"
     assert [f.name for f in checked_in.file] == [f.name for f in made.file], (
         remedy
     )

@@ -1,17 +1,20 @@
 """Writes the descriptors of a model server's messages to one file.
 
-    python -m jd_tf.serving.protos.generate
+    python -m experiments.generate_protos
 
 They come from `tensorflow-serving-api` and TensorFlow, which only this
-program imports; `messages` loads the file without them.
+program imports; `jd_tf.serving.protos.messages` loads the file without them.
+Run it after an update of those packages.
 """
 
-from pathlib import Path
+import importlib
 from typing import Any
 
 from google.protobuf import descriptor_pb2
 
-FILE = Path(__file__).with_name("descriptors.binpb")
+from experiments import program
+from jd_tf.serving.protos.messages import FILE
+
 _MODULES = (
     "get_model_metadata_pb2",
     "model_service_pb2",
@@ -45,7 +48,6 @@ _TEXT_MESSAGES = {
 def file_set() -> descriptor_pb2.FileDescriptorSet:
     """Returns the descriptors, those that others refer to first."""
     from google.protobuf import wrappers_pb2
-    from tensorflow_serving import apis
 
     collected: dict[str, descriptor_pb2.FileDescriptorProto] = {}
 
@@ -58,7 +60,7 @@ def file_set() -> descriptor_pb2.FileDescriptorSet:
 
     collect(wrappers_pb2.DESCRIPTOR)
     for name in _MODULES:
-        module = __import__(f"{apis.__name__}.{name}", fromlist=["DESCRIPTOR"])
+        module = importlib.import_module(f"tensorflow_serving.apis.{name}")
         collect(module.DESCRIPTOR)
     return descriptor_pb2.FileDescriptorSet(
         file=[*collected.values(), _text_file()]
@@ -87,6 +89,11 @@ def _text_file() -> descriptor_pb2.FileDescriptorProto:
     return file
 
 
-if __name__ == "__main__":
+def main(_: object) -> None:
+    """Writes the file."""
     FILE.write_bytes(file_set().SerializeToString(deterministic=True))
     print(f"wrote {FILE}")
+
+
+if __name__ == "__main__":
+    program.run(main)
