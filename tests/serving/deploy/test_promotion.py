@@ -240,7 +240,7 @@ def test_base_paths_may_lie_elsewhere_here(serving, tmp_path):
     write_config(serving.file, config)
     with pytest.raises(OperationError, match="--local"):
         serving.promotion().run(2)
-    # The double reads this machine's disk, so nothing more can be sent.
+    # The fake server reads this machine's disk, so nothing more can be sent.
     promotion = serving.promotion(mapped={"/models": str(tmp_path)})
     sent = []
     serving.client.reload_config = lambda config, _: sent.append(config)

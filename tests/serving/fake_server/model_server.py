@@ -1,4 +1,4 @@
-"""What the double and the real server have in common."""
+"""The common part of the fake and the real server."""
 
 import abc
 import socket
@@ -14,7 +14,7 @@ class ModelServer(abc.ABC):
     """A model server on loopback, gRPC and REST.
 
     Attributes:
-        kind: "double" or "real".
+        kind: "fake" or "real".
         address, rest_url: where it answers; the same after a restart.
         client_tls: `TlsFiles` that reach it, where it encrypts.
     """

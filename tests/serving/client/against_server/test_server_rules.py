@@ -22,8 +22,8 @@ from jd_tf.serving.client.model_service_client import (
 )
 from jd_tf.serving.client.tensors import to_arrays
 from tests.serving.client.against_server.stubs import Stubs, refused
-from tests.serving.fake_server.batching_options import BatchingOptions
 from tests.serving.fake_server.model_server import add_model, model_config
+from tests.serving.fake_server.options import BatchingOptions
 from tests.serving.fake_server.start import model_server
 
 
@@ -286,7 +286,7 @@ def test_batches_join_rows_and_pad_with_the_first_element(
                 rtol=1e-4,
                 atol=1e-5,
             )
-        if server.kind == "double":
+        if server.kind == "fake":
             (loaded,) = [
                 r.loaded for r in server.manager.records.values() if r.loaded
             ]

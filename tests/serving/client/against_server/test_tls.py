@@ -23,8 +23,8 @@ from tests.serving.client.against_server.certificates import (
 from tests.serving.client.against_server.clients import make_client
 from tests.serving.client.against_server.encrypting_proxy import EncryptingProxy
 from tests.serving.fake_server.model_server import model_config
+from tests.serving.fake_server.options import TlsPems
 from tests.serving.fake_server.start import model_server, server_kind
-from tests.serving.fake_server.tls_pems import TlsPems
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("openssl"), reason="needs openssl to make certificates"

@@ -1,10 +1,13 @@
-"""PredictionService of the double."""
+"""PredictionService and ModelService of the fake server."""
 
 import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
 )
@@ -74,15 +77,48 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         _fill_spec(response.model_spec, loaded, "")
         response.model_spec.ClearField("signature_name")
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        for name, signature in loaded.signatures.items():
-            signatures.signature_def[name].CopyFrom(signature)
-        response.metadata["signature_def"].Pack(signatures)
+        response.metadata["signature_def"].Pack(signature_map(loaded))
         return response
 
 
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """Status and reload."""
+
+    def __init__(self, server):
+        self._server = server
+
+    def GetModelStatus(self, request, context):  # noqa: N802
+        return answered(
+            context, status_response, self._server.manager, request.model_spec
+        )
+
+    def HandleReloadConfigRequest(self, request, context):  # noqa: N802
+        answered(context, self._server.manager.reload, request.config)
+        return model_management_pb2.ReloadConfigResponse()
+
+
+def signature_map(loaded):
+    """The metadata of a version."""
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    for name, signature in loaded.signatures.items():
+        signatures.signature_def[name].CopyFrom(signature)
+    return signatures
+
+
+def status_response(manager, spec):
+    """The versions of a model, newest first."""
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for version, record in sorted(manager.status(spec).items(), reverse=True):
+        status = response.model_version_status.add(version=version)
+        status.state = status.State.Value(record.state)
+        code = getattr(grpc.StatusCode, record.code).value[0]
+        status.status.error_code = code
+        status.status.error_message = record.message
+    return response
+
+
 def answered(context, method, *arguments):
-    """The method's answer, or its status."""
+    """Returns the method's answer, or ends the call with its status."""
     try:
         return method(*arguments)
     except StatusError as error:
@@ -96,7 +132,7 @@ def _fill_spec(spec, loaded, signature):
 
 
 def _fill(proto, array, tensor_content):
-    """A field per element unless the server was told otherwise."""
+    """Writes a field per element, or bytes with `tensor_content`."""
     array = np.asarray(array)
     if tensor_content or array.dtype.name not in _FIELDS:
         proto.CopyFrom(tf.make_tensor_proto(array))
