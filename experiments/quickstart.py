@@ -181,14 +181,13 @@ def _settings() -> dict[str, Any]:
 def _first_ranking(saved_model: Path, data: Path) -> str:
     """The top items of the test request with the most to choose from."""
     from jd_tf.data.dataset import split_files
-    from jd_tf.serving.client.request_file import read_requests
-    from jd_tf.serving.client.saved_ranker import SavedRanker
+    from jd_tf.serving.client import RankingClient, read_requests
 
-    ranker = SavedRanker(saved_model)
     shard = next(iter(split_files(data, "test")))
-    requests = read_requests(shard, ranker.schema)
-    fullest = max(requests, key=lambda request: len(request["item_id"]))
-    return ranker.rank([fullest])[0].table(top=10)
+    with RankingClient.from_saved_model(saved_model) as client:
+        requests = read_requests(shard, client.schema)
+        fullest = max(requests, key=lambda request: len(request["item_id"]))
+        return client.rank(fullest, timeout=60.0).table(top=10)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ file of a data folder. A request in JSON, histories newest first:
     {"request_id": "17", "item_id": [3, 5], "click_item_id": [9, 4],
      "click_age_seconds": [12.0, 80.5], "order_item_id": [], ...}
 
-The answer is the same whoever ranks. A server does not tell its schema:
-`--schema` names a file or folder that has it.
+The answer is the same in process and from a server. A server does not tell its
+schema: `--schema` names a file or folder that has it.
 """
 
 from collections.abc import Mapping
@@ -87,12 +87,15 @@ flags.mark_flags_as_mutual_exclusive(["version", "label"])
 
 
 def main(_: object) -> None:
-    """Prints a table per request and writes the JSON file, if asked to."""
+    """Prints a table per request and writes the JSON file, if there is one."""
     # --help should not wait for these. TensorFlow is loaded for
-    # --saved_model and TFRecord files only: a server can do without.
+    # --saved_model only: a server can do without.
     from jd_tf.data.json_files import write_json
-    from jd_tf.serving.client import ClientOptions, RankingClient
-    from jd_tf.serving.client.request_file import read_requests
+    from jd_tf.serving.client import (
+        ClientOptions,
+        RankingClient,
+        read_requests,
+    )
 
     output = Path(_OUTPUT.value) if _OUTPUT.value else None
     if output and output.is_dir():
@@ -131,7 +134,6 @@ def _transport() -> Any:
         "key": _TLS_KEY.value,
         "server_name": _TLS_SERVER_NAME.value,
     }
-    asked = _TLS.value or any(files.values())
     if _SAVED_MODEL.value:
         for flag in (_VERSION, _LABEL):
             if flag.value is not None:
@@ -140,11 +142,12 @@ def _transport() -> Any:
                     "in --saved_model."
                 )
         return SavedModelTransport(_SAVED_MODEL.value)
-    tls = TlsFiles(**files) if asked else None
+    encrypted = _TLS.value or any(files.values())
+    tls = TlsFiles(**files) if encrypted else None
     choice = ModelChoice(_MODEL.value, _VERSION.value, _LABEL.value)
     if _GRPC.value:
         return GrpcTransport(_GRPC.value, choice, tls)
-    return RestTransport(_REST.value, choice, tls)
+    return RestTransport(str(_REST.value), choice, tls)
 
 
 def _read_schema(path: Path) -> Schema:

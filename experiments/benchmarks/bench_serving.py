@@ -63,14 +63,14 @@ def main(_: object) -> None:
     from experiments.benchmarks import serving_profile
     from experiments.benchmarks.serving_ways import random_batch
     from jd_tf.data.json_files import write_json
-    from jd_tf.serving.client.saved_ranker import SavedRanker
+    from jd_tf.serving.client import SavedModelTransport
 
     output = Path(_OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     model, folder = None, _SAVED_MODEL.value
     if folder is None:
         model, folder = _random_ranker(output)
-    ranker = SavedRanker(folder)
+    ranker = SavedModelTransport(folder)
     calls: dict[str, Any] = {"in_process": ranker.model.call}
     if _GRPC.value:
         calls["grpc"] = _remote(int(ranker.folder.name))
@@ -163,9 +163,9 @@ def _random_ranker(output: Path) -> tuple[Any, Path]:
 
 
 def _remote(version: int) -> Any:
-    from jd_tf.serving.client.call import Call
     from jd_tf.serving.client.grpc_transport import GrpcTransport
-    from jd_tf.serving.client.model_choice import ModelChoice
+    from jd_tf.serving.client.options import ModelChoice
+    from jd_tf.serving.client.transport import Call
 
     choice = ModelChoice(_MODEL_NAME.value, version)
     transport = GrpcTransport(_GRPC.value, choice)

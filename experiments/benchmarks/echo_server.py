@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-from jd_tf.serving.protos.methods import PREDICT
+from jd_tf.serving.protos.messages import PREDICT
 
 
 def main(arguments: list[str]) -> None:

@@ -10,13 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from experiments.benchmarks.serving_ways import Call, Inputs
-from jd_tf.serving.client.call import Call as Asked
-from jd_tf.serving.client.channel import MAX_MESSAGE_BYTES, open_channel
-from jd_tf.serving.client.grpc_messages import predict_request
-from jd_tf.serving.client.model_choice import ModelChoice
+from jd_tf.serving.client.grpc_transport import (
+    MAX_MESSAGE_BYTES,
+    open_channel,
+    predict_request,
+)
+from jd_tf.serving.client.options import ModelChoice
 from jd_tf.serving.client.tensors import fill_proto, to_arrays
-from jd_tf.serving.protos.messages import PredictResponse
-from jd_tf.serving.protos.methods import PREDICT
+from jd_tf.serving.client.transport import Call as Asked
+from jd_tf.serving.protos.messages import (
+    PREDICT,
+    PredictResponse,
+)
 
 MODEL = "the model, in process"
 MAKING = "making the message"

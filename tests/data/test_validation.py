@@ -1,13 +1,24 @@
 """Requests are checked where they enter; errors name the column."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from jd_tf.data.validation import RequestValidator
-from jd_tf.schema import UNKNOWN_DWELL, DataError, IdColumn, Objective
+from jd_tf.schema import (
+    SERVING_ROLES,
+    UNKNOWN_DWELL,
+    DataError,
+    IdColumn,
+    Objective,
+)
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()
+SERVED = RequestValidator(SCHEMA, SERVING_ROLES)
 
 
 def a_request(schema=SCHEMA):
@@ -47,8 +58,8 @@ def replace(name, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda r: r.pop("click_item_id"), "`click_item_id` is missing"),
-        (lambda r: r.pop("order_item_id"), "`order_item_id` is missing"),
+        (lambda r: r.pop("click_item_id"), "missing: `click_item_id`"),
+        (lambda r: r.pop("order_item_id"), "missing: `order_item_id`"),
         (spoil("click_item_id", 0), "`click_item_id` holds 0; ids start at 1"),
         (spoil("item_id", -3), "`item_id` holds -3"),
         (spoil("click_age_seconds", np.nan), "`click_age_seconds` holds nan"),
@@ -59,7 +70,7 @@ def replace(name, value):
         (spoil("labels", 0.5, (0, 0)), "`labels` holds 0.5"),
         (spoil("label_weights", -1.0, (0, 0)), "`label_weights` holds -1.0"),
         (spoil("position", 10), "`position` holds 10, the schema allows 0 to"),
-        (replace("scenario", 1.5), "`scenario` must hold whole numbers"),
+        (replace("scenario", 1.5), "`scenario` must hold int64, holds 1.5"),
         (replace("scenario", "feed"), "`scenario` must hold int64"),
         (replace("session_dense", [1.0]), r"must have shape \(3,\)"),
         (replace("click_category_id", [1]), "`click_category_id` must have"),
@@ -120,3 +131,177 @@ def test_cells_outside_a_sample_space_must_weigh_nothing():
         RequestValidator(schema).check(request)
     request["label_weights"][:, 1] = 0.0
     RequestValidator(schema).check(request)
+
+
+def plain(request):
+    """As JSON has it: nested lists."""
+    as_list = {
+        name: value.tolist() if hasattr(value, "tolist") else value
+        for name, value in request.items()
+    }
+    return json.loads(json.dumps(as_list))
+
+
+@pytest.fixture
+def request_():
+    """Five clicks, two orders, three candidates; no keys and no labels."""
+    lengths = {"click_length": 5, "order_length": 2, "num_candidates": 3}
+    found = [
+        r
+        for r in random_requests(SCHEMA, 200)
+        if len(r["click_item_id"]) >= 5
+        and len(r["order_item_id"]) >= 2
+        and len(r["item_id"]) >= 3
+    ]
+    return plain(
+        {
+            c.name: found[0][c.name][: lengths[c.length]]
+            if c.ragged
+            else found[0][c.name]
+            for c in SCHEMA.columns(*SERVING_ROLES)
+            if c.name not in lengths
+        }
+    )
+
+
+def test_served_columns_are_typed_and_no_others():
+    for request in random_requests(SCHEMA, 20):
+        checked = SERVED.check(request)
+        columns = SCHEMA.columns(*SERVING_ROLES)
+        assert list(checked) == [column.name for column in columns]
+        for column in columns:
+            array = checked[column.name]
+            is_text = column.dtype == "string"
+            assert array.dtype == (object if is_text else column.dtype)
+            if column.ragged:
+                assert len(array) == checked[column.length]
+        for name in ("item_id", "click_age_seconds", "scenario"):
+            np.testing.assert_allclose(checked[name], request[name], 1e-6)
+
+
+def test_lists_are_as_good_as_arrays():
+    request = random_requests(SCHEMA, 1)[0]
+    from_arrays, from_lists = map(SERVED.check, (request, plain(request)))
+    for name, array in from_arrays.items():
+        np.testing.assert_array_equal(array, from_lists[name])
+
+
+def test_keys_and_labels_are_not_needed(request_):
+    assert not {"user_id", "labels", "position"} & set(request_)
+    assert SERVED.check(request_)["num_candidates"] == 3
+
+
+def test_empty_histories_are_empty_lists(request_):
+    for column in SCHEMA.columns():
+        if column.length == "click_length":
+            request_[column.name] = []
+    checked = SERVED.check(request_)
+    assert checked["click_length"] == 0
+    assert checked["click_action_counts"].shape == (0, 2)
+    assert checked["order_length"] == 2
+
+
+def test_any_number_of_candidates_will_do(request_):
+    original = dict(request_)
+    for count in (0, 1, SCHEMA.max_candidates + 1, 5000):
+        for column in SCHEMA.columns(*SERVING_ROLES):
+            if column.length == "num_candidates":
+                value = np.asarray(original[column.name])
+                shape = (count, *value.shape[1:])
+                request_[column.name] = np.resize(value, shape).tolist()
+        checked = SERVED.check(request_)
+        assert checked["num_candidates"] == count
+        assert checked["item_dense"].shape == (count, 2)
+        assert checked["item_id"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("item_id", [1.5, 2, 3], "must hold int64, holds 1.5"),
+        ("item_id", ["1", "2", "3"], "must hold int64, holds '1'"),
+        ("item_id", [1, None, 3], "must hold int64, holds None"),
+        (
+            "item_id",
+            [1, 2**63, 3],
+            "must hold int64, holds 9223372036854775808",
+        ),
+        ("item_id", [True, False, True], "must hold int64, holds True"),
+        ("item_id", [1, -2, 3], "holds -2; ids start at 1"),
+        ("item_id", [1, 0, 3], "ids start at 1"),
+        ("item_id", [1, 2], "like the others of `num_candidates`"),
+        ("item_id", 7, "must have 1 dimensions, has 0"),
+        ("item_id", [[1, 2, 3]], "must have 1 dimensions, has 2"),
+        ("item_id", [[1], [2, 3]], "lists of different lengths"),
+        ("item_id", {"a": 1}, "must have 1 dimensions, has 0"),
+        ("item_id", [], "like the others of `num_candidates`, has (3,)"),
+        ("brand_id", [1, 2, 3], "must hold strings, holds int 1"),
+        ("brand_id", ["a", "", "c"], "empty string"),
+        ("brand_id", [["a"], ["b"], ["c"]], "must have 1 dimensions"),
+        ("item_dense", [[1.0, float("nan")]] * 3, "holds nan"),
+        ("item_dense", [[1.0, 1e300]] * 3, "holds inf"),
+        ("item_dense", [[1.0]] * 3, "must have shape (3, 2)"),
+        ("item_dense", [1.0, 2.0, 3.0], "must have 2 dimensions, has 1"),
+        ("click_age_seconds", [5.0, 4.0, 3.0, 2.0, 1.0], "newest first"),
+        ("click_age_seconds", [-1.0, 0, 1, 2, 3], "holds -1.0 < 0"),
+        ("order_age_seconds", [float("inf")] * 2, "holds inf"),
+        ("click_item_id", list(range(1, 7)), "others of `click_length`"),
+        ("scenario", [1], "must have 0 dimensions, has 1"),
+        ("scenario", "x", "must hold int64, holds 'x'"),
+        ("session_dense", [1.0, 2.0], "must have shape (3,)"),
+        ("click_length", 4, "is 4, but its columns have 5 entries"),
+        ("num_candidates", 2, "is 2, but its columns have 3 entries"),
+    ],
+)
+def test_wrong_values_name_the_column(request_, column, value, message):
+    with pytest.raises(DataError) as caught:
+        SERVED.check({**request_, column: value})
+    assert message in str(caught.value)
+    assert column in str(caught.value) or "others of" in str(caught.value)
+
+
+def test_histories_beyond_the_schema_are_refused(request_):
+    for column in SCHEMA.columns():
+        if column.length == "order_length":
+            request_[column.name] = np.resize(request_[column.name], 7)
+    request_["order_age_seconds"] = np.arange(7.0)
+    with pytest.raises(DataError, match="has 7 entries, more than the schema"):
+        SERVED.check(request_)
+
+
+def test_misspelt_columns_get_a_hint(request_):
+    request_["clik_item_id"] = request_.pop("click_item_id")
+    with pytest.raises(DataError, match="did you mean `click_item_id`"):
+        SERVED.check(request_)
+
+
+def test_all_missing_columns_are_named(request_):
+    for name in ("order_item_id", "order_age_seconds"):
+        del request_[name]
+    with pytest.raises(DataError) as caught:
+        SERVED.check(request_)
+    assert "`order_item_id`, `order_age_seconds`" in str(caught.value)
+    assert "absent history as []" in str(caught.value)
+
+
+def test_a_list_is_no_request():
+    with pytest.raises(DataError, match="this is a list"):
+        SERVED.check([1, 2])
+
+
+def test_long_strings_are_refused_where_there_is_a_limit(request_):
+    limited = RequestValidator(SCHEMA, SERVING_ROLES, max_string_bytes=8)
+    limited.check(request_)
+    for name, value in (("brand_id", ["x" * 9] * 3), ("user_id", "ä" * 5)):
+        with pytest.raises(DataError, match=f"`{name}` holds a string of"):
+            limited.check({**request_, name: value})
+
+
+def test_no_tensorflow_is_loaded():
+    code = (
+        "import sys, jd_tf.data.validation; print('tensorflow' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "False\n"

@@ -18,7 +18,7 @@ from experiments.benchmarks import (
 )
 from experiments.benchmarks.serving_ways import WAYS, ServingWays, random_batch
 from jd_tf.schema import DataError
-from jd_tf.serving.client.saved_ranker import SavedRanker
+from jd_tf.serving.client import SavedModelTransport
 from tests.serving.exported import exported
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module", name="ranker")
 def _ranker():
-    return SavedRanker(exported().folder)
+    return SavedModelTransport(exported().folder)
 
 
 def test_all_ways_score_alike(ranker):

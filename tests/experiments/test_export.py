@@ -10,7 +10,7 @@ import numpy as np
 from jd_tf.data.records import RequestWriter
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import Behavior, IdColumn, Objective
-from jd_tf.serving.client.saved_ranker import SavedRanker
+from jd_tf.serving.client import SavedModelTransport
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.loop.training_state import TrainingState
@@ -79,7 +79,7 @@ def test_exports_the_best_weights_of_a_run(tmp_path):
     assert finished.stdout.splitlines()[-1] == f"exported: {folder}"
     card = json.loads((folder / "model_card.json").read_text())
     assert card["metrics"] == METRICS
-    ranker = SavedRanker(folder)
+    ranker = SavedModelTransport(folder)
     assert ranker.schema == SCHEMA
     generator = np.random.default_rng(0)
     batch = {
@@ -91,7 +91,7 @@ def test_exports_the_best_weights_of_a_run(tmp_path):
         "num_candidates": np.int32([5, 5, 5]),
         "item_id": generator.integers(1, 99, (3, 5)),
     }
-    score = ranker.score(batch)["score"]
+    score = ranker.model.call("serving_default", batch)["score"]
     np.testing.assert_allclose(score, best(batch)["score"], rtol=1e-5)
     assert np.ptp(score) > 1e-3
     check_by_program(folder)

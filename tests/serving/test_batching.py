@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import SERVING_ROLES, DataError
 from jd_tf.serving.batching import is_batch, pad_requests, split_batch
-from jd_tf.serving.client.request_checker import RequestChecker
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()
@@ -14,7 +14,7 @@ COLUMNS = SCHEMA.columns(*SERVING_ROLES)
 
 @pytest.fixture
 def checked():
-    checker = RequestChecker(SCHEMA)
+    checker = RequestValidator(SCHEMA, SERVING_ROLES)
     return [checker.check(request) for request in random_requests(SCHEMA, 9)]
 
 
@@ -56,7 +56,10 @@ def test_splitting_undoes_padding(checked):
     as_lists = {name: array.tolist() for name, array in batch.items()}
     for source in (batch, as_lists):
         requests = split_batch(source, SCHEMA)
-        again = [RequestChecker(SCHEMA).check(request) for request in requests]
+        again = [
+            RequestValidator(SCHEMA, SERVING_ROLES).check(request)
+            for request in requests
+        ]
         for one, other in zip(checked, again, strict=True):
             for name, array in one.items():
                 np.testing.assert_array_equal(array, other[name])
@@ -67,9 +70,9 @@ def test_splitting_undoes_padding(checked):
     [
         ("item_id", [[1, 2]], "`item_id` must have 9 rows"),
         ("scenario", 3, "`scenario` must have 9 rows"),
-        ("click_length", [99] * 9, "row 0: `click_length` says 99"),
-        ("click_length", [-1] * 9, "row 0: `click_length` says -1"),
-        ("click_length", [1.5] * 9, "row 0: `click_length` says 1.5"),
+        ("click_length", [99] * 9, "row 0: `click_length` is 99"),
+        ("click_length", [-1] * 9, "row 0: `click_length` is -1"),
+        ("click_length", [1.5] * 9, "row 0: `click_length` is 1.5"),
         ("click_length", None, "`click_length` is missing"),
         ("item_id", [1] * 9, "`item_id` has no entries"),
     ],

@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 
 from jd_tf.serving.client.grpc_transport import GrpcTransport
-from jd_tf.serving.client.model_choice import ModelChoice
+from jd_tf.serving.client.options import ModelChoice
 from jd_tf.serving.client.ranking_client import RankingClient
-from jd_tf.serving.client.saved_ranker import SavedRanker
 from jd_tf.serving.deploy.model_config import (
     OperationError,
     add_model,
@@ -51,7 +50,8 @@ class Truth:
 
     def learn(self, folder, version):
         """Computes a version's scores in process."""
-        rankings = SavedRanker(folder).rank(self.requests)
+        with RankingClient.from_saved_model(folder) as client:
+            rankings = [client.rank(r, timeout=60.0) for r in self.requests]
         self._scores[version] = [in_request_order(r) for r in rankings]
 
     def complaint(self, number, ranking):

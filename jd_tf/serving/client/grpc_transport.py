@@ -1,39 +1,128 @@
-"""Calls to a model server over gRPC."""
+"""Calls to a model server over gRPC, from threads and from asyncio."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
 
 import grpc
+import grpc.aio
 
-from jd_tf.serving.client.call import Answer, Call
-from jd_tf.serving.client.channel import MAX_MESSAGE_BYTES, open_channel
-from jd_tf.serving.client.errors import ClosedError
-from jd_tf.serving.client.grpc_messages import (
-    answer_of,
-    description_of,
-    grpc_error,
-    metadata_request,
-    predict_request,
+from jd_tf.serving.client.errors import (
+    AnswerError,
+    ClosedError,
+    RequestError,
+    error_of,
 )
-from jd_tf.serving.client.model_choice import ModelChoice
 from jd_tf.serving.client.model_description import ModelDescription
-from jd_tf.serving.client.tls_files import TlsFiles
-from jd_tf.serving.client.transport import Transport
-from jd_tf.serving.protos.methods import (
+from jd_tf.serving.client.options import ModelChoice, RetryPolicy, TlsFiles
+from jd_tf.serving.client.tensors import fill_proto, to_arrays
+from jd_tf.serving.client.transport import (
+    Answer,
+    AsyncTransport,
+    Call,
+    Transport,
+)
+from jd_tf.serving.export.signature_table import signature_table
+from jd_tf.serving.protos.messages import (
     GET_MODEL_METADATA,
     PREDICT,
+    GetModelMetadataRequest,
+    PredictRequest,
+    SignatureDefMap,
     open_method,
 )
 
+# A user state and a thousand candidates; the library would stop at 4 MiB.
+MAX_MESSAGE_BYTES = 64 * 2**20
+_SIGNATURES = "signature_def"
+_OPTIONS = (
+    # A server that comes back is met within a second, not within two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    # The least time a busy server has to take a connection.
+    ("grpc.min_reconnect_backoff_ms", 2000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # A peer that vanished without a word is noticed.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # All addresses of a headless service share the calls.
+    ("grpc.lb_policy_name", "round_robin"),
+)
 
-class GrpcTransport(Transport):
-    """One channel, opened once and kept.
+
+def open_channel(
+    address: str,
+    tls: TlsFiles | None = None,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    retries: RetryPolicy | None = None,
+    library: Any = grpc,
+) -> Any:
+    """Opens a channel; it connects with the first call.
 
     Args:
-        address: `host:port`, or any other target gRPC knows.
-        model: which model, and which of its versions.
+        address: `host:port`, or any other target gRPC knows, such as
+            `unix:/path` or `dns:///name:port`.
         tls: encrypts; plain without.
-        max_message_bytes: refused beyond, either way.
+        max_message_bytes: refused beyond, either way; -1 for no limit.
+        retries: of calls to a server that is unavailable; none without.
+        library: `grpc` for threads, `grpc.aio` for asyncio.
+
+    Returns:
+        A channel; close it.
+
+    Raises:
+        RequestError: if the address or a TLS file is no good.
     """
+    if not address or "://" in address.replace(":///", ""):
+        raise RequestError(f"gRPC takes `host:port`, no URL. Got: {address!r}.")
+    options = [
+        *_OPTIONS,
+        *_retry_options(retries, max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max_message_bytes),
+    ]
+    if tls is None:
+        return library.insecure_channel(address, options)
+    if tls.server_name:
+        options.append(("grpc.ssl_target_name_override", tls.server_name))
+    credentials = grpc.ssl_channel_credentials(**tls.read())
+    return library.secure_channel(address, credentials, options)
+
+
+def _retry_options(
+    retries: RetryPolicy | None, max_message_bytes: int
+) -> list[tuple[str, Any]]:
+    if retries is None or retries.max_attempts == 1 or not retries.budget:
+        return [("grpc.enable_retries", 0)]
+    policy = {
+        "maxAttempts": retries.max_attempts,
+        "initialBackoff": f"{retries.initial_seconds:.3f}s",
+        "maxBackoff": f"{retries.max_seconds:.3f}s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    config = {
+        "methodConfig": [{"name": [{}], "retryPolicy": policy}],
+        # Every failure takes a token; with half of them gone retries end.
+        "retryThrottling": {
+            "maxTokens": 2 * retries.budget + 1,
+            "tokenRatio": round(retries.refill, 3),
+        },
+    }
+    # A request that is not buffered is not sent again.
+    buffered = max_message_bytes if max_message_bytes > 0 else 2**31 - 1
+    return [
+        ("grpc.enable_retries", 1),
+        ("grpc.per_rpc_retry_buffer_size", buffered),
+        ("grpc.service_config", json.dumps(config)),
+    ]
+
+
+class _GrpcTransport:
+    """Messages of one model on one channel, and the errors of its calls."""
 
     keeps_deadlines = True
+    _library: Any = grpc
 
     def __init__(
         self,
@@ -41,37 +130,152 @@ class GrpcTransport(Transport):
         model: ModelChoice,
         tls: TlsFiles | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        retries: RetryPolicy | None = None,
     ):
         self.model = model
         self.where = f"{address}: {model}"
-        self._channel = open_channel(address, tls, max_message_bytes)
+        self._retries = retries or RetryPolicy()
+        self._closed = False
+        self._channel = open_channel(
+            address, tls, max_message_bytes, self._retries, self._library
+        )
         self._predict = open_method(self._channel, PREDICT)
         self._metadata = open_method(self._channel, GET_MODEL_METADATA)
+
+    def _answer(self, response: Any, where: str) -> Answer:
+        version = _version(response.model_spec, where)
+        return Answer(to_arrays(response.outputs), version)
+
+    def _metadata_request(self) -> Any:
+        request = GetModelMetadataRequest()
+        _fill_spec(request.model_spec, self.model)
+        request.metadata_field.append(_SIGNATURES)
+        return request
+
+    def _described(self, response: Any) -> ModelDescription:
+        signatures = SignatureDefMap()
+        if not response.metadata[_SIGNATURES].Unpack(signatures):
+            raise AnswerError(
+                f"{self.where}: its metadata has no signatures. Is this a "
+                "model server?"
+            )
+        version = _version(response.model_spec, self.where)
+        return ModelDescription(version, signature_table(signatures))
+
+    @contextlib.contextmanager
+    def _errors(self, where: str) -> Iterator[None]:
+        """Makes typed errors of those of the library."""
+        try:
+            if self._closed:
+                raise ClosedError(f"{where}: closed. Open a new client.")
+            yield
+        except grpc.RpcError as error:
+            code, text = error.code().name, error.details() or ""
+            most = self._retries.max_attempts
+            if code == "UNAVAILABLE" and most > 1:
+                text += f" ({most} attempts, or fewer by the budget of retries)"
+            raise error_of(code, text, where) from error
+        except (ValueError, grpc.aio.UsageError) as error:
+            # Another thread closed it on the way.
+            if not self._closed:
+                raise
+            raise ClosedError(f"{where}: {error} Open a new client.") from error
+
+
+class GrpcTransport(_GrpcTransport, Transport):
+    """One channel, opened once and kept; for any number of threads.
+
+    Args:
+        address: `host:port`, or any other target gRPC knows.
+        model: which model, and which of its versions.
+        tls: encrypts; plain without.
+        max_message_bytes: refused beyond, either way.
+        retries: of calls to a server that is unavailable; all clients of one
+            address in a process share the budget.
+
+    Example:
+        >>> GrpcTransport("localhost:8500", ModelChoice("jd_ranker")).where
+        'localhost:8500: jd_ranker (latest)'
+    """
 
     def call(self, call: Call, timeout: float) -> Answer:
         """See `Transport`."""
         where = f"{self.where}: `{call.signature}`"
         request = predict_request(self.model, call)
-        return answer_of(
-            self._send(self._predict, request, timeout, where), where
-        )
+        with self._errors(where):
+            response = self._predict(request, timeout=timeout)
+        return self._answer(response, where)
 
     def describe(self, timeout: float) -> ModelDescription:
         """See `Transport`."""
-        request = metadata_request(self.model)
-        method = self._metadata
-        return description_of(
-            self._send(method, request, timeout, self.where), self.where
-        )
+        with self._errors(self.where):
+            response = self._metadata(self._metadata_request(), timeout=timeout)
+        return self._described(response)
 
     def close(self) -> None:
         """See `Transport`."""
+        self._closed = True
         self._channel.close()
 
-    def _send(self, method, request, timeout, where):
-        try:
-            return method(request, timeout=timeout)
-        except grpc.RpcError as error:
-            raise grpc_error(error, where) from error
-        except ValueError as error:
-            raise ClosedError(f"{where}: {error} Open a new client.") from error
+
+class AsyncGrpcTransport(_GrpcTransport, AsyncTransport):
+    """The same for asyncio; make it inside the event loop that uses it.
+
+    Args:
+        address: `host:port`, or any other target gRPC knows.
+        model: which model, and which of its versions.
+        tls: encrypts; plain without.
+        max_message_bytes: refused beyond, either way.
+        retries: of calls to a server that is unavailable.
+    """
+
+    _library = grpc.aio
+
+    async def call(self, call: Call, timeout: float) -> Answer:
+        """See `Transport`."""
+        where = f"{self.where}: `{call.signature}`"
+        request = predict_request(self.model, call)
+        with self._errors(where):
+            response = await self._predict(request, timeout=timeout)
+        return self._answer(response, where)
+
+    async def describe(self, timeout: float) -> ModelDescription:
+        """See `Transport`."""
+        with self._errors(self.where):
+            response = await self._metadata(
+                self._metadata_request(), timeout=timeout
+            )
+        return self._described(response)
+
+    async def close(self) -> None:
+        """See `Transport`."""
+        self._closed = True
+        await self._channel.close()
+
+
+def predict_request(model: ModelChoice, call: Call) -> Any:
+    """Returns the message of a call."""
+    request = PredictRequest()
+    _fill_spec(request.model_spec, model)
+    request.model_spec.signature_name = call.signature
+    for name, array in call.inputs.items():
+        fill_proto(request.inputs[name], array)
+    return request
+
+
+def _fill_spec(spec: Any, model: ModelChoice) -> None:
+    spec.name = model.name
+    # Version 0 is a version: unset is what means the latest.
+    if model.version is not None:
+        spec.version.value = model.version
+    elif model.label is not None:
+        spec.version_label = model.label
+
+
+def _version(spec: Any, where: str) -> int:
+    if not spec.HasField("version"):
+        raise AnswerError(
+            f"{where}: the answer does not say which version it is of. Is "
+            "this a model server?"
+        )
+    return spec.version.value

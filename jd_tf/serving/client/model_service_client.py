@@ -1,5 +1,6 @@
-"""A model server's own affairs: status and configuration."""
+"""Status and configuration of a model server."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -7,25 +8,46 @@ import grpc
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from jd_tf.serving.client.errors import RejectedError, RequestError
-from jd_tf.serving.client.status_errors import error_of
-from jd_tf.serving.client.version_status import VersionStatus
+from jd_tf.serving.client.errors import RejectedError, RequestError, error_of
 from jd_tf.serving.protos.messages import (
     ERROR_CODES,
+    GET_MODEL_STATUS,
+    RELOAD_CONFIG,
     VERSION_STATES,
     GetModelStatusRequest,
     ModelServerConfig,
     ReloadConfigRequest,
-)
-from jd_tf.serving.protos.methods import (
-    GET_MODEL_STATUS,
-    RELOAD_CONFIG,
     open_method,
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class VersionStatus:
+    """State of one version of a model.
+
+    Attributes:
+        version: its number.
+        state: START, LOADING, AVAILABLE, UNLOADING or END.
+        error: why it failed; empty where it did not.
+    """
+
+    version: int
+    state: str
+    error: str = ""
+
+    @property
+    def available(self) -> bool:
+        """Whether it answers."""
+        return self.state == "AVAILABLE"
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended with an error; the server does not try again."""
+        return self.state == "END" and bool(self.error)
+
+
 class ModelServiceClient:
-    """Asks for the versions of a model, and sets what is served.
+    """Reads the versions of a model, and sets the models that are served.
 
     Args:
         channel: as `open_channel` opened it; stays the caller's to close.
@@ -40,9 +62,9 @@ class ModelServiceClient:
     def status(
         self, model: str, version: int | None = None, timeout: float = 5.0
     ) -> dict[int, VersionStatus]:
-        """Versions of a model, those that failed or left included.
+        """Returns versions of a model, those that failed or left included.
 
-        Labels cannot be asked for: a server ignores them here.
+        There is no status by label: a server ignores labels here.
 
         Args:
             model: its name.
@@ -64,11 +86,11 @@ class ModelServiceClient:
         found = (_status(status) for status in answer.model_version_status)
         return {s.version: s for s in sorted(found, key=lambda s: s.version)}
 
-    def reload_config(self, config: Message | str, timeout: float) -> None:
-        """Sets what is served: models left out are unloaded.
+    def reload_config(self, config: Any, timeout: float) -> None:
+        """Sets the models that are served: those left out are unloaded.
 
         The server answers when new *models* are available, not when new
-        versions of known ones are: ask `status` for those. A base path that
+        versions of known ones are: see `status` for those. A base path that
         is missing or holds no version blocks this and every later reload
         until it does, whatever the timeout here: check paths first.
 
@@ -90,7 +112,7 @@ class ModelServiceClient:
         answer = self._call(self._reload, request, timeout, "configuration")
         if answer.status.error_code:
             raise RejectedError(
-                f"{self.address}: configuration: {_said(answer.status)}. The "
+                f"{self.address}: configuration: {_text(answer.status)}. The "
                 "old one stays."
             )
 
@@ -110,8 +132,8 @@ class ModelServiceClient:
             ) from error
 
 
-def parse_config(text: str) -> ModelServerConfig:
-    """A model configuration from its text form, as the server's file has it.
+def parse_config(text: str) -> Any:
+    """Parses a model configuration, as the server's file has it.
 
     Raises:
         RequestError: saying where it is malformed.
@@ -127,10 +149,10 @@ def _status(message: Any) -> VersionStatus:
     return VersionStatus(
         version=message.version,
         state=VERSION_STATES.get(message.state, f"state {message.state}"),
-        error=_said(message.status) if message.status.error_code else "",
+        error=_text(message.status) if message.status.error_code else "",
     )
 
 
-def _said(status: Any) -> str:
+def _text(status: Any) -> str:
     code = status.error_code
     return f"{ERROR_CODES.get(code, f'code {code}')}: {status.error_message}"

@@ -6,43 +6,46 @@ the ranking. Clients with threads and with asyncio carry out the same plans.
 """
 
 import collections
-import functools
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jd_tf.schema import USER_ROLES, Role, Schema
-from jd_tf.serving.batching import pad_requests
-from jd_tf.serving.client.answers import checked_answer, merge
-from jd_tf.serving.client.call import Answer, Call, Describe
-from jd_tf.serving.client.client_options import ClientOptions
+from jd_tf.data.validation import RequestValidator
+from jd_tf.schema import HISTORY_ROLES, SERVING_ROLES, DataError, Schema
+from jd_tf.serving.batching import check_buckets, cut_slices, pad_requests
 from jd_tf.serving.client.errors import (
     AnswerError,
     ModelNotFoundError,
     RejectedError,
+    RequestError,
     ServerError,
     VersionSwitchError,
 )
-from jd_tf.serving.client.fingerprint import fingerprint
-from jd_tf.serving.client.guard import RequestGuard
 from jd_tf.serving.client.model_description import ModelDescription
-from jd_tf.serving.client.ranking import Ranking, make_ranking, plain
-from jd_tf.serving.client.slicing import check_buckets, cut_slices
-from jd_tf.serving.client.state_cache import StateCache
-from jd_tf.serving.client.transport import AsyncTransport, Transport
-from jd_tf.serving.client.user_state import UserState
+from jd_tf.serving.client.options import ClientOptions
+from jd_tf.serving.client.ranking import (
+    Ranking,
+    make_ranking,
+    merge_answers,
+)
+from jd_tf.serving.client.state_cache import (
+    StateCache,
+    UserState,
+    fingerprint,
+)
+from jd_tf.serving.client.transport import BaseTransport, Call, Describe
 from jd_tf.serving.signature_names import (
     ENCODE_USER,
-    FUSION_WEIGHTS,
     RANK_CANDIDATES,
-    RANKED,
     SERVING_DEFAULT,
 )
 
 # Versions come and go for as long as a client lives.
 _MAX_DESCRIPTIONS = 8
+# A message that quotes ten megabytes helps nobody.
+_LONGEST_MESSAGE = 600
 
 Plan = Generator[Sequence[Call | Describe], Sequence[Any], Any]
 
@@ -55,16 +58,16 @@ class Planner:
     """The part of a client that does not wait.
 
     Args:
-        transport: what is talked to.
+        transport: the target of the calls.
         schema: the columns of a request.
         options: of the client.
+
+    Raises:
+        RequestError: if options do not fit the schema.
     """
 
     def __init__(
-        self,
-        transport: Transport | AsyncTransport,
-        schema: Schema,
-        options: ClientOptions,
+        self, transport: BaseTransport, schema: Schema, options: ClientOptions
     ):
         self.schema = schema
         self.options = options
@@ -72,7 +75,9 @@ class Planner:
             options.max_users, options.max_state_bytes, options.state_seconds
         )
         self._transport = transport
-        self._guard = RequestGuard(schema, options.max_string_bytes)
+        self._validator = RequestValidator(
+            schema, SERVING_ROLES, options.max_string_bytes
+        )
         self._slice_size = (
             schema.max_candidates
             if options.slice_size is None
@@ -81,12 +86,20 @@ class Planner:
         buckets = options.buckets
         if buckets is None and not transport.remote:
             buckets = ()
-        self._buckets = check_buckets(buckets, self._slice_size, schema)
-        self._user_columns = schema.columns(*USER_ROLES)
-        self._candidate_columns = schema.columns(Role.CANDIDATE)
-        self._key_names = self._guard.key_names(options.key_ignores)
+        try:
+            self._buckets = check_buckets(buckets, self._slice_size, schema)
+        except DataError as error:
+            raise RequestError(str(error)) from error
+        self._columns = schema.columns(*SERVING_ROLES)
+        histories = [c.name for c in schema.columns(*HISTORY_ROLES)]
+        unknown = sorted(set(options.key_ignores) - set(histories))
+        if unknown:
+            raise RequestError(
+                f"`key_ignores` must name history columns. Got: {unknown}; "
+                f"there are {histories}."
+            )
         # As wide as can be, for the same reason that slices have buckets.
-        self._user_widths = (
+        self._widths = (
             {b.length: b.max_length for b in schema.behaviors}
             if self._buckets
             else {}
@@ -97,7 +110,7 @@ class Planner:
         self._counts: collections.Counter = collections.Counter()
 
     def stats(self) -> dict[str, Any]:
-        """What was asked, sent and kept so far."""
+        """Counts of requests, calls and version switches, and the cache's."""
         with self._lock:
             counts = dict(self._counts)
         return {
@@ -116,157 +129,129 @@ class Planner:
             ClientError: see the clients.
         """
         self._count("requests")
-        checked = self._guard.check(request)
-        answer, version = self._nothing(), None
+        checked = self._check(request)
+        answer, version = self._no_candidates(), None
         if checked["num_candidates"]:
-            answer, version = yield from self._ranked(
-                checked, plain(request.get("user_id"))
-            )
+            answer, version = yield from self._ranked(checked)
         return make_ranking(
             request.get("request_id", 0),
             checked["item_id"],
-            *(answer[name] for name in RANKED),
+            answer,
             self.schema.objective_names,
-            answer.get(FUSION_WEIGHTS),
             version,
         )
 
     def serving_inputs(
         self, request: Mapping[str, Any]
     ) -> dict[str, np.ndarray]:
-        """The request as `serving_default` takes it: for logs."""
-        checked = self._guard.check(request)
-        columns = (*self._user_columns, *self._candidate_columns)
-        return pad_requests([checked], columns)
+        """Returns the request as `serving_default` takes it: for logs."""
+        return pad_requests([self._check(request)], self._columns)
 
-    def _ranked(self, checked: Mapping[str, np.ndarray], user_id: Any) -> Plan:
-        # Padded when it is asked for: with a state at hand it never is.
-        user = functools.cache(
-            lambda: pad_requests(
-                [checked], self._user_columns, self._user_widths
-            )
-        )
-        key = fingerprint(user_id, checked, self._key_names)
-        slices = cut_slices(
-            checked, self._candidate_columns, self._slice_size, self._buckets
-        )
-        for left in range(self.options.max_version_switches, -1, -1):
+    def _check(self, request: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The served columns, typed, or an error before anything is sent."""
+        try:
+            return self._validator.check(request)
+        except DataError as error:
+            message = str(error)
+            if len(message) > _LONGEST_MESSAGE:
+                message = f"{message[:_LONGEST_MESSAGE]} ..."
+            raise RequestError(message) from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise RequestError(
+                f"cannot be read: {error!s:.{_LONGEST_MESSAGE}}"
+            ) from error
+
+    def _ranked(self, checked: Mapping[str, np.ndarray]) -> Plan:
+        slices = cut_slices(checked, self.schema, self._slice_size)
+        switches = self.options.max_version_switches
+        for left in range(switches, -1, -1):
+            # The last attempt is made of calls that need no state.
+            whole = left == 0 and switches > 0
+            description = yield from self._described()
             try:
-                # The last attempt is made of calls that need no state.
-                whole = left == 0 and self.options.max_version_switches > 0
-                return (yield from self._once(user, key, slices, whole))
+                return (
+                    yield from self._attempt(
+                        description, checked, slices, whole
+                    )
+                )
             except _VersionSwitched:
-                self._count("version_switches")
+                pass
+            except (ModelNotFoundError, RejectedError, ServerError):
+                # A version that is gone, or to which the state of another has
+                # no shape. Otherwise the error is what it says.
+                now = yield from self._described(anew=True)
+                if now.version == description.version:
+                    raise
+            self._count("version_switches")
         raise VersionSwitchError(
             f"{self._transport.where}: the model's version changed during "
-            f"each of {self.options.max_version_switches + 1} attempts. Is a "
-            "broken version published again and again, or do servers behind "
-            "one address serve different versions?"
+            f"each of {switches + 1} attempts. Is a broken version published "
+            "again and again, or do servers behind one address serve "
+            "different versions?"
         )
-
-    def _once(
-        self,
-        user: Callable[[], Mapping[str, np.ndarray]],
-        key: bytes,
-        slices: Sequence[tuple[dict[str, np.ndarray], int]],
-        whole: bool,
-    ) -> Plan:
-        description = yield from self._described()
-        try:
-            return (
-                yield from self._attempt(description, user, key, slices, whole)
-            )
-        except (ModelNotFoundError, RejectedError, ServerError):
-            # A version that is gone, or to which the state of another has no
-            # shape. Otherwise the error is what it says.
-            now = yield from self._described(anew=True)
-            if now.version == description.version:
-                raise
-        raise _VersionSwitched
 
     def _attempt(
         self,
         description: ModelDescription,
-        user: Callable[[], Mapping[str, np.ndarray]],
-        key: bytes,
-        slices: Sequence[tuple[dict[str, np.ndarray], int]],
+        checked: Mapping[str, np.ndarray],
+        slices: Sequence[Mapping[str, np.ndarray]],
         whole: bool,
     ) -> Plan:
-        version = description.version
-        encodes = description.encodes and self._transport.carries(description)
+        if not description.encodes or not self._transport.carries(description):
+            whole = True
         state = None
-        if encodes and not whole:
-            state = self.cache.get((key, version))
+        if not whole:
+            # All that the state is made of, and nothing else.
+            read = description.signatures[ENCODE_USER]["inputs"]
+            names = [n for n in read if n not in self.options.key_ignores]
+            key = fingerprint(checked, names)
+            state = self.cache.get((key, description.version))
             if state is None and len(slices) == 1 and self.options.one_call:
                 whole = not self.cache.met(key)
-        if whole or not encodes:
-            return (
-                yield from self._rank(
-                    description,
-                    SERVING_DEFAULT,
-                    [({**user(), **part}, count) for part, count in slices],
-                )
-            )
-        if state is None:
-            state = yield from self._encode(description, user())
-            self.cache.put((key, version), state)
-        return (
-            yield from self._rank(
-                description,
-                RANK_CANDIDATES,
-                [({**state.tensors, **part}, count) for part, count in slices],
-            )
-        )
+            if state is None and not whole:
+                state = yield from self._encode(description, checked)
+                self.cache.put((key, description.version), state)
+        signature = SERVING_DEFAULT if whole else RANK_CANDIDATES
+        answers = yield [
+            self._call(description, signature, part, None if whole else state)
+            for part in slices
+        ]
+        versions = {answer.version for answer in answers}
+        others = versions - {description.version}
+        if others:
+            self._version = max(others)
+        # One call by itself is of one version, whichever that is.
+        if others and not (whole and len(versions) == 1):
+            raise _VersionSwitched
+        counts = [int(part["num_candidates"]) for part in slices]
+        where = self._transport.where
+        merged = merge_answers(answers, counts, self.schema, where)
+        return merged, versions.pop()
 
     def _encode(
-        self, description: ModelDescription, user: Mapping[str, np.ndarray]
-    ) -> Generator[Sequence[Call], Sequence[Answer], UserState]:
-        call = self._call(description, ENCODE_USER, user)
-        (answer,) = yield [call]
+        self,
+        description: ModelDescription,
+        checked: Mapping[str, np.ndarray],
+    ) -> Plan:
+        (answer,) = yield [self._call(description, ENCODE_USER, checked)]
         self._version = answer.version
         if answer.version != description.version:
             # Its state may have other names.
             raise _VersionSwitched
-        missing = set(description.state_names) - set(answer.outputs)
+        names = description.state_names
+        missing = set(names) - set(answer.outputs)
         if missing:
             raise AnswerError(
                 f"{self._transport.where}: `{ENCODE_USER}` lacks "
                 f"{sorted(missing)}, which `{RANK_CANDIDATES}` takes. Export "
                 "the model again."
             )
-        return UserState(
-            answer.version,
-            {name: answer.outputs[name] for name in description.state_names},
-        )
-
-    def _rank(
-        self,
-        description: ModelDescription,
-        signature: str,
-        calls: Sequence[tuple[Mapping[str, np.ndarray], int]],
-    ) -> Plan:
-        answers = yield [
-            self._call(description, signature, inputs) for inputs, _ in calls
-        ]
-        versions = {answer.version for answer in answers}
-        strangers = versions - {description.version}
-        if strangers:
-            self._version = max(strangers)
-        # One call by itself is of one version, whichever that is.
-        alone = signature == SERVING_DEFAULT and len(versions) == 1
-        if strangers and not alone:
-            raise _VersionSwitched
-        once = description.once_a_request(signature)
-        where = self._transport.where
-        parts = [
-            checked_answer(answer, count, once, self.schema, where)
-            for answer, (_, count) in zip(answers, calls, strict=True)
-        ]
-        return merge(parts, once), versions.pop()
+        tensors = {name: answer.outputs[name] for name in names}
+        return UserState(answer.version, tensors)
 
     def _described(self, anew: bool = False) -> Plan:
-        """Metadata of the version that answered last, asked for once."""
-        known = self._descriptions.get(self._version)
+        """Metadata of the version that answered last, requested once."""
+        known = self._descriptions.get(self._version)  # type: ignore[arg-type]
         if known is not None and not anew:
             return known
         (description,) = yield [Describe()]
@@ -283,13 +268,22 @@ class Planner:
         self,
         description: ModelDescription,
         signature: str,
-        inputs: Mapping[str, np.ndarray],
+        request: Mapping[str, np.ndarray],
+        state: UserState | None = None,
     ) -> Call:
-        description.check_inputs(signature, inputs, self._transport.where)
+        """A call with the columns that the signature takes, and the state."""
+        taken = description.signatures[signature]["inputs"]
+        columns = [c for c in self._columns if c.name in taken]
+        count = int(request["num_candidates"])
+        width = next((b for b in self._buckets if b >= count), count)
+        widths = {**self._widths, "num_candidates": width}
+        inputs = pad_requests([request], columns, widths)
+        if state is not None:
+            inputs.update(state.tensors)
         self._count(signature)
         return Call(signature, inputs)
 
-    def _nothing(self) -> dict[str, np.ndarray]:
+    def _no_candidates(self) -> dict[str, np.ndarray]:
         num_objectives = len(self.schema.objectives)
         return {
             "score": np.zeros(0, "float32"),

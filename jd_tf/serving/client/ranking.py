@@ -1,10 +1,15 @@
-"""The answer to one request."""
+"""The answer to one request, checked and put together."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from jd_tf.schema import Schema
+from jd_tf.serving.client.errors import AnswerError
+from jd_tf.serving.client.transport import Answer
+from jd_tf.serving.signature_names import FUSION_WEIGHTS, PER_REQUEST, RANKED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,10 +22,10 @@ class Ranking:
         scores: (n,) float32, descending. Equal scores keep request order.
         probabilities: (n, T) float32, one column per objective.
         objectives: names of the T objectives.
-        order: (n,) where in the request each item stood.
+        order: (n,) the place of each item in the request.
         fusion_weights: (T,) float32, the request's weights of the
             objectives; None where business values fuse them.
-        model_version: which version answered, where that is known.
+        model_version: the version that answered, where that is known.
     """
 
     request_id: Any
@@ -84,28 +89,100 @@ class Ranking:
 def make_ranking(
     request_id: Any,
     item_ids: np.ndarray,
-    scores: np.ndarray,
-    probabilities: np.ndarray,
+    answer: Mapping[str, np.ndarray],
     objectives: tuple[str, ...],
-    fusion_weights: np.ndarray | None = None,
     model_version: int | None = None,
 ) -> Ranking:
-    """Sorts a request's candidates by score, best first."""
-    order = np.argsort(-scores, kind="stable")
+    """Sorts a request's candidates by score, best first.
+
+    Args:
+        request_id: the request's own, or its number.
+        item_ids: (n,) in request order.
+        answer: `score` (n,), `probabilities` (n, T) and, with a fusion,
+            `fusion_weights` (T,).
+        objectives: names of the T objectives.
+        model_version: the version that answered.
+    """
+    order = np.argsort(-answer["score"], kind="stable")
     return Ranking(
         request_id,
         item_ids[order],
-        scores[order],
-        probabilities[order],
+        answer["score"][order],
+        answer["probabilities"][order],
         objectives,
         order,
-        fusion_weights,
+        answer.get(FUSION_WEIGHTS),
         model_version,
     )
 
 
+def merge_answers(
+    answers: Sequence[Answer],
+    counts: Sequence[int],
+    schema: Schema,
+    where: str,
+) -> dict[str, np.ndarray]:
+    """Joins the answers to slices, without batch axis and padding.
+
+    Args:
+        answers: of `serving_default` or `rank_candidates`, B = 1, in order;
+            their outputs may be wider than their slices.
+        counts: candidates of each slice.
+        schema: names the objectives.
+        where: for messages.
+
+    Raises:
+        AnswerError: if a shape is wrong or a number is not finite.
+    """
+    parts = [
+        _trim(answer, count, len(schema.objectives), where)
+        for answer, count in zip(answers, counts, strict=True)
+    ]
+    return {
+        name: array
+        if name in PER_REQUEST or len(parts) == 1
+        else np.concatenate([part[name] for part in parts])
+        for name, array in parts[0].items()
+    }
+
+
+def _trim(
+    answer: Answer, count: int, num_objectives: int, where: str
+) -> dict[str, np.ndarray]:
+    where = f"{where}: version {answer.version}"
+    missing = set(RANKED) - set(answer.outputs)
+    if missing:
+        raise AnswerError(
+            f"{where}: no {' and no '.join(sorted(missing))} in its answer. "
+            "Is it a ranker that was exported with jd_tf?"
+        )
+    shapes = {
+        "score": (1, count),
+        "probabilities": (1, count, num_objectives),
+        FUSION_WEIGHTS: (1, num_objectives),
+    }
+    part = {}
+    for name in (n for n in shapes if n in answer.outputs):
+        array = answer.outputs[name]
+        wide = name not in PER_REQUEST and array.ndim > 1
+        part[name] = array[:, :count] if wide else array
+        if part[name].shape != shapes[name]:
+            raise AnswerError(
+                f"{where}: `{name}` of {count} candidates has shape "
+                f"{list(array.shape)}, should have {list(shapes[name])}. Give "
+                "the client the model's schema, or export the model again."
+            )
+        if not np.isfinite(part[name]).all():
+            raise AnswerError(
+                f"{where}: answered a {name} that is not finite; the model is "
+                "broken. Train and export again."
+            )
+        part[name] = part[name][0]
+    return part
+
+
 def plain(value: Any) -> Any:
-    """Bytes as text, NumPy scalars as Python's."""
+    """Returns bytes as text, and NumPy scalars as Python's."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.item()
     if isinstance(value, bytes):

@@ -1,43 +1,133 @@
-"""Ranks requests with a served model, from threads."""
+"""Ranks requests with a served model, from threads or under asyncio."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from pathlib import Path
 from typing import Any
 
 from jd_tf.schema import Schema
-from jd_tf.serving.client.call import Call, Describe
-from jd_tf.serving.client.client_options import ClientOptions, check_timeout
 from jd_tf.serving.client.errors import (
     ClientError,
     ClosedError,
     DeadlineError,
     RequestError,
-    UnavailableError,
 )
+from jd_tf.serving.client.options import ClientOptions, check_timeout
 from jd_tf.serving.client.planner import Planner
 from jd_tf.serving.client.ranking import Ranking
 from jd_tf.serving.client.request_log import RequestLog
-from jd_tf.serving.client.retries import Retries
-from jd_tf.serving.client.transport import Transport
+from jd_tf.serving.client.transport import (
+    AsyncTransport,
+    BaseTransport,
+    Call,
+    Describe,
+    SavedModelTransport,
+    Transport,
+)
+
+Operations = Sequence[Call | Describe]
 
 
-class RankingClient:
+class _Deadline:
+    """The moment at which a ranking is too late."""
+
+    def __init__(self, seconds: float, where: str):
+        self._seconds, self._where = check_timeout(seconds), where
+        self._end = time.monotonic() + self._seconds
+
+    def left(self) -> float:
+        """Seconds left, at least 0."""
+        return max(self._end - time.monotonic(), 0.0)
+
+    def error(self) -> DeadlineError:
+        """The error of a ranking that is too late."""
+        return DeadlineError(
+            f"{self._where}: not ranked within {self._seconds:.3g} s. Allow "
+            "more time, send fewer candidates, or look at the server's load."
+        )
+
+
+class _Client:
+    """State that clients with threads and with asyncio share."""
+
+    def __init__(
+        self,
+        transport: BaseTransport,
+        schema: Schema | None,
+        options: ClientOptions | None,
+        request_log: RequestLog | None,
+    ):
+        schema = schema or transport.schema
+        if schema is None:
+            raise RequestError(
+                f"{transport.where}: a server does not tell its schema; give "
+                "the client that of the model: Schema.load(<version>/"
+                "assets.extra/schema.json)."
+            )
+        self.schema = schema
+        self.options = options or ClientOptions()
+        self._planner = Planner(transport, schema, self.options)
+        self._log = request_log
+        self._where = transport.where
+        self._closed = False
+
+    def stats(self) -> dict[str, Any]:
+        """Requests, calls by signature, version switches, cache."""
+        return self._planner.stats()
+
+    def _deadline(self, timeout: float | None) -> _Deadline:
+        if self._closed:
+            raise self._closed_error()
+        seconds = self.options.timeout if timeout is None else timeout
+        return _Deadline(seconds, self._where)
+
+    def _finish(self, request: Mapping[str, Any], ranking: Ranking) -> Ranking:
+        if self._log is not None:
+            self._log.offer(self._planner.serving_inputs, request, ranking)
+        return ranking
+
+    def _closed_error(self) -> ClosedError:
+        return ClosedError(
+            f"{self._where}: this client is closed. Open a new one."
+        )
+
+
+class RankingClient(_Client):
     """Encodes a user once, ranks slices in parallel, puts them together.
 
-    For any number of threads. What a transport raises is tried again where
-    that helps, and told in typed errors where it does not.
+    For any number of threads. Errors are typed and name a remedy.
 
     Args:
         transport: belongs to the client, which closes it.
         schema: the columns of a request; read from the model in process.
         options: settings.
-        request_log: samples what was asked and answered; closed with the
-            client.
+        request_log: samples requests and answers; closed with the client.
 
     Raises:
         RequestError: if settings do not fit the schema.
+
+    Example:
+        >>> from jd_tf.schema import Behavior, IdColumn, Objective
+        >>> from jd_tf.serving.client import GrpcTransport, ModelChoice
+        >>> schema = Schema(
+        ...     name="shop",
+        ...     item_columns=(IdColumn("item_id", num_buckets=100),),
+        ...     behaviors=(Behavior("click", max_length=50),),
+        ...     objectives=(Objective("click"),),
+        ...     max_candidates=1000,
+        ... )
+        >>> request = {
+        ...     "item_id": [],
+        ...     "click_item_id": [7],
+        ...     "click_age_seconds": [60.0],
+        ... }
+        >>> transport = GrpcTransport("localhost:8500", ModelChoice("m"))
+        >>> with RankingClient(transport, schema) as client:
+        ...     client.rank(request, timeout=0.05).table()
+        'request 0: no candidates'
     """
 
     def __init__(
@@ -47,14 +137,25 @@ class RankingClient:
         options: ClientOptions | None = None,
         request_log: RequestLog | None = None,
     ):
+        super().__init__(transport, schema, options, request_log)
         self.transport = transport
-        self.schema = schema_of(transport, schema)
-        self.options = options or ClientOptions()
-        self._planner = Planner(transport, self.schema, self.options)
-        self._retries = Retries(self.options.retries)
-        self._log = request_log
-        self._closed = False
         self._threads = ThreadPoolExecutor(self.options.parallel, "jd_tf-rank")
+
+    @classmethod
+    def from_saved_model(
+        cls, path: str | Path, options: ClientOptions | None = None
+    ) -> "RankingClient":
+        """Opens a client of a SavedModel in this process.
+
+        Args:
+            path: a version folder, or a model's folder, whose highest version
+                is then taken.
+            options: settings.
+
+        Raises:
+            ExportError: if there is no whole SavedModel.
+        """
+        return cls(SavedModelTransport(path), options=options)
 
     def rank(
         self, request: Mapping[str, Any], timeout: float | None = None
@@ -74,31 +175,19 @@ class RankingClient:
             UnavailableError: if nobody answered, again and again.
             ClientError: for everything else.
         """
-        if self._closed:
-            raise closed(self.transport.where)
-        seconds = check_timeout(
-            self.options.timeout if timeout is None else timeout
-        )
-        end = time.monotonic() + seconds
+        deadline = self._deadline(timeout)
         plan = self._planner.plan(request)
-        try:
-            operations = next(plan)
-            while True:
-                try:
-                    answers = self._run(operations, end, seconds)
-                except ClientError as error:
-                    operations = plan.throw(error)
-                else:
-                    operations = plan.send(answers)
-        except StopIteration as finished:
-            ranking = finished.value
-        if self._log is not None:
-            self._log.offer(self._planner.serving_inputs, request, ranking)
-        return ranking
-
-    def stats(self) -> dict[str, Any]:
-        """Requests, calls by signature, retries, version switches, cache."""
-        return {**self._planner.stats(), "retries": self._retries.count}
+        resume: Any = plan.send
+        outcome: Any = None
+        while True:
+            try:
+                operations = resume(outcome)
+            except StopIteration as finished:
+                return self._finish(request, finished.value)
+            try:
+                resume, outcome = plan.send, self._run(operations, deadline)
+            except ClientError as error:
+                resume, outcome = plan.throw, error
 
     def close(self) -> None:
         """Gives connections and threads back; calls fail from then on."""
@@ -114,82 +203,118 @@ class RankingClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _run(
-        self, operations: Sequence[Call | Describe], end: float, seconds: float
-    ) -> list[Any]:
+    def _run(self, operations: Operations, deadline: _Deadline) -> list[Any]:
         if len(operations) == 1 and self.transport.keeps_deadlines:
-            return [self._attempts(operations[0], end, seconds)]
+            return [self._send(operations[0], deadline)]
         try:
             futures = [
-                self._threads.submit(self._attempts, operation, end, seconds)
+                self._threads.submit(self._send, operation, deadline)
                 for operation in operations
             ]
         except RuntimeError as error:
-            raise closed(self.transport.where) from error
-        return self._collect(futures, end, seconds)
-
-    def _collect(
-        self, futures: Sequence[Future], end: float, seconds: float
-    ) -> list[Any]:
+            # The threads are shut down.
+            raise self._closed_error() from error
         try:
-            return [
-                future.result(max(end - time.monotonic(), 0.0))
-                for future in futures
-            ]
+            return [future.result(deadline.left()) for future in futures]
         except FutureTimeoutError as error:
-            raise too_late(self.transport.where, seconds) from error
+            raise deadline.error() from error
         except CancelledError as error:
-            raise closed(self.transport.where) from error
+            raise self._closed_error() from error
         finally:
             for future in futures:
                 future.cancel()
 
-    def _attempts(
-        self, operation: Call | Describe, end: float, seconds: float
-    ) -> Any:
-        attempt = 0
-        while True:
-            attempt += 1
-            left = end - time.monotonic()
-            if left <= 0:
-                raise too_late(self.transport.where, seconds)
-            try:
-                if isinstance(operation, Call):
-                    answer = self.transport.call(operation, left)
-                else:
-                    answer = self.transport.describe(left)
-            except UnavailableError as error:
-                left = end - time.monotonic()
-                time.sleep(self._retries.wait(attempt, left, error))
-            else:
-                self._retries.answered()
-                return answer
+    def _send(self, operation: Call | Describe, deadline: _Deadline) -> Any:
+        left = deadline.left()
+        if not left:
+            raise deadline.error()
+        if isinstance(operation, Call):
+            return self.transport.call(operation, left)
+        return self.transport.describe(left)
 
 
-def schema_of(transport: Any, schema: Schema | None) -> Schema:
-    """The schema given, or the one that the transport read.
+class AsyncRankingClient(_Client):
+    """The same as `RankingClient`, without threads of its own.
+
+    Make and use it in one event loop.
+
+    Args:
+        transport: belongs to the client, which closes it.
+        schema: the columns of a request; read from the model in process.
+        options: settings; `parallel` is how many calls of all requests
+            together are under way at once.
+        request_log: samples requests and answers; closed with the client.
 
     Raises:
-        RequestError: if there is none.
+        RequestError: if settings do not fit the schema.
     """
-    schema = schema or transport.schema
-    if schema is None:
-        raise RequestError(
-            f"{transport.where}: a server does not tell its schema; give the "
-            "client that of the model: Schema.load(<version>/assets.extra/"
-            "schema.json)."
-        )
-    return schema
 
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        schema: Schema | None = None,
+        options: ClientOptions | None = None,
+        request_log: RequestLog | None = None,
+    ):
+        super().__init__(transport, schema, options, request_log)
+        self.transport = transport
+        self._places = asyncio.Semaphore(self.options.parallel)
 
-def too_late(where: str, seconds: float) -> DeadlineError:
-    """The error when time is over before the wire says so."""
-    return DeadlineError(
-        f"{where}: not ranked within {seconds:.3g} s. Allow more time, send "
-        "fewer candidates, or look at the server's load."
-    )
+    async def rank(
+        self, request: Mapping[str, Any], timeout: float | None = None
+    ) -> Ranking:
+        """Ranks the candidates of a request; see `RankingClient.rank`."""
+        deadline = self._deadline(timeout)
+        plan = self._planner.plan(request)
+        resume: Any = plan.send
+        outcome: Any = None
+        while True:
+            try:
+                operations = resume(outcome)
+            except StopIteration as finished:
+                return self._finish(request, finished.value)
+            try:
+                answers = await self._run(operations, deadline)
+                resume, outcome = plan.send, answers
+            except ClientError as error:
+                resume, outcome = plan.throw, error
 
+    async def close(self) -> None:
+        """Gives connections back; calls fail from then on."""
+        self._closed = True
+        await self.transport.close()
+        if self._log is not None:
+            self._log.close()
 
-def closed(where: str) -> ClosedError:
-    """The error of a client that was closed."""
-    return ClosedError(f"{where}: this client is closed. Open a new one.")
+    async def __aenter__(self) -> "AsyncRankingClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _run(
+        self, operations: Operations, deadline: _Deadline
+    ) -> list[Any]:
+        tasks = [
+            asyncio.ensure_future(self._send(operation, deadline))
+            for operation in operations
+        ]
+        try:
+            return await asyncio.wait_for(
+                asyncio.gather(*tasks), deadline.left()
+            )
+        except asyncio.TimeoutError as error:
+            raise deadline.error() from error
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send(
+        self, operation: Call | Describe, deadline: _Deadline
+    ) -> Any:
+        async with self._places:
+            left = max(deadline.left(), 1e-3)
+            if isinstance(operation, Call):
+                return await self.transport.call(operation, left)
+            return await self.transport.describe(left)

@@ -2,34 +2,44 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jd_tf.schema import DataError, Schema
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from jd_tf.schema import SERVING_ROLES, Column, DataError, Role, Schema
 from jd_tf.serving.batching import is_batch, split_batch
+from jd_tf.serving.protos.messages import Example
+from jd_tf.serving.protos.record_files import iterate_records
 
 _GZIP = b"\x1f\x8b"
 _SNIFFED_BYTES = 4096
+_KINDS = {
+    "string": "bytes_list",
+    "float32": "float_list",
+    "int32": "int64_list",
+    "int64": "int64_list",
+}
 
 
 def read_requests(
     path: str | Path, schema: Schema, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """Reads requests as `SavedRanker.rank` takes them.
+    """Reads requests as `RankingClient.rank` takes them.
 
     JSON holds one request, a list of them, one a line, or a padded batch of
-    columns with lengths. A TFRecord file is told by the zero bytes that its
+    columns with lengths. A TFRecord file is known by the zero bytes that its
     frames begin with; JSON has none.
 
     Args:
         path: the file.
-        schema: names what a TFRecord file must hold.
+        schema: names the columns of a TFRecord file.
         limit: how many of its first requests; all by default.
 
     Returns:
-        Requests; their columns are checked by whoever ranks them, save those
-        of a TFRecord file, which are checked here.
+        Requests. Their values are checked when they are ranked.
 
     Raises:
         DataError: naming the file and the line or record.
@@ -45,10 +55,7 @@ def read_requests(
     if start.startswith(_GZIP):
         raise DataError(f"{path}: is compressed; unpack it first.")
     if b"\0" in start:
-        # TensorFlow, which only these files need, takes seconds to load.
-        from jd_tf.serving.client.request_records import read_records
-
-        return list(itertools.islice(read_records(path, schema), limit))
+        return list(itertools.islice(_read_records(path, schema), limit))
     requests = _parse_json(path)
     if not requests:
         raise DataError(f"{path}: holds no requests.")
@@ -87,3 +94,40 @@ def _unbatched(request: Any, schema: Schema) -> list[Any]:
     if isinstance(request, Mapping) and is_batch(request):
         return split_batch(request, schema)
     return [request]
+
+
+def _read_records(path: Path, schema: Schema) -> Iterator[dict[str, Any]]:
+    columns = schema.columns(Role.KEY, *SERVING_ROLES)
+    for number, record in enumerate(iterate_records(path)):
+        try:
+            feature = Example.FromString(record).features.feature
+            yield {c.name: _decode(feature, c) for c in columns}
+        except DataError as error:
+            raise DataError(f"{path}: record {number}: {error}.") from error
+        except DecodeError as error:
+            raise DataError(
+                f"{path}: record {number}: not a request: {error}."
+            ) from error
+
+
+def _decode(feature: Any, column: Column) -> np.ndarray:
+    if column.name not in feature:
+        raise DataError(f"no column `{column.name}`, which the schema asks for")
+    stored, kind = feature[column.name], _KINDS[column.dtype]
+    # An empty list may have been written as no list at all.
+    if stored.WhichOneof("kind") not in (kind, None):
+        raise DataError(
+            f"column `{column.name}` holds a {stored.WhichOneof('kind')}, "
+            f"should hold {column.dtype}"
+        )
+    values = list(getattr(stored, kind).value)
+    array = np.array(values, object if kind == "bytes_list" else column.dtype)
+    inner = (column.inner,) if column.inner else ()
+    shape = (-1, *inner) if column.ragged else inner
+    try:
+        return array.reshape(shape)
+    except ValueError as error:
+        raise DataError(
+            f"column `{column.name}` holds {array.size} values of "
+            f"{column.dtype}, which does not make {shape}"
+        ) from error

@@ -1,4 +1,4 @@
-"""A sample of what was asked and answered, in files a server can replay."""
+"""A sample of requests and answers, in files a server can replay."""
 
 import itertools
 import os
@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 from absl import logging
+from google.protobuf.message import DecodeError
 
 from jd_tf.data.files import sync
 from jd_tf.schema import DataError, Schema
 from jd_tf.serving.batching import split_batch
 from jd_tf.serving.client.errors import RequestError
 from jd_tf.serving.client.ranking import Ranking
-from jd_tf.serving.client.tensors import fill_proto
+from jd_tf.serving.client.tensors import fill_proto, to_arrays
 from jd_tf.serving.protos.messages import PredictionLog
-from jd_tf.serving.protos.record_writer import RecordWriter
+from jd_tf.serving.protos.record_files import RecordWriter, iterate_records
 from jd_tf.serving.signature_names import FUSION_WEIGHTS, SERVING_DEFAULT
 
 _PATTERN = "requests-*.tfrecord"
@@ -34,7 +35,7 @@ class RequestLog:
     itself logs nothing.
 
     A file appears under its name when it is finished; the one being written
-    has another. No failure to write ever fails a ranking.
+    has another name. No failure to write ever fails a ranking.
 
     Args:
         folder: of the files; made if need be.
@@ -44,7 +45,6 @@ class RequestLog:
         max_files: finished ones kept; the oldest go.
         model_name: written into the records.
         seed: of the sampling; another each time by default.
-        clock: seconds since 1970, for file names.
     """
 
     def __init__(
@@ -56,7 +56,6 @@ class RequestLog:
         max_files: int = 16,
         model_name: str = "",
         seed: int | None = None,
-        clock: Callable[[], float] = time.time,
     ):
         if not 0 <= rate <= 1:
             raise RequestError(f"`rate` must be from 0 to 1. Got: {rate}.")
@@ -66,11 +65,9 @@ class RequestLog:
                 f"1. Got: {max_records}, {max_bytes}, {max_files}."
             )
         self.folder = Path(folder)
-        self.rate = rate
+        self.rate, self.model_name = rate, model_name
         self.max_records, self.max_bytes = max_records, max_bytes
         self.max_files = max_files
-        self.model_name = model_name
-        self._clock = clock
         self._generator = random.Random(seed)
         self._lock = threading.Lock()
         self._numbers = itertools.count()
@@ -90,45 +87,37 @@ class RequestLog:
         serving_inputs: Callable[[Any], Mapping[str, np.ndarray]],
         request: Mapping[str, Any],
         ranking: Ranking,
-    ) -> bool:
-        """Logs a ranking, or does not.
+    ) -> None:
+        """Logs a ranking, or leaves it out of the sample.
 
         Args:
             serving_inputs: makes the inputs of `serving_default`; called for
-                what is logged only.
-            request: what was asked.
-            ranking: what was answered.
-
-        Returns:
-            Whether it was logged.
+                logged requests only.
+            request: as the client got it.
+            ranking: its answer.
         """
         with self._lock:
             chosen = self._generator.random() < self.rate
         if not chosen or not len(ranking.item_ids):
-            return False
+            return
+        record = self._record(serving_inputs(request), ranking)
         try:
-            record = self._record(serving_inputs(request), ranking)
             with self._lock:
-                return self._write(record)
+                self._write(record)
         except OSError as error:
-            with self._lock:
-                self._dropped += 1
+            self._dropped += 1
+            where = self.folder
             logging.log_first_n(
-                logging.WARNING,
-                "%s: requests not logged: %s",
-                1,
-                self.folder,
-                error,
+                logging.WARNING, "%s: requests not logged: %s", 1, where, error
             )
-            return False
 
     def rotate(self) -> Path | None:
-        """Finishes the file being written; None if there is none."""
+        """Finishes the file being written; returns it, or None."""
         with self._lock:
             return self._rotate()
 
     def close(self) -> None:
-        """The same; what is offered later starts another file."""
+        """The same; a later request starts another file."""
         self.rotate()
 
     def stats(self) -> dict[str, int]:
@@ -146,9 +135,9 @@ class RequestLog:
             spec.name = self.model_name
             spec.signature_name = SERVING_DEFAULT
         if ranking.model_version is not None:
-            # Not in the request: any version may be asked to replay it.
-            metadata.model_spec.version.value = ranking.model_version
-            predicted.response.model_spec.version.value = ranking.model_version
+            # Not in the request: it may be replayed on any version.
+            for spec in (metadata.model_spec, predicted.response.model_spec):
+                spec.version.value = ranking.model_version
         for name, array in inputs.items():
             fill_proto(predicted.request.inputs[name], array)
         in_request_order = np.argsort(ranking.order)
@@ -162,10 +151,10 @@ class RequestLog:
             fill_proto(predicted.response.outputs[name], array[None])
         return log.SerializeToString()
 
-    def _write(self, record: bytes) -> bool:
+    def _write(self, record: bytes) -> None:
         if len(record) > self.max_bytes:
             self._dropped += 1
-            return False
+            return
         if self._bytes + len(record) > self.max_bytes:
             self._rotate()
         if self._writer is None:
@@ -176,7 +165,6 @@ class RequestLog:
         self._written += 1
         if self._records == self.max_records:
             self._rotate()
-        return True
 
     def _rotate(self) -> Path | None:
         if self._writer is None:
@@ -191,20 +179,17 @@ class RequestLog:
             self._dropped += records
             raise
         # Names sort by time.
-        stamp = f"{int(self._clock() * 1000):014d}"
-        number = next(self._numbers)
-        target = (
-            self.folder / f"requests-{stamp}-{self._name}-{number}.tfrecord"
-        )
-        os.rename(self._aside, target)
+        stamp = f"{int(time.time() * 1000):014d}-{self._name}"
+        target = f"requests-{stamp}-{next(self._numbers)}.tfrecord"
+        os.rename(self._aside, self.folder / target)
         sync(self.folder)
         for old in log_files(self.folder)[: -self.max_files]:
             old.unlink(missing_ok=True)
-        return target
+        return self.folder / target
 
 
 def log_files(folder: str | Path) -> list[Path]:
-    """Finished files of a folder, oldest first."""
+    """Returns the finished files of a folder, oldest first."""
     return sorted(Path(folder).glob(_PATTERN))
 
 
@@ -220,13 +205,16 @@ def read_request_log(
     Raises:
         DataError: naming the file that cannot be read.
     """
-    # Whoever replays a log can wait for TensorFlow; who writes it should not.
-    from jd_tf.serving.export.recordings import read_recordings
-
     path = Path(path)
     files = log_files(path) if path.is_dir() else [path]
     if not files:
         raise DataError(f"{path}: holds no request log ({_PATTERN}).")
     for file in files:
-        for recording in read_recordings(file):
-            yield from split_batch(recording.inputs, schema)
+        for number, record in enumerate(iterate_records(file)):
+            try:
+                called = PredictionLog.FromString(record).predict_log
+            except DecodeError as error:
+                raise DataError(
+                    f"{file}: record {number}: not a request log: {error}."
+                ) from error
+            yield from split_batch(to_arrays(called.request.inputs), schema)

@@ -1,19 +1,65 @@
-"""Encoded users, kept for a while."""
+"""Cached user states, and the key they are found by."""
 
 import collections
+import dataclasses
+import hashlib
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Mapping
+
+import numpy as np
 
 from jd_tf.serving.client.errors import RequestError
-from jd_tf.serving.client.user_state import UserState
+
+_KEY_BYTES = 16
+
+
+def fingerprint(
+    request: Mapping[str, np.ndarray], names: Iterable[str]
+) -> bytes:
+    """Returns a hash of columns: the key of a user state.
+
+    Args:
+        request: checked, unpadded.
+        names: the columns that `encode_user` takes: the histories.
+    """
+    digest = hashlib.blake2b(digest_size=_KEY_BYTES)
+    for name in names:
+        array = request[name]
+        # Names and shapes keep neighbours from running into each other.
+        digest.update(f"\0{name}{array.shape}".encode())
+        if array.dtype == object:
+            for text in array.flat:
+                digest.update(f"{len(text)}:".encode())
+                digest.update(text)
+        else:
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()
+
+
+@dataclasses.dataclass(frozen=True)
+class UserState:
+    """The answer of `encode_user`, for `rank_candidates` of one version.
+
+    Attributes:
+        version: of the weights it was made with; no other can read it.
+        tensors: arrays by name.
+    """
+
+    version: int
+    tensors: Mapping[str, np.ndarray]
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory it takes."""
+        return sum(array.nbytes for array in self.tensors.values())
 
 
 class StateCache:
-    """The users met last, bounded in number, memory and time.
+    """The states used last, bounded in number, memory and time.
 
     Args:
-        max_users: states kept at most; 0 keeps none.
+        max_users: states at most; 0 caches none.
         max_bytes: memory of their tensors at most.
         seconds: how long a state is good for.
         clock: seconds that only grow.
@@ -42,7 +88,7 @@ class StateCache:
         self._counts: collections.Counter = collections.Counter()
 
     def get(self, key: Hashable) -> UserState | None:
-        """The state, if it is there and still good."""
+        """Returns the state, if it is there and still good."""
         now = self._clock()
         with self._lock:
             state, until = self._states.get(key, (None, 0.0))
@@ -58,7 +104,7 @@ class StateCache:
             return state
 
     def put(self, key: Hashable, state: UserState) -> None:
-        """Keeps a state; those used longest ago make room."""
+        """Caches a state; those used longest ago make room."""
         until = self._clock() + self.seconds
         with self._lock:
             if key in self._states:
@@ -75,7 +121,7 @@ class StateCache:
                 self._counts["evictions"] += 1
 
     def met(self, key: Hashable) -> bool:
-        """Whether this was asked of the same key before; notes it."""
+        """Returns whether this was called with the same key; notes it."""
         with self._lock:
             known = key in self._met
             self._met[key] = None
@@ -84,13 +130,6 @@ class StateCache:
                 self._met.popitem(last=False)
             return known and self.max_users > 0
 
-    def clear(self) -> None:
-        """Forgets all states."""
-        with self._lock:
-            self._states.clear()
-            self._met.clear()
-            self._bytes = 0
-
     def stats(self) -> dict[str, float]:
         """Hits, misses, evictions, expirations, users, bytes, hit rate."""
         with self._lock:
@@ -98,12 +137,12 @@ class StateCache:
                 name: self._counts[name]
                 for name in ("hits", "misses", "evictions", "expirations")
             }
-            asked = counts["hits"] + counts["misses"]
+            lookups = counts["hits"] + counts["misses"]
             return {
                 **counts,
                 "users": len(self._states),
                 "bytes": self._bytes,
-                "hit_rate": counts["hits"] / asked if asked else 0.0,
+                "hit_rate": counts["hits"] / lookups if lookups else 0.0,
             }
 
     def _drop(self, key: Hashable) -> None:

@@ -7,6 +7,7 @@ once too.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -35,15 +36,15 @@ _NUMBERS = {_CODES[name]: stored for name, stored in _FIELDS.items()}
 _TYPES = {np.dtype(kind): code for code, (kind, _) in _NUMBERS.items()}
 
 
-def to_proto(array: np.ndarray) -> TensorProto:
-    """The array as a message; see `fill_proto`."""
+def to_proto(array: np.ndarray) -> Any:
+    """Returns the array as a message; see `fill_proto`."""
     proto = TensorProto()
     fill_proto(proto, array)
     return proto
 
 
-def fill_proto(proto: TensorProto, array: np.ndarray) -> None:
-    """Writes an array into a message, where that is to stay.
+def fill_proto(proto: Any, array: np.ndarray) -> None:
+    """Writes an array into a message, in place.
 
     Args:
         proto: empty.
@@ -70,8 +71,8 @@ def fill_proto(proto: TensorProto, array: np.ndarray) -> None:
         )
 
 
-def to_array(proto: TensorProto) -> np.ndarray:
-    """The message as an array; what is strings is an array of bytes objects.
+def to_array(proto: Any) -> np.ndarray:
+    """Returns the message as an array; strings are an array of bytes.
 
     As everywhere in TensorFlow the last of too few values is repeated.
 
@@ -106,7 +107,7 @@ def to_array(proto: TensorProto) -> np.ndarray:
 
 
 def to_arrays(
-    protos: Mapping[str, TensorProto],
+    protos: Mapping[str, Any],
 ) -> dict[str, np.ndarray]:
-    """Each message as an array."""
+    """Returns each message as an array."""
     return {name: to_array(proto) for name, proto in protos.items()}

@@ -1,14 +1,45 @@
-"""How calls reach a served model."""
+"""Calls to a served model, and the ways they take."""
 
 import abc
+import asyncio
+import dataclasses
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from jd_tf.schema import Schema
-from jd_tf.serving.client.call import Answer, Call
+from jd_tf.serving.client.errors import ClosedError, ServerError
 from jd_tf.serving.client.model_description import ModelDescription
+from jd_tf.serving.errors import ExportError
+from jd_tf.serving.export.versions import SCHEMA_FILE, resolve
 
 
-class Transport(abc.ABC):
-    """One target, one model; for any number of threads.
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A signature, and its inputs by name."""
+
+    signature: str
+    inputs: Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Describe:
+    """A call for the version that answers now and its signatures."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """Outputs by name, and the version that answered."""
+
+    outputs: Mapping[str, np.ndarray]
+    version: int
+
+
+class BaseTransport:
+    """Facts about one model of one target.
 
     Attributes:
         where: names the target in messages.
@@ -23,51 +54,138 @@ class Transport(abc.ABC):
     remote: bool = True
     keeps_deadlines: bool = False
 
+    def carries(self, description: ModelDescription) -> bool:
+        """Returns whether user states of this version can travel."""
+        del description
+        return True
+
+
+class Transport(BaseTransport, abc.ABC):
+    """Calls one model of one target, for any number of threads."""
+
     @abc.abstractmethod
     def call(self, call: Call, timeout: float) -> Answer:
-        """Runs a signature once; never tries again.
-
-        Args:
-            call: signature and inputs.
-            timeout: seconds.
+        """Runs a signature within a timeout in seconds.
 
         Raises:
-            UnavailableError: if it may be tried again.
+            UnavailableError: if no attempt reached a server.
             ClientError: for everything else.
         """
 
     @abc.abstractmethod
     def describe(self, timeout: float) -> ModelDescription:
-        """The version that answers now, and its signatures."""
+        """Returns the version that answers now, and its signatures."""
 
-    def carries(self, description: ModelDescription) -> bool:
-        """Whether user states of this version can travel."""
-        del description
-        return True
-
-    def close(self) -> None:  # noqa: B027
+    @abc.abstractmethod
+    def close(self) -> None:
         """Gives connections back; calls fail from then on."""
 
 
-class AsyncTransport(abc.ABC):
-    """The same for asyncio; see `Transport`."""
-
-    where: str = ""
-    schema: Schema | None = None
-    remote: bool = True
+class AsyncTransport(BaseTransport, abc.ABC):
+    """The same as `Transport`, for asyncio."""
 
     @abc.abstractmethod
     async def call(self, call: Call, timeout: float) -> Answer:
-        """Runs a signature once; see `Transport.call`."""
+        """Runs a signature; see `Transport.call`."""
 
     @abc.abstractmethod
     async def describe(self, timeout: float) -> ModelDescription:
-        """The version that answers now, and its signatures."""
+        """Returns the version that answers now, and its signatures."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Gives connections back; calls fail from then on."""
+
+
+class ThreadedTransport(AsyncTransport):
+    """Runs a transport of threads without holding the event loop up.
+
+    Args:
+        transport: over REST or in process; belongs to this one, which closes
+            it.
+        num_threads: calls under way at once; more wait.
+    """
+
+    def __init__(self, transport: Transport, num_threads: int = 8):
+        self.where = transport.where
+        self.schema = transport.schema
+        self.remote = transport.remote
+        self._transport = transport
+        self._threads = ThreadPoolExecutor(num_threads, "jd_tf-call")
 
     def carries(self, description: ModelDescription) -> bool:
-        """Whether user states of this version can travel."""
-        del description
-        return True
+        """See `BaseTransport`."""
+        return self._transport.carries(description)
 
-    async def close(self) -> None:  # noqa: B027
-        """Gives connections back; calls fail from then on."""
+    async def call(self, call: Call, timeout: float) -> Answer:
+        """See `Transport`."""
+        return await self._run(self._transport.call, call, timeout)
+
+    async def describe(self, timeout: float) -> ModelDescription:
+        """See `Transport`."""
+        return await self._run(self._transport.describe, timeout)
+
+    async def close(self) -> None:
+        """See `Transport`."""
+        self._transport.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, function: Any, *arguments: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, function, *arguments)
+
+
+class SavedModelTransport(Transport):
+    """A version folder, loaded once in this process; its version stays.
+
+    Args:
+        path: a version folder, or a model's folder, whose highest version is
+            then taken.
+
+    Attributes:
+        folder: of the version.
+        model: calls its signatures; None after `close`.
+
+    Raises:
+        ExportError: if there is no whole SavedModel.
+    """
+
+    remote = False
+
+    def __init__(self, path: str | Path):
+        # TensorFlow, which only this transport needs, takes seconds to load.
+        from jd_tf.serving.export.loading import LoadedModel
+
+        self.folder = resolve(path)
+        self.where = str(self.folder)
+        self.schema = Schema.load(self.folder / SCHEMA_FILE)
+        self.model: LoadedModel | None = LoadedModel(self.folder)
+        name = self.folder.name
+        version = int(name) if name.isascii() and name.isdigit() else 0
+        self._description = ModelDescription(version, self.model.signatures)
+
+    def call(self, call: Call, timeout: float) -> Answer:
+        """See `Transport`; it cannot be cut short."""
+        del timeout
+        try:
+            outputs = self._loaded().call(call.signature, call.inputs)
+        except ExportError as error:
+            raise ServerError(str(error)) from error
+        return Answer(outputs, self._description.version)
+
+    def describe(self, timeout: float) -> ModelDescription:
+        """See `Transport`."""
+        del timeout
+        self._loaded()
+        return self._description
+
+    def close(self) -> None:
+        """Lets go of the model."""
+        self.model = None
+
+    def _loaded(self) -> Any:
+        # Read once: another thread may close.
+        model = self.model
+        if model is None:
+            raise ClosedError(f"{self.where}: closed. Open a new client.")
+        return model

@@ -8,19 +8,27 @@ from typing import Any
 import grpc
 import numpy as np
 
-from jd_tf.serving.client.channel import open_channel
-from jd_tf.serving.client.errors import UnavailableError
-from jd_tf.serving.client.model_service_client import ModelServiceClient
-from jd_tf.serving.client.status_errors import error_of
+from jd_tf.serving.client.errors import (
+    UnavailableError,
+    error_of,
+)
+from jd_tf.serving.client.grpc_transport import open_channel
+from jd_tf.serving.client.model_service_client import (
+    ModelServiceClient,
+    VersionStatus,
+)
+from jd_tf.serving.client.options import TlsFiles
 from jd_tf.serving.client.tensors import fill_proto, to_arrays
-from jd_tf.serving.client.tls_files import TlsFiles
-from jd_tf.serving.client.version_status import VersionStatus
 from jd_tf.serving.deploy.model_config import OperationError, ServerConfig
 from jd_tf.serving.export.model_card import written_tolerance
 from jd_tf.serving.export.recordings import WARMUP_FILE, read_recordings
 from jd_tf.serving.export.verification.comparison import TOLERANCE, check_equal
-from jd_tf.serving.protos.messages import PredictRequest
-from jd_tf.serving.protos.methods import PREDICT, open_method
+from jd_tf.serving.protos.messages import (
+    PREDICT,
+    PredictRequest,
+    PredictResponse,
+    open_method,
+)
 
 _RETRY_SECONDS = 3.0
 _PAUSE = 0.1

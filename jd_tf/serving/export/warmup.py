@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import SERVING_ROLES, Column, IdColumn, Role, Schema
 from jd_tf.serving.batching import pad_requests
-from jd_tf.serving.client.request_checker import RequestChecker
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.recordings import Recording
 from jd_tf.serving.export.signatures import ServedRanker, split_state
@@ -41,7 +41,7 @@ def record_calls(
         DataError: if a request is wrong, or none has candidates.
     """
     schema = served.schema
-    checker = RequestChecker(schema)
+    checker = RequestValidator(schema, SERVING_ROLES)
     checked = [checker.check(request) for request in requests]
     checked = [request for request in checked if request["num_candidates"] > 0]
     if not checked:

@@ -1,35 +1,111 @@
-"""The classes of a model server's messages, and the names of its enums."""
+"""Messages and methods of a model server, without TensorFlow.
 
-from jd_tf.serving.protos.message_pool import MessagePool
-from jd_tf.serving.protos.serving_package import SERVING
-from jd_tf.serving.protos.tensorflow_package import ERROR, TENSORFLOW
+The protos of TensorFlow register themselves in the one pool that a process
+has by default, which refuses a second file with the same messages. These are
+in a pool of their own, so TensorFlow may be imported before, later or never.
+`experiments/generate_protos.py` writes their descriptors.
+"""
 
-POOL = MessagePool((ERROR, TENSORFLOW, SERVING))
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-TensorProto = POOL.message("tensorflow.TensorProto")
-
-PredictRequest = POOL.message("tensorflow.serving.PredictRequest")
-PredictResponse = POOL.message("tensorflow.serving.PredictResponse")
-GetModelMetadataRequest = POOL.message(
-    "tensorflow.serving.GetModelMetadataRequest"
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
 )
-GetModelMetadataResponse = POOL.message(
-    "tensorflow.serving.GetModelMetadataResponse"
-)
-SignatureDefMap = POOL.message("tensorflow.serving.SignatureDefMap")
 
-GetModelStatusRequest = POOL.message("tensorflow.serving.GetModelStatusRequest")
-GetModelStatusResponse = POOL.message(
-    "tensorflow.serving.GetModelStatusResponse"
-)
-ReloadConfigRequest = POOL.message("tensorflow.serving.ReloadConfigRequest")
-ReloadConfigResponse = POOL.message("tensorflow.serving.ReloadConfigResponse")
-ModelConfig = POOL.message("tensorflow.serving.ModelConfig")
-ModelServerConfig = POOL.message("tensorflow.serving.ModelServerConfig")
+from jd_tf.serving.errors import ExportError
 
-PredictionLog = POOL.message("tensorflow.serving.PredictionLog")
+FILE = Path(__file__).with_name("descriptors.binpb")
+_PREDICTION = "tensorflow.serving.PredictionService"
+_MODEL = "tensorflow.serving.ModelService"
+PREDICT = f"/{_PREDICTION}/Predict"
+GET_MODEL_METADATA = f"/{_PREDICTION}/GetModelMetadata"
+GET_MODEL_STATUS = f"/{_MODEL}/GetModelStatus"
+RELOAD_CONFIG = f"/{_MODEL}/HandleReloadConfigRequest"
 
-# Number -> name; a newer server may know numbers that are not here.
-DATA_TYPES = TENSORFLOW.enums["DataType"]
-ERROR_CODES = ERROR.enums["Code"]
-VERSION_STATES = SERVING.enums["ModelVersionStatus.State"]
+
+def _load_pool() -> descriptor_pool.DescriptorPool:
+    pool = descriptor_pool.DescriptorPool()
+    for file in descriptor_pb2.FileDescriptorSet.FromString(
+        FILE.read_bytes()
+    ).file:
+        pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+POOL = _load_pool()
+
+
+def message(name: str) -> Any:
+    """Returns the class of a message, by its full name."""
+    return message_factory.GetMessageClass(POOL.FindMessageTypeByName(name))
+
+
+def _names(enum: str) -> dict[int, str]:
+    """Number -> name; a newer server may know numbers that are not here."""
+    values = POOL.FindEnumTypeByName(enum).values
+    return {value.number: value.name for value in values}
+
+
+Example = message("tensorflow.Example")
+TensorProto = message("tensorflow.TensorProto")
+PredictRequest = message("tensorflow.serving.PredictRequest")
+PredictResponse = message("tensorflow.serving.PredictResponse")
+GetModelMetadataRequest = message("tensorflow.serving.GetModelMetadataRequest")
+SignatureDefMap = message("tensorflow.serving.SignatureDefMap")
+GetModelStatusRequest = message("tensorflow.serving.GetModelStatusRequest")
+ReloadConfigRequest = message("tensorflow.serving.ReloadConfigRequest")
+ModelConfig = message("tensorflow.serving.ModelConfig")
+ModelServerConfig = message("tensorflow.serving.ModelServerConfig")
+PredictionLog = message("tensorflow.serving.PredictionLog")
+BatchingParameters = message("jd_tf.serving.BatchingParameters")
+MonitoringConfig = message("jd_tf.serving.MonitoringConfig")
+
+DATA_TYPES = _names("tensorflow.DataType")
+ERROR_CODES = _names("tensorflow.error.Code")
+VERSION_STATES = _names("tensorflow.serving.ModelVersionStatus.State")
+
+
+def open_method(channel: Any, path: str) -> Callable[..., Any]:
+    """Returns a callable that takes a message and `timeout=` seconds.
+
+    Args:
+        channel: of threads or of asyncio; the answer is awaited there.
+        path: one of this module's.
+
+    Raises:
+        grpc.RpcError: by the call, if it fails.
+    """
+    _, service, name = path.split("/")
+    method = POOL.FindServiceByName(service).methods_by_name[name]
+    request, response = (
+        message_factory.GetMessageClass(kind)
+        for kind in (method.input_type, method.output_type)
+    )
+    return channel.unary_unary(
+        path,
+        request_serializer=request.SerializeToString,
+        response_deserializer=response.FromString,
+    )
+
+
+def parse_text(text: str, kind: Any, where: str) -> Any:
+    """Parses a text proto as strictly as a model server.
+
+    Args:
+        text: of the file.
+        kind: class of the message it should hold.
+        where: the file, for the error.
+
+    Raises:
+        ExportError: naming the line that is wrong.
+    """
+    try:
+        return text_format.Parse(text, kind())
+    except text_format.ParseError as error:
+        name = kind.DESCRIPTOR.name
+        raise ExportError(f"{where}: not a {name}: {error}.") from error

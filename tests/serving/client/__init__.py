@@ -1,1 +1,1 @@
-"""Clients without a server; `tests/serving/protos` has the others."""
+"""Clients without a server; `against_server` has the others."""

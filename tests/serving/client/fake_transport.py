@@ -1,14 +1,16 @@
-"""A served model without a model: says what each version would score."""
+"""A served model without a model: each version scores by a formula."""
 
 import collections
 import threading
 
 import numpy as np
 
-from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role
-from jd_tf.serving.client.call import Answer
+from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES, SERVING_ROLES, Role
 from jd_tf.serving.client.model_description import ModelDescription
-from jd_tf.serving.client.transport import Transport
+from jd_tf.serving.client.transport import (
+    Answer,
+    Transport,
+)
 from tests.requests import small_schema
 
 SCHEMA = small_schema()
@@ -41,14 +43,15 @@ class FakeTransport(Transport):
         version = self.version
         inputs = call.inputs
         if call.signature == "encode_user":
-            user = np.full((1, 2), user_number(inputs), "float32")
+            user = np.full((1, 2), clicked(inputs), "float32")
             return Answer({"user_state_sum": user + 1000 * version}, version)
         user = inputs.get("user_state_sum")
         if user is None:
-            user = np.full((1, 2), user_number(inputs) + 1000 * version)
+            user = np.full((1, 2), clicked(inputs) + 1000 * version)
         items = inputs["item_id"].astype("float32")
         # A state of another version makes nonsense: of no version's scores.
-        score = items * (user[:, :1] - 1000 * version + 1) * version
+        user = user[:, :1] - 1000 * version + inputs["hour"][:, None]
+        score = items * (user + 1) * version
         weights = np.array([[1.0, 2.0, 3.0]], "float32") * version
         outputs = {
             "score": score,
@@ -69,22 +72,20 @@ class FakeTransport(Transport):
         return dict(collections.Counter(name for name, _ in self.calls))
 
 
-def user_number(inputs):
-    """A number for what a user did."""
+def clicked(inputs):
+    """A number for the history of a user."""
     length = int(np.ravel(inputs["click_length"])[0])
-    clicks = np.ravel(inputs["click_item_id"])[:length]
-    return float(clicks.sum() + np.ravel(inputs["hour"])[0])
+    return float(np.ravel(inputs["click_item_id"])[:length].sum())
 
 
 def expected_scores(request, version):
-    """What a version scores, in request order."""
-    clicks = request["click_item_id"]
-    user = float(np.sum(clicks) + np.ravel(request["hour"])[0])
+    """Scores of a version, in request order."""
+    user = float(np.sum(request["click_item_id"]) + request["hour"])
     return np.asarray(request["item_id"], "float32") * (user + 1) * version
 
 
 def description(version, schema=SCHEMA):
-    """What a server says of it."""
+    """The metadata of a version."""
 
     def tensors(*roles):
         return {
@@ -105,9 +106,15 @@ def description(version, schema=SCHEMA):
                 "inputs": tensors(*SERVING_ROLES),
                 "outputs": ranked,
             },
-            "encode_user": {"inputs": tensors(*USER_ROLES), "outputs": state},
+            "encode_user": {
+                "inputs": tensors(*HISTORY_ROLES),
+                "outputs": state,
+            },
             "rank_candidates": {
-                "inputs": {**tensors(Role.CANDIDATE), **state},
+                "inputs": {
+                    **tensors(*REQUEST_ROLES, Role.CANDIDATE),
+                    **state,
+                },
                 "outputs": ranked,
             },
         },

@@ -1,4 +1,4 @@
-"""Which calls rank a request, and what becomes of them."""
+"""The calls that rank a request, and the errors they end with."""
 
 import asyncio
 import threading
@@ -11,7 +11,6 @@ from jd_tf.serving.client import (
     AsyncRankingClient,
     ClientOptions,
     RankingClient,
-    RetryPolicy,
     ThreadedTransport,
 )
 from jd_tf.serving.client.errors import (
@@ -21,7 +20,6 @@ from jd_tf.serving.client.errors import (
     RejectedError,
     RequestError,
     SchemaMismatchError,
-    UnavailableError,
     VersionSwitchError,
 )
 from tests.requests import random_requests, small_schema
@@ -36,11 +34,9 @@ REQUESTS = [
     with_candidates(request, 5)
     for request in random_requests(SCHEMA, 6, seed=2)
 ]
-QUICK = RetryPolicy(initial_seconds=0.001, max_seconds=0.002)
 
 
 def client_of(transport, **options):
-    options = {"retries": QUICK, **options}
     return RankingClient(transport, SCHEMA, ClientOptions(**options))
 
 
@@ -89,14 +85,31 @@ def test_other_pages_of_a_user_share_the_state():
     assert transport.signatures()["encode_user"] == 1
 
 
-@pytest.mark.parametrize("column", ["hour", "click_item_id", "user_id"])
-def test_another_user_history_or_context_is_encoded_anew(column):
-    other = dict(max(REQUESTS, key=lambda r: len(r["click_item_id"])))
-    first = dict(other)
-    if column == "user_id":
-        other[column] = "somebody else"
-    else:
-        other[column] = np.asarray(other[column]) + 1
+def test_other_requests_of_a_user_share_the_state():
+    """Time, page and session enter when ranking; no state knows them."""
+    first = REQUESTS[0]
+    requests = [
+        first,
+        {**first, "hour": first["hour"] + 1, "scenario": 3},
+        {**first, "session_dense": np.ones(3)},
+        {**first, "user_id": "somebody else"},
+    ]
+    with client_of(transport := FakeTransport(), one_call=False) as client:
+        for request in requests:
+            check(client.rank(request), request, 1)
+    ranked = [i for name, i in transport.calls if name == "rank_candidates"]
+    assert transport.signatures()["encode_user"] == 1
+    assert ranked[1]["hour"] == first["hour"] + 1
+    np.testing.assert_array_equal(ranked[2]["session_dense"], np.ones((1, 3)))
+    assert not any("click_item_id" in inputs for inputs in ranked)
+
+
+@pytest.mark.parametrize("column", ["click_item_id", "order_brand_id"])
+def test_another_history_is_encoded_anew(column):
+    first = max(REQUESTS, key=lambda r: min(len(r[column]), 3))
+    changed = np.array(first[column])
+    changed[0] = "other" if column.endswith("brand_id") else changed[0] + 1
+    other = {**first, column: changed}
     with client_of(transport := FakeTransport(), one_call=False) as client:
         for request in (first, other, first, other):
             check(client.rank(request), request, 1)
@@ -114,8 +127,8 @@ def test_ages_can_be_ignored_by_the_key():
             client.rank(REQUESTS[2])
             client.rank(older)
         assert transport.signatures()["encode_user"] == count
-    with pytest.raises(RequestError, match="must name user columns"):
-        client_of(FakeTransport(), key_ignores=("item_id",))
+    with pytest.raises(RequestError, match="must name history columns"):
+        client_of(FakeTransport(), key_ignores=("hour",))
 
 
 def test_slices_have_bucket_widths_and_keep_their_order():
@@ -203,7 +216,7 @@ def test_a_state_that_another_version_refuses_is_redone():
         check(client.rank(REQUESTS[0]), REQUESTS[0], 2)
 
 
-def test_what_one_version_refuses_is_told():
+def test_a_refusal_by_one_version_is_raised():
     def before(call, number):
         raise RejectedError("no")
 
@@ -247,7 +260,7 @@ def test_a_version_with_other_columns_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "complaint"),
+    ("name", "change", "message"),
     [
         ("score", lambda a: a * np.nan, "not finite"),
         ("fusion_weights", lambda a: a * np.inf, "not finite"),
@@ -257,7 +270,7 @@ def test_a_version_with_other_columns_is_refused():
         ("score", None, "no score in its answer"),
     ],
 )
-def test_wrong_answers_are_not_believed(name, change, complaint):
+def test_wrong_answers_are_not_believed(name, change, message):
     class Wrong(FakeTransport):
         def call(self, call, timeout):
             answer = super().call(call, timeout)
@@ -268,7 +281,7 @@ def test_wrong_answers_are_not_believed(name, change, complaint):
             return answer
 
     client = client_of(Wrong())
-    with client, pytest.raises(AnswerError, match=complaint):
+    with client, pytest.raises(AnswerError, match=message):
         client.rank(REQUESTS[0])
 
 
@@ -280,7 +293,7 @@ def test_a_closed_client_says_so():
 
 
 def test_settings_are_checked():
-    for options, complaint in (
+    for options, message in (
         ({"slice_size": 8}, "from 1 to 7"),
         ({"buckets": (3, 2, 7)}, "must ascend"),
         ({"buckets": (2, 4)}, "must ascend to `slice_size`"),
@@ -288,7 +301,7 @@ def test_settings_are_checked():
         ({"max_users": -1}, "not negative"),
         ({"timeout": 0}, "timeout"),
     ):
-        with pytest.raises(RequestError, match=complaint):
+        with pytest.raises(RequestError, match=message):
             client_of(FakeTransport(), **options)
     with pytest.raises(RequestError, match="does not tell its schema"):
         RankingClient(FakeTransport())
@@ -338,13 +351,9 @@ def test_many_threads_and_versions_never_mix():
 def test_asyncio_carries_out_the_same_plans():
     async def main():
         transport = FakeTransport()
-        options = ClientOptions(
-            slice_size=3, buckets=(3,), retries=QUICK, one_call=False
-        )
+        options = ClientOptions(slice_size=3, buckets=(3,), one_call=False)
 
         def before(call, number):
-            if number == 1:
-                raise UnavailableError("down.")
             if number == 4:
                 transport.version = 2
 
@@ -356,7 +365,6 @@ def test_asyncio_carries_out_the_same_plans():
             rankings = await asyncio.gather(*map(client.rank, REQUESTS * 3))
             for ranking, request in zip(rankings, REQUESTS * 3, strict=True):
                 check(ranking, request, ranking.model_version)
-            assert client.stats()["retries"] == 1
             transport.before = lambda call, number: time.sleep(0.1)
             with pytest.raises(DeadlineError):
                 await client.rank(with_candidates(REQUESTS[0], 20), 0.05)
@@ -367,3 +375,24 @@ def test_asyncio_carries_out_the_same_plans():
             await client.rank(REQUESTS[0])
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("remote", [True, False])
+def test_the_deadline_is_of_the_whole_call(remote):
+    def before(call, number):
+        time.sleep(0.1)
+
+    transport = FakeTransport(before=before, remote=remote)
+    options = {"slice_size": 2, "one_call": False, "parallel": 1}
+    with client_of(transport, **options) as client:
+        start = time.monotonic()
+        with pytest.raises(DeadlineError, match="not ranked within"):
+            client.rank(with_candidates(REQUESTS[0], 20), timeout=0.25)
+        assert time.monotonic() - start < 0.9
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "1"])
+def test_a_timeout_is_a_positive_number(seconds):
+    client = client_of(FakeTransport())
+    with client, pytest.raises(RequestError, match="timeout"):
+        client.rank(REQUESTS[0], timeout=seconds)

@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from jd_tf.schema import DataError
+from jd_tf.data.validation import RequestValidator
+from jd_tf.schema import SERVING_ROLES, DataError
 from jd_tf.serving.client import ClientOptions, RankingClient, RequestLog
 from jd_tf.serving.client.errors import RequestError
-from jd_tf.serving.client.request_checker import RequestChecker
 from jd_tf.serving.client.request_log import log_files, read_request_log
 from jd_tf.serving.export.recordings import read_recordings
 from tests.requests import random_requests
@@ -39,7 +39,7 @@ def test_logged_requests_are_those_that_were_asked(tmp_path):
     rank_all(RequestLog(tmp_path, rate=1.0, model_name="m"), version=3)
     (file,) = log_files(tmp_path)
     assert [path for path in tmp_path.iterdir() if path != file] == []
-    checker = RequestChecker(SCHEMA)
+    checker = RequestValidator(SCHEMA, SERVING_ROLES)
     found = list(read_request_log(tmp_path, SCHEMA))
     assert len(found) == len(REQUESTS)
     for read, request in zip(found, REQUESTS, strict=True):

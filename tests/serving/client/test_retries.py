@@ -1,97 +1,190 @@
-"""Servers that are down or slow: attempts, budgets, deadlines."""
+"""Servers that are down: attempts, waits, and the budget for retries."""
 
+import asyncio
 import time
 
+import numpy as np
 import pytest
 
-from jd_tf.serving.client import RetryPolicy
+from jd_tf.serving.client import (
+    AsyncGrpcTransport,
+    GrpcTransport,
+    ModelChoice,
+    RestTransport,
+    RetryPolicy,
+)
 from jd_tf.serving.client.errors import (
+    ClientError,
     DeadlineError,
     ModelNotFoundError,
     OverloadedError,
-    RejectedError,
     RequestError,
     UnavailableError,
 )
-from tests.serving.client.fake_transport import FakeTransport, with_candidates
-from tests.serving.client.test_ranking_client import REQUESTS, check, client_of
+from jd_tf.serving.client.transport import Call
+from tests.serving.client.failing_servers import (
+    FailingGrpcServer,
+    FailingRestServer,
+)
+
+MODEL = ModelChoice("m")
+QUICK = {"initial_seconds": 0.01, "max_seconds": 0.02}
+KINDS = {
+    "grpc": (FailingGrpcServer, GrpcTransport),
+    "rest": (FailingRestServer, RestTransport),
+}
+
+
+@pytest.fixture(params=list(KINDS))
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def server(kind):
+    with KINDS[kind][0]() as server:
+        yield server
+
+
+@pytest.fixture
+def connect(kind, server):
+    """Opens a transport to the server with a retry policy."""
+    opened = []
+
+    def connect(**policy):
+        policy = RetryPolicy(**{**QUICK, **policy})
+        transport = KINDS[kind][1](server.address, MODEL, retries=policy)
+        opened.append(transport)
+        return transport
+
+    yield connect
+    for transport in opened:
+        transport.close()
+
+
+def down(number):
+    return "UNAVAILABLE"
 
 
 @pytest.mark.parametrize("failures", [1, 3])
-def test_unavailable_is_tried_again(failures):
-    def before(call, number):
-        if number < failures:
-            raise UnavailableError("down.")
-
-    with client_of(transport := FakeTransport(before=before)) as client:
-        check(client.rank(REQUESTS[0]), REQUESTS[0], 1)
-    assert len(transport.calls) == failures + 1
-    assert client.stats()["retries"] == failures
+def test_an_unavailable_server_is_tried_again(failures, server, connect):
+    server.fails = lambda n: "UNAVAILABLE" if n <= failures else None
+    assert connect().describe(5.0).version == 1
+    assert server.attempts == failures + 1
 
 
 @pytest.mark.parametrize(
-    "error", [OverloadedError, RejectedError, DeadlineError, ModelNotFoundError]
+    ("code", "error"),
+    [
+        ("RESOURCE_EXHAUSTED", OverloadedError),
+        ("NOT_FOUND", ModelNotFoundError),
+    ],
 )
-def test_nothing_else_is_tried_again(error):
-    def before(call, number):
-        raise error("x")
-
-    client = client_of(transport := FakeTransport(before=before))
-    with client, pytest.raises(error):
-        client.rank(REQUESTS[0])
-    assert len(transport.calls) == 1
+def test_nothing_else_is_tried_again(code, error, server, connect):
+    server.fails = lambda number: code
+    with pytest.raises(error):
+        connect().describe(5.0)
+    assert server.attempts == 1
 
 
-def test_attempts_and_budget_are_bounded():
-    def before(call, number):
-        raise UnavailableError("down.")
-
-    retries = RetryPolicy(
-        max_attempts=3, initial_seconds=0.001, max_seconds=0.001, budget=5
-    )
-    transport = FakeTransport(before=before)
-    with client_of(transport, retries=retries) as client:
-        counts = []
-        for _ in range(4):
-            asked = len(transport.calls)
-            with pytest.raises(UnavailableError) as caught:
-                client.rank(REQUESTS[0])
-            counts.append(len(transport.calls) - asked)
-    # Its describing call succeeded and gave a tenth of a retry back.
-    assert counts == [3, 3, 2, 1]
-    assert "budget for retries is used up" in str(caught.value)
+@pytest.mark.parametrize("most", [1, 3])
+def test_attempts_are_bounded(most, server, connect):
+    server.fails = down
+    with pytest.raises(UnavailableError):
+        connect(max_attempts=most).describe(5.0)
+    assert server.attempts == most
 
 
-def test_no_retry_is_made_that_would_come_too_late():
-    def before(call, number):
-        raise UnavailableError("down.")
+def test_a_server_that_is_down_sees_few_attempts(server, connect):
+    server.fails = down
+    transport = connect(budget=6)
+    for _ in range(40):
+        with pytest.raises(UnavailableError):
+            transport.describe(5.0)
+    assert 40 < server.attempts <= 40 + 6
 
-    retries = RetryPolicy(initial_seconds=5.0, max_seconds=5.0)
-    transport = FakeTransport(before=before)
+
+def test_success_never_fills_the_budget_beyond_its_cap(server, connect):
+    transport = connect(budget=6, refill=1.0)
+    for _ in range(60):
+        transport.describe(5.0)
+    server.fails = down
+    for _ in range(40):
+        with pytest.raises(UnavailableError):
+            transport.describe(5.0)
+    assert 100 < server.attempts <= 100 + 6
+
+
+def test_success_gives_a_share_of_the_budget_back(server, connect):
+    server.fails = down
+    transport = connect(budget=6, refill=0.5)
+    for _ in range(20):
+        with pytest.raises(UnavailableError):
+            transport.describe(5.0)
+    server.fails = lambda number: None
+    for _ in range(30):
+        transport.describe(5.0)
+    before = server.attempts
+    server.fails = lambda n: "UNAVAILABLE" if n == before + 1 else None
+    assert transport.describe(5.0).version == 1
+
+
+def test_no_wait_is_longer_than_the_call(server, connect):
+    server.fails = down
+    transport = connect(initial_seconds=1.0, max_seconds=5.0)
     start = time.monotonic()
-    client = client_of(transport, retries=retries)
-    late = pytest.raises(UnavailableError, match="No time for attempt 2")
-    with client, late:
-        client.rank(REQUESTS[0], timeout=2.0)
-    assert time.monotonic() - start < 2
+    with pytest.raises((DeadlineError, UnavailableError)):
+        transport.describe(0.3)
+    assert time.monotonic() - start < 0.9
+    assert server.attempts == 1
 
 
-@pytest.mark.parametrize("remote", [True, False])
-def test_the_deadline_is_of_the_whole_call(remote):
-    def before(call, number):
-        time.sleep(0.1)
-
-    transport = FakeTransport(before=before, remote=remote)
-    options = {"slice_size": 2, "one_call": False, "parallel": 1}
-    with client_of(transport, **options) as client:
-        start = time.monotonic()
-        with pytest.raises(DeadlineError, match="not ranked within"):
-            client.rank(with_candidates(REQUESTS[0], 20), timeout=0.25)
-        assert time.monotonic() - start < 0.9
+def test_large_requests_are_sent_again_too():
+    call = Call("serving_default", {"x": np.zeros(2_000_000, "float32")})
+    with FailingGrpcServer() as server:
+        transport = GrpcTransport(
+            server.address, MODEL, retries=RetryPolicy(**QUICK)
+        )
+        server.fails = lambda n: "UNAVAILABLE" if n == 1 else None
+        assert transport.call(call, 10.0).version == 1
+        transport.close()
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "1"])
-def test_what_is_no_timeout_is_refused(seconds):
-    client = client_of(FakeTransport())
-    with client, pytest.raises(RequestError, match="timeout"):
-        client.rank(REQUESTS[0], timeout=seconds)
+def test_asyncio_shares_policy_and_budget():
+    async def main(server):
+        transport = AsyncGrpcTransport(
+            server.address, MODEL, retries=RetryPolicy(budget=6, **QUICK)
+        )
+        server.fails = lambda n: "UNAVAILABLE" if n == 1 else None
+        assert (await transport.describe(5.0)).version == 1
+        server.attempts, server.fails = 0, down
+        results = await asyncio.gather(
+            *(transport.describe(5.0) for _ in range(40)),
+            return_exceptions=True,
+        )
+        assert {type(error) for error in results} == {UnavailableError}
+        await transport.close()
+        with pytest.raises(ClientError, match="closed"):
+            await transport.describe(5.0)
+
+    with FailingGrpcServer() as server:
+        asyncio.run(main(server))
+        assert server.attempts <= 40 + 6
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"max_attempts": 0},
+        {"max_attempts": 6},
+        {"initial_seconds": 0.001},
+        {"initial_seconds": 2.0},
+        {"budget": -1},
+        {"budget": 1000},
+        {"refill": 0},
+    ],
+    ids=str,
+)
+def test_policies_are_checked(policy):
+    with pytest.raises(RequestError, match="no such retry policy"):
+        RetryPolicy(**policy)

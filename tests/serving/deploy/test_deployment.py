@@ -23,7 +23,7 @@ from jd_tf.serving.deploy.deployment_files import (
     write_deployment,
 )
 from jd_tf.serving.deploy.model_config import OperationError, read_config
-from jd_tf.serving.protos.server_messages import (
+from jd_tf.serving.protos.messages import (
     BatchingParameters,
     MonitoringConfig,
     parse_text,

@@ -13,7 +13,7 @@ from jd_tf.serving.client.errors import (
     ModelNotFoundError,
     UnavailableError,
 )
-from jd_tf.serving.client.version_status import VersionStatus
+from jd_tf.serving.client.model_service_client import VersionStatus
 from jd_tf.serving.deploy.model_config import (
     OperationError,
     add_model,

@@ -7,7 +7,7 @@ from jd_tf.serving.export.batching_parameters import (
     batching_parameters,
     read_batching,
 )
-from jd_tf.serving.protos.server_messages import BatchingParameters, parse_text
+from jd_tf.serving.protos.messages import BatchingParameters, parse_text
 
 
 def test_what_is_written_is_what_a_server_reads(tmp_path):

@@ -9,14 +9,12 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from jd_tf.schema import Schema
-from jd_tf.serving.client.slicing import default_buckets
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export import exporting
 from jd_tf.serving.export.exporting import export_model
 from jd_tf.serving.export.verification.verify import verify
 from jd_tf.serving.export.versions import HIGHEST_FILE
 from jd_tf.serving.export.warmup import record_calls, shape_buckets
-from jd_tf.serving.shape_buckets import candidate_buckets
 from tests.serving import tiny_ranker
 from tests.serving.exported import METRICS, export_in_process
 from tests.serving.tiny_ranker import TinyRanker
@@ -125,9 +123,6 @@ def test_every_width_and_batch_size_is_warmed_up():
         (8, 16),
         (16, 16),
     ]
-    for most in (1, 16, 17, 500, 2048):
-        # What clients pad to is what servers are warmed up for.
-        assert candidate_buckets(most) == default_buckets(most)
 
 
 def test_versions_count_up(tmp_path):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from jd_tf.data.validation import RequestValidator
 from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.schema import SERVING_ROLES, Role
 from jd_tf.serving.batching import pad_requests
-from jd_tf.serving.client.request_checker import RequestChecker
-from jd_tf.serving.client.saved_ranker import SavedRanker
+from jd_tf.serving.client import RankingClient
 from tests.models.test_score_head import bent
 from tests.requests import random_requests
 from tests.serving.export.test_signatures import assert_close, call
@@ -53,7 +53,7 @@ def folder(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def batch():
-    checker = RequestChecker(SCHEMA)
+    checker = RequestValidator(SCHEMA, SERVING_ROLES)
     checked = [checker.check(r) for r in random_requests(SCHEMA, 5, 9)]
     return pad_requests(checked, SCHEMA.columns(*SERVING_ROLES))
 
@@ -80,7 +80,6 @@ def test_signatures_are_the_live_model(folder, model, batch):
 
 
 def test_every_ranking_comes_with_its_weights(folder, model):
-    ranker = SavedRanker(folder)
     requests = random_requests(SCHEMA, 3, seed=4)
     longest = max(requests, key=lambda r: len(r["item_id"]))
     # More candidates than the schema allows: ranked in slices.
@@ -88,7 +87,8 @@ def test_every_ranking_comes_with_its_weights(folder, model):
     for column in SCHEMA.columns(Role.CANDIDATE):
         if column.ragged:
             many[column.name] = np.concatenate([longest[column.name]] * 4)
-    alone, sliced = ranker.rank([longest, many])
+    with RankingClient.from_saved_model(folder) as client:
+        alone, sliced = map(client.rank, (longest, many))
     assert alone.fusion_weights.shape == (3,)
     np.testing.assert_allclose(
         sliced.fusion_weights, alone.fusion_weights, rtol=1e-4

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role
 from jd_tf.serving.batching import pad_requests
-from jd_tf.serving.client.request_checker import RequestChecker
 from jd_tf.serving.export.signatures import ServedRanker
 from jd_tf.serving.signature_names import SIGNATURES
 from tests.requests import random_requests
@@ -24,7 +24,7 @@ def loaded(exported):
 
 @pytest.fixture(scope="module")
 def batch(exported):
-    checker = RequestChecker(exported.schema)
+    checker = RequestValidator(exported.schema, SERVING_ROLES)
     requests = [*exported.requests[:1], *random_requests(exported.schema, 5, 9)]
     checked = [checker.check(request) for request in requests]
     return pad_requests(checked, exported.schema.columns(*SERVING_ROLES))

@@ -8,7 +8,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 
 import numpy as np
 
-from tests.serving.fake_server.batching_options import BatchingOptions
+from tests.serving.fake_server.options import BatchingOptions
 from tests.serving.fake_server.status_error import StatusError
 
 

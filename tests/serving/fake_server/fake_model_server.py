@@ -1,4 +1,4 @@
-"""The double of the model server."""
+"""A fake of the model server, in this process."""
 
 import collections
 import threading
@@ -13,9 +13,8 @@ from tensorflow_serving.apis import (
 
 from tests.serving.fake_server.model_manager import ModelManager
 from tests.serving.fake_server.model_server import ModelServer
-from tests.serving.fake_server.model_service import ModelService
-from tests.serving.fake_server.prediction_service import PredictionService
 from tests.serving.fake_server.rest_server import RestServer
+from tests.serving.fake_server.services import ModelService, PredictionService
 from tests.serving.fake_server.status_error import StatusError
 
 
@@ -26,7 +25,7 @@ class FakeModelServer(ModelServer):
         config: what is served.
         batching: `BatchingOptions`; calls are not batched without.
         tls: `TlsPems` for gRPC.
-        poll_seconds: between looks at the folders.
+        poll_seconds: between readings of the folders.
         tensor_content: how numbers are answered, as by the server's flag
             `--enable_serialization_as_tensor_content`.
         allow_new_labels: the server's
@@ -40,7 +39,7 @@ class FakeModelServer(ModelServer):
         delay_seconds: every Predict call takes this much longer.
     """
 
-    kind = "double"
+    kind = "fake"
 
     def __init__(
         self,
@@ -58,20 +57,20 @@ class FakeModelServer(ModelServer):
         self.calls = collections.Counter()
         self.delay_seconds = 0.0
         self.manager = None
-        self._options = (
-            poll_seconds,
-            batching,
-            allow_new_labels,
-            warm,
-            optimize,
-        )
+        self._options = {
+            "poll_seconds": poll_seconds,
+            "allow_new_labels": allow_new_labels,
+            "batching": batching,
+            "warm": warm,
+            "optimize": optimize,
+        }
         self._tls = tls
         self._failures = collections.deque()
         self._lock = threading.Lock()
         self._grpc = self._rest = None
 
     def start(self, seconds=120):
-        self.manager = ModelManager(*self._options)
+        self.manager = ModelManager(**self._options)
         self.manager.start(self.config, seconds)
         self._grpc = grpc.server(
             ThreadPoolExecutor(32),
@@ -114,7 +113,7 @@ class FakeModelServer(ModelServer):
         self._failures.extend([StatusError(code, message)] * times)
 
     def before_predict(self, request, context):
-        """Counts, delays and fails as told."""
+        """Counts a call, and delays or fails it."""
         signature = request.model_spec.signature_name or "serving_default"
         with self._lock:
             self.calls[signature] += 1

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.serving.fake_server.status_error import StatusError
 
-_SUPPORTED = {
+_SUPPORTED = [
     "float32",
     "float64",
     "int8",
@@ -19,11 +19,11 @@ _SUPPORTED = {
     "uint64",
     "bool",
     "string",
-}
+]
 
 
 def read_body(body, signature):
-    """Arrays by input name, and whether they came in rows.
+    """Returns arrays by input name, and whether they came in rows.
 
     Args:
         body: the parsed JSON object.
@@ -44,12 +44,12 @@ def read_body(body, signature):
     for name in names:
         if name not in given:
             raise _bad(f"Missing named input: {name} in 'inputs' object.")
-    # Unknown keys are not looked at.
+    # Unknown keys are ignored.
     return {n: _array(given[n], signature.inputs[n], n) for n in names}, False
 
 
 def write_outputs(outputs, rows):
-    """The answer's JSON object."""
+    """Returns the JSON object of an answer."""
     plain = {name: _plain(name, array) for name, array in outputs.items()}
     if not rows:
         if len(plain) == 1:
@@ -94,32 +94,16 @@ def _array(value, info, name):
         raise StatusError(
             "UNIMPLEMENTED", f"JSON conversion of {dtype.name} not supported"
         )
-    shape = _shape(value, name)
-    flat = [_scalar(v, dtype, name) for v in _leaves(value, len(shape))]
+    # Of ragged lists some leaves are lists, which are no scalars.
+    leaves = np.array(value, object)
+    flat = [_scalar(leaf, dtype, name) for leaf in leaves.flat]
     kind = object if dtype == tf.string else dtype.as_numpy_dtype
     try:
         array = np.empty(len(flat), kind)
         array[:] = flat
     except (OverflowError, ValueError) as error:
         raise _bad(f"tensor: {name}: {error}") from error
-    return array.reshape(shape)
-
-
-def _shape(value, name):
-    if not isinstance(value, list):
-        return ()
-    shapes = {_shape(part, name) for part in value} or {()}
-    if len(shapes) > 1:
-        raise _bad(f"Encountered list at unexpected size: tensor: {name}")
-    return (len(value), *shapes.pop())
-
-
-def _leaves(value, rank):
-    if rank == 0:
-        yield value
-        return
-    for part in value:
-        yield from _leaves(part, rank - 1)
+    return array.reshape(leaves.shape)
 
 
 def _scalar(value, dtype, name):

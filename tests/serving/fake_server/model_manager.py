@@ -1,5 +1,6 @@
-"""Which versions are served: polls folders, loads, unloads, keeps labels."""
+"""The versions that are served: polls folders, loads, unloads, labels."""
 
+import dataclasses
 import threading
 import time
 from pathlib import Path
@@ -8,27 +9,33 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from tests.serving.fake_server.loaded_version import LoadedVersion
 from tests.serving.fake_server.status_error import StatusError
-from tests.serving.fake_server.version_record import VersionRecord
+
+
+@dataclasses.dataclass
+class VersionRecord:
+    """State by the protocol's names; `code` is OK unless loading failed."""
+
+    state: str = "START"
+    code: str = "OK"
+    message: str = ""
+    loaded: LoadedVersion | None = None
+
+    @property
+    def available(self) -> bool:
+        return self.state == "AVAILABLE"
+
+    @property
+    def failed(self) -> bool:
+        return self.state == "END" and self.code != "OK"
 
 
 class ModelManager:
     """The server's view of its folders, by its documented rules."""
 
-    def __init__(
-        self,
-        poll_seconds=0.05,
-        batching=None,
-        allow_new_labels=True,
-        warm=True,
-        optimize=False,
-    ):
+    def __init__(self, poll_seconds=0.05, allow_new_labels=True, **loading):
         self.poll_seconds = poll_seconds
         self.records: dict[tuple[str, int], VersionRecord] = {}
-        self._loading = {
-            "batching": batching,
-            "warm": warm,
-            "optimize": optimize,
-        }
+        self._loading = loading
         self._allow_new_labels = allow_new_labels
         self._config = model_server_config_pb2.ModelConfigList()
         self._labels = {}

@@ -1,4 +1,4 @@
-"""What the double and the real server have in common."""
+"""The common part of the fake and the real server."""
 
 import abc
 import socket
@@ -6,7 +6,7 @@ import time
 
 from tensorflow_serving.config import model_server_config_pb2
 
-from jd_tf.serving.client.channel import open_channel
+from jd_tf.serving.client.grpc_transport import open_channel
 from jd_tf.serving.client.model_service_client import ModelServiceClient
 
 
@@ -14,7 +14,7 @@ class ModelServer(abc.ABC):
     """A model server on loopback, gRPC and REST.
 
     Attributes:
-        kind: "double" or "real".
+        kind: "fake" or "real".
         address, rest_url: where it answers; the same after a restart.
         client_tls: `TlsFiles` that reach it, where it encrypts.
     """

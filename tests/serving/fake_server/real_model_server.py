@@ -16,7 +16,7 @@ _SECONDS = 120
 
 
 class RealModelServer(ModelServer):
-    """Starts the binary on files it reads; arguments as of the double."""
+    """Starts the binary on files it reads; arguments as of the fake."""
 
     kind = "real"
 

@@ -1,4 +1,4 @@
-"""The REST interface of the double."""
+"""The REST interface of the fake server."""
 
 import gzip
 import json
@@ -8,14 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
 from google.protobuf import json_format
-from tensorflow.core.protobuf import error_codes_pb2
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    predict_pb2,
-)
+from tensorflow_serving.apis import predict_pb2
 
 from tests.serving.fake_server.json_tensors import read_body, write_outputs
+from tests.serving.fake_server.services import signature_map, status_response
 from tests.serving.fake_server.status_error import StatusError
 
 _PATH = re.compile(
@@ -126,10 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, "application/json", text.encode())
 
     def _predict(self, found, body):
-        request = predict_pb2.PredictRequest()
-        _fill(request.model_spec, found)
+        request = predict_pb2.PredictRequest(model_spec=_spec(found))
         if found[4] != ":predict":
-            raise StatusError("UNIMPLEMENTED", "the double only predicts")
+            raise StatusError("UNIMPLEMENTED", "the fake server only predicts")
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         try:
@@ -150,42 +145,18 @@ class _Handler(BaseHTTPRequestHandler):
         return write_outputs(outputs, rows)
 
     def _metadata(self, found):
-        spec = predict_pb2.PredictRequest().model_spec
-        _fill(spec, found)
-        loaded = self.model_server.manager.find(spec)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        for name, signature in loaded.signatures.items():
-            signatures.signature_def[name].CopyFrom(signature)
+        loaded = self.model_server.manager.find(_spec(found))
         return {
             "model_spec": {
                 "name": loaded.name,
                 "signature_name": "",
                 "version": str(loaded.version),
             },
-            "metadata": {
-                "signature_def": json_format.MessageToDict(
-                    signatures,
-                    preserving_proto_field_name=True,
-                    always_print_fields_with_no_presence=True,
-                )
-            },
+            "metadata": {"signature_def": _json(signature_map(loaded))},
         }
 
     def _status(self, found):
-        spec = predict_pb2.PredictRequest().model_spec
-        _fill(spec, found)
-        versions = self.model_server.manager.status(spec)
-        response = get_model_status_pb2.GetModelStatusResponse()
-        for version, record in sorted(versions.items(), reverse=True):
-            status = response.model_version_status.add(version=version)
-            status.state = status.State.Value(record.state)
-            status.status.error_code = error_codes_pb2.Code.Value(record.code)
-            status.status.error_message = record.message
-        return json_format.MessageToDict(
-            response,
-            preserving_proto_field_name=True,
-            always_print_fields_with_no_presence=True,
-        )
+        return _json(status_response(self.model_server.manager, _spec(found)))
 
     def _send(self, status, kind, body):
         self.send_response(status)
@@ -195,9 +166,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _fill(spec, found):
+def _json(message):
+    return json_format.MessageToDict(
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+    )
+
+
+def _spec(found):
+    """The ModelSpec that a path means."""
+    spec = predict_pb2.PredictRequest().model_spec
     spec.name = unquote(found[1])
     if found[2]:
         spec.version.value = int(found[2])
     elif found[3]:
         spec.version_label = unquote(found[3])
+    return spec

@@ -1,4 +1,4 @@
-"""Which server the tests talk to."""
+"""The server that the tests talk to."""
 
 import os
 
@@ -9,13 +9,13 @@ VARIABLE = "JD_TF_MODEL_SERVER"
 
 
 def server_kind():
-    """The word `real` if the environment names a binary, else `double`."""
-    return "real" if os.environ.get(VARIABLE) else "double"
+    """Returns `real` if the environment names a binary, else `fake`."""
+    return "real" if os.environ.get(VARIABLE) else "fake"
 
 
 def model_server(config, **options):
     """A server, not started yet; use it as a context manager."""
-    kinds = {"real": RealModelServer, "double": FakeModelServer}
+    kinds = {"real": RealModelServer, "fake": FakeModelServer}
     return kinds[server_kind()](config, **options)
 
 
@@ -25,6 +25,6 @@ def description():
     if binary:
         return f"model server: the real one, {binary}"
     return (
-        "model server: a double of its wire (set JD_TF_MODEL_SERVER to a "
+        "model server: a fake of it (set JD_TF_MODEL_SERVER to a "
         "tensorflow_model_server binary for the real one)"
     )

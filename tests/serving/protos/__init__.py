@@ -1,1 +1,1 @@
-"""Clients and a model server: the double, or the real one."""
+"""Messages and record files, against TensorFlow's own."""

@@ -1,0 +1,103 @@
+"""TFRecord files, written and read without TensorFlow."""
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import google_crc32c
+
+from jd_tf.schema import DataError
+
+_LENGTH = struct.Struct("<Q")
+_CHECKSUM = struct.Struct("<I")
+# A checksum of data that hold checksums is weak, so the format masks them.
+_MASK = 0xA282EAD8
+
+
+class RecordWriter:
+    """Appends records to one uncompressed TFRecord file.
+
+    Every record is handed to the system at once. One that cannot be written
+    leaves no trace: half a record would end the file for its readers.
+
+    Args:
+        path: the file; overwritten.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+
+    def __init__(self, path: str | Path):
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115
+
+    def write(self, record: bytes) -> None:
+        """Appends a record.
+
+        Raises:
+            OSError: if it cannot be written, for want of space say.
+        """
+        length = _LENGTH.pack(len(record))
+        rest = memoryview(
+            b"".join((length, _checksum(length), record, _checksum(record)))
+        )
+        start = self._file.tell()
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            self._file.truncate(start)
+            self._file.seek(start)
+            raise
+
+    def close(self) -> None:
+        """Flushes to disk.
+
+        Raises:
+            OSError: if that fails; the file is closed nevertheless.
+        """
+        try:
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+
+
+def iterate_records(path: str | Path) -> Iterator[bytes]:
+    """Yields the records of an uncompressed TFRecord file.
+
+    Raises:
+        DataError: naming the file and the record that is cut or changed.
+    """
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        number = 0
+        while file.tell() < size:
+            head = file.read(_LENGTH.size + _CHECKSUM.size)
+            length, rest = head[: _LENGTH.size], head[_LENGTH.size :]
+            whole = len(head) == _LENGTH.size + _CHECKSUM.size
+            if whole and rest != _checksum(length):
+                raise DataError(
+                    f"{path}: record {number}: not a request: corrupted or no "
+                    "TFRecord. Copy or make it again."
+                )
+            count = _LENGTH.unpack(length)[0] if whole else 0
+            left = size - file.tell()
+            if not whole or count + _CHECKSUM.size > left:
+                raise DataError(
+                    f"{path}: record {number} is cut off at byte {size}; the "
+                    "file is truncated or no TFRecord. Copy or make it again."
+                )
+            record = file.read(count)
+            if file.read(_CHECKSUM.size) != _checksum(record):
+                raise DataError(
+                    f"{path}: record {number}: not a request: corrupted. Copy "
+                    "or make it again."
+                )
+            yield record
+            number += 1
+
+
+def _checksum(data: bytes) -> bytes:
+    code = google_crc32c.value(data)
+    turned = (code >> 15 | code << 17) & 0xFFFFFFFF
+    return _CHECKSUM.pack((turned + _MASK) & 0xFFFFFFFF)

@@ -1,0 +1,1 @@
+"""Clients and the rules of a server, over the network."""
