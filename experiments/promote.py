@@ -78,6 +78,7 @@ def main(_: object) -> int:
         mapped[there] = here
     # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.serving.client.tls_files import TlsFiles
+
     from jd_tf.serving.deploy.promotion import (
         RollbackError,
         RolledBackError,

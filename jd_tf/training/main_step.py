@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.columns import SchemaError
+from jd_tf.losses.multi_objective import cell_weights, objective_losses
 from jd_tf.training.balancing.loss_balancer import LossBalancer
 from jd_tf.training.fusion.fusion_step import FusionStep
 from jd_tf.training.gradients import gradient_norms, shared_norms
 from jd_tf.training.loop.training_step import Batch, Rows, TrainingStep
-from jd_tf.losses.multi_objective import cell_weights, objective_losses
 from jd_tf.training.named_variables import training_variables
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
 

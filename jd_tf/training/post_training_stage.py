@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from jd_tf.losses.multi_objective import cell_weights
 from jd_tf.schema import DataError
 from jd_tf.training.calibration_fit import fit_curves
 from jd_tf.training.checkpoints import Checkpoints
@@ -17,7 +18,6 @@ from jd_tf.training.fusion.fusion_step import FusionStep
 from jd_tf.training.loop.stop_signals import StopSignals
 from jd_tf.training.loop.trainer import Trainer
 from jd_tf.training.loop.training_state import TrainingState
-from jd_tf.losses.multi_objective import cell_weights
 from jd_tf.training.named_variables import post_training_variables
 from jd_tf.training.post_training_checkpoints import (
     POST_TRAINING,

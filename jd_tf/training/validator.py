@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from jd_tf.metrics.ranking_metrics import auc
 from jd_tf.losses.multi_objective import cell_weights, objective_losses
+from jd_tf.metrics.ranking_metrics import auc
 
 
 class Validator:

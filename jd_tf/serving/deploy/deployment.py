@@ -17,8 +17,8 @@ from jd_tf.serving.deploy.model_config import (
 from jd_tf.serving.export.model_card import list_files
 from jd_tf.serving.export.versions import GRAPH_FILE, versions
 from jd_tf.serving.protos.messages import (
-    ModelServerConfig,
     BatchingParameters,
+    ModelServerConfig,
     MonitoringConfig,
 )
 

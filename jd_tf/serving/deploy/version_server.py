@@ -26,7 +26,6 @@ from jd_tf.serving.export.verification.comparison import TOLERANCE, check_equal
 from jd_tf.serving.protos.messages import (
     PREDICT,
     PredictRequest,
-    PredictResponse,
     open_method,
 )
 

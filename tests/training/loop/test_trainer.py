@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from jd_tf.losses.multi_objective import MultiObjectiveLoss, labels_and_weights
 from jd_tf.schema import DataError, IdColumn
 from jd_tf.training.build_from_config import build_optimizer, build_trainer
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.loop.trainer import NotFiniteError
-from jd_tf.losses.multi_objective import MultiObjectiveLoss, labels_and_weights
 from jd_tf.training.named_variables import model_variables
 from jd_tf.training.workdir import load_trained
 from tests.training.toy import (
