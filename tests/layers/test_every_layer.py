@@ -196,6 +196,27 @@ def test_gradients_reach_every_weight_and_no_padding(case):
         assert not np.any(gradient[3])
 
 
+def _drops(case):
+    # Those have no hidden layer to drop from.
+    if case.name in ("shallow_mixture", "fine_grained_dwell"):
+        return False
+    made = type(case.create()).__init__
+    return "dropout_rate" in inspect.signature(made).parameters
+
+
+@over([case for case in ALL if _drops(case)])
+def test_dropout_is_for_training_only(case):
+    layer = case.create(dropout_rate=0.5)
+    values = tree.map_structure(tf.convert_to_tensor, harness.arguments(case))
+    outputs, same, other = (
+        tree.flatten(layer(**values, **training))
+        for training in ({}, {"training": False}, {"training": True})
+    )
+    for output, one in zip(outputs, same, strict=True):
+        np.testing.assert_array_equal(output, one)
+    assert np.any(outputs[0] != other[0])
+
+
 @over([case for case in ALL if case.history])
 @pytest.mark.parametrize("extra", [0, 3])
 def test_padding_changes_nothing(case, extra):
