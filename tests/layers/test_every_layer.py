@@ -80,7 +80,8 @@ def test_symbolic_shapes_are_eager_shapes(case):
 
 @every_layer
 def test_summary_prints_the_output_shape(case):
-    layer = harness.make(case)
+    # A short name, which the table does not wrap.
+    layer = harness.make(case, name="part")
     shapes = layer.compute_output_shape(**layer._build_shapes_dict)
     shapes = tree.flatten(tree.map_shape_structure(keras.KerasTensor, shapes))
     eager = harness.outputs(layer, harness.arguments(case))
@@ -89,7 +90,7 @@ def test_summary_prints_the_output_shape(case):
     model.inner = layer
     lines = []
     model.summary(print_fn=lambda text, **_: lines.append(text))
-    (row,) = [line for line in "".join(lines).split("\n") if layer.name in line]
+    (row,) = [line for line in "".join(lines).split("\n") if "part" in line]
     assert "?" not in row
     # A model may build a layer without the shapes of optional arguments.
     built, computed = (
@@ -137,7 +138,10 @@ def test_half_precision_is_close_and_finite(case, policy):
     for output in called:
         if output.dtype == tf.bool:
             continue
-        assert keras.backend.standardize_dtype(output.dtype) == policy[6:]
+        found = keras.backend.standardize_dtype(output.dtype)
+        # Some blocks compute in single precision under any policy.
+        assert found == layer.compute_dtype
+        assert found == policy[6:] or case in BLOCK_CASES
     assert all(weight.dtype in ("float32", "int64") for weight in layer.weights)
     for output, expected in zip(
         harness.outputs(layer, values), exact, strict=True
