@@ -57,7 +57,7 @@ def calibrated(logits, curves, given):
 
 
 def gains(labels, label_weights, values):
-    """What one candidate brought in."""
+    """Gain of one candidate."""
     return sum(
         float(v) * float(y) * float(w)
         for v, y, w in zip(values, labels, label_weights, strict=True)

@@ -113,7 +113,7 @@ def check_given(given: Sequence[int]) -> tuple:
 
     Args:
         given: ints. Per objective the index of the one it cannot happen
-            without, which stands before it; -1 for none.
+            without, which must come before it; -1 for none.
 
     Raises:
         ValueError: no objective, or an index not before its own place.

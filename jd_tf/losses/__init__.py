@@ -1,6 +1,6 @@
 """Keras losses and metrics over the candidates of requests.
 
-Labels below 0 stand for cells that never count: padding beyond
+Labels below 0 mark cells that never count: padding beyond
 `num_candidates`, and what is outside an objective's sample space.
 `labels_and_weights` makes such labels from a request batch.
 """

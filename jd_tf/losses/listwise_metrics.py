@@ -11,7 +11,7 @@ from jd_tf.layers.checks import check_int
 
 
 class _Cells(NamedTuple):
-    """What counts of a batch; what does not has label and weight 0.
+    """The cells of a batch; those that do not count have label and weight 0.
 
     Attributes:
         labels: (M,) float32.
@@ -166,8 +166,8 @@ class NDCG(_ListMean):
     """Mean NDCG of the first k places of each request, or group of them.
 
     Discount 1 / log2(1 + place), gains as they are; tied candidates share
-    the mean discount of their places. A list without a gain says nothing and
-    is left out. Sample weights multiply gains.
+    the mean discount of their places. A list without a gain is left out.
+    Sample weights multiply gains.
 
     Args:
         k: int. Places that count.

@@ -20,8 +20,8 @@ class ListwiseSoftmaxLoss(keras.losses.Loss):
     ListNet's top-one cross entropy, with shares of gain in place of a
     softmax of relevance; with one positive candidate it is the ordinary
     softmax loss. Only the order of scores within a list matters, so the
-    result says nothing of probabilities. The loss is the mean over lists
-    with a positive gain; others say nothing of the order.
+    scores are no probabilities. The loss is the mean over lists with a
+    positive gain; others have no best order.
 
     Args:
         name: str.

@@ -58,8 +58,8 @@ class MultiObjectiveLoss(keras.losses.Loss):
     """The weighted sum of the objectives' mean cross entropies.
 
     Each objective is averaged over its own sample space, the cells whose
-    label is not below 0, so that an objective of few samples (orders among
-    clicks, say) is not drowned by padding and by the others. Sample weights
+    label is not below 0, so that padding and the size of a sample space
+    (orders among clicks, for instance) do not change its share. Sample weights
     multiply the cells; with a mean of 1 over an objective's sample space,
     as `labels_and_weights` scales them, they make it the weighted mean that
     `objective_losses` gives and `jd_tf.train` minimises.

@@ -1,7 +1,6 @@
 """ContentMatch against a loop, and its invariants."""
 
 import numpy as np
-import pytest
 
 from jd_tf.layers import ContentMatch
 from tests import references
@@ -90,10 +89,3 @@ def test_without_weights_every_event_counts_one():
     plain = np.asarray(layer(**rest))
     assert plain.shape[-1] == layer.num_features(0) == layer.num_heads
     harness.assert_same([plain], [counted])
-
-
-def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match="multiple of `num_heads`"):
-        ContentMatch(6, 4)
-    with pytest.raises(ValueError, match=r"one width\. Got: 8 and 4"):
-        ContentMatch().build((None, None, 8), None, (None, None, 4))

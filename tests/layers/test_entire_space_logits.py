@@ -49,23 +49,3 @@ def test_extremes_are_finite_with_finite_gradients(a, b):
     np.testing.assert_allclose(out[0, 1], expected, rtol=1e-6, atol=1e-30)
     sums = jacobian[0, 1, 0].sum()
     assert 1 - 1e-5 <= sums <= 2 + 1e-5
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ((), "`given` must name an objective"),
-        ((0,), r"`given\[0\]` must be -1 or .* earlier .* Got: 0"),
-        ((-1, 2, 0), r"`given\[1\]` must be .* Got: 2"),
-        ((-1, -2), r"`given\[1\]` must be an integer >= -1. Got: -2"),
-        ((-1, "click"), r"`given\[1\]`.* Got: 'click'"),
-    ],
-)
-def test_wrong_arguments_are_named(given, message):
-    with pytest.raises(ValueError, match=message):
-        EntireSpaceLogits(given)
-
-
-def test_wrong_number_of_logits_is_named():
-    with pytest.raises(ValueError, match=r"2 logits .* Got: \(1, 3\)"):
-        EntireSpaceLogits((-1, 0))(np.zeros((1, 3), np.float32))

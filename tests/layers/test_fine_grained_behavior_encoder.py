@@ -139,14 +139,6 @@ def test_any_part_may_be_left_out(given, tmp_path):
     assert (layer.dwell_embedding is not None) == ("dwell_seconds" in given)
 
 
-def test_dropout_is_for_training_only():
-    layer = FineGrainedBehaviorEncoder(dropout_rate=0.5)
-    inputs = np.ones((2, 3, 4), np.float32), np.ones((2, 3), np.float32)
-    still = layer(*inputs)
-    np.testing.assert_array_equal(still, layer(*inputs, training=False))
-    assert np.any(layer(*inputs, training=True) != still)
-
-
 def test_half_precision_keeps_long_stays():
     seconds = np.array([[65_000.0, 70_000.0, 3600.0]], np.float32)
     layer = FineGrainedBehaviorEncoder(dtype="mixed_float16")
@@ -162,21 +154,6 @@ def test_mask_of_keras_passes_through():
     layer = FineGrainedBehaviorEncoder()
     outputs = layer(masked, np.ones((1, 2), np.float32))
     assert outputs._keras_mask.numpy().tolist() == [[True, False]]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_action_ids": -1}, "`num_action_ids`.* Got: -1"),
-        ({"embedding_dim": 0}, "`embedding_dim`.* Got: 0"),
-        ({"num_buckets": 1}, "`num_buckets`.* Got: 1"),
-        ({"hidden_units": (0,)}, r"`hidden_units\[0\]`.* Got: 0"),
-        ({"dropout_rate": 1.0}, "`dropout_rate`.* Got: 1.0"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        FineGrainedBehaviorEncoder(**arguments)
 
 
 def test_wrong_inputs_are_named():

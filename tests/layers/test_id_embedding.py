@@ -123,26 +123,6 @@ def test_shared_by_history_and_candidates():
     np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"embedding_dim": 0, "num_buckets": 9}, "`embedding_dim`.* Got: 0"),
-        ({}, "exactly one of `num_buckets` and `vocabulary`"),
-        ({"num_buckets": 9, "vocabulary": (1,)}, "num_buckets=9 and 1 ids"),
-        ({"num_buckets": 1}, "`num_buckets` must be an integer >= 2. Got: 1"),
-        ({"num_buckets": -4}, "`num_buckets`.* Got: -4"),
-        ({"num_buckets": 9, "id_dtype": "int32"}, "Got: 'int32'"),
-        ({"vocabulary": (3, 0)}, "padding.* Got: 0"),
-        ({"vocabulary": (3, "a")}, "int64 ids.* Got: 'a'"),
-        ({"vocabulary": ("a", ""), "id_dtype": "string"}, "Got: ''"),
-        ({"vocabulary": (3, 4, 3)}, "Got twice: 3"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        IdEmbedding(**{"embedding_dim": 4, **arguments})
-
-
 def test_wrong_ids_are_named():
     layer = IdEmbedding(2, num_buckets=9, name="brand")
     with pytest.raises(ValueError, match="'brand' takes int64 ids"):

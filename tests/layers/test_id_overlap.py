@@ -1,7 +1,6 @@
 """IdOverlap against a loop over events."""
 
 import numpy as np
-import pytest
 
 from jd_tf.layers import IdOverlap
 from tests import references
@@ -58,8 +57,3 @@ def test_weights_of_padding_count_nothing():
     ids, weights = np.array([[[5], [5]]]), np.array([[[2.0], [np.nan]]])
     found = IdOverlap()(ids[:, :1], ids, np.array([1]), weights)
     np.testing.assert_allclose(found[0, 0, 3], np.log(3), rtol=1e-6)
-
-
-def test_columns_that_differ_are_named():
-    with pytest.raises(ValueError, match=r"same id columns.* 2 and 3\."):
-        IdOverlap().build((None, None, 2), (None, None, 3))

@@ -132,26 +132,3 @@ def test_half_precision_keeps_large_numbers(policy):
         _positions(numbers, **settings),
         rtol=0.01,
     )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_features": 0}, "`num_features`.* Got: 0"),
-        ({"embedding_dim": 0}, "`embedding_dim`.* Got: 0"),
-        ({"num_buckets": 1}, "`num_buckets` must be an integer >= 2. Got: 1"),
-        ({"max_value": 0.0}, "`max_value` must be positive.* Got: 0.0"),
-        ({"max_value": np.inf}, "`max_value` .* finite. Got: inf"),
-        ({"initial_scale": -1.0}, "`initial_scale` .* Got: -1.0"),
-        ({"initial_scale": np.nan}, "`initial_scale` .* Got: nan"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    good = {"num_features": 1, "embedding_dim": 2}
-    with pytest.raises(ValueError, match=message):
-        LogBucketEmbedding(**{**good, **arguments})
-
-
-def test_another_number_of_features_is_named():
-    with pytest.raises(ValueError, match=r"takes 2 feature.* Got: 3\."):
-        LogBucketEmbedding(2, 4)(np.ones((5, 3), np.float32))

@@ -1,6 +1,5 @@
 """MixtureOfExperts against the unsplit formula on tiled features."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -123,29 +122,3 @@ def test_starts_as_one_dense_layer_over_both_would():
     expected = 1 / np.sqrt(400)
     for half in (layer.user_half, layer.candidate_half):
         assert np.std(half.kernel) == pytest.approx(expected, rel=0.05)
-
-
-def test_dropout_is_for_training_only():
-    layer = MixtureOfExperts(2, (8, 4), 2, dropout_rate=0.5)
-    inputs = np.ones((2, 3, 4), np.float32), np.ones((2, 5), np.float32)
-    still = layer(*inputs)
-    np.testing.assert_array_equal(still, layer(*inputs, training=False))
-    keras.utils.set_random_seed(1)
-    assert np.any(layer(*inputs, training=True) != still)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_experts": 0}, "`num_experts`.* Got: 0"),
-        ({"num_tasks": 0}, "`num_tasks`.* Got: 0"),
-        ({"expert_units": ()}, r"`expert_units` .* at least 1 .* Got: \(\)"),
-        ({"expert_units": 64}, "`expert_units` must be a tuple.* Got: 64"),
-        ({"expert_units": (8, 0)}, r"`expert_units\[1\]`.* Got: 0"),
-        ({"dropout_rate": 2}, "`dropout_rate`.* Got: 2"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    good = {"num_experts": 2, "expert_units": (8,), "num_tasks": 2}
-    with pytest.raises(ValueError, match=message):
-        MixtureOfExperts(**{**good, **arguments})

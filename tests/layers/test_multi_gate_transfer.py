@@ -153,20 +153,6 @@ def test_starts_at_the_scale_of_its_inputs():
     assert 0.1 < np.std(outputs) < 1
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"output_dim": 0}, "`output_dim`.* Got: 0"),
-        ({"num_experts": 0}, "`num_experts`.* Got: 0"),
-        ({"num_gates": 0}, "`num_gates`.* Got: 0"),
-        ({"hidden_units": ()}, "`hidden_units` must name at least 1"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        MultiGateImageTransfer(**{"output_dim": 4, **arguments})
-
-
 def test_wrong_inputs_are_named():
     layer, vectors, present, gate_inputs = _one_modality()
     with pytest.raises(ValueError, match="Got: 2 and 1"):

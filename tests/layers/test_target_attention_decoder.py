@@ -71,7 +71,7 @@ def test_halves_make_the_whole_for_any_slice_of_candidates(name):
 
 
 @both
-def test_kept_memories_may_be_padded_with_what_stands_first(name):
+def test_cached_memories_may_be_padded_with_their_first_element(name):
     """As a server does that batches states of different lengths."""
     case = case_named(name)
     layer = harness.make(case)
@@ -136,16 +136,3 @@ def test_candidates_may_be_of_another_width():
     assert layer(queries, memory, np.array([1, 4])).shape == (2, 3, 8)
     with pytest.raises(ValueError, match=r"equally wide\. Got: 5 and 8"):
         TargetAttentionDecoder(2, 16)(queries, memory, np.array([1, 4]))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_heads": 0}, "`num_heads`.* Got: 0"),
-        ({"feedforward_dim": -1}, "`feedforward_dim`.* Got: -1"),
-        ({"dropout_rate": -0.1}, "`dropout_rate`.* Got: -0.1"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        TargetAttentionDecoder(**{"num_heads": 2, **arguments})

@@ -69,21 +69,6 @@ def test_large_ages_survive_half_precision():
     assert len({row.tobytes() for row in out}) == 3
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"max_length": 0}, "`max_length`.* Got: 0"),
-        ({"num_age_buckets": 1}, "`num_age_buckets`.* >= 2. Got: 1"),
-        ({"max_age_seconds": 0.0}, "`max_age_seconds`.* Got: 0.0"),
-        ({"max_age_seconds": float("inf")}, "`max_age_seconds`.* Got: inf"),
-        ({"use_position": False, "use_recency": False}, "both False"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        TemporalEncoding(**{"max_length": 4, **arguments})
-
-
 def test_missing_ages_are_named():
     layer = TemporalEncoding(4, name="when")
     with pytest.raises(ValueError, match="'when' has `use_recency`"):

@@ -162,19 +162,6 @@ def test_runs_within_tf_data():
     np.testing.assert_allclose(next(iter(batches)), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"embedding_dim": 0}, "`embedding_dim`.* Got: 0"),
-        ({"num_buckets": 0}, "`num_buckets`.* Got: 0"),
-        ({"max_tokens": 0}, "`max_tokens`.* Got: 0"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        TextEncoder(**{"embedding_dim": 2, "num_buckets": 9, **arguments})
-
-
 def test_what_is_no_text_is_named():
     with pytest.raises(ValueError, match=r"'title' takes strings. Got: int64"):
         TextEncoder(2, 9, name="title")(np.array([1]))

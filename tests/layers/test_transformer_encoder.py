@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jd_tf.layers import TransformerBlock, TransformerEncoder
+from jd_tf.layers import TransformerEncoder
 from tests import references
 from tests.cases import LENGTHS, case_named
 from tests.layers import harness
@@ -74,35 +74,6 @@ def test_padding_is_ignored_whatever_the_scores(size):
     (padded,) = harness.outputs(layer, values)
     assert np.all(np.isfinite(padded))
     harness.assert_same([padded[1:2, :4]], [alone], 1e-4)
-
-
-def test_dropout_is_for_training_only():
-    layer = TransformerEncoder(1, 2, 8, dropout_rate=0.5)
-    inputs = np.ones((2, 3, 4), np.float32) * np.arange(4, dtype=np.float32)
-    length = np.array([3, 2])
-    still = layer(inputs, length)
-    np.testing.assert_array_equal(still, layer(inputs, length, training=False))
-    assert np.any(layer(inputs, length, training=True) != still)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_layers": 0}, "`num_layers`.* Got: 0"),
-        ({"num_heads": 1.5}, "`num_heads`.* Got: 1.5"),
-        ({"feedforward_dim": -1}, "`feedforward_dim`.* Got: -1"),
-        ({"dropout_rate": 1.0}, r"`dropout_rate` must be in \[0, 1\). Got: 1"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    good = {"num_layers": 1, "num_heads": 2, "feedforward_dim": 8}
-    with pytest.raises(ValueError, match=message):
-        TransformerEncoder(**{**good, **arguments})
-
-
-def test_heads_that_do_not_fit_are_named():
-    with pytest.raises(ValueError, match="`num_heads`=3"):
-        TransformerBlock(3, 8).build((None, None, 8))
 
 
 def test_histories_of_one_event_warn_of_nothing(recwarn):

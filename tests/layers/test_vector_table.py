@@ -167,19 +167,6 @@ def test_wrong_vectors_are_named_and_change_nothing(ids, vectors, message):
     np.testing.assert_array_equal(table(np.array([4, 6]))[0], np.eye(2))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_rows": 0}, "`num_rows` must be an integer >= 1. Got: 0"),
-        ({"dim": 0}, "`dim` must be an integer >= 1. Got: 0"),
-        ({"id_dtype": "int32"}, "`id_dtype` .* Got: 'int32'"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        VectorTable(**{"num_rows": 3, "dim": 2, **arguments})
-
-
 def test_wrong_ids_are_named():
     with pytest.raises(ValueError, match="'images' takes string ids"):
         VectorTable(2, 2, "string", name="images")(np.array([1]))

@@ -1,10 +1,13 @@
 """`compile`, `fit`, `evaluate` and `predict` on request batches."""
 
+import doctest
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from jd_tf import losses
 from jd_tf.losses import (
     GAUC,
     NDCG,
@@ -109,3 +112,12 @@ def test_losses_and_metrics_of_two_outputs():
     for name in names:
         assert np.isfinite(history[f"val_{name}"]).all()
     assert history["val_score_ndcg_3"][-1] > 0.8
+
+
+@pytest.mark.parametrize("name", losses.__all__)
+def test_example_of_the_docstring_runs(name):
+    (found,) = doctest.DocTestFinder(recurse=False).find(
+        getattr(losses, name), name, globs={}
+    )
+    assert found.examples
+    assert doctest.DocTestRunner().run(found).failed == 0

@@ -27,7 +27,7 @@ def _requests(seed=0, shape=(40, 6, 2), ties=True):
 
 
 def _flat(labels, scores, weights, groups=None, objective=None):
-    """What counts, as flat arrays for the NumPy metrics."""
+    """Flat arrays of the cells that count, for the NumPy metrics."""
     objectives = range(labels.shape[2]) if objective is None else [objective]
     inside = (labels >= 0) & (weights > 0)
     row = np.arange(len(labels)) if groups is None else groups

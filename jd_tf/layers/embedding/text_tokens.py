@@ -22,8 +22,8 @@ _PAGE_SIZE = 256
 def tokenize(texts: Any, max_tokens: int) -> tf.RaggedTensor:
     """Splits texts into words, and into pairs where no spaces are written.
 
-    Letters and digits stand for themselves in lower case and in their
-    compatibility form where that is one character (full-width latin, say);
+    Letters and digits become lower case and their compatibility form,
+    where that is one character (full-width latin, for instance);
     all other characters separate. Runs of letters and digits are words;
     runs of Chinese, Japanese or Korean characters become their overlapping
     pairs, or the character if it is alone. Broken UTF-8 separates.

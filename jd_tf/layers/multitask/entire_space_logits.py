@@ -28,7 +28,7 @@ class EntireSpaceLogits(keras.layers.Layer):
             conditioned on, which must come before it, or -1 for none.
 
     Call arguments:
-        inputs: (..., T) float. Logits, conditional where `given` says so.
+        inputs: (..., T) float. Logits, conditional where `given` is not -1.
 
     Returns:
         (..., T) float. Logits over all impressions.

@@ -14,8 +14,8 @@ def split_heads(vectors: Any, num_heads: int, num_parts: int = 1) -> list[Any]:
     """Splits vectors into heads, on an axis of their own.
 
     Args:
-        vectors: (B, L, P * H * D) float: queries, keys and values, say, side
-            by side.
+        vectors: (B, L, P * H * D) float: P parts side by side, such as
+            queries, keys and values.
         num_heads: H.
         num_parts: P.
 

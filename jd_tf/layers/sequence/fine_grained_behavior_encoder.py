@@ -24,7 +24,7 @@ class FineGrainedBehaviorEncoder(keras.layers.Layer):
     the event's slots; all of it is trained end to end, and an MLP brings it to
     one vector, which is added element-wise to the event's token.
 
-    An action that stands in two slots counts twice; empty slots and ids out of
+    An action that is in two slots counts twice; empty slots and ids out of
     range count nothing. Negative dwell or counts are unknown, which is not
     zero. Only the inputs that are given are encoded, and a layer keeps to
     those it was built with.
