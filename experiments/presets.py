@@ -28,7 +28,7 @@ class Preset:
 
 _SHOP = JDRankerConfig()
 # Hundreds of requests, not tens of thousands: fewer weights, some dropout.
-_SMALL = JDRankerConfig(
+_SMALL = JDRankerConfig.of(
     model_dim=32,
     item_embedding_dim=16,
     feature_embedding_dim=16,

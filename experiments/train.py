@@ -16,18 +16,26 @@ gradient that is not finite; 130 and 143 stopped by Ctrl-C or SIGTERM after
 writing a checkpoint.
 """
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
 from experiments import program
-from jd_tf.models.ranking.jd_ranker_config import (
-    FUSION_FORMS,
-    FUSIONS,
-    IMAGE_MODES,
-    JDRankerConfig,
+from jd_tf.models.config_fields import (
+    config_from_json,
+    flat_fields,
+    replace_fields,
+    resolve_field,
+)
+from jd_tf.models.ranker_config import FUSION_FORMS, FUSIONS
+from jd_tf.models.ranking.jd_ranker_config import IMAGE_MODES, JDRankerConfig
+from jd_tf.models.registry import (
+    DEFAULT_MODEL,
+    MODULE_FILE,
+    get_model,
+    load_model_module,
+    model_names,
 )
 from jd_tf.schema import DataError
 from jd_tf.training.config import CHOICES, TrainingConfig
@@ -48,24 +56,35 @@ _ITEM_VECTORS = flags.DEFINE_string(
 )
 
 
-def _define(config: type, helps: dict[str, str]) -> None:
-    """One flag a field, without a default: the config has the defaults."""
-    for field in dataclasses.fields(config):
-        if field.name not in helps:
-            continue
-        text = f"{helps[field.name]} [{field.default}]"
-        if field.name in _CHOICES:
-            flags.DEFINE_enum(field.name, None, _CHOICES[field.name], text)
-        elif field.type is bool:
-            flags.DEFINE_bool(field.name, None, text)
-        elif field.type is int:
-            flags.DEFINE_integer(field.name, None, text, lower_bound=0)
-        elif field.type is float:
-            flags.DEFINE_float(field.name, None, text, lower_bound=0.0)
-        elif field.type is str:
-            flags.DEFINE_string(field.name, None, text)
+_MODEL = flags.DEFINE_string(
+    "model", None, f"Registered name of the model. [{DEFAULT_MODEL}]"
+)
+_MODEL_MODULE = flags.DEFINE_string(
+    "model_module", None, "Python file that registers further models."
+)
+_SET = flags.DEFINE_multi_string(
+    "set", [], "field=value of the model's config, e.g. head.num_experts=8."
+)
+
+
+def _define(config: Any, helps: dict[str, str]) -> None:
+    """Defines a flag a field, without a default: the config has those."""
+    defaults = flat_fields(config)
+    for name, text in helps.items():
+        default = defaults[resolve_field(config, name)]
+        text = f"{text} [{default}]"
+        if name in _CHOICES:
+            flags.DEFINE_enum(name, None, _CHOICES[name], text)
+        elif isinstance(default, bool):
+            flags.DEFINE_bool(name, None, text)
+        elif isinstance(default, int):
+            flags.DEFINE_integer(name, None, text, lower_bound=0)
+        elif isinstance(default, float):
+            flags.DEFINE_float(name, None, text, lower_bound=0.0)
+        elif isinstance(default, str):
+            flags.DEFINE_string(name, None, text)
         else:
-            flags.DEFINE_list(field.name, None, text)
+            flags.DEFINE_list(name, None, text)
 
 
 _CHOICES = {
@@ -101,7 +120,7 @@ _TRAINING = {
     "seed": "Of weights, dropout and the order of requests.",
     "progress": "Whether to show a progress bar.",
 }
-_MODEL = {
+_MODEL_FIELDS = {
     "model_dim": "Width of tokens, memories and interests.",
     "item_embedding_dim": "Width of the item table.",
     "num_encoder_layers": "Transformer blocks per behaviour.",
@@ -112,7 +131,7 @@ _MODEL = {
     "use_dwell": "Whether events know how long the user stayed.",
     "use_action_counts": "Whether events know how often actions were done.",
     "use_action_ids": "Whether events know which actions were done.",
-    "use_matches": "Whether candidates know what stands in the histories.",
+    "use_overlap": "Whether candidates get id-overlap features.",
     "use_images": "How image vectors come in; they need --item_vectors.",
     "use_titles": "Whether titles are read, if the schema has them.",
     "num_experts": "Experts of the mixture.",
@@ -125,37 +144,66 @@ _MODEL = {
 }
 # Lists of one number an objective.
 _NUMBERS = {"objective_weights", "fusion_values", "fusion_weights"}
-_define(TrainingConfig, _TRAINING)
-_define(JDRankerConfig, _MODEL)
+_define(TrainingConfig(), _TRAINING)
+_define(JDRankerConfig(), _MODEL_FIELDS)
+flags.DEFINE_alias("use_matches", "use_overlap")
 
 
 def main(_: object) -> None:
     """Composes the configs from flags and trains."""
     # Late here and below, so that --help does not wait for TensorFlow.
     from experiments.train_ranker import train_ranker
-    from jd_tf.data.json_files import read_json
-    from jd_tf.training.workdir import CONFIG_FILE
 
-    path = Path(_WORKDIR.value) / CONFIG_FILE
-    stored = {"training": {}, "model": {}}
-    if path.is_file():
-        found = read_json(path)
-        try:
-            stored["training"] = found["training"]
-            stored["model"] = found["model"]["config"]["config"]
-        except (KeyError, TypeError) as error:
-            raise DataError(f"{path}: not the config of a run.") from error
+    stored = _stored(Path(_WORKDIR.value))
+    name = _MODEL.value or stored["model"]["name"]
+    if _MODEL_MODULE.value:
+        load_model_module(_MODEL_MODULE.value)
+    elif name not in model_names() and _kept_module().is_file():
+        load_model_module(_kept_module())
+    changes = _given(_MODEL_FIELDS)
+    for text in _SET.value:
+        field, equals, value = text.partition("=")
+        if not equals:
+            raise DataError(f"--set={text}: write field=value.")
+        changes[field.strip()] = value.strip()
+    fields = (
+        stored["model"]["config"] if name == stored["model"]["name"] else {}
+    )
+    config = config_from_json(get_model(name).config_class, fields)
     train_ranker(
         _DATA.value,
         _WORKDIR.value,
-        JDRankerConfig(**{**stored["model"], **_given(_MODEL)}),
+        replace_fields(config, changes),
         TrainingConfig(**{**stored["training"], **_given(_TRAINING)}),
         _ITEM_VECTORS.value,
+        name,
     )
 
 
+def _kept_module() -> Path:
+    return Path(_WORKDIR.value) / MODULE_FILE
+
+
+def _stored(workdir: Path) -> dict[str, Any]:
+    """Returns the configs of the run in the folder, if there is one."""
+    from jd_tf.data.json_files import read_json
+    from jd_tf.training.workdir import CONFIG_FILE
+
+    path = workdir / CONFIG_FILE
+    if not path.is_file():
+        return {"model": {"name": DEFAULT_MODEL, "config": {}}, "training": {}}
+    stored = read_json(path)
+    try:
+        return {
+            "model": {key: stored["model"][key] for key in ("name", "config")},
+            "training": stored["training"],
+        }
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: not the config of a run.") from error
+
+
 def _given(names: dict[str, str]) -> dict[str, Any]:
-    """The flags that were set at the prompt."""
+    """Returns the flags that were set at the prompt."""
     given = {name: flags.FLAGS[name].value for name in names}
     given = {name: value for name, value in given.items() if value is not None}
     for name in _NUMBERS & given.keys():

@@ -47,7 +47,7 @@ def main(_: object) -> None:
     contestants = {}
     for fusion in ("", "personalized"):
         keras.utils.set_random_seed(1)
-        model = JDRanker(schema, JDRankerConfig(fusion=fusion))
+        model = JDRanker(schema, JDRankerConfig.of(fusion=fusion))
         step: TrainingStep = build_main_step(config, model)
         if fusion:
             step = AlternatingStep(

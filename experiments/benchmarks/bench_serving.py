@@ -157,7 +157,9 @@ def _random_ranker(output: Path) -> tuple[Any, Path]:
         max_candidates=2_000,
     )
     keras.utils.set_random_seed(1)
-    model = JDRanker(schema, JDRankerConfig(model_dim=64, num_encoder_layers=2))
+    model = JDRanker(
+        schema, JDRankerConfig.of(model_dim=64, num_encoder_layers=2)
+    )
     print("exporting a ranker of random weights", flush=True)
     return model, export_model(model, output / "saved_models")
 
@@ -208,11 +210,11 @@ def _least(ranker: Any, count: int, rate: float) -> dict[str, float]:
 
     from experiments.benchmarks.serving_profile import multiplications
     from experiments.benchmarks.serving_ways import random_batch
-    from jd_tf.schema import USER_ROLES
+    from jd_tf.schema import HISTORY_ROLES
     from jd_tf.serving.signature_names import ENCODE_USER, RANK_CANDIDATES
 
     batch = random_batch(ranker.schema, 1, count)
-    user = {c.name for c in ranker.schema.columns(*USER_ROLES)}
+    user = {c.name for c in ranker.schema.columns(*HISTORY_ROLES)}
     state = ranker.model.call(
         ENCODE_USER, {n: a for n, a in batch.items() if n in user}
     )

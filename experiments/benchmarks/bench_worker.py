@@ -87,7 +87,7 @@ def ranker_sizes() -> dict[str, Any]:
     return {
         **SIZES,
         "item_embedding_dim": EMBEDDING_DIM,
-        "use_matches": False,
+        "use_overlap": False,
     }
 
 
@@ -106,7 +106,7 @@ def time_ranker(data_dir: Path, num_rows: int, seconds: float) -> Timing:
     config = TrainingConfig(max_gradient_norm=0.0)
     model = JDRanker(
         read_schema(data_dir),
-        JDRankerConfig(**ranker_sizes()),
+        JDRankerConfig.of(**ranker_sizes()),
     )
     run = repeat_steps(build_main_step(config, model))
     batches = read_batches(

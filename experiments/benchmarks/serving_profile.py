@@ -12,7 +12,8 @@ from tensorflow.python.framework.convert_to_constants import (
     convert_variables_to_constants_v2,
 )
 
-from jd_tf.models.ranking.jd_ranker import STATE, JDRanker
+from jd_tf.models.base import STATE_PREFIX
+from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.serving.client.tensors import to_array, to_proto
 
 matplotlib.use("Agg")
@@ -65,19 +66,19 @@ def _parts(
 ) -> dict[str, Callable[[], Any]]:
     items, columns = model.item_encoder, model.schema.item_columns
     ids = [inputs[column.name] for column in columns]
-    rows, contents = items.rows(ids), items.contents(ids)
+    rows, contents = items.rows(ids), items.content_embeddings(ids)
     candidates = items.encode(ids, contents)
     histories = []
     for number, behavior in enumerate(model.schema.behaviors, 1):
         reader, prefix = model.readers[number - 1], f"{behavior.name}_"
         own = [inputs[prefix + column.name] for column in columns]
-        prefix = f"{STATE}{behavior.name}_"
+        prefix = f"{STATE_PREFIX}{behavior.name}_"
         histories.append(
             {
                 "reader": reader,
                 "number": number,
                 "ids": own,
-                "tokens": items(own, consumer=number),
+                "tokens": items(own, gate_index=number),
                 "length": inputs[behavior.length],
                 "state": {
                     name.removeprefix(prefix): tensor
@@ -86,18 +87,19 @@ def _parts(
                 },
             }
         )
-    features = model._candidate_features(state, inputs, training=False)
-    mixed = model.experts.mix(features, state[f"{STATE}experts"])
+    bare = model.encode_histories(inputs)
+    features = model._candidate_features(bare, inputs, training=False)
+    mixed = model.experts.mix(features, state[f"{STATE_PREFIX}experts"])
     return {
         "encode_user": lambda: model.encode_user(inputs),
         "items of histories": lambda: [
-            (items(h["ids"], consumer=h["number"]), items.rows(h["ids"]))
+            (items(h["ids"], gate_index=h["number"]), items.rows(h["ids"]))
             for h in histories
         ],
         "encoders": lambda: [
             h["reader"].encoder(h["tokens"], h["length"]) for h in histories
         ],
-        "rank": lambda: model.rank(state, inputs),
+        "rank": lambda: model.rank(state, inputs, inputs),
         "items of candidates": lambda: (items(ids), items.rows(ids)),
         "target attention": lambda: [
             h["reader"].decoder.attend(
@@ -115,7 +117,7 @@ def _parts(
             for h in histories
         ],
         "experts": lambda: model.experts.mix(
-            features, state[f"{STATE}experts"]
+            features, state[f"{STATE_PREFIX}experts"]
         ),
         "towers": lambda: model.towers(mixed),
     }

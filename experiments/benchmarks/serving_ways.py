@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.schema import SERVING_ROLES, USER_ROLES, Column, Role, Schema
+from jd_tf.schema import HISTORY_ROLES, SERVING_ROLES, Column, Role, Schema
 from jd_tf.serving.signature_names import (
     ENCODE_USER,
     RANK_CANDIDATES,
@@ -56,7 +56,7 @@ class ServingWays:
         self._pool = pool
         self.num_users = num_users
         batch = random_batch(schema, num_users, num_candidates)
-        user = {c.name for c in schema.columns(*USER_ROLES)}
+        user = {c.name for c in schema.columns(*HISTORY_ROLES)}
         first = {name: array[:1] for name, array in batch.items()}
         self._batch, self._first = batch, first
         self._user = {n: a for n, a in first.items() if n in user}

@@ -1,9 +1,10 @@
 """What every ranker's config has: calibration and fusion of objectives."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jd_tf.columns import SchemaError
+from jd_tf.models.config_fields import replace_fields
 
 FUSION_FORMS = ("log_linear", "additive")
 FUSIONS = ("", "fixed", "global", "personalized")
@@ -17,6 +18,19 @@ class ConfigGroup:
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {}
 
+    @classmethod
+    def of(cls, **changes: Any) -> Any:
+        """Returns the defaults with changes, by dotted or short names.
+
+        Args:
+            **changes: as of `jd_tf.models.config_fields.replace_fields`.
+
+        Example:
+        >>> RankerConfig.of(fusion="global", units=(8,)).fusion.units
+        (8,)
+        """
+        return replace_fields(cls(), changes)
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
@@ -26,7 +40,8 @@ class ConfigGroup:
             choices = self.CHOICES.get(field.name, (value,))
             if value not in choices:
                 raise SchemaError(
-                    f"`{field.name}` must be one of {choices}. Got: {value!r}."
+                    f"{type(self).__name__}: `{field.name}` must be one of "
+                    f"{choices}. Got: {value!r}."
                 )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from jd_tf.columns import DataError
 
 DEFAULT_MODEL = "jd_ranker"
+# The copy of a user's module that a run keeps.
+MODULE_FILE = "model_module.py"
 # Imported when they are asked for.
 _BUILT_IN = {
     "jd_ranker": "jd_tf.models.ranking.jd_ranker",
@@ -98,6 +100,11 @@ def get_model(name: str) -> ModelEntry:
             "--model_module."
         )
     return _ENTRIES[name]
+
+
+def is_registered(name: str) -> bool:
+    """Returns whether `get_model` knows the name."""
+    return name in _ENTRIES or name in _BUILT_IN
 
 
 def model_names() -> tuple[str, ...]:

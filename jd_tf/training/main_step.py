@@ -27,10 +27,9 @@ class MainStep(TrainingStep):
     the trainable variables; and the `impressions`, real candidates.
 
     Args:
-        model: takes a batch, returns a dict with `logits` (B, N, T) and, for
-            the task gradient norms, an activation `shared` below which
-            nothing belongs to one objective alone. Its `fusion_variables`
-            are not trained.
+        model: a `RankingModel`. Of its `training_outputs`, `logits`
+            (B, N, T) are trained on and, for the task gradient norms,
+            `shared`, if it is there. Its `fusion_variables` are not trained.
         optimizer: built here on what is trained: the model's variables, but
             for those of a fusion, and what the balancer learns by gradient.
         balancer: of the T objectives.
@@ -86,7 +85,7 @@ class MainStep(TrainingStep):
         cells = cell_weights(batch)
         # More than one gradient is asked for; in a graph it costs no memory.
         with tf.GradientTape(persistent=True) as tape:
-            outputs = self.model(batch, training=True)
+            outputs = self.model.training_outputs(batch)
             losses, weight_sums = objective_losses(
                 batch["labels"], outputs["logits"], cells
             )

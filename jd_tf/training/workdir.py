@@ -1,7 +1,8 @@
 """The folder of a run: its configuration, and the trained model."""
 
 import dataclasses
-import importlib
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,13 @@ import keras
 
 from jd_tf.data.dataset import SCHEMA_FILE
 from jd_tf.data.json_files import read_json, write_json
+from jd_tf.models.config_fields import config_from_json
+from jd_tf.models.registry import (
+    MODULE_FILE,
+    get_model,
+    is_registered,
+    load_model_module,
+)
 from jd_tf.schema import DataError, Schema
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import CHANGEABLE, TrainingConfig
@@ -56,6 +64,10 @@ def open_workdir(
         )
     if schema is not None and not (workdir / SCHEMA_FILE).exists():
         schema.save(workdir / SCHEMA_FILE)
+    module = _own_module(model)
+    if module and not (workdir / MODULE_FILE).exists():
+        # So that the run can be loaded wherever its folder goes.
+        shutil.copyfile(module, workdir / MODULE_FILE)
     write_json(path, resolved)
     return workdir
 
@@ -81,17 +93,7 @@ def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
             f"{path}: missing; {workdir} holds no training run. Make one "
             "with `python -m experiments.train`."
         )
-    described = read_json(path)
-    try:
-        module = described["model"]["module"]
-        if module.startswith("jd_tf.models."):
-            # The import is what registers the model with Keras.
-            importlib.import_module(module)
-        model = keras.saving.deserialize_keras_object(described["model"])
-    except (ImportError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: describes no model: {error}.") from error
-    if not model.built:
-        model.build()
+    model = _build(Path(workdir), read_json(path))
     checkpoints = Checkpoints(Path(workdir) / CHECKPOINTS)
     steps = checkpoints.steps()
     if not steps:
@@ -124,15 +126,9 @@ def _check(workdir: Path, resolved: Any, schema: Schema | None) -> None:
         schema.check_same(there, str(workdir / SCHEMA_FILE))
     before, now = _flat(stored), _flat(resolved)
     for field in sorted({*before, *now}):
-        if (
-            # Compared above, by column.
-            field.startswith("model.config.schema.")
-            # Counted up when one process builds two models.
-            or field == "model.config.name"
-            or field.removeprefix("training.") in CHANGEABLE
-        ):
-            continue
-        if before.get(field) != now.get(field):
+        if field.removeprefix("training.") not in CHANGEABLE and before.get(
+            field
+        ) != now.get(field):
             raise DataError(
                 f"{path}: the run there has {field} = {before.get(field)!r}, "
                 f"this one {now.get(field)!r}. Go on with the stored value, "
@@ -141,11 +137,39 @@ def _check(workdir: Path, resolved: Any, schema: Schema | None) -> None:
 
 
 def _described(model: keras.Model) -> dict[str, Any]:
-    """What it takes to build the model again, without weights."""
-    described = keras.saving.serialize_keras_object(model)
-    for key in ("compile_config", "build_config"):
-        described.pop(key, None)
-    return _as_json(described)
+    """Returns what it takes to build the model again, without weights."""
+    return {
+        "name": model.registered_name,
+        "config": _as_json(dataclasses.asdict(model.config)),
+    }
+
+
+def _own_module(model: keras.Model) -> str:
+    """Returns the file of a model that is no part of this package."""
+    if type(model).__module__.startswith("jd_tf.models."):
+        return ""
+    return get_model(model.registered_name).module_file
+
+
+def _build(workdir: Path, described: Mapping[str, Any]) -> keras.Model:
+    path = workdir / CONFIG_FILE
+    try:
+        name = described["model"]["name"]
+        fields = described["model"]["config"]
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: describes no model: {error!r} is missing. It was "
+            "written by another version; train again."
+        ) from error
+    if not is_registered(name) and (workdir / MODULE_FILE).is_file():
+        load_model_module(workdir / MODULE_FILE)
+    entry = get_model(name)
+    schema = Schema.load(workdir / SCHEMA_FILE)
+    try:
+        config = config_from_json(entry.config_class, fields)
+        return entry.model_class(schema, config)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: describes no model: {error}") from error
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
 from tests.evaluation.ablation_runs import result
 
-BASE = JDRankerConfig(model_dim=8)
+BASE = JDRankerConfig.of(model_dim=8)
 ROWS = (Row("base", {"use_recency": False}), Row("+ age", {}))
 
 
@@ -99,7 +99,7 @@ def test_other_settings_are_refused(tmp_path):
         Ablation(
             tmp_path / "run",
             {"data": "abc", "split": "test"},
-            JDRankerConfig(model_dim=16),
+            JDRankerConfig.of(model_dim=16),
             ROWS,
             (1,),
         )

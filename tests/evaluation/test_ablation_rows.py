@@ -93,7 +93,7 @@ def test_broken_files_are_named(tmp_path, content, message):
 
 
 def test_a_row_resolves_to_the_base_with_its_changes():
-    base = JDRankerConfig(model_dim=16)
+    base = JDRankerConfig.of(model_dim=16)
     config = resolve(Row("a", {"use_recency": False}), base)
     assert config == dataclasses.replace(base, use_recency=False)
     with pytest.raises(DataError, match="no field `use_everything`"):

@@ -106,7 +106,7 @@ def test_what_is_finished_is_not_made_again(data, tmp_path):
 
 
 def test_a_run_that_lost_its_result_is_judged_again(data, tmp_path):
-    config = JDRankerConfig(model_dim=8, num_heads=1, expert_units=(4,))
+    config = JDRankerConfig.of(model_dim=8, num_heads=1, expert_units=(4,))
     training = TrainingConfig(batch_size=16, progress=False)
     steps = []
 

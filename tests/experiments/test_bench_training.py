@@ -24,7 +24,9 @@ def data(tmp_path_factory):
 
 
 def _ranker(data):
-    return JDRanker(read_schema(data), JDRankerConfig(**worker.ranker_sizes()))
+    return JDRanker(
+        read_schema(data), JDRankerConfig.of(**worker.ranker_sizes())
+    )
 
 
 def _baseline():

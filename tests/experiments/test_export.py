@@ -40,7 +40,7 @@ def export(*arguments, program="export"):
 
 def write_run(workdir):
     """Two checkpoints, as training leaves them; the first was the best."""
-    model = JDRanker(SCHEMA, JDRankerConfig(model_dim=8, num_experts=2))
+    model = JDRanker(SCHEMA, JDRankerConfig.of(model_dim=8, num_experts=2))
     open_workdir(workdir, model, TrainingConfig())
     generator = np.random.default_rng(7)
     checkpoints = Checkpoints(workdir / CHECKPOINTS)

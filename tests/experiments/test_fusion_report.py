@@ -20,7 +20,9 @@ def report(monkeypatch, tmp_path):
     """The report on a double of a trained run."""
 
     def observe_run(data, workdir, splits, reward, max_requests):
-        config = JDRankerConfig(fusion="personalized", session_seconds=SESSION)
+        config = JDRankerConfig.of(
+            fusion="personalized", session_seconds=SESSION
+        )
         return {s: shop(100 * i) for i, s in enumerate(splits)}, config
 
     def scores_of_run(data, workdir, split, max_requests):

@@ -57,7 +57,7 @@ def _error(finished):
 
 def test_goes_on_with_a_run_then_names_a_cut_checkpoint(data, tmp_path):
     workdir = tmp_path / "a run"
-    small = JDRankerConfig(model_dim=8)
+    small = JDRankerConfig.of(model_dim=8)
     config = TrainingConfig(batch_size=16, progress=False)
     assert train_ranker(data, workdir, small, config) == 4
     stored = json.loads((workdir / "config.json").read_text())
@@ -111,7 +111,7 @@ def test_numbers_that_are_not_finite_have_their_own_code(
         max_gradient_norm=0.0,
         progress=False,
     )
-    small = JDRankerConfig(model_dim=8)
+    small = JDRankerConfig.of(model_dim=8)
     with pytest.raises(SystemExit) as stopped:
         train_ranker(data, tmp_path / "run", small, steep)
     assert stopped.value.code == NOT_FINITE

@@ -1,12 +1,12 @@
 """Pictures and titles in the ranker."""
 
-import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import IdColumn
 from tests.models.test_jd_ranker import CONFIG, SCHEMA, batch_of, moved, real
@@ -18,14 +18,16 @@ TITLED = small_schema(
         IdColumn("title", dtype="string", num_buckets=100, text=True),
     )
 )
-CONTENT = dataclasses.replace(
+CONTENT = replace_fields(
     CONFIG,
-    use_titles=True,
-    title_embedding_dim=6,
-    num_image_rows=40,
-    image_dim=5,
-    num_transfer_experts=2,
-    transfer_dim=4,
+    {
+        "use_titles": True,
+        "title_embedding_dim": 6,
+        "num_image_rows": 40,
+        "image_dim": 5,
+        "num_transfer_experts": 2,
+        "transfer_dim": 4,
+    },
 )
 
 
@@ -40,7 +42,7 @@ def titled_batch():
 
 def with_images(mode, batch, seed=0):
     model = moved(
-        JDRanker(TITLED, dataclasses.replace(CONTENT, use_images=mode))
+        JDRanker(TITLED, replace_fields(CONTENT, {"use_images": mode}))
     )
     ids = np.unique(batch["item_id"].numpy())
     ids = ids[ids != 0][:40]
@@ -82,7 +84,7 @@ def test_each_behaviour_and_the_candidates_have_a_gate_of_their_own():
     model, *_ = with_images("transfer", batch)
     columns = [batch[c.name] for c in TITLED.item_columns]
     tokens = [
-        model.item_encoder(columns, consumer=number).numpy()
+        model.item_encoder(columns, gate_index=number).numpy()
         for number in range(1 + len(TITLED.behaviors))
     ]
     for one, other in itertools.combinations(tokens, 2):
@@ -107,6 +109,6 @@ def test_gradients_reach_titles_and_experts_but_no_image(mode):
 
 def test_images_without_vectors_are_refused():
     with pytest.raises(ValueError, match="`num_image_rows`"):
-        JDRanker(TITLED, dataclasses.replace(CONFIG, use_images="transfer"))
+        JDRanker(TITLED, replace_fields(CONFIG, {"use_images": "transfer"}))
     with pytest.raises(ValueError, match=r"`use_images`.*'raw'"):
-        JDRankerConfig(use_images="raw", num_image_rows=3)
+        JDRankerConfig.of(use_images="raw", num_image_rows=3)

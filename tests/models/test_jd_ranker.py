@@ -1,7 +1,5 @@
 """JDRanker: two halves of one computation, and its laws."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -10,12 +8,13 @@ import tensorflow as tf
 from jd_tf.data.batches import parse_requests
 from jd_tf.data.records import encode_request
 from jd_tf.data.validation import RequestValidator
+from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import SERVING_ROLES, IdColumn, Objective, ScenarioValues
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()
-CONFIG = JDRankerConfig(
+CONFIG = JDRankerConfig.of(
     model_dim=16,
     item_embedding_dim=8,
     feature_embedding_dim=4,
@@ -79,7 +78,7 @@ def assert_same(one, other, mask):
 
 def test_call_is_encode_user_then_rank(model, batch):
     whole = model(batch)
-    halves = model.rank(model.encode_user(batch), batch)
+    halves = model.rank(model.encode_user(batch), batch, batch)
     assert_same(whole, halves, np.full(whole["score"].shape, True))
 
 
@@ -204,7 +203,7 @@ def test_score_takes_the_values_of_the_scenario(dtype):
     batch = batch_of(random_requests(schema, 30, seed=4), schema)
     ranker = JDRanker(schema, CONFIG)
     state = ranker.encode_user(batch)
-    ranked = ranker.rank(state, batch)
+    ranked = ranker.rank(state, batch, batch)
     there = batch["scenario"].numpy() == names[1]
     if dtype == "string":
         there = batch["scenario"].numpy() == b"b2"
@@ -251,11 +250,11 @@ def test_attention_is_inspectable(model, batch):
     for behavior in SCHEMA.behaviors:
         weights = explained[f"attention_{behavior.name}"].numpy()
         lengths = batch[behavior.length].numpy()
-        assert weights.shape[1] == CONFIG.num_heads
+        assert weights.shape[1] == CONFIG.sequence.num_heads
         total = np.broadcast_to((lengths > 0)[:, None, None], weights.shape[:3])
         np.testing.assert_allclose(weights.sum(-1), total, atol=1e-5)
     gates = explained["gate_weights"].numpy()
-    assert gates.shape[2:] == (3, CONFIG.num_experts)
+    assert gates.shape[2:] == (3, CONFIG.head.num_experts)
     np.testing.assert_allclose(gates.sum(-1), 1, atol=1e-5)
 
 
@@ -298,13 +297,13 @@ def test_all_weights_exist_before_the_first_call():
         {"use_position": False},
         {"use_position": False, "use_recency": False},
         {"use_second_order": False},
-        {"use_matches": False},
+        {"use_overlap": False},
         {"decoder_feedforward_dim": 8},
         {"num_encoder_layers": 2, "dropout_rate": 0.1},
     ],
 )
 def test_switches(changes, batch):
-    config = dataclasses.replace(CONFIG, **changes)
+    config = replace_fields(CONFIG, changes)
     out = JDRanker(SCHEMA, config)(batch, training=True)
     assert np.isfinite(out["logits"].numpy()[real(batch)]).all()
 
@@ -350,14 +349,12 @@ def test_fine_grained_columns_count_where_they_are_on(batch, switch, column):
     assert not np.allclose(
         on(batch)["logits"].numpy()[mask], on(other)["logits"].numpy()[mask]
     )
-    off = moved(
-        JDRanker(SCHEMA, dataclasses.replace(CONFIG, **{switch: False}))
-    )
+    off = moved(JDRanker(SCHEMA, replace_fields(CONFIG, {switch: False})))
     assert_same(off(batch), off(other), mask)
 
 
 def test_one_switch_turns_all_of_them_off(batch):
-    one = JDRanker(SCHEMA, dataclasses.replace(CONFIG, use_fine_grained=False))
+    one = JDRanker(SCHEMA, replace_fields(CONFIG, {"use_fine_grained": False}))
     assert all(not reader.event_details for reader in one.readers)
     assert all(JDRanker(SCHEMA, CONFIG).readers[0].event_details)
     zeros = {
@@ -370,7 +367,7 @@ def test_one_switch_turns_all_of_them_off(batch):
 def test_ranks_without_any_event_details(batch):
     switches = ("position", "recency", "dwell", "action_counts", "action_ids")
     off = {f"use_{name}": False for name in switches}
-    model = moved(JDRanker(SCHEMA, dataclasses.replace(CONFIG, **off)))
-    counted = model.encode_user(batch)["user_state_click_match_values"]
+    model = moved(JDRanker(SCHEMA, replace_fields(CONFIG, off)))
+    counted = model.encode_user(batch)["user_state_click_overlap_weights"]
     assert counted.shape[-1] == 2
     assert np.isfinite(model(batch)["logits"].numpy()[real(batch)]).all()

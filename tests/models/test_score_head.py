@@ -1,15 +1,14 @@
 """The ranker's head: calibration, fusion, and the wall before them."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from jd_tf.models.blocks.session_features import SessionFeatures
+from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker import JDRanker
-from jd_tf.schema import SERVING_ROLES, USER_ROLES
+from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES, SERVING_ROLES
 from tests.models.test_jd_ranker import (
     CONFIG,
     SCHEMA,
@@ -20,12 +19,12 @@ from tests.models.test_jd_ranker import (
 )
 from tests.requests import random_requests
 
-FUSED = dataclasses.replace(CONFIG, fusion="personalized", calibrate=True)
+FUSED = replace_fields(CONFIG, {"fusion": "personalized", "calibrate": True})
 
 
 def ranker(**changes):
     keras.utils.set_random_seed(3)
-    return moved(JDRanker(SCHEMA, dataclasses.replace(FUSED, **changes)))
+    return moved(JDRanker(SCHEMA, replace_fields(FUSED, changes)))
 
 
 def bent(model):
@@ -56,21 +55,22 @@ def sigmoid(logits):
 def test_call_is_encode_user_then_rank(model, batch):
     out = model(batch)
     weights = out.pop("fusion_weights")
-    halves = model.rank(model.encode_user(batch), batch)
+    halves = model.rank(model.encode_user(batch), batch, batch)
     np.testing.assert_array_equal(weights, halves.pop("fusion_weights"))
     assert_same(out, halves, whole(out["score"]))
 
 
 def test_weights_belong_to_the_session_and_never_to_the_candidate(model, batch):
-    """The user's columns alone are enough; more or others change nothing."""
-    user = {c.name: batch[c.name] for c in SCHEMA.columns(*USER_ROLES)}
-    state = model.encode_user(user)
-    weights = state["user_state_fusion_weights"].numpy()
+    """Histories and request are enough; other candidates change nothing."""
+    histories = {c.name: batch[c.name] for c in SCHEMA.columns(*HISTORY_ROLES)}
+    request = {c.name: batch[c.name] for c in SCHEMA.columns(*REQUEST_ROLES)}
+    state = model.encode_user(histories)
+    weights = model.rank(state, request, batch)["fusion_weights"].numpy()
     assert weights.shape == (9, 3)
     assert (weights > 0).all()
     assert np.ptp(weights, axis=0).max() > 1e-3
     other = batch_of(random_requests(SCHEMA, 9, seed=8))
-    ranked = model.rank(state, other)
+    ranked = model.rank(state, request, other)
     np.testing.assert_array_equal(ranked["fusion_weights"], weights)
 
 
@@ -78,9 +78,7 @@ def test_each_part_of_the_session_counts(batch):
     model = ranker()
 
     def weights(**changes):
-        return model.encode_user({**batch, **changes})[
-            "user_state_fusion_weights"
-        ].numpy()
+        return model({**batch, **changes})["fusion_weights"].numpy()
 
     before = weights()
     for name, other in {
@@ -155,7 +153,7 @@ def test_the_network_before_the_head_is_the_same_with_and_without(batch):
     models = []
     for changes in ({}, {"fusion": "", "calibrate": False}):
         keras.utils.set_random_seed(3)
-        config = dataclasses.replace(FUSED, **changes)
+        config = replace_fields(FUSED, changes)
         models.append(JDRanker(SCHEMA, config))
     one, other = (m(batch, training=True)["logits"] for m in models)
     np.testing.assert_array_equal(one, other)
@@ -177,7 +175,7 @@ def test_sides_are_all_variables_once(model):
 def test_nothing_the_fusion_reads_can_be_bent(model, batch):
     with tf.GradientTape(persistent=True) as tape:
         logits, session = model.fusion_inputs(batch)
-        weights = model.encode_user(batch)["user_state_fusion_weights"]
+        weights = model(batch)["fusion_weights"]
         total = tf.reduce_sum(logits) + tf.reduce_sum(session)
         fused = tf.reduce_sum(weights * tf.constant([1.0, 2.0, 5.0]))
     main = [v for v in model.main_variables if v.trainable]
@@ -232,5 +230,7 @@ def test_the_head_is_single_precision_under_any_policy(policy, batch):
     [{"fusion": "learned"}, {"fusion_form": "sum"}, {"fusion_weights": (1,)}],
 )
 def test_wrong_settings_are_named(changes):
-    with pytest.raises(ValueError, match=f"{next(iter(changes))}|initial_s"):
+    with pytest.raises(
+        ValueError, match=r"FusionConfig: `(kind|form)`|initial_s"
+    ):
         ranker(**changes)

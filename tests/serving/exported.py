@@ -40,7 +40,7 @@ def small_ranker() -> JDRanker:
     keras.utils.set_random_seed(3)
     model = JDRanker(
         SCHEMA,
-        JDRankerConfig(
+        JDRankerConfig.of(
             model_dim=16,
             item_embedding_dim=8,
             feature_embedding_dim=4,

@@ -13,7 +13,7 @@ from jd_tf.training.folder_training import train_folder
 from jd_tf.training.workdir import load_trained
 from tests.requests import random_requests, small_schema
 
-SMALL = JDRankerConfig(model_dim=8, num_heads=2, feedforward_dim=8,
+SMALL = JDRankerConfig.of(model_dim=8, num_heads=2, feedforward_dim=8,
                        expert_units=(8,), tower_units=(4,))  # fmt: skip
 # What is wrong with a file does not depend on its columns.
 LEAN = small_schema(

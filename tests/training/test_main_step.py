@@ -71,7 +71,7 @@ def test_a_ranker_step_has_no_operation_as_large_as_a_table():
         item_columns=(IdColumn("item_id", num_buckets=num_rows),),
         context_columns=(IdColumn("user", num_buckets=num_rows),),
     )
-    small = JDRankerConfig(model_dim=8, num_heads=2)
+    small = JDRankerConfig.of(model_dim=8, num_heads=2)
     step = _step(JDRanker(schema, small))
     spec = {
         column.name: tf.TensorSpec(column.shape, column.dtype)
@@ -135,7 +135,7 @@ def test_without_a_shared_activation_there_are_no_task_norms():
 
 def test_the_ranker_returns_what_its_objectives_share():
     schema = small_schema()
-    model = JDRanker(schema, JDRankerConfig(model_dim=8, num_heads=2))
+    model = JDRanker(schema, JDRankerConfig.of(model_dim=8, num_heads=2))
     step = _step(model, balance="grad_norm")
     check = RequestValidator(schema).check
     requests = random_requests(schema, 6, seed=3)

@@ -61,7 +61,7 @@ def test_sums_begin_with_what_nobody_else_reads():
     requests = random_requests(schema, 8, seed=3)
     records = [encode_request(check(request)) for request in requests]
     batch = parse_requests(tf.constant(records), schema.columns())
-    small = JDRankerConfig(model_dim=8, num_heads=2, fusion="personalized")
+    small = JDRankerConfig.of(model_dim=8, num_heads=2, fusion="personalized")
     model = JDRanker(schema, small)
     config = TrainingConfig(balance="grad_norm", fusion_every=1)
     main, fusion = build_main_step(config, model), build_fusion(config, model)

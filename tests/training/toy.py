@@ -1,9 +1,13 @@
 """A model and data small enough to train in a blink."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from jd_tf.models.ranker_config import RankerConfig
+from jd_tf.models.registry import register_model
 from jd_tf.schema import Behavior, IdColumn, Objective, Schema
 
 NAMES = ("click", "order")
@@ -21,7 +25,14 @@ def toy_schema(**changes) -> Schema:
     return Schema(**{**fields, **changes})
 
 
-@keras.saving.register_keras_serializable(package="jd_tf_tests")
+@dataclasses.dataclass(frozen=True)
+class ToyConfig(RankerConfig):
+    """One field, so that runs can differ in it."""
+
+    dropout_rate: float = 0.2
+
+
+@register_model("toy_ranker", ToyConfig)
 class ToyRanker(keras.Model):
     """Dot products of pooled history and candidates, with dropout."""
 
@@ -29,13 +40,15 @@ class ToyRanker(keras.Model):
     fusion = calibration = None
     fusion_variables = ()
 
-    def __init__(self, schema=None, dropout_rate=0.2, **kwargs):
+    def __init__(self, schema=None, config=None, dropout_rate=0.2, **kwargs):
+        config = config or ToyConfig(dropout_rate=dropout_rate)
         super().__init__(**{**kwargs, "autocast": False})
         schema = schema or toy_schema()
         if not isinstance(schema, Schema):
             schema = Schema.from_json(schema)
         self.schema = schema
-        self.dropout_rate = dropout_rate
+        self.config = config
+        self.dropout_rate = config.dropout_rate
         self.dropout = keras.layers.Dropout(dropout_rate, name="dropout")
         self.head = keras.layers.Dense(len(NAMES), name="head")
         self.build()
@@ -52,8 +65,10 @@ class ToyRanker(keras.Model):
         items = tf.gather(self.table.value, inputs["item_id"])
         user = tf.reduce_mean(history, axis=1, keepdims=True)
         met = self.dropout(items * (user + 1), training=training)
-        outputs = {"logits": self.head(met)}
-        return {**outputs, "shared": met} if training else outputs
+        return {"logits": self.head(met), "shared": met}
+
+    def training_outputs(self, inputs):
+        return self(inputs, training=True)
 
     def get_config(self):
         return {

@@ -113,7 +113,7 @@ def observe_run(
     for split in splits:
         split_files(data_dir, split)
     model = load_trained(workdir)
-    if not model.config.fusion:
+    if model.fusion is None:
         raise DataError(
             f"{workdir}: its ranker fuses nothing. Train one with "
             "--fusion=personalized or --fusion=global."

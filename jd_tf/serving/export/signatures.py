@@ -5,7 +5,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role, Schema
+from jd_tf.schema import (
+    HISTORY_ROLES,
+    REQUEST_ROLES,
+    SERVING_ROLES,
+    Role,
+    Schema,
+)
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.exported_state import exported_state
 from jd_tf.serving.signature_names import (
@@ -20,8 +26,8 @@ from jd_tf.serving.signature_names import (
 
 _ROLES = {
     SERVING_DEFAULT: SERVING_ROLES,
-    ENCODE_USER: USER_ROLES,
-    RANK_CANDIDATES: (Role.CANDIDATE,),
+    ENCODE_USER: HISTORY_ROLES,
+    RANK_CANDIDATES: (*REQUEST_ROLES, Role.CANDIDATE),
     EXPLAIN: SERVING_ROLES,
 }
 
@@ -30,7 +36,7 @@ class ServedRanker:
     """A ranker as it is served: functions of named, typed tensors.
 
     Args:
-        model: a ranker with `call`, `encode_user`, `rank` and `explain`.
+        model: a `RankingModel`.
         schema: the columns of a request; the model's own by default.
     """
 
@@ -57,15 +63,15 @@ class ServedRanker:
         Raises:
             ExportError: if the user state cannot be sent to a server.
         """
-        user = column_specs(self.schema, *_ROLES[ENCODE_USER])
+        histories = column_specs(self.schema, *_ROLES[ENCODE_USER])
         everything = column_specs(self.schema, *_ROLES[SERVING_DEFAULT])
-        candidates = column_specs(self.schema, *_ROLES[RANK_CANDIDATES])
+        ranked = column_specs(self.schema, *_ROLES[RANK_CANDIDATES])
         traced = {
             SERVING_DEFAULT: _trace(self._serve, everything),
-            ENCODE_USER: _trace(self._encode_user, user),
+            ENCODE_USER: _trace(self._encode_user, histories),
         }
         state = _state_specs(traced[ENCODE_USER].structured_outputs)
-        traced[RANK_CANDIDATES] = _trace(self._rank, {**state, **candidates})
+        traced[RANK_CANDIDATES] = _trace(self._rank, {**state, **ranked})
         traced[EXPLAIN] = _trace(self._explain, everything)
         return traced
 
@@ -97,8 +103,8 @@ class ServedRanker:
         return _named(self._model.encode_user(inputs))
 
     def _rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        state, candidates = split_state(inputs)
-        return _ranked(self._model.rank(state, candidates))
+        state, rest = split_state(inputs)
+        return _ranked(self._model.rank(state, rest, rest))
 
     def _explain(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return _named(self._model.explain(inputs))

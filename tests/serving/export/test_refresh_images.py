@@ -69,7 +69,7 @@ def test_the_table_grows_with_the_catalogue(ranker):
     model = ranker[0]
     ids = np.arange(1, 101)
     after = with_images(model, vectors_of(ids, np.ones((100, 5))))
-    assert after.config.num_image_rows == 100
+    assert after.config.content.num_image_rows == 100
     assert len(after.item_encoder.images.filled()[0]) == 100
 
 

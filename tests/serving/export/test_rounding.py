@@ -41,7 +41,7 @@ def _ranker():
     keras.utils.set_random_seed(3)
     model = JDRanker(
         SCHEMA,
-        JDRankerConfig(
+        JDRankerConfig.of(
             model_dim=8,
             item_embedding_dim=8,
             num_heads=2,

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from jd_tf.data.validation import RequestValidator
-from jd_tf.schema import SERVING_ROLES, USER_ROLES, Role
+from jd_tf.schema import HISTORY_ROLES, SERVING_ROLES, Role
 from jd_tf.serving.batching import pad_requests
 from jd_tf.serving.export.signatures import ServedRanker
 from jd_tf.serving.signature_names import SIGNATURES
@@ -99,7 +99,7 @@ def test_inputs_are_the_schemas_columns(loaded, exported):
     for signature, roles in (
         ("serving_default", SERVING_ROLES),
         ("explain", SERVING_ROLES),
-        ("encode_user", USER_ROLES),
+        ("encode_user", HISTORY_ROLES),
     ):
         specs = loaded.signatures[signature].structured_input_signature[1]
         expected = {

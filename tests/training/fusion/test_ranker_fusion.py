@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from jd_tf.data.batches import read_batches
 from jd_tf.data.dataset import write_dataset
+from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import DataError, IdColumn
 from jd_tf.training.build_from_config import (
@@ -42,7 +43,7 @@ SCHEMA = small_schema(
     item_dense=(),
     reward=True,
 )
-SMALL = JDRankerConfig(
+SMALL = JDRankerConfig.of(
     model_dim=8,
     num_heads=2,
     feedforward_dim=8,
@@ -52,7 +53,7 @@ SMALL = JDRankerConfig(
     fusion="personalized",
     calibrate=True,
 )
-PLAIN = dataclasses.replace(SMALL, fusion="", calibrate=False)
+PLAIN = replace_fields(SMALL, {"fusion": "", "calibrate": False})
 CONFIG = TrainingConfig(
     batch_size=16,
     log_every=2,
@@ -312,5 +313,5 @@ def test_a_loss_that_the_schema_cannot_feed_is_refused():
         build_fusion(config, model)
     config = TrainingConfig(fusion_request_weights="gain")
     assert build_fusion(config, model).loss.request_weights == "gain"
-    fixed = dataclasses.replace(SMALL, fusion="fixed")
+    fixed = replace_fields(SMALL, {"fusion": "fixed"})
     assert build_fusion(CONFIG, JDRanker(small_schema(), fixed)) is None

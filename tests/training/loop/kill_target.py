@@ -52,7 +52,7 @@ def ranker_trainer(workdir):
     data_dir = Path(workdir).parent / "data"
     keras.utils.set_random_seed(CONFIG.seed)
     schema = read_schema(data_dir)
-    small = JDRankerConfig(
+    small = JDRankerConfig.of(
         model_dim=16,
         feedforward_dim=16,
         dropout_rate=0.1,

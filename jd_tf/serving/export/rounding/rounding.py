@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from jd_tf.layers import IdEmbedding, TextEncoder, VectorTable
-from jd_tf.schema import USER_ROLES
+from jd_tf.schema import HISTORY_ROLES
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.rounding.compact_table import STORAGES, CompactTable
 from jd_tf.serving.export.signatures import column_specs, split_state
@@ -92,7 +92,7 @@ class RoundedRanker:
         self._rounded = rounded
         traced = tf.function(
             rounded.encode_user, autograph=False
-        ).get_concrete_function(column_specs(self.schema, *USER_ROLES))
+        ).get_concrete_function(column_specs(self.schema, *HISTORY_ROLES))
         state, _ = split_state(traced.structured_outputs)
         self._state_dtypes = {name: t.dtype for name, t in state.items()}
 
