@@ -1,7 +1,7 @@
 """Versions come and go under load: no request fails, no answer is wrong.
 
 `JD_TF_SOAK_MINUTES` (a few seconds by default) and `JD_TF_SOAK_CLIENTS` (16)
-say how long and how many. `JD_TF_MODEL_SERVER` names a real server's binary.
+set duration and number. `JD_TF_MODEL_SERVER` names a real server's binary.
 """
 
 import itertools
@@ -54,7 +54,7 @@ class Truth:
             rankings = [client.rank(r, timeout=60.0) for r in self.requests]
         self._scores[version] = [in_request_order(r) for r in rankings]
 
-    def complaint(self, number, ranking):
+    def error_of(self, number, ranking):
         """What is wrong with an answer; empty if it is right."""
         version = ranking.model_version
         if version not in self._scores:
@@ -70,7 +70,7 @@ class Truth:
 
 
 class Load:
-    """Clients that ask and check until they are stopped."""
+    """Clients that rank and check until they are stopped."""
 
     def __init__(self, address, truth):
         self.answers = {}
@@ -102,13 +102,13 @@ class Load:
                 number = generator.randrange(len(self._truth.requests))
                 try:
                     ranking = client.rank(self._truth.requests[number], 30.0)
-                    complaint = self._truth.complaint(number, ranking)
+                    message = self._truth.error_of(number, ranking)
                 except Exception as error:
-                    complaint = f"{type(error).__name__}: {error}"
+                    message = f"{type(error).__name__}: {error}"
                     ranking = None
                 with self._lock:
-                    if complaint:
-                        self.wrong.append(complaint)
+                    if message:
+                        self.wrong.append(message)
                     else:
                         version = ranking.model_version
                         count = self.answers.get(version, 0)
@@ -130,7 +130,7 @@ def test_no_answer_is_wrong_while_versions_come_and_go(tmp_path, capsys):
     add_model(config, MODEL, str(base), {"stable": 1})
     write_config(tmp_path / "models.config", config)
     done = {"promoted": 0, "back": 0, "broken": 0, "lying": 0}
-    # Versions in the making lie on the same disk, where no server looks.
+    # New versions are written on the same disk, outside the base path.
     workshop = tmp_path / "workshop"
     workshop.mkdir()
     numbers, seeds = itertools.count(2), itertools.count(10)

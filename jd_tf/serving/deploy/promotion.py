@@ -1,6 +1,7 @@
 """Promotes a version to the one that is served, or changes nothing."""
 
 import contextlib
+import dataclasses
 import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,9 +70,11 @@ def promote(
             stack.enter_context(VersionServer(address, tls))
             for address in addresses
         ]
-        return Promotion(servers, config_file, model, **settings).run(version)
+        promotion = Promotion(servers, Path(config_file), model, **settings)
+        return promotion.run(version)
 
 
+@dataclasses.dataclass
 class Promotion:
     """Moves a label to a new version on one or several model servers.
 
@@ -86,7 +89,7 @@ class Promotion:
     path of the configuration was found to hold its versions, since a server
     hangs on an empty path.
 
-    Args:
+    Attributes:
         servers: all that read this configuration file.
         config_file: their configuration, as `make_deployment` wrote it.
         model: its name there.
@@ -102,31 +105,17 @@ class Promotion:
         log: gets a line for each step.
     """
 
-    def __init__(
-        self,
-        servers: Sequence[VersionServer],
-        config_file: str | Path,
-        model: str,
-        label: str = STABLE,
-        mapped: Mapping[str, str] | None = None,
-        load_seconds: float = 300.0,
-        call_seconds: float = 10.0,
-        tolerance: float | None = None,
-        keep_old: bool = False,
-        verify: Callable[[Path], Sequence[str]] = verify_export,
-        log: Callable[[str], object] = print,
-    ):
-        self.servers = list(servers)
-        self.config_file = Path(config_file)
-        self.model = model
-        self.label = label
-        self.mapped = dict(mapped or {})
-        self.load_seconds = load_seconds
-        self.call_seconds = call_seconds
-        self.tolerance = tolerance
-        self.keep_old = keep_old
-        self._verify = verify
-        self._log = log
+    servers: Sequence[VersionServer]
+    config_file: Path
+    model: str
+    label: str = STABLE
+    mapped: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    load_seconds: float = 300.0
+    call_seconds: float = 10.0
+    tolerance: float | None = None
+    keep_old: bool = False
+    verify: Callable[[Path], Sequence[str]] = verify_export
+    log: Callable[[str], object] = print
 
     def run(self, version: int | None = None) -> int:
         """Promotes a version.
@@ -152,7 +141,7 @@ class Promotion:
             if old == version and all(
                 self._loaded(server, version) for server in self.servers
             ):
-                self._log(f"`{self.label}` is version {version} already.")
+                self.log(f"`{self.label}` is version {version} already.")
                 return version
             try:
                 final = self._promote(base, folder, version)
@@ -160,7 +149,7 @@ class Promotion:
                 self._roll_back(base, version, error)
                 raise
             write_config(self.config_file, final)
-            self._log(f"{self.config_file}: `{self.label}` is {version}")
+            self.log(f"{self.config_file}: `{self.label}` is {version}")
             return version
 
     # Before anything is sent ------------------------------------------------
@@ -179,7 +168,7 @@ class Promotion:
         return there[chosen]
 
     def _check(self, config: ServerConfig, folder: Path, version: int) -> None:
-        errors = self._verify(folder)
+        errors = self.verify(folder)
         if errors:
             raise OperationError("; ".join(errors))
         check_loadable(config, self.mapped)
@@ -228,12 +217,12 @@ class Promotion:
         self._send(both)
         for server in self.servers:
             self._wait_available(server, version, self.model)
-            self._log(f"{server.address}: version {version} is available")
+            self.log(f"{server.address}: version {version} is available")
         for server in self.servers:
             found = server.replay_recordings(
                 self.model, version, folder, self.tolerance, self.call_seconds
             )
-            self._log(
+            self.log(
                 f"{server.address}: version {version} answers as exported "
                 f"(largest relative difference {found:.1e})"
             )
@@ -241,7 +230,7 @@ class Promotion:
         self._send(moved)
         for server in self.servers:
             self._check_label(server, folder, version)
-            self._log(f"{server.address}: `{self.label}` is {version}")
+            self.log(f"{server.address}: `{self.label}` is {version}")
         if self.keep_old:
             return moved
         labelled = model_of(moved, self.model, "").version_labels.values()
@@ -287,7 +276,7 @@ class Promotion:
                 f"Restart the server on {self.config_file}, which was not "
                 "changed."
             ) from reason
-        self._log(f"rolled back: {cause}")
+        self.log(f"rolled back: {cause}")
         if isinstance(reason, DataError):
             raise RolledBackError(
                 f"{cause} Rolled back; `{self.label}` is as it was."

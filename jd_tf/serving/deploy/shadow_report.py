@@ -1,6 +1,6 @@
 """Reports shadow traffic: two versions on one log, as JSON and as a page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from jd_tf.serving.client.request_log import log_files
 from jd_tf.serving.deploy.replay import (
     AFTER,
     BEFORE,
-    RankingAgreement,
     Replay,
     Target,
     agreement,
@@ -79,14 +78,13 @@ def write_shadow_report(
     output.mkdir(parents=True, exist_ok=True)
     metrics = compare(replayed, top_k)
     write_json(output / JSON_FILE, metrics)
-    found = [agreement(*pair, top_k) for pair in replayed.scores]
     write_page(
         output / PAGE_FILE,
         "shadow.html",
         title="Shadow traffic: two versions on one log",
         metrics=metrics,
         findings=list(_highlights(metrics)),
-        pictures=list(_pictures(replayed, found, top_k)),
+        pictures=[_scores(replayed), _times(replayed)],
         percentiles=[f"p{p}" for p in _PERCENTILES],
     )
     return metrics
@@ -177,25 +175,6 @@ def _highlights(metrics: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         yield {"kind": "note", "text": text}
 
 
-def _pictures(
-    replayed: Replay, found: Sequence[RankingAgreement], top_k: int
-) -> Iterator[Picture]:
-    yield _scores(replayed)
-    yield _histogram(
-        [one.overlap for one in found],
-        (0.0, 1.0),
-        f"Top {top_k}",
-        f"share of the first {top_k} that both have",
-    )
-    yield _histogram(
-        [one.tau for one in found if not np.isnan(one.tau)],
-        (-1.0, 1.0),
-        "Whole order",
-        "Kendall's tau-b of all candidates (1: same order)",
-    )
-    yield _times(replayed)
-
-
 def _scores(replayed: Replay) -> Picture:
     before, after = map(np.concatenate, zip(*replayed.scores, strict=True))
     step = -(-len(before) // _MAX_POINTS)
@@ -213,27 +192,6 @@ def _scores(replayed: Replay) -> Picture:
         f"largest change is {change:.3g}",
         to_png(figure),
     )
-
-
-def _histogram(
-    values: Sequence[float],
-    limits: tuple[float, float],
-    title: str,
-    label: str,
-) -> Picture:
-    figure, axes = new_figure()
-    summary = "undefined for all requests"
-    if values:
-        weights = np.full(len(values), 1 / len(values))
-        axes.hist(
-            values, 20, range=limits, weights=weights, color=_COLORS[AFTER]
-        )
-        summary = f"mean {np.mean(values):.3f}, lowest {np.min(values):.3f}"
-    axes.set_xlim(*limits)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_xlabel(label, fontsize=8)
-    axes.set_ylabel("requests", fontsize=8)
-    return Picture(title, f"{label}: {summary}", to_png(figure))
 
 
 def _times(replayed: Replay) -> Picture:

@@ -6,9 +6,11 @@ import importlib.metadata
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import jinja2
 
 from jd_tf.data.json_files import read_json, write_json
 from jd_tf.serving.export.versions import GRAPH_FILE
@@ -65,8 +67,15 @@ def write_card(
     }
     write_json(folder / CARD_FILE, card)
     if "schema" in card:
-        readable = "\n".join(_readable(card)) + "\n"
-        (folder / READABLE_FILE).write_text(readable, encoding="utf-8")
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("jd_tf.serving.export", "templates"),
+            trim_blocks=True,
+            keep_trailing_newline=True,
+        )
+        environment.filters["number"] = _number
+        template = environment.get_template(READABLE_FILE)
+        text = template.render(card, shown=_SHOWN)
+        (folder / READABLE_FILE).write_text(text, encoding="utf-8")
 
 
 def model_name(model: Any) -> str:
@@ -162,102 +171,5 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _readable(card: Mapping[str, Any]) -> Iterable[str]:
-    git, schema, size = card["git"], card["schema"], card["size"]
-    yield from (f"# {card['model']}", "")
-    yield f"- made {card['created']} from `{card['class']}`"
-    if git:
-        changed = " with uncommitted changes" if git["changed"] else ""
-        yield f"- commit `{git['commit']}`{changed}"
-    versions = (f"{n} {v}" for n, v in card["versions"].items() if v)
-    yield f"- {', '.join(versions)}"
-    yield (
-        f"- {card['num_parameters']:,} parameters; "
-        f"{size['total_bytes'] / 1e6:.1f} MB, "
-        f"{size['variables_bytes'] / 1e6:.1f} MB of them variables"
-    )
-    yield f"- {size['num_nodes']} nodes of {size['num_ops']} ops"
-    yield ""
-    yield f"Schema `{schema['name']}`: histories " + ", ".join(
-        f"`{b['name']}` (up to {b['max_length']} events)"
-        for b in schema["behaviors"]
-    )
-    yield f"of {', '.join(c['name'] for c in schema['item_columns'])}."
-    yield f"At most {schema['max_candidates']} candidates."
-    values = (f"{o['name']} ({o['value']:g})" for o in schema["objectives"])
-    yield f"Objectives and their business values: {', '.join(values)}."
-    yield from _metric_tables(card)
-    yield from _precision_table(card)
-    checked = card["verification"]
-    yield from ("", "## Verification", "")
-    yield (
-        f"{checked['num_recordings']} recorded calls of the live model, "
-        "replayed in a fresh process. Largest relative differences:"
-    )
-    yield ""
-    for name, value in checked["max_relative_difference"].items():
-        yield f"- {name}: {value:.1e}"
-    for signature, sides in sorted(card["signatures"].items()):
-        yield from _table(
-            f"`{signature}`",
-            ("", "tensor", "dtype", "shape"),
-            [
-                (
-                    side[:-1],
-                    f"`{name}`",
-                    tensor["dtype"],
-                    str(tensor["shape"]).replace("None", "?"),
-                )
-                for side, tensors in sides.items()
-                for name, tensor in tensors.items()
-            ],
-        )
-
-
-def _metric_tables(card: Mapping[str, Any]) -> Iterable[str]:
-    for split, systems in (card["metrics"] or {}).items():
-        names = (card["model"], card["registered_name"])
-        found = next((systems[n] for n in names if n in systems), None) or {}
-        shown = [n for n in _SHOWN if any(n in m for m in found.values())]
-        if shown:
-            yield from _table(
-                f"Metrics on the {split} split",
-                ("objective", *shown),
-                [
-                    (objective, *(_number(metrics.get(n), 4) for n in shown))
-                    for objective, metrics in found.items()
-                ],
-            )
-
-
-def _precision_table(card: Mapping[str, Any]) -> Iterable[str]:
-    rounded = card["precision"]
-    if not rounded:
-        return
-    yield from _table(
-        "Cost of rounding",
-        ("objective", "metric", "float32", "exported", "change"),
-        [
-            (objective, name, *(_number(entry[k], 5) for k in entry))
-            for objective, metrics in rounded["metrics"].items()
-            for name, entry in metrics.items()
-        ],
-    )
-    yield (
-        f"\nComputes in {rounded['dtype']}, tables in {rounded['tables']}. "
-        f"Measured on {rounded['num_requests']:,} requests of the "
-        f"{rounded['split']} split against the ranker in float32; scores move "
-        f"by up to {rounded['largest_score_change']:.2g} of the largest."
-    )
-
-
-def _table(
-    title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
-) -> Iterable[str]:
-    yield from ("", f"## {title}", "")
-    for cells in (header, ["---"] * len(header), *rows):
-        yield f"| {' | '.join(cells)} |"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _number(value: Any, digits: int) -> str:
+    return f"{value:.{digits}f}" if isinstance(value, int | float) else "-"

@@ -38,7 +38,7 @@ def versions(base: str | Path) -> dict[int, Path]:
 
 
 def is_version(name: str) -> bool:
-    """Tells if a model server takes a folder of that name for a version."""
+    """Returns True for folder names that a model server reads as versions."""
     return name.isascii() and name.isdigit() and int(name) <= _LARGEST
 
 

@@ -23,7 +23,7 @@ def test_what_is_written_is_what_a_server_reads(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("max_batch_size: 4", "not a BatchingParameters"),
         ("max_batch { value: 4 }", "no field named"),
@@ -49,10 +49,10 @@ def test_what_is_written_is_what_a_server_reads(tmp_path):
         ),
     ],
 )
-def test_what_a_server_would_refuse_is_refused(tmp_path, text, complaint):
+def test_what_a_server_would_refuse_is_refused(tmp_path, text, message):
     path = tmp_path / "batching_params.pbtxt"
     path.write_text(text)
-    with pytest.raises(ExportError, match=complaint) as caught:
+    with pytest.raises(ExportError, match=message) as caught:
         read_batching(path)
     assert str(path) in str(caught.value)
 

@@ -66,10 +66,10 @@ def test_two_racing_processes_get_a_number_each(tmp_path):
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    said = "".join(process.communicate()[0] for process in processes)
-    made = dict(line.split(" ", 1) for line in said.splitlines())
+    printed = "".join(process.communicate()[0] for process in processes)
+    made = dict(line.split(" ", 1) for line in printed.splitlines())
     assert sorted(map(int, made)) == list(range(1, 51))
-    assert len(said.splitlines()) == 50
+    assert len(printed.splitlines()) == 50
     for number, text in made.items():
         assert (base / number / "saved_model.pb").read_text() == text
     owners = [made[str(n)].split()[0] for n in range(1, 51)]
@@ -82,7 +82,7 @@ def test_numbers_are_never_used_again(tmp_path):
     shutil.rmtree(tmp_path / "3")
     shutil.rmtree(tmp_path / "2")
     assert make(tmp_path).name == "4"
-    # A number that was copied here, and a file that says nothing.
+    # A number that was copied here, and a file without a number.
     (tmp_path / "9").mkdir()
     assert make(tmp_path).name == "10"
     (tmp_path / HIGHEST_FILE).write_text("nonsense")

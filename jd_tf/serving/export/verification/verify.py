@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ import numpy as np
 import jd_tf
 from jd_tf.schema import SERVING_ROLES, DataError, Schema
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.model_card import written_tolerance
 from jd_tf.serving.export.recordings import WARMUP_FILE, Recording
 from jd_tf.serving.export.verification.comparison import TOLERANCE, check_equal
@@ -51,8 +50,6 @@ from jd_tf.serving.signature_names import (
 _INVARIANT_TOLERANCE = 0.02
 _VERIFY_SECONDS = 1800
 MODULE = "jd_tf.serving.export.verification.verify"
-# Of a recorded call and a tolerance; returns the largest difference.
-Invariants = Callable[[LoadedModel, Recording, float], float]
 
 
 def verify_export(
@@ -157,8 +154,12 @@ def _examine(
         return {}
     load_seconds = time.perf_counter() - start
     is_tower = set(IMAGE_SIGNATURES) <= set(checked.table)
-    check = _check_tower if is_tower else _check_ranker
-    signatures, invariants = check(checked, folder, errors)
+    signatures = IMAGE_SIGNATURES if is_tower else SIGNATURES
+    schema = None
+    if is_tower:
+        errors += _tower_errors(checked.table, folder)
+    else:
+        schema = _check_schema(checked, folder, errors)
     errors += coverage_errors(checked, signatures)
     differences = dict.fromkeys((*signatures, "invariants"), 0.0)
     for recording in checked.recordings:
@@ -166,16 +167,24 @@ def _examine(
         if model is None or signature not in signatures:
             continue
         with gathered(errors):
-            answer = model.call(signature, recording.inputs)
             found = check_equal(
                 recording.outputs,
-                answer,
+                model.call(signature, recording.inputs),
                 f"{folder}: signature `{signature}` and the live model",
                 tolerance,
             )
             differences[signature] = max(differences[signature], found)
         with gathered(errors):
-            found = invariants(model, recording, tolerance)
+            found = 0.0
+            if is_tower:
+                found = check_rows_alone(
+                    model, signature, recording.inputs, tolerance
+                )
+            elif schema is not None and signature == SERVING_DEFAULT:
+                allowed = min(tolerance, _INVARIANT_TOLERANCE)
+                found = check_invariants(
+                    model, recording.inputs, schema, allowed
+                )
             differences["invariants"] = max(differences["invariants"], found)
     return {
         "signatures": checked.table,
@@ -187,50 +196,28 @@ def _examine(
     }
 
 
-def _check_ranker(
+def _check_schema(
     checked: CheckedFolder, folder: Path, errors: list[str]
-) -> tuple[Sequence[str], Invariants]:
-    """Returns the signatures and the invariants of one recorded call."""
-    schema = None
+) -> Schema | None:
+    """Returns the schema; None if the signatures are not the schema's."""
     with gathered(errors):
         schema = Schema.load(folder / SCHEMA_FILE)
         errors += _width_errors(checked.recordings, schema)
         wrong = list(_schema_errors(checked.table, schema))
         errors += wrong
-        # Without the schema's signatures there is nothing to compare.
-        schema = None if wrong else schema
-
-    def invariants(
-        model: LoadedModel, recording: Recording, tolerance: float
-    ) -> float:
-        if schema is None or recording.signature != SERVING_DEFAULT:
-            return 0.0
-        allowed = min(tolerance, _INVARIANT_TOLERANCE)
-        return check_invariants(model, recording.inputs, schema, allowed)
-
-    return SIGNATURES, invariants
+        return None if wrong else schema
+    return None
 
 
-def _check_tower(
-    checked: CheckedFolder, folder: Path, errors: list[str]
-) -> tuple[Sequence[str], Invariants]:
-    """Returns the signatures and the invariants of one recorded call."""
+def _tower_errors(table: Mapping[str, Any], folder: Path) -> Iterable[str]:
+    """Yields an error for each signature that takes no image files."""
     for signature in IMAGE_SIGNATURES:
-        inputs = checked.table[signature]["inputs"]
+        inputs = table[signature]["inputs"]
         if inputs != {IMAGE_BYTES: {"dtype": "string", "shape": [None]}}:
-            errors.append(
+            yield (
                 f"{folder}: signature `{signature}` must take `{IMAGE_BYTES}` "
                 f"(B,) string. It takes {inputs}."
             )
-
-    def invariants(
-        model: LoadedModel, recording: Recording, tolerance: float
-    ) -> float:
-        return check_rows_alone(
-            model, recording.signature, recording.inputs, tolerance
-        )
-
-    return IMAGE_SIGNATURES, invariants
 
 
 def _schema_errors(table: Mapping[str, Any], schema: Schema) -> Iterable[str]:
