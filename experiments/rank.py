@@ -11,7 +11,7 @@ file of a data folder. A request in JSON, histories newest first:
     {"request_id": "17", "item_id": [3, 5], "click_item_id": [9, 4],
      "click_age_seconds": [12.0, 80.5], "order_item_id": [], ...}
 
-The answer is the same in process and from a server. A server does not tell its
+The answer is the same in process and from a server. A server does not send its
 schema: `--schema` names a file or folder that has it.
 """
 

@@ -1,7 +1,7 @@
 """The shapes that requests are padded to, and that a server is warmed for.
 
 Sizes between two buckets are rounded up: a server meets few shapes, all of
-them before it says that it is available. No TensorFlow is needed here.
+them before it is available. No TensorFlow is needed here.
 """
 
 # Fewer candidates are padded to this many.

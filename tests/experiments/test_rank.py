@@ -137,8 +137,8 @@ def test_servers_answer_the_same(transport, server, folder, requests, tmp_path):
 
 def test_servers_errors_are_one_line_and_code_2(server, folder, requests):
     common = f"--grpc={server.address}", f"--requests={requests}"
-    for arguments, complaint in (
-        (common, "a server does not tell its schema"),
+    for arguments, message in (
+        (common, "a server does not send its schema"),
         ((*common, f"--schema={folder}", "--label=beta"), "label: beta"),
         (
             ("--grpc=localhost:1", f"--schema={folder}", common[1]),
@@ -149,6 +149,6 @@ def test_servers_errors_are_one_line_and_code_2(server, folder, requests):
         assert finished.returncode == 2, finished.stderr
         last = finished.stderr.splitlines()[-1]
         assert last.startswith("error: ")
-        assert complaint in last
+        assert message in last
         assert "Traceback" not in finished.stderr
     assert rank(f"--requests={requests}").returncode == 1

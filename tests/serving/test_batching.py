@@ -66,7 +66,7 @@ def test_splitting_undoes_padding(checked):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "complaint"),
+    ("column", "value", "message"),
     [
         ("item_id", [[1, 2]], "`item_id` must have 9 rows"),
         ("scenario", 3, "`scenario` must have 9 rows"),
@@ -77,10 +77,10 @@ def test_splitting_undoes_padding(checked):
         ("item_id", [1] * 9, "`item_id` has no entries"),
     ],
 )
-def test_batches_that_disagree_are_refused(checked, column, value, complaint):
+def test_batches_that_disagree_are_refused(checked, column, value, message):
     batch = {**pad_requests(checked, COLUMNS), column: value}
     if value is None:
         del batch[column]
     with pytest.raises(DataError) as caught:
         split_batch(batch, SCHEMA)
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)

@@ -1,5 +1,7 @@
 """Clients of a served ranker: over gRPC, over REST, or in process."""
 
+from typing import TYPE_CHECKING, Any
+
 from jd_tf.serving.client.grpc_transport import (
     AsyncGrpcTransport,
     GrpcTransport,
@@ -17,11 +19,13 @@ from jd_tf.serving.client.ranking_client import (
 )
 from jd_tf.serving.client.request_file import read_requests
 from jd_tf.serving.client.request_log import RequestLog
-from jd_tf.serving.client.rest_transport import RestTransport
 from jd_tf.serving.client.transport import (
     SavedModelTransport,
     ThreadedTransport,
 )
+
+if TYPE_CHECKING:
+    from jd_tf.serving.client.rest_transport import RestTransport
 
 __all__ = [
     "AsyncGrpcTransport",
@@ -39,3 +43,12 @@ __all__ = [
     "TlsFiles",
     "read_requests",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # urllib3 takes time and memory, which only REST needs.
+    if name == "RestTransport":
+        from jd_tf.serving.client.rest_transport import RestTransport
+
+        return RestTransport
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

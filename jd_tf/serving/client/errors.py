@@ -93,7 +93,7 @@ _DOWN: _Known = (
 )
 _UNKNOWN: _Known = (
     ModelNotFoundError,
-    "Check the model's name and the version or label asked for against what "
+    "Check the model's name and the version or label against what "
     "the server has.",
 )
 _STRANGER: _Known = (RejectedError, "Check certificate and key.")

@@ -183,7 +183,7 @@ class _GrpcTransport:
 
 
 class GrpcTransport(_GrpcTransport, Transport):
-    """One channel, opened once and kept; for any number of threads.
+    """One channel, opened once; for any number of threads.
 
     Args:
         address: `host:port`, or any other target gRPC knows.
@@ -275,7 +275,7 @@ def _fill_spec(spec: Any, model: ModelChoice) -> None:
 def _version(spec: Any, where: str) -> int:
     if not spec.HasField("version"):
         raise AnswerError(
-            f"{where}: the answer does not say which version it is of. Is "
+            f"{where}: the answer does not name its version. Is "
             "this a model server?"
         )
     return spec.version.value

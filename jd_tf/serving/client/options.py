@@ -106,7 +106,7 @@ class TlsFiles:
     Attributes:
         authority: certificates that the server's must go back to; those of
             the system by default.
-        certificate: the client's own chain, where the server asks for one
+        certificate: the client's own chain, where the server requires one
             (mutual TLS); needs `key`.
         key: the private key of `certificate`.
         server_name: the name in the server's certificate, where it is not

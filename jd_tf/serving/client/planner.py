@@ -44,7 +44,7 @@ from jd_tf.serving.signature_names import (
 
 # Versions come and go for as long as a client lives.
 _MAX_DESCRIPTIONS = 8
-# A message that quotes ten megabytes helps nobody.
+# A message that quotes ten megabytes is of no help.
 _LONGEST_MESSAGE = 600
 
 Plan = Generator[Sequence[Call | Describe], Sequence[Any], Any]
@@ -178,7 +178,7 @@ class Planner:
                 pass
             except (ModelNotFoundError, RejectedError, ServerError):
                 # A version that is gone, or to which the state of another has
-                # no shape. Otherwise the error is what it says.
+                # no shape. Otherwise the error stands.
                 now = yield from self._described(anew=True)
                 if now.version == description.version:
                     raise

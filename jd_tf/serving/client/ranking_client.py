@@ -63,7 +63,7 @@ class _Client:
         schema = schema or transport.schema
         if schema is None:
             raise RequestError(
-                f"{transport.where}: a server does not tell its schema; give "
+                f"{transport.where}: a server does not send its schema; give "
                 "the client that of the model: Schema.load(<version>/"
                 "assets.extra/schema.json)."
             )

@@ -112,7 +112,7 @@ def _read_records(path: Path, schema: Schema) -> Iterator[dict[str, Any]]:
 
 def _decode(feature: Any, column: Column) -> np.ndarray:
     if column.name not in feature:
-        raise DataError(f"no column `{column.name}`, which the schema asks for")
+        raise DataError(f"no column `{column.name}`, which the schema has")
     stored, kind = feature[column.name], _KINDS[column.dtype]
     # An empty list may have been written as no list at all.
     if stored.WhichOneof("kind") not in (kind, None):

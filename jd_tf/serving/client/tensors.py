@@ -2,7 +2,7 @@
 
 Numbers travel as `tensor_content`, the bytes as they lie in memory: a
 hundred times faster than a field per element. Strings have no such form. A
-server answers in fields per element unless told otherwise; those are read at
+server answers in fields per element by default; those are read at
 once too.
 """
 

@@ -44,7 +44,7 @@ class BaseTransport:
     Attributes:
         where: names the target in messages.
         schema: the model's, where the transport can read it.
-        remote: whether calls leave the process. Shapes are then kept to few
+        remote: whether calls leave the process. Shapes are then limited to few
             buckets, since a server that batches joins equal shapes only.
         keeps_deadlines: whether a call ends in time by itself.
     """

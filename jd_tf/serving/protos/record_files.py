@@ -35,7 +35,7 @@ class RecordWriter:
         """Appends a record.
 
         Raises:
-            OSError: if it cannot be written, for want of space say.
+            OSError: if it cannot be written, as on a full disk.
         """
         length = _LENGTH.pack(len(record))
         rest = memoryview(

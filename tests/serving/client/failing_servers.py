@@ -1,4 +1,4 @@
-"""Bare servers that count attempts and fail as they are told."""
+"""Bare servers that count attempts and fail on demand."""
 
 import http.server
 import threading
@@ -72,7 +72,7 @@ class FailingGrpcServer(FailingServer, grpc.GenericRpcHandler):
         def answer(request, context):
             code = self.status()
             if code:
-                context.abort(getattr(grpc.StatusCode, code), "as told")
+                context.abort(getattr(grpc.StatusCode, code), "on demand")
             return response.SerializeToString()
 
         return grpc.unary_unary_rpc_method_handler(answer)
@@ -94,7 +94,7 @@ class FailingRestServer(FailingServer):
 
             def do_GET(self):
                 code = outer.status()
-                body = b'{"error": "as told"}' if code else _METADATA
+                body = b'{"error": "on demand"}' if code else _METADATA
                 self.send_response(_HTTP[code] if code else 200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

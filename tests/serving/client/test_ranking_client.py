@@ -303,7 +303,7 @@ def test_settings_are_checked():
     ):
         with pytest.raises(RequestError, match=message):
             client_of(FakeTransport(), **options)
-    with pytest.raises(RequestError, match="does not tell its schema"):
+    with pytest.raises(RequestError, match="does not send its schema"):
         RankingClient(FakeTransport())
 
 

@@ -81,7 +81,7 @@ def test_records_of_ours(tmp_path, requests, checked):
     assert read_requests(path, SCHEMA)[3]["request_id"] == b"3"
 
 
-def test_cut_records_are_told(tmp_path, requests):
+def test_cut_records_are_errors(tmp_path, requests):
     path = write_records(tmp_path / "a.tfrecord", requests)
     content = path.read_bytes()
     for share in (0.5, 0.999):
@@ -90,7 +90,7 @@ def test_cut_records_are_told(tmp_path, requests):
             read_requests(path, SCHEMA)
 
 
-def test_changed_bytes_are_told(tmp_path, requests):
+def test_changed_bytes_are_errors(tmp_path, requests):
     path = write_records(tmp_path / "a.tfrecord", requests)
     content = bytearray(path.read_bytes())
     content[-20] ^= 0xFF
@@ -120,26 +120,26 @@ def wrong_count(feature):
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         (lambda f: f.pop("order_item_id"), "no column `order_item_id`"),
         (wrong_type, "`order_item_id` holds a float_list, should hold int64"),
         (wrong_count, "`click_action_counts` holds"),
     ],
 )
-def test_records_of_another_schema_are_told(
-    tmp_path, requests, change, complaint
+def test_records_of_another_schema_are_errors(
+    tmp_path, requests, change, message
 ):
     path = write_records(tmp_path / "a.tfrecord", requests)
     rewrite(path, change)
     with pytest.raises(DataError) as caught:
         read_requests(path, SCHEMA)
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)
     assert "record 1" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b" \n", "is empty"),
@@ -153,16 +153,16 @@ def test_records_of_another_schema_are_told(
         (b'{"item_id": ' + b"9" * 5000 + b"}", "not JSON"),
     ],
 )
-def test_what_is_no_request_file_is_told(tmp_path, content, complaint):
+def test_what_is_no_request_file_is_an_error(tmp_path, content, message):
     path = tmp_path / "requests.json"
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
         read_requests(path, SCHEMA)
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)
     assert str(path) in str(caught.value)
 
 
-def test_missing_files_and_folders_are_told(tmp_path):
+def test_missing_files_and_folders_are_errors(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         read_requests(tmp_path / "none.json", SCHEMA)
     with pytest.raises(DataError, match="is a folder"):

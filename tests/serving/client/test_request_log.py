@@ -111,7 +111,7 @@ def test_empty_rankings_are_not_logged(tmp_path):
     assert log.stats()["written"] == 0
 
 
-def test_wrong_settings_and_folders_are_told(tmp_path):
+def test_wrong_settings_and_folders_are_errors(tmp_path):
     for options in ({"rate": 1.5}, {"rate": 1.0, "max_files": 0}):
         with pytest.raises(RequestError, match="must be"):
             RequestLog(tmp_path, **options)

@@ -79,7 +79,7 @@ def test_texts(texts):
     assert to_array(sent).tolist() == expected
 
 
-def test_what_is_no_tensor_is_told():
+def test_what_is_no_tensor_is_an_error():
     with pytest.raises(RequestError, match="datetime64"):
         to_proto(np.array(["2020-01-01"], "datetime64[D]"))
     proto = to_proto(np.zeros((2, 2), "float32"))

@@ -6,7 +6,7 @@ import json
 
 @dataclasses.dataclass(frozen=True)
 class BatchingOptions:
-    """What `--batching_parameters_file` says; names are the server's."""
+    """Settings of `--batching_parameters_file`, by the server's names."""
 
     max_batch_size: int = 1000
     batch_timeout_micros: int = 0

@@ -14,7 +14,7 @@ from tests.serving.client.against_server.async_as_sync import AsyncAsSync
 from tests.serving.fake_server.start import server_kind
 
 KINDS = ("grpc", "rest", "async_grpc", "async_rest")
-# The test ids say which server it was.
+# The test ids name the server.
 IDS = [f"{server_kind()}_server-{kind}" for kind in KINDS]
 
 

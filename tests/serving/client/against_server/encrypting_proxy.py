@@ -6,7 +6,7 @@ import threading
 
 
 class EncryptingProxy:
-    """Takes TLS off connections and hands them on; asks for a certificate.
+    """Takes TLS off connections and hands them on; requires a certificate.
 
     Args:
         port: of localhost, that is spoken to in plain.

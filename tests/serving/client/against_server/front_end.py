@@ -1,4 +1,4 @@
-"""Asks a server as a front end does that has no TensorFlow.
+"""Calls a server as a front end does that has no TensorFlow.
 
     python -m tests.without_tensorflow \
         tests.serving.client.against_server.front_end FOLDER ADDRESS REST_URL
@@ -36,7 +36,7 @@ OPTIONS = ClientOptions(timeout=60.0, one_call=False)
 
 
 def main(folder, address, rest_url):
-    """Ranks with every kind of client that asks a server."""
+    """Ranks with every kind of client of a server."""
     for package in (jd_tf.serving.client, jd_tf.serving.protos):
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")

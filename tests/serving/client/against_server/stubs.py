@@ -20,7 +20,7 @@ from jd_tf.serving.protos.messages import (
 
 
 class Stubs:
-    """Sends what it is told to."""
+    """Sends any message."""
 
     def __init__(self, server):
         self.server = server

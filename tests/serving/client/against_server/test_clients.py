@@ -89,7 +89,7 @@ def test_version_label_and_latest(
     ],
     ids=str,
 )
-def test_what_is_not_served_is_told(
+def test_what_is_not_served_is_an_error(
     kind, choice, server, two_versions, requests
 ):
     client = make_client(kind, server, two_versions.schema, choice)
@@ -189,7 +189,7 @@ def test_an_address_where_nobody_answers_is_named(kind, two_versions, requests):
 
 
 @kinds
-def test_the_wrong_port_is_told(kind, server, two_versions, requests):
+def test_the_wrong_port_is_an_error(kind, server, two_versions, requests):
     crossed = dataclasses.make_dataclass("Crossed", ["address", "rest_url"])(
         server.rest_url.removeprefix("http://"), f"http://{server.address}"
     )

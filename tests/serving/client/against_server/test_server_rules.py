@@ -1,4 +1,4 @@
-"""The documented rules of a model server, asked of whichever this is."""
+"""The documented rules of a model server, the fake or the real one."""
 
 import base64
 import threading
@@ -199,7 +199,7 @@ def test_reloads_are_checked_before_they_apply(two_versions, tmp_path):
     ):
         service = ModelServiceClient(channel)
         # A label may not move to what is not there yet, and the versions
-        # asked for in the same breath do not come either.
+        # of the same request do not come either.
         moved = model_config(
             "rank", base, versions=(1, 2), labels={"stable": 2}
         )
@@ -223,7 +223,7 @@ def test_reloads_are_checked_before_they_apply(two_versions, tmp_path):
         server.wait_until("second", 2, "END")
         stubs = Stubs(server)
         assert stubs.metadata(label="stable").model_spec.version.value == 2
-        # A label that was left behind is told with the request.
+        # A label that was left behind is an error of the request.
         left = model_config("rank", base, versions=(1,), labels={"stable": 2})
         service.reload_config(left, 60)
         server.wait_until("rank", 2, "END")

@@ -43,7 +43,7 @@ def pairs(tmp_path_factory):
     authority = make_authority(folder, "authority")
     return {
         "authority": authority,
-        "stranger": make_authority(folder, "stranger"),
+        "unknown": make_authority(folder, "unknown"),
         "server": make_signed(folder, "server", authority),
         "client": make_signed(folder, "client", authority),
     }
@@ -51,7 +51,7 @@ def pairs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def mutual(two_versions, pairs):
-    """A server that encrypts and asks clients for a certificate."""
+    """A server that encrypts and requires certificates of clients."""
     pems = TlsPems(
         server_key=pairs["server"].key.read_bytes(),
         server_cert=pairs["server"].certificate.read_bytes(),
@@ -83,9 +83,9 @@ def test_both_ends_show_certificates(
 @GRPC
 @pytest.mark.parametrize(
     ("authority", "client"),
-    [("stranger", "client"), ("authority", None), ("authority", "stranger")],
+    [("unknown", "client"), ("authority", None), ("authority", "unknown")],
 )
-def test_strangers_are_turned_away(
+def test_unknown_parties_are_turned_away(
     kind, authority, client, mutual, pairs, two_versions, requests
 ):
     tls = files(pairs, authority, client)
@@ -147,9 +147,9 @@ def test_rest_goes_through_an_encrypting_proxy(
 
 @pytest.mark.parametrize(
     ("authority", "client"),
-    [("stranger", "client"), ("authority", None), ("authority", "stranger")],
+    [("unknown", "client"), ("authority", None), ("authority", "unknown")],
 )
-def test_rest_strangers_are_turned_away(
+def test_rest_unknown_parties_are_turned_away(
     authority, client, proxy, pairs, two_versions, requests
 ):
     before = proxy.num_refused

@@ -18,7 +18,7 @@ LATEST = ("grpc", "rest", "async_grpc")
 
 
 class Callers:
-    """Threads that rank until told to stop; every answer is checked."""
+    """Threads that rank until they are stopped; every answer is checked."""
 
     def __init__(self, clients, two_versions, requests, num_threads=2):
         self.versions, self.failures = [], []
