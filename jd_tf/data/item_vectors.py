@@ -101,14 +101,12 @@ class ItemVectors:
     def save(self, path: str | Path) -> None:
         """Writes the `.npz`, whole or not at all."""
         buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            **{
-                IDS: self.item_ids,
-                VECTORS: self.vectors,
-                META: np.array(json.dumps(dict(self.meta), sort_keys=True)),
-            },
-        )
+        arrays: dict[str, Any] = {
+            IDS: self.item_ids,
+            VECTORS: self.vectors,
+            META: np.array(json.dumps(dict(self.meta), sort_keys=True)),
+        }
+        np.savez(buffer, **arrays)
         write_whole(path, buffer.getvalue())
 
     @classmethod

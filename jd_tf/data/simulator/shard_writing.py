@@ -6,6 +6,7 @@ import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -52,7 +53,7 @@ def write_simulated(
         blocks = [
             (simulator, block, kept) for block in range(config.num_blocks)
         ]
-        bar = {"disable": not progress, "unit": "block"}
+        bar: dict[str, Any] = {"disable": not progress, "unit": "block"}
         counters = ItemCounters.of(
             config,
             tqdm(run(_simulate, blocks), "simulate", len(blocks), **bar),

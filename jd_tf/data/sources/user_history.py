@@ -222,7 +222,7 @@ def _matrix(
     rows: Sequence[Sequence[int]], width: int, dtype: type
 ) -> np.ndarray:
     """Stacks rows of numbers, short ones padded with 0."""
-    matrix = np.zeros((len(rows), width), dtype)
+    matrix: np.ndarray = np.zeros((len(rows), width), dtype)
     for index, row in enumerate(rows):
         matrix[index, : len(row)] = row
     return matrix

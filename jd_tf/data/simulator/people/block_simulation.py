@@ -81,7 +81,8 @@ class BlockSimulation:
 
     def run(self) -> BlockLog:
         """Simulates warm-up and log to the end."""
-        logged, shown = [], []
+        logged: list[dict[str, np.ndarray]] = []
+        shown: list[dict[str, np.ndarray]] = []
         inside = np.empty(0, np.int64)
         waiting = np.arange(len(self.plans))
         while True:
@@ -135,7 +136,7 @@ class BlockSimulation:
             behavior,
             shown.intent,
             actions.wanted.sum(axis=1),
-            actions.labels[..., ORDER].any(axis=1),
+            np.any(actions.labels[..., ORDER], axis=1),
         )
         goes_on = self.rng.random(len(users)) < stays
         self._record(users, shown, actions)

@@ -1,6 +1,7 @@
 """Events of a block of simulated users, and the log made of them."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -19,9 +20,9 @@ class EventLog:
         tables: column name -> (users, capacity[, inner]) array.
     """
 
-    def __init__(self, num_users: int, columns: dict[str, tuple[type, int]]):
+    def __init__(self, num_users: int, columns: Mapping[str, tuple[type, int]]):
         self.length = np.zeros(num_users, np.int64)
-        self.tables = {
+        self.tables: dict[str, np.ndarray] = {
             name: np.zeros(
                 (num_users, _FIRST_CAPACITY) + ((inner,) if inner else ()),
                 dtype,

@@ -198,7 +198,7 @@ def _strings(
     return values
 
 
-def _floats(example: tf.train.Example, column: str) -> Iterable[float]:
+def _floats(example: tf.train.Example, column: str) -> list[float]:
     return list(_feature(example, column, "float_list"))
 
 

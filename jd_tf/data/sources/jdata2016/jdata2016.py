@@ -135,8 +135,8 @@ class JData2016Source(Source):
     @property
     def schema(self) -> Schema:
         """Visits with modules, carts, favourites, orders; tables if there."""
-        attributes = self.products.columns if self.products else ()
-        contexts = self.users.columns if self.users else ()
+        attributes = self.products.vocabularies() if self.products else {}
+        contexts = self.users.vocabularies() if self.users else {}
         comments = ("comments_known", *CommentTable.columns)
         return Schema(
             name=self.name,
@@ -148,9 +148,9 @@ class JData2016Source(Source):
                     IdColumn(
                         f"attribute_{name}",
                         dtype="string",
-                        vocabulary=self.products.vocabulary(name),
+                        vocabulary=vocabulary,
                     )
-                    for name in attributes
+                    for name, vocabulary in attributes.items()
                 ),
             ),
             behaviors=(
@@ -177,9 +177,9 @@ class JData2016Source(Source):
                     IdColumn(
                         _CONTEXT_NAMES[name],
                         dtype="string",
-                        vocabulary=self.users.vocabulary(name),
+                        vocabulary=vocabulary,
                     )
-                    for name in contexts
+                    for name, vocabulary in contexts.items()
                 ),
             ),
             session_dense=(
@@ -297,7 +297,7 @@ class JData2016Source(Source):
         return self.comments.before(item, _datetime(now).strftime("%Y-%m-%d"))
 
     def _context(self, user: int, now: float) -> dict[str, Any]:
-        context = {"hour": _datetime(now).hour + 1}
+        context: dict[str, Any] = {"hour": _datetime(now).hour + 1}
         if self.users is not None:
             for name, value in zip(
                 self.users.columns, self.users.row(user), strict=True

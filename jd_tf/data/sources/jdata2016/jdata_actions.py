@@ -143,4 +143,5 @@ def _parse(values: list[str]) -> LoggedAction:
             raise ValueError(f"not in 1 to 6: {values[3]!r}")
     except ValueError as error:
         raise DataError(f"column `{column}`: {error}") from error
-    return LoggedAction(time, *ids, module, category, brand)
+    user, item, kind = ids
+    return LoggedAction(time, user, item, kind, module, category, brand)

@@ -50,11 +50,13 @@ class KeyedTable:
         """Returns the row of a key; all `UNLISTED` where there is none."""
         return self._rows.get(key, self._absent)
 
-    def vocabulary(self, column: str) -> tuple[str, ...]:
-        """Returns the values a column holds, sorted."""
-        index = self.columns.index(column)
-        values = {row[index] for row in self._rows.values()} - {UNLISTED}
-        return tuple(sorted(values)) or (UNLISTED,)
+    def vocabularies(self) -> dict[str, tuple[str, ...]]:
+        """Returns the sorted values that each column holds."""
+        found = {}
+        for index, column in enumerate(self.columns):
+            values = {row[index] for row in self._rows.values()} - {UNLISTED}
+            found[column] = tuple(sorted(values)) or (UNLISTED,)
+        return found
 
 
 class CommentTable:
@@ -88,10 +90,10 @@ class CommentTable:
                         f"and numbers. Got: {[day, item, *values]}"
                     )
                 )
-        for item, rows in found.items():
-            rows.sort()
-            self._days[item] = [day for day, _ in rows]
-            self._values[item] = [numbers for _, numbers in rows]
+        for product, known in found.items():
+            known.sort()
+            self._days[product] = [day for day, _ in known]
+            self._values[product] = [numbers for _, numbers in known]
 
     def before(self, item: int, day: str) -> list[float]:
         """Returns 1 and the newest row strictly before a day, or zeros.

@@ -118,9 +118,9 @@ def _parse(columns: tuple[str, ...], values: list[str]) -> Impression:
         numbers.append(int(value))
     user, item, time, play, duration, stay, *rest = numbers
     feedback, tab = tuple(rest[: len(FEEDBACK)]), rest[len(FEEDBACK) :]
-    for name, value in zip(FEEDBACK, feedback, strict=True):
-        if value > 1:
-            raise DataError(f"column `{name}` must be 0 or 1. Got: {value}")
+    for name, flag in zip(FEEDBACK, feedback, strict=True):
+        if flag > 1:
+            raise DataError(f"column `{name}` must be 0 or 1. Got: {flag}")
     if not _TIMES[0] <= time < _TIMES[1]:
         raise DataError(
             f"column `time_ms` must be milliseconds since 1970. Got: {time}"
