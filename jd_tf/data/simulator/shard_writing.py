@@ -32,18 +32,11 @@ def write_simulated(
     num_processes: int = 2,
     progress: bool = True,
 ) -> None:
-    """Simulates all splits and writes their shards and, if asked, photos.
+    """Simulates all splits; writes their shards and, if asked, photos.
 
     Blocks of users are simulated first and kept beside the shards; then the
     shards are written, each with its share of every block. Neither step
-    depends on which process does it.
-
-    Args:
-        simulator: the shop.
-        folder: gets the shards.
-        num_shards: files a split.
-        num_processes: processes that share the work; 1 uses this one alone.
-        progress: shows a bar.
+    depends on which process does it; one process is this one.
     """
     config = simulator.config
     with (

@@ -105,7 +105,7 @@ def test_a_missing_history_column_is_an_error(tmp_path, prefix, short):
         ({"features": [0.0]}, "`features` must hold 2"),
         ({"features": [0.0, float("nan")]}, "finite"),
         ({"label": [3.0]}, "`label` must be one of"),
-        ({"label": [1.0]}, "`label` is 1.0, but `mask` is of class 0"),
+        ({"label": [1.0]}, "`label` is 1.0, `mask` is of class 0"),
         ({"mask": [1.0, 1.0, 0.0, 0.0, 0.0]}, "one-hot"),
         ({"pos": [b"0"]}, "`pos` must be at least 1"),
         ({"page": None}, "no column `page`"),

@@ -44,11 +44,7 @@ class BlockSimulation:
 
     Users never meet, so each may be at another day of the calendar.
 
-    Args:
-        config: of the shop.
-        behavior: coefficients.
-        catalogue: of the shop.
-        block: number of the block; with the seed, it decides everything.
+    With the seed, the number of the block decides everything.
     """
 
     def __init__(

@@ -40,8 +40,7 @@ class EventLog:
 
         Args:
             users: (R,) int, rows, each at most once.
-            happened: (R, N) bool, True where a place made an event; places
-                are in the order of time.
+            happened: (R, N) bool, places with an event, in the order of time.
             **values: (R, N[, inner]), every column.
         """
         place = np.cumsum(happened, axis=1) - 1
@@ -55,12 +54,7 @@ class EventLog:
     def newest(
         self, name: str, users: np.ndarray, count: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the latest events of some users.
-
-        Args:
-            name: the column.
-            users: (R,) int, rows.
-            count: events wanted.
+        """Returns a column of the latest events of (R,) users.
 
         Returns:
             (R, count) values, newest first, and (R, count) bool, True where

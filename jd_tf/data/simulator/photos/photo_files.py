@@ -22,16 +22,7 @@ _PHOTO_STREAM = 3
 
 
 def draw_item(catalogue: Catalogue, seed: int, item: int) -> np.ndarray:
-    """Draws the photo of an item.
-
-    Args:
-        catalogue: of the shop.
-        seed: of the shop.
-        item: item number.
-
-    Returns:
-        (64, 64, 3) uint8.
-    """
+    """Draws the photo of an item number, (64, 64, 3) uint8."""
     return draw_product(
         int(catalogue.category[item]),
         catalogue.style[item],

@@ -73,10 +73,8 @@ class JDMicroSource(Source):
         max_bad_records: sessions that may be skipped.
         validation_share: share of each file, before the test sessions.
         test_share: share of each file, its last sessions.
-        num_candidates: see `RequestBuilderConfig`.
-        same_category_share: see `RequestBuilderConfig`.
-        moment_share: see `RequestBuilderConfig`.
-        seed: see `RequestBuilderConfig`.
+        num_candidates, same_category_share, moment_share, seed: as in
+            `RequestBuilderConfig`.
     """
 
     name = "jd_micro"

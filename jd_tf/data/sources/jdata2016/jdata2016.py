@@ -84,10 +84,8 @@ class JData2016Source(Source):
         test_share: share of the bytes if there is one file; else the last
             file is the test split.
         session_gap_minutes: pause that ends a session.
-        num_candidates: see `RequestBuilderConfig`.
-        same_category_share: see `RequestBuilderConfig`.
-        moment_share: see `RequestBuilderConfig`.
-        seed: see `RequestBuilderConfig`.
+        num_candidates, same_category_share, moment_share, seed: as in
+            `RequestBuilderConfig`.
     """
 
     name = "jdata2016"
@@ -263,7 +261,7 @@ class JData2016Source(Source):
         return SPLITS[(time >= validation) + (time >= test)]
 
     def _split_starts(self) -> tuple[int, int]:
-        """First seconds of validation and test; bytes stand for rows."""
+        """Returns the first seconds of validation and test, by bytes."""
         if len(self.paths) == 1:
             share = 1 - self.test_share
             test = time_at(self.paths[0], share)

@@ -237,7 +237,7 @@ class KuaiRandSource(Source):
         return heapq.merge(*streams, key=lambda impression: impression.time)
 
     def _split_starts(self) -> tuple[float, float]:
-        """First seconds of validation and test, whole minutes."""
+        """Returns the first seconds of validation and test, whole minutes."""
         # The real pass counts bad records again.
         trial = LogReport(self.report.max_bad_records)
         minutes: collections.Counter[int] = collections.Counter()
