@@ -20,7 +20,7 @@ class Part:
             thickness), "bar" (x1, y1, x2, y2, half thickness) or "wedge"
             (x, top, bottom, half width at the top, half width at the
             bottom).
-        numbers: as the kind says.
+        numbers: as listed for the kind.
         hole: cuts the shape out.
         trim: gives it the second colour and no pattern.
     """

@@ -14,7 +14,7 @@ Tally = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class ItemCounters:
-    """Exposures and clicks of every item, brought up to date now and then.
+    """Exposures and clicks of every item, updated now and then.
 
     A counter read at a time holds what was over at the last update before it,
     as in a shop whose counters come from a batch job: the present request is

@@ -48,7 +48,7 @@ class LoggingPolicy:
     """Recalls candidates from what is logged, and orders them roughly.
 
     It knows categories, brands, weights and past clicks, never tastes,
-    intents or appeal. Half of the order is noise, so that positions say
+    intents or appeal. Half of the order is noise, so that positions tell
     little about items.
     """
 

@@ -28,7 +28,7 @@ class RecordFormat:
     """Names and sizes of the columns, found in a record rather than known.
 
     The paper's description calls the order history `ord_seq_*_12m_50`, the
-    published files `ord_seq_*_12m_10`: whoever asks for the former reads an
+    published files `ord_seq_*_12m_10`: a reader of the former gets an
     empty history and no error. So the suffix is looked up, and a history that
     has no columns is an error.
 

@@ -9,6 +9,7 @@ from jd_tf.schema import DataError
 
 USER_COLUMNS = ("user_lv_cd", "age", "sex")
 PRODUCT_COLUMNS = ("a1", "a2", "a3")
+_COMMENT_COLUMNS = ("comment_num", "has_bad_comment", "bad_comment_rate")
 UNLISTED = "unlisted"
 
 
@@ -16,17 +17,24 @@ class KeyedTable:
     """Rows of a CSV file by the number in their key column, as strings.
 
     Args:
-        path: the file.
+        path: the file; None makes a table without columns.
         key: column of whole numbers.
         columns: those of a row.
         report: tolerates bad records or not.
     """
 
     def __init__(
-        self, path: Path, key: str, columns: tuple[str, ...], report: LogReport
+        self,
+        path: Path | None,
+        key: str,
+        columns: tuple[str, ...],
+        report: LogReport,
     ):
-        self.columns = columns
+        self.columns = columns if path else ()
         self._rows: dict[int, tuple[str, ...]] = {}
+        self._absent = (UNLISTED,) * len(self.columns)
+        if path is None:
+            return
         kept: dict[tuple[str, ...], tuple[str, ...]] = {}
         # Ages were published in several encodings; a text that cannot be
         # decoded still separates one age group from another.
@@ -44,7 +52,6 @@ class KeyedTable:
                 )
                 continue
             self._rows[whole] = kept.setdefault(row, row)
-        self._absent = (UNLISTED,) * len(columns)
 
     def row(self, key: int) -> tuple[str, ...]:
         """Returns the row of a key; all `UNLISTED` where there is none."""
@@ -65,17 +72,18 @@ class CommentTable:
     Args:
         path: CSV file of `dt`, `sku_id`, `comment_num` (0 none, 1 one, 2 up
             to ten, 3 up to fifty, 4 more), `has_bad_comment` and
-            `bad_comment_rate`.
+            `bad_comment_rate`; None makes a table without columns.
         report: tolerates bad records or not.
     """
 
-    columns = ("comment_num", "has_bad_comment", "bad_comment_rate")
-
-    def __init__(self, path: Path, report: LogReport):
+    def __init__(self, path: Path | None, report: LogReport):
+        self.columns = ("comments_known", *_COMMENT_COLUMNS) if path else ()
         self._days: dict[int, list[str]] = {}
         self._values: dict[int, list[tuple[float, ...]]] = {}
         found: dict[int, list[tuple[str, tuple[float, ...]]]] = {}
-        wanted = ("sku_id", "dt", *self.columns)
+        if path is None:
+            return
+        wanted = ("sku_id", "dt", *_COMMENT_COLUMNS)
         rows = TextTable(path, wanted).rows(report)
         for number, (item, day, *values) in rows:
             try:
@@ -104,7 +112,7 @@ class CommentTable:
         """
         index = bisect.bisect_left(self._days.get(item, ()), day)
         if not index:
-            return [0.0] * (1 + len(self.columns))
+            return [0.0] * len(self.columns)
         return [1.0, *self._values[item][index - 1]]
 
 

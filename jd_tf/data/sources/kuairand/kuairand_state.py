@@ -43,9 +43,9 @@ class Viewer:
         self._kept = kept
         self._session_gap = session_gap
         # Those still playing take places of the histories' own.
-        room = schema.max_candidates
+        playing = schema.max_candidates
         self._events: dict[str, collections.deque[Impression]] = {
-            b.name: collections.deque(maxlen=b.max_length + room)
+            b.name: collections.deque(maxlen=b.max_length + playing)
             for b in schema.behaviors
         }
         self._playing: list[Impression] = []
