@@ -83,7 +83,8 @@ _OPTIONS = (
     flags.DEFINE_float(
         "moment_share",
         None,
-        "jd_micro, jdata2016: share of the moments that become requests.",
+        "jd_micro, jdata2016: share of the visits to new products that "
+        "become requests.",
         lower_bound=0.0,
         upper_bound=1.0,
     ),

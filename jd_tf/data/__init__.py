@@ -15,7 +15,6 @@ _MODULES = {
     "RequestBuilder": "sources.request_builder",
     "RequestBuilderConfig": "sources.request_builder",
     "RequestValidator": "validation",
-    "RequestWriter": "records",
     "Simulator": "simulator",
     "SimulatorConfig": "simulator",
     "Source": "sources.source",

@@ -1,4 +1,4 @@
-"""Sealed data folders -> padded batches of requests.
+"""Padded batches of requests from sealed data folders.
 
 The order of requests is a function of the seed and the epoch alone, so a
 position in the data is two numbers, and a resumed run sees what an
@@ -34,7 +34,7 @@ def read_batches(
     reward: bool = False,
     oracle: bool = False,
 ) -> tf.data.Dataset:
-    """Batches of one pass over a split, as flat dicts of dense tensors.
+    """Reads batches of one pass over a split, as flat dicts of dense tensors.
 
     Args:
         data_dir: folder made by `write_dataset` or `make_data`.
@@ -42,11 +42,11 @@ def read_batches(
         batch_size: requests a batch; the last one may be smaller.
         schema: refused where the folder's differs; by default the folder's.
         shuffle_seed: order of requests; as written without it.
-        epoch: which pass; shuffled differently.
-        skip_batches: batches of this pass that are already done with.
-        keys: whether request id, user id and time come along.
-        reward: whether the reward column comes along.
-        oracle: whether the simulated truth comes along.
+        epoch: number of the pass; each is shuffled differently.
+        skip_batches: batches of this pass that were read before.
+        keys: adds request id, user id and time.
+        reward: adds the reward column.
+        oracle: adds the simulated truth.
 
     Returns:
         A data set of dicts; shapes as in `Schema.columns`, padded with 0 or
@@ -54,6 +54,23 @@ def read_batches(
 
     Raises:
         DataError: if folder, split, files or columns are not as they should.
+
+    Example:
+        >>> import tempfile
+        >>> from jd_tf.data import make_dataset, read_batches
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     summary = make_dataset(
+        ...         "simulator",
+        ...         f"{folder}/shop",
+        ...         num_processes=1,
+        ...         num_users=20,
+        ...         num_items=100,
+        ...         num_requests=300,
+        ...     )
+        ...     batches = read_batches(f"{folder}/shop", "train", 8)
+        ...     batch = next(iter(batches))
+        >>> batch["labels"].shape[0], batch["labels"].shape[2]
+        (8, 6)
     """
     stored = read_schema(data_dir)
     if schema is not None:
@@ -66,15 +83,13 @@ def read_batches(
     for path in counts:
         _check_columns(path, columns)
     paths = [str(path) for path, count in counts.items() if count]
-    seed = None
-    if shuffle_seed is not None:
+    if shuffle_seed is None:
+        dataset = tf.data.TFRecordDataset(paths)
+    else:
         # A stream of its own for every epoch, whatever the seed.
         sequence = np.random.SeedSequence([shuffle_seed, epoch])
         seed = int(sequence.generate_state(1)[0])
         np.random.default_rng(sequence).shuffle(paths)
-    if seed is None:
-        dataset = tf.data.TFRecordDataset(paths)
-    else:
         dataset = (
             tf.data.Dataset.from_tensor_slices(paths)
             .interleave(
@@ -110,7 +125,7 @@ def parse_requests(
 
     Args:
         records: (B,) string.
-        columns: what to parse; lengths must be among them.
+        columns: those to parse; lengths must be among them.
 
     Returns:
         One tensor a column.
@@ -142,7 +157,10 @@ def parse_requests(
 def numpy_batches(
     data_dir: str | Path, split: str, batch_size: int, **options: Any
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Like `read_batches`, as NumPy arrays, with errors that name the file."""
+    """Reads batches as NumPy arrays, with errors that name the file.
+
+    Takes the options of `read_batches`.
+    """
     dataset = read_batches(data_dir, split, batch_size, **options)
     try:
         yield from dataset.as_numpy_iterator()
@@ -156,7 +174,7 @@ def explain_read_error(
     """Finds the file and record behind an error met while reading.
 
     Args:
-        error: what TensorFlow raised.
+        error: raised by TensorFlow.
         data_dir: the folder that was read.
         split: the split that was read.
 

@@ -19,7 +19,7 @@ SUMMARY_FILE = "summary.json"
 
 
 def shard_name(split: str, shard: int, num_shards: int) -> str:
-    """File name of a shard."""
+    """Returns the file name of a shard."""
     return f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
 
 
@@ -29,7 +29,7 @@ def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
     Args:
         path: must not exist yet, or be empty, unless `overwrite` is set.
-        overwrite: replace what stands there.
+        overwrite: replaces the folder that stands there.
 
     Raises:
         DataError: if `path` is taken.
@@ -46,7 +46,7 @@ def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield aside
-        # mkdtemp makes folders private; what is published is not.
+        # mkdtemp makes folders private; a published one is not.
         aside.chmod(0o755)
         sync_tree(aside)
         if path.exists():
@@ -73,14 +73,47 @@ def write_dataset(
 
     Args:
         output_dir: the new folder.
-        schema: what every request is checked against.
+        schema: every request is checked against it.
         splits: requests per split; dealt to the shards in turn.
         num_shards: files per split.
         summary: written to `summary.json`, if given.
-        overwrite: replace an existing folder.
+        overwrite: replaces an existing folder.
 
     Returns:
         Requests per split.
+
+    Raises:
+        DataError: naming the request, the column and the value, or the folder
+            that is taken; then nothing is written.
+
+    Example:
+        >>> import tempfile
+        >>> from jd_tf.data import read_schema, write_dataset
+        >>> from jd_tf.schema import Behavior, IdColumn, Objective, Schema
+        >>> schema = Schema(
+        ...     name="shop",
+        ...     item_columns=(IdColumn("item_id", num_buckets=100),),
+        ...     behaviors=(Behavior("click", max_length=10),),
+        ...     objectives=(Objective("click", 1.0),),
+        ...     max_candidates=5,
+        ... )
+        >>> request = {
+        ...     "request_id": "1",
+        ...     "user_id": 17,
+        ...     "request_time": 0,
+        ...     "click_item_id": [3, 8],
+        ...     "click_age_seconds": [5.0, 60.0],
+        ...     "item_id": [4, 5, 6],
+        ...     "labels": [[0.0], [1.0], [0.0]],
+        ...     "label_weights": [[1.0], [1.0], [1.0]],
+        ... }
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     counts = write_dataset(
+        ...         f"{folder}/data", schema, {"train": [request]}
+        ...     )
+        ...     same = read_schema(f"{folder}/data") == schema
+        >>> counts, same
+        ({'train': 1}, True)
     """
     counts = {}
     with new_folder(output_dir, overwrite) as folder:
@@ -107,19 +140,18 @@ def write_dataset(
 def seal(folder: Path, schema: Schema) -> None:
     """Writes schema and manifest of the shards that lie in the folder."""
     schema.save(folder / SCHEMA_FILE)
-    shards = sorted(folder.glob("*.tfrecord"))
     manifest = {
         shard.name: {
             "records": count_records(shard),
             "bytes": shard.stat().st_size,
         }
-        for shard in shards
+        for shard in sorted(folder.glob("*.tfrecord"))
     }
     write_json(folder / MANIFEST_FILE, manifest)
 
 
 def read_schema(data_dir: str | Path) -> Schema:
-    """The schema of a data folder."""
+    """Reads the schema of a data folder; see `write_dataset`."""
     if not Path(data_dir).is_dir():
         raise DataError(
             f"{data_dir}: no such folder. Make one with "
@@ -129,30 +161,29 @@ def read_schema(data_dir: str | Path) -> Schema:
 
 
 def split_files(data_dir: str | Path, split: str) -> dict[Path, int]:
-    """Shards of a split with their record counts, checked for truncation.
+    """Lists the shards of a split with their record counts.
 
     Raises:
         DataError: naming the file that is missing, cut or empty.
     """
     folder = Path(data_dir)
     manifest_path = folder / MANIFEST_FILE
+    counts: dict[Path, int] = {}
     if manifest_path.exists():
         manifest = read_json(manifest_path)
-        files = {
-            folder / name: entry
-            for name, entry in manifest.items()
-            if name.startswith(f"{split}-")
-        }
-        for path, entry in files.items():
+        for name, entry in manifest.items():
+            if not name.startswith(f"{split}-"):
+                continue
+            path = folder / name
             if not path.exists():
                 raise DataError(f"{path}: missing, but in {MANIFEST_FILE}.")
             if path.stat().st_size != entry["bytes"]:
                 raise DataError(
                     f"{path}: has {path.stat().st_size} bytes, its manifest "
-                    f"says {entry['bytes']}: truncated or changed. Copy or "
-                    "make the data again."
+                    f"{entry['bytes']}: truncated or changed. Copy or make "
+                    "the data again."
                 )
-        counts = {path: entry["records"] for path, entry in files.items()}
+            counts[path] = entry["records"]
     else:
         shards = sorted(folder.glob(f"{split}-*.tfrecord"))
         counts = {path: count_records(path) for path in shards}

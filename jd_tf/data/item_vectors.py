@@ -18,17 +18,24 @@ IDS, VECTORS, META = "item_ids", "vectors", "meta"
 
 @dataclasses.dataclass(frozen=True)
 class ItemVectors:
-    """One vector an item; items without one are simply absent.
+    """Frozen vectors, one an item; items without one are simply absent.
 
     Attributes:
         item_ids: (M,) int64 or unicode. Unique; none is 0 or empty, which
             pad histories.
         vectors: (M, V) float32, finite. Row m belongs to `item_ids[m]`.
         meta: where they come from; anything JSON can hold.
-        where: named in errors: a file, or what made the arrays.
+        where: named in errors: a file, or the maker of the arrays.
 
     Raises:
         DataError: naming the array, the place and the value that is wrong.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.data import ItemVectors
+        >>> vectors = ItemVectors(np.array([7, 9]), np.ones((2, 4), "float32"))
+        >>> len(vectors), vectors.width
+        (2, 4)
     """
 
     item_ids: np.ndarray
@@ -37,13 +44,11 @@ class ItemVectors:
     where: str = "item vectors"
 
     def __post_init__(self) -> None:
-        ids = np.asarray(self.item_ids)
-        vectors = np.asarray(self.vectors)
+        ids, vectors = np.asarray(self.item_ids), np.asarray(self.vectors)
         object.__setattr__(self, "item_ids", ids)
         object.__setattr__(self, "vectors", vectors)
-        if ids.ndim != 1 or not (
-            ids.dtype == np.int64 or ids.dtype.kind == "U"
-        ):
+        text = ids.dtype.kind == "U"
+        if ids.ndim != 1 or not (text or ids.dtype == np.int64):
             self._refuse(
                 IDS, f"is {_kind(ids)}, must be one axis of int64 or text"
             )
@@ -57,24 +62,18 @@ class ItemVectors:
             )
         if not vectors.size:
             self._refuse(VECTORS, f"is empty: {_kind(vectors)}")
-        padding = ids == ("" if ids.dtype.kind == "U" else 0)
-        if padding.any():
-            place = int(np.argmax(padding))
+        for place in np.flatnonzero(ids == ("" if text else 0))[:1]:
             self._refuse(
                 IDS, f"[{place}] is {ids[place]!r}, which pads histories"
             )
         unique, counts = np.unique(ids, return_counts=True)
-        if len(unique) != len(ids):
-            twice = unique[counts > 1][0]
+        for twice in unique[counts > 1][:1]:
             places = np.flatnonzero(ids == twice)[:2].tolist()
             self._refuse(IDS, f"holds {twice!r} twice, at {places}")
-        finite = np.isfinite(vectors)
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
+        for row, column in np.argwhere(~np.isfinite(vectors))[:1]:
+            value = vectors[row, column]
             self._refuse(
-                VECTORS,
-                f"[{row}, {column}] of item {ids[row]!r} is "
-                f"{vectors[row, column]}",
+                VECTORS, f"[{row}, {column}] of item {ids[row]!r} is {value}"
             )
 
     @property
@@ -101,26 +100,24 @@ class ItemVectors:
     def save(self, path: str | Path) -> None:
         """Writes the `.npz`, whole or not at all."""
         buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            **{
-                IDS: self.item_ids,
-                VECTORS: self.vectors,
-                META: np.array(json.dumps(dict(self.meta), sort_keys=True)),
-            },
-        )
+        arrays: dict[str, Any] = {
+            IDS: self.item_ids,
+            VECTORS: self.vectors,
+            META: np.array(json.dumps(dict(self.meta), sort_keys=True)),
+        }
+        np.savez(buffer, **arrays)
         write_whole(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | Path, width: int | None = None) -> "ItemVectors":
-        """Reads what `save` wrote, or any `.npz` of these arrays.
+        """Reads a file of `save`, or any `.npz` of these arrays.
 
         Args:
             path: the file.
-            width: what the vectors must have, if known.
+            width: of the vectors, checked if known.
 
         Raises:
-            DataError: naming the file and what is missing or wrong in it.
+            DataError: naming the file and the array that is missing or wrong.
         """
         path = Path(path)
         if not path.is_file():

@@ -1,10 +1,9 @@
-"""One request a record: TFRecord files of `tf.train.Example`."""
+"""TFRecord files of `tf.train.Example`, one request a record."""
 
 import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -59,12 +58,7 @@ class RequestWriter:
     def __enter__(self) -> "RequestWriter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -73,14 +67,11 @@ def encode_request(checked: Mapping[str, np.ndarray]) -> bytes:
     example = tf.train.Example()
     feature = example.features.feature
     for name, array in checked.items():
-        values = array.ravel().tolist()
-        kind = array.dtype.kind
-        if kind == "f":
-            feature[name].float_list.value.extend(values)
-        elif kind == "O":
-            feature[name].bytes_list.value.extend(values)
-        else:
-            feature[name].int64_list.value.extend(values)
+        kinds = {"f": "float_list", "O": "bytes_list"}
+        stored = getattr(
+            feature[name], kinds.get(array.dtype.kind, "int64_list")
+        )
+        stored.value.extend(array.ravel().tolist())
     return example.SerializeToString(deterministic=True)
 
 

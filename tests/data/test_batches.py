@@ -139,7 +139,7 @@ def test_a_column_that_is_not_there_is_no_empty_history(folder):
 
 
 def test_a_history_column_missing_further_on_is_found(tmp_path, requests):
-    """Not in the first record, where a look at the keys would find it."""
+    """Not in the first record, where a check of the keys would find it."""
     path = tmp_path / "d"
     write_dataset(path, SCHEMA, {"train": requests[:6]}, num_shards=1)
     shard = path / shard_name("train", 0, 1)

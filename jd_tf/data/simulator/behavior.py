@@ -4,8 +4,8 @@ import dataclasses
 
 from jd_tf.schema import Objective
 
-# Values: a click is the unit; an order is worth about what its probability
-# after a click (one in twelve) makes it, so that both matter.
+# Values: a click is the unit; an order has about the inverse of its probability
+# after a click (one in twelve), so that both matter.
 OBJECTIVES = (
     Objective("click", 1.0),
     Objective("long_view", 0.5, given="click"),

@@ -6,6 +6,7 @@ import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -31,18 +32,11 @@ def write_simulated(
     num_processes: int = 2,
     progress: bool = True,
 ) -> None:
-    """Simulates all splits and writes their shards and, if asked, photos.
+    """Simulates all splits; writes their shards and, if asked, photos.
 
     Blocks of users are simulated first and kept beside the shards; then the
     shards are written, each with its share of every block. Neither step
-    depends on which process does it.
-
-    Args:
-        simulator: the shop.
-        folder: gets the shards.
-        num_shards: files a split.
-        num_processes: processes that share the work; 1 uses this one alone.
-        progress: shows a bar.
+    depends on which process does it; one process is this one.
     """
     config = simulator.config
     with (
@@ -52,7 +46,7 @@ def write_simulated(
         blocks = [
             (simulator, block, kept) for block in range(config.num_blocks)
         ]
-        bar = {"disable": not progress, "unit": "block"}
+        bar: dict[str, Any] = {"disable": not progress, "unit": "block"}
         counters = ItemCounters.of(
             config,
             tqdm(run(_simulate, blocks), "simulate", len(blocks), **bar),

@@ -9,7 +9,6 @@ from jd_tf.data.simulator.behavior import BehaviorParameters
 from jd_tf.data.simulator.config import SimulatorConfig
 from jd_tf.data.simulator.people.block_simulation import BlockSimulation
 from jd_tf.data.simulator.people.event_log import BlockLog
-from jd_tf.data.simulator.photos.photo_files import draw_item
 from jd_tf.data.simulator.requests.block_requests import BlockRequests
 from jd_tf.data.simulator.requests.item_counters import ItemCounters, tally
 from jd_tf.data.simulator.requests.shop_schema import shop_schema
@@ -116,29 +115,6 @@ class Simulator:
         first, end = splits[split]
         time = log.requests.get("time", np.empty(0))
         return np.flatnonzero((time >= first) & (time < end))
-
-    def draw_image(self, item_id: int) -> np.ndarray:
-        """Draws the photo of an item.
-
-        Args:
-            item_id: 1 to `num_items`.
-
-        Returns:
-            (64, 64, 3) uint8.
-        """
-        return draw_item(self.catalogue, self.config.seed, self._item(item_id))
-
-    def title(self, item_id: int) -> str:
-        """Returns the item's title: brand, style words and product word."""
-        return self.catalogue.title(self._item(item_id))
-
-    def _item(self, item_id: int) -> int:
-        if not 1 <= item_id <= self.config.num_items:
-            raise DataError(
-                f"simulator: `item_id` must be 1 to {self.config.num_items}. "
-                f"Got: {item_id}."
-            )
-        return int(item_id) - 1
 
     def _all_logs(self) -> list[BlockLog]:
         if not self._logs:

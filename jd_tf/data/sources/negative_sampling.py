@@ -116,7 +116,7 @@ class NegativeSampler:
             The items, or None if too few are known.
         """
         drawn: list[int] = []
-        taken = set()
+        taken: set[int] = set()
         within = self._arrivals_in.get(category, self._arrivals)
         for _ in range(num_items):
             same = generator.random() < same_category_share

@@ -94,28 +94,17 @@ class RequestBuilder:
 
     Example:
         >>> from jd_tf.data import NegativeSampler, RequestBuilder
-        >>> from jd_tf.data import RequestBuilderConfig, UserHistory
+        >>> from jd_tf.data import RequestBuilderConfig, Simulator, UserHistory
         >>> from jd_tf.data.sources.source import LogReport
         >>> from jd_tf.data.sources.user_history import Action, Event
-        >>> from jd_tf.schema import Behavior, IdColumn, Objective, Schema
-        >>> schema = Schema(
-        ...     name="shop",
-        ...     item_columns=(
-        ...         IdColumn("item_id", num_buckets=100),
-        ...         IdColumn("category_id", num_buckets=10),
-        ...     ),
-        ...     behaviors=(Behavior("click", max_length=10),),
-        ...     objectives=(Objective("click", 1.0),),
-        ...     max_candidates=2,
-        ...     item_dense=("past_visits",),
-        ... )
-        >>> sampler = NegativeSampler(schema.item_dense)
+        >>> schema = Simulator().schema
+        >>> sampler = NegativeSampler(("past_visits",))
         >>> builder = RequestBuilder(
         ...     schema,
         ...     RequestBuilderConfig(num_candidates=2),
         ...     sampler,
         ...     LogReport(),
-        ...     attributes=lambda item: (1,),
+        ...     attributes=lambda item: (1, 1, 1),
         ... )
         >>> time = 0
         >>> for user in ("first", "second"):

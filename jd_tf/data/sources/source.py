@@ -176,3 +176,9 @@ class Source(abc.ABC):
         if share >= 1 - self.test_share - self.validation_share:
             return "validation"
         return "train"
+
+
+def split_of_time(time: float, starts: tuple[float, float]) -> str:
+    """Returns the split of a time, given the starts of validation and test."""
+    validation, test = starts
+    return SPLITS[(time >= validation) + (time >= test)]

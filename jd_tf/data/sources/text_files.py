@@ -14,17 +14,11 @@ _DAMAGE = (OSError, EOFError, zlib.error)
 
 
 class Line(NamedTuple):
-    """A line of a text file.
+    """A line of a text file."""
 
-    Attributes:
-        number: counted from 1.
-        start: its first byte.
-        text: without its end.
-    """
-
-    number: int
-    start: int
-    text: str
+    number: int  # Counted from 1
+    start: int  # Its first byte
+    text: str  # Without its end
 
 
 def read_lines(
@@ -131,11 +125,7 @@ class TextTable:
     def rows(self, report: LogReport) -> Iterator[tuple[int, list[str]]]:
         """Yields line numbers and values, in the order of `columns`.
 
-        Args:
-            report: tolerates bad lines or not.
-
-        Raises:
-            DataError: if a line is bad.
+        Bad lines go to `report`, which tolerates them or not.
         """
         wanted = [self.header.index(name) for name in self.columns]
         lines = read_lines(self.path, report, self._errors, self._gzipped)

@@ -1,8 +1,8 @@
 """State of one user of a log: histories, and the session so far."""
 
 import collections
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,48 +10,30 @@ from jd_tf.schema import UNKNOWN_DWELL, Behavior, Schema
 
 
 class Action(NamedTuple):
-    """The meaning of one kind of logged action.
+    """The meaning of one kind of logged action."""
 
-    Attributes:
-        visits: starts a visit where the product is not the one being
-            visited.
-        counter: index of the visit's counter it adds to, -1 for none.
-        objective: index of the objective it fulfils, or -1; whatever
-            fulfils one fulfils the first, `click`, too.
-        behavior: history it is kept in besides the visits, "" for none.
-    """
-
+    # Starts a visit where the product is not the one being visited.
     visits: bool = True
-    counter: int = -1
+    counter: int = -1  # Index of the visit's counter it adds to, -1 for none
+    # Index of the objective it fulfils, or -1; whatever fulfils one fulfils the
+    # first, `click`, too.
     objective: int = 0
-    behavior: str = ""
+    behavior: str = ""  # History it is kept in besides the visits, "" for none
 
 
 class Event(NamedTuple):
-    """One line of a log.
+    """One line of a log."""
 
-    Attributes:
-        item: id of the product.
-        time: seconds, on any clock.
-        action: meaning of the event.
-        action_id: fine-grained id of it, 0 for none.
-        dwell: seconds the log gives for the whole visit, or `UNKNOWN_DWELL`.
-    """
-
-    item: int
-    time: float
-    action: Action
-    action_id: int = 0
+    item: int  # Id of the product
+    time: float  # Seconds, on any clock
+    action: Action  # Meaning of the event
+    action_id: int = 0  # Fine-grained id of it, 0 for none
+    # Seconds the log gives for the whole visit, or `UNKNOWN_DWELL`.
     dwell: float = UNKNOWN_DWELL
 
 
 class Visit:
-    """A stay with one product: its events with none of another between.
-
-    Args:
-        event: the first event.
-        num_counters: length of `counts`.
-    """
+    """A stay with one product: its events with none of another between."""
 
     __slots__ = ("action_ids", "counts", "dwell", "item", "time")
 
@@ -82,17 +64,9 @@ class UserHistory:
         open_requests: requests of this session that wait for their labels.
 
     Example:
-        >>> from jd_tf.data import UserHistory
+        >>> from jd_tf.data import Simulator, UserHistory
         >>> from jd_tf.data.sources.user_history import Action, Event
-        >>> from jd_tf.schema import Behavior, IdColumn, Objective, Schema
-        >>> schema = Schema(
-        ...     name="shop",
-        ...     item_columns=(IdColumn("item_id", num_buckets=100),),
-        ...     behaviors=(Behavior("click", max_length=10),),
-        ...     objectives=(Objective("click", 1.0),),
-        ...     max_candidates=5,
-        ... )
-        >>> history = UserHistory(schema, user_id=1)
+        >>> history = UserHistory(Simulator().schema, user_id=1)
         >>> history.record(Event(item=7, time=0.0, action=Action()))
         >>> history.record(Event(item=8, time=5.0, action=Action()))
         >>> _, items, columns = next(history.histories(now=6.0))
@@ -181,13 +155,10 @@ class UserHistory:
     def histories(
         self, now: float
     ) -> Iterator[tuple[Behavior, list[int], dict[str, np.ndarray]]]:
-        """Yields each behaviour with its items and the columns beside ids.
+        """Yields each behaviour, its items newest first, columns beside ids.
 
         Args:
             now: seconds; ages and dwell count up to it.
-
-        Yields:
-            Behaviour, items newest first, columns by name.
         """
         visits = list(reversed(self._past_visits))
         ages = np.array([now - visit.time for visit in visits], np.float32)
@@ -199,30 +170,18 @@ class UserHistory:
             dwell = np.array([visit.dwell for visit in visits], np.float32)
             columns[f"{name}_dwell_seconds"] = np.minimum(dwell, ages)
         if self._visits.action_counters:
-            columns[f"{name}_action_counts"] = _matrix(
-                [visit.counts for visit in visits],
-                len(self._visits.action_counters),
-                np.float32,
-            )
-        if self._visits.action_slots:
-            columns[f"{name}_action_ids"] = _matrix(
-                [visit.action_ids for visit in visits],
-                len(self._visits.action_slots),
-                np.int64,
-            )
+            width = len(self._visits.action_counters)
+            columns[f"{name}_action_counts"] = np.array(
+                [visit.counts for visit in visits], np.float32
+            ).reshape(len(visits), width)
+        if slots := len(self._visits.action_slots):
+            # 0 pads.
+            ids = [(visit.action_ids + [0] * slots)[:slots] for visit in visits]
+            matrix: Any = np.array(ids, np.int64).reshape(len(visits), slots)
+            columns[f"{name}_action_ids"] = matrix
         yield self._visits, [visit.item for visit in visits], columns
         for behavior in self._kept:
             events = list(reversed(self._events[behavior.name]))
             ages = np.array([now - time for _, time in events], np.float32)
             items = [item for item, _ in events]
             yield behavior, items, {f"{behavior.name}_age_seconds": ages}
-
-
-def _matrix(
-    rows: Sequence[Sequence[int]], width: int, dtype: type
-) -> np.ndarray:
-    """Stacks rows of numbers, short ones padded with 0."""
-    matrix = np.zeros((len(rows), width), dtype)
-    for index, row in enumerate(rows):
-        matrix[index, : len(row)] = row
-    return matrix

@@ -39,8 +39,8 @@ def real(logs):
 
 def test_size_and_rates(simulator, logs):
     labels = logged(logs, "labels")[real(logs)]
-    asked = simulator.config.num_requests
-    assert len(logged(logs, "time")) == pytest.approx(asked, rel=0.15)
+    expected = simulator.config.num_requests
+    assert len(logged(logs, "time")) == pytest.approx(expected, rel=0.15)
     click, long_view, comment, cart, favourite, order = labels.mean(axis=0)
     assert 0.08 < click < 0.15
     assert 0.4 * click < long_view < 0.7 * click

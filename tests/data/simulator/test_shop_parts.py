@@ -10,6 +10,7 @@ from jd_tf.data.simulator.people.outcome import private_liking
 from jd_tf.data.simulator.people.reward import continuation, session_reward
 from jd_tf.data.simulator.people.users import BROWSING, BUYING
 from jd_tf.data.simulator.photos.drawing import product_colours
+from jd_tf.data.simulator.photos.photo_files import draw_item
 from jd_tf.data.simulator.shop.arrival_sampler import ArrivalSampler
 from jd_tf.data.simulator.shop.words import (
     CATEGORY_WORDS,
@@ -151,15 +152,17 @@ def test_an_accident_earns_its_click_only():
 
 
 def photos(simulator, items):
-    return np.stack([simulator.draw_image(int(item) + 1) for item in items])
+    return np.stack(
+        [draw_item(simulator.catalogue, 3, int(item)) for item in items]
+    )
 
 
 def test_photo_is_drawn_again_the_same(simulator):
-    one, two = simulator.draw_image(5), simulator.draw_image(5)
+    one, two, other = photos(simulator, [4, 4, 5])
     assert one.shape == (64, 64, 3)
     assert one.dtype == np.uint8
     np.testing.assert_array_equal(one, two)
-    assert (one != simulator.draw_image(6)).any()
+    assert (one != other).any()
 
 
 def test_every_word_has_a_silhouette_of_its_own(simulator):
@@ -167,7 +170,7 @@ def test_every_word_has_a_silhouette_of_its_own(simulator):
     outlines = []
     for category in range(len(CATEGORY_WORDS)):
         item = np.flatnonzero(catalogue.category == category)[0]
-        picture = simulator.draw_image(item + 1).astype(float)
+        picture = photos(simulator, [item])[0].astype(float)
         # The backdrop is light and nearly grey.
         grey = picture.max(axis=-1) - picture.min(axis=-1) < 25
         outlines.append(~(grey & (picture.min(axis=-1) > 180)))
@@ -212,7 +215,7 @@ def test_colours_follow_the_hue_vector():
 def test_titles_name_brand_style_and_product(simulator):
     catalogue = simulator.catalogue
     for item in (0, 17, 99):
-        title = simulator.title(item + 1).split()
+        title = catalogue.title(item).split()
         assert title[0] == brand_name(int(catalogue.brand[item]))
         assert tuple(title[1:4]) == style_words(catalogue.style[item])
         word = CATEGORY_WORDS[catalogue.category[item]]

@@ -361,5 +361,3 @@ def test_bad_sizes_are_refused_by_name():
         )
     with pytest.raises(DataError, match="no split 'dev'"):
         next(Simulator(CONFIG).requests("dev"))
-    with pytest.raises(DataError, match="item_id"):
-        Simulator(CONFIG).draw_image(0)

@@ -1,7 +1,6 @@
 """Small made-up logs in every format, for the tests of the sources."""
 
 import datetime
-import gzip
 import random
 from pathlib import Path
 
@@ -113,8 +112,8 @@ def impression(
             columns[f"{prefix}_seq_{name}_{suffix}"] = ids or [b"unknow"]
         ages = [f"{1000 - 100 * n + number}".encode() for n in range(length)]
         columns[f"{prefix}_seq_ts_{suffix}"] = ages or [b"unknow"]
-        said = b"%d.000000" % length if length else b"unknow"
-        columns[f"{prefix}_seq_len_{suffix}"] = [said]
+        stated = b"%d.000000" % length if length else b"unknow"
+        columns[f"{prefix}_seq_len_{suffix}"] = [stated]
     columns |= changes
     example = tf.train.Example()
     for name, values in columns.items():
@@ -138,8 +137,3 @@ def write_ranking(
         for example in examples:
             writer.write(example.SerializeToString())
     return path
-
-
-def decompressed(path: Path) -> bytes:
-    """What a gzip file holds."""
-    return gzip.decompress(path.read_bytes())

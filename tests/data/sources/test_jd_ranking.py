@@ -105,7 +105,7 @@ def test_a_missing_history_column_is_an_error(tmp_path, prefix, short):
         ({"features": [0.0]}, "`features` must hold 2"),
         ({"features": [0.0, float("nan")]}, "finite"),
         ({"label": [3.0]}, "`label` must be one of"),
-        ({"label": [1.0]}, "`label` is 1.0, but `mask` is of class 0"),
+        ({"label": [1.0]}, "`label` is 1.0, `mask` is of class 0"),
         ({"mask": [1.0, 1.0, 0.0, 0.0, 0.0]}, "one-hot"),
         ({"pos": [b"0"]}, "`pos` must be at least 1"),
         ({"page": None}, "no column `page`"),
@@ -271,13 +271,13 @@ def test_real_histories_are_as_long_as_the_file_says(real):
             events[behavior] += len(ids)
             if behavior == "cart":
                 continue
-            (said,) = feature[column.format("len")].bytes_list.value
-            said = 0 if said == b"unknow" else int(float(said))
+            (stated,) = feature[column.format("len")].bytes_list.value
+            stated = 0 if stated == b"unknow" else int(float(stated))
             for name in source.schema.item_columns:
-                assert len(request[f"{behavior}_{name.name}"]) == said
+                assert len(request[f"{behavior}_{name.name}"]) == stated
             ages = request[f"{behavior}_age_seconds"]
-            assert len(ages) == said
-            if said:
+            assert len(ages) == stated
+            if stated:
                 oldest = feature[column.format("ts")].bytes_list.value[0]
                 assert ages[-1] == float(oldest)
     # The order history is where the classic mistake would show.
@@ -287,14 +287,14 @@ def test_real_histories_are_as_long_as_the_file_says(real):
 
 
 def test_real_cart_lengths_are_those_of_the_exposures(real):
-    """Why the adapter does not believe that one column."""
+    """The adapter accepts these lengths in that one column alone."""
     agree = wrong = 0
     for feature in real[2]:
-        (said,) = feature["cart_seq_len_12m_10"].bytes_list.value
+        (stated,) = feature["cart_seq_len_12m_10"].bytes_list.value
         near = feature["near_expo_seq_sku"].bytes_list.value
         cart = feature["cart_seq_sku_12m_10"].bytes_list.value
-        agree += int(said) == sum(value != b"unknow" for value in near)
-        wrong += int(said) != sum(value != b"unknow" for value in cart)
+        agree += int(stated) == sum(value != b"unknow" for value in near)
+        wrong += int(stated) != sum(value != b"unknow" for value in cart)
     assert agree == 240
     assert wrong > 200
 

@@ -1,4 +1,4 @@
-"""The past: counted one moment late, drawn by popularity."""
+"""Items counted from the next time on, drawn by popularity."""
 
 import collections
 import random

@@ -21,19 +21,12 @@ _LONGEST_DWELL = 900.0  # seconds; the page's timer stops there
 
 @dataclasses.dataclass(frozen=True)
 class Actions:
-    """The actions on each item shown.
+    """The actions on each item shown."""
 
-    Attributes:
-        labels: (R, N, 6) bool.
-        wanted: (R, N) bool, clicks that were meant.
-        dwell: (R, N) float, seconds, 0 without a click.
-        counts: (R, N, 3) float, counters of the item's page.
-    """
-
-    labels: np.ndarray
-    wanted: np.ndarray
-    dwell: np.ndarray
-    counts: np.ndarray
+    labels: np.ndarray  # (R, N, 6) bool
+    wanted: np.ndarray  # (R, N) bool, clicks that were meant
+    dwell: np.ndarray  # (R, N) float, seconds, 0 without a click
+    counts: np.ndarray  # (R, N, 3) float, counters of the item's page
 
 
 def examination(behavior: BehaviorParameters, num_positions: int) -> np.ndarray:
@@ -47,14 +40,7 @@ def draw_actions(
     chances: Probabilities,
     real: np.ndarray,
 ) -> Actions:
-    """Draws the actions of users.
-
-    Args:
-        rng: the source of randomness.
-        behavior: coefficients.
-        chances: of the items shown.
-        real: (R, N) bool, True where a place holds an item.
-    """
+    """Draws the actions; `real` (R, N) is True where a place has an item."""
     b, shape = behavior, real.shape
     examined = rng.random(shape) < examination(behavior, shape[1])
     examined &= real

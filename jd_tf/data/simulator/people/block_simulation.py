@@ -44,11 +44,7 @@ class BlockSimulation:
 
     Users never meet, so each may be at another day of the calendar.
 
-    Args:
-        config: of the shop.
-        behavior: coefficients.
-        catalogue: of the shop.
-        block: number of the block; with the seed, it decides everything.
+    With the seed, the number of the block decides everything.
     """
 
     def __init__(
@@ -81,7 +77,8 @@ class BlockSimulation:
 
     def run(self) -> BlockLog:
         """Simulates warm-up and log to the end."""
-        logged, shown = [], []
+        logged: list[dict[str, np.ndarray]] = []
+        shown: list[dict[str, np.ndarray]] = []
         inside = np.empty(0, np.int64)
         waiting = np.arange(len(self.plans))
         while True:
@@ -135,7 +132,7 @@ class BlockSimulation:
             behavior,
             shown.intent,
             actions.wanted.sum(axis=1),
-            actions.labels[..., ORDER].any(axis=1),
+            np.any(actions.labels[..., ORDER], axis=1),
         )
         goes_on = self.rng.random(len(users)) < stays
         self._record(users, shown, actions)

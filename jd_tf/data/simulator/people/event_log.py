@@ -1,6 +1,7 @@
 """Events of a block of simulated users, and the log made of them."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -19,9 +20,9 @@ class EventLog:
         tables: column name -> (users, capacity[, inner]) array.
     """
 
-    def __init__(self, num_users: int, columns: dict[str, tuple[type, int]]):
+    def __init__(self, num_users: int, columns: Mapping[str, tuple[type, int]]):
         self.length = np.zeros(num_users, np.int64)
-        self.tables = {
+        self.tables: dict[str, np.ndarray] = {
             name: np.zeros(
                 (num_users, _FIRST_CAPACITY) + ((inner,) if inner else ()),
                 dtype,
@@ -39,8 +40,7 @@ class EventLog:
 
         Args:
             users: (R,) int, rows, each at most once.
-            happened: (R, N) bool, True where a place made an event; places
-                are in the order of time.
+            happened: (R, N) bool, places with an event, in the order of time.
             **values: (R, N[, inner]), every column.
         """
         place = np.cumsum(happened, axis=1) - 1
@@ -54,12 +54,7 @@ class EventLog:
     def newest(
         self, name: str, users: np.ndarray, count: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the latest events of some users.
-
-        Args:
-            name: the column.
-            users: (R,) int, rows.
-            count: events wanted.
+        """Returns a column of the latest events of (R,) users.
 
         Returns:
             (R, count) values, newest first, and (R, count) bool, True where

@@ -20,79 +20,54 @@ from jd_tf.data.simulator.shop.catalogue import Catalogue
 
 @dataclasses.dataclass(frozen=True)
 class ShownList:
-    """Lists of items in front of some users.
+    """Lists of items in front of some users."""
 
-    Attributes:
-        users: (R,) int64, numbers of the users in the whole shop.
-        items: (R, N) int, item numbers; places beyond a request's size may
-            hold any item.
-        scenario: (R,) int.
-        intent: (R,) int.
-        focus: (R,) int, the interest the session is about.
-        owned: (R, N) bool, True where the user has bought this very item.
-        tastes: of the users.
-    """
-
-    users: np.ndarray
+    users: np.ndarray  # (R,) int64, numbers of the users in the whole shop
+    # (R, N) int, item numbers; places beyond a request's size may hold any
+    # item.
     items: np.ndarray
-    scenario: np.ndarray
-    intent: np.ndarray
-    focus: np.ndarray
+    scenario: np.ndarray  # (R,) int
+    intent: np.ndarray  # (R,) int
+    focus: np.ndarray  # (R,) int, the interest the session is about
+    # (R, N) bool, True where the user has bought this very item.
     owned: np.ndarray
     tastes: Tastes
 
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """Agreement of tastes and items, (R, N) each.
+    """Agreement of tastes and items, (R, N) each."""
 
-    Attributes:
-        slot: int, the interest that the item's category belongs to, or -1.
-        interest: float >= 0, strength of that interest.
-        need: bool, True where it is to be bought soon.
-        brand: bool, True for that interest's favourite brand.
-        price: float in (0, 1], 1 where the price level is the one liked.
-        style: float, about N(0, 1), likeness of styles.
-    """
-
+    # The interest that the item's category belongs to, or -1.
     slot: np.ndarray
-    interest: np.ndarray
-    need: np.ndarray
-    brand: np.ndarray
+    interest: np.ndarray  # Strength of that interest
+    need: np.ndarray  # True where it is to be bought soon
+    brand: np.ndarray  # True for that interest's favourite brand
+    # In (0, 1], 1 where the price level is the one liked.
     price: np.ndarray
-    style: np.ndarray
+    style: np.ndarray  # About N(0, 1), likeness of styles
 
 
 @dataclasses.dataclass(frozen=True)
 class Probabilities:
-    """Probabilities of all actions, once an item is examined.
+    """Probabilities of all actions, once an item is examined."""
 
-    Attributes:
-        wanted: (R, N) float, of a click out of attraction.
-        given_wanted: (R, N, 6) float, of each objective after a wanted click;
-            `order` without a cart.
-        order_carted: (R, N) float, of an order once it is in the cart.
-        dwell_mean: (R, N) float, mean of log seconds of a wanted visit.
-        counter_rates: (R, N, 3) float, Poisson rates of the counters; of
-            comment reads, those after the first.
-        relevance: (R, N, 6) float, of each objective, accidents included.
-    """
-
-    wanted: np.ndarray
+    wanted: np.ndarray  # (R, N) float, of a click out of attraction
+    # (R, N, 6) float, of each objective after a wanted click; `order` without a
+    # cart.
     given_wanted: np.ndarray
-    order_carted: np.ndarray
+    order_carted: np.ndarray  # (R, N) float, of an order once it is in the cart
+    # (R, N) float, mean of log seconds of a wanted visit.
     dwell_mean: np.ndarray
+    # (R, N, 3) float, Poisson rates of the counters; of comment reads, those
+    # after the first.
     counter_rates: np.ndarray
+    # (R, N, 6) float, of each objective, accidents included.
     relevance: np.ndarray
 
 
 class OutcomeModel:
-    """Probabilities of what users do, given everything hidden.
-
-    Args:
-        catalogue: of the shop.
-        behavior: coefficients.
-    """
+    """Probabilities of what users do, given everything hidden."""
 
     def __init__(self, catalogue: Catalogue, behavior: BehaviorParameters):
         self.catalogue, self.behavior = catalogue, behavior
@@ -141,15 +116,11 @@ class OutcomeModel:
         )
         given[..., ORDER] = sigmoid(order)
         order_carted = sigmoid(order + b.order_carted)
+        image = b.image_base + b.image_style * suits.style
+        comments = np.full(wanted.shape, b.comment_more)
+        specification = b.specification_base + b.specification_need * suits.need
         counter_rates = np.exp(
-            np.stack(
-                [
-                    b.image_base + b.image_style * suits.style,
-                    np.full(wanted.shape, b.comment_more),
-                    b.specification_base + b.specification_need * suits.need,
-                ],
-                axis=-1,
-            )
+            np.stack([image, comments, specification], axis=-1)
         )
 
         relevance = wanted[..., np.newaxis] * given

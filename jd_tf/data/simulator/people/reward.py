@@ -18,16 +18,13 @@ def continuation(
     num_wanted: np.ndarray,
     ordered: np.ndarray,
 ) -> np.ndarray:
-    """Returns the probability that users go on to another request.
+    """Returns (R,) probabilities that users go on to another request.
 
     Args:
         behavior: coefficients.
         intent: (R,) int.
         num_wanted: (R,) int, clicks of this request that were meant.
         ordered: (R,) bool, True after an order in this request.
-
-    Returns:
-        (R,) float.
     """
     leaves = 1.0 - np.take(behavior.continue_rates, intent)
     unheld = 1.0 - np.take(behavior.click_hold_rates, intent)

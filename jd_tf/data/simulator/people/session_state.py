@@ -33,11 +33,6 @@ _BEGIN_IN_CART = 0.3
 class SessionState:
     """Clock, intent and counters of the sessions of a block.
 
-    Args:
-        num_users: users of the block.
-        time: seconds since 1970, before anybody has come.
-        behavior: coefficients.
-
     Attributes:
         number: (users,) int, sessions begun, less one.
         start: (users,) float, seconds since 1970.
@@ -69,15 +64,9 @@ class SessionState:
         focus: np.ndarray,
         comes_for_cart: np.ndarray,
     ) -> None:
-        """Starts a session of each user in `users` (R,), rows.
+        """Starts a session of each of the (R,) users at (R,) times.
 
-        Args:
-            rng: the block's source of randomness.
-            users: (R,) int, rows.
-            time: (R,) float, seconds since 1970.
-            intent: (R,) int.
-            focus: (R,) int.
-            comes_for_cart: (R,) bool, True where the cart is a likely entry.
+        `comes_for_cart` (R,) is True where the cart is a likely entry.
         """
         self.number[users] += 1
         self.start[users] = self.now[users] = time
@@ -107,11 +96,11 @@ class SessionState:
         """Counts a request that is over and draws the next scenario.
 
         Args:
-            rng: the block's source of randomness.
+            rng: source of randomness.
             users: (R,) int, rows.
             counted: (R, 6) int, labels of the request.
             dwell: (R,) float, seconds on pages of items.
-            time: (R,) float, when the next request would come.
+            time: (R,) float, of the next request, if there is one.
         """
         self.counts[users, 0] += 1
         self.counts[users, 1 : 1 + counted.shape[1]] += counted

@@ -13,29 +13,17 @@ NUM_LEVELS = 5
 
 @dataclasses.dataclass(frozen=True)
 class Tastes:
-    """The present tastes of some users, copied out of `Users`.
+    """The present tastes of some users, copied out of `Users`."""
 
-    Attributes:
-        readiness: (R,) float, logit, readiness to click.
-        price: (R,) float, price level the user likes.
-        style: (R, 4) float, unit vectors, style the user likes.
-        interest_category: (R, K) int.
-        interest_strength: (R, K) float.
-        interest_brand: (R, K) int, -1 for none.
-        interest_price: (R, K) float.
-        interest_style: (R, K, 4) float, unit vectors.
-        interest_need: (R, K) bool, True where it is to be bought soon.
-    """
-
-    readiness: np.ndarray
-    price: np.ndarray
-    style: np.ndarray
-    interest_category: np.ndarray
-    interest_strength: np.ndarray
-    interest_brand: np.ndarray
-    interest_price: np.ndarray
-    interest_style: np.ndarray
-    interest_need: np.ndarray
+    readiness: np.ndarray  # (R,) float, logit, readiness to click
+    price: np.ndarray  # (R,) float, price level the user likes
+    style: np.ndarray  # (R, 4) float, unit vectors, style the user likes
+    interest_category: np.ndarray  # (R, K) int
+    interest_strength: np.ndarray  # (R, K) float
+    interest_brand: np.ndarray  # (R, K) int, -1 for none
+    interest_price: np.ndarray  # (R, K) float
+    interest_style: np.ndarray  # (R, K, 4) float, unit vectors
+    interest_need: np.ndarray  # (R, K) bool, True where it is to be bought soon
 
 
 class Users:
@@ -93,12 +81,7 @@ class Users:
         )
 
     def pass_time(self, users: np.ndarray, days: np.ndarray) -> None:
-        """Lets tastes drift and interests and needs come and go.
-
-        Args:
-            users: (R,) int, rows.
-            days: (R,) float, since each of them was here last.
-        """
+        """Changes tastes, interests and needs of (R,) rows over (R,) days."""
         state, behavior, rng = self.state, self.behavior, self.rng
         step = behavior.taste_drift * np.sqrt(days)
         # Shrinking keeps the spread between users what it was.
@@ -122,15 +105,7 @@ class Users:
         state.interest_need[users] = np.where(need, ~ends, starts)
 
     def start_session(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Draws intent and focus of new sessions.
-
-        Args:
-            users: (R,) int, rows.
-
-        Returns:
-            (R,) int intent, `BROWSING` or `BUYING`, and (R,) int focus, the
-            interest that they came for.
-        """
+        """Draws (R,) intents, and the (R,) interests that users came for."""
         state, behavior, rng = self.state, self.behavior, self.rng
         need = state.interest_need[users]
         buying = rng.random(len(users)) < np.where(
@@ -147,12 +122,7 @@ class Users:
         return np.where(buying, BUYING, BROWSING), focus
 
     def bought(self, users: np.ndarray, category: np.ndarray) -> None:
-        """Ends the needs, and some of the interests, that were satisfied.
-
-        Args:
-            users: (P,) int, rows, one for each purchase.
-            category: (P,) int, of the item bought.
-        """
+        """Ends the needs, and some interests, satisfied by (P,) purchases."""
         state = self.state
         slots = state.interest_category[users] == category[:, np.newaxis]
         purchase, slot = np.nonzero(slots)

@@ -23,7 +23,7 @@ def plan_sessions(
     Args:
         config: calendar and expected number of requests.
         activity: (users,) float, relative frequency of visits.
-        rng: the block's source of randomness.
+        rng: source of randomness.
 
     Returns:
         One sorted float array of seconds a user, warm-up included.
@@ -31,7 +31,8 @@ def plan_sessions(
     whole = config.num_warm_up_days + config.num_days
     joined = rng.uniform(0.0, whole, len(activity))
     joined[rng.random(len(activity)) >= _NEWCOMERS] = 0.0
-    present = 1.0 - _NEWCOMERS * _mean_absence(config)
+    # A newcomer misses half of the logged days that lie before joining.
+    present = 1.0 - _NEWCOMERS * (0.5 * config.num_days / whole)
     a_day = config.num_requests / (
         config.num_users * config.num_days * present * MEAN_SESSION_REQUESTS
     )
@@ -44,9 +45,3 @@ def plan_sessions(
         time = config.warm_up_time + day * DAY + hour * 3600.0
         plans.append(np.sort(time))
     return plans
-
-
-def _mean_absence(config: SimulatorConfig) -> float:
-    """Mean share of the logged days that a newcomer misses."""
-    warm_up, logged = config.num_warm_up_days, config.num_days
-    return 0.5 * logged / (warm_up + logged)

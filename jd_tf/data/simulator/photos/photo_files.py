@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -21,16 +22,7 @@ _PHOTO_STREAM = 3
 
 
 def draw_item(catalogue: Catalogue, seed: int, item: int) -> np.ndarray:
-    """Draws the photo of an item.
-
-    Args:
-        catalogue: of the shop.
-        seed: of the shop.
-        item: item number.
-
-    Returns:
-        (64, 64, 3) uint8.
-    """
+    """Draws the photo of an item number, (64, 64, 3) uint8."""
     return draw_product(
         int(catalogue.category[item]),
         catalogue.style[item],
@@ -63,7 +55,7 @@ def write_photos(
         (catalogue, seed, range(first, min(first + _CHUNK, count)), folder)
         for first in range(0, count, _CHUNK)
     ]
-    bar = {"disable": not progress, "unit": "chunk"}
+    bar: dict[str, Any] = {"disable": not progress, "unit": "chunk"}
     for _ in tqdm(run(_draw, tasks), "photos", len(tasks), **bar):
         pass
     write_whole(folder / CATALOGUE_FILE, _table(catalogue).encode("utf-8"))

@@ -20,7 +20,7 @@ class Part:
             thickness), "bar" (x1, y1, x2, y2, half thickness) or "wedge"
             (x, top, bottom, half width at the top, half width at the
             bottom).
-        numbers: as the kind says.
+        numbers: as listed for the kind.
         hole: cuts the shape out.
         trim: gives it the second colour and no pattern.
     """
@@ -182,16 +182,7 @@ SILHOUETTES: dict[str, tuple[Part, ...]] = {
 
 
 def inside(part: Part, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Marks the points that lie in a part.
-
-    Args:
-        part: the shape.
-        x: (points,) float, to the right.
-        y: (points,) float, downwards.
-
-    Returns:
-        (points,) bool.
-    """
+    """Marks points, of any shape, in a part; x to the right, y downwards."""
     n = part.numbers
     if part.kind == "ellipse":
         return ((x - n[0]) / n[2]) ** 2 + ((y - n[1]) / n[3]) ** 2 <= 1.0

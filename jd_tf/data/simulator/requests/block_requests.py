@@ -16,14 +16,7 @@ from jd_tf.data.simulator.shop.logging_policy import SCENARIOS
 
 
 class BlockRequests:
-    """Builds request dicts out of block logs.
-
-    Args:
-        config: lengths of histories and calendar.
-        behavior: for the examination of positions.
-        catalogue: categories, brands, shops and prices.
-        counters: of items, as known at each time.
-    """
+    """Builds request dicts out of block logs."""
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ Tally = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class ItemCounters:
-    """Exposures and clicks of every item, brought up to date now and then.
+    """Exposures and clicks of every item, updated now and then.
 
     A counter read at a time holds what was over at the last update before it,
     as in a shop whose counters come from a batch job: the present request is
@@ -55,7 +55,7 @@ class ItemCounters:
             time: (R,) float, seconds since 1970.
 
         Returns:
-            (R, N) float64 exposures and (R, N) float64 clicks an exposure.
+            (R, N) exposures and (R, N) clicks an exposure, float64.
         """
         row = _period(self.config, time)[:, np.newaxis]
         shown, clicked = self.totals[:, row, items].astype(np.float64)
@@ -64,19 +64,14 @@ class ItemCounters:
 
 
 def tally(config: SimulatorConfig, exposures: dict[str, np.ndarray]) -> Tally:
-    """Counts a block's exposures and clicks by period and item.
-
-    Args:
-        config: calendar.
-        exposures: as in `BlockLog.exposures`.
+    """Counts a block's `BlockLog.exposures` by period and item.
 
     Returns:
         (cells,) int64, period times items plus item, without repetition;
         (cells,) int64 exposures; (cells,) int64 clicks.
     """
     if not exposures:
-        nothing = np.empty(0, np.int64)
-        return nothing, nothing, nothing
+        return (np.empty(0, np.int64),) * 3
     period = _period(config, exposures["time"])
     # Sessions that outlast the log end in the last period.
     period = np.minimum(period, _num_periods(config) - 1)

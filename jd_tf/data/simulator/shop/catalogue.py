@@ -117,7 +117,7 @@ class Catalogue:
         common = rng.normal(size=items)
         appeal = seen * self.style @ fashion + unseen * common
         self.appeal = behavior.appeal_spread * appeal
-        # What looks good is a little better than what does not.
+        # Goods with a pleasing look have slightly more merit.
         merit = 0.3 * common + np.sqrt(1 - 0.3**2) * rng.normal(size=items)
         self.merit = behavior.merit_spread * merit
         self.merit += self.shop_service[self.shop]

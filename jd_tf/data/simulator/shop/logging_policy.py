@@ -36,31 +36,20 @@ _EVERYTHING = 0
 
 @dataclasses.dataclass(frozen=True)
 class KnownPast:
-    """The past of some users as the shop knows it: their latest clicks.
+    """The past of some users as the shop knows it: their latest clicks."""
 
-    Attributes:
-        items: (R, L) int, item numbers, newest first, -1 pads.
-        length: (R,) int.
-        carted: (R,) int, the item last put into the cart, -1 for none.
-        query: (R,) int, the category they search for, if they do.
-    """
-
-    items: np.ndarray
-    length: np.ndarray
-    carted: np.ndarray
-    query: np.ndarray
+    items: np.ndarray  # (R, L) int, item numbers, newest first, -1 pads
+    length: np.ndarray  # (R,) int
+    carted: np.ndarray  # (R,) int, the item last put into the cart, -1 for none
+    query: np.ndarray  # (R,) int, the category they search for, if they do
 
 
 class LoggingPolicy:
     """Recalls candidates from what is logged, and orders them roughly.
 
     It knows categories, brands, weights and past clicks, never tastes,
-    intents or appeal. Half of the order is noise, so that positions say
+    intents or appeal. Half of the order is noise, so that positions tell
     little about items.
-
-    Args:
-        catalogue: of the shop.
-        num_candidates: items shown at most.
     """
 
     def __init__(self, catalogue: Catalogue, num_candidates: int):
@@ -87,7 +76,7 @@ class LoggingPolicy:
         """Chooses and orders what to show.
 
         Args:
-            rng: the block's source of randomness.
+            rng: source of randomness.
             scenario: (R,) int, an index of `ENTRIES`.
             time: (R,) float, seconds since 1970.
             past: of the users.
@@ -146,8 +135,7 @@ class LoggingPolicy:
         catalogue = self.catalogue
 
         def fill(name: str, sampler, group_of, items, first=since) -> None:
-            wanted = source == _SOURCES.index(name)
-            wanted &= items >= 0
+            wanted = (source == _SOURCES.index(name)) & (items >= 0)
             group = group_of[items[wanted]]
             drawn[wanted] = sampler.draw(
                 group, first[wanted], until[wanted], uniform[wanted]

@@ -9,7 +9,7 @@ Interval and dwell are in seconds. There are no users and no clock.
 How it is read, and why:
 
 - An interval is the time to the *next* event. The data set's description
-  says so, and the published sample agrees: a stay with one product lasts
+  states it, and the published sample agrees: a stay with one product lasts
   exactly as long as its intervals add up to in one stay of four, within a
   second in one of three, and at least as long as its dwell in 94 of 100;
   shifted by one event, fewer than three in 100 add up. A session's clock
@@ -73,10 +73,8 @@ class JDMicroSource(Source):
         max_bad_records: sessions that may be skipped.
         validation_share: share of each file, before the test sessions.
         test_share: share of each file, its last sessions.
-        num_candidates: see `RequestBuilderConfig`.
-        same_category_share: see `RequestBuilderConfig`.
-        moment_share: see `RequestBuilderConfig`.
-        seed: see `RequestBuilderConfig`.
+        num_candidates, same_category_share, moment_share, seed: as in
+            `RequestBuilderConfig`.
     """
 
     name = "jd_micro"

@@ -133,7 +133,8 @@ class JDRankingSource(Source):
                 yield self._split_of(folders, request["request_id"]), request
 
     def _requests_of(self, path: Path) -> Iterator[dict[str, Any]]:
-        open_user, rows = None, []
+        open_user: tuple | None = None
+        rows: list[dict[str, Any]] = []
         for number, example in read_examples(path, self.report):
             try:
                 record = self._read(path, number, example)

@@ -28,7 +28,7 @@ class RecordFormat:
     """Names and sizes of the columns, found in a record rather than known.
 
     The paper's description calls the order history `ord_seq_*_12m_50`, the
-    published files `ord_seq_*_12m_10`: whoever asks for the former reads an
+    published files `ord_seq_*_12m_10`: a reader of the former gets an
     empty history and no error. So the suffix is looked up, and a history that
     has no columns is an error.
 
@@ -64,50 +64,42 @@ class RecordFormat:
     def history(
         self, example: tf.train.Example, behavior: str
     ) -> dict[str, np.ndarray]:
-        """Reads one behaviour's columns of the schema, newest first.
-
-        Args:
-            example: the record.
-            behavior: its name in the schema.
-        """
+        """Reads one behaviour's columns of the schema, newest first."""
         prefix, suffix = BEHAVIORS[behavior], self.suffixes[behavior]
-
-        def column(name: str) -> str:
-            return f"{prefix}_seq_{name}_{suffix}"
-
-        ids = {
-            name: _strings(example, column(short))
-            for name, short in ID_COLUMNS.items()
+        names = {
+            name: f"{prefix}_seq_{short}_{suffix}"
+            for name, short in (*ID_COLUMNS.items(), ("ts", "ts"))
         }
-        ages = _strings(example, column("ts"))
-        length = len(ids["item_id"])
-        for name, values in [*ids.items(), ("ts", ages)]:
+        columns = {n: _strings(example, names[n]) for n in names}
+        sku, time = names["item_id"], names["ts"]
+        length = len(columns["item_id"])
+        for name, values in columns.items():
             if len(values) != length:
-                short = ID_COLUMNS.get(name, name)
                 raise DataError(
-                    f"column `{column(short)}` has {len(values)} events, "
-                    f"`{column('sku')}` has {length}"
+                    f"column `{names[name]}` has {len(values)} events, "
+                    f"`{sku}` has {length}"
                 )
-        if ids["item_id"] == [UNKNOWN]:
-            ids, ages, length = {name: [] for name in ids}, [], 0
+        if columns["item_id"] == [UNKNOWN]:
+            columns, length = {name: [] for name in columns}, 0
         if length > self.max_lengths[behavior]:
             raise DataError(
-                f"column `{column('sku')}` has {length} events, more than "
-                f"its name allows"
+                f"column `{sku}` has {length} events, more than its name allows"
             )
-        self._check_length(example, behavior, column("len"), length)
-        seconds = np.array([_number(age, column("ts")) for age in ages])
+        stated = f"{prefix}_seq_len_{suffix}"
+        self._check_length(example, behavior, stated, length)
+        ages = columns.pop("ts")
+        seconds = np.array([_number(age, time) for age in ages])
         if (seconds < 0).any() or (np.diff(seconds) > 0).any():
             raise DataError(
-                f"column `{column('ts')}` must count the seconds before the "
-                f"request, oldest first. Got: {ages[:5]}"
+                f"column `{time}` must count the seconds before the request, "
+                f"oldest first. Got: {ages[:5]}"
             )
-        columns = {
+        found = {
             f"{behavior}_{name}": np.array(values[::-1], object)
-            for name, values in ids.items()
+            for name, values in columns.items()
         }
-        columns[f"{behavior}_age_seconds"] = seconds[::-1].astype(np.float32)
-        return columns
+        found[f"{behavior}_age_seconds"] = seconds[::-1].astype(np.float32)
+        return found
 
     def _check_length(
         self, example: tf.train.Example, behavior: str, column: str, length: int
@@ -128,8 +120,8 @@ class RecordFormat:
     def item(self, example: tf.train.Example) -> dict[str, bytes]:
         """Reads the candidate's ids."""
         ids = {}
+        present = example.features.feature
         for name, short in ID_COLUMNS.items():
-            present = example.features.feature
             column = f"item_fea_{short}"
             if column not in present:
                 column = f"item_{short}"
@@ -153,20 +145,20 @@ class RecordFormat:
         the published records it is 0 or 1, no more than clicked; the
         class is in `mask`, one-hot.
         """
-        label = _single(example, "label")
-        if label not in _CLASSES:
+        label = _floats(example, "label")
+        if len(label) != 1 or label[0] not in _CLASSES:
             raise DataError(
                 f"column `label` must be one of {_CLASSES}. Got: {label}"
             )
-        kind = int(label)
+        kind = int(label[0])
         if "mask" in example.features.feature:
             mask = np.array(_floats(example, "mask"))
             if mask.shape != (len(_CLASSES),) or sorted(mask) != [0] * 4 + [1]:
                 raise DataError(f"column `mask` must be one-hot. Got: {mask}")
             kind = _CLASSES[int(mask.argmax())]
-            if (kind > 0) != (label > 0):
+            if (kind > 0) != (label[0] > 0):
                 raise DataError(
-                    f"column `label` is {label}, but `mask` is of class {kind}"
+                    f"column `label` is {label[0]}, `mask` is of class {kind}"
                 )
         return kind in _CLICK_CLASSES, kind in _ORDER_CLASSES
 
@@ -198,15 +190,8 @@ def _strings(
     return values
 
 
-def _floats(example: tf.train.Example, column: str) -> Iterable[float]:
+def _floats(example: tf.train.Example, column: str) -> list[float]:
     return list(_feature(example, column, "float_list"))
-
-
-def _single(example: tf.train.Example, column: str) -> float:
-    values = list(_feature(example, column, "float_list"))
-    if len(values) != 1:
-        raise DataError(f"column `{column}` must hold one number: {values}")
-    return values[0]
 
 
 def _feature(example: tf.train.Example, column: str, kind: str) -> Iterable:
@@ -224,10 +209,8 @@ def _feature(example: tf.train.Example, column: str, kind: str) -> Iterable:
 def _number(value: bytes, column: str) -> float:
     try:
         number = float(value)
-    except ValueError as error:
-        raise DataError(
-            f"column `{column}` must hold numbers. Got: {value!r}"
-        ) from error
+    except ValueError:
+        number = np.nan
     if not np.isfinite(number):
-        raise DataError(f"column `{column}` holds {value!r}")
+        raise DataError(f"column `{column}` must hold numbers. Got: {value!r}")
     return number

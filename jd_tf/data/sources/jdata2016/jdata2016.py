@@ -50,7 +50,7 @@ from jd_tf.data.sources.request_builder import (
     RequestBuilder,
     RequestBuilderConfig,
 )
-from jd_tf.data.sources.source import SPLITS, Request, Source
+from jd_tf.data.sources.source import Request, Source, split_of_time
 from jd_tf.data.sources.user_history import Action, Event, UserHistory
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
 
@@ -84,10 +84,8 @@ class JData2016Source(Source):
         test_share: share of the bytes if there is one file; else the last
             file is the test split.
         session_gap_minutes: pause that ends a session.
-        num_candidates: see `RequestBuilderConfig`.
-        same_category_share: see `RequestBuilderConfig`.
-        moment_share: see `RequestBuilderConfig`.
-        seed: see `RequestBuilderConfig`.
+        num_candidates, same_category_share, moment_share, seed: as in
+            `RequestBuilderConfig`.
     """
 
     name = "jdata2016"
@@ -119,25 +117,20 @@ class JData2016Source(Source):
         paths = self.find_files("JData_Action*.csv")
         self.paths = sorted(paths, key=lambda path: time_at(path, 0))
         self.split_starts = self._split_starts()
-        user = self._table("JData_User*.csv")
-        product = self._table("JData_Product*.csv")
-        comment = self._table("JData_Comment*.csv")
-        self.users = self.products = self.comments = None
-        if user:
-            self.users = KeyedTable(user, "user_id", USER_COLUMNS, self.report)
-        if product:
-            self.products = KeyedTable(
-                product, "sku_id", PRODUCT_COLUMNS, self.report
-            )
-        if comment:
-            self.comments = CommentTable(comment, self.report)
+        users = self._table("JData_User*.csv")
+        products = self._table("JData_Product*.csv")
+        comments = self._table("JData_Comment*.csv")
+        self.users = KeyedTable(users, "user_id", USER_COLUMNS, self.report)
+        self.products = KeyedTable(
+            products, "sku_id", PRODUCT_COLUMNS, self.report
+        )
+        self.comments = CommentTable(comments, self.report)
 
     @property
     def schema(self) -> Schema:
         """Visits with modules, carts, favourites, orders; tables if there."""
-        attributes = self.products.columns if self.products else ()
-        contexts = self.users.columns if self.users else ()
-        comments = ("comments_known", *CommentTable.columns)
+        attributes = self.products.vocabularies()
+        contexts = self.users.vocabularies()
         return Schema(
             name=self.name,
             item_columns=(
@@ -145,12 +138,8 @@ class JData2016Source(Source):
                 IdColumn("category_id", num_buckets=1 << 8),
                 IdColumn("brand_id", num_buckets=1 << 14),
                 *(
-                    IdColumn(
-                        f"attribute_{name}",
-                        dtype="string",
-                        vocabulary=self.products.vocabulary(name),
-                    )
-                    for name in attributes
+                    IdColumn(f"attribute_{name}", "string", vocabulary=words)
+                    for name, words in attributes.items()
                 ),
             ),
             behaviors=(
@@ -169,17 +158,13 @@ class JData2016Source(Source):
             ),
             objectives=_OBJECTIVES,
             max_candidates=self.config.num_candidates,
-            item_dense=(*_PAST_COUNTERS, *(comments if self.comments else ())),
+            item_dense=(*_PAST_COUNTERS, *self.comments.columns),
             context_columns=(
                 # Hour + 1, as 0 pads.
                 IdColumn("hour", vocabulary=tuple(range(1, 25))),
                 *(
-                    IdColumn(
-                        _CONTEXT_NAMES[name],
-                        dtype="string",
-                        vocabulary=self.users.vocabulary(name),
-                    )
-                    for name in contexts
+                    IdColumn(_CONTEXT_NAMES[name], "string", vocabulary=words)
+                    for name, words in contexts.items()
                 ),
             ),
             session_dense=(
@@ -204,9 +189,7 @@ class JData2016Source(Source):
         )
         histories: dict[int, UserHistory] = {}
         # Users in a session, the one idle for longest first.
-        active: collections.OrderedDict[int, UserHistory] = (
-            collections.OrderedDict()
-        )
+        active = collections.OrderedDict[int, UserHistory]()
         for action in self._merged():
             sampler.advance(action.time)
             idle_since = action.time - self.session_gap
@@ -218,7 +201,7 @@ class JData2016Source(Source):
                 yield from self._close(builder, first)
             user, item = action.user, action.item
             if item not in attributes:
-                extra = self.products.row(item) if self.products else ()
+                extra = self.products.row(item)
                 attributes[item] = (action.category, action.brand, *extra)
             history = histories.get(user)
             if history is None:
@@ -246,9 +229,9 @@ class JData2016Source(Source):
     def _close(
         self, builder: RequestBuilder, history: UserHistory
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        last_split = self._split_of(history.last_time)
+        last_split = split_of_time(history.last_time, self.split_starts)
         for request in builder.close(history):
-            split = self._split_of(request["request_time"])
+            split = split_of_time(request["request_time"], self.split_starts)
             if split != last_split:
                 self.report.counts["left out: session crosses a split"] += 1
                 continue
@@ -258,12 +241,8 @@ class JData2016Source(Source):
         streams = [read_actions(path, self.report) for path in self.paths]
         return heapq.merge(*streams, key=lambda action: action.time)
 
-    def _split_of(self, time: float) -> str:
-        validation, test = self.split_starts
-        return SPLITS[(time >= validation) + (time >= test)]
-
     def _split_starts(self) -> tuple[int, int]:
-        """First seconds of validation and test; bytes stand for rows."""
+        """Returns the first seconds of validation and test, by bytes."""
         if len(self.paths) == 1:
             share = 1 - self.test_share
             test = time_at(self.paths[0], share)
@@ -292,17 +271,13 @@ class JData2016Source(Source):
         return found[0] if found else None
 
     def _item_features(self, item: int, now: float) -> list[float]:
-        if self.comments is None:
-            return []
         return self.comments.before(item, _datetime(now).strftime("%Y-%m-%d"))
 
     def _context(self, user: int, now: float) -> dict[str, Any]:
-        context = {"hour": _datetime(now).hour + 1}
-        if self.users is not None:
-            for name, value in zip(
-                self.users.columns, self.users.row(user), strict=True
-            ):
-                context[_CONTEXT_NAMES[name]] = value
+        context: dict[str, Any] = {"hour": _datetime(now).hour + 1}
+        row = self.users.row(user)
+        for name, value in zip(self.users.columns, row, strict=True):
+            context[_CONTEXT_NAMES[name]] = value
         return context
 
 

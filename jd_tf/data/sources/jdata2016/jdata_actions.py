@@ -17,25 +17,15 @@ MAX_MODULE_ID = 1022
 
 
 class LoggedAction(NamedTuple):
-    """One line of `JData_Action_*.csv`.
+    """One line of `JData_Action_*.csv`."""
 
-    Attributes:
-        time: seconds since 1970, reading the log's local time as UTC.
-        user: user id.
-        item: product id.
-        kind: 1 view, 2 cart, 3 cart removal, 4 order, 5 follow, 6 click.
-        module: `model_id` + 1, or 0 where there is none.
-        category: category id.
-        brand: brand id.
-    """
-
-    time: int
-    user: int
-    item: int
-    kind: int
-    module: int
-    category: int
-    brand: int
+    time: int  # Seconds since 1970, reading the log's local time as UTC
+    user: int  # User id
+    item: int  # Product id
+    kind: int  # 1 view, 2 cart, 3 cart removal, 4 order, 5 follow, 6 click
+    module: int  # `model_id` + 1, or 0 where there is none
+    category: int  # Category id
+    brand: int  # Brand id
 
 
 def read_time(text: str) -> int:
@@ -143,4 +133,5 @@ def _parse(values: list[str]) -> LoggedAction:
             raise ValueError(f"not in 1 to 6: {values[3]!r}")
     except ValueError as error:
         raise DataError(f"column `{column}`: {error}") from error
-    return LoggedAction(time, *ids, module, category, brand)
+    user, item, kind = ids
+    return LoggedAction(time, user, item, kind, module, category, brand)

@@ -9,6 +9,7 @@ from jd_tf.schema import DataError
 
 USER_COLUMNS = ("user_lv_cd", "age", "sex")
 PRODUCT_COLUMNS = ("a1", "a2", "a3")
+_COMMENT_COLUMNS = ("comment_num", "has_bad_comment", "bad_comment_rate")
 UNLISTED = "unlisted"
 
 
@@ -16,17 +17,24 @@ class KeyedTable:
     """Rows of a CSV file by the number in their key column, as strings.
 
     Args:
-        path: the file.
+        path: the file; None makes a table without columns.
         key: column of whole numbers.
         columns: those of a row.
         report: tolerates bad records or not.
     """
 
     def __init__(
-        self, path: Path, key: str, columns: tuple[str, ...], report: LogReport
+        self,
+        path: Path | None,
+        key: str,
+        columns: tuple[str, ...],
+        report: LogReport,
     ):
-        self.columns = columns
+        self.columns = columns if path else ()
         self._rows: dict[int, tuple[str, ...]] = {}
+        self._absent = (UNLISTED,) * len(self.columns)
+        if path is None:
+            return
         kept: dict[tuple[str, ...], tuple[str, ...]] = {}
         # Ages were published in several encodings; a text that cannot be
         # decoded still separates one age group from another.
@@ -44,17 +52,18 @@ class KeyedTable:
                 )
                 continue
             self._rows[whole] = kept.setdefault(row, row)
-        self._absent = (UNLISTED,) * len(columns)
 
     def row(self, key: int) -> tuple[str, ...]:
         """Returns the row of a key; all `UNLISTED` where there is none."""
         return self._rows.get(key, self._absent)
 
-    def vocabulary(self, column: str) -> tuple[str, ...]:
-        """Returns the values a column holds, sorted."""
-        index = self.columns.index(column)
-        values = {row[index] for row in self._rows.values()} - {UNLISTED}
-        return tuple(sorted(values)) or (UNLISTED,)
+    def vocabularies(self) -> dict[str, tuple[str, ...]]:
+        """Returns the sorted values that each column holds."""
+        found = {}
+        for index, column in enumerate(self.columns):
+            values = {row[index] for row in self._rows.values()} - {UNLISTED}
+            found[column] = tuple(sorted(values)) or (UNLISTED,)
+        return found
 
 
 class CommentTable:
@@ -63,17 +72,18 @@ class CommentTable:
     Args:
         path: CSV file of `dt`, `sku_id`, `comment_num` (0 none, 1 one, 2 up
             to ten, 3 up to fifty, 4 more), `has_bad_comment` and
-            `bad_comment_rate`.
+            `bad_comment_rate`; None makes a table without columns.
         report: tolerates bad records or not.
     """
 
-    columns = ("comment_num", "has_bad_comment", "bad_comment_rate")
-
-    def __init__(self, path: Path, report: LogReport):
+    def __init__(self, path: Path | None, report: LogReport):
+        self.columns = ("comments_known", *_COMMENT_COLUMNS) if path else ()
         self._days: dict[int, list[str]] = {}
         self._values: dict[int, list[tuple[float, ...]]] = {}
         found: dict[int, list[tuple[str, tuple[float, ...]]]] = {}
-        wanted = ("sku_id", "dt", *self.columns)
+        if path is None:
+            return
+        wanted = ("sku_id", "dt", *_COMMENT_COLUMNS)
         rows = TextTable(path, wanted).rows(report)
         for number, (item, day, *values) in rows:
             try:
@@ -88,10 +98,10 @@ class CommentTable:
                         f"and numbers. Got: {[day, item, *values]}"
                     )
                 )
-        for item, rows in found.items():
-            rows.sort()
-            self._days[item] = [day for day, _ in rows]
-            self._values[item] = [numbers for _, numbers in rows]
+        for product, known in found.items():
+            known.sort()
+            self._days[product] = [day for day, _ in known]
+            self._values[product] = [numbers for _, numbers in known]
 
     def before(self, item: int, day: str) -> list[float]:
         """Returns 1 and the newest row strictly before a day, or zeros.
@@ -102,7 +112,7 @@ class CommentTable:
         """
         index = bisect.bisect_left(self._days.get(item, ()), day)
         if not index:
-            return [0.0] * (1 + len(self.columns))
+            return [0.0] * len(self.columns)
         return [1.0, *self._values[item][index - 1]]
 
 

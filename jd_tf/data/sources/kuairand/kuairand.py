@@ -52,7 +52,12 @@ from jd_tf.data.sources.kuairand.kuairand_state import (
     DailyCounts,
     Viewer,
 )
-from jd_tf.data.sources.source import SPLITS, LogReport, Request, Source
+from jd_tf.data.sources.source import (
+    LogReport,
+    Request,
+    Source,
+    split_of_time,
+)
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
 
 OBJECTIVES = (
@@ -219,8 +224,8 @@ class KuaiRandSource(Source):
     def _close(
         self, mine: "_OpenRequest", starts: tuple[float, float]
     ) -> Iterator[tuple[str, Request]]:
-        split = _split(mine.rows[0].time, starts)
-        if split != _split(mine.end, starts):
+        split = split_of_time(mine.rows[0].time, starts)
+        if split != split_of_time(mine.end, starts):
             self.report.counts["left out: outcome known after a cut"] += 1
             return
         self.report.counts["requests of one impression"] += len(mine.rows) == 1
@@ -237,7 +242,7 @@ class KuaiRandSource(Source):
         return heapq.merge(*streams, key=lambda impression: impression.time)
 
     def _split_starts(self) -> tuple[float, float]:
-        """First seconds of validation and test, whole minutes."""
+        """Returns the first seconds of validation and test, whole minutes."""
         # The real pass counts bad records again.
         trial = LogReport(self.report.max_bad_records)
         minutes: collections.Counter[int] = collections.Counter()
@@ -294,8 +299,3 @@ class _OpenRequest:
 def _day(time: float) -> int:
     """Days since 1970 by the log's clock."""
     return int((time + 8 * 3600) // _DAY)
-
-
-def _split(time: float, starts: tuple[float, float]) -> str:
-    validation, test = starts
-    return SPLITS[(time >= validation) + (time >= test)]

@@ -30,27 +30,16 @@ _TIMES = (10**12, 4 * 10**12)
 
 
 class Impression(NamedTuple):
-    """One line of the log: a video shown to a user, with the feedback.
+    """One line of the log: a video shown to a user, with the feedback."""
 
-    Attributes:
-        time: seconds since 1970 at which it was shown.
-        user: user id.
-        item: video id.
-        feedback: 0 or 1 for each of `FEEDBACK`.
-        play: seconds it was played.
-        comment_stay: seconds its comments were open.
-        duration: seconds it lasts, 0 where unknown.
-        tab: number of the scenario, from 0; -1 where the log has none.
-    """
-
-    time: float
-    user: int
-    item: int
-    feedback: tuple[int, ...]
-    play: float
-    comment_stay: float
-    duration: float
-    tab: int
+    time: float  # Seconds since 1970 at which it was shown
+    user: int  # User id
+    item: int  # Video id
+    feedback: tuple[int, ...]  # 0 or 1 for each of `FEEDBACK`
+    play: float  # Seconds it was played
+    comment_stay: float  # Seconds its comments were open
+    duration: float  # Seconds it lasts, 0 where unknown
+    tab: int  # Number of the scenario, from 0; -1 where the log has none
 
     @property
     def end(self) -> float:
@@ -118,9 +107,9 @@ def _parse(columns: tuple[str, ...], values: list[str]) -> Impression:
         numbers.append(int(value))
     user, item, time, play, duration, stay, *rest = numbers
     feedback, tab = tuple(rest[: len(FEEDBACK)]), rest[len(FEEDBACK) :]
-    for name, value in zip(FEEDBACK, feedback, strict=True):
-        if value > 1:
-            raise DataError(f"column `{name}` must be 0 or 1. Got: {value}")
+    for name, flag in zip(FEEDBACK, feedback, strict=True):
+        if flag > 1:
+            raise DataError(f"column `{name}` must be 0 or 1. Got: {flag}")
     if not _TIMES[0] <= time < _TIMES[1]:
         raise DataError(
             f"column `time_ms` must be milliseconds since 1970. Got: {time}"

@@ -1,6 +1,7 @@
 """State of viewers and videos of KuaiRand after some impressions."""
 
 import collections
+import math
 
 import numpy as np
 
@@ -42,14 +43,15 @@ class Viewer:
         self._kept = kept
         self._session_gap = session_gap
         # Those still playing take places of the histories' own.
-        room = schema.max_candidates
+        playing = schema.max_candidates
         self._events: dict[str, collections.deque[Impression]] = {
-            b.name: collections.deque(maxlen=b.max_length + room)
+            b.name: collections.deque(maxlen=b.max_length + playing)
             for b in schema.behaviors
         }
         self._playing: list[Impression] = []
-        self._session_start: float | None = None
-        self._session_end = 0.0
+        self._session_start = 0.0
+        # The first impression starts a session.
+        self._session_end = -math.inf
         self._session = _NOTHING.copy()
 
     def record(self, impression: Impression) -> None:
@@ -94,8 +96,7 @@ class Viewer:
         return found
 
     def _start_session_if_due(self, now: float) -> None:
-        over = now - self._session_end > self._session_gap
-        if self._session_start is None or over:
+        if now - self._session_end > self._session_gap:
             self._session_start = now
             self._session_end = now
             self._session = _NOTHING.copy()
