@@ -141,7 +141,7 @@ def _check(workdir: Path, resolved: Any, schema: Schema | None) -> None:
 
 
 def _described(model: keras.Model) -> dict[str, Any]:
-    """What it takes to build the model again, without weights."""
+    """The description that builds the model again, without weights."""
     described = keras.saving.serialize_keras_object(model)
     for key in ("compile_config", "build_config"):
         described.pop(key, None)
@@ -161,7 +161,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> Any:
-    """What `value` looks like after a trip through a JSON file."""
+    """Returns `value` as a JSON file would return it."""
     if isinstance(value, dict):
         return {str(key): _as_json(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
