@@ -7,8 +7,8 @@ follow the session, learned in alternation with the ranker, on probabilities
 calibrated on validation data.
 
 Writes to the work folder: `config.json` and `schema.json` (what was trained),
-`checkpoints/` (each whole or not there), `head/` (curves and fusion learned
-after the main training) and `summaries/` (for TensorBoard).
+`checkpoints/` (each whole or not there), `post_training/` (curves and fusion
+learned after the main training) and `summaries/` (for TensorBoard).
 Flags left out keep what the work folder says, or the defaults below.
 
 Exit codes: 0 trained; 2 unusable data, flags or checkpoint; 3 a loss or

@@ -1,4 +1,4 @@
-"""What fusion steps cost beside main steps, in one process, taking turns.
+"""The cost of fusion steps beside main steps, in one process, in turns.
 
     python -m experiments.benchmarks.bench_fusion --data=runs/data
 
@@ -37,7 +37,7 @@ def main(_: object) -> None:
     from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
     from jd_tf.training.build_from_config import build_fusion, build_main_step
     from jd_tf.training.config import TrainingConfig
-    from jd_tf.training.loop.training_step import TrainingStep, repeat_steps
+    from jd_tf.training.loop.training_step import repeat_steps
     from jd_tf.training.main_step import AlternatingStep
 
     schema = read_schema(_DATA.value)
@@ -48,12 +48,13 @@ def main(_: object) -> None:
     for fusion in ("", "personalized"):
         keras.utils.set_random_seed(1)
         model = JDRanker(schema, JDRankerConfig.of(fusion=fusion))
-        step: TrainingStep = build_main_step(config, model)
-        if fusion:
-            step = AlternatingStep(
-                step, build_fusion(config, model), _EVERY.value
-            )
-        run = repeat_steps(step)
+        main, beside = (
+            build_main_step(config, model),
+            build_fusion(config, model),
+        )
+        run = repeat_steps(
+            AlternatingStep(main, beside, _EVERY.value) if beside else main
+        )
         batches = read_batches(
             _DATA.value, "train", config.batch_size, shuffle_seed=1
         )
@@ -62,7 +63,9 @@ def main(_: object) -> None:
         contestants[fusion or "none"] = run, iterator
     # Wall time, and that of the processor, which others cannot take.
     clocks = {"wall": time.perf_counter, "processor": time.process_time}
-    spent = {clock: {name: [] for name in contestants} for clock in clocks}
+    spent: dict[str, dict[str, list[float]]] = {
+        clock: {name: [] for name in contestants} for clock in clocks
+    }
     for _turn in range(_ROUNDS.value):
         for name, (run, iterator) in contestants.items():
             began = {clock: read() for clock, read in clocks.items()}

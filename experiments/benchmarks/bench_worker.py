@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Imported first: it sets what TensorFlow looks at when it loads.
+# Imported first: it sets what TensorFlow reads when it loads.
 from experiments import program as _program  # noqa: F401
 
 SYSTEMS = ("jd_ranker", "keras_fit")
@@ -28,7 +28,7 @@ BATCH_REQUESTS = 51
 BATCH_ROWS = 512
 WARM_UP_STEPS = 5
 MIN_STEPS = 5
-SIZES = {
+SIZES: dict[str, Any] = {
     "model_dim": 64,
     "num_heads": 4,
     "feedforward_dim": 128,
@@ -42,7 +42,7 @@ TILED_FILE = "tiled.tfrecord"
 
 @dataclasses.dataclass
 class Timing:
-    """What a run measured.
+    """Measurements of one run.
 
     Attributes:
         impressions: trained on in the time measured.

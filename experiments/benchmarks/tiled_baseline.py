@@ -1,6 +1,6 @@
 """The ranker's network the usual way: plain Keras, one row an impression.
 
-What bench_training compares with. Every user is written, read and encoded
+The baseline of bench_training. Every user is written, read and encoded
 once for each impression; the network is built of Keras' own layers with the
 widths of `JDRanker`'s, and trained by `compile` and `fit` with Adam. Nothing
 of `jd_tf` is used.
@@ -97,8 +97,8 @@ def build_baseline(
     normed = layers.LayerNormalization(epsilon=1e-6, name="norm_1")(tokens)
     tokens = tokens + attend(normed, normed, attention_mask=mask[:, None, :])
     normed = layers.LayerNormalization(epsilon=1e-6, name="norm_2")(tokens)
-    thought = layers.Dense(feedforward_dim, activation="gelu", name="inner")
-    tokens = tokens + layers.Dense(model_dim, name="outer")(thought(normed))
+    inner = layers.Dense(feedforward_dim, activation="gelu", name="inner")
+    tokens = tokens + layers.Dense(model_dim, name="outer")(inner(normed))
     memory = layers.LayerNormalization(epsilon=1e-6, name="norm_3")(tokens)
     memory = memory * real[..., None]
 
@@ -116,8 +116,8 @@ def build_baseline(
 
     # The candidate reads the memory.
     target = layers.MultiHeadAttention(num_heads, head_dim, name="target")
-    asking = layers.LayerNormalization(epsilon=1e-6, name="norm_4")(candidate)
-    read = target(asking, memory, attention_mask=mask[:, None, :])[:, 0]
+    query = layers.LayerNormalization(epsilon=1e-6, name="norm_4")(candidate)
+    read = target(query, memory, attention_mask=mask[:, None, :])[:, 0]
     candidate = candidate[:, 0]
     features = layers.Concatenate()(
         [candidate, read, candidate * first, first, second]

@@ -1,4 +1,4 @@
-"""What bench_training does, apart from its flags."""
+"""Our loop and plain Keras timed in turns, for bench_training."""
 
 import os
 import platform
@@ -53,7 +53,7 @@ def hold_contest(
         popularity: exponent of the ids' power law.
 
     Returns:
-        What `bench_training.json` holds: rows -> system -> figures.
+        The content of `bench_training.json`: rows -> system -> figures.
     """
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,9 @@ def hold_contest(
         folders[num_rows] = make_data(
             output / "data", num_rows, num_requests, popularity
         )
-    runs = {(rows, s): [] for rows in tables for s in worker.SYSTEMS}
+    runs: dict[tuple[int, str], list[dict[str, float]]] = {
+        (rows, s): [] for rows in tables for s in worker.SYSTEMS
+    }
     for number in range(num_rounds):
         for num_rows in tables:
             for system in worker.SYSTEMS:
@@ -190,7 +192,7 @@ def run_worker(
 
 
 def summarise(runs: list[dict[str, float]]) -> dict[str, Any]:
-    """Medians over rounds, and between what they lay."""
+    """Medians over rounds, and their range."""
     summary: dict[str, Any] = {
         name: float(np.median([run[name] for run in runs])) for name in MEASURED
     }

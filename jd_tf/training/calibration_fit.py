@@ -22,7 +22,7 @@ _LEAST_OUTCOMES = 20
 _LEAST_KNOTS = 4
 # Where the straight line of a Platt curve ends, in logits.
 _LINE_END = 20.0
-# Probabilities closer to 0 and 1 than single precision tells apart from 1.
+# Probabilities closer to 0 and 1 than single precision distinguishes from 1.
 _EPSILON = 1e-7
 
 
@@ -218,11 +218,11 @@ def _isotonic(
     # Equal logits go into one bin.
     starts = np.unique(np.searchsorted(logits, logits[starts]))
     starts = np.concatenate([[0], starts[starts > 0]])
-    mass = np.add.reduceat(weights, starts)
-    into = np.add.reduceat(weights * predicted, starts) / mass
-    rate = np.add.reduceat(weights * fitted, starts) / mass
+    sums = np.add.reduceat(weights, starts)
+    into = np.add.reduceat(weights * predicted, starts) / sums
+    rate = np.add.reduceat(weights * fitted, starts) / sums
     # A bin of n outcomes cannot tell a rate below half a positive from 0.
-    half = 0.5 / (mass + 1.0)
+    half = 0.5 / (sums + 1.0)
     into, out = logits_of(into), logits_of(np.clip(rate, half, 1 - half))
     kept = [0]
     for place in range(1, len(into)):

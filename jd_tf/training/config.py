@@ -1,4 +1,4 @@
-"""Settings of a training run."""
+"""Configuration of a training run."""
 
 import dataclasses
 
@@ -36,7 +36,7 @@ CHANGEABLE = (
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """How long, how fast and how carefully to train.
+    """Settings of a training run: duration, rates, losses, checkpoints.
 
     Attributes:
         epochs: passes over the training data.

@@ -83,7 +83,7 @@ class MainStep(TrainingStep):
                 model does not return what the objectives share.
         """
         cells = cell_weights(batch)
-        # More than one gradient is asked for; in a graph it costs no memory.
+        # More than one gradient is taken; in a graph it costs no memory.
         with tf.GradientTape(persistent=True) as tape:
             outputs = self.model.training_outputs(batch)
             losses, weight_sums = objective_losses(
@@ -141,7 +141,7 @@ class MainStep(TrainingStep):
     # Rows to history -------------------------------------------------------
 
     def summands(self, rows: Rows) -> dict[str, np.ndarray]:
-        """What a window adds up: per objective, losses, weights and shares."""
+        """Losses, weights and shares, most of them (K, T), for a window."""
         norms = rows["gradient_norms"].astype("float64")
         weighted = rows["losses"] * rows["loss_weights"]
         present = rows["sample_weight_sums"] > 0
@@ -157,7 +157,7 @@ class MainStep(TrainingStep):
         }
 
     def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
-        """What a history row reports of the window's main steps.
+        """The entries of a history row on the window's main steps.
 
         Returns:
             Means over the steps: `loss`, `gradient_norm`, and for each

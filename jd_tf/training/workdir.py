@@ -185,7 +185,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> Any:
-    """What `value` looks like after a trip through a JSON file."""
+    """Returns `value` as a JSON file would return it."""
     if isinstance(value, dict):
         return {str(key): _as_json(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,6 +1,6 @@
 """Learned weights against searched ones, where the truth is planted.
 
-Probabilities are true; what an outcome is worth depends on the session, of
+Probabilities are true; the value of an outcome depends on the session, of
 which the fusion sees a noisy sign. So one vector for all leaves something on
 the table, and how much is known.
 """
@@ -27,8 +27,8 @@ def _shop(seed, num_requests=5000, width=12):
     logits = rate[:, None] + 1.2 * rng.normal(size=(num_requests, width, 3))
     chances = 1 / (1 + np.exp(-logits))
     labels = (rng.random(chances.shape) < chances).astype("float32")
-    worth = np.where(buying[:, None], BUYING, BROWSING) * VALUES
-    gains = np.einsum("rnt,rt->rn", labels, worth).astype("float32")
+    values = np.where(buying[:, None], BUYING, BROWSING) * VALUES
+    gains = np.einsum("rnt,rt->rn", labels, values).astype("float32")
     predictions = FusionPredictions(
         chances.astype("float32"),
         labels,

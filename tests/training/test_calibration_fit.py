@@ -27,7 +27,7 @@ def _mapped(curve, logits):
     return apply_curves(logits[:, None], [curve], (-1,))[:, 0]
 
 
-# What a model's logits may look like beside the true ones.
+# Logits of models as functions of the true ones.
 BENDS = {
     "shifted": lambda true: true + 2,
     "steep": lambda true: 2 * true + 1,

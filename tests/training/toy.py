@@ -79,7 +79,7 @@ class ToyRanker(keras.Model):
 
 
 def toy_batches(epoch=0, skip=0, steps=STEPS_PER_EPOCH, seed=5):
-    """A pass over the data, the same whenever asked for."""
+    """A pass over the data, the same at every call."""
     batches = []
     for step in range(skip, steps):
         random = np.random.default_rng([seed, epoch, step])

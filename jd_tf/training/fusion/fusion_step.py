@@ -131,7 +131,7 @@ class FusionStep(TrainingStep):
         }
 
     def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
-        """What a window's fusion steps add to a history row.
+        """The entries of a history row on the window's fusion steps.
 
         Returns:
             `fusion_loss`, `fusion_gradient_norm` and, for each objective, its

@@ -53,7 +53,7 @@ class TrainingStep(abc.ABC):
         return {name: rows[name] for name in self.row_spec}
 
     def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
-        """What a history row reports of a window; by default, means.
+        """The entries of a history row on a window; by default, means.
 
         Args:
             sums: of `summands` by name, with the number of `steps`, the

@@ -14,10 +14,10 @@ NAMES = ("click", "order")
 
 def test_fixed_weights():
     balancer = LossBalancer(NAMES, (1.0, 4.0))
-    losses, masses = tf.constant([0.5, 0.25]), tf.constant([1.0, 1.0])
-    weights = balancer.weights(losses, masses)
+    losses, weight_sums = tf.constant([0.5, 0.25]), tf.constant([1.0, 1.0])
+    weights = balancer.weights(losses, weight_sums)
     assert weights.numpy().tolist() == [1, 4]
-    assert float(balancer.total(losses, masses, weights)) == 1.5
+    assert float(balancer.total(losses, weight_sums, weights)) == 1.5
     assert not balancer.variables
 
 
@@ -52,9 +52,9 @@ def test_no_gradient_flows_through_the_means():
     balancer = RunningMagnitude(NAMES)
     losses = tf.Variable([0.5, 0.25])
     with tf.GradientTape() as tape:
-        masses = tf.constant([1.0, 1.0])
-        weights = balancer.weights(losses, masses)
-        total = balancer.total(losses, masses, weights)
+        weight_sums = tf.constant([1.0, 1.0])
+        weights = balancer.weights(losses, weight_sums)
+        total = balancer.total(losses, weight_sums, weights)
     np.testing.assert_allclose(tape.gradient(total, losses), [2, 4])
 
 
@@ -83,12 +83,12 @@ def test_uncertainty_settles_where_every_objective_adds_the_same():
     shares = np.array([1.0, 4.0])
     losses = np.array([0.5, 0.01], np.float32)
     balancer = Uncertainty(NAMES, shares)
-    masses = tf.constant([1.0, 1.0])
+    weight_sums = tf.constant([1.0, 1.0])
     variable = balancer.trainable_variables[0].value
     for _ in range(2000):
         with tf.GradientTape() as tape:
-            weights = balancer.weights(losses, masses)
-            total = balancer.total(losses, masses, weights)
+            weights = balancer.weights(losses, weight_sums)
+            total = balancer.total(losses, weight_sums, weights)
         variable.assign_sub(0.05 * tape.gradient(total, variable))
     # The minimum of exp(-s) loss + s / 2, written out.
     np.testing.assert_allclose(weights, shares / (2 * losses), rtol=1e-3)
@@ -99,10 +99,10 @@ def test_uncertainty_settles_where_every_objective_adds_the_same():
 
 def test_uncertainty_learns_nothing_of_an_absent_objective():
     balancer = Uncertainty(NAMES)
-    losses, masses = tf.constant([0.7, 0.0]), tf.constant([3.0, 0.0])
+    losses, weight_sums = tf.constant([0.7, 0.0]), tf.constant([3.0, 0.0])
     variable = balancer.trainable_variables[0].value
     with tf.GradientTape() as tape:
-        total = balancer.total(losses, masses, None)
+        total = balancer.total(losses, weight_sums, None)
     gradient = tape.gradient(total, variable).numpy()
     assert gradient[0] != 0
     assert gradient[1] == 0

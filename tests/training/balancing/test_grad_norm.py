@@ -1,4 +1,4 @@
-"""GradNorm: objectives of other rates and magnitudes pull alike."""
+"""GradNorm: objectives of other rates and magnitudes get their shares."""
 
 import numpy as np
 import pytest
@@ -15,19 +15,21 @@ EVERYWHERE = tf.ones(3)
 
 
 def settle(balancer, norms, losses=(0.5, 0.5, 0.5), steps=300):
-    """Shares of the pull after many alike steps."""
+    """Shares of the gradient after many alike steps."""
     for _ in range(steps):
         balancer.observe(tf.constant(losses), EVERYWHERE, tf.constant(norms))
-    pulls = balancer.weights(EVERYWHERE, EVERYWHERE).numpy() * norms
-    return pulls / pulls.sum()
+    weighted = balancer.weights(EVERYWHERE, EVERYWHERE).numpy() * norms
+    return weighted / weighted.sum()
 
 
 @pytest.mark.parametrize("shares", [(1.0, 1.0, 1.0), (1.0, 2.0, 5.0)])
-def test_pulls_become_the_fixed_shares_whatever_the_magnitude(shares):
+def test_gradients_get_the_fixed_shares_whatever_the_magnitude(shares):
     balancer = GradNorm(NAMES, shares)
     norms = np.array([1e-2, 1.0, 1e2], np.float32)
-    pull = settle(balancer, norms)
-    np.testing.assert_allclose(pull, np.divide(shares, sum(shares)), rtol=1e-3)
+    weighted = settle(balancer, norms)
+    np.testing.assert_allclose(
+        weighted, np.divide(shares, sum(shares)), rtol=1e-3
+    )
     weights = balancer.weights(EVERYWHERE, EVERYWHERE).numpy()
     np.testing.assert_allclose(weights.sum(), sum(shares), rtol=1e-5)
     wanted = np.divide(shares, norms)
@@ -35,7 +37,7 @@ def test_pulls_become_the_fixed_shares_whatever_the_magnitude(shares):
     np.testing.assert_allclose(weights, wanted, rtol=1e-3)
 
 
-def test_what_learns_slowly_pulls_harder():
+def test_what_learns_slowly_gets_a_larger_share():
     losses = tf.constant([1.0, 1.0, 1.0])
     norms = tf.constant([1.0, 1.0, 1.0])
     later = tf.constant([0.2, 0.4, 0.8])
@@ -104,13 +106,13 @@ def _shop(rng, num_rows=256):
 
 
 def _train(balancer, scales, steps=250):
-    """Shares of the pull on a shared layer, step by step."""
+    """Shares of the gradient of a shared layer, step by step."""
     rng = np.random.default_rng(5)
     shared = tf.Variable(rng.normal(size=(8, 8)).astype("float32") * 0.3)
     towers = tf.Variable(rng.normal(size=(8, 3)).astype("float32") * 0.3)
     bias = tf.Variable(tf.constant([-0.8, -0.8, -5.8]))
     scales = tf.constant(scales, tf.float32)
-    masses = tf.fill([3], 256.0)
+    weight_sums = tf.fill([3], 256.0)
 
     @tf.function(autograph=False)
     def step(features, labels):
@@ -120,18 +122,18 @@ def _train(balancer, scales, steps=250):
             cells = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
             losses = scales * tf.reduce_mean(cells, axis=0)
             each = tf.unstack(losses)
-            weights = balancer.weights(losses, masses)
-            total = balancer.total(losses, masses, weights)
+            weights = balancer.weights(losses, weight_sums)
+            total = balancer.total(losses, weight_sums, weights)
         norms = shared_norms(tape, each, hidden)
-        pull = weights * norms
-        balancer.observe(losses, masses, norms)
+        weighted = weights * norms
+        balancer.observe(losses, weight_sums, norms)
         variables = [shared, towers, bias]
         variables += [v.value for v in balancer.trainable_variables]
         gradients = tape.gradient(total, variables)
         for variable, gradient in zip(variables, gradients, strict=True):
             # One of 100 times the loss would throw plain descent off.
             variable.assign_sub(0.05 * tf.clip_by_norm(gradient, 1.0))
-        return pull / tf.reduce_sum(pull)
+        return weighted / tf.reduce_sum(weighted)
 
     return np.array([step(*_shop(rng)).numpy() for _ in range(steps)])
 

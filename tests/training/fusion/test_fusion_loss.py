@@ -48,11 +48,11 @@ def _lists(batch, reward=False):
             if batch["label_weights"][row, place].any()
         ]
         if reward:
-            worth = [float(batch["reward"][row, p]) for p in places]
-            least = min([*worth, 0.0])
-            worth = [gain - least for gain in worth]
+            gains = [float(batch["reward"][row, p]) for p in places]
+            least = min([*gains, 0.0])
+            gains = [gain - least for gain in gains]
         else:
-            worth = [
+            gains = [
                 fusion_references.gains(
                     batch["labels"][row, p],
                     batch["label_weights"][row, p],
@@ -60,7 +60,7 @@ def _lists(batch, reward=False):
                 )
                 for p in places
             ]
-        yield worth, places
+        yield gains, places
 
 
 @pytest.mark.parametrize("kind", ["listwise", "pairwise"])
@@ -71,13 +71,13 @@ def test_equals_a_loop(kind, reward, request_weights):
     loss = FusionLoss(VALUES, reward, kind, request_weights)
     found = loss(batch, scores)
     losses, weights = [], []
-    for row, (worth, places) in enumerate(_lists(batch, reward)):
-        if len(set(worth)) < 2:
+    for row, (gains, places) in enumerate(_lists(batch, reward)):
+        if len(set(gains)) < 2:
             continue
         reference = getattr(fusion_references, kind)
         mine = scores[row, places].astype(np.float64)
-        losses.append(reference(mine, worth))
-        weights.append(1 if request_weights == "equal" else sum(worth))
+        losses.append(reference(mine, gains))
+        weights.append(1 if request_weights == "equal" else sum(gains))
     expected = np.average(losses, weights=weights)
     assert found.total.numpy() == pytest.approx(expected, rel=1e-5)
     assert int(found.num_used) == len(losses)
@@ -96,10 +96,10 @@ def test_padding_changes_nothing(kind, reward):
         plain = loss(batch, scores).total
     gradient = tape.gradient(plain, scores).numpy()
     assert not gradient[~real].any()
-    for row, (worth, places) in enumerate(_lists(batch, reward)):
+    for row, (gains, places) in enumerate(_lists(batch, reward)):
         unlisted = np.setdiff1d(np.arange(N), places)
         assert not gradient[row, unlisted].any()
-        assert gradient[row].any() == (len(set(worth)) > 1)
+        assert gradient[row].any() == (len(set(gains)) > 1)
     for junk in (7.0, np.nan, np.inf):
         scores.assign(np.where(real, _scores(), junk))
         with tf.GradientTape() as tape:

@@ -161,7 +161,7 @@ def test_a_fusion_that_moves_statistics_is_found():
 def test_a_shared_optimizer_is_found():
     model = FusionToy()
     shared = _optimizer()
-    # Else it would refuse what the other side gives it.
+    # Else it would refuse what the other step gives it.
     shared.build(model.trainable_variables)
     main = MainStep(model, shared, build_balancer(TrainingConfig(), NAMES))
     fusion = FusionStep(model, shared, LOSS)

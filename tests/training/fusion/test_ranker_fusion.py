@@ -12,17 +12,10 @@ from jd_tf.data.dataset import write_dataset
 from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import DataError, IdColumn
-from jd_tf.training.build_from_config import (
-    build_balancer,
-    build_fusion,
-    build_main_step,
-    build_optimizer,
-)
+from jd_tf.training.build_from_config import build_fusion, build_main_step
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.folder_training import train_folder
-from jd_tf.training.fusion import fusion_loss as fusion_losses
-from jd_tf.training.fusion.fusion_step import FusionStep
 from jd_tf.training.fusion.isolation_check import (
     IsolationError,
     changed,
@@ -30,7 +23,6 @@ from jd_tf.training.fusion.isolation_check import (
     gradient_leaks,
     variable_partition,
 )
-from jd_tf.training.main_step import MainStep
 from jd_tf.training.named_variables import model_variables
 from jd_tf.training.post_training_checkpoints import POST_TRAINING
 from jd_tf.training.post_training_stage import num_fusion_steps
@@ -154,17 +146,6 @@ def test_training_with_a_leak_does_not_start(data, tmp_path, monkeypatch):
     with pytest.raises(IsolationError):
         _train(data, tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoints").exists()
-
-
-def test_a_shared_optimizer_is_found(batch):
-    model = JDRanker(SCHEMA, SMALL)
-    shared = build_optimizer(CONFIG)
-    shared.build(model.trainable_variables)
-    balancer = build_balancer(CONFIG, SCHEMA.objective_names)
-    main = MainStep(model, shared, balancer)
-    loss = fusion_losses.FusionLoss((1.0, 5.0, 50.0))
-    with pytest.raises(IsolationError, match="share their optimizer"):
-        check_isolation(main, FusionStep(model, shared, loss), batch)
 
 
 # Runs ----------------------------------------------------------------------
