@@ -47,10 +47,10 @@ def main(_: object) -> None:
     """Refreshes, compares, exports."""
     logging.set_verbosity(logging.WARNING)
     # TensorFlow takes seconds to load; --help should not wait for it.
-    from experiments.train_ranker import load_vectors
     from jd_tf.data.batches import read_batches
     from jd_tf.serving.export.export_run import export_ranker
     from jd_tf.serving.export.refresh import compare, with_images
+    from jd_tf.training.train import load_vectors
     from jd_tf.training.workdir import load_trained
 
     before = load_trained(_WORKDIR.value)
