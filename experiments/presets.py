@@ -1,4 +1,4 @@
-"""What quickstart does with each kind of data."""
+"""Sizes of data, model and training for each source of quickstart."""
 
 import dataclasses
 from typing import Any
@@ -50,7 +50,7 @@ _FEEDBACK_TRAINING = TrainingConfig(
     monitor="auc/click",
 )
 
-PRESETS = {
+QUICKSTART_PRESETS = {
     ("simulator", "demo"): Preset(
         data={"num_requests": 40_000, "num_users": 2_000},
         model=_SHOP,

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from experiments import ablation_plan as plan
-from experiments.presets import PRESETS
+from experiments.presets import QUICKSTART_PRESETS
 from experiments.train_ranker import train_ranker
 from jd_tf.data.dataset import write_dataset
 from jd_tf.data.item_vectors import ItemVectors
-from jd_tf.evaluation.ablations.ablation import RESULT_FILE, Ablation
-from jd_tf.evaluation.ablations.judge import FolderJudge
+from jd_tf.evaluation.ablations.judge import RunJudge
 from jd_tf.evaluation.ablations.rows import Row
+from jd_tf.evaluation.ablations.runs import RESULT_FILE, Ablation
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective
 from jd_tf.training.config import TrainingConfig
@@ -94,7 +94,7 @@ def test_rows_and_seeds_become_tables(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_finished_is_not_made_again(data, tmp_path):
+def test_finished_runs_are_not_made_again(data, tmp_path):
     first = _run(data, tmp_path / "w", f"--rows={ROWS}")
     assert first.returncode == 0, first.stderr
     again = _run(data, tmp_path / "w", f"--rows={ROWS}", "--seeds=1,2")
@@ -115,7 +115,7 @@ def test_a_run_that_lost_its_result_is_judged_again(data, tmp_path):
         steps.append(train_ranker(data, folder, found, seeded))
 
     rows = (Row("base", {}),)
-    judge = FolderJudge(data, num_replicates=5)
+    judge = RunJudge(data, num_replicates=5)
     ablation = Ablation(tmp_path / "run", {}, config, rows, (1,))
     first = ablation.run(train, judge)
     (ablation.folder(rows[0], 1) / RESULT_FILE).unlink()
@@ -129,9 +129,11 @@ def test_a_run_that_lost_its_result_is_judged_again(data, tmp_path):
     assert cold <= shown["all"]["click"]["num_impressions"]
 
 
-def test_what_is_wrong_is_one_line_and_nothing_is_made(data, tmp_path):
+def test_an_unusable_row_is_one_line_and_nothing_is_made(data, tmp_path):
     finished = _run(data, tmp_path / "w", "--rows=a: use_magic=True")
-    assert "no field `use_magic`; it has: model_dim" in _error(finished)
+    assert "row `a`: JDRankerConfig has no field `use_magic`" in _error(
+        finished
+    )
     assert not (tmp_path / "w").exists()
 
 
@@ -144,13 +146,13 @@ def test_help_does_not_wait_for_tensorflow():
 
 
 def test_sizes_are_a_preset_with_changes():
-    model, training = plan.sizes(
+    model, training = plan.choose_sizes(
         "simulator/demo",
         "model_dim=8",
         {"epochs": 2, "batch_size": None, "decay_steps": None},
         1000,
     )
-    preset = PRESETS["simulator", "demo"]
+    preset = QUICKSTART_PRESETS["simulator", "demo"]
     assert model == dataclasses.replace(preset.model, model_dim=8)
     batches = -(-1000 // preset.training.batch_size)
     assert training == dataclasses.replace(
@@ -159,18 +161,18 @@ def test_sizes_are_a_preset_with_changes():
     with pytest.raises(
         DataError, match=r"no sizes `shop/demo`.*simulator/demo"
     ):
-        plan.sizes("shop/demo", "", {}, 10)
+        plan.choose_sizes("shop/demo", "", {}, 10)
 
 
 def test_pairs_and_seeds_are_checked():
     rows = (Row("base", {}), Row("+ position", {}), Row("x", {}))
-    assert plan.pairs("x: base;", rows) == [("x", "base")]
+    assert plan.choose_pairs("x: base;", rows) == [("x", "base")]
     for text in ("x", "x: y"):
         with pytest.raises(DataError, match="--pairs are written"):
-            plan.pairs(text, rows)
-    assert plan.seeds(["3", "5"]) == (3, 5)
+            plan.choose_pairs(text, rows)
+    assert plan.parse_seeds(["3", "5"]) == (3, 5)
     with pytest.raises(DataError, match="--seeds"):
-        plan.seeds(["one"])
+        plan.parse_seeds(["one"])
 
 
 def test_requests_are_counted_as_they_will_be_used(data):
@@ -180,25 +182,24 @@ def test_requests_are_counted_as_they_will_be_used(data):
         plan.count_requests(data, "late", {})
 
 
-def test_item_vectors_size_the_image_table(tmp_path):
+def test_item_vectors_of_other_ids_are_refused_before_training(data, tmp_path):
     path = tmp_path / "vectors.npz"
-    vectors = np.ones((5, 3), np.float32)
-    ItemVectors(np.arange(1, 6), vectors).save(path)
-    plain = JDRankerConfig()
-    model = plan.with_vectors(plain, path, SCHEMA)
-    assert (model.num_image_rows, model.image_dim) == (5, 3)
-    assert plan.with_vectors(plain, None, SCHEMA) == plain
-    with pytest.raises(DataError, match="no such file"):
-        plan.with_vectors(plain, tmp_path / "none.npz", SCHEMA)
+    vectors = np.ones((2, 3), np.float32)
+    ItemVectors(np.array(["a", "b"]), vectors).save(path)
+    rows = "--rows=base: use_images=''; + images: use_images=concat"
+    for name, message in (("none.npz", "no such file"), (path, "are string")):
+        vectors = f"--item_vectors={tmp_path / name}"
+        assert message in _error(_run(data, tmp_path / "w", rows, vectors))
+    assert not (tmp_path / "w").exists()
 
 
 def test_rows_the_data_cannot_feed_are_refused_or_left_out():
     with pytest.raises(DataError, match="give one of --rows"):
-        plan.rows(None, None, None, SCHEMA, False)
+        plan.choose_rows(None, None, None, SCHEMA, False)
     with pytest.raises(DataError, match="row `a` needs item vectors"):
-        plan.rows("a: use_images=concat", None, None, SCHEMA, False)
-    kept, notes = plan.rows(None, None, "all", SCHEMA, False)
+        plan.choose_rows("a: use_images=concat", None, None, SCHEMA, False)
+    kept, notes = plan.choose_rows(None, None, "all", SCHEMA, False)
     assert [row.name for row in kept][-1] == "+ second order"
     assert notes
     with pytest.raises(DataError, match="nothing to compare"):
-        plan.rows(None, None, "fine_grained", SCHEMA, False)
+        plan.choose_rows(None, None, "fine_grained", SCHEMA, False)

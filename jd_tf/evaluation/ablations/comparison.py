@@ -1,211 +1,205 @@
-"""Results of runs -> the cells of an ablation's tables."""
+"""Paired comparison of the rows of an ablation, over seeds and users."""
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy import stats
 
-from jd_tf.evaluation.ablations.judged_metrics import METRICS
-from jd_tf.evaluation.ablations.paired_difference import PairedDifference
+from jd_tf.evaluation.ablations.judge import METRICS
 from jd_tf.evaluation.ablations.rows import Row
+from jd_tf.evaluation.ablations.runs import Results
 from jd_tf.schema import DataError
 
-# (name of the row, seed) -> what `judge_run` returned
-Results = Mapping[tuple[str, int], Mapping[str, Any]]
+CONFIDENCE = 0.95
 SIGNIFICANT = 0.05
+PLACE = ["kind", "objective", "metric"]
+COLUMNS = ["row", "against", *PLACE, "seeds", "mean", "spread"]
+COLUMNS += ["num_impressions", "num_positives"]
+DIFFERENCE = ["difference", "standard_error", "resampling_error", "seed_error"]
+DIFFERENCE += ["standard_errors", "p_value", "low", "high"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One row's metric on one objective and kind of candidates.
+def paired_difference(
+    values: np.ndarray,
+    others: np.ndarray,
+    replicates: np.ndarray | None = None,
+    other_replicates: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Compares two models trained with the same S seeds on the same requests.
 
-    Attributes:
-        row: name.
-        against: the row it is compared with; "" for none.
-        kind: "all" or "cold".
-        objective: name.
-        metric: name.
-        seeds: the finished ones.
-        values: per seed, nan where undefined.
-        num_positives: positives among the kind's impressions.
-        num_impressions: impressions of that kind.
-        paired: the difference to `against` over the seeds both have, or None.
-    """
+    Two things could have come out otherwise:
 
-    row: str
-    against: str
-    kind: str
-    objective: str
-    metric: str
-    seeds: tuple[int, ...]
-    values: tuple[float, ...]
-    num_positives: int
-    num_impressions: int
-    paired: PairedDifference | None
+    - the users. All seeds share them, so the mean difference over the seeds
+      is recomputed in every resample of users, the same resample for both
+      models and all seeds (paired bootstrap by cluster);
+    - the training. The spread of the S differences, over the root of S, is
+      the standard error of their mean.
 
-    @property
-    def mean(self) -> float:
-        """Over seeds; nan if undefined for any."""
-        return float(np.mean(self.values)) if self.values else float("nan")
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation over seeds; nan for fewer than two."""
-        if len(self.values) < 2:
-            return float("nan")
-        return float(np.std(self.values, ddof=1))
-
-
-def table_cells(
-    rows: Sequence[Row], seeds: Sequence[int], results: Results
-) -> list[Cell]:
-    """Every row on every objective, kind and metric.
-
-    Rows without a finished run are left out. Each is compared with the row it
-    names, the first one if it names none.
+    The squares of both add up; what users and seeds have in common is counted
+    twice, which is conservative. Few seeds make a poor estimate of the second
+    part, so the sum is judged by Student's t with the degrees of freedom of
+    Welch and Satterthwaite. With one seed only the users are judged.
 
     Args:
-        rows: in the order of the table.
-        seeds: those to use.
-        results: of the finished runs.
+        values: [S] metric of the first model, per seed.
+        others: [S] of the second, same seeds in the same order.
+        replicates: [S, replicates] resamples of `values`, nan where
+            undefined; None for none.
+        other_replicates: the same resamples of `others`.
+
+    Returns:
+        `difference`, mean over seeds; `standard_error`, and its parts
+        `resampling_error` (users; 0 without resamples) and `seed_error` (nan
+        with one seed); `standard_errors`, the difference in standard errors;
+        two-sided `p_value`; `low` and `high` of the 95 % interval. nan where
+        undefined.
     """
-    return [
-        _cell(row, other, place, seeds, results)
-        for row, other in _compared(rows)
-        for place in _places(results)
-        if any((row, seed) in results for seed in seeds)
-    ]
-
-
-def pair_cells(
-    pairs: Sequence[tuple[str, str]], seeds: Sequence[int], results: Results
-) -> list[Cell]:
-    """Further comparisons, each first name against the second."""
-    return [
-        _cell(one, other, place, seeds, results)
-        for one, other in pairs
-        for place in _places(results)
-        if _shared(one, other, seeds, results)
-    ]
-
-
-def all_pairs(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Every row against every earlier one."""
-    names = [row.name for row in rows]
-    return [(one, other) for i, one in enumerate(names) for other in names[:i]]
-
-
-def check_comparable(results: Results) -> None:
-    """Refuses runs that were not judged on the same requests."""
-    prints = {key: found["fingerprint"] for key, found in results.items()}
-    if len(set(prints.values())) > 1:
-        (one, first), *others = prints.items()
-        other = next(key for key, value in others if value != first)
-        raise DataError(
-            f"row `{one[0]}`, seed {one[1]}, and row `{other[0]}`, seed "
-            f"{other[1]}, were not judged on the same requests and resamples. "
-            "Name another --workdir, or delete their result.json to judge "
-            "them again."
-        )
-
-
-def marks_of(cells: Sequence[Cell]) -> dict[tuple[str, ...], str]:
-    """Marks of significance by `key_of`: "**", "*" or "".
-
-    One star: p below 0.05. Two: below 0.05 over the number of comparisons
-    made (Bonferroni), so that even the best of them is no accident.
-    """
-    known = [
-        cell
-        for cell in cells
-        if cell.paired is not None and not np.isnan(cell.paired.p_value)
-    ]
-    strict = SIGNIFICANT / max(len(known), 1)
+    differences = np.asarray(values, float) - np.asarray(others, float)
+    difference = float(differences.mean())
+    by_users, by_seeds, degrees = 0.0, np.nan, np.inf
+    if replicates is not None and other_replicates is not None:
+        drawn = np.mean(replicates - other_replicates, axis=0)
+        defined = drawn[~np.isnan(drawn)]
+        # As for intervals: leaving out many would hide how little there is.
+        enough = len(defined) >= max(2, 0.9 * len(drawn))
+        by_users = float(defined.std(ddof=1)) if enough else np.nan
+    if len(differences) > 1:
+        by_seeds = float(stats.sem(differences))
+        if by_seeds > 0:
+            degrees = len(differences) - 1
+            degrees *= (1 + (by_users / by_seeds) ** 2) ** 2
+    error = float(np.hypot(by_users, 0 if np.isnan(by_seeds) else by_seeds))
+    if error == 0:
+        # The very same predictions; anything else would have spread.
+        p_value = 1.0 if difference == 0 else np.nan
+        distance, low, high = np.nan, difference, difference
+    else:
+        distance = difference / error
+        p_value = float(2 * stats.t.sf(abs(distance), degrees))
+        reach = error * stats.t.ppf(0.5 + CONFIDENCE / 2, degrees)
+        low, high = float(difference - reach), float(difference + reach)
     return {
-        key_of(cell): "*"
-        * ((cell.paired.p_value < SIGNIFICANT) + (cell.paired.p_value < strict))
-        for cell in known
+        "difference": difference,
+        "standard_error": error,
+        "resampling_error": by_users,
+        "seed_error": by_seeds,
+        "standard_errors": distance,
+        "p_value": p_value,
+        "low": low,
+        "high": high,
     }
 
 
-def key_of(cell: Cell) -> tuple[str, ...]:
-    """What tells a cell from all others."""
-    return cell.row, cell.against, cell.kind, cell.objective, cell.metric
+def runs_table(
+    rows: Sequence[Row], seeds: Sequence[int], results: Results
+) -> pd.DataFrame:
+    """Returns one line for each finished run, kind, objective and metric.
 
+    Columns: row, seed, kind, objective, metric, value, num_impressions,
+    num_positives and replicates (an array or None).
 
-def _compared(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    first = rows[0].name
-    for row in rows:
-        other = row.against or first
-        yield row.name, "" if other == row.name else other
-
-
-def _places(results: Results) -> list[tuple[str, str, str]]:
-    """(kind, objective, metric) in the order of the results."""
-    found = next(iter(results.values()), {"metrics": {}})["metrics"]
-    return [
-        (kind, objective, metric)
-        for kind, objectives in found.items()
-        for objective in objectives
+    Raises:
+        DataError: if the runs were not judged on the same requests.
+    """
+    _check_comparable(results)
+    lines = [
+        {
+            "row": row.name,
+            "seed": seed,
+            "kind": kind,
+            "objective": objective,
+            "metric": metric,
+            "value": found[metric],
+            "num_impressions": found["num_impressions"],
+            "num_positives": found["num_positives"],
+            "replicates": result["replicates"][kind][objective].get(metric),
+        }
+        for row in rows
+        for seed in seeds
+        if (result := results.get((row.name, seed)))
+        for kind, objectives in result["metrics"].items()
+        for objective, found in objectives.items()
         for metric in METRICS
     ]
+    return pd.DataFrame(lines).astype({"value": float})
 
 
-def _shared(
-    one: str, other: str, seeds: Sequence[int], results: Results
-) -> list[int]:
-    return [
-        seed
-        for seed in seeds
-        if (one, seed) in results and (other, seed) in results
-    ]
+def compare(
+    runs: pd.DataFrame, pairs: Iterable[tuple[str, str]]
+) -> pd.DataFrame:
+    """Returns one line for each pair of rows, kind, objective and metric.
 
+    Args:
+        runs: made by `runs_table`.
+        pairs: a row and the one it is compared with, over the seeds both
+            have; rows without a run are left out.
 
-def _cell(
-    row: str,
-    against: str,
-    place: tuple[str, str, str],
-    seeds: Sequence[int],
-    results: Results,
-) -> Cell:
-    kind, objective, metric = place
-
-    def entries(name: str, wanted: Sequence[int]) -> list[Mapping[str, Any]]:
-        return [
-            results[name, seed]["metrics"][kind][objective] for seed in wanted
-        ]
-
-    def values(name: str, wanted: Sequence[int]) -> np.ndarray:
-        return np.array([e[metric] for e in entries(name, wanted)], float)
-
-    def replicates(name: str, wanted: Sequence[int]) -> np.ndarray | None:
-        drawn = [
-            results[name, seed]["replicates"][kind][objective].get(metric)
-            for seed in wanted
-        ]
-        return None if None in drawn else np.array(drawn, float)
-
-    finished = [seed for seed in seeds if (row, seed) in results]
-    both = _shared(row, against, seeds, results) if against else []
-    paired = None
-    if both:
-        paired = PairedDifference.of(
-            values(row, both),
-            values(against, both),
-            replicates(row, both),
-            replicates(against, both),
-        )
-    first = entries(row, finished[:1])[0]
-    return Cell(
-        row,
-        against,
-        kind,
-        objective,
-        metric,
-        tuple(finished),
-        tuple(values(row, finished).tolist()),
-        first["num_positives"],
-        first["num_impressions"],
-        paired,
+    Returns:
+        `COLUMNS`, where spread is the standard deviation over seeds, and
+        `DIFFERENCE`, see `paired_difference`.
+    """
+    lines = []
+    for row, against in pairs:
+        mine = runs[runs["row"] == row]
+        other = runs[runs["row"] == against]
+        both = mine.merge(other, on=["seed", *PLACE], suffixes=("", "_other"))
+        paired = {
+            place: paired_difference(
+                part["value"].to_numpy(),
+                part["value_other"].to_numpy(),
+                _stack(part["replicates"]),
+                _stack(part["replicates_other"]),
+            )
+            for place, part in both.groupby(PLACE)
+        }
+        for place, part in mine.groupby(PLACE, sort=False):
+            seeds = " ".join(map(str, part["seed"]))
+            mean = part["value"].mean(skipna=False)
+            spread = part["value"].std(skipna=False)
+            counts = part[["num_impressions", "num_positives"]].iloc[0]
+            line = (row, against, *place, seeds, mean, spread, *counts)
+            found = paired.get(place, {}).get
+            lines.append((*line, *(found(name) for name in DIFFERENCE)))
+    return pd.DataFrame(lines, columns=[*COLUMNS, *DIFFERENCE]).astype(
+        dict.fromkeys(["mean", "spread", *DIFFERENCE], float)
     )
+
+
+def table_pairs(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Returns every row with the one it is compared with, "" for the first."""
+    pairs = [(row.name, row.against or rows[0].name) for row in rows]
+    return [(one, "" if one == other else other) for one, other in pairs]
+
+
+def add_significance(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns the table with a column `significant` of "**", "*" or "".
+
+    One star: p below 0.05. Two: below 0.05 over the number of comparisons in
+    the table (Bonferroni).
+    """
+    p_values = table["p_value"]
+    strict = SIGNIFICANT / max(p_values.notna().sum(), 1)
+    stars = (p_values < SIGNIFICANT).astype(int) + (p_values < strict)
+    return table.assign(significant=stars.map("*".__mul__))
+
+
+def _stack(replicates: pd.Series) -> np.ndarray | None:
+    lists = list(replicates)
+    return None if None in lists else np.array(lists, float)
+
+
+def _check_comparable(results: Mapping[tuple[str, int], Any]) -> None:
+    """Refuses runs that were not judged on the same requests."""
+    if not results:
+        raise ValueError("there is no finished run to report on.")
+    (row, seed), first = next(iter(results.items()))
+    for (other, other_seed), found in results.items():
+        if found["fingerprint"] != first["fingerprint"]:
+            raise DataError(
+                f"row `{row}`, seed {seed}, and row `{other}`, seed "
+                f"{other_seed}, were not judged on the same requests and "
+                "resamples. Name another --workdir, or delete their "
+                "result.json to judge them again."
+            )
