@@ -7,8 +7,8 @@
 
 Trains and judges every row with every seed; a run that is finished is not
 made again, and one that was killed goes on from its checkpoint. After every
-run the tables are written anew: `ablation.md`, `ablation.csv`, `values.csv`,
-`pairs.csv`, `ablation.png`, `ablation.html`.
+run the report is written anew: `ablation.html`, `ablation.png`, and the
+tables `ablation.csv`, `pairs.csv` and `values.csv`.
 """
 
 import dataclasses

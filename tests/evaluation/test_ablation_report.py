@@ -1,6 +1,8 @@
 """Tables, CSV, picture and page of an ablation."""
 
 import copy
+import html
+import re
 
 import matplotlib.image
 import numpy as np
@@ -144,47 +146,46 @@ def test_csv_holds_every_line(folder, table):
     }
 
 
-def test_markdown_is_one_table_a_metric(folder, results, runs, table):
-    text = (folder / "ablation.md").read_text()
-    assert text.startswith("# Ablations <of> a shop\n\n- data: a <shop>\n")
-    assert "- Note: A note & more." in text
-    entries = results["base", 1]["metrics"]["cold"]
-    click = entries["click"]
+def _text(page):
+    """The text of a page, a line of cells for each row of its tables."""
+    page = page.split("<main>")[1].replace("\n", " ").replace("</tr>", "\n")
+    text = re.sub("<[^>]+>", " ", re.sub("</t[dh]>", " | ", page))
+    return re.sub(" +", " ", html.unescape(text))
+
+
+def test_page_is_one_table_a_metric(folder, results, runs, table):
+    page = (folder / "ablation.html").read_text()
+    assert "Ablations &lt;of&gt; a shop" in page
+    assert not re.search("<script|http", page)
+    text = _text(page)
+    assert "data | a <shop> |" in text
+    assert "A note & more." in text
+    click = results["base", 1]["metrics"]["cold"]["click"]
     assert (
-        f"- impressions and positives, cold items: click "
+        f"impressions and positives, cold items | click "
         f"{click['num_impressions']:,} and {click['num_positives']:,}, order"
     ) in text
     assert "it has no column" not in text
     assert "Not finished, and not in the tables: missing with seed 1" in text
-    line = table.loc["better", "all", "click", "gauc"]
-    assert f"{line['mean']:.4f} ± {line['spread']:.4f}<br>" in text
-    assert f"{line['difference']:+.4f} (" in text
-    assert "| click | order | click, cold items | order, cold items |" in text
-    for line in text.splitlines():
-        if line.startswith("|"):
-            assert line.replace(r"\|", "").count("|") == 7
-    assert text.count("\n## ") == 4
-    for difference in compare(runs, [("better", "twin | pipe")])["difference"]:
-        assert f"{difference:+.4f}" in text
-
-
-def test_page_and_picture(folder):
-    page = (folder / "ablation.html").read_text()
-    assert "Ablations &lt;of&gt; a shop" in page
-    assert "a &lt;shop&gt;" in page
-    assert "better against base: GAUC per request of click" in page
-    assert "No difference beyond chance" in page
-    assert "<script" not in page
-    assert "http" not in page
-    pixels = matplotlib.image.imread(folder / "ablation.png")
-    assert pixels.std() > 0
+    for metric in ("auc", "gauc", "gauc_user", "ndcg@10"):
+        line = table.loc["better", "all", "click", metric]
+        assert (
+            f"better | base | {line['mean']:.4f} ± {line['spread']:.4f} "
+            f"{line['difference']:+.4f} ({line['standard_errors']:.1f}) "
+        ) in text
+    heads = "row | against | click | order | click, cold items | order, cold"
+    assert text.count(heads) == 4 * 2
+    further = compare(runs, [("better", "twin | pipe")])
+    for line in further.itertuples():
+        assert f"{line.difference:+.4f} ({line.standard_errors:.1f})" in text
     assert not [p for p in folder.iterdir() if p.name.startswith(".")]
+    assert matplotlib.image.imread(folder / "ablation.png").std() > 0
 
 
 def test_one_seed_is_warned_of_and_nothing_is_an_error(results, tmp_path):
     one = {key: found for key, found in results.items() if key[1] == 1}
-    write_ablation_report(tmp_path, "One", ROWS, (1,), one)
-    assert "One seed says nothing" in (tmp_path / "ablation.md").read_text()
+    page = write_ablation_report(tmp_path, "One", ROWS, (1,), one)
+    assert "One seed says nothing" in page.read_text()
     with pytest.raises(ValueError, match="no finished run"):
         write_ablation_report(tmp_path, "None", ROWS, (1,), {})
 
@@ -193,10 +194,11 @@ def test_a_kind_without_candidates_is_named(results, tmp_path):
     found = copy.deepcopy(results["base", 1])
     for entry in found["metrics"]["cold"].values():
         entry.update(dict.fromkeys(entry), num_impressions=0, num_positives=0)
-    write_ablation_report(tmp_path, "No", ROWS[:1], (1,), {("base", 1): found})
-    text = (tmp_path / "ablation.md").read_text()
+    only = {("base", 1): found}
+    page = write_ablation_report(tmp_path, "No", ROWS[:1], (1,), only)
+    text = _text(page.read_text())
     assert "No candidate was of the kind `cold`" in text
-    assert "| row | against | click | order |\n" in text
+    assert "row | against | click | order | \n" in text
 
 
 def test_one_row_has_nothing_to_compare(results, tmp_path):

@@ -90,7 +90,8 @@ def test_rows_and_seeds_become_tables(data, tmp_path):
     assert not (run / "checkpoints").exists()
     table = (workdir / "ablation.csv").read_text().splitlines()
     assert len(table) == 1 + 2 * 4
-    assert "train requests: 32" in (workdir / "ablation.md").read_text()
+    page = (workdir / "ablation.html").read_text()
+    assert '<td>train requests</td><td class="wrap">32</td>' in page
 
 
 @pytest.mark.slow

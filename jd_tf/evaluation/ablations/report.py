@@ -1,4 +1,4 @@
-"""Reports an ablation as CSV, Markdown, a picture and a page."""
+"""Reports an ablation as CSV, a picture and a page."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -29,13 +29,6 @@ LABELS = {
     "gauc_user": "GAUC per user",
     NDCG: "NDCG@10",
 }
-METHOD = (
-    "A cell shows the mean over the seeds ± their standard deviation, then the "
-    "difference to the row it is compared with and, in brackets, that "
-    "difference in standard errors, which join the resampling of users (paired "
-    "bootstrap) and the spread over seeds. One star: p < 0.05 by Student's t; "
-    "two: p < 0.05 divided by the number of differences in the tables."
-)
 _COLORS = {"leads": "#2a7f62", "loses": "#c1121f", "level": "#6c757d"}
 _PANELS_ACROSS = 4
 
@@ -55,7 +48,7 @@ def write_ablation_report(
     `ablation.csv` holds every row's means and differences, `pairs.csv` all
     rows against all earlier ones, `values.csv` the value of every run,
     `ablation.png` the differences in the first defined metric (GAUC),
-    `ablation.md` and `ablation.html` all of it for people.
+    `ablation.html` all of it for people.
 
     Args:
         output_dir: gets the files, each whole or not at all.
@@ -116,22 +109,15 @@ def write_ablation_report(
     if main:
         picture = _picture(defined, f"difference in {LABELS[main[0]]}")
         write_whole(folder / "ablation.png", picture.png)
-    tables = list(_tables(table, further))
-    text = _markdown(title, facts, notes, tables)
-    write_whole(folder / "ablation.md", text.encode())
     return write_page(
         folder / "ablation.html",
         "ablation.html",
         title=title,
         facts=facts,
-        method=METHOD,
-        findings=[
-            *({"kind": "warning", "text": note} for note in notes),
-            *_highlights(defined),
-        ],
+        notes=notes,
         picture=picture,
         colors=_COLORS,
-        tables=tables,
+        tables=list(_tables(table, further)),
     )
 
 
@@ -217,51 +203,6 @@ def _kind(one: Any) -> str:
     if not one.significant:
         return "level"
     return "leads" if one.difference > 0 else "loses"
-
-
-def _highlights(defined: pd.DataFrame) -> Iterator[dict[str, str]]:
-    """Yields a sentence on every difference beyond chance, then the rest."""
-    level: dict[str, bool] = {}
-    for one in _lines_of(defined):
-        pair = f"{one.row} against {one.against}"
-        level[pair] = level.get(pair, True) and not one.significant
-        if one.significant:
-            yield {
-                "kind": _kind(one),
-                "text": f"{pair}: {LABELS[one.metric]} of {_column(one)} "
-                f"{_difference(one)}, 95 % interval {one.low:+.4f} to "
-                f"{one.high:+.4f}.",
-            }
-    rest = "; ".join(pair for pair, is_level in level.items() if is_level)
-    if rest:
-        yield {"kind": "note", "text": f"No difference beyond chance: {rest}."}
-
-
-def _markdown(
-    title: str,
-    facts: Sequence[tuple[str, str]],
-    notes: Sequence[str],
-    tables: Sequence[dict[str, Any]],
-) -> str:
-    lines = [f"# {title}", "", *(f"- {n}: {value}" for n, value in facts)]
-    lines += [*(f"- Note: {note}" for note in notes), "", METHOD]
-    for table in tables:
-        heads = ["row", "against", *table["columns"]]
-        lines += ["", f"## {table['title']}"]
-        for part in filter(None, (table["lines"], table["pairs"])):
-            lines += ["", _markdown_line(heads), "| --- " * len(heads) + "|"]
-            for row, against, cells in part:
-                texts = [f"{c['value']}<br>{c['difference']}" for c in cells]
-                texts = [text.removesuffix("<br>") for text in texts]
-                lines.append(
-                    _markdown_line([row, against or UNDEFINED, *texts])
-                )
-    return "\n".join(lines) + "\n"
-
-
-def _markdown_line(cells: Sequence[str]) -> str:
-    escaped = (c.replace("|", r"\|").replace("*", r"\*") for c in cells)
-    return f"| {' | '.join(escaped)} |"
 
 
 def _picture(defined: pd.DataFrame, title: str) -> Picture:
