@@ -1,10 +1,6 @@
 """`python -m experiments.ablate`: a small one, killed in between."""
 
 import dataclasses
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,20 +14,17 @@ from jd_tf.evaluation.ablations.judge import RunJudge
 from jd_tf.evaluation.ablations.rows import Row
 from jd_tf.evaluation.ablations.runs import RESULT_FILE, Ablation
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
-from jd_tf.schema import Behavior, DataError, IdColumn, Objective
+from jd_tf.schema import DataError
 from jd_tf.training.config import TrainingConfig
-from tests.requests import random_requests, small_schema
-
-ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = small_schema(
-    item_columns=(IdColumn("item_id", num_buckets=50),),
-    behaviors=(Behavior("click", max_length=4),),
-    objectives=(Objective("click"),),
-    item_dense=(),
-    session_dense=(),
-    context_columns=(),
-    bias_columns=(),
+from tests.experiments.programs import (
+    assert_help_is_light,
+    error_line,
+    run_program,
+    tiny_schema,
 )
+from tests.requests import random_requests
+
+SCHEMA = tiny_schema()
 ROWS = "base: use_recency=False; + recency: use_recency=True"
 
 
@@ -48,36 +41,20 @@ def data(tmp_path_factory):
 
 
 def _run(data, workdir, *more):
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "experiments.ablate",
-            f"--data={data}",
-            f"--workdir={workdir}",
-            "--sizes=jd_micro/demo",
-            "--common=model_dim=8,num_heads=1,expert_units=(4,)",
-            "--seeds=1",
-            "--epochs=1",
-            "--batch_size=16",
-            "--limit_requests=32",
-            "--num_replicates=20",
-            "--noprogress",
-            *more,
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+    return run_program(
+        "ablate",
+        f"--data={data}",
+        f"--workdir={workdir}",
+        "--sizes=jd_micro/demo",
+        "--common=model_dim=8,num_heads=1,expert_units=(4,)",
+        "--seeds=1",
+        "--epochs=1",
+        "--batch_size=16",
+        "--limit_requests=32",
+        "--num_replicates=20",
+        "--noprogress",
+        *more,
     )
-
-
-def _error(finished):
-    assert finished.returncode == 2, finished.stderr
-    lines = finished.stderr.splitlines()
-    (line,) = [line for line in lines if line.startswith("error: ")]
-    assert "Traceback" not in finished.stderr
-    return line
 
 
 def test_rows_and_seeds_become_tables(data, tmp_path):
@@ -102,7 +79,9 @@ def test_finished_runs_are_not_made_again(data, tmp_path):
     assert again.returncode == 0, again.stderr
     assert "2 runs are finished already" in again.stdout
     assert again.stdout.count("== run") == 2
-    other = _error(_run(data, tmp_path / "w", f"--rows={ROWS}", "--epochs=2"))
+    other = error_line(
+        _run(data, tmp_path / "w", f"--rows={ROWS}", "--epochs=2")
+    )
     assert "training: epochs = 1, not 2" in other
 
 
@@ -132,18 +111,14 @@ def test_a_run_that_lost_its_result_is_judged_again(data, tmp_path):
 
 def test_an_unusable_row_is_one_line_and_nothing_is_made(data, tmp_path):
     finished = _run(data, tmp_path / "w", "--rows=a: use_magic=True")
-    assert "row `a`: JDRankerConfig has no field `use_magic`" in _error(
+    assert "row `a`: JDRankerConfig has no field `use_magic`" in error_line(
         finished
     )
     assert not (tmp_path / "w").exists()
 
 
 def test_help_does_not_wait_for_tensorflow():
-    code = (
-        "import experiments.ablate, sys; "
-        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    assert_help_is_light("ablate")
 
 
 def test_sizes_are_a_preset_with_changes():
@@ -190,7 +165,7 @@ def test_item_vectors_of_other_ids_are_refused_before_training(data, tmp_path):
     rows = "--rows=base: use_images=''; + images: use_images=concat"
     for name, message in (("none.npz", "no such file"), (path, "are string")):
         vectors = f"--item_vectors={tmp_path / name}"
-        assert message in _error(_run(data, tmp_path / "w", rows, vectors))
+        assert message in error_line(_run(data, tmp_path / "w", rows, vectors))
     assert not (tmp_path / "w").exists()
 
 

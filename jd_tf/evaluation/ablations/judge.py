@@ -18,7 +18,7 @@ from jd_tf.evaluation.cold_items import ColdItems
 from jd_tf.evaluation.collect import Predictions, collect_predictions
 from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.evaluation.objective_metrics import NDCG, order_metrics
-from jd_tf.evaluation.run import RANKER, model_scorer
+from jd_tf.evaluation.run import model_scorer
 from jd_tf.metrics.bootstrap import Bootstrap
 from jd_tf.metrics.cells import Cells
 from jd_tf.training.folder import TRAIN
@@ -27,6 +27,7 @@ from jd_tf.training.workdir import CHECKPOINTS, load_trained
 ALL, COLD = "all", "cold"
 METRICS = ("gauc", "auc", "gauc_user", NDCG)
 _COUNTS = ("num_impressions", "num_positives")
+_SYSTEM = "model"
 _BATCH_SIZE = 256
 
 
@@ -68,11 +69,11 @@ class RunJudge:
             schema=model.schema,
             keys=True,
         )
-        scorers = {RANKER: model_scorer(model)}
+        scorers = {_SYSTEM: model_scorer(model)}
         predictions = collect_predictions(
             batches, model.schema, scorers, marks={COLD: self._cold}
         )
-        judged = judge_run(predictions, RANKER, self.num_replicates)
+        judged = judge_run(predictions, _SYSTEM, self.num_replicates)
         del model, scorers, predictions
         # Dozens of models in one process: graphs and tables must go.
         keras.backend.clear_session()
