@@ -76,7 +76,7 @@ _KEEP_WEIGHTS = flags.DEFINE_bool(
     "keep_weights", False, "Keep checkpoints of finished runs."
 )
 _REPORT_ONLY = flags.DEFINE_bool(
-    "report_only", False, "Only write the tables of what is finished."
+    "report_only", False, "Only write the report of the finished runs."
 )
 _LIMITS = {
     split: flags.DEFINE_integer(
@@ -96,8 +96,8 @@ _TRAINING = {
     "batch_size": "Requests a batch.",
     "learning_rate": "Of dense weights.",
     "table_learning_rate": "Of embedding tables.",
-    "warmup_steps": "Steps over which rates rise.",
-    "decay_steps": "Steps over which rates fall; all steps of the training "
+    "warmup_steps": "Steps of rising rates.",
+    "decay_steps": "Steps of falling rates; all steps of the training "
     "where the sizes have a decay; 0: never.",
     "evaluate_every": "Steps between evaluations; 0: after every epoch.",
     "monitor": "Validation metric that decides which weights are judged.",
@@ -118,7 +118,7 @@ for _field in dataclasses.fields(TrainingConfig):
 
 
 def main(_: object) -> None:
-    """Trains what is not finished and writes the tables."""
+    """Trains the missing runs and writes the report."""
     # TensorFlow takes seconds to load; --help should not wait for it.
     from experiments import ablation_plan as plan
     from experiments.train_ranker import train_ranker

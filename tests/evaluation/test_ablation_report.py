@@ -185,7 +185,7 @@ def test_page_is_one_table_a_metric(folder, results, runs, table):
 def test_one_seed_is_warned_of_and_nothing_is_an_error(results, tmp_path):
     one = {key: found for key, found in results.items() if key[1] == 1}
     page = write_ablation_report(tmp_path, "One", ROWS, (1,), one)
-    assert "One seed says nothing" in page.read_text()
+    assert "One seed does not show" in page.read_text()
     with pytest.raises(ValueError, match="no finished run"):
         write_ablation_report(tmp_path, "None", ROWS, (1,), {})
 

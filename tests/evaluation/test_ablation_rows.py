@@ -34,7 +34,7 @@ def test_text_becomes_rows():
     assert third.against == "+ time"
 
 
-def test_a_file_says_the_same(tmp_path):
+def test_a_file_gives_the_same_rows(tmp_path):
     path = tmp_path / "rows.json"
     rows = [
         {"name": "base", "changes": {"tower_units": [8]}},

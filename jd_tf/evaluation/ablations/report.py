@@ -94,7 +94,7 @@ def write_ablation_report(
         notes.append(f"Not finished, and not in the tables: {listed}.")
     if len(seeds) == 1:
         notes.append(
-            "One seed says nothing of how training varies: stars then mean "
+            "One seed does not show how training varies: stars then mean "
             "that these very weights differ, not that the switch helps."
         )
     for kind, part in table.groupby("kind", sort=False):
