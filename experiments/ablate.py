@@ -1,4 +1,4 @@
-"""What every switch of the ranker is worth: rows x seeds, one table.
+"""Measures the effect of a model's switches: rows x seeds, one table.
 
     python -m experiments.ablate --data=runs/data --workdir=runs/ablation \
         --preset=fine_grained --seeds=1,2,3
@@ -7,19 +7,19 @@
 
 Trains and judges every row with every seed; a run that is finished is not
 made again, and one that was killed goes on from its checkpoint. After every
-run the tables are written anew: `ablation.md`, `ablation.csv`, `values.csv`,
-`pairs.csv`, `ablation.png`, `ablation.html`.
+run the report is written anew: `ablation.html`, `ablation.png`, and the
+tables `ablation.csv`, `pairs.csv` and `values.csv`.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from experiments import program
-from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
+from jd_tf.training.config import TrainingConfig
 
 _DATA = flags.DEFINE_string(
     "data", None, "Data folder, made by make_data.", required=True
@@ -27,11 +27,12 @@ _DATA = flags.DEFINE_string(
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of all runs and tables.", required=True
 )
+_MODEL = flags.DEFINE_string("model", "jd_ranker", "Registered model.")
 _ROWS = flags.DEFINE_string(
     "rows",
     None,
     "Rows as `name: field=value,field=value; name (against other): ...`; "
-    "fields of JDRankerConfig. The first row is what others are compared with.",
+    "fields of the model's config. The other rows are compared with the first.",
 )
 _ROWS_FILE = flags.DEFINE_string(
     "rows_file",
@@ -42,7 +43,7 @@ _PRESET = flags.DEFINE_enum(
     "preset",
     None,
     ["temporal", "fine_grained", "images", "titles", "all"],
-    "Rows that ask the usual question; those the data cannot feed are left "
+    "Rows of the usual questions; those the data cannot feed are left "
     "out. `all` is a ladder of every group on top of the one before.",
 )
 _PAIRS = flags.DEFINE_string(
@@ -75,7 +76,7 @@ _KEEP_WEIGHTS = flags.DEFINE_bool(
     "keep_weights", False, "Keep checkpoints of finished runs."
 )
 _REPORT_ONLY = flags.DEFINE_bool(
-    "report_only", False, "Only write the tables of what is finished."
+    "report_only", False, "Only write the report of the finished runs."
 )
 _LIMITS = {
     split: flags.DEFINE_integer(
@@ -91,94 +92,102 @@ _LIMITS = {
     )
 }
 _TRAINING = {
-    "epochs": (flags.DEFINE_integer, "Passes over the data."),
-    "batch_size": (flags.DEFINE_integer, "Requests a batch."),
-    "learning_rate": (flags.DEFINE_float, "Of dense weights."),
-    "table_learning_rate": (flags.DEFINE_float, "Of embedding tables."),
-    "warmup_steps": (flags.DEFINE_integer, "Steps over which rates rise."),
-    "decay_steps": (
-        flags.DEFINE_integer,
-        "Steps over which rates fall; all steps of the training by default "
-        "where the sizes have a decay; 0: never.",
-    ),
-    "evaluate_every": (
-        flags.DEFINE_integer,
-        "Steps between evaluations; 0: after every epoch.",
-    ),
-    "monitor": (
-        flags.DEFINE_string,
-        "Validation metric that decides which weights are judged.",
-    ),
-    "patience": (
-        flags.DEFINE_integer,
-        "Evaluations without a better one before stopping; 0: never.",
-    ),
-    "max_steps": (flags.DEFINE_integer, "Stop after these steps; 0: none."),
-    "progress": (flags.DEFINE_bool, "Whether to show progress bars."),
+    "epochs": "Passes over the data.",
+    "batch_size": "Requests a batch.",
+    "learning_rate": "Of dense weights.",
+    "table_learning_rate": "Of embedding tables.",
+    "warmup_steps": "Steps of rising rates.",
+    "decay_steps": "Steps of falling rates; all steps of the training "
+    "where the sizes have a decay; 0: never.",
+    "evaluate_every": "Steps between evaluations; 0: after every epoch.",
+    "monitor": "Validation metric that decides which weights are judged.",
+    "patience": "Evaluations without a better one before stopping; 0: never.",
+    "max_steps": "Stop after these steps; 0: none.",
+    "progress": "True to show progress bars.",
 }
-for _name, (_define, _help) in _TRAINING.items():
-    _define(_name, None, f"{_help} By default as in --sizes.")
+_DEFINE: dict[Any, Any] = {
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_bool,
+    str: flags.DEFINE_string,
+}
+for _field in dataclasses.fields(TrainingConfig):
+    if _field.name in _TRAINING:
+        _help = f"{_TRAINING[_field.name]} By default as in --sizes."
+        _DEFINE[_field.type](_field.name, None, _help)
 
 
 def main(_: object) -> None:
-    """Trains what is not finished and writes the tables."""
+    """Trains the missing runs and writes the report."""
     # TensorFlow takes seconds to load; --help should not wait for it.
     from experiments import ablation_plan as plan
     from experiments.train_ranker import train_ranker
     from jd_tf.data.dataset import read_schema
-    from jd_tf.evaluation.ablations.ablation import Ablation
     from jd_tf.evaluation.ablations.first_requests import first_requests
-    from jd_tf.evaluation.ablations.judge import FolderJudge, discard_weights
+    from jd_tf.evaluation.ablations.judge import RunJudge, discard_weights
     from jd_tf.evaluation.ablations.report import write_ablation_report
+    from jd_tf.evaluation.ablations.runs import Ablation, Results
+    from jd_tf.models.config_fields import flat_fields
+    from jd_tf.training.train import image_fields, load_vectors
 
-    schema = read_schema(_DATA.value)
-    vectors = _ITEM_VECTORS.value
-    rows, notes = plan.rows(
+    model, vectors = _MODEL.value, _ITEM_VECTORS.value
+    workdir, split = Path(_WORKDIR.value), _SPLIT.value
+    data: str | Path = _DATA.value
+    schema = read_schema(data)
+    rows, notes = plan.choose_rows(
         _ROWS.value, _ROWS_FILE.value, _PRESET.value, schema, bool(vectors)
     )
-    pairs = plan.pairs(_PAIRS.value, rows)
+    pairs = plan.choose_pairs(_PAIRS.value, rows)
     limits = {split: flag.value for split, flag in _LIMITS.items()}
-    counts = plan.count_requests(_DATA.value, _SPLIT.value, limits)
-    model, training = plan.sizes(
+    counts = plan.count_requests(data, split, limits)
+    base, training = plan.choose_sizes(
         _SIZES.value or f"{schema.name}/demo",
         _COMMON.value,
         {name: flags.FLAGS[name].value for name in _TRAINING},
         counts["train"],
+        model,
     )
-    model = plan.with_vectors(model, vectors, schema)
+    effective = plan.effective_settings(training)
     settings = {
-        "data": plan.digest(Path(_DATA.value) / "manifest.json"),
+        "model": model,
+        "data": plan.digest(Path(data) / "manifest.json"),
         "item_vectors": plan.digest(vectors),
         "limits": limits,
-        "split": _SPLIT.value,
+        "split": split,
         "cold_impressions": _COLD.value,
         "num_replicates": _REPLICATES.value,
-        "training": plan.what_matters(training),
+        "training": effective,
     }
-    ablation = Ablation(
-        _WORKDIR.value, settings, model, rows, plan.seeds(_SEEDS.value)
-    )
+    if vectors:
+        load_vectors(vectors, schema)  # Refused now, not at the first images.
+    seeds = plan.parse_seeds(_SEEDS.value)
+    ablation = Ablation(workdir, settings, base, rows, seeds)
     facts = [
-        ("data", f"{_DATA.value}, schema `{schema.name}`"),
-        *((f"{split} requests", f"{n:,}") for split, n in counts.items()),
-        ("judged on", f"{_SPLIT.value}, with the best weights by validation"),
+        ("data", f"{data}, schema `{schema.name}`"),
+        *((f"{name} requests", f"{n:,}") for name, n in counts.items()),
+        ("judged on", f"{split}, with the best weights by validation"),
         ("cold items", f"shown at most {_COLD.value} times in training"),
-        ("seeds", plan.written(ablation.seeds)),
-        ("training", plan.written(settings["training"])),
-        ("model", plan.written(dataclasses.asdict(model))),
-        *((f"row `{r.name}`", plan.written(r.changes)) for r in rows),
+        ("seeds", ", ".join(map(str, seeds))),
+        ("training", plan.on_one_line(effective)),
+        (f"model {model}", plan.on_one_line(flat_fields(base))),
+        *((f"row `{r.name}`", plan.on_one_line(r.changes)) for r in rows),
     ]
 
-    def report(results: Mapping) -> Path:
+    def report(results: Results) -> Path:
+        title = f"Ablations on {schema.name}"
         return write_ablation_report(
-            _WORKDIR.value,
-            f"Ablations on {schema.name}",
-            rows,
-            ablation.seeds,
-            results,
-            pairs,
-            facts,
-            notes,
+            workdir, title, rows, seeds, results, pairs, facts, notes
+        )
+
+    def train(config: Any, seed: int, folder: Path) -> None:
+        with_images = image_fields(config).get("use_images")
+        train_ranker(
+            data,
+            folder,
+            config,
+            dataclasses.replace(training, seed=seed),
+            vectors if with_images else None,
+            model,
         )
 
     for note in notes:
@@ -186,24 +195,16 @@ def main(_: object) -> None:
     if _REPORT_ONLY.value:
         results = ablation.results()
         if not results:
-            raise DataError(f"{_WORKDIR.value}: no run is finished yet.")
-        print(f"report: {report(results)}")
-        return
-    data: str | Path = _DATA.value
-    if any(limits.values()):
-        data = first_requests(data, Path(_WORKDIR.value) / "data", limits)
-
-    def train(config: JDRankerConfig, seed: int, folder: Path) -> None:
-        seeded = dataclasses.replace(training, seed=seed)
-        images = vectors if config.use_images else None
-        train_ranker(data, folder, config, seeded, images)
-
-    results = ablation.run(
-        train,
-        FolderJudge(data, _SPLIT.value, _COLD.value, _REPLICATES.value),
-        report,
-        None if _KEEP_WEIGHTS.value else discard_weights,
-    )
+            raise DataError(f"{workdir}: no run is finished yet.")
+    else:
+        if any(limits.values()):
+            data = first_requests(data, workdir / "data", limits)
+        results = ablation.run(
+            train,
+            RunJudge(data, split, _COLD.value, _REPLICATES.value),
+            finished=report,
+            discard=None if _KEEP_WEIGHTS.value else discard_weights,
+        )
     print(f"report: {report(results)}")
 
 

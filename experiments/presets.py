@@ -1,4 +1,4 @@
-"""What quickstart does with each kind of data."""
+"""Sizes of data, model and training for each source of quickstart."""
 
 import dataclasses
 from typing import Any
@@ -15,8 +15,8 @@ class Preset:
         data: options of `make_dataset`.
         model: of the ranker.
         training: of the run.
-        max_tree_impressions: what the boosted trees learn from at most.
-        random_data: whether the data depend on a seed.
+        max_tree_impressions: impressions the boosted trees learn from at most.
+        random_data: True if the data depend on a seed.
     """
 
     data: dict[str, Any]
@@ -41,7 +41,7 @@ _SMALL = JDRankerConfig.of(
 _SMALL_TRAINING = TrainingConfig(
     epochs=30, batch_size=32, patience=4, log_every=20, monitor="auc/click"
 )
-# Ten thousand requests, each of which says much: enough for larger batches.
+# Ten thousand requests, each with many events: enough for larger batches.
 _FEEDBACK_TRAINING = TrainingConfig(
     epochs=8,
     batch_size=128,
@@ -50,7 +50,7 @@ _FEEDBACK_TRAINING = TrainingConfig(
     monitor="auc/click",
 )
 
-PRESETS = {
+QUICKSTART_PRESETS = {
     ("simulator", "demo"): Preset(
         data={"num_requests": 40_000, "num_users": 2_000},
         model=_SHOP,

@@ -44,17 +44,17 @@ STATE_FILE = "quickstart.json"
 
 def main(_: object) -> int | None:
     """Runs the steps that are not done yet and shows the result."""
-    from experiments.presets import PRESETS
+    from experiments.presets import QUICKSTART_PRESETS
 
     key = (_SOURCE.value, _PRESET.value)
-    if key not in PRESETS:
+    if key not in QUICKSTART_PRESETS:
         raise DataError(
             f"source `{key[0]}` has no preset `{key[1]}`; leave --preset out."
         )
     workdir = Path(_WORKDIR.value)
     run = Quickstart(workdir, _settings(), overwrite=_OVERWRITE.value)
     data, model_dir = workdir / "data", workdir / "model"
-    preset = PRESETS[key]
+    preset = QUICKSTART_PRESETS[key]
 
     def make() -> None:
         from jd_tf.data.dataset_making import make_dataset

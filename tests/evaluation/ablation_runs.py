@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jd_tf.evaluation.ablations.judged_metrics import COLD, judge_run
+from jd_tf.evaluation.ablations.judge import COLD, judge_run
 from jd_tf.evaluation.collect import Predictions
 from jd_tf.schema import Objective
 from tests.requests import small_schema
@@ -17,11 +17,11 @@ RANKER = "jd_ranker"
 def predictions(
     skill: float, seed: int, num_requests: int = 250
 ) -> Predictions:
-    """A model of that skill on always the same requests.
+    """Returns predictions of a model on always the same requests.
 
     Args:
-        skill: how much of the truth the scores hold.
-        seed: of what the model gets wrong.
+        skill: weight of the truth in the scores.
+        seed: of the model's errors.
         num_requests: R.
     """
     shop = np.random.default_rng(0)
@@ -48,5 +48,5 @@ def predictions(
 
 
 def result(skill: float, seed: int, **options) -> dict:
-    """What `judge_run` says of such a model."""
+    """Returns what `judge_run` finds for such a model."""
     return judge_run(predictions(skill, seed, **options), RANKER, 100)

@@ -1,11 +1,11 @@
-"""The runner: what is finished stays, what is not goes on."""
+"""Finished runs stay, others are resumed."""
 
 import json
 
 import pytest
 
-from jd_tf.evaluation.ablations.ablation import RESULT_FILE, Ablation
 from jd_tf.evaluation.ablations.rows import Row
+from jd_tf.evaluation.ablations.runs import RESULT_FILE, Ablation
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
 from tests.evaluation.ablation_runs import result
@@ -15,7 +15,7 @@ ROWS = (Row("base", {"use_recency": False}), Row("+ age", {}))
 
 
 class _Work:
-    """Stands for training and judging; dies where it is told to."""
+    """Stands for training and judging; dies at a given run."""
 
     def __init__(self, die_at=None):
         self.trained, self.judged, self.die_at = [], [], die_at
@@ -43,34 +43,34 @@ def _ablation(path, rows=ROWS, seeds=(1, 2), **settings):
 def test_a_killed_job_makes_only_what_is_missing(tmp_path):
     first = _Work(die_at=3)
     with pytest.raises(KeyboardInterrupt):
-        _ablation(tmp_path).run(first.train, first.judge, say=lambda _: None)
+        _ablation(tmp_path).run(first.train, first.judge, log=lambda _: None)
     assert [t[:2] for t in first.trained] == [(False, 1), (True, 1), (False, 2)]
 
-    second, told = _Work(), []
+    second, sizes = _Work(), []
     ablation = _ablation(tmp_path)
     before = ablation.results()
     assert set(before) == {("base", 1), ("+ age", 1)}
     found = ablation.run(
         second.train,
         second.judge,
-        lambda results: told.append(len(results)),
+        lambda results: sizes.append(len(results)),
         lambda folder: (folder / "weights").unlink(),
-        say=lambda _: None,
+        log=lambda _: None,
     )
     assert [t[:2] for t in second.trained] == [(False, 2), (True, 2)]
-    assert told == [3, 4]
+    assert sizes == [3, 4]
     assert found[("base", 1)] == before[("base", 1)]
     assert found == ablation.results()
     # Nothing is left to do, and what was not wanted is gone.
     third = _Work()
-    assert ablation.run(third.train, third.judge, say=lambda _: None) == found
+    assert ablation.run(third.train, third.judge, log=lambda _: None) == found
     assert not third.trained
     assert not (ablation.folder(ROWS[0], 2) / "weights").exists()
 
 
 def test_a_result_that_was_being_written_does_not_count(tmp_path):
     work, ablation = _Work(), _ablation(tmp_path, seeds=(1,))
-    ablation.run(work.train, work.judge, say=lambda _: None)
+    ablation.run(work.train, work.judge, log=lambda _: None)
     folder = ablation.folder(ROWS[1], 1)
     (folder / RESULT_FILE).rename(folder / f".{RESULT_FILE}.123")
     assert set(ablation.results()) == {("base", 1)}
@@ -79,11 +79,11 @@ def test_a_result_that_was_being_written_does_not_count(tmp_path):
 def test_rows_and_seeds_may_be_added(tmp_path):
     work = _Work()
     _ablation(tmp_path, ROWS[:1], (1,)).run(
-        work.train, work.judge, say=lambda _: None
+        work.train, work.judge, log=lambda _: None
     )
     more = _Work()
     _ablation(tmp_path, ROWS, (1, 2)).run(
-        more.train, more.judge, say=lambda _: None
+        more.train, more.judge, log=lambda _: None
     )
     assert len(more.trained) == 3
 
@@ -91,7 +91,7 @@ def test_rows_and_seeds_may_be_added(tmp_path):
 def test_other_settings_are_refused(tmp_path):
     work = _Work()
     _ablation(tmp_path, split="test").run(
-        work.train, work.judge, say=lambda _: None
+        work.train, work.judge, log=lambda _: None
     )
     with pytest.raises(DataError, match="split = 'test', not 'validation'"):
         _ablation(tmp_path, split="validation")

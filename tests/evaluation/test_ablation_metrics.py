@@ -1,11 +1,11 @@
-"""What is kept of a run: metrics by loops, resamples that pair."""
+"""Metrics of a run against plain loops; resamples that pair."""
 
 import json
 
 import numpy as np
 import pytest
 
-from jd_tf.evaluation.ablations.judged_metrics import ALL, COLD
+from jd_tf.evaluation.ablations.judge import ALL, COLD
 from jd_tf.evaluation.cold_items import ColdItems
 from jd_tf.evaluation.collect import collect_predictions
 from tests.evaluation.ablation_runs import RANKER, predictions, result

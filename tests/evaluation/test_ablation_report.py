@@ -1,25 +1,23 @@
-"""Tables, CSV, picture and page: true to the runs, and complete."""
+"""Tables, CSV, picture and page of an ablation."""
 
 import copy
-import csv
-import io
+import html
+import re
 
 import matplotlib.image
 import numpy as np
+import pandas as pd
 import pytest
-from scipy import stats
 
-from jd_tf.evaluation.ablations.paired_difference import PairedDifference
+from jd_tf.evaluation.ablations.comparison import (
+    add_significance,
+    compare,
+    paired_difference,
+    runs_table,
+    table_pairs,
+)
 from jd_tf.evaluation.ablations.report import write_ablation_report
 from jd_tf.evaluation.ablations.rows import Row
-from jd_tf.evaluation.ablations.table import (
-    Cell,
-    check_comparable,
-    key_of,
-    marks_of,
-    pair_cells,
-    table_cells,
-)
 from jd_tf.schema import DataError
 from tests.evaluation.ablation_runs import result
 
@@ -60,138 +58,134 @@ def folder(results, tmp_path_factory):
     return path
 
 
-def _cells(results):
-    cells = table_cells(ROWS, SEEDS, results)
-    return {(c.row, c.kind, c.objective, c.metric): c for c in cells}
+@pytest.fixture(scope="module")
+def runs(results):
+    return runs_table(ROWS, SEEDS, results)
 
 
-def test_cells_hold_means_spreads_and_paired_differences(results):
-    cells = _cells(results)
-    cell = cells["better", "cold", "click", "gauc"]
-    values = [
-        results["better", s]["metrics"]["cold"]["click"]["gauc"] for s in SEEDS
-    ]
-    others = [
-        results["base", s]["metrics"]["cold"]["click"]["gauc"] for s in SEEDS
-    ]
-    assert cell.mean == pytest.approx(np.mean(values))
-    assert cell.spread == pytest.approx(np.std(values, ddof=1))
-    difference = np.subtract(values, others)
-    assert cell.paired.difference == pytest.approx(difference.mean())
-    assert cell.paired.seed_error == pytest.approx(
-        np.std(difference, ddof=1) / np.sqrt(3)
+@pytest.fixture(scope="module")
+def table(runs):
+    """Lines by row, kind, objective and metric."""
+    table = add_significance(compare(runs, table_pairs(ROWS)))
+    return table.set_index(["row", "kind", "objective", "metric"])
+
+
+def test_lines_hold_means_spreads_and_paired_differences(results, table):
+    line = table.loc["better", "cold", "click", "gauc"]
+    values, others = (
+        [results[name, s]["metrics"]["cold"]["click"]["gauc"] for s in SEEDS]
+        for name in ("better", "base")
     )
-    assert cells["base", "all", "click", "auc"].paired is None
+    drawn = [
+        np.array(
+            [
+                results[name, s]["replicates"]["cold"]["click"]["gauc"]
+                for s in SEEDS
+            ],
+            float,
+        )
+        for name in ("better", "base")
+    ]
+    assert line["mean"] == pytest.approx(np.mean(values))
+    assert line["spread"] == pytest.approx(np.std(values, ddof=1))
+    for name, value in paired_difference(values, others, *drawn).items():
+        assert line[name] == pytest.approx(value), name
+    assert np.isnan(table.loc["base", "all", "click", "auc"]["difference"])
+    assert "missing" not in table.index
     # Only the seeds both have are compared.
-    assert cells["on top", "all", "click", "auc"].paired.num_seeds == 2
-    assert cells["on top", "all", "click", "auc"].against == "better"
-    assert not any(row == "missing" for row, *_ in cells)
+    line = table.loc["on top", "all", "click", "auc"]
+    assert (line["against"], line["seeds"]) == ("better", "1 2")
+    two = [
+        results["on top", s]["metrics"]["all"]["click"]["auc"]
+        - results["better", s]["metrics"]["all"]["click"]["auc"]
+        for s in (1, 2)
+    ]
+    assert line["difference"] == pytest.approx(np.mean(two))
 
 
-def test_a_planted_effect_is_marked_and_its_absence_is_not(results):
-    cells = table_cells(ROWS, SEEDS, results)
-    marks = marks_of(cells)
+def test_a_planted_effect_is_marked_and_its_absence_is_not(table):
     for metric in ("auc", "gauc", "ndcg@10"):
-        assert marks["better", "base", "all", "click", metric] in ("*", "**")
-        assert marks["twin | pipe", "base", "all", "click", metric] == ""
-        assert marks["on top", "better", "all", "click", metric] == ""
+        stars = table.xs(("all", "click", metric), level=[1, 2, 3])
+        assert stars["significant"]["better"] in ("*", "**")
+        assert stars["significant"]["twin | pipe"] == ""
+        assert stars["significant"]["on top"] == ""
 
 
 def test_two_stars_withstand_the_number_of_comparisons():
-    def cell(row, p_value):
-        distance = stats.norm.isf(p_value / 2)
-        paired = PairedDifference(distance, 1.0, np.nan, np.inf, 1)
-        return Cell(
-            row, "base", "all", "click", "auc", (1,), (0.5,), 1, 2, paired
-        )
-
-    cells = [cell(str(p), p) for p in (0.004, 0.006, 0.04, 0.06)]
-    more = [cell(f"{i}", 0.5) for i in range(4)]
-    undefined = [cell("none", np.nan)]
-    for some, expected in (
-        (cells, ["**", "**", "*", ""]),
-        ([*cells, *more], ["**", "**", "*", ""]),
-        ([*cells, *more, cell("more", 0.5)], ["**", "*", "*", ""]),
+    values = [0.004, 0.006, 0.04, 0.06]
+    for more, expected in (
+        ([], ["**", "**", "*", ""]),
+        ([0.5] * 4, ["**", "**", "*", ""]),
+        ([0.5] * 5, ["**", "*", "*", ""]),
     ):
-        marks = marks_of([*some, *undefined])
-        assert [marks[key_of(one)] for one in cells] == expected
+        p_values = pd.DataFrame({"p_value": [*values, *more, np.nan]})
+        assert list(add_significance(p_values)["significant"])[:4] == expected
 
 
 def test_runs_on_other_requests_are_not_compared(results):
     odd = {**results, ("odd", 1): result(1.0, 1, num_requests=240)}
     with pytest.raises(DataError, match="row `odd`, seed 1"):
-        check_comparable(odd)
+        runs_table(ROWS, SEEDS, odd)
 
 
-def test_csv_holds_every_cell(folder, results):
-    lines = list(
-        csv.DictReader(io.StringIO((folder / "ablation.csv").read_text()))
-    )
-    assert len(lines) == 4 * 2 * 2 * 4
-    cells = _cells(results)
-    for line in lines:
-        cell = cells[
-            line["row"], line["kind"], line["objective"], line["metric"]
-        ]
-        assert float(line["mean"]) == pytest.approx(cell.mean)
-        if cell.paired is None:
-            assert line["difference"] == ""
+def test_csv_holds_every_line(folder, table):
+    found = pd.read_csv(folder / "ablation.csv", keep_default_na=False)
+    assert len(found) == 4 * 2 * 2 * 4
+    for line in found.itertuples():
+        cell = table.loc[line.row, line.kind, line.objective, line.metric]
+        assert float(line.mean) == pytest.approx(cell["mean"])
+        if line.row == "base":
+            assert line.difference == ""
             continue
-        assert float(line["p_value"]) == pytest.approx(cell.paired.p_value)
-        assert float(line["low"]) <= float(line["difference"])
-    values = list(
-        csv.DictReader(io.StringIO((folder / "values.csv").read_text()))
-    )
-    assert len(values) == 11 * 2 * 2 * 4
-    pairs = list(
-        csv.DictReader(io.StringIO((folder / "pairs.csv").read_text()))
-    )
-    assert {(p["row"], p["against"]) for p in pairs} == {
+        assert float(line.p_value) == pytest.approx(cell["p_value"])
+        assert float(line.low) <= float(line.difference) <= float(line.high)
+    assert len(pd.read_csv(folder / "values.csv")) == 11 * 2 * 2 * 4
+    pairs = pd.read_csv(folder / "pairs.csv")
+    assert set(zip(pairs["row"], pairs["against"], strict=True)) == {
         (one, other) for i, one in enumerate(SKILL) for other in list(SKILL)[:i]
     }
 
 
-def test_markdown_is_one_table_a_metric(folder, results):
-    text = (folder / "ablation.md").read_text()
-    assert text.startswith("# Ablations <of> a shop\n\n- data: a <shop>\n")
-    assert "- Note: A note & more." in text
-    entries = results["base", 1]["metrics"]["cold"]
-    click = entries["click"]
+def _text(page):
+    """The text of a page, a line of cells for each row of its tables."""
+    page = page.split("<main>")[1].replace("\n", " ").replace("</tr>", "\n")
+    text = re.sub("<[^>]+>", " ", re.sub("</t[dh]>", " | ", page))
+    return re.sub(" +", " ", html.unescape(text))
+
+
+def test_page_is_one_table_a_metric(folder, results, runs, table):
+    page = (folder / "ablation.html").read_text()
+    assert "Ablations &lt;of&gt; a shop" in page
+    assert not re.search("<script|http", page)
+    text = _text(page)
+    assert "data | a <shop> |" in text
+    assert "A note & more." in text
+    click = results["base", 1]["metrics"]["cold"]["click"]
     assert (
-        f"- impressions and positives, cold items: click "
+        f"impressions and positives, cold items | click "
         f"{click['num_impressions']:,} and {click['num_positives']:,}, order"
     ) in text
     assert "it has no column" not in text
     assert "Not finished, and not in the tables: missing with seed 1" in text
-    cell = _cells(results)["better", "all", "click", "gauc"]
-    assert f"{cell.mean:.4f} ± {cell.spread:.4f}" in text
-    assert f"{cell.paired.difference:+.4f} (" in text
-    assert "| click | order | click, cold items | order, cold items |" in text
-    for line in text.splitlines():
-        if line.startswith("|"):
-            assert line.replace(r"\|", "").count("|") == 7
-    assert text.count("\n## ") == 4
-    shown = pair_cells([("better", "twin | pipe")], SEEDS, results)
-    assert f"{shown[0].paired.difference:+.4f}" in text
-
-
-def test_page_and_picture(folder):
-    page = (folder / "ablation.html").read_text()
-    assert "Ablations &lt;of&gt; a shop" in page
-    assert "a &lt;shop&gt;" in page
-    assert "better against base: GAUC per request of click" in page
-    assert "No difference beyond chance" in page
-    assert "<script" not in page
-    assert "http" not in page
-    pixels = matplotlib.image.imread(folder / "ablation.png")
-    assert pixels.std() > 0
+    for metric in ("auc", "gauc", "gauc_user", "ndcg@10"):
+        line = table.loc["better", "all", "click", metric]
+        assert (
+            f"better | base | {line['mean']:.4f} ± {line['spread']:.4f} "
+            f"{line['difference']:+.4f} ({line['standard_errors']:.1f}) "
+        ) in text
+    heads = "row | against | click | order | click, cold items | order, cold"
+    assert text.count(heads) == 4 * 2
+    further = compare(runs, [("better", "twin | pipe")])
+    for line in further.itertuples():
+        assert f"{line.difference:+.4f} ({line.standard_errors:.1f})" in text
     assert not [p for p in folder.iterdir() if p.name.startswith(".")]
+    assert matplotlib.image.imread(folder / "ablation.png").std() > 0
 
 
 def test_one_seed_is_warned_of_and_nothing_is_an_error(results, tmp_path):
     one = {key: found for key, found in results.items() if key[1] == 1}
-    write_ablation_report(tmp_path, "One", ROWS, (1,), one)
-    assert "One seed says nothing" in (tmp_path / "ablation.md").read_text()
+    page = write_ablation_report(tmp_path, "One", ROWS, (1,), one)
+    assert "One seed does not show" in page.read_text()
     with pytest.raises(ValueError, match="no finished run"):
         write_ablation_report(tmp_path, "None", ROWS, (1,), {})
 
@@ -200,10 +194,11 @@ def test_a_kind_without_candidates_is_named(results, tmp_path):
     found = copy.deepcopy(results["base", 1])
     for entry in found["metrics"]["cold"].values():
         entry.update(dict.fromkeys(entry), num_impressions=0, num_positives=0)
-    write_ablation_report(tmp_path, "No", ROWS[:1], (1,), {("base", 1): found})
-    text = (tmp_path / "ablation.md").read_text()
+    only = {("base", 1): found}
+    page = write_ablation_report(tmp_path, "No", ROWS[:1], (1,), only)
+    text = _text(page.read_text())
     assert "No candidate was of the kind `cold`" in text
-    assert "| row | against | click | order |\n" in text
+    assert "row | against | click | order | \n" in text
 
 
 def test_one_row_has_nothing_to_compare(results, tmp_path):

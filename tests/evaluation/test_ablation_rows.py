@@ -1,4 +1,4 @@
-"""Rows of an ablation: what is read, and what is refused by name."""
+"""Rows of an ablation: reading, refusals by name, presets."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import json
 import pytest
 
 from jd_tf.evaluation.ablations.row_presets import (
-    PRESETS,
+    ROW_PRESETS,
     missing_data,
     possible_rows,
 )
@@ -34,17 +34,16 @@ def test_text_becomes_rows():
     assert third.against == "+ time"
 
 
-def test_a_file_says_the_same(tmp_path):
+def test_a_file_gives_the_same_rows(tmp_path):
     path = tmp_path / "rows.json"
     rows = [
         {"name": "base", "changes": {"tower_units": [8]}},
         {"name": "b", "against": "base"},
     ]
     path.write_text(json.dumps(rows))
-    assert load_rows(path) == (
-        Row("base", {"tower_units": (8,)}),
-        Row("b", {}, "base"),
-    )
+    rows = load_rows(path)
+    assert rows[1] == Row("b", {}, "base")
+    assert resolve(rows[0], JDRankerConfig()).tower_units == (8,)
 
 
 @pytest.mark.parametrize(
@@ -53,23 +52,12 @@ def test_a_file_says_the_same(tmp_path):
         ("", "at least one row"),
         ("base", "rows are written"),
         ("base: use_position", "changes are written field=value"),
-        (
-            "base: use_magic=True",
-            "no field `use_magic`; it has: .*use_position",
-        ),
-        (
-            "base: use_position=1",
-            "`use_position` must be True or False. Got: 1",
-        ),
-        ("base: model_dim=True", "`model_dim` must be a whole number"),
-        ("base: dropout_rate=much", "`dropout_rate` must be a number"),
-        ("base: tower_units=(8,'x')", "`tower_units` must be a tuple"),
         ("a: ; a: ", "the name `a`"),
         ("a b: ; A_b: ", "the folder name `a_b`"),
         ("a: ; b (against c): ", "`c`, which is no row; rows are: a, b"),
     ],
 )
-def test_what_is_wrong_is_named(text, message):
+def test_unusable_rows_are_named(text, message):
     with pytest.raises(DataError, match=message):
         parse_rows(text)
 
@@ -96,13 +84,28 @@ def test_a_row_resolves_to_the_base_with_its_changes():
     base = JDRankerConfig.of(model_dim=16)
     config = resolve(Row("a", {"use_recency": False}), base)
     assert config == dataclasses.replace(base, use_recency=False)
-    with pytest.raises(DataError, match="no field `use_everything`"):
-        resolve(Row("a", {"use_everything": True}), base)
 
 
-@pytest.mark.parametrize("name", list(PRESETS))
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ("use_positions=True", "no field `use_positions`.*use_position"),
+        ("use_position=1", "`use_position` must be bool. Got: 1"),
+        ("model_dim=True", "`model_dim` must be int"),
+        ("dropout_rate=much", "`dropout_rate` must be float"),
+        ("tower_units=(8,'x')", "`tower_units` must be"),
+        ("use_images=paint", "`use_images` must be one of"),
+    ],
+)
+def test_changes_the_config_refuses_name_row_and_field(changes, message):
+    (row,) = parse_rows(f"a: {changes}")
+    with pytest.raises(DataError, match=f"row `a`: .*{message}"):
+        resolve(row, JDRankerConfig())
+
+
+@pytest.mark.parametrize("name", list(ROW_PRESETS))
 def test_presets_differ_in_every_row_and_compare_with_rows(name):
-    rows = PRESETS[name]
+    rows = ROW_PRESETS[name]
     names = [row.name for row in rows]
     assert len(set(names)) == len(names)
     assert all(not r.against or r.against in names for r in rows)
@@ -111,7 +114,7 @@ def test_presets_differ_in_every_row_and_compare_with_rows(name):
 
 
 def test_the_ladder_changes_one_group_a_step():
-    rows = {row.name: row for row in PRESETS["all"]}
+    rows = {row.name: row for row in ROW_PRESETS["all"]}
     for row in rows.values():
         below = rows[row.against or "base"].changes
         changed = {f for f in row.changes if row.changes[f] != below[f]}
@@ -127,7 +130,7 @@ def test_the_ladder_changes_one_group_a_step():
 
 
 def test_rows_the_data_cannot_feed_are_left_out_or_reduced():
-    rows, said = possible_rows(PRESETS["all"], PLAIN, vectors=False)
+    rows, notes = possible_rows(ROW_PRESETS["all"], PLAIN, vectors=False)
     assert [row.name for row in rows] == [
         "base",
         "+ position",
@@ -135,33 +138,39 @@ def test_rows_the_data_cannot_feed_are_left_out_or_reduced():
         "+ position and recency",
         "+ second order",
     ]
-    assert any("`+ dwell` is left out" in text for text in said)
+    assert any("`+ dwell` is left out" in text for text in notes)
     half = small_schema(
         behaviors=(Behavior("click", max_length=4, dwell=True),)
     )
-    rows, said = possible_rows(PRESETS["fine_grained"], half, vectors=False)
+    rows, notes = possible_rows(
+        ROW_PRESETS["fine_grained"], half, vectors=False
+    )
     assert [row.name for row in rows] == ["base", "+ dwell"]
-    rows, said = possible_rows(PRESETS["all"], small_schema(), vectors=True)
+    rows, notes = possible_rows(
+        ROW_PRESETS["all"], small_schema(), vectors=True
+    )
     assert rows[-1].name == "+ images transferred"
-    assert len(said) == 1
+    assert len(notes) == 1
 
 
 def test_a_row_that_stood_on_one_left_out_stands_on_what_equals_it():
     columns = small_schema().item_columns
     title = IdColumn("title", dtype="string", num_buckets=100, text=True)
     titled = small_schema(item_columns=(*columns, title))
-    rows, said = possible_rows(PRESETS["all"], titled, vectors=False)
+    rows, notes = possible_rows(ROW_PRESETS["all"], titled, vectors=False)
     assert rows[-1].name == "+ titles"
     assert rows[-1].against == "+ all fine-grained"
     assert rows[-1].changes["use_images"] == ""
     assert rows[-1].changes["use_titles"]
-    assert len(said) == 3
+    assert len(notes) == 3
 
 
 def test_missing_data_is_put_in_words():
     row = Row("a", {"use_dwell": True, "use_images": "concat"})
-    assert missing_data(row, PLAIN, vectors=False) == [
-        "a behaviour with dwell times",
-        "item vectors",
-    ]
-    assert missing_data(row, small_schema(), vectors=True) == []
+    assert missing_data(row, PLAIN, vectors=False) == {
+        "use_dwell": "a behaviour with dwell times",
+        "use_images": "item vectors",
+    }
+    assert missing_data(row, small_schema(), vectors=True) == {}
+    dotted = Row("a", {"sequence.use_dwell": True})
+    assert list(missing_data(dotted, PLAIN, True)) == ["sequence.use_dwell"]

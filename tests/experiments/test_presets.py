@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.presets import PRESETS
+from experiments.presets import QUICKSTART_PRESETS
 from jd_tf.data.sources import SOURCES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize("name", sorted(SOURCES))
 def test_a_source_takes_what_its_demo_gives(name):
-    preset = PRESETS[name, "demo"]
+    preset = QUICKSTART_PRESETS[name, "demo"]
     known = set(inspect.signature(SOURCES[name]).parameters)
     assert set(preset.data) <= known
     assert preset.random_data == ("seed" in known)

@@ -1,29 +1,23 @@
-"""`python -m experiments.train`: exit codes and what it says."""
+"""`python -m experiments.train`: exit codes and messages."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from experiments.train_ranker import NOT_FINITE, train_ranker
 from jd_tf.data.dataset import write_dataset
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
-from jd_tf.schema import Behavior, DataError, IdColumn, Objective
+from jd_tf.schema import DataError, Objective
 from jd_tf.training.config import TrainingConfig
-from tests.requests import random_requests, small_schema
-
-ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = small_schema(
-    item_columns=(IdColumn("item_id", num_buckets=50),),
-    behaviors=(Behavior("click", max_length=4),),
-    objectives=(Objective("click"), Objective("order", given="click")),
-    item_dense=(),
-    session_dense=(),
-    context_columns=(),
-    bias_columns=(),
+from tests.experiments.programs import (
+    assert_help_is_light,
+    error_line,
+    run_program,
+    tiny_schema,
 )
+from tests.requests import random_requests
+
+SCHEMA = tiny_schema(Objective("click"), Objective("order", given="click"))
 
 
 @pytest.fixture(scope="module")
@@ -35,24 +29,6 @@ def data(tmp_path_factory):
     }
     write_dataset(folder, SCHEMA, splits)
     return folder
-
-
-def _run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.train", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-
-
-def _error(finished):
-    """The one line a refusal consists of."""
-    assert finished.returncode == 2, finished.stderr
-    lines = finished.stderr.splitlines()
-    (line,) = [line for line in lines if line.startswith("error: ")]
-    assert "Traceback" not in finished.stderr
-    return line
 
 
 def test_goes_on_with_a_run_then_names_a_cut_checkpoint(data, tmp_path):
@@ -70,36 +46,38 @@ def test_goes_on_with_a_run_then_names_a_cut_checkpoint(data, tmp_path):
 
     # Flags not given are those of the run, so this asks for more of it.
     common = [f"--data={data}", f"--workdir={workdir}"]
-    finished = _run(*common, "--epochs=2")
+    finished = run_program("train", *common, "--epochs=2")
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.startswith("trained 8 steps")
 
     newest = sorted((workdir / "checkpoints").glob("step-*"))[-1]
     for file in newest.glob("variables.data*"):
         file.write_bytes(file.read_bytes()[:100])
-    line = _error(_run(*common, "--epochs=3"))
+    line = error_line(run_program("train", *common, "--epochs=3"))
     assert "variables.data-00000-of-00001: has 100 bytes" in line
     assert "Delete the folder" in line
 
 
 def test_unusable_data_writes_nothing(tmp_path):
-    finished = _run(f"--data={tmp_path / 'no'}", f"--workdir={tmp_path / 'w'}")
-    assert "no such folder" in _error(finished)
+    finished = run_program(
+        "train", f"--data={tmp_path / 'no'}", f"--workdir={tmp_path / 'w'}"
+    )
+    assert "no such folder" in error_line(finished)
     assert not (tmp_path / "w").exists()
 
 
 def test_lists_of_numbers_are_numbers(tmp_path):
     flags = [f"--data={tmp_path / 'no'}", f"--workdir={tmp_path / 'w'}"]
-    line = _error(_run(*flags, "--fusion=global", "--fusion_values=1,many"))
+    line = error_line(
+        run_program(
+            "train", *flags, "--fusion=global", "--fusion_values=1,many"
+        )
+    )
     assert "--fusion_values: could not convert" in line
 
 
 def test_help_does_not_wait_for_tensorflow():
-    code = (
-        "import experiments.train, sys; "
-        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    assert_help_is_light("train")
 
 
 def test_numbers_that_are_not_finite_have_their_own_code(

@@ -1,1 +1,18 @@
-"""What every switch of a model is worth: rows x seeds, one table."""
+"""Ablation: the effect of a model's switches, over rows and seeds."""
+
+from jd_tf.evaluation.ablations.judge import RunJudge, judge_run
+from jd_tf.evaluation.ablations.report import write_ablation_report
+from jd_tf.evaluation.ablations.row_presets import ROW_PRESETS
+from jd_tf.evaluation.ablations.rows import Row, load_rows, parse_rows
+from jd_tf.evaluation.ablations.runs import Ablation
+
+__all__ = [
+    "ROW_PRESETS",
+    "Ablation",
+    "Row",
+    "RunJudge",
+    "judge_run",
+    "load_rows",
+    "parse_rows",
+    "write_ablation_report",
+]

@@ -1,25 +1,37 @@
-"""A trained run's folder -> what an ablation keeps of it."""
+"""Metrics of a trained run, with the resamples that pair it with others.
+
+Axis letters: R requests, N candidates (padded), T objectives.
+"""
 
 import gc
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import split_files
-from jd_tf.evaluation.ablations.judged_metrics import COLD, judge_run
 from jd_tf.evaluation.cold_items import ColdItems
-from jd_tf.evaluation.collect import collect_predictions
-from jd_tf.evaluation.run import RANKER, model_scorer
+from jd_tf.evaluation.collect import Predictions, collect_predictions
+from jd_tf.evaluation.metrics_file import nan_to_none
+from jd_tf.evaluation.objective_metrics import NDCG, order_metrics
+from jd_tf.evaluation.run import model_scorer
+from jd_tf.metrics.bootstrap import Bootstrap
+from jd_tf.metrics.cells import Cells
 from jd_tf.training.folder_training import TRAIN
 from jd_tf.training.workdir import CHECKPOINTS, load_trained
 
+ALL, COLD = "all", "cold"
+METRICS = ("gauc", "auc", "gauc_user", NDCG)
+_COUNTS = ("num_impressions", "num_positives")
+_SYSTEM = "model"
 _BATCH_SIZE = 256
 
 
-class FolderJudge:
+class RunJudge:
     """Judges the best weights of runs on a split, cold items apart.
 
     Args:
@@ -37,41 +49,105 @@ class FolderJudge:
         cold_impressions: int = 0,
         num_replicates: int = 200,
     ):
-        self.data_dir = data_dir
-        self.split = split
-        self.cold_impressions = cold_impressions
+        self.data_dir, self.split = data_dir, split
         self.num_replicates = num_replicates
         # Missing data are an error now, not after the first training.
         split_files(data_dir, split)
-        self._cold: ColdItems | None = None
+        self._cold = ColdItems(cold_impressions)
+        self._cold_is_fitted = False
 
     def __call__(self, workdir: Path) -> dict[str, Any]:
         """Judges the run of a folder; see `judge_run`."""
-        if self._cold is None:
-            self._cold = ColdItems(self.cold_impressions).fit(
-                numpy_batches(self.data_dir, TRAIN, _BATCH_SIZE)
-            )
+        if not self._cold_is_fitted:
+            self._cold.fit(numpy_batches(self.data_dir, TRAIN, _BATCH_SIZE))
+            self._cold_is_fitted = True
         model = load_trained(workdir)
-        predictions = collect_predictions(
-            numpy_batches(
-                self.data_dir,
-                self.split,
-                _BATCH_SIZE,
-                schema=model.schema,
-                keys=True,
-            ),
-            model.schema,
-            {RANKER: model_scorer(model)},
-            marks={COLD: self._cold},
+        batches = numpy_batches(
+            self.data_dir,
+            self.split,
+            _BATCH_SIZE,
+            schema=model.schema,
+            keys=True,
         )
-        judged = judge_run(predictions, RANKER, self.num_replicates)
-        del model, predictions
+        scorers = {_SYSTEM: model_scorer(model)}
+        predictions = collect_predictions(
+            batches, model.schema, scorers, marks={COLD: self._cold}
+        )
+        judged = judge_run(predictions, _SYSTEM, self.num_replicates)
+        del model, scorers, predictions
         # Dozens of models in one process: graphs and tables must go.
         keras.backend.clear_session()
         gc.collect()
         return judged
 
 
+def judge_run(
+    predictions: Predictions, system: str, num_replicates: int = 200
+) -> dict[str, Any]:
+    """Returns metrics of a system on all candidates and on each kind of them.
+
+    Users (requests where they are unknown) are resampled by a generator that
+    depends on their number alone, so replicate i of two runs on the same
+    split has drawn the same users, and their replicates can be subtracted
+    pair by pair.
+
+    Args:
+        predictions: of a split; every mark is a kind beside "all".
+        system: the name of one of its systems.
+        num_replicates: resamples.
+
+    Returns:
+        `metrics`: kind -> objective -> metric or count -> number, None where
+        undefined; `replicates`: kind -> objective -> metric -> list;
+        `fingerprint`: of requests, labels and kinds, equal for runs that can
+        be compared.
+    """
+    probabilities = predictions.systems[system]["probabilities"]
+    labels, users = predictions.labels, None
+    if predictions.user_ids is not None:
+        ids = np.unique(predictions.user_ids, return_inverse=True)[1]
+        users = ids.reshape(-1)
+    bootstrap = Bootstrap(len(labels), users, num_replicates)
+    kinds = {ALL: np.ones(labels.shape[:2], bool), **predictions.marks}
+    found: dict[str, Any] = {kind: {} for kind in kinds}
+    drawn: dict[str, Any] = {kind: {} for kind in kinds}
+    for kind, inside in kinds.items():
+        for t, name in enumerate(predictions.schema.objective_names):
+            cells = Cells.of(
+                labels[..., t],
+                predictions.num_candidates,
+                np.where(inside, predictions.label_weights[..., t], 0.0),
+            )
+            metrics, drawn[kind][name] = order_metrics(
+                cells, probabilities[..., t], users, bootstrap
+            )
+            found[kind][name] = {n: metrics[n] for n in (*METRICS, *_COUNTS)}
+    return {
+        "metrics": nan_to_none(found),
+        "replicates": nan_to_none(drawn),
+        "fingerprint": _fingerprint(predictions, users, bootstrap.counts.shape),
+    }
+
+
 def discard_weights(workdir: Path) -> None:
     """Deletes the checkpoints of a run."""
     shutil.rmtree(workdir / CHECKPOINTS, ignore_errors=True)
+
+
+def _fingerprint(
+    predictions: Predictions,
+    users: np.ndarray | None,
+    resamples: tuple[int, ...],
+) -> str:
+    """Returns a text that differs where requests, labels or kinds do."""
+    digest = hashlib.sha256(str(resamples).encode())
+    arrays = [
+        predictions.num_candidates,
+        predictions.labels,
+        predictions.label_weights,
+        *(predictions.marks[name] for name in sorted(predictions.marks)),
+    ]
+    for array in arrays if users is None else [*arrays, users]:
+        digest.update(f"{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]

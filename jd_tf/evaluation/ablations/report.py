@@ -1,46 +1,36 @@
-"""The files an ablation leaves: Markdown, CSV, a picture and a page."""
+"""Reports an ablation as CSV, a picture and a page."""
 
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from jd_tf.data.files import write_whole
-from jd_tf.evaluation.ablations.pictures import (
-    difference_pictures,
-    overview_png,
+from jd_tf.evaluation.ablations.comparison import (
+    add_significance,
+    compare,
+    runs_table,
+    table_pairs,
 )
+from jd_tf.evaluation.ablations.judge import ALL, METRICS
 from jd_tf.evaluation.ablations.rows import Row
-from jd_tf.evaluation.ablations.table import (
-    Cell,
-    Results,
-    all_pairs,
-    check_comparable,
-    key_of,
-    marks_of,
-    pair_cells,
-    table_cells,
-)
-from jd_tf.evaluation.ablations.text import (
-    LABELS,
-    METHOD,
-    column_name,
-    columns_of,
-    difference_text,
-    markdown,
-    tables,
-    to_csv,
-    value_text,
-    values_csv,
-)
-from jd_tf.evaluation.findings import Finding
-from jd_tf.evaluation.pages import write_page
+from jd_tf.evaluation.ablations.runs import Results
+from jd_tf.evaluation.objective_metrics import NDCG
+from jd_tf.evaluation.pages import UNDEFINED, write_page
+from jd_tf.evaluation.pictures import Picture, tidy, to_png
 
-MARKDOWN_FILE = "ablation.md"
-TABLE_FILE = "ablation.csv"
-VALUES_FILE = "values.csv"
-PAIRS_FILE = "pairs.csv"
-PICTURE_FILE = "ablation.png"
-PAGE_FILE = "ablation.html"
+LABELS = {
+    "auc": "AUC",
+    "gauc": "GAUC per request",
+    "gauc_user": "GAUC per user",
+    NDCG: "NDCG@10",
+}
+_COLORS = {"leads": "#2a7f62", "loses": "#c1121f", "level": "#6c757d"}
+_PANELS_ACROSS = 4
 
 
 def write_ablation_report(
@@ -53,23 +43,22 @@ def write_ablation_report(
     facts: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
 ) -> Path:
-    """Writes what the finished runs of an ablation say.
+    """Writes the tables of the finished runs of an ablation.
 
-    `ablation.md` holds the tables, `ablation.csv` the same with every part of
-    the standard errors, `values.csv` the value of every run, `pairs.csv` all
-    rows against all earlier ones, `ablation.png` the differences in the first
-    metric (GAUC, where it is defined), `ablation.html` all of it for people.
+    `ablation.csv` holds every row's means and differences, `pairs.csv` all
+    rows against all earlier ones, `values.csv` the value of every run,
+    `ablation.png` the differences in the first defined metric (GAUC),
+    `ablation.html` all of it for people.
 
     Args:
         output_dir: gets the files, each whole or not at all.
         title: heading.
         rows: in the order of the table; those without a run are left out and
             named.
-        seeds: those asked for.
+        seeds: of the rows.
         results: of the finished runs.
-        pairs: further comparisons to show, names of rows; those of which one
-            has no run are left out.
-        facts: what was done, name and value.
+        pairs: further comparisons to show, names of rows.
+        facts: name and value of each setting.
         notes: sentences of warning.
 
     Returns:
@@ -78,135 +67,22 @@ def write_ablation_report(
     Raises:
         DataError: if the runs were not judged on the same requests.
     """
-    if not results:
-        raise ValueError("there is no finished run to report on.")
-    check_comparable(results)
     folder = Path(output_dir)
-    cells = table_cells(rows, seeds, results)
-    further = pair_cells(pairs, seeds, results)
-    facts = [*facts, *_counts(results)]
-    notes = [
-        *notes,
-        *_unfinished(rows, seeds, results),
-        *_few_seeds(seeds),
-        *_empty_kinds(results),
-    ]
-    marks = marks_of([*cells, *further])
-    text = markdown(title, cells, further, facts, notes)
-    write_whole(folder / MARKDOWN_FILE, text.encode("utf-8"))
-    write_whole(folder / TABLE_FILE, to_csv(cells, marks))
-    write_whole(folder / VALUES_FILE, values_csv(cells))
-    every = pair_cells(all_pairs(rows), seeds, results)
-    write_whole(folder / PAIRS_FILE, to_csv(every, marks_of(every)))
-    by_metric = dict(tables([*cells, *further]))
-    main = next(iter(by_metric), None)
-    if main is not None:
-        png = overview_png(by_metric[main], marks)
-        if png is not None:
-            write_whole(folder / PICTURE_FILE, png)
-    shown = dict(tables(cells))
-    return write_page(
-        folder / PAGE_FILE,
-        "ablation.html",
-        title=title,
-        facts=facts,
-        method=METHOD.replace("* :", "*:").replace("** :", "**:"),
-        findings=[
-            *(Finding("warning", note) for note in notes),
-            *_findings(by_metric.get(main, []), marks),
-        ],
-        main=main and LABELS[main],
-        pictures=difference_pictures(by_metric[main], marks) if main else [],
-        tables=[
-            {
-                "title": LABELS[metric],
-                "columns": [column_name(*c) for c in columns_of(table)],
-                "lines": list(_lines(table, marks)),
-                "pairs": list(_lines(_of(further, table), marks)),
-            }
-            for metric, table in shown.items()
-        ],
-    )
-
-
-def _of(cells: Sequence[Cell], table: Sequence[Cell]) -> list[Cell]:
-    """The cells of a table's metric and columns."""
-    columns = columns_of(table)
-    return [
-        cell
-        for cell in cells
-        if cell.metric == table[0].metric
-        and (cell.kind, cell.objective) in columns
-    ]
-
-
-def _lines(
-    table: Sequence[Cell], marks: dict[tuple[str, ...], str]
-) -> Iterator[dict]:
-    """What the page shows of every row."""
-    columns = columns_of(table)
-    for row, against in dict.fromkeys((c.row, c.against) for c in table):
-        mine = {
-            (cell.kind, cell.objective): cell
-            for cell in table
-            if (cell.row, cell.against) == (row, against)
-        }
-        yield {
-            "row": row,
-            "against": against,
-            "cells": [
-                {
-                    "value": value_text(mine[column]),
-                    "difference": difference_text(mine[column], marks),
-                    "kind": _kind(mine[column], marks),
-                }
-                for column in columns
-            ],
-        }
-
-
-def _kind(cell: Cell, marks: dict[tuple[str, ...], str]) -> str:
-    if not marks.get(key_of(cell)):
-        return "unsure"
-    return "better" if cell.paired.difference > 0 else "worse"
-
-
-def _findings(
-    table: Sequence[Cell], marks: dict[tuple[str, ...], str]
-) -> Iterator[Finding]:
-    """A sentence on every difference that is no accident."""
-    for cell in table:
-        kind = _kind(cell, marks)
-        if kind == "unsure":
-            continue
-        low, high = cell.paired.interval
-        yield Finding(
-            "leads" if kind == "better" else "loses",
-            f"{cell.row} against {cell.against}: {LABELS[cell.metric]} of "
-            f"{column_name(cell.kind, cell.objective)} "
-            f"{difference_text(cell, marks)}, 95 % interval {low:+.4f} to "
-            f"{high:+.4f}.",
-        )
-    unsure = {
-        f"{cell.row} against {cell.against}"
-        for cell in table
-        if cell.paired is not None and not math.isnan(cell.paired.difference)
-    } - {
-        f"{cell.row} against {cell.against}"
-        for cell in table
-        if marks.get(key_of(cell))
-    }
-    if unsure:
-        yield Finding(
-            "note",
-            f"No difference beyond chance in {LABELS[table[0].metric]}: "
-            f"{'; '.join(sorted(unsure))}.",
-        )
-
-
-def _unfinished(
-    rows: Sequence[Row], seeds: Sequence[int], results: Results
-) -> Iterator[str]:
+    runs = runs_table(rows, seeds, results)
+    table = compare(runs, table_pairs(rows))
+    further = compare(runs, pairs).dropna(subset="difference")
+    marked = add_significance(pd.concat([table, further], ignore_index=True))
+    table, further = marked[: len(table)], marked[len(table) :]
+    names = [row.name for row in rows]
+    every = [(one, other) for i, one in enumerate(names) for other in names[:i]]
+    all_pairs = compare(runs, every).dropna(subset="difference")
+    for name, frame in {
+        "ablation.csv": table,
+        "pairs.csv": add_significance(all_pairs),
+        "values.csv": runs.iloc[:, :6],
+    }.items():
+        write_whole(folder / name, frame.to_csv(index=False).encode())
+    facts, notes = [*facts, *_counts(table)], [*notes]
     missing = [
         f"{row.name} with seed {seed}"
         for seed in seeds
@@ -214,31 +90,145 @@ def _unfinished(
         if (row.name, seed) not in results
     ]
     if missing:
-        yield f"Not finished, and not in the tables: {'; '.join(missing)}."
-
-
-def _few_seeds(seeds: Sequence[int]) -> Iterator[str]:
+        listed = "; ".join(missing)
+        notes.append(f"Not finished, and not in the tables: {listed}.")
     if len(seeds) == 1:
-        yield (
-            "One seed says nothing of how training varies: stars then mean "
+        notes.append(
+            "One seed does not show how training varies: stars then mean "
             "that these very weights differ, not that the switch helps."
         )
+    for kind, part in table.groupby("kind", sort=False):
+        if not part["num_impressions"].any():
+            notes.append(
+                f"No candidate was of the kind `{kind}`: it has no column."
+            )
+    defined = marked.dropna(subset="difference")
+    main = [m for m in METRICS if m in set(defined["metric"])][:1]
+    defined = defined[defined["metric"].isin(main)]
+    picture = None
+    if main:
+        picture = _picture(defined, f"difference in {LABELS[main[0]]}")
+        write_whole(folder / "ablation.png", picture.png)
+    return write_page(
+        folder / "ablation.html",
+        "ablation.html",
+        title=title,
+        facts=facts,
+        notes=notes,
+        picture=picture,
+        colors=_COLORS,
+        tables=list(_tables(table, further)),
+    )
 
 
-def _counts(results: Results) -> Iterator[tuple[str, str]]:
-    """How much there is to judge, by kind of candidates."""
-    for kind, objectives in next(iter(results.values()))["metrics"].items():
+def _counts(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Yields the size of each kind of candidates, by objective."""
+    for kind, part in table.groupby("kind", sort=False):
+        first = part.drop_duplicates("objective")
         yield (
             f"impressions and positives, {kind} items",
             ", ".join(
-                f"{name} {found['num_impressions']:,} and "
-                f"{found['num_positives']:,}"
-                for name, found in objectives.items()
+                f"{one.objective} {one.num_impressions:,} and "
+                f"{one.num_positives:,}"
+                for one in _lines_of(first)
             ),
         )
 
 
-def _empty_kinds(results: Results) -> Iterator[str]:
-    for kind, objectives in next(iter(results.values()))["metrics"].items():
-        if not any(found["num_impressions"] for found in objectives.values()):
-            yield f"No candidate was of the kind `{kind}`: it has no column."
+def _tables(
+    table: pd.DataFrame, further: pd.DataFrame
+) -> Iterator[dict[str, Any]]:
+    """Yields a table a metric, without columns that are undefined."""
+    for metric in METRICS:
+        parts = []
+        for frame in (table, further):
+            part = frame[frame["metric"] == metric].dropna(subset="mean")
+            part = part.assign(
+                cell=[_cell(one) for one in _lines_of(part)],
+                column=[_column(one) for one in _lines_of(part)],
+            )
+            parts.append(
+                part.pivot_table(
+                    index=["row", "against"],
+                    columns="column",
+                    values="cell",
+                    aggfunc="first",
+                    sort=False,
+                )
+            )
+        shown, pairs = parts
+        if len(shown):
+            yield {
+                "title": LABELS[metric],
+                "columns": list(shown.columns),
+                "lines": _lines(shown),
+                "pairs": _lines(pairs.reindex(columns=shown.columns)),
+            }
+
+
+def _lines(pivoted: pd.DataFrame) -> list[tuple[str, str, list[dict]]]:
+    undefined = {"value": UNDEFINED, "difference": "", "kind": "level"}
+    return [
+        (*names, [c if isinstance(c, dict) else undefined for c in cells])
+        for names, cells in zip(pivoted.index, pivoted.values, strict=True)
+    ]
+
+
+def _lines_of(table: pd.DataFrame) -> list[Any]:
+    return list(table.itertuples())
+
+
+def _cell(one: Any) -> Any:
+    value = f"{one.mean:.4f}"
+    if not math.isnan(one.spread):
+        value += f" ± {one.spread:.4f}"
+    return {"value": value, "difference": _difference(one), "kind": _kind(one)}
+
+
+def _difference(one: Any) -> str:
+    """Returns `+0.0031 (2.5) *`, or nothing where there is no difference."""
+    if math.isnan(one.difference):
+        return ""
+    distance = one.standard_errors
+    distance = UNDEFINED if math.isnan(distance) else f"{distance:.1f}"
+    return f"{one.difference:+.4f} ({distance}) {one.significant}".strip()
+
+
+def _column(one: Any) -> str:
+    kind = "" if one.kind == ALL else f", {one.kind} items"
+    return f"{one.objective}{kind}"
+
+
+def _kind(one: Any) -> str:
+    if not one.significant:
+        return "level"
+    return "leads" if one.difference > 0 else "loses"
+
+
+def _picture(defined: pd.DataFrame, title: str) -> Picture:
+    """Draws a panel of differences for each objective and kind."""
+    panels = defined.groupby(["kind", "objective"], sort=False)
+    across = min(len(panels), _PANELS_ACROSS)
+    down = math.ceil(len(panels) / across)
+    height = 1.3 + 0.34 * panels.size().max()
+    figure = Figure(
+        figsize=(2.2 + 2.6 * across, down * height), layout="constrained"
+    )
+    grid = figure.subplots(down, across, squeeze=False).ravel()
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    for place, (axes, (_, part)) in enumerate(zip(grid, panels, strict=False)):
+        tidy(axes)
+        axes.axvline(0.0, color="#444", linewidth=0.8)
+        for y, one in enumerate(_lines_of(part)):
+            reach = (one.high - one.low) / 2
+            color = _COLORS[_kind(one)]
+            axes.errorbar(one.difference, y, xerr=reach, fmt="o", color=color)
+        labels = [f"{o.row}\nagainst {o.against}" for o in _lines_of(part)]
+        labels = [""] * len(part) if place % across else labels
+        axes.set_yticks(range(len(part)), labels, fontsize=7)
+        axes.set_ylim(len(part) - 0.4, -0.6)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.set_title(_column(_lines_of(part)[0]), fontsize=9)
+    figure.supxlabel(f"{title} (bar: 95 % interval)", fontsize=9)
+    return Picture(title, "bars of the tables below", to_png(figure))

@@ -1,6 +1,6 @@
-"""Sets of rows that ask the usual questions, and what they need of data."""
+"""Sets of rows for the usual questions, and the data they need."""
 
-from collections.abc import Callable
+from typing import Any
 
 from jd_tf.evaluation.ablations.rows import Row
 from jd_tf.schema import Schema
@@ -11,12 +11,9 @@ _DETAIL = {
     "use_action_counts": False,
     "use_action_ids": False,
 }
-_SECOND = {"use_second_order": False}
-_IMAGES = {"use_images": ""}
-_TITLES = {"use_titles": False}
-_TRANSFER = {"use_images": "transfer"}
+_IMAGES, _TITLES = {"use_images": ""}, {"use_titles": False}
 
-PRESETS: dict[str, tuple[Row, ...]] = {
+ROW_PRESETS: dict[str, tuple[Row, ...]] = {
     "temporal": (
         Row("base", _PLACE),
         Row("+ position", {**_PLACE, "use_position": True}),
@@ -33,35 +30,30 @@ PRESETS: dict[str, tuple[Row, ...]] = {
     "images": (
         Row("base", _IMAGES),
         Row("+ images concatenated", {"use_images": "concat"}),
-        Row("+ images transferred", _TRANSFER),
+        Row("+ images transferred", {"use_images": "transfer"}),
     ),
-    "titles": (
-        Row("base", _TITLES),
-        Row("+ titles", {"use_titles": True}),
-    ),
+    "titles": (Row("base", _TITLES), Row("+ titles", {"use_titles": True})),
 }
 
-# A ladder: every group of rows stands on the fullest row of the one before.
-_NOTHING = {**_PLACE, **_SECOND, **_DETAIL, **_IMAGES, **_TITLES}
-_TEMPORAL = {**_NOTHING, **dict.fromkeys(_PLACE, True)}
-_CROSSED = {**_TEMPORAL, "use_second_order": True}
-_DETAILED = {**_CROSSED, **dict.fromkeys(_DETAIL, True)}
-_SEEN = {**_DETAILED, **_TRANSFER}
-PRESETS["all"] = (
-    *(Row(r.name, {**_NOTHING, **r.changes}) for r in PRESETS["temporal"]),
-    Row("+ second order", _CROSSED, "+ position and recency"),
-    *(
-        Row(r.name, {**_CROSSED, **r.changes}, "+ second order")
-        for r in PRESETS["fine_grained"][1:]
-    ),
-    *(
-        Row(r.name, {**_DETAILED, **r.changes}, "+ all fine-grained")
-        for r in PRESETS["images"][1:]
-    ),
-    Row("+ titles", {**_SEEN, "use_titles": True}, "+ images transferred"),
-)
 
-# Further pairs worth a line of their own, where both rows are there.
+def _ladder() -> tuple[Row, ...]:
+    """Returns every group of rows on top of the fullest row before it."""
+    temporal, details, images, titles = ROW_PRESETS.values()
+    below: dict[str, Any] = {**_PLACE, "use_second_order": False}
+    below |= {**_DETAIL, **_IMAGES, **_TITLES}
+    rows = [Row(row.name, {**below, **row.changes}) for row in temporal]
+    second_order = Row("+ second order", {"use_second_order": True})
+    groups = ([second_order], details[1:], images[1:], titles[1:])
+    for group in groups:
+        top = rows[-1]
+        for row in group:
+            rows.append(Row(row.name, {**top.changes, **row.changes}, top.name))
+    return tuple(rows)
+
+
+ROW_PRESETS["all"] = _ladder()
+
+# Further comparisons, shown where both rows are there.
 CONTRASTS = (
     ("+ position and recency", "+ position"),
     ("+ position and recency", "+ recency"),
@@ -69,85 +61,81 @@ CONTRASTS = (
     ("+ images transferred", "+ images concatenated"),
 )
 
-_NEEDS: dict[str, tuple[str, Callable[[Schema, bool], bool]]] = {
-    "use_dwell": (
-        "a behaviour with dwell times",
-        lambda schema, _: any(b.dwell for b in schema.behaviors),
-    ),
-    "use_action_counts": (
-        "a behaviour with action counters",
-        lambda schema, _: any(b.action_counters for b in schema.behaviors),
-    ),
-    "use_action_ids": (
-        "a behaviour with action ids",
-        lambda schema, _: any(b.action_slots for b in schema.behaviors),
-    ),
-    "use_images": ("item vectors", lambda _, vectors: vectors),
-    "use_titles": (
-        "a text column such as `title`",
-        lambda schema, _: any(
-            getattr(column, "text", False) for column in schema.item_columns
-        ),
-    ),
-}
 
+def missing_data(row: Row, schema: Schema, vectors: bool) -> dict[str, str]:
+    """Returns what a row switches on that the data cannot feed.
 
-def missing_data(row: Row, schema: Schema, vectors: bool) -> list[str]:
-    """What a row switches on that the data cannot feed.
-
-    Such a row would repeat the row it is compared with, or fail after it has
-    been waited for.
+    Such a row would repeat the row it is compared with, or fail after hours
+    of training.
 
     Args:
         row: its changes.
         schema: of the data.
-        vectors: whether there are item vectors.
+        vectors: True if there are item vectors.
 
     Returns:
-        Words to put after "needs"; empty if nothing is missing.
+        Field, as the row names it -> the missing data, in words.
     """
-    return [
-        words
-        for field, (words, has) in _NEEDS.items()
-        if row.changes.get(field) and not has(schema, vectors)
-    ]
+    behaviors = schema.behaviors
+    needs = {
+        "use_dwell": (
+            any(b.dwell for b in behaviors),
+            "a behaviour with dwell times",
+        ),
+        "use_action_counts": (
+            any(b.action_counters for b in behaviors),
+            "a behaviour with action counters",
+        ),
+        "use_action_ids": (
+            any(b.action_slots for b in behaviors),
+            "a behaviour with action ids",
+        ),
+        "use_images": (vectors, "item vectors"),
+        "use_titles": (
+            any(column.text for column in schema.item_columns),
+            "a text column such as `title`",
+        ),
+    }
+    missing = {}
+    for field, value in row.changes.items():
+        there, words = needs.get(field.rpartition(".")[2], (True, ""))
+        if value and not there:
+            missing[field] = words
+    return missing
 
 
 def possible_rows(
     rows: tuple[Row, ...], schema: Schema, vectors: bool
 ) -> tuple[tuple[Row, ...], list[str]]:
-    """Rows the data can feed, and a sentence on each that was changed.
+    """Returns the rows the data can feed, and a note on each changed row.
 
-    A group of switches of which the data feeds some keeps those: what cannot
-    be fed is switched off, and rows that then repeat another are left out.
+    Switches that cannot be fed are off in all rows, and rows that then repeat
+    another are left out.
 
     Args:
         rows: of a preset.
         schema: of the data.
-        vectors: whether there are item vectors.
+        vectors: True if there are item vectors.
     """
     kept: list[Row] = []
-    said: list[str] = []
-    stands_for: dict[str, str] = {}
+    notes: list[str] = []
+    equals: dict[str, str] = {}
     for row in rows:
         missing = missing_data(row, schema, vectors)
-        off = {
-            field: "" if isinstance(row.changes[field], str) else False
-            for field, (words, _) in _NEEDS.items()
-            if words in missing
-        }
+        off = {field: type(row.changes[field])() for field in missing}
         changes = {**row.changes, **off}
-        same = [other for other in kept if other.changes == changes]
-        lacks = f"{' and '.join(missing)}, which the data lacks"
-        if same:
-            stands_for[row.name] = same[0].name
-            said.append(
-                f"`{row.name}` is left out: without {lacks}, it equals "
-                f"`{same[0].name}`."
-            )
-            continue
-        if missing:
-            said.append(f"`{row.name}` goes without {lacks}.")
-        against = stands_for.get(row.against, row.against)
-        kept.append(Row(row.name, changes, against))
-    return tuple(kept), said
+        lacks = f"{' and '.join(missing.values())}, which the data lacks"
+        for other in kept:
+            if other.changes == changes:
+                equals[row.name] = other.name
+                notes.append(
+                    f"`{row.name}` is left out: without {lacks}, it equals "
+                    f"`{other.name}`."
+                )
+                break
+        else:
+            if missing:
+                notes.append(f"`{row.name}` goes without {lacks}.")
+            against = equals.get(row.against, row.against)
+            kept.append(Row(row.name, changes, against))
+    return tuple(kept), notes

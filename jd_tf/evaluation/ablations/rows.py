@@ -1,4 +1,4 @@
-"""Rows of an ablation: named changes to a ranker's config."""
+"""Rows of an ablation: named changes to a model's config."""
 
 import ast
 import dataclasses
@@ -8,23 +8,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
+from jd_tf.models.config_fields import replace_fields
 from jd_tf.schema import DataError
 
 _AGAINST = re.compile(r"^(?P<name>.*?)\s*\(against\s+(?P<against>.+)\)$")
 # Commas inside brackets belong to a value.
 _COMMA = re.compile(r",(?![^(\[]*[)\]])")
+_JSON_KINDS = {"name": str, "changes": dict, "against": str}
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """A row of the table.
 
     Attributes:
         name: as shown.
-        changes: field of `JDRankerConfig` -> value; the other fields are as
-            in the base config.
+        changes: field of the config -> value, dotted or short as
+            `replace_fields` takes them; the other fields are the base's.
         against: name of the row it is compared with; "" for the first row.
+
+    Example:
+    >>> Row("+ dwell", {"use_dwell": True}).folder
+    '+_dwell'
     """
 
     name: str
@@ -44,15 +49,13 @@ def parse_rows(text: str) -> tuple[Row, ...]:
         text: rows separated by `;`, each
             `name: field=value,field=value`, with `(against other row)` after
             the name where it is not the first row that it is compared with.
-            Values as in Python; a word that is none is text.
+            Values as in Python; any other word is text.
 
     Raises:
-        DataError: naming the row or the field that is wrong.
+        DataError: naming the row that is wrong.
     """
     rows = []
-    for part in text.split(";"):
-        if not part.strip():
-            continue
+    for part in filter(str.strip, text.split(";")):
         name, colon, changes = (word.strip() for word in part.partition(":"))
         if not colon or not name:
             raise DataError(
@@ -66,16 +69,9 @@ def parse_rows(text: str) -> tuple[Row, ...]:
 
 
 def parse_changes(text: str, name: str) -> dict[str, Any]:
-    """Reads `field=value,field=value`, checked against `JDRankerConfig`.
-
-    Args:
-        text: may be empty.
-        name: of the row, for errors.
-    """
+    """Reads `field=value,field=value`, which may be empty, of row `name`."""
     changes: dict[str, Any] = {}
-    for part in _COMMA.split(text):
-        if not part.strip():
-            continue
+    for part in filter(str.strip, _COMMA.split(text)):
         field, equals, value = (word.strip() for word in part.partition("="))
         if not equals:
             raise DataError(
@@ -86,18 +82,18 @@ def parse_changes(text: str, name: str) -> dict[str, Any]:
             changes[field] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             changes[field] = value
-    return check_changes(changes, name)
+    return changes
 
 
 def load_rows(path: str | Path) -> tuple[Row, ...]:
     """Reads rows from a JSON file.
 
     Args:
-        path: holds a list of objects with `name`, `changes` (an object) and
-            perhaps `against`.
+        path: holds a list of objects with `name`, and perhaps `changes` (an
+            object) and `against`.
 
     Raises:
-        DataError: naming the file and what is wrong in it.
+        DataError: naming the file and the row that is wrong in it.
     """
     path = Path(path)
     try:
@@ -108,23 +104,16 @@ def load_rows(path: str | Path) -> tuple[Row, ...]:
         raise DataError(f"{path}: not JSON: {error}.") from error
     if not isinstance(entries, list):
         raise DataError(f"{path}: must be a list of rows.")
-    rows = []
     for number, entry in enumerate(entries):
-        keys = {"name", "changes", "against"}
-        if (
-            not isinstance(entry, dict)
-            or not set(entry) <= keys
-            or not isinstance(entry.get("name"), str)
-            or not isinstance(entry.get("changes", {}), dict)
-            or not isinstance(entry.get("against", ""), str)
+        if not (isinstance(entry, dict) and "name" in entry) or not all(
+            isinstance(value, _JSON_KINDS.get(key, ()))
+            for key, value in entry.items()
         ):
             raise DataError(
                 f"{path}: row {number} must have `name`, `changes` and perhaps "
                 f"`against`. Got: {entry!r}."
             )
-        changes = check_changes(entry.get("changes", {}), entry["name"])
-        rows.append(Row(entry["name"], changes, entry.get("against", "")))
-    return check_rows(rows)
+    return check_rows([Row(**{"changes": {}, **entry}) for entry in entries])
 
 
 def check_rows(rows: Sequence[Row]) -> tuple[Row, ...]:
@@ -132,13 +121,11 @@ def check_rows(rows: Sequence[Row]) -> tuple[Row, ...]:
     if not rows:
         raise DataError("an ablation needs at least one row.")
     names = [row.name for row in rows]
-    for what, values in (
-        ("name", names),
-        ("folder name", [row.folder.lower() for row in rows]),
-    ):
+    folders = [row.folder.lower() for row in rows]
+    for kind, values in (("name", names), ("folder name", folders)):
         for value in values:
             if values.count(value) > 1:
-                raise DataError(f"two rows have the {what} `{value}`.")
+                raise DataError(f"two rows have the {kind} `{value}`.")
     for row in rows:
         if row.against and row.against not in names:
             raise DataError(
@@ -148,60 +135,13 @@ def check_rows(rows: Sequence[Row]) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def check_changes(changes: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Refuses fields that `JDRankerConfig` lacks and values of other kinds.
-
-    Args:
-        changes: field -> value.
-        name: of the row, for errors.
-
-    Returns:
-        The changes, lists as tuples.
-    """
-    defaults = {f.name: f.default for f in dataclasses.fields(JDRankerConfig)}
-    checked = {}
-    for field, value in changes.items():
-        if field not in defaults:
-            raise DataError(
-                f"row `{name}`: JDRankerConfig has no field `{field}`; it has: "
-                f"{', '.join(defaults)}."
-            )
-        checked[field] = _as_kind(value, defaults[field], f"{name}`: `{field}")
-    return checked
-
-
-def resolve(row: Row, base: JDRankerConfig) -> JDRankerConfig:
-    """The config of a row: the base with its changes.
+def resolve(row: Row, base: Any) -> Any:
+    """Returns the config of a row: the base with its changes.
 
     Raises:
         DataError: naming the row, and the field or value that is wrong.
     """
-    changes = check_changes(row.changes, row.name)
     try:
-        return dataclasses.replace(base, **changes)
+        return replace_fields(base, row.changes)
     except (TypeError, ValueError) as error:
         raise DataError(f"row `{row.name}`: {error}") from error
-
-
-def _as_kind(value: Any, default: Any, where: str) -> Any:
-    """A value of the kind of the default; a tuple for a list."""
-    if isinstance(default, bool):
-        right, kind = isinstance(value, bool), "True or False"
-    elif isinstance(default, int):
-        right = isinstance(value, int) and not isinstance(value, bool)
-        kind = "a whole number"
-    elif isinstance(default, float):
-        right = isinstance(value, (int, float)) and not isinstance(value, bool)
-        kind = "a number"
-    elif isinstance(default, tuple):
-        value = tuple(value) if isinstance(value, list) else value
-        right = isinstance(value, tuple) and all(
-            isinstance(part, type(default[0]) if default else object)
-            for part in value
-        )
-        kind = f"a tuple such as {default}"
-    else:
-        right, kind = isinstance(value, str), "text"
-    if not right:
-        raise DataError(f"row `{where}` must be {kind}. Got: {value!r}.")
-    return value

@@ -1,0 +1,112 @@
+"""Trains a registered model on a data folder."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from jd_tf.data.dataset import read_schema
+from jd_tf.data.item_vectors import ItemVectors
+from jd_tf.models.config_fields import flat_fields, replace_fields
+from jd_tf.models.registry import DEFAULT_MODEL, get_model
+from jd_tf.schema import DataError, Schema
+from jd_tf.training.config import TrainingConfig
+from jd_tf.training.folder_training import train_folder
+from jd_tf.training.loop import Trainer
+
+
+def train(
+    data: str | Path,
+    workdir: str | Path,
+    model: str = DEFAULT_MODEL,
+    model_config: Any = None,
+    training_config: TrainingConfig | None = None,
+    item_vectors: str | Path | None = None,
+) -> Trainer:
+    """Trains a model of the data's schema, or resumes the run of a folder.
+
+    Args:
+        data: folder made by `make_data`, with the splits "train" and
+            "validation".
+        workdir: of the run; made if missing, resumed if it holds the same
+            run.
+        model: a name of the registry.
+        model_config: of the model's config class; its defaults if None.
+        training_config: of the run; defaults if None.
+        item_vectors: file of image vectors, made by `embed_images`; turns
+            images on. Left out, a resumed run keeps those it has.
+
+    Returns:
+        The trainer: `model` has the weights of the best evaluation, `state`
+        the history, `stopped_by` and `signal` the reason of the end.
+
+    Raises:
+        DataError: for an unknown model, a config of another class, vectors
+            that are missing or have ids of another kind, and all that
+            `train_folder` raises.
+        NotFiniteError: a loss or gradient is NaN or infinite.
+    """
+    entry = get_model(model)
+    config = entry.config_class() if model_config is None else model_config
+    if not isinstance(config, entry.config_class):
+        raise DataError(
+            f"model `{model}` takes a {entry.config_class.__name__}. "
+            f"Got: {type(config).__name__}."
+        )
+    training_config = training_config or TrainingConfig()
+    keras.utils.set_random_seed(training_config.seed)
+    schema, vectors = read_schema(data), None
+    images = image_fields(config)
+    if item_vectors is not None:
+        vectors = load_vectors(item_vectors, schema)
+        config = replace_fields(
+            config,
+            {
+                "use_images": images.get("use_images") or "transfer",
+                "num_image_rows": max(
+                    images.get("num_image_rows", 0), len(vectors)
+                ),
+                "image_dim": vectors.width,
+            },
+        )
+    elif images.get("use_images") and not images["num_image_rows"]:
+        raise DataError(
+            f"--use_images={images['use_images']} needs image vectors: "
+            "give --item_vectors, a file made by embed_images."
+        )
+    ranker = entry.model_class(schema, config)
+    if vectors is not None:
+        ranker.assign_images(vectors.item_ids, vectors.vectors)
+    return train_folder(ranker, data, workdir, training_config)
+
+
+def load_vectors(path: str | Path, schema: Schema) -> ItemVectors:
+    """Reads image vectors of items.
+
+    Args:
+        path: an .npz file made by `embed_images`.
+        schema: of the data.
+
+    Raises:
+        DataError: if the file is unusable, or its ids are not of the kind of
+            the schema's `item_id`.
+    """
+    vectors = ItemVectors.load(path)
+    wanted = schema.item_columns[0].dtype
+    kind = "int64" if vectors.item_ids.dtype == "int64" else "string"
+    if kind != wanted:
+        raise DataError(
+            f"{path}: `item_ids` are {kind}, but `item_id` of schema "
+            f"`{schema.name}` is {wanted}. Embed the catalogue of this shop."
+        )
+    return vectors
+
+
+def image_fields(config: Any) -> dict[str, Any]:
+    """Returns `use_images` and `num_image_rows` of a config that has them."""
+    fields = {n.rpartition(".")[2]: v for n, v in flat_fields(config).items()}
+    return {
+        name: fields[name]
+        for name in ("use_images", "num_image_rows")
+        if name in fields
+    }
