@@ -6,7 +6,7 @@ from typing import Any
 
 from jd_tf.models.registry import DEFAULT_MODEL
 from jd_tf.training.config import TrainingConfig
-from jd_tf.training.loop import NotFiniteError
+from jd_tf.training.loop.trainer import NotFiniteError
 from jd_tf.training.train import train
 
 NOT_FINITE = 3

@@ -12,7 +12,7 @@ from jd_tf.models.registry import DEFAULT_MODEL, get_model
 from jd_tf.schema import DataError, Schema
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.folder_training import train_folder
-from jd_tf.training.loop import Trainer
+from jd_tf.training.loop.trainer import Trainer
 
 
 def train(

@@ -26,7 +26,7 @@ ROWS = (
     Row("twin | pipe", {"use_recency": False}),
     Row("better", {"use_position": True}),
     Row("on top", {"use_position": False}, "better"),
-    Row("missing", {"use_matches": False}),
+    Row("missing", {"use_overlap": False}),
 )
 SKILL = {"base": 0.5, "twin | pipe": 0.5, "better": 1.5, "on top": 1.5}
 SEEDS = (1, 2, 3)

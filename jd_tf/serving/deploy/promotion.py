@@ -10,8 +10,8 @@ from typing import Any
 
 from jd_tf.schema import DataError
 from jd_tf.serving.client.errors import ModelNotFoundError
-from jd_tf.serving.client.options import TlsFiles
 from jd_tf.serving.client.model_service_client import VersionStatus
+from jd_tf.serving.client.options import TlsFiles
 from jd_tf.serving.deploy.model_config import (
     STABLE,
     OperationError,
