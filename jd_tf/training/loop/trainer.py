@@ -62,7 +62,7 @@ class Trainer:
     >>> import tempfile
     >>> class Halve(TrainingStep):
     ...     row_spec = {"loss": tf.TensorSpec(())}
-    ...     checked = ("loss",)
+    ...     checked = {"loss": ["the loss"]}
     ...
     ...     def __init__(self):
     ...         self.weight = tf.Variable(4.0)
