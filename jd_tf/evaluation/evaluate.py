@@ -18,7 +18,7 @@ from jd_tf.evaluation.objective_metrics import (
 from jd_tf.evaluation.standing import standing
 from jd_tf.metrics.bootstrap import Bootstrap, interval
 from jd_tf.metrics.cells import Cells, real_cells
-from jd_tf.metrics.expected_value import expected_value
+from jd_tf.metrics.business_value import expected_value
 from jd_tf.schema import Objective
 
 VALUE = "value"

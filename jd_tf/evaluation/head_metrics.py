@@ -20,7 +20,7 @@ from jd_tf.evaluation.objective_metrics import (
 )
 from jd_tf.metrics import ranking_metrics as metrics
 from jd_tf.metrics.cells import Cells
-from jd_tf.metrics.expected_value import expected_value
+from jd_tf.metrics.business_value import expected_value
 
 # Outputs of a scorer that are no predictions: probabilities before the curves
 # [B, N, T], and weights [B, 1, T].

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.metrics import calibration_error as calibration
+from jd_tf.metrics import calibration_metrics as calibration
 from jd_tf.metrics import ranking_metrics as metrics
 from jd_tf.metrics.bootstrap import Bootstrap
 from jd_tf.metrics.cells import Cells

@@ -11,7 +11,7 @@ from jd_tf.evaluation.calibration_comparison import (
     consistency,
 )
 from jd_tf.evaluation.metrics_file import write_metrics
-from jd_tf.metrics import calibration_error as calibration
+from jd_tf.metrics import calibration_metrics as calibration
 from jd_tf.schema import Objective
 from jd_tf.training.calibration_fit import (
     apply_curves,

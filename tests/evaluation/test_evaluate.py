@@ -8,7 +8,7 @@ import pytest
 from jd_tf.evaluation.evaluate import evaluate_predictions
 from jd_tf.evaluation.metrics_file import read_metrics, write_metrics
 from jd_tf.metrics import ranking_metrics as metrics
-from jd_tf.metrics.expected_value import expected_value
+from jd_tf.metrics.business_value import expected_value
 from jd_tf.schema import DataError, Objective
 from tests.metrics import references
 

@@ -13,7 +13,7 @@ from jd_tf.evaluation.fusion.session_state import (
 )
 from jd_tf.evaluation.head_metrics import WEIGHTS, HeadPredictions
 from jd_tf.evaluation.scenarios import request_values
-from jd_tf.metrics.expected_value import expected_value
+from jd_tf.metrics.business_value import expected_value
 from jd_tf.schema import DataError, Schema
 
 LEARNED = "learned"

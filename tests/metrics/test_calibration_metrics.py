@@ -1,10 +1,10 @@
-"""Calibration metrics against loops, scikit-learn and laws."""
+"""Calibration metrics against loops, scikit-learn and invariants."""
 
 import numpy as np
 import pytest
 import sklearn.metrics
 
-from jd_tf.metrics import calibration_error as calibration
+from jd_tf.metrics import calibration_metrics as calibration
 from tests.metrics import references
 
 

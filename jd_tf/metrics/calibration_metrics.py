@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say.
+"""Calibration of probabilities.
 
 Flat arrays of M impressions: `probabilities` and `labels` [M], `weights` [M]
 or None for 1 each. What is undefined is nan.
@@ -21,6 +21,12 @@ class Reliability(NamedTuple):
         predicted: [K] mean probability in the bin.
         observed: [K] mean label in the bin.
         weight: [K] share of all weight, summing to 1.
+
+    Example:
+        >>> import numpy as np
+        >>> bins = reliability(np.array([0.25, 0.75]), np.array([0.0, 1.0]))
+        >>> bins.predicted.tolist(), bins.observed.tolist()
+        ([0.25, 0.75], [0.0, 1.0])
     """
 
     predicted: np.ndarray
@@ -33,7 +39,13 @@ def log_loss(
     labels: np.ndarray,
     weights: np.ndarray | None = None,
 ) -> float:
-    """Mean cross entropy in nats, probabilities kept off 0 and 1 by 1e-7."""
+    """Mean cross entropy in nats, probabilities kept off 0 and 1 by 1e-7.
+
+    Example:
+        >>> import numpy as np
+        >>> round(log_loss(np.array([0.5, 0.5]), np.array([0.0, 1.0])), 4)
+        0.6931
+    """
     positive = binary(labels)
     _check(probabilities)
     if not len(positive):
@@ -50,9 +62,17 @@ def normalized_entropy(
 ) -> float:
     """Log loss over that of always predicting the mean label.
 
-    Below 1 is better than knowing the mean alone; 0 is perfect (He et al.,
-    "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD
-    2014). nan where there is one class only.
+    Below 1 is better than knowing the mean alone; 0 is perfect. nan where
+    there is one class only.
+
+    Example:
+        >>> import numpy as np
+        >>> normalized_entropy(np.array([0.5, 0.5]), np.array([0.0, 1.0]))
+        1.0
+
+    References:
+        Xinran He et al., "Practical Lessons from Predicting Clicks on Ads at
+        Facebook", ADKDD 2014.
     """
     positive = binary(labels)
     if not len(positive) or positive.all() or not positive.any():
@@ -67,7 +87,13 @@ def calibration_ratio(
     labels: np.ndarray,
     weights: np.ndarray | None = None,
 ) -> float:
-    """Mean prediction over mean label; above 1 promises too much."""
+    """Mean prediction over mean label; above 1 predicts too much.
+
+    Example:
+        >>> import numpy as np
+        >>> calibration_ratio(np.array([0.6, 0.6]), np.array([0.0, 1.0]))
+        1.2
+    """
     positive = binary(labels)
     _check(probabilities)
     if not positive.any():
@@ -133,6 +159,11 @@ def calibration_error(
 
     Mean distance between predicted and observed rate. Of a perfectly
     calibrated system it is not 0 but the noise of the observed rates.
+
+    Example:
+        >>> import numpy as np
+        >>> calibration_error(np.array([0.25, 0.75]), np.array([0.0, 1.0]))
+        0.25
     """
     bins = reliability(probabilities, labels, weights, num_bins)
     if not len(bins.weight):

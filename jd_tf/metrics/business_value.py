@@ -25,6 +25,12 @@ def expected_value(
 
     Returns:
         [...] float32.
+
+    Example:
+        >>> import numpy as np
+        >>> objectives = (Objective("click", 1.0), Objective("order", 30.0))
+        >>> expected_value(np.array([0.5, 0.25]), objectives).item()
+        8.0
     """
     entire: dict[str, np.ndarray] = {}
     total = np.zeros(probabilities.shape[:-1])
