@@ -5,6 +5,7 @@ padded requests. What is undefined is nan.
 """
 
 from jd_tf.metrics.bootstrap import Bootstrap, interval
+from jd_tf.metrics.business_value import expected_value
 from jd_tf.metrics.calibration_metrics import (
     Reliability,
     calibration_error,
@@ -14,7 +15,6 @@ from jd_tf.metrics.calibration_metrics import (
     reliability,
 )
 from jd_tf.metrics.cells import Cells, real_cells
-from jd_tf.metrics.business_value import expected_value
 from jd_tf.metrics.ranking_metrics import (
     GroupAuc,
     auc,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from jd_tf.evaluation.collect import collect_predictions
-from jd_tf.evaluation.evaluate import evaluate_predictions
-from jd_tf.evaluation.report import write_report
+from jd_tf.evaluation.report.run_report import write_report
 from jd_tf.evaluation.scenarios import request_values
+from jd_tf.evaluation.system_metrics import evaluate_predictions
 from jd_tf.metrics.ranking_metrics import group_ndcg
 from jd_tf.schema import IdColumn, Objective, ScenarioValues
 from tests.requests import small_schema

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from jd_tf.evaluation.fusion import observed_run
+from jd_tf.evaluation.fusion import fusion_run as observed_run
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
-from tests.evaluation.test_fusion_report import SESSION, shop
+from tests.evaluation.fusion.test_fusion_report import SESSION, shop
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,8 @@ from jd_tf.data.dataset import split_files
 from jd_tf.evaluation.ablations.judged_metrics import COLD, judge_run
 from jd_tf.evaluation.cold_items import ColdItems
 from jd_tf.evaluation.collect import collect_predictions
-from jd_tf.evaluation.run import RANKER, model_scorer
+from jd_tf.evaluation.metrics_file import RANKER
+from jd_tf.evaluation.model_scorer import model_scorer
 from jd_tf.training.folder import TRAIN
 from jd_tf.training.workdir import CHECKPOINTS, load_trained
 

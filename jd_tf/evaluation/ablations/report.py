@@ -32,7 +32,7 @@ from jd_tf.evaluation.ablations.text import (
     value_text,
     values_csv,
 )
-from jd_tf.evaluation.findings import Finding
+from jd_tf.evaluation.pages import Highlight as Finding
 from jd_tf.evaluation.pages import write_page
 
 MARKDOWN_FILE = "ablation.md"
