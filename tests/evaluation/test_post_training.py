@@ -5,7 +5,8 @@ import pytest
 
 from jd_tf.evaluation.collect import collect_predictions
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
-from jd_tf.evaluation.post_training import HeadPredictions, head_notes
+from jd_tf.evaluation.post_training import PostTraining
+from jd_tf.evaluation.report.printed_summary import printed_summary
 from jd_tf.evaluation.report.run_report import write_report
 from jd_tf.metrics.ranking_metrics import group_ndcg
 from jd_tf.schema import IdColumn, Objective
@@ -45,7 +46,7 @@ def _batches(count=4, size=60):
 
 
 def _score(batch):
-    """Promises half as much before the curves; fuses like the truth."""
+    """Predicts half as much before the curves; fuses like the truth."""
     chances = batch["item_dense"]
     weights = np.where(batch["page_kind"][:, None] == 1, [3.0, 1.0], [1.0, 3.0])
     return {
@@ -61,7 +62,7 @@ def found():
     predictions = collect_predictions(
         _batches(), SCHEMA, {NAME: _score}, columns=["page_kind", "reward"]
     )
-    return HeadPredictions.of(predictions, NAME)
+    return PostTraining.of(predictions, NAME)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def metrics(found):
     return judged
 
 
-def test_calibration_is_told_before_and_after(metrics):
+def test_calibration_is_judged_before_and_after(metrics):
     entry = metrics[NAME]["click"]["calibration"]
     before, after = entry["all"]["before"], entry["all"]["after"]
     assert before["calibration_ratio"] == pytest.approx(
@@ -111,19 +112,23 @@ def test_fusion_stands_beside_expected_value(found, metrics):
     )
 
 
-def test_the_report_shows_both_and_says_which_to_use(metrics, tmp_path):
-    notes = list(head_notes(metrics, NAME))
-    assert notes[0].startswith("click: calibration error 0.")
-    assert "mean shares of the weights are click" in notes[2]
-    assert "by expected value" in notes[3]
-    page = write_report(tmp_path / "r.html", {"test": metrics}, notes=notes)
-    text = page.read_text(encoding="utf-8")
-    assert "Calibration of click, before and after the curves" in text
+def test_report_and_summary_show_both(metrics, tmp_path):
+    text = printed_summary(metrics)
+    rows = {line[:18].strip(): line[18:].split() for line in text.split("\n")}
+    click = metrics[NAME]["click"]["calibration"]["all"]
+    for when in ("before", "after"):
+        error = click[when]["calibration_error"]
+        assert rows[f"ECE {when}"][0] == f"{error:.4f}"
     fusion = metrics[NAME]["value"]["fusion"]
-    for difference, word in ((-1.0, "loses"), (1.0, "leads"), (0.0, "will do")):
-        fusion = {**fusion, "difference": difference, "standard_error": 0.1}
-        systems = {NAME: {"value": {"fusion": fusion}}}
-        assert word in list(head_notes(systems, NAME))[-1]
+    shares = [f"{share:.4f}" for share in fusion["shares"].values()]
+    assert rows["fusion weights"] == shares
+    assert f"difference {fusion['difference']:+.5f}" in text
+    page = write_report(tmp_path / "r.html", {"test": metrics})
+    text = page.read_text(encoding="utf-8")
+    assert "Calibration before and after the curves" in text
+    assert "page kind: 1 before" in text
+    assert f"{fusion['fused']['ndcg@10']:.5f}" in text
+    assert "page_kind: 2</td>\n<td>25.0 %" in text
 
 
 def test_predictions_for_the_grid_hold_order_segments_and_gains(
@@ -141,14 +146,14 @@ def test_predictions_for_the_grid_hold_order_segments_and_gains(
     assert (loaded.gains >= 0).all()
 
 
-def test_a_ranker_without_a_head_gains_nothing():
+def test_a_ranker_without_the_stage_gets_no_such_metrics():
     def score(batch):
         return {"probabilities": batch["item_dense"]}
 
     predictions = collect_predictions(_batches(1), SCHEMA, {NAME: score})
-    found = HeadPredictions.of(predictions, NAME)
+    found = PostTraining.of(predictions, NAME)
     judged = found.predictions.evaluate(num_replicates=0)
     before = {name: set(entry) for name, entry in judged[NAME].items()}
     found.add_to(judged)
     assert before == {name: set(entry) for name, entry in judged[NAME].items()}
-    assert not list(head_notes(judged, NAME))
+    assert "ECE" not in printed_summary(judged)

@@ -1,4 +1,4 @@
-"""The metrics structure: masks, sample spaces, systems, standing."""
+"""The metrics structure: masks, sample spaces, systems, gap to oracle."""
 
 import json
 
@@ -86,13 +86,13 @@ def test_numbers_equal_the_loops(given, found, t):
     assert low < entry["auc"] < high
 
 
-def test_value_is_judged_on_what_labels_are_worth(given, found):
+def test_value_is_judged_on_the_business_value_of_labels(given, found):
     labels, weights, lengths, systems, _ = given
-    worth = (labels * weights) @ [1.0, 10.0, 2.0]
+    business = (labels * weights) @ [1.0, 10.0, 2.0]
     score = expected_value(systems["jd_ranker"]["probabilities"], OBJECTIVES)
     values, captured, total = [], 0.0, 0.0
     for r, length in enumerate(lengths):
-        own, gains = score[r, :length], worth[r, :length]
+        own, gains = score[r, :length], business[r, :length]
         captured += gains[np.argmax(own)]
         total += gains.sum()
         if gains.any():
@@ -177,7 +177,7 @@ def test_systems_without_probabilities_are_not_judged_on_them(found):
     assert found["popularity"]["click"]["auc"] is not None
 
 
-def test_lead_and_way_from_popularity_to_oracle(found):
+def test_lead_and_gap_from_popularity_to_oracle(found):
     ranker, floor, ceiling = (
         found[s]["click"]["auc"] for s in ("jd_ranker", "popularity", "oracle")
     )
@@ -185,9 +185,9 @@ def test_lead_and_way_from_popularity_to_oracle(found):
     lead = entry["lead"]["popularity"]["auc"]
     assert lead["difference"] == pytest.approx(ranker - floor)
     assert lead["interval"][0] < lead["difference"] < lead["interval"][1]
-    way = entry["popularity_to_oracle"]["auc"]
+    gap = entry["popularity_to_oracle"]["auc"]
     share = (ranker - floor) / (ceiling - floor)
-    assert way["share"] == pytest.approx(share)
+    assert gap["share"] == pytest.approx(share)
     assert "lead" not in found["popularity"]["click"]
     assert set(entry["lead"]) == {"popularity", "oracle"}
 

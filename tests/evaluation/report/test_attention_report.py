@@ -5,16 +5,12 @@ import re
 import matplotlib.image
 import numpy as np
 import pytest
-from jd_tf.evaluation.attention_log import (
-    COUNT_BUCKETS,
-    DWELL_BUCKETS,
-    AttentionLog,
-    bucket_means,
-    to_buckets,
-)
-from jd_tf.evaluation.request_picture import human_age
 
-from jd_tf.evaluation.report.attention_report import write_attention_report
+from jd_tf.evaluation.report.attention_pictures import age_text, bucket_means
+from jd_tf.evaluation.report.attention_report import (
+    AttentionLift,
+    write_attention_report,
+)
 from jd_tf.schema import DataError
 from tests.evaluation.toy_shop import toy_batch, toy_schema
 
@@ -44,16 +40,16 @@ def _planted(batch, behavior):
     return _attention(batch, behavior, score)
 
 
-def _log(batches):
-    log = AttentionLog(CLICK, SCHEMA)
+def _lift(batches):
+    lift = AttentionLift(CLICK)
     for batch in batches:
-        log.add(batch, _planted(batch, CLICK))
-    return log
+        lift.add(batch, _planted(batch, CLICK))
+    return lift
 
 
 def test_lift_by_hand():
     batches = [toy_batch(0, size=20), toy_batch(1, size=30)]
-    log = _log(batches)
+    lift = _lift(batches)
     expected, ages, owners = [], [], []
     for start, batch in zip((0, 20), batches, strict=True):
         weights = _planted(batch, CLICK)
@@ -64,38 +60,11 @@ def test_lift_by_hand():
                 expected.append(length * mean)
                 ages.append(batch["click_age_seconds"][b, place])
                 owners.append(start + b)
-    np.testing.assert_allclose(log.get("lift"), expected, rtol=1e-5)
-    np.testing.assert_array_equal(log.get("age"), ages)
-    np.testing.assert_array_equal(log.get("request"), owners)
-    assert log.num_read == len(set(owners))
-    assert log.get("lift").mean() == pytest.approx(1.0)
-
-
-def test_pairs_that_share_an_id_by_hand():
-    batch = toy_batch(2, size=15)
-    log, weights = _log([batch]), _planted(batch, CLICK)
-    for b, length in enumerate(batch["click_length"]):
-        sums, pairs = np.zeros(2), 0
-        for n in range(batch["num_candidates"][b] if length > 1 else 0):
-            for place in range(length):
-                event = batch["click_shop_id"][b, place]
-                if event == batch["shop_id"][b, n]:
-                    sums += length * weights[b, :, n, place]
-                    pairs += 1
-        np.testing.assert_allclose(
-            log.get("same_shop_id")[b], [*sums, pairs], rtol=1e-5
-        )
-
-
-def test_events_read_are_all_when_even_and_one_when_sharp():
-    batch = toy_batch(3)
-    for sharpness, share in ((0.0, 1.0), (1e3, None)):
-        log = AttentionLog(CLICK, SCHEMA)
-        score = np.zeros((100, 1, 6, 8)) - sharpness * np.arange(8)
-        log.add(batch, _attention(batch, CLICK, score))
-        effective, length = log.get("effective")[:, 0], log.get("length")
-        expected = length if share else np.ones(len(length))
-        np.testing.assert_allclose(effective, expected, rtol=1e-4)
+    np.testing.assert_allclose(lift.get("lift"), expected, rtol=1e-5)
+    np.testing.assert_array_equal(lift.get("age"), ages)
+    np.testing.assert_array_equal(lift.get("request"), owners)
+    assert lift.num_requests == len(set(owners))
+    assert lift.get("lift").mean() == pytest.approx(1.0)
 
 
 def test_bucket_means_equal_loops():
@@ -117,15 +86,6 @@ def test_bucket_means_equal_loops():
     assert np.isnan(means[3]).all()
 
 
-def test_buckets():
-    values = np.array([0.0, 1, 2, 3, 5, 6, 500])
-    places = to_buckets(values, COUNT_BUCKETS)
-    assert places.tolist() == [0, 1, 2, 3, 3, 4, 4]
-    seconds = np.array([-1.0, 0, 0.5, 10, 11, 180, 10_000])
-    places = to_buckets(seconds, DWELL_BUCKETS)
-    assert places.tolist() == [0, 1, 1, 1, 2, 4, 5]
-
-
 def test_page_shows_the_planted_patterns(tmp_path):
     batches = [toy_batch(seed) for seed in range(3)]
     observed = (
@@ -136,28 +96,23 @@ def test_page_shows_the_planted_patterns(tmp_path):
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"src=\"(?!data:)|href=|https?://", text)
     names = {path.name for path in page.parent.glob("*.png")}
-    assert {
+    requests = {name for name in names if name.startswith("request_")}
+    assert names - requests == {
         "click_attention_against_recency.png",
-        "click_attention_against_dwell_time.png",
-        "click_attention_against_reads.png",
-        "order_attention_against_what_they_share.png",
-        "how_widely_each_head_reads.png",
-    } <= names
-    assert len([name for name in names if name.startswith("request_")]) == 4
+        "order_attention_against_recency.png",
+    }
+    assert len(requests) == 4
     assert text.count("<img") == len(names)
     for name in names:
         pixels = matplotlib.image.imread(page.parent / name)
         assert pixels.std() > 0.01
-    log = _log(batches)
-    young = to_buckets(log.get("age"), {"young": 600, "old": np.inf})
-    by_age = bucket_means(log.get("lift"), young, log.get("request"), 2)[0]
+    lift = _lift(batches)
+    old = (lift.get("age") > 600).astype(int)
+    by_age = bucket_means(lift.get("lift"), old, lift.get("request"), 2)[0]
     assert by_age[0, 0] > 1.2 > 0.9 > by_age[1, 0]
-    shared = log.get("same_category_id").sum(axis=0)
-    other = log.get("other_category_id").sum(axis=0)
-    assert shared[1] / shared[2] > 1.2 > other[1] / other[2]
 
 
-def test_attention_that_does_not_choose_is_said(tmp_path):
+def test_attention_that_does_not_choose_is_a_warning(tmp_path):
     batch = toy_batch(0)
     explained = {
         f"attention_{h.name}": _attention(
@@ -174,14 +129,14 @@ def test_attention_that_does_not_choose_is_said(tmp_path):
 
 def test_wrong_attention_is_refused_by_name():
     batch = toy_batch(0)
-    log = AttentionLog(CLICK, SCHEMA)
+    lift = AttentionLift(CLICK)
     with pytest.raises(ValueError, match=r"`click`: attention must be"):
-        log.add(batch, np.zeros((100, 2, 6, 7)))
+        lift.add(batch, np.zeros((100, 2, 6, 7)))
     with pytest.raises(ValueError, match=r"`click`: .* off by"):
-        log.add(batch, 0.5 * _planted(batch, CLICK))
+        lift.add(batch, 0.5 * _planted(batch, CLICK))
 
 
-def test_no_history_at_all_is_said(tmp_path):
+def test_no_history_at_all_is_an_error(tmp_path):
     batch = toy_batch(0, size=5)
     for behavior in SCHEMA.behaviors:
         batch[behavior.length][:] = 0
@@ -199,4 +154,4 @@ def test_no_history_at_all_is_said(tmp_path):
     [(3, "3 s"), (60, "1 min"), (7300, "2 h"), (864_000, "10 d"), (4e7, "1 y")],
 )
 def test_ages_are_readable(seconds, text):
-    assert human_age(seconds) == text
+    assert age_text(seconds) == text

@@ -11,6 +11,7 @@ import pytest
 
 from jd_tf.evaluation.report.learning_curves import learning_pictures
 from jd_tf.evaluation.report.metric_pictures import (
+    by_objective,
     interval_picture,
     reliability_picture,
 )
@@ -86,8 +87,7 @@ def page(metrics, tmp_path_factory):
         history=history,
         config={"model": {"num_heads": 4}},
         summary={"train": {"requests": 12}},
-        notes=["A note & more."],
-        num_train_requests=12,
+        reference="jd_ranker",
     )
     return path.read_text(encoding="utf-8")
 
@@ -125,12 +125,12 @@ def test_it_holds_the_numbers(page, metrics):
     assert f"{100 * rate:.2f} %" in words
 
 
-def test_it_says_where_it_loses_and_what_is_undefined(page):
-    words = " ".join(_Page(page).words)
-    assert "jd_ranker loses to trees" in words
-    assert "order: none of 2,400 impressions is positive" in words
-    assert "Only 12 requests" in words
-    assert "A note & more." in words
+def test_losses_and_undefined_metrics_are_highlights(page):
+    lines = re.findall(r'<li class="(\w+)"><b>\w+</b>([^<]*)', page)
+    assert lines[0][0] == "loses"
+    assert "against trees" in lines[0][1]
+    assert ("warning", "order: 0 of 2,400 impressions are positive: "
+            "metrics are undefined") in lines  # fmt: skip
 
 
 def test_everything_given_is_shown_and_escaped(page):
@@ -142,39 +142,45 @@ def test_everything_given_is_shown_and_escaped(page):
     assert "300 requests" in words
 
 
-def test_learning_pictures_sort_keys_by_quantity_and_objective():
+def test_learning_curves_have_a_panel_a_quantity():
     history = [
         {
             "step": i,
             "loss": 1.0,
-            "loss_long_view": 2.0,
-            "validation": {"loss": {"long_view": 3.0, "click": float("nan")}},
+            "loss/long_view": 2.0,
+            "validation/loss/long_view": 3.0,
+            "validation/loss/click": float("nan"),
+            "validation/auc/click": 0.5 + i,
             "learning_rate": 0.1,
             "balance/click": 1.0,
             "balance/long_view": None,
             "seconds": 9.0,
-            "best": True,
         }
         for i in range(3)
     ]
-    pictures = learning_pictures(history, ["click", "view", "long_view"])
-    titles = [picture.title for picture in pictures]
-    assert titles == [
-        "loss of all objectives together",
-        "loss of long_view",
-        "balance",
-        "learning rate",
-    ]
-    assert "validation ends at 3" in pictures[1].alt
-    assert "training ends at 2" in pictures[1].alt
-    assert "click ends at 1" in pictures[2].alt
+    main, more = learning_pictures(history, ["click", "view", "long_view"])
+    assert main.alt == (
+        "Learning curves: loss of all objectives, training ends at 1; "
+        "loss of long_view, training ends at 2; "
+        "loss of long_view, validation ends at 3; "
+        "validation auc, click ends at 2.5"
+    )
+    assert more.alt == (
+        "More curves: learning rate, all objectives ends at 0.1; "
+        "balance, click ends at 1"
+    )
+    assert learning_pictures([], ["click"]) == []
 
 
 def test_undefined_metrics_make_no_picture(metrics):
-    entries = {s: found["order"] for s, found in metrics["test"].items()}
-    assert interval_picture(entries, "auc", "AUC") is None
-    scores_only = {"oracle": metrics["test"]["oracle"]["click"]}
-    assert reliability_picture(scores_only, "click") is None
+    entries = by_objective(metrics["test"])
+    alone = {"order": entries["order"]}
+    assert interval_picture(alone, "AUC") is None
+    both = interval_picture({**alone, "click": entries["click"]}, "AUC")
+    assert f"trees {entries['click']['trees']['auc']:.4f}" in both.alt
+    assert "order" not in both.alt
+    scores_only = {"click": {"oracle": metrics["test"]["oracle"]["click"]}}
+    assert reliability_picture(scores_only, "Calibration") is None
 
 
 def test_one_system_and_no_extras_are_enough(metrics, tmp_path):
