@@ -57,9 +57,9 @@ def main(_: object) -> None:
     beside = _named(_BESIDE.value)
     # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.evaluation.fusion.fusion_report import advice_lines
-    from jd_tf.evaluation.fusion.fusion_run import report_run
+    from jd_tf.evaluation.fusion.fusion_run import report_fusion
 
-    page, report = report_run(
+    page, report = report_fusion(
         _DATA.value,
         _WORKDIR.value,
         _OUTPUT.value or Path(_WORKDIR.value) / "fusion",

@@ -28,7 +28,7 @@ from jd_tf.training.workdir import load_trained
 _BATCH_SIZE = 256
 
 
-def report_run(
+def report_fusion(
     data_dir: str | Path,
     workdir: str | Path,
     output_dir: str | Path,

@@ -1,4 +1,4 @@
-"""A shop whose ranker is a double with known fusion weights."""
+"""A shop with a fake ranker of known fusion weights."""
 
 import dataclasses
 

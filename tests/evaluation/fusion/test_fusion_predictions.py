@@ -111,15 +111,19 @@ def test_made_from_an_evaluation():
 
     def score(batch):
         shape = (*batch["item_id"].shape, 2)
-        return {"probabilities": np.full(shape, 0.25, "float32")}
+        chances = np.full(shape, 0.25, "float32")
+        return {"probabilities": chances, "score": chances[..., 0]}
 
-    found = collect_predictions([toy_batch(0)], schema, {"ranker": score})
+    found = collect_predictions(
+        [toy_batch(0)], schema, {"ranker": score}, columns=["hour"]
+    )
     weights = found.label_weights * 2
     weights[0, 0] = 0
     found.labels[0, 0] = 1
     found = dataclasses.replace(found, label_weights=weights)
-    predictions = FusionPredictions.of(
-        found, "ranker", {"hour": np.zeros(100, int)}
+    predictions = FusionPredictions.of_run(found, "ranker")
+    assert predictions.segments["hour"].tolist() == (
+        found.columns["hour"].tolist()
     )
     assert predictions.objectives == ("click", "order")
     assert predictions.values == (1.0, 10.0)
@@ -129,5 +133,7 @@ def test_made_from_an_evaluation():
     np.testing.assert_array_equal(predictions.labels[real], found.labels[real])
     assert not predictions.labels[~real].any()
     gain = WeightJudge(predictions).request_ndcg(predictions.expected_values())
+    order = {"ranker": {"score": predictions.expected_values()}}
+    found = dataclasses.replace(found, systems=order)
     judged = found.evaluate(num_replicates=0)["ranker"]["value"]
     assert np.nanmean(gain) == pytest.approx(judged["ndcg@10"], rel=1e-5)

@@ -1,4 +1,4 @@
-"""What a session had done, and what a simulator knows of it."""
+"""State of sessions, and the hidden facts of a simulator."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_session_counts_are_those_of_the_recent_events():
     batch, schema = toy_batch(7), shop_schema()
     counts = session_counts(batch, schema, SESSION)
     for row in range(100):
-        events, dwell = [], 0.0
+        events, reads = [], 0.0
         for behavior in ("click", "order"):
             recent = [
                 event
@@ -36,17 +36,23 @@ def test_session_counts_are_those_of_the_recent_events():
             ]
             events.append(len(recent))
             if behavior == "click":
-                dwell = batch["click_dwell_seconds"][row, recent].sum()
+                reads = batch["click_action_counts"][row, recent, 1:].sum()
         assert counts["events"][row].tolist() == events
-        assert counts["dwell"][row] == pytest.approx(dwell, rel=1e-5)
+        assert counts["actions"][row] == reads
 
 
-def test_segments_say_what_was_done_and_what_is_hidden(observation):
+def test_segments_are_those_of_the_session_and_of_hidden_facts(observation):
     segments = observation.predictions.segments
+    events = np.concatenate(
+        [
+            session_counts(batch, shop_schema(), SESSION)["events"]
+            for batch in shop_batches(0)[0]
+        ]
+    )
     reached = np.where(
-        observation.events[:, 1] > 0,
+        events[:, 1] > 0,
         "order",
-        np.where(observation.events[:, 0] > 0, "click", "nothing"),
+        np.where(events[:, 0] > 0, "click", "nothing"),
     )
     assert segments["done_so_far"].tolist() == reached.tolist()
     assert set(segments["intent"]) == {"browsing", "buying"}
