@@ -1,4 +1,4 @@
-"""Draws what each attention head reads, by recency and by action.
+"""Draws the attention of each head to the events of histories.
 
     python -m experiments.attention_report --data=DIR --workdir=DIR
 
@@ -19,7 +19,7 @@ _WORKDIR = flags.DEFINE_string(
 )
 _SPLIT = flags.DEFINE_string("split", "test", "Split whose users are shown.")
 _MAX_REQUESTS = flags.DEFINE_integer(
-    "max_requests", 2000, "Requests looked at.", lower_bound=1
+    "max_requests", 2000, "Requests read.", lower_bound=1
 )
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder to write; attention/ of --workdir by default."
@@ -28,7 +28,7 @@ _OUTPUT = flags.DEFINE_string(
 
 def main(_: object) -> None:
     """Writes the report and prints where it lies."""
-    from jd_tf.evaluation.run import report_attention
+    from jd_tf.evaluation import report_attention
 
     output = _OUTPUT.value or Path(_WORKDIR.value) / "attention"
     page = report_attention(

@@ -3,7 +3,7 @@
     python -m experiments.evaluate --data=runs/data --workdir=runs/model
 
 Writes `metrics.json` and the self-contained `report.html` into the run's
-folder; of a ranker that calibrates or fuses, what that is worth, too. With
+folder; of a ranker that calibrates or fuses, the gain of that, too. With
 `--predictions=FOLDER`, writes what `experiments.fusion_grid` searches.
 """
 
@@ -42,39 +42,36 @@ _PREDICTIONS = flags.DEFINE_string(
 _SEGMENTS = flags.DEFINE_list(
     "segments",
     None,
-    "Context columns to tell calibration and fusion apart by; that of the "
-    "scenario, if there is one, and the simulator's intents by default.",
+    "Context columns whose ids are segments of calibration and fusion; that "
+    "of the scenario, if there is one, and the simulator's intents by default.",
 )
 _GAIN = flags.DEFINE_enum(
     "gain",
     "value",
     ["value", "reward"],
-    "What candidates brought in, in the files of --predictions.",
+    "Gain of candidates in the files of --predictions.",
 )
 
 
 def main(_: object) -> None:
-    """Writes metrics and report, and prints the headline."""
+    """Writes metrics and report, and prints a summary."""
     # TensorFlow takes seconds to load; --help should not wait for it.
-    from jd_tf.evaluation import run
-    from jd_tf.evaluation.head_metrics import head_notes
-    from jd_tf.evaluation.headline import headline
+    from jd_tf.evaluation import evaluate
+    from jd_tf.evaluation.report.printed_summary import printed_summary
+    from jd_tf.evaluation.report.run_report import REPORT_FILE
 
-    metrics = run.evaluate_run(
+    metrics = evaluate(
         _DATA.value,
         _WORKDIR.value,
         _SPLITS.value,
         _MAX_TREE_IMPRESSIONS.value,
         _NUM_REPLICATES.value,
-        predictions_dir=_PREDICTIONS.value,
+        predictions=_PREDICTIONS.value,
         segments=_SEGMENTS.value,
         reward=_GAIN.value == "reward",
     )
-    first = metrics[_SPLITS.value[0]]
-    print(headline(first))
-    for note in head_notes(first, run.RANKER):
-        print(note)
-    print(f"report: {Path(_WORKDIR.value) / run.REPORT_FILE}")
+    print(printed_summary(metrics[_SPLITS.value[0]]))
+    print(f"report: {Path(_WORKDIR.value) / REPORT_FILE}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ all impressions), `labels` [R, N, T], `num_candidates` [R], `objectives` and
 Writes `fusion_grid.json`, `fusion_grid.csv` and `fusion_grid.png`.
 """
 
-import time
 from pathlib import Path
 
 from absl import flags
@@ -56,70 +55,28 @@ _PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show a bar.")
 
 
 def main(_: object) -> None:
-    """Writes the three files and prints what was found."""
-    from jd_tf.evaluation.fusion.grid import search_weights
-    from jd_tf.evaluation.fusion.grid_judge import WeightJudge
-    from jd_tf.evaluation.fusion.grid_report import (
-        JSON_FILE,
-        report_grid,
-        write_grid,
-    )
-    from jd_tf.evaluation.fusion.predictions import FusionPredictions
+    """Writes the three files and prints the best weights."""
+    from jd_tf.evaluation.fusion.grid_report import JSON_FILE
+    from jd_tf.evaluation.fusion.grid_run import grid_run
 
-    searched = FusionPredictions.load(_PREDICTIONS.value)
-    others = searched
-    if _JUDGE.value:
-        others = FusionPredictions.load(_JUDGE.value)
-        if others.objectives != searched.objectives:
-            raise DataError(
-                f"{_JUDGE.value}: has objectives {others.objectives}, "
-                f"{_PREDICTIONS.value} has {searched.objectives}."
-            )
-    names = searched.objectives
-    if _VALUES.value:
-        values = _numbers(_VALUES.value, names)
-        searched, others = (p.with_values(values) for p in (searched, others))
-    segments = _SEGMENTS.value
-    if segments is None:
-        segments = [n for n in searched.segments if n in others.segments]
-    for path, file in ((_PREDICTIONS, searched), (_JUDGE, others)):
-        missing = set(segments).difference(file.segments)
-        if missing:
-            raise DataError(
-                f"{path.value}: has no segments {sorted(missing)}. It has: "
-                f"{sorted(file.segments)}."
-            )
-    axes = _places(_AXES.value, names)
-    began = time.monotonic()
-    judge = WeightJudge(searched, _FORM.value, _PLACES.value, segments)
-    starts = [searched.values] if any(searched.values) else []
-    grid = search_weights(
-        judge,
+    report = grid_run(
+        _PREDICTIONS.value,
+        _OUTPUT.value,
+        _JUDGE.value,
+        _FORM.value,
         _NUM_WEIGHTS.value,
-        starts,
+        _PLACES.value,
+        dict(map(_named, _VALUES.value)),
+        _SEGMENTS.value,
+        _AXES.value,
         _SEED.value,
         _PROGRESS.value,
-        axes,
     )
-    grid.best_weights()
-    seconds = time.monotonic() - began
-    shown = grid
-    if others is not searched:
-        judge = WeightJudge(others, _FORM.value, _PLACES.value, segments)
-        shown = grid.judged_on(judge)
-    report = report_grid(grid, judge, others)
-    report = {
-        **report,
-        "searched": str(_PREDICTIONS.value),
-        "judged": str(_JUDGE.value or _PREDICTIONS.value),
-        "seconds": round(seconds, 2),
-    }
-    write_grid(_OUTPUT.value, report, grid, shown, names, axes)
-    shown = ", ".join(
+    weights = ", ".join(
         f"{name} {weight:.3f}"
         for name, weight in report["global"]["weights"].items()
     )
-    print(f"best global weights: {shown}")
+    print(f"best global weights: {weights}")
     for name, entry in report["rankings"].items():
         print(
             f"{name:<32} value-NDCG@{_PLACES.value} {entry['ndcg']:.5f}  "
@@ -127,41 +84,22 @@ def main(_: object) -> None:
             f"{entry['standard_error']:.5f})"
         )
     print(
-        f"{len(grid.weights)} weight vectors on {report['num_requests']:,} "
-        f"requests with gain in {seconds:.1f} s"
+        f"{report['num_weights']} weight vectors on "
+        f"{report['num_requests']:,} requests with gain in "
+        f"{report['seconds']:.1f} s"
     )
     print(f"report: {Path(_OUTPUT.value) / JSON_FILE}")
 
 
-def _numbers(texts: list[str], names: tuple[str, ...]) -> list[float]:
-    """name=number texts to a number for every name."""
-    found = dict.fromkeys(names, 0.0)
-    for text in texts:
-        name, _, number = text.partition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            value = -1.0
-        if name not in found or not 0 <= value < float("inf"):
-            raise DataError(
-                f"--values are name=number >= 0 of {', '.join(names)}. "
-                f"Got: {text!r}."
-            )
-        found[name] = value
-    return list(found.values())
-
-
-def _places(axes: list[str], names: tuple[str, ...]) -> tuple[int, int]:
-    """Indices of the two objectives in the picture."""
-    if not axes:
-        first = names.index("click") if "click" in names else 0
-        last = names.index("order") if "order" in names else len(names) - 1
-        return first, last
-    if len(axes) != 2 or not set(axes) <= set(names):
+def _named(text: str) -> tuple[str, float]:
+    """A name=number text as name and number."""
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError:
         raise DataError(
-            f"--axes are two of {', '.join(names)}. Got: {','.join(axes)}."
-        )
-    return names.index(axes[0]), names.index(axes[1])
+            f"--values are name=number, numbers >= 0. Got: {text!r}."
+        ) from None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What fusion weights follow, whether they help, and twenty sessions told.
+"""Reports on fusion weights: by segment, and against simpler orders.
 
     python -m experiments.fusion_report --data=DIR --workdir=RUN
 
@@ -27,7 +27,7 @@ _OUTPUT = flags.DEFINE_string(
 _SEARCH = flags.DEFINE_string(
     "search", "validation", "Split that constant weights are searched on."
 )
-_SPLIT = flags.DEFINE_string("split", "test", "Split that is judged and told.")
+_SPLIT = flags.DEFINE_string("split", "test", "Split that is judged.")
 _REWARD = flags.DEFINE_bool(
     "reward", False, "Judge by the reward column instead of business value."
 )
@@ -36,9 +36,6 @@ _BESIDE = flags.DEFINE_list(
 )
 _NUM_WEIGHTS = flags.DEFINE_integer(
     "num_weights", 1000, "Weight vectors tried, for each form.", lower_bound=20
-)
-_NUM_STORIES = flags.DEFINE_integer(
-    "num_stories", 20, "Sessions told.", lower_bound=0
 )
 _NUM_REPLICATES = flags.DEFINE_integer(
     "num_replicates", 500, "Bootstrap resamples of users.", lower_bound=2
@@ -56,12 +53,13 @@ _PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show bars.")
 
 
 def main(_: object) -> None:
-    """Writes page and JSON and prints what to use."""
+    """Writes page and JSON and prints the recommendation."""
     beside = _named(_BESIDE.value)
     # TensorFlow takes seconds to load; --help should not wait for it.
-    from jd_tf.evaluation.fusion.observed_run import report_run
+    from jd_tf.evaluation.fusion.fusion_report import advice_lines
+    from jd_tf.evaluation.fusion.fusion_run import report_fusion
 
-    page, report = report_run(
+    page, report = report_fusion(
         _DATA.value,
         _WORKDIR.value,
         _OUTPUT.value or Path(_WORKDIR.value) / "fusion",
@@ -71,13 +69,12 @@ def main(_: object) -> None:
         _REWARD.value,
         _MAX_REQUESTS.value,
         num_weights=_NUM_WEIGHTS.value,
-        num_stories=_NUM_STORIES.value,
         num_replicates=_NUM_REPLICATES.value,
         seed=_SEED.value,
         progress=_PROGRESS.value,
     )
-    for advice in report["recommendation"].values():
-        print(advice["sentence"])
+    for line in advice_lines(report):
+        print(line)
     print(f"report: {page}")
 
 

@@ -79,18 +79,18 @@ def main(_: object) -> int | None:
         return train_ranker(data, model_dir, preset.model, preset.training)
 
     def evaluate() -> None:
-        from jd_tf.evaluation.headline import headline
-        from jd_tf.evaluation.run import evaluate_run
+        from jd_tf import evaluation
+        from jd_tf.evaluation.report.printed_summary import printed_summary
 
-        metrics = evaluate_run(
+        metrics = evaluation.evaluate(
             data,
             model_dir,
             max_tree_impressions=preset.max_tree_impressions,
         )
-        print(headline(metrics["test"]))
+        print(printed_summary(metrics["test"]))
 
     def explain() -> None:
-        from jd_tf.evaluation.run import report_attention
+        from jd_tf.evaluation import report_attention
 
         report_attention(data, model_dir, model_dir / "attention")
 

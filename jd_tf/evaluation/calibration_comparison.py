@@ -1,15 +1,12 @@
-"""Promises before and after calibration, overall and by segment."""
+"""Metrics before and after calibration, overall and by segment."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.metric_pictures import reliability_picture
 from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.evaluation.objective_metrics import probability_metrics
-from jd_tf.evaluation.pictures import Picture
-from jd_tf.evaluation.segment_picture import segment_calibration_picture
 from jd_tf.metrics.cells import Cells, real_cells
 from jd_tf.schema import Objective
 
@@ -68,7 +65,7 @@ def compare_calibration(
 def consistency(
     probabilities: np.ndarray, given: np.ndarray, num_candidates: np.ndarray
 ) -> dict[str, float]:
-    """Whether an outcome is promised more often than what it presupposes.
+    """Compares an outcome's probabilities with those of what it presupposes.
 
     Args:
         probabilities: [R, N] of the outcome, say an order.
@@ -76,11 +73,11 @@ def consistency(
         num_candidates: [R] int.
 
     Returns:
-        `share_above`: of the candidates whose outcome is promised more often
-        than what it presupposes, which cannot be; `share_equal`: of those
-        where both are the same, as where the bound acts; `mean_ratio`: mean
-        outcome over mean of what it presupposes, the conversion promised.
-        nan without candidates.
+        `share_above`: of the candidates whose outcome is more probable than
+        what it presupposes, which cannot be; `share_equal`: of those where
+        both are the same, as where the bound acts; `mean_ratio`: mean outcome
+        over mean of what it presupposes, the predicted conversion. nan
+        without candidates.
     """
     real = real_cells(num_candidates, given.shape[1])
     one, other = probabilities[real], given[real]
@@ -97,24 +94,6 @@ def consistency(
         if mean > 0
         else float("nan"),
     }
-
-
-def calibration_pictures(comparison: Mapping[str, Any]) -> list[Picture]:
-    """Reliability of every objective, all calibrations side by side.
-
-    Args:
-        comparison: as of `compare_calibration`.
-
-    Returns:
-        For each objective one of all impressions, and one of its segments
-        where there are any.
-    """
-    pictures = []
-    for objective, entry in comparison.items():
-        pictures.append(reliability_picture(entry["all"], objective))
-        parts = entry["segments"]
-        pictures.append(segment_calibration_picture(parts, objective))
-    return [picture for picture in pictures if picture is not None]
 
 
 def segment_name(segment: Any) -> str:

@@ -1,10 +1,10 @@
-"""Candidates that training showed never, or hardly ever."""
+"""Cold items: candidates that training hardly ever showed."""
 
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from jd_tf.evaluation.baselines.id_sums import IdSums
+from jd_tf.evaluation.baselines.rates import IdSums
 from jd_tf.evaluation.collect import Batch, to_numpy
 from jd_tf.metrics.cells import real_cells
 
@@ -12,7 +12,7 @@ ITEM = "item_id"
 
 
 class ColdItems:
-    """Tells cold items from warm ones by how often training showed them.
+    """Separates cold items from warm ones by their training impressions.
 
     An item is cold if the training split showed it as a candidate at most
     `max_impressions` times. Events in histories do not count: a model learns
@@ -35,7 +35,7 @@ class ColdItems:
         return self
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
-        """[B, N] bool, whether a candidate is cold; padding never is."""
+        """[B, N] bool, True where a candidate is cold; padding never is."""
         ids = np.asarray(batch[ITEM])
         real = real_cells(batch["num_candidates"], ids.shape[1])
         shown = self._impressions.find(ids)[..., 0]

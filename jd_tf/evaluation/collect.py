@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.evaluate import evaluate_predictions
-from jd_tf.evaluation.scenarios import evaluate_scenarios, request_values
+from jd_tf.evaluation.scenarios import evaluate_scenarios, values_by_request
+from jd_tf.evaluation.system_metrics import evaluate_predictions
 from jd_tf.schema import SERVING_ROLES, Schema
 
 Batch = Mapping[str, Any]
@@ -20,7 +20,7 @@ ORACLE = "oracle"
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What several systems said about the same requests.
+    """Predictions of several systems for the same requests.
 
     Axis letters: R requests, N candidates (padded), T objectives.
 
@@ -31,7 +31,7 @@ class Predictions:
         num_candidates: [R] int.
         user_ids: [R], or None where the batches had none.
         systems: name -> `probabilities`, `objective_scores`, `score`.
-        marks: name -> [R, N] bool, which candidates are of some kind.
+        marks: name -> [R, N] bool, True for candidates of some kind.
         columns: name -> [R] or [R, N], columns kept as they are; that of
             the scenario among them, where there is one.
     """
@@ -85,7 +85,7 @@ class Predictions:
         """[R, T] business values, None where all requests' are the same."""
         if self.scenarios is None or not self.schema.scenario_values:
             return None
-        return request_values(self.schema, self.scenarios)
+        return values_by_request(self.schema, self.scenarios)
 
 
 def collect_predictions(
@@ -119,7 +119,7 @@ def collect_predictions(
     systems: dict[str, dict[str, list[np.ndarray]]] = {}
     marked: dict[str, list[np.ndarray]] = {name: [] for name in marks or {}}
     scenario = [schema.scenario_column] * bool(schema.scenario_column)
-    asked: dict[str, list[np.ndarray]] = {n: [] for n in (*columns, *scenario)}
+    wanted: dict[str, list[np.ndarray]] = {n: [] for n in (*columns, *scenario)}
     count = 0
     for raw in batches:
         batch = to_numpy(raw)
@@ -128,13 +128,13 @@ def collect_predictions(
             if name in batch:
                 part = _widen(batch[name], width, name.startswith("label"))
                 parts.setdefault(name, []).append(part)
-        for name, kept in asked.items():
+        for name, kept in wanted.items():
             column = batch[name]
             kept.append(_widen(column, width, column.ndim > 1))
-        said = {name: score(dict(served)) for name, score in scorers.items()}
+        scored = {n: score(dict(served)) for n, score in scorers.items()}
         if "oracle_relevance" in batch:
-            said[ORACLE] = {"objective_scores": batch["oracle_relevance"]}
-        for name, outputs in said.items():
+            scored[ORACLE] = {"objective_scores": batch["oracle_relevance"]}
+        for name, outputs in scored.items():
             kept = systems.setdefault(name, {})
             for key, value in outputs.items():
                 if value is not None:
@@ -163,7 +163,7 @@ def collect_predictions(
             for name, outputs in systems.items()
         },
         {name: join(kept) for name, kept in marked.items()},
-        {name: join(kept) for name, kept in asked.items()},
+        {name: join(kept) for name, kept in wanted.items()},
     )
 
 
@@ -172,9 +172,9 @@ def to_numpy(batch: Batch) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in batch.items()}
 
 
-def _widen(array: np.ndarray, width: int, wanted: bool = True) -> np.ndarray:
+def _widen(array: np.ndarray, width: int, padded: bool = True) -> np.ndarray:
     """Pads axis 1 (candidates) with zeros up to `width`."""
-    if not wanted or array.shape[1] == width:
+    if not padded or array.shape[1] == width:
         return array
     missing = width - array.shape[1]
     padding = [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2)

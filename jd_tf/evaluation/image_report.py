@@ -7,7 +7,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from jd_tf.evaluation.findings import Finding
 from jd_tf.evaluation.image_report_metrics import (
     WordResult,
     confusion,
@@ -19,6 +18,7 @@ from jd_tf.evaluation.image_report_pictures import (
     confusion_picture,
     curve_pictures,
 )
+from jd_tf.evaluation.pages import Highlight as Finding
 from jd_tf.evaluation.pages import write_page
 from jd_tf.images.decoding import load_image
 from jd_tf.images.image_list import LabelledImages

@@ -11,8 +11,16 @@ import numpy as np
 from jd_tf.data.files import write_whole
 from jd_tf.schema import DataError
 
+METRICS_FILE = "metrics.json"
 # Beside the splits, where the schema names scenarios: split -> scenario -> ...
 SCENARIOS = "scenarios"
+# The system a report is about, unless its model is registered as another.
+RANKER = "jd_ranker"
+
+
+def model_name(model: Any) -> str:
+    """The name a model has in metrics.json: its registered one."""
+    return getattr(model, "registered_name", RANKER)
 
 
 def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
@@ -24,7 +32,11 @@ def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
 
 
 def read_metrics(path: str | Path) -> dict[str, Any]:
-    """Reads what `write_metrics` wrote; a DataError says what is wrong."""
+    """Reads what `write_metrics` wrote.
+
+    Raises:
+        DataError: naming the file, if it is missing or not JSON.
+    """
     try:
         metrics = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.metrics import calibration_error as calibration
+from jd_tf.metrics import calibration_metrics as calibration
 from jd_tf.metrics import ranking_metrics as metrics
 from jd_tf.metrics.bootstrap import Bootstrap
 from jd_tf.metrics.cells import Cells
@@ -111,12 +111,12 @@ def value_metrics(
     request, size = cells.request, cells.num_requests
     by_request = metrics.group_auc(scores, gains > 0, request, size)
     gain = metrics.group_ndcg(scores, gains, request, size, NDCG_PLACES)
-    worth = metrics.group_sum(gains, request, size, len(gains))
+    total = metrics.group_sum(gains, request, size, len(gains))
     found: Metrics = {
         "gauc": by_request.mean(),
         NDCG: metrics.mean_defined(gain),
         f"{NDCG}_requests": int((~np.isnan(gain)).sum()),
-        "total_value": float(worth.sum()),
+        "total_value": float(total.sum()),
         "num_impressions": len(gains),
         "num_positives": int(np.count_nonzero(gains)),
     }
@@ -127,14 +127,14 @@ def value_metrics(
         for k in CAPTURE_PLACES
     }
     for name, captured in got.items():
-        found[name] = metrics.ratio(captured.sum(), worth.sum())
+        found[name] = metrics.ratio(captured.sum(), total.sum())
     if bootstrap is None:
         return found, {}
     return found, {
         "gauc": bootstrap.means(by_request.value, by_request.weight),
         NDCG: bootstrap.means(gain, np.ones(size)),
         **{
-            name: bootstrap.ratios(captured, worth)
+            name: bootstrap.ratios(captured, total)
             for name, captured in got.items()
         },
     }

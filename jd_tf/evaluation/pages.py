@@ -1,13 +1,26 @@
 """Templates -> self-contained HTML pages."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 
 from jd_tf.data.files import write_whole
 
 UNDEFINED = "\N{EN DASH}"
+
+
+class Highlight(NamedTuple):
+    """One line of what a page shows first.
+
+    Attributes:
+        kind: "loses", "suspect", "warning", "level", "leads" or "note";
+            pages show the first two in red.
+        text: the line.
+    """
+
+    kind: str
+    text: str
 
 
 def render_page(template: str, **values: Any) -> str:

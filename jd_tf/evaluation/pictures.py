@@ -2,19 +2,23 @@
 
 import base64
 import io
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+# Colours that people who see colours differently can tell apart, ours first.
+PALETTE = (
+    *("#c1121f", "#1d4e89", "#2a7f62", "#d39b00", "#7b2d8b", "#0a9396"),
+    *("#9c6644", "#495057"),
+)
 COLORS = {
-    "jd_ranker": "#c1121f",
     "popularity": "#6c757d",
     "last_category": "#2a7f62",
     "trees": "#1d4e89",
     "oracle": "#d39b00",
 }
-OTHER_COLORS = ("#7b2d8b", "#0a9396", "#9c6644", "#5a189a")
 _DPI = 150
 
 
@@ -23,7 +27,7 @@ class Picture(NamedTuple):
 
     Attributes:
         title: heading above it.
-        alt: what it shows, for those who cannot see it.
+        alt: text for those who cannot see it.
         png: the bytes.
     """
 
@@ -39,7 +43,7 @@ class Picture(NamedTuple):
 
 def color_of(name: str, place: int = 0) -> str:
     """The colour a system has in every picture."""
-    return COLORS.get(name, OTHER_COLORS[place % len(OTHER_COLORS)])
+    return COLORS.get(name, PALETTE[place % len(PALETTE)])
 
 
 def new_figure(width: float = 4.6, height: float = 3.2) -> tuple[Figure, Axes]:
@@ -48,6 +52,39 @@ def new_figure(width: float = 4.6, height: float = 3.2) -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     tidy(axes)
     return figure, axes
+
+
+def new_panels(
+    names: list[str], height: float = 2.7, columns: int = 3
+) -> tuple[Figure, Mapping[str, Axes]]:
+    """A figure with one panel a name, `columns` side by side."""
+    rows = -(-len(names) // columns)
+    columns = min(columns, len(names))
+    figure = Figure(
+        figsize=(3.7 * columns, height * rows), layout="constrained"
+    )
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    panels = dict(zip(names, grid, strict=False))
+    for name, axes in panels.items():
+        tidy(axes)
+        axes.set_title(name, fontsize=9, loc="left")
+    for axes in grid[len(names) :]:
+        axes.set_visible(False)
+    return figure, panels
+
+
+def share_legend(figure: Figure, axes: Axes, **options: Any) -> None:
+    """One legend above all panels, of what one of them shows."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper left",
+        ncols=max(len(labels), 1),
+        fontsize=8,
+        frameon=False,
+        **options,
+    )
 
 
 def tidy(axes: Axes) -> None:

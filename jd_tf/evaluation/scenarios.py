@@ -1,8 +1,8 @@
 """The same metrics for each scenario: feed, cart, product detail, ...
 
 A model of all pages may be good on the largest and bad on another; the mean
-does not show it. A scenario without requests, or with few, is said to be so:
-it has None where there is nothing to judge, and breaks nothing.
+does not show it. A scenario without requests has None for its metrics, one
+with few a note.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.evaluate import evaluate_predictions
+from jd_tf.evaluation.metrics_file import RANKER
+from jd_tf.evaluation.system_metrics import evaluate_predictions
 from jd_tf.schema import Schema
 
 # Below so many requests intervals say more than the numbers do.
 FEW_REQUESTS = 100
-# Of probabilities, these; bins of a scenario are for another page.
+# Metrics of all requests alone.
 _LEFT_OUT = ("reliability", "lead", "popularity_to_oracle")
 
 
@@ -27,8 +28,8 @@ def scenario_names(ids: np.ndarray) -> np.ndarray:
     )
 
 
-def request_values(schema: Schema, ids: np.ndarray) -> np.ndarray:
-    """[R, T] what outcomes are worth in the scenario of each request.
+def values_by_request(schema: Schema, ids: np.ndarray) -> np.ndarray:
+    """[R, T] business values in the scenario of each request.
 
     Args:
         schema: with values of scenarios, or with none.
@@ -51,6 +52,7 @@ def evaluate_scenarios(
     user_ids: np.ndarray | None = None,
     num_replicates: int = 200,
     seed: int = 0,
+    reference: str = RANKER,
 ) -> dict[str, dict[str, Any]]:
     """Judges every system on the requests of each scenario.
 
@@ -64,6 +66,7 @@ def evaluate_scenarios(
         user_ids: [R], or None.
         num_replicates: bootstrap resamples; 0 for no intervals.
         seed: of the resamples.
+        reference: as of `evaluate_predictions`.
 
     Returns:
         scenario -> `num_requests`, `values` by objective, `note` (a sentence,
@@ -76,7 +79,7 @@ def evaluate_scenarios(
     names = scenario_names(ids)
     known = [str(scenario) for scenario in schema.scenarios]
     met = np.unique(names).tolist()
-    values = request_values(schema, ids)
+    values = values_by_request(schema, ids)
     found = {}
     for scenario in [*known, *(name for name in met if name not in known)]:
         rows = np.flatnonzero(names == scenario)
@@ -108,7 +111,8 @@ def evaluate_scenarios(
                 None if user_ids is None else user_ids[rows],
                 num_replicates if len(rows) > 1 else 0,
                 seed,
-                values=values[rows],
+                reference,
+                values[rows],
             )
             entry["systems"] = {
                 system: {

@@ -1,4 +1,4 @@
-"""How far a metric would move on other users: cluster bootstrap."""
+"""Intervals of metrics by a bootstrap over whole users."""
 
 import numpy as np
 
@@ -11,8 +11,8 @@ class Bootstrap:
 
     Impressions of a request, and requests of a user, resemble each other:
     intervals that resample impressions come out too narrow. The same
-    resamples serve every system, so that differences between systems can be
-    judged pair by pair (Efron and Tibshirani, 1993, chapters 6 and 13).
+    resamples serve every system, so that differences between systems are
+    paired.
 
     Args:
         clusters: [R] int from 0, the cluster (user) of each request; every
@@ -23,7 +23,19 @@ class Bootstrap:
 
     Attributes:
         clusters: [R] int.
-        counts: [replicates, G] uint8, how often each cluster was drawn.
+        counts: [replicates, G] uint8, draws of each cluster.
+
+    Example:
+        >>> import numpy as np
+        >>> bootstrap = Bootstrap(4, num_replicates=100)
+        >>> values = np.array([0.5, 0.7, 0.6, 0.8])
+        >>> low, high = interval(bootstrap.means(values, np.ones(4)))
+        >>> bool(low < values.mean() < high)
+        True
+
+    References:
+        Bradley Efron and Robert Tibshirani, "An Introduction to the
+        Bootstrap", Chapman & Hall, 1993, chapters 6 and 13.
     """
 
     def __init__(
@@ -66,7 +78,15 @@ class Bootstrap:
     def ratios(
         self, numerators: np.ndarray, denominators: np.ndarray
     ) -> np.ndarray:
-        """[replicates] ratios of sums of per-request parts ([R] each)."""
+        """Ratios of sums over requests in every resample.
+
+        Args:
+            numerators: [R], a part of each request.
+            denominators: [R] >= 0.
+
+        Returns:
+            [replicates], nan where the denominators drawn add up to 0.
+        """
         parts = [
             np.bincount(self.clusters, part, minlength=self.num_clusters)
             for part in (numerators, denominators)
@@ -130,11 +150,19 @@ class Bootstrap:
 def interval(
     replicates: np.ndarray, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile interval; nan where too few replicates are defined.
+    """Percentile interval of replicates.
 
     Args:
         replicates: [replicates], nan where undefined.
         confidence: share of the replicates inside.
+
+    Returns:
+        Lower and upper end; both nan where over a tenth is undefined.
+
+    Example:
+        >>> import numpy as np
+        >>> interval(np.arange(5.0), confidence=1.0)
+        (0.0, 4.0)
     """
     defined = replicates[~np.isnan(replicates)]
     # Leaving out many undefined replicates would hide how little there is.

@@ -1,4 +1,4 @@
-"""From padded predictions to the flat impressions an objective is judged on."""
+"""Padded predictions -> the flat impressions of an objective."""
 
 import dataclasses
 
@@ -12,10 +12,17 @@ class Cells:
     Axis letters: R requests, N candidates, M impressions that count.
 
     Attributes:
-        where: [R, N] bool, which cells those are.
+        where: [R, N] bool, True where a cell counts.
         request: [M] int, the request of each.
         labels: [M] float, 0 or 1; or gains.
         weights: [M] float > 0, or None where all weigh 1.
+
+    Example:
+        >>> import numpy as np
+        >>> labels = np.array([[1.0, 0.0], [1.0, np.nan]])
+        >>> cells = Cells.of(labels, num_candidates=np.array([2, 1]))
+        >>> cells.request.tolist(), cells.labels.tolist()
+        ([0, 0, 1], [1.0, 0.0, 1.0])
     """
 
     where: np.ndarray
@@ -65,7 +72,13 @@ class Cells:
 
 
 def real_cells(num_candidates: np.ndarray, width: int) -> np.ndarray:
-    """[R, N] bool, True where a candidate is real."""
+    """[R, N] bool, True where a candidate is real.
+
+    Example:
+        >>> import numpy as np
+        >>> real_cells(np.array([2, 0]), width=3).tolist()
+        [[True, True, False], [False, False, False]]
+    """
     num_candidates = np.asarray(num_candidates)
     if len(num_candidates) and num_candidates.max() > width:
         raise ValueError(

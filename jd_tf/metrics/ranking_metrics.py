@@ -1,4 +1,4 @@
-"""RankedScores metrics on flat arrays of impressions, vectorised over groups.
+"""Ranking metrics on flat arrays of impressions, vectorised over groups.
 
 Every function takes M impressions: `scores` [M], higher is better; `labels`
 [M] of 0 and 1 or `gains` [M] >= 0; `groups` [M], the number of the request or
@@ -22,6 +22,11 @@ class GroupAuc(NamedTuple):
     Attributes:
         value: [G], nan where a group has one class only.
         weight: [G], total weight of the group's impressions.
+
+    Example:
+        >>> import numpy as np
+        >>> GroupAuc(np.array([1.0, np.nan, 0.5]), np.array([1, 5, 3])).mean()
+        0.625
     """
 
     value: np.ndarray
@@ -29,7 +34,7 @@ class GroupAuc(NamedTuple):
 
     @property
     def defined(self) -> np.ndarray:
-        """[G] bool, whether the group has both classes."""
+        """[G] bool, True where the group has both classes."""
         return ~np.isnan(self.value)
 
     def mean(self) -> float:
@@ -50,6 +55,11 @@ def auc(
 
     Returns:
         The area under the ROC curve; nan where there is one class only.
+
+    Example:
+        >>> import numpy as np
+        >>> auc(np.array([0.1, 0.4, 0.3, 0.8]), np.array([0, 0, 1, 1]))
+        0.75
     """
     return float(group_auc(scores, labels, weights=weights).value[0])
 
@@ -63,8 +73,7 @@ def group_auc(
 ) -> GroupAuc:
     """AUC within every group; its `mean()` is GAUC.
 
-    GAUC as in Zhu et al., "Optimized Cost per Click in Taobao Display
-    Advertising" (KDD 2017): weighted by impressions, groups of one class out.
+    GAUC weighs groups by impressions and leaves out those of one class.
 
     Args:
         scores: [M].
@@ -72,6 +81,17 @@ def group_auc(
         groups: [M] int from 0 to `num_groups` - 1; one group if None.
         num_groups: number of groups G.
         weights: [M] >= 0; 1 each if None.
+
+    Example:
+        >>> import numpy as np
+        >>> scores, labels = np.array([0.1, 0.4, 0.3]), np.array([0, 1, 1])
+        >>> found = group_auc(scores, labels, np.array([0, 0, 1]), 2)
+        >>> found.value.tolist(), found.mean()
+        ([1.0, nan], 1.0)
+
+    References:
+        Han Zhu et al., "Optimized Cost per Click in Taobao Display
+        Advertising", KDD 2017.
     """
     positive = binary(labels)
     chosen = np.flatnonzero(positive)
@@ -118,9 +138,8 @@ def group_ndcg(
 ) -> np.ndarray:
     """NDCG of the first k of every group.
 
-    Discount 1 / log2(1 + place), gains as they are (Järvelin and Kekäläinen,
-    TOIS 2002); tied elements share the mean discount of their places
-    (McSherry and Najork, ECIR 2008).
+    Discount 1 / log2(1 + place), gains as they are; tied elements share the
+    mean discount of their places.
 
     Args:
         scores: [M].
@@ -131,6 +150,18 @@ def group_ndcg(
 
     Returns:
         [G], nan for groups without gain: every order of those is as good.
+
+    Example:
+        >>> import numpy as np
+        >>> scores, gains = np.array([2.0, 1.0, 5.0]), np.array([0, 1, 0])
+        >>> group_ndcg(scores, gains, np.array([0, 0, 1]), 2).round(4).tolist()
+        [0.6309, nan]
+
+    References:
+        Kalervo Järvelin and Jaana Kekäläinen, "Cumulated Gain-Based
+        Evaluation of IR Techniques", TOIS 2002. Frank McSherry and Marc
+        Najork, "Computing Information Retrieval Performance Measures
+        Efficiently in the Presence of Tied Scores", ECIR 2008.
     """
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
     got = _group_gain(scores, gains, groups, num_groups, discounts)
@@ -150,7 +181,13 @@ def ndcg(
     num_groups: int = 1,
     k: int = 10,
 ) -> float:
-    """Mean of `group_ndcg` over the groups with gain; nan if none has any."""
+    """Mean of `group_ndcg` over the groups with gain; nan if none has any.
+
+    Example:
+        >>> import numpy as np
+        >>> ndcg(np.array([2.0, 1.0]), np.array([3.0, 0.0]))
+        1.0
+    """
     return mean_defined(group_ndcg(scores, gains, groups, num_groups, k))
 
 
@@ -161,20 +198,24 @@ def group_gain_at(
     num_groups: int = 1,
     k: int = 1,
 ) -> np.ndarray:
-    """[G] gain among the first k of every group, undiscounted."""
+    """Gain among the first k of every group, undiscounted.
+
+    Args:
+        scores: [M].
+        gains: [M] >= 0.
+        groups: [M] int from 0 to `num_groups` - 1; one group if None.
+        num_groups: number of groups G.
+        k: places that count.
+
+    Returns:
+        [G]; tied elements share the gain of their places.
+
+    Example:
+        >>> import numpy as np
+        >>> group_gain_at(np.array([2.0, 1.0]), np.array([3.0, 1.0])).tolist()
+        [3.0]
+    """
     return _group_gain(scores, gains, groups, num_groups, np.ones(k))
-
-
-def captured_gain(
-    scores: np.ndarray,
-    gains: np.ndarray,
-    groups: np.ndarray | None = None,
-    num_groups: int = 1,
-    k: int = 1,
-) -> float:
-    """Share of all gain found among the first k of its group; nan if none."""
-    got = group_gain_at(scores, gains, groups, num_groups, k)
-    return ratio(got.sum(), np.sum(gains, dtype=np.float64))
 
 
 def mean_defined(values: np.ndarray) -> float:
@@ -228,6 +269,6 @@ def _group_gain(
     total = np.concatenate([[0.0], np.cumsum(discounts)])
     end = len(discounts)
     shared = total[np.minimum(last, end)] - total[np.minimum(first, end)]
-    worth = gains[chosen] * shared / (last - first)
+    discounted = gains[chosen] * shared / (last - first)
     mine = None if groups is None else groups[chosen]
-    return group_sum(worth, mine, num_groups, len(chosen))
+    return group_sum(discounted, mine, num_groups, len(chosen))

@@ -1,34 +1,41 @@
-"""Where elements stand in their group: one sort answers every metric.
+"""Ranks of elements within groups: one sort serves every metric.
 
 Scores of all groups are packed into integers, group number above score, so
 that sorting plain integers (much faster than an argsort) sorts every group
-at once. AUC and NDCG then only ask where the few positive elements stand.
+at once. AUC and NDCG then need the ranks of the few positive elements alone.
 """
 
 import numpy as np
 
 
 class RankedScores:
-    """Finds where chosen elements stand among the elements of their group.
+    """Ranks of chosen elements among the elements of their group.
 
     Ties share a block of positions, so that whoever averages over the block
     gives ties their expected rank, whatever the order of the input.
 
     Args:
         scores: [M] float, higher is better; no nan.
-        chosen: [P] int, elements whose standing is asked for.
+        chosen: [P] int, elements to rank.
         groups: [M] int from 0 to `num_groups` - 1; one group if None.
         num_groups: number of groups G, below 2^32.
-        keep_order: whether to find the sorted order of all elements, which
+        keep_order: whether to keep the sorted order of all elements, which
             weighted ranks need; costs several times more.
 
     Attributes:
         chosen: [P] as given.
-        first: [P] int, where the block of ties of each chosen element begins
-            in the sorted order, groups ascending, best first.
-        last: [P] int, where the block ends, exclusive.
-        start: [P] int, where the group of each chosen element begins.
+        first: [P] int, begin of each chosen element's block of ties in the
+            sorted order, groups ascending, best first.
+        last: [P] int, end of the block, exclusive.
+        start: [P] int, begin of each chosen element's group.
         order: [M] int, the sorted order, or None.
+
+    Example:
+        >>> import numpy as np
+        >>> ranked = RankedScores(np.array([0.2, 0.9, 0.5]), np.array([2, 0]))
+        >>> above, through = ranked.ranks()
+        >>> above.tolist(), through.tolist()
+        ([1, 2], [2, 3])
     """
 
     def __init__(

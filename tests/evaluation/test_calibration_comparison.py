@@ -6,12 +6,15 @@ import pytest
 from jd_tf.evaluation.calibration_comparison import (
     AFTER,
     BEFORE,
-    calibration_pictures,
     compare_calibration,
     consistency,
 )
 from jd_tf.evaluation.metrics_file import write_metrics
-from jd_tf.metrics import calibration_error as calibration
+from jd_tf.evaluation.report.metric_pictures import (
+    calibration_pictures,
+    segment_picture,
+)
+from jd_tf.metrics import calibration_metrics as calibration
 from jd_tf.schema import Objective
 from jd_tf.training.calibration_fit import fit_curves, logits_of
 from tests.training.apply_curves import apply_curves
@@ -20,7 +23,7 @@ OBJECTIVES = (Objective("click"), Objective("order", given="click"))
 
 
 def _shop(seed, num_requests=3000, width=8):
-    """Chances that are promised too high in one scenario and too low."""
+    """Predictions that are too high, or too low, by objective."""
     rng = np.random.default_rng(seed)
     shape = (num_requests, width)
     click = rng.beta(1, 5, shape)
@@ -108,25 +111,23 @@ def test_orders_above_clicks_are_counted(compared):
 
 def test_can_be_written_and_drawn(compared, tmp_path):
     write_metrics(tmp_path / "calibration.json", compared[0])
-    pictures = calibration_pictures(compared[0])
-    assert [picture.title for picture in pictures] == [
-        "Calibration of click", "Calibration error of click by segment",
-        "Calibration of order", "Calibration error of order by segment",
-    ]  # fmt: skip
-    assert all("before, after" in picture.alt for picture in pictures[::2])
-    for objective, picture in zip(
-        ("click", "order"), pictures[1::2], strict=True
-    ):
-        parts = compared[0][objective]["segments"]["scenario"]
-        for segment, entry in parts.items():
+    systems = {
+        "ours": {
+            name: {**entry["all"][AFTER], "calibration": entry}
+            for name, entry in compared[0].items()
+        }
+    }
+    overall, curves, segments = calibration_pictures(systems, "ours")
+    assert "ours, for click, order" in overall.alt
+    assert "before, after, for click, order" in curves.alt
+    for objective, entry in compared[0].items():
+        for segment, found in entry["segments"]["scenario"].items():
             before, after = (
-                entry[name]["calibration_error"] for name in (BEFORE, AFTER)
+                found[name]["calibration_error"] for name in (BEFORE, AFTER)
             )
-            told = f"{segment} before {before:.4f}, after {after:.4f}"
-            assert told in picture.alt
-
-
-def test_what_has_no_segments_gets_no_picture_of_them(compared):
-    whole = {**compared[0]["click"], "segments": {}}
-    titles = [p.title for p in calibration_pictures({"click": whole})]
-    assert titles == ["Calibration of click"]
+            assert (
+                f"{objective}, scenario: {segment} before {before:.4f}, "
+                f"after {after:.4f}"
+            ) in segments.alt
+    whole = {"click": {**compared[0]["click"], "segments": {}}}
+    assert segment_picture(whole) is None

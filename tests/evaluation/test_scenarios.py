@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from jd_tf.evaluation.collect import collect_predictions
-from jd_tf.evaluation.evaluate import evaluate_predictions
-from jd_tf.evaluation.report import write_report
-from jd_tf.evaluation.scenarios import request_values
+from jd_tf.evaluation.report.run_report import write_report
+from jd_tf.evaluation.scenarios import values_by_request
+from jd_tf.evaluation.system_metrics import evaluate_predictions
 from jd_tf.metrics.ranking_metrics import group_ndcg
 from jd_tf.schema import IdColumn, Objective, ScenarioValues
 from tests.requests import small_schema
@@ -104,7 +104,7 @@ def test_value_is_that_of_the_scenario_also_over_all_requests():
     truth = found.systems["jd_ranker"]["probabilities"]
     values = np.array([[1.0, 9.0], [0.0, 1.0]] * 150)
     np.testing.assert_array_equal(
-        request_values(schema(), found.scenarios), values
+        values_by_request(schema(), found.scenarios), values
     )
     ndcgs = []
     for row, count in enumerate(found.num_candidates):
@@ -137,9 +137,11 @@ def test_absent_tiny_and_unknown_scenarios_break_nothing(tmp_path):
     )
     path = write_report(
         tmp_path / "report.html",
-        {"test": found.evaluate(num_replicates=20)},
+        {
+            "test": found.evaluate(num_replicates=20),
+            "scenarios": {"test": judged},
+        },
         schema=schema(),
-        scenarios={"test": judged},
     )
     text = path.read_text(encoding="utf-8")
     assert "Scenario by scenario" in text
@@ -160,11 +162,11 @@ def test_one_class_only_is_undefined_not_wrong():
     assert judged["feed"]["systems"]["jd_ranker"]["order"]["auc"] > 0.5
 
 
-def test_without_a_scenario_column_there_is_nothing_to_tell(tmp_path):
+def test_without_a_scenario_column_there_are_no_scenarios(tmp_path):
     plain = schema(scenario_column="", scenario_values=())
     found = predictions(plain, ["feed"] * 50)
     assert found.evaluate_scenarios() == {}
     assert found.values is None
-    metrics = {"test": found.evaluate(num_replicates=5)}
-    path = write_report(tmp_path / "r.html", metrics, scenarios={"test": {}})
+    metrics = {"test": found.evaluate(num_replicates=5), "scenarios": {}}
+    path = write_report(tmp_path / "r.html", metrics)
     assert "Scenario by scenario" not in path.read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.evaluation.test_fusion_grid_judge import random_predictions
+from tests.evaluation.fusion.test_weight_judge import random_predictions
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from jd_tf.evaluation.fusion import observed_run
+from jd_tf.evaluation.fusion import fusion_run
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
-from tests.evaluation.test_fusion_report import SESSION, shop
+from tests.evaluation.fusion.fused_shop import SESSION, shop
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def report(monkeypatch, tmp_path):
-    """The report on a double of a trained run."""
+    """The report on a fake trained run."""
 
     def observe_run(data, workdir, splits, reward, max_requests):
         config = JDRankerConfig.of(
@@ -28,11 +28,11 @@ def report(monkeypatch, tmp_path):
     def scores_of_run(data, workdir, split, max_requests):
         return shop(100).expected[:, ::-1]
 
-    monkeypatch.setattr(observed_run, "observe_run", observe_run)
-    monkeypatch.setattr(observed_run, "scores_of_run", scores_of_run)
+    monkeypatch.setattr(fusion_run, "observe_run", observe_run)
+    monkeypatch.setattr(fusion_run, "scores_of_run", scores_of_run)
 
     def go(**options):
-        return observed_run.report_run(
+        return fusion_run.report_fusion(
             "data",
             "run",
             tmp_path / "fusion",
@@ -66,7 +66,7 @@ def test_other_runs_need_names_of_their_own(report):
 
 def test_missing_data_are_named(tmp_path):
     with pytest.raises(DataError, match="nowhere"):
-        observed_run.observe_run(tmp_path / "nowhere", tmp_path, ("test",))
+        fusion_run.observe_run(tmp_path / "nowhere", tmp_path, ("test",))
 
 
 def test_a_wrong_flag_is_one_line_and_exit_code_2():

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from jd_tf.layers import CalibrationCurve
-from jd_tf.metrics.calibration_error import calibration_error
+from jd_tf.metrics.calibration_metrics import calibration_error
 from jd_tf.metrics.ranking_metrics import auc
 from jd_tf.training.calibration_fit import fit_curve, fit_curves, logits_of
 from jd_tf.training.config import CALIBRATIONS

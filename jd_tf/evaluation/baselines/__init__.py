@@ -1,14 +1,16 @@
-"""What the ranker has to beat: rankings that need no deep learning.
+"""Baselines: rankings that need no deep learning.
 
-A baseline is made from a schema, learns by `fit(batches)` and answers
-`score(batch)` with a dict of `probabilities` [B, N, T] or `score` [B, N]. It
-reads the columns that exist when serving, the labels of the training split,
-and nothing else.
+A baseline is made from a schema, learns by `fit(batches)`, and its
+`score(batch)` returns a dict of `probabilities` [B, N, T] or `score` [B, N].
+It reads the columns that exist when serving, the labels of the training
+split, and nothing else.
 """
 
 from jd_tf.evaluation.baselines.baseline import Baseline
-from jd_tf.evaluation.baselines.last_category import LastCategory
-from jd_tf.evaluation.baselines.popularity import Popularity
+from jd_tf.evaluation.baselines.simple_baselines import (
+    LastCategory,
+    Popularity,
+)
 from jd_tf.evaluation.baselines.trees import Trees
 
 BASELINES: dict[str, type[Baseline]] = {

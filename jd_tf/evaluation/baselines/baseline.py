@@ -1,4 +1,4 @@
-"""What every baseline does."""
+"""The interface of a baseline."""
 
 import abc
 from collections.abc import Iterable, Mapping

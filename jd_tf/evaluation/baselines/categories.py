@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from jd_tf.evaluation.baselines.id_sums import IdSums
-from jd_tf.evaluation.baselines.matches import Arrays
+from jd_tf.evaluation.baselines.features import Arrays
+from jd_tf.evaluation.baselines.rates import IdSums
 from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Schema
 

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees on hand-made features: the usual strong rival."""
+"""Gradient-boosted trees on hand-made features: the usual strong baseline."""
 
 from collections.abc import Iterable
 
@@ -7,8 +7,11 @@ import numpy as np
 from jd_tf.evaluation.baselines.baseline import Baseline, Batch
 from jd_tf.evaluation.baselines.categories import Categories
 from jd_tf.evaluation.baselines.ensemble import Ensemble
-from jd_tf.evaluation.baselines.features import dense_features, history_features
-from jd_tf.evaluation.baselines.matches import Arrays
+from jd_tf.evaluation.baselines.features import (
+    Arrays,
+    dense_features,
+    history_features,
+)
 from jd_tf.evaluation.baselines.rates import RateTable, rate_levels
 from jd_tf.evaluation.collect import to_numpy
 from jd_tf.metrics.cells import real_cells

@@ -1,1 +1,1 @@
-"""The best constant fusion weights, by grid search."""
+"""Fusion weights: the best constant ones, and the learned ones judged."""

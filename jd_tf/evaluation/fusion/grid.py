@@ -1,4 +1,4 @@
-"""Which constant fusion weights are best, overall and by segment."""
+"""Search for the best constant fusion weights, overall and by segment."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tqdm
 
-from jd_tf.evaluation.fusion.grid_judge import Group, WeightJudge
+from jd_tf.evaluation.fusion.weight_judge import Group, WeightJudge
 from jd_tf.schema import DataError
 
 # Half of the weight vectors look everywhere, the rest near the best so far.
 _COARSE_SHARE = 0.5
 _SPREADS = (0.6, 0.3, 0.15)
-# Beside even mixtures, those in which few objectives have a say.
+# Beside even mixtures, those in which few objectives count.
 _CONCENTRATIONS = (1.0, 0.35)
 
 
 @dataclasses.dataclass(frozen=True)
 class FusionGrid:
-    """W weight vectors and what they are worth on G groups of requests.
+    """W weight vectors and their metrics on G groups of requests.
 
     Attributes:
         groups: G of (segmentation, segment); the first is all requests.
@@ -86,7 +86,7 @@ def search_weights(
     progress: bool = False,
     axes: tuple[int, int] | None = None,
 ) -> FusionGrid:
-    """Looks for the weights of highest value-NDCG, coarse to fine.
+    """Searches the weights of highest value-NDCG, coarse to fine.
 
     Half of the vectors are the corners, the middle, `starts` and random
     points of the simplex; then three rounds look ever closer around the best
@@ -176,7 +176,7 @@ def _joined(one: FusionGrid, other: FusionGrid) -> FusionGrid:
 def _centres(
     grid: FusionGrid, count: int, axes: tuple[int, int] | None
 ) -> np.ndarray:
-    """[count, T] vectors worth a closer look, the same ones several times."""
+    """[count, T] centres of the next round, the same ones several times."""
     best = np.unique(grid.best[grid.best >= 0])
     front = best[:0] if axes is None else grid.front(*axes)
     num_front = count // 4 if len(front) else 0

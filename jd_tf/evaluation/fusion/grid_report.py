@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from jd_tf.data.files import write_whole
+from jd_tf.evaluation.fusion.fusion_pictures import front_picture
 from jd_tf.evaluation.fusion.grid import FusionGrid
-from jd_tf.evaluation.fusion.grid_judge import ALL, WeightJudge
-from jd_tf.evaluation.fusion.grid_pictures import front_picture
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
+from jd_tf.evaluation.fusion.weight_judge import ALL, WeightJudge
 from jd_tf.evaluation.metrics_file import write_metrics
 
 JSON_FILE, TABLE_FILE = "fusion_grid.json", "fusion_grid.csv"
@@ -31,7 +31,7 @@ def rankings_of(
     """Scores of the best weights, of the plain rule, and those given.
 
     Args:
-        grid: where the weights were found.
+        grid: of the weights.
         judge: of `predictions`, of the same form as the grid's.
         predictions: of the requests to rank; their segments need not have
             all been met in the grid: new ones get the global weights.
@@ -64,12 +64,12 @@ def report_grid(
     judge: WeightJudge,
     predictions: FusionPredictions,
 ) -> dict[str, Any]:
-    """What the best weights are, and what all rankings are worth.
+    """The best weights, and the metrics of all rankings.
 
     Args:
-        grid: what was searched.
+        grid: of the requests searched.
         judge: of `predictions`; may be other requests than were searched.
-        predictions: what the rankings are judged on.
+        predictions: of the requests that the rankings are judged on.
 
     Returns:
         A plain dict: the best weights of all requests and of each segment
@@ -122,7 +122,7 @@ def write_grid(
     Args:
         output_dir: made if missing.
         report: as of `report_grid`.
-        grid: what was searched, for the table.
+        grid: of the requests searched, for the table.
         shown: the same vectors on the requests of the report's rankings,
             for the picture.
         objectives: T names.

@@ -1,4 +1,4 @@
-"""What a fusing ranker did, with the state of each session beside it."""
+"""Orders and fusion weights of a ranker, with the state of each session."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,9 +11,9 @@ from jd_tf.evaluation.fusion.session_state import (
     session_counts,
     session_segments,
 )
-from jd_tf.evaluation.head_metrics import WEIGHTS, HeadPredictions
-from jd_tf.evaluation.scenarios import request_values
-from jd_tf.metrics.expected_value import expected_value
+from jd_tf.evaluation.post_training import WEIGHTS, PostTraining
+from jd_tf.evaluation.scenarios import values_by_request
+from jd_tf.metrics.business_value import expected_value
 from jd_tf.schema import DataError, Schema
 
 LEARNED = "learned"
@@ -30,11 +30,7 @@ class FusionObservation:
         weights: [R, T] of the learned fusion.
         expected: [R, N] business value to expect, by the values of the
             request's scenario: the plain rule.
-        users: [R] int from 0, whose request.
-        request_ids: [R] texts.
-        times: [R] int seconds, 0 without a clock.
-        events: [R, K] of each behaviour in the session so far.
-        dwell: [R] seconds in the session so far.
+        users: [R] int from 0, the user of each request.
     """
 
     schema: Schema
@@ -42,10 +38,6 @@ class FusionObservation:
     weights: np.ndarray
     expected: np.ndarray
     users: np.ndarray
-    request_ids: np.ndarray
-    times: np.ndarray
-    events: np.ndarray
-    dwell: np.ndarray
 
     @property
     def shares(self) -> np.ndarray:
@@ -61,7 +53,7 @@ def observe(
     reward: bool = False,
     max_requests: int = 0,
 ) -> FusionObservation:
-    """Lets a ranker rank, and keeps what it weighed by.
+    """Ranks requests, and keeps the weights and the state of sessions.
 
     Args:
         batches: of one split, with keys, and with the simulator's truth and
@@ -70,13 +62,12 @@ def observe(
         scorer: from a batch to `probabilities`, `score` and `fusion_weights`
             [B, 1, T], as of `model_scorer`.
         session_seconds: events not older belong to the session.
-        reward: whether the reward column is what counts, not business value.
+        reward: whether the reward column is the gain, not business value.
         max_requests: stop after that many; 0 for all.
 
     Raises:
         DataError: if the ranker fuses nothing.
     """
-    facts: dict[str, list[np.ndarray]] = {}
     segments: dict[str, list[np.ndarray]] = {}
 
     def watched() -> Iterator[dict[str, np.ndarray]]:
@@ -85,12 +76,9 @@ def observe(
             counts = session_counts(batch, schema, session_seconds)
             for name, part in session_segments(batch, schema, counts).items():
                 segments.setdefault(name, []).append(part)
-            kept = {n: batch[n] for n in ("request_id", "request_time")}
-            for name, part in {**counts, **kept}.items():
-                facts.setdefault(name, []).append(part)
             yield batch
 
-    found = HeadPredictions.of(
+    found = PostTraining.of(
         collect_predictions(
             watched(),
             schema,
@@ -105,40 +93,29 @@ def observe(
             f"the ranker gives no `{WEIGHTS}`: it fuses nothing. Train one "
             "with --fusion=personalized or --fusion=global."
         )
-    told = found.predictions
-    count = len(told.num_candidates)
-
-    def join(parts: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate(parts)[:count]
-
-    predictions = FusionPredictions.of_run(told, LEARNED)
+    seen = found.predictions
+    count = len(seen.num_candidates)
+    predictions = FusionPredictions.of_run(seen, LEARNED)
     gains = predictions.gains
-    if told.values is not None and gains is None:
+    if seen.values is not None and gains is None:
         labels = predictions.labels.astype(np.float64)
-        gains = np.einsum("rnt,rt->rn", labels, told.values).astype(np.float32)
+        gains = np.einsum("rnt,rt->rn", labels, seen.values).astype(np.float32)
     predictions = dataclasses.replace(
         predictions,
         gains=gains,
-        segments={name: join(parts) for name, parts in segments.items()},
+        segments={
+            name: np.concatenate(parts)[:count]
+            for name, parts in segments.items()
+        },
     )
     values = None
-    if told.scenarios is not None:
-        values = request_values(schema, told.scenarios)
-    users = told.user_ids
-    if users is None:
-        users = np.arange(count)
-    texts = [
-        i.decode("utf-8") if isinstance(i, bytes) else str(i)
-        for i in join(facts["request_id"])
-    ]
+    if seen.scenarios is not None:
+        values = values_by_request(schema, seen.scenarios)
+    users = np.arange(count) if seen.user_ids is None else seen.user_ids
     return FusionObservation(
         schema,
         predictions,
         found.weights.astype(np.float64),
         expected_value(predictions.probabilities, schema.objectives, values),
         np.unique(users, return_inverse=True)[1].reshape(-1),
-        np.array(texts, np.str_),
-        join(facts["request_time"]),
-        join(facts["events"]),
-        join(facts["dwell"]),
     )

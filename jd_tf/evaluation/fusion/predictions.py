@@ -1,4 +1,4 @@
-"""What fusion is judged on: probabilities, outcomes and segments."""
+"""Inputs of fusion: probabilities, outcomes and segments; their file."""
 
 import dataclasses
 import io
@@ -18,7 +18,7 @@ _SEGMENT, _SCORE = "segment_", "score_"
 
 @dataclasses.dataclass(frozen=True)
 class FusionPredictions:
-    """What a ranker promised for R requests, and what came of it.
+    """Predictions of a ranker for R requests, and their outcomes.
 
     Attributes:
         probabilities: [R, N, T] float32, calibrated, over all impressions.
@@ -29,7 +29,7 @@ class FusionPredictions:
         gains: [R, N] float32 >= 0, a reward in place of the labels' value;
             None without.
         segments: name -> [R], the segment of each request.
-        scores: name -> [R, N], rankings to stand beside fused ones.
+        scores: name -> [R, N], rankings to compare with fused ones.
     """
 
     probabilities: np.ndarray
@@ -110,7 +110,7 @@ class FusionPredictions:
         return real_cells(self.num_candidates, self.labels.shape[1])
 
     def total_gains(self) -> np.ndarray:
-        """[R, N] float64, what each candidate brought in; 0 in padding."""
+        """[R, N] float64, gain of each candidate; 0 in padding."""
         gains = self.gains
         if gains is None:
             gains = self.labels.astype(np.float64) @ np.array(self.values)
@@ -148,7 +148,11 @@ class FusionPredictions:
 
     @classmethod
     def load(cls, path: str | Path) -> "FusionPredictions":
-        """Reads what `save` wrote; a DataError names file and problem."""
+        """Reads what `save` wrote.
+
+        Raises:
+            DataError: naming file and problem.
+        """
         try:
             # From memory: NumPy leaves a damaged file open.
             whole = io.BytesIO(Path(path).read_bytes())
@@ -176,61 +180,33 @@ class FusionPredictions:
             )
 
     @classmethod
-    def of(
-        cls,
-        predictions: Predictions,
-        system: str,
-        segments: Mapping[str, np.ndarray] | None = None,
-        scores: Mapping[str, np.ndarray] | None = None,
-        gains: np.ndarray | None = None,
+    def of_run(
+        cls, predictions: Predictions, system: str
     ) -> "FusionPredictions":
-        """What one system of an evaluation said.
+        """Predictions of a run's ranker, its own order among the scores.
 
         Args:
-            predictions: as `collect_predictions` makes them.
-            system: the one with `probabilities`, over all impressions.
-            segments: name -> [R].
-            scores: name -> [R, N].
-            gains: [R, N] rewards, or None.
+            predictions: with the columns that are segments, and perhaps
+                `reward`, which then counts as gains.
+            system: the ranker, with `probabilities` over all impressions and
+                `score`.
         """
-        schema = predictions.schema
-        width = predictions.labels.shape[1]
-        real = real_cells(predictions.num_candidates, width)[..., None]
+        schema, outputs = predictions.schema, predictions.systems[system]
+        real = real_cells(
+            predictions.num_candidates, predictions.labels.shape[1]
+        )
         # As the value of `evaluate_predictions`: judged or not, no matter how.
-        counts = real & (predictions.label_weights > 0)
+        counts = real[..., None] & (predictions.label_weights > 0)
+        rewards = predictions.columns.get("reward")
         return cls(
-            predictions.systems[system]["probabilities"],
+            outputs["probabilities"],
             np.where(counts, predictions.labels, 0.0).astype(np.float32),
             predictions.num_candidates,
             schema.objective_names,
             schema.objective_values,
-            gains,
-            segments or {},
-            scores or {},
-        )
-
-    @classmethod
-    def of_run(
-        cls, predictions: Predictions, system: str
-    ) -> "FusionPredictions":
-        """What a run's ranker said, its own order among the scores.
-
-        Args:
-            predictions: with the columns to part requests by, and perhaps
-                `reward`, which then counts as gains.
-            system: the ranker, with `probabilities` and `score`.
-        """
-        rewards, gains = predictions.columns.get("reward"), None
-        if rewards is not None:
-            width = predictions.labels.shape[1]
-            real = real_cells(predictions.num_candidates, width)
-            gains = _above_zero(rewards, real)
-        return cls.of(
-            predictions,
-            system,
+            None if rewards is None else _above_zero(rewards, real),
             predictions.columns_by_request(),
-            {system: predictions.systems[system]["score"]},
-            gains,
+            {system: outputs["score"]},
         )
 
 

@@ -1,4 +1,4 @@
-"""What a session had done before a request, as segments and as counts."""
+"""State of a session before a request, as segments of requests."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from jd_tf.schema import Schema
 SO_FAR, DEPTH, HOUR = "done_so_far", "events_so_far", "time_of_day"
 PROXY = "proxy_intent"
 LOOKING, ENGAGED = "looking_around", "engaged"
-# What hidden facts of the simulator are called where they have names.
+# Names of the values of the simulator's hidden facts.
 _HIDDEN = {"intent": ("browsing", "buying")}
 _DEPTHS = ("none", "1 or 2", "3 to 5", "6 or more")
 _DEPTH_EDGES = (1, 3, 6)
@@ -35,11 +35,10 @@ def session_counts(
 
     Returns:
         `events` [B, K] of each behaviour, `actions` [B] of all counters but
-        the first of each behaviour (a visit has that anyway), `dwell` [B]
-        seconds, all float64.
+        the first of each behaviour (a visit has that anyway), both float64.
     """
     size = len(batch["num_candidates"])
-    events, actions, dwell = [], np.zeros(size), np.zeros(size)
+    events, actions = [], np.zeros(size)
     for behavior in schema.behaviors:
         name = behavior.name
         age = batch[f"{name}_age_seconds"]
@@ -49,20 +48,13 @@ def session_counts(
         if behavior.action_counters:
             counts = batch[f"{name}_action_counts"][..., 1:].sum(axis=-1)
             actions += np.where(recent, counts, 0.0).sum(axis=1)
-        if behavior.dwell:
-            stayed = np.maximum(batch[f"{name}_dwell_seconds"], 0.0)
-            dwell += np.where(recent, stayed, 0.0).sum(axis=1)
-    return {
-        "events": np.stack(events, axis=1),
-        "actions": actions,
-        "dwell": dwell,
-    }
+    return {"events": np.stack(events, axis=1), "actions": actions}
 
 
 def session_segments(
     batch: Batch, schema: Schema, counts: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Parts requests by the state their session was in.
+    """Segments of requests by the state of their session.
 
     Args:
         batch: as above; with the simulator's truth, if it is wanted.
@@ -70,11 +62,10 @@ def session_segments(
         counts: of `session_counts`.
 
     Returns:
-        Segmentation -> [B] texts: how far the session went (the last of
-        the schema's behaviours that it has), how many events it has, whether
-        it looks engaged (did more than visit), the scenario and the time of
-        day where the schema has such columns, and hidden facts where there
-        are any.
+        Segmentation -> [B] texts: the last of the schema's behaviours that
+        the session has, its number of events, engaged or not (did more than
+        visit), the scenario and the time of day where the schema has such
+        columns, and hidden facts where there are any.
     """
     events = counts["events"]
     names = np.array(["nothing", *(b.name for b in schema.behaviors)])
@@ -97,7 +88,7 @@ def session_segments(
 
 
 def hidden_segments(batch: Batch, schema: Schema) -> dict[str, np.ndarray]:
-    """Parts requests by the simulator's truth.
+    """Segments of requests by the simulator's truth.
 
     Args:
         batch: columns `oracle_<name>` [B], where the truth is wanted.
@@ -128,5 +119,5 @@ def name_hidden_facts(predictions: Predictions) -> Predictions:
 
 
 def natural_place(segment: str) -> int:
-    """Where a segment stands among those that have an order of their own."""
+    """Rank of a segment among those that have an order of their own."""
     return _NATURAL.get(segment, 0)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.findings import Finding
+from jd_tf.evaluation.pages import Highlight as Finding
 from jd_tf.evaluation.pages import number, percent
 from jd_tf.evaluation.similarity.catalogue import Likeness
 from jd_tf.evaluation.similarity.gate_use import GateUse

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jd_tf.data.dataset import split_files
-from jd_tf.evaluation.metrics_file import read_metrics
-from jd_tf.evaluation.run import METRICS_FILE
+from jd_tf.evaluation.metrics_file import METRICS_FILE, read_metrics
 from jd_tf.schema import Schema
 from jd_tf.serving.client.request_file import read_requests
 from jd_tf.serving.errors import ExportError

@@ -6,7 +6,7 @@ import pytest
 from jd_tf.data.batches import read_batches
 from jd_tf.data.dataset import write_dataset
 from jd_tf.evaluation.baselines import BASELINES, LastCategory, Popularity
-from jd_tf.evaluation.baselines.id_sums import IdSums
+from jd_tf.evaluation.baselines.rates import IdSums
 from jd_tf.evaluation.collect import collect_predictions
 from jd_tf.schema import SERVING_ROLES
 from tests.evaluation.toy_shop import toy_batch, toy_schema

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from jd_tf.evaluation.baselines import Trees, ensemble
-from jd_tf.evaluation.baselines.features import history_features
-from jd_tf.evaluation.baselines.matches import match_events
+from jd_tf.evaluation.baselines.features import history_features, match_events
 from tests.evaluation.toy_shop import toy_batch, toy_schema
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from jd_tf.data.batches import numpy_batches
 from jd_tf.evaluation.collect import Predictions, collect_predictions
-from jd_tf.evaluation.run import model_scorer
+from jd_tf.evaluation.model_scorer import model_scorer
 
 EXACT, EXPORTED = "float32", "exported"
 _METRICS = ("auc", "gauc", "ndcg@10", "log_loss", "normalized_entropy")

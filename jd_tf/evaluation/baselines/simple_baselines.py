@@ -1,0 +1,69 @@
+"""Baselines without a model: popularity, and what a user touched last."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from jd_tf.evaluation.baselines.baseline import Baseline, Batch
+from jd_tf.evaluation.baselines.features import match_events, newest_first
+from jd_tf.evaluation.baselines.rates import RateTable, rate_levels
+from jd_tf.evaluation.collect import to_numpy
+from jd_tf.schema import Schema
+
+
+class Popularity(Baseline):
+    """Scores a candidate by its rate of each outcome in the training split.
+
+    Rates of items shown rarely are drawn towards their category's, and those
+    of categories towards the mean.
+
+    Args:
+        schema: of the batches.
+        strength: impressions that the level above counts for.
+    """
+
+    def __init__(self, schema: Schema, strength: float = 20.0):
+        super().__init__(schema)
+        self.strength = strength
+        self.table: RateTable | None = None
+
+    def fit(self, batches: Iterable[Batch]) -> "Popularity":
+        """Counts impressions and outcomes; see the base class."""
+        self.table = RateTable(
+            rate_levels(self.schema), len(self.schema.objectives), self.strength
+        )
+        for batch in batches:
+            self.table.add(to_numpy(batch))
+        return self
+
+    def score(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Smoothed rates of the candidates; see the base class."""
+        if self.table is None:
+            raise ValueError("fit the popularity baseline before scoring.")
+        ids = {name: np.asarray(batch[name]) for name in self.table.levels}
+        return {"probabilities": self.table.rates(ids)["item_id"]}
+
+
+class LastCategory(Baseline):
+    """Scores a candidate by how much of it the latest events share.
+
+    Every event of every behaviour that has the candidate's item, category,
+    brand or shop counts one for each, divided by its place: the newest
+    counts 1, the next 1/2, then 1/3. Nothing is learned.
+    """
+
+    def fit(self, batches: Iterable[Batch]) -> "LastCategory":
+        """Learns nothing; see the base class."""
+        del batches
+        return self
+
+    def score(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Sums matches by recency; see the base class."""
+        batch = to_numpy(batch)
+        score = np.zeros(batch["item_id"].shape, np.float32)
+        for behavior in self.schema.behaviors:
+            recency = newest_first(batch, behavior)
+            for column in self.schema.item_id_columns:
+                matches = match_events(batch, behavior, column.name)
+                score += np.einsum("bnl,bl->bn", matches, recency)
+        return {"score": score}

@@ -1,0 +1,135 @@
+"""A trained run against its baselines: metrics.json and the report."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jd_tf.data.batches import numpy_batches, read_batches
+from jd_tf.data.dataset import split_files
+from jd_tf.evaluation.baselines import BASELINES, Trees
+from jd_tf.evaluation.collect import Scorer, collect_predictions
+from jd_tf.evaluation.fusion.predictions import FusionPredictions
+from jd_tf.evaluation.fusion.session_state import name_hidden_facts
+from jd_tf.evaluation.metrics_file import (
+    METRICS_FILE,
+    SCENARIOS,
+    model_name,
+    write_metrics,
+)
+from jd_tf.evaluation.model_scorer import model_scorer
+from jd_tf.evaluation.post_training import PostTraining
+from jd_tf.evaluation.report.run_report import report_run
+from jd_tf.schema import DataError, Schema
+from jd_tf.training.folder import TRAIN
+from jd_tf.training.workdir import load_trained
+
+_BATCH_SIZE = 256
+
+
+def evaluate(
+    data: str | Path,
+    workdir: str | Path,
+    splits: Sequence[str] = ("test",),
+    max_tree_impressions: int = 300_000,
+    num_replicates: int = 200,
+    log: Callable[[str], None] = print,
+    predictions: str | Path | None = None,
+    segments: Sequence[str] | None = None,
+    reward: bool = False,
+) -> dict[str, Any]:
+    """Judges the best weights of a run beside all baselines.
+
+    Args:
+        data: the data; its schema must equal the run's.
+        workdir: of the run; gets `metrics.json` and `report.html`.
+        splits: what to judge on; baselines learn from "train".
+        max_tree_impressions: what the boosted trees learn from at most; 0
+            leaves them out.
+        num_replicates: bootstrap resamples of the intervals; 0 for none.
+        log: called with a line about each step.
+        predictions: folder that gets `<split>.npz` of each split, for
+            `fusion_grid`; None for none.
+        segments: context columns whose ids are the segments of calibration
+            and fusion; None for the scenario's, where there is one, and the
+            hidden facts of a simulator.
+        reward: whether those files carry the reward column as gains.
+
+    Returns:
+        What metrics.json holds, less its key `scenarios`: split -> what
+        `evaluate_predictions` returned.
+
+    Raises:
+        DataError: if run or data are missing, damaged or do not fit.
+    """
+    workdir = Path(workdir)
+    model = load_trained(workdir)
+    schema, ranker = model.schema, model_name(model)
+    columns = segment_columns(schema, segments)
+    hidden = [f"oracle_{n}" for n in schema.oracle_names if segments is None]
+    kept = [*columns, *hidden, *(["reward"] if reward else [])]
+    if reward and not schema.reward:
+        raise DataError(
+            f"{data}: schema `{schema.name}` has no column `reward`."
+        )
+    counts = {s: sum(split_files(data, s).values()) for s in splits}
+    training = read_batches(data, TRAIN, _BATCH_SIZE, schema, keys=True)
+    scorers: dict[str, Scorer] = {
+        ranker: model_scorer(model, post_training=True)
+    }
+    for name, baseline in BASELINES.items():
+        options = {}
+        if baseline is Trees:
+            if not max_tree_impressions:
+                continue
+            options["max_impressions"] = max_tree_impressions
+        log(f"fitting {name} on the training split")
+        scorers[name] = baseline(schema, **options).fit(training).score
+    metrics, scenarios = {}, {}
+    for split in splits:
+        log(f"ranking {counts[split]} requests of the {split} split")
+        batches = numpy_batches(
+            data,
+            split,
+            _BATCH_SIZE,
+            schema=schema,
+            keys=True,
+            oracle=True,
+            reward=reward,
+        )
+        collected = collect_predictions(batches, schema, scorers, columns=kept)
+        found = PostTraining.of(name_hidden_facts(collected), ranker)
+        options = {"num_replicates": num_replicates, "reference": ranker}
+        metrics[split] = found.predictions.evaluate(**options)
+        found.add_to(metrics[split])
+        scenarios[split] = found.predictions.evaluate_scenarios(**options)
+        if predictions is not None:
+            path = Path(predictions) / f"{split}.npz"
+            FusionPredictions.of_run(found.predictions, ranker).save(path)
+            log(f"wrote {path}")
+    more = {SCENARIOS: scenarios} if any(scenarios.values()) else {}
+    write_metrics(workdir / METRICS_FILE, {**metrics, **more})
+    report_run(data, workdir, schema, ranker)
+    return metrics
+
+
+def segment_columns(
+    schema: Schema, names: Sequence[str] | None = None
+) -> list[str]:
+    """Context columns whose ids are the segments of requests.
+
+    Args:
+        schema: of the data.
+        names: of context columns; None for the scenario's, if it has one.
+
+    Raises:
+        DataError: a name that is no context column.
+    """
+    known = [column.name for column in schema.context_columns]
+    if names is None:
+        return [schema.scenario_column] * bool(schema.scenario_column)
+    unknown = sorted(set(names).difference(known))
+    if unknown:
+        raise DataError(
+            f"segments must be context columns, of {known}. Got: {unknown}."
+        )
+    return list(names)

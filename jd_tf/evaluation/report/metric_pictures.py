@@ -1,0 +1,229 @@
+"""Pictures of metrics: intervals, reliability, segments; a panel each."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from jd_tf.evaluation.objective_metrics import NDCG
+from jd_tf.evaluation.pictures import (
+    Picture,
+    color_of,
+    new_panels,
+    share_legend,
+    to_png,
+)
+from jd_tf.evaluation.post_training import CALIBRATION
+
+# objective -> system -> metric -> value
+Entries = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+
+def by_objective(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Turns system -> objective -> metrics inside out."""
+    names = list(next(iter(systems.values()), {}))
+    return {
+        name: {system: found[name] for system, found in systems.items()}
+        for name in names
+    }
+
+
+def interval_picture(entries: Entries, title: str) -> Picture | None:
+    """AUC (or NDCG of value) of every system with its interval.
+
+    Args:
+        entries: objective -> system -> metrics.
+        title: heading.
+
+    Returns:
+        One panel an objective; None where nothing is defined.
+    """
+    known = {
+        f"{objective}: {'AUC' if metric == 'auc' else 'NDCG@10'}": (
+            metric,
+            {s: e for s, e in found.items() if e.get(metric) is not None},
+        )
+        for objective, found in entries.items()
+        for metric in ["auc" if "auc" in next(iter(found.values())) else NDCG]
+    }
+    known = {name: pair for name, pair in known.items() if pair[1]}
+    if not known:
+        return None
+    most = max(len(found) for _, found in known.values())
+    figure, panels = new_panels(list(known), 0.9 + 0.3 * most)
+    for name, (metric, found) in known.items():
+        axes = panels[name]
+        for place, (system, entry) in enumerate(found.items()):
+            color, value = color_of(system, place), entry[metric]
+            bounds = entry.get(f"{metric}_interval")
+            if bounds and None not in bounds:
+                axes.plot(bounds, [place, place], color=color, linewidth=2.5)
+            axes.plot(value, place, "o", color=color, markersize=5)
+            axes.annotate(
+                f"{value:.4f}", (value, place), (0, 5),
+                textcoords="offset points", ha="center", fontsize=6,
+            )  # fmt: skip
+        axes.set_yticks(range(len(found)), list(found), fontsize=8)
+        axes.set_ylim(len(found) - 0.5, -0.8)
+        axes.margins(x=0.15)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    return Picture(
+        title,
+        "Values and 95 % intervals. "
+        + "; ".join(
+            f"{name} "
+            + ", ".join(f"{s} {e[metric]:.4f}" for s, e in found.items())
+            for name, (metric, found) in known.items()
+        ),
+        to_png(figure),
+    )
+
+
+def reliability_picture(entries: Entries, title: str) -> Picture | None:
+    """Predicted against observed rates of every calibrated system.
+
+    Args:
+        entries: objective -> system (or calibration) -> metrics.
+        title: heading.
+
+    Returns:
+        One panel an objective; None where nothing has bins.
+    """
+    known = {
+        objective: {s: e for s, e in found.items() if _bins(e) is not None}
+        for objective, found in entries.items()
+    }
+    known = {objective: found for objective, found in known.items() if found}
+    if not known:
+        return None
+    figure, panels = new_panels(list(known))
+    for objective, found in known.items():
+        _draw_reliability(panels[objective], found)
+    share_legend(figure, next(iter(panels.values())))
+    alt = (
+        f"{title}: observed against predicted rates in per cent of "
+        f"{', '.join(next(iter(known.values())))}, for {', '.join(known)}; "
+        "the dashed line is perfect calibration."
+    )
+    return Picture(title, alt, to_png(figure))
+
+
+def calibration_pictures(
+    systems: Mapping[str, Mapping[str, Any]], reference: str
+) -> list[Picture]:
+    """Reliability of all systems, then of the ranker's calibration curves.
+
+    Args:
+        systems: system -> objective -> metrics.
+        reference: the ranker; its objectives may have `calibration`.
+
+    Returns:
+        Systems; before and after the curves; and the calibration error of
+        each segment before and after; where there is such a thing.
+    """
+    curves = {
+        objective: entry[CALIBRATION]
+        for objective, entry in systems.get(reference, {}).items()
+        if CALIBRATION in entry
+    }
+    pictures = [
+        reliability_picture(by_objective(systems), "Calibration"),
+        reliability_picture(
+            {objective: entry["all"] for objective, entry in curves.items()},
+            "Calibration before and after the curves",
+        ),
+        segment_picture(curves),
+    ]
+    return [picture for picture in pictures if picture is not None]
+
+
+def segment_picture(curves: Mapping[str, Mapping[str, Any]]) -> Picture | None:
+    """Calibration error of every segment, before and after the curves.
+
+    Args:
+        curves: objective -> as of `compare_calibration`.
+
+    Returns:
+        One panel an objective; None where no segment has an error.
+    """
+    errors: dict[str, dict[str, dict[str, float]]] = {}
+    for objective, entry in curves.items():
+        for segmentation, parts in entry["segments"].items():
+            for segment, found in parts.items():
+                label = f"{segmentation.replace('_', ' ')}: {segment}"
+                for when, metrics in found.items():
+                    error = metrics["calibration_error"]
+                    if error is not None:
+                        lines = errors.setdefault(objective, {})
+                        lines.setdefault(label, {})[when] = error
+    if not errors:
+        return None
+    most = max(len(lines) for lines in errors.values())
+    figure, panels = new_panels(list(errors), 1.0 + 0.26 * most)
+    for objective, lines in errors.items():
+        axes = panels[objective]
+        kinds = dict.fromkeys(when for e in lines.values() for when in e)
+        for place, when in enumerate(kinds):
+            rows = [row for row, e in enumerate(lines.values()) if when in e]
+            values = [e[when] for e in lines.values() if when in e]
+            axes.plot(
+                values, rows, "o", color=color_of(when, place), label=when
+            )
+        axes.set_yticks(range(len(lines)), list(lines), fontsize=8)
+        axes.set_ylim(len(lines) - 0.5, -0.5)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    share_legend(figure, next(iter(panels.values())))
+    title = "Calibration error by segment (percentage points)"
+    texts = (
+        f"{objective}, {label} "
+        + ", ".join(f"{when} {error:.4f}" for when, error in found.items())
+        for objective, lines in errors.items()
+        for label, found in lines.items()
+    )
+    return Picture(title, f"{title}: {'; '.join(texts)}", to_png(figure))
+
+
+def _draw_reliability(
+    axes: Axes, found: Mapping[str, Mapping[str, Any]]
+) -> None:
+    low, high = np.inf, 0.0
+    for place, (system, entry) in enumerate(found.items()):
+        predicted, observed, weight = _bins(entry)
+        count = np.maximum(weight * entry["num_impressions"], 1.0)
+        spread = 1.96 * np.sqrt(observed * (1 - observed) / count)
+        axes.errorbar(
+            predicted,
+            observed,
+            # Every system has about the same; all of them hide the picture.
+            yerr=spread if place == 0 else None,
+            fmt="o-",
+            color=color_of(system, place),
+            label=system,
+            markersize=3,
+            linewidth=1,
+            elinewidth=0.7,
+            zorder=3 if place == 0 else 2,
+        )
+        rates = np.concatenate([predicted, observed])
+        low, high = min(low, rates[rates > 0].min()), max(high, rates.max())
+    axes.plot([low, high], [low, high], "--", color="#444", linewidth=0.8)
+    if high > 20 * low:
+        axes.set(xscale="log", yscale="log")
+        axes.set(xlim=(0.7 * low, 1.4 * high), ylim=(0.7 * low, 1.4 * high))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+    axes.set_xlabel("predicted (%)", fontsize=8)
+    axes.set_ylabel("observed (%)", fontsize=8)
+
+
+def _bins(entry: Mapping[str, Any]) -> tuple[np.ndarray, ...] | None:
+    bins = entry.get("reliability")
+    if not bins or not bins["predicted"]:
+        return None
+    names = ("predicted", "observed", "weight")
+    arrays = tuple(np.array(bins[name], np.float64) for name in names)
+    return arrays if arrays[0].max() > 0 else None

@@ -1,0 +1,234 @@
+"""Predictions of several systems -> what metrics.json holds for one split.
+
+Axis letters: R requests, N candidates (padded), T objectives.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jd_tf.evaluation.metrics_file import RANKER, nan_to_none
+from jd_tf.evaluation.objective_metrics import (
+    WITH_INTERVAL,
+    order_metrics,
+    probability_metrics,
+    value_metrics,
+)
+from jd_tf.metrics.bootstrap import Bootstrap, interval
+from jd_tf.metrics.business_value import expected_value
+from jd_tf.metrics.cells import Cells, real_cells
+from jd_tf.schema import Objective
+
+VALUE = "value"
+# Systems between which the gap is measured.
+FLOOR, CEILING = "popularity", "oracle"
+_OUTPUTS = ("probabilities", "objective_scores", "score")
+
+
+def evaluate_predictions(
+    labels: np.ndarray,
+    label_weights: np.ndarray,
+    num_candidates: np.ndarray,
+    systems: Mapping[str, Mapping[str, np.ndarray | None]],
+    objectives: Sequence[Objective],
+    user_ids: np.ndarray | None = None,
+    num_replicates: int = 200,
+    seed: int = 0,
+    reference: str = RANKER,
+    values: np.ndarray | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Judges every system on every objective, and on business value.
+
+    Intervals (95 %) come from resampling users (requests where users are not
+    known), the same resamples for every system.
+
+    Args:
+        labels: [R, N, T] of 0 and 1; padding may hold anything.
+        label_weights: [R, N, T] >= 0; 0 takes a cell out of the objective.
+        num_candidates: [R] int.
+        systems: name -> arrays, any of which may be None or missing:
+            `probabilities` [R, N, T], per objective and calibrated;
+            `objective_scores` [R, N, T], per objective but no probabilities;
+            `score` [R, N], the final order. Without the first two, `score`
+            serves all objectives; without `score`, the expected value does.
+        objectives: T of them.
+        user_ids: [R], any kind that sorts; None where users are unknown.
+        num_replicates: bootstrap resamples; 0 for no intervals.
+        seed: of the resamples.
+        reference: the system that is compared with the others.
+        values: [R, T] business values of each request, where they depend on
+            it; those of the objectives if None.
+
+    Returns:
+        system -> objective (and "value") -> metric -> number, or None where
+        undefined; see `objective_metrics` for the names. The reference has
+        `lead` over each system too and, where there are `popularity` and
+        `oracle`, `popularity_to_oracle`; see `compare_systems`.
+
+    Raises:
+        ValueError: naming the system whose predictions are missing, unknown,
+            of the wrong shape or not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> labels = np.array([[[1.0], [0.0]], [[0.0], [1.0]]])
+        >>> systems = {"jd_ranker": {"score": np.array([[2.0, 1], [3, 1]])}}
+        >>> found = evaluate_predictions(
+        ...     labels, np.ones_like(labels), np.array([2, 2]), systems,
+        ...     (Objective("click"),), num_replicates=0)
+        >>> found["jd_ranker"]["click"]["gauc"]
+        0.5
+    """
+    labels, label_weights = np.asarray(labels), np.asarray(label_weights)
+    if labels.ndim != 3 or labels.shape[2] != len(objectives):
+        raise ValueError(
+            f"`labels` must be (R, N, {len(objectives)}). Got: {labels.shape}."
+        )
+    if any(objective.name == VALUE for objective in objectives):
+        raise ValueError(f"no objective may be called `{VALUE}`.")
+    users = None
+    if user_ids is not None:
+        users = np.unique(user_ids, return_inverse=True)[1].reshape(-1)
+    bootstrap = None
+    if num_replicates and len(labels):
+        bootstrap = Bootstrap(len(labels), users, num_replicates, seed)
+    real = real_cells(num_candidates, labels.shape[1])
+    judged = [
+        Cells.of(labels[..., t], num_candidates, label_weights[..., t])
+        for t in range(len(objectives))
+    ]
+    counts = real[..., None] & (label_weights > 0)
+    weights = np.array([[objective.value for objective in objectives]])
+    if values is not None:
+        weights = np.asarray(values)
+    gains = (np.where(counts, labels, 0.0) * weights[:, None]).sum(axis=-1)
+    valued = Cells.of(gains, num_candidates)
+
+    results: dict[str, dict[str, Any]] = {}
+    replicates: dict[str, dict[str, Any]] = {}
+    for system, outputs in systems.items():
+        probabilities, scores, score = _complete(
+            system, outputs, objectives, real, values
+        )
+        results[system], replicates[system] = {}, {}
+        for t, objective in enumerate(objectives):
+            order = score if scores is None else scores[..., t]
+            found, drawn = order_metrics(judged[t], order, users, bootstrap)
+            found |= probability_metrics(
+                judged[t],
+                None if probabilities is None else probabilities[..., t],
+            )
+            results[system][objective.name] = found
+            replicates[system][objective.name] = drawn
+        found, drawn = value_metrics(valued, score, bootstrap)
+        results[system][VALUE] = found
+        replicates[system][VALUE] = drawn
+    for system, by_objective in results.items():
+        for objective, found in by_objective.items():
+            drawn = replicates[system][objective]
+            for name in [name for name in WITH_INTERVAL if name in found]:
+                found[f"{name}_interval"] = (
+                    interval(drawn[name]) if name in drawn else None
+                )
+    for objective, found in results.get(reference, {}).items():
+        found |= compare_systems(
+            {system: results[system][objective] for system in results},
+            {system: replicates[system][objective] for system in results},
+            reference,
+        )
+    return nan_to_none(results)
+
+
+def compare_systems(
+    found: Mapping[str, Mapping[str, Any]],
+    replicates: Mapping[str, Mapping[str, np.ndarray]],
+    reference: str,
+) -> dict[str, Any]:
+    """Compares the reference with the others, resample by resample.
+
+    Two systems are judged on the same users, so the interval of their
+    difference is narrower than their own intervals suggest.
+
+    Args:
+        found: system -> metric -> value of one objective, nan where undefined.
+        replicates: system -> metric -> [replicates]; all empty for none.
+        reference: the system in question, a key of both.
+
+    Returns:
+        `lead`: system -> metric -> `difference` (reference minus system) and
+        its `interval`; `popularity_to_oracle`: metric -> `share` of the gap
+        between popularity (0) and oracle (1) that the reference closes, and
+        its `interval`, nan unless the oracle is the better of the two.
+    """
+    names = [n for n in WITH_INTERVAL if n in found[reference]]
+
+    def values(system: str, name: str) -> np.ndarray:
+        """The metric itself, then its replicates."""
+        own = np.array([found[system][name]], np.float64)
+        return np.concatenate([own, replicates[system].get(name, own[:0])])
+
+    def summary(numbers: np.ndarray, label: str) -> dict[str, Any]:
+        drawn = interval(numbers[1:]) if len(numbers) > 1 else None
+        return {label: float(numbers[0]), "interval": drawn}
+
+    lead = {
+        system: {
+            name: summary(
+                values(reference, name) - values(system, name), "difference"
+            )
+            for name in names
+        }
+        for system in found
+        if system != reference
+    }
+    if not {FLOOR, CEILING} <= set(lead):
+        return {"lead": lead}
+    closed = {}
+    for name in names:
+        floor, ceiling = values(FLOOR, name), values(CEILING, name)
+        gap = np.where(ceiling > floor, ceiling - floor, np.nan)
+        share = (values(reference, name) - floor) / gap
+        closed[name] = summary(share, "share")
+    return {"lead": lead, "popularity_to_oracle": closed}
+
+
+def _complete(
+    system: str,
+    outputs: Mapping[str, np.ndarray | None],
+    objectives: Sequence[Objective],
+    real: np.ndarray,
+    values: np.ndarray | None,
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
+    """Probabilities, scores per objective and final score, all checked."""
+    unknown = sorted(set(outputs) - set(_OUTPUTS))
+    if unknown:
+        raise ValueError(
+            f"system `{system}`: outputs must be among {_OUTPUTS}. "
+            f"Got: {unknown}."
+        )
+    for name, output in outputs.items():
+        if output is None:
+            continue
+        expected = real.shape
+        if name != "score":
+            expected = (*real.shape, len(objectives))
+        if output.shape != expected:
+            raise ValueError(
+                f"system `{system}`: `{name}` must be {expected}. "
+                f"Got: {output.shape}."
+            )
+        wrong = np.count_nonzero(~np.isfinite(output[real]))
+        if wrong:
+            raise ValueError(
+                f"system `{system}`: {wrong} values of `{name}` are not finite."
+            )
+    probabilities, scores, score = (outputs.get(name) for name in _OUTPUTS)
+    scores = probabilities if scores is None else scores
+    if score is None:
+        if scores is None:
+            raise ValueError(
+                f"system `{system}` must give one of {_OUTPUTS}. Got none."
+            )
+        score = expected_value(scores, objectives, values)
+    return probabilities, scores, score

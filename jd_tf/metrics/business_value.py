@@ -1,0 +1,46 @@
+"""Probabilities -> the business value to expect of a candidate."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jd_tf.schema import Objective
+
+
+def expected_value(
+    probabilities: np.ndarray,
+    objectives: Sequence[Objective],
+    values: np.ndarray | None = None,
+) -> np.ndarray:
+    """Sum over objectives of business value times probability.
+
+    A probability that holds only where an earlier objective happened (its
+    `sample_space`) is multiplied by the probability of that.
+
+    Args:
+        probabilities: [..., T].
+        objectives: T of them.
+        values: [R, T] business values of each request, where they differ;
+            `probabilities` are [R, ..., T] then.
+
+    Returns:
+        [...] float32.
+
+    Example:
+        >>> import numpy as np
+        >>> objectives = (Objective("click", 1.0), Objective("order", 30.0))
+        >>> expected_value(np.array([0.5, 0.25]), objectives).item()
+        8.0
+    """
+    entire: dict[str, np.ndarray] = {}
+    total = np.zeros(probabilities.shape[:-1])
+    for t, objective in enumerate(objectives):
+        here = probabilities[..., t].astype(np.float64)
+        if objective.sample_space in entire:
+            here = here * entire[objective.sample_space]
+        entire[objective.name] = here
+        value = objective.value
+        if values is not None:
+            value = values[:, t].reshape(-1, *(1,) * (here.ndim - 1))
+        total += value * here
+    return total.astype(np.float32)
