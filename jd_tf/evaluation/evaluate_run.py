@@ -20,7 +20,7 @@ from jd_tf.evaluation.model_scorer import model_scorer
 from jd_tf.evaluation.post_training import PostTraining
 from jd_tf.evaluation.report.run_report import report_run
 from jd_tf.schema import DataError, Schema
-from jd_tf.training.folder import TRAIN
+from jd_tf.training.folder_training import TRAIN
 from jd_tf.training.workdir import load_trained
 
 _BATCH_SIZE = 256

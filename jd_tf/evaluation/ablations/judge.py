@@ -17,8 +17,8 @@ from jd_tf.data.dataset import split_files
 from jd_tf.evaluation.cold_items import ColdItems
 from jd_tf.evaluation.collect import Predictions, collect_predictions
 from jd_tf.evaluation.metrics_file import nan_to_none
-from jd_tf.evaluation.objective_metrics import NDCG, order_metrics
 from jd_tf.evaluation.model_scorer import model_scorer
+from jd_tf.evaluation.objective_metrics import NDCG, order_metrics
 from jd_tf.metrics.bootstrap import Bootstrap
 from jd_tf.metrics.cells import Cells
 from jd_tf.training.folder_training import TRAIN

@@ -21,7 +21,7 @@ from jd_tf.evaluation.report.metric_pictures import (
 from jd_tf.evaluation.system_metrics import CEILING, FLOOR, VALUE
 from jd_tf.schema import Schema
 from jd_tf.training.checkpoints import Checkpoints
-from jd_tf.training.head_checkpoints import read_head
+from jd_tf.training.post_training_checkpoints import read_post_training
 from jd_tf.training.workdir import CHECKPOINTS, CONFIG_FILE
 
 REPORT_FILE = "report.html"
@@ -147,7 +147,7 @@ def _history(workdir: Path) -> list[dict[str, Any]]:
     state = checkpoints.read_state(checkpoints.steps()[-1])
     best = state["best_step"]
     base = best if best >= 0 else state["step"]
-    stage = read_head(workdir, state["step"], base)
+    stage = read_post_training(workdir, state["step"], base)
     return state["history"] + (stage.history if stage else [])
 
 

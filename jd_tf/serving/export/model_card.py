@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import importlib.metadata
-import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,6 @@ CARD_FILE = "model_card.json"
 READABLE_FILE = "model_card.md"
 
 _SHOWN = ("auc", "gauc", "ndcg@10", "log_loss", "normalized_entropy")
-_BEFORE_WORD = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])")
 _PACKAGES = ("tensorflow", "keras", "numpy", "jd_tf")
 
 
@@ -80,7 +78,7 @@ def write_card(
 
 def model_name(model: Any) -> str:
     """Returns the registered name of a model's class."""
-    return _BEFORE_WORD.sub("_", type(model).__name__).lower()
+    return getattr(model, "original", model).registered_name
 
 
 def written_tolerance(folder: Path, default: float) -> float:
