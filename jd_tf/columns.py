@@ -1,4 +1,4 @@
-"""What one column is, before a schema puts columns together."""
+"""Columns, behaviours and objectives: the parts of a schema."""
 
 import dataclasses
 import enum
@@ -19,7 +19,7 @@ class SchemaError(DataError):
 
 
 class Role(str, enum.Enum):
-    """What a column is for; decides who gets to see it."""
+    """The purpose of a column; decides who gets to see it."""
 
     KEY = "key"  # identifies request and user; never a model input
     HISTORY = "history"
@@ -62,7 +62,7 @@ class Column:
 
     @property
     def ragged(self) -> bool:
-        """Whether its second axis differs between requests."""
+        """Returns whether its second axis differs between requests."""
         return self.axes[1:2] in ("L", "N")
 
     @property

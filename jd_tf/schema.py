@@ -53,7 +53,7 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class ScenarioValues:
-    """What outcomes are worth in one scenario.
+    """Business values of outcomes in one scenario.
 
     Attributes:
         scenario: id in the schema's `scenario_column`.

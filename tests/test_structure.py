@@ -1,4 +1,4 @@
-"""The house rules that a machine can check."""
+"""Rules of the code base that a machine can check."""
 
 import ast
 import itertools
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = (
+PACKAGES = (
     "columns",
     "schema",
     "layers",
@@ -22,6 +22,8 @@ ROOMS = (
     "pipeline",
 )
 MAX_LINES = 400
+MAX_FILES = 15
+RIDDLES = ("What", "How", "Whether", "Where", "Which", "Who")
 # Documented by Keras; every layer and model has them.
 KERAS_METHODS = {
     "build",
@@ -35,6 +37,15 @@ KERAS_METHODS = {
     "load_own_variables",
     "save_own_variables",
     "update_step",
+}
+# Documented by RankingModel; every model implements them.
+CONTRACT_METHODS = {
+    "build_layers",
+    "candidate_logits",
+    "encode_histories",
+    "encode_request",
+    "make_layers",
+    "session_features",
 }
 PACKAGE = sorted((ROOT / "jd_tf").rglob("*.py"))
 PROGRAMS = sorted((ROOT / "experiments").rglob("*.py"))
@@ -56,12 +67,12 @@ def imports(path: Path) -> list[str]:
     return found
 
 
-def room_of(module: str) -> str:
+def package_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=name_of)
-def test_rooms_import_only_from_rooms_above(path):
+def test_packages_import_only_from_those_above(path):
     parts = path.relative_to(ROOT).with_suffix("").parts
     if len(parts) == 2 and parts[1] == "__init__":
         return
@@ -69,15 +80,72 @@ def test_rooms_import_only_from_rooms_above(path):
     for module in imports(path):
         top = module.split(".")[0]
         assert top not in ("experiments", "tests"), module
-        if top != "jd_tf" or room_of(module) in ("", own):
+        if top != "jd_tf" or package_of(module) in ("", own):
             continue
         assert own != "layers", f"layers import {module}"
-        assert ROOMS.index(room_of(module)) < ROOMS.index(own), module
+        assert PACKAGES.index(package_of(module)) < PACKAGES.index(own), module
 
 
 @pytest.mark.parametrize("path", ALL, ids=name_of)
 def test_files_stay_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+def test_folders_stay_small():
+    folders = {path.parent for path in [*PACKAGE, *PROGRAMS]}
+    counts = {
+        name_of(folder): len(
+            [p for p in folder.glob("*.py") if p.name != "__init__.py"]
+        )
+        for folder in folders
+        if folder.name != "experiments"
+    }
+    assert {n: c for n, c in counts.items() if c > MAX_FILES} == {}
+
+
+def test_no_import_circles():
+    """Neither at import time nor inside functions or TYPE_CHECKING."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in PACKAGE
+        if path.name != "__init__.py"
+    }
+    edges = {
+        name: {m for m in names_imported(path) if m in modules}
+        for name, path in modules.items()
+    }
+    # What imports nothing that is left is in no circle.
+    left = dict(edges)
+    while True:
+        free = [name for name, out in left.items() if not out & left.keys()]
+        if not free:
+            break
+        for name in free:
+            del left[name]
+    assert not left, f"circles among {sorted(left)}"
+
+
+def names_imported(path: Path) -> set[str]:
+    """Modules that a file imports, as `from package import module` too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", ALL, ids=name_of)
+def test_docstrings_are_no_riddles(path):
+    """They begin with a verb or an article."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, documented):
+            words = (ast.get_docstring(node) or "").split()
+            name = getattr(node, "name", "the module")
+            assert not words or words[0] not in RIDDLES, name
 
 
 @pytest.mark.parametrize("path", [*PACKAGE, *PROGRAMS], ids=name_of)
@@ -86,7 +154,8 @@ def test_what_is_public_is_documented(path):
         for node in body:
             if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 continue
-            if node.name.startswith("_") or node.name in KERAS_METHODS:
+            inherited = KERAS_METHODS | CONTRACT_METHODS
+            if node.name.startswith("_") or node.name in inherited:
                 continue
             if any(
                 getattr(decorator, "attr", "") == "setter"
@@ -156,23 +225,23 @@ def test_programs_can_be_imported_beside_their_helpers():
     assert {"quickstart", "train", "rank"} <= programs
 
 
-def test_every_room_is_known():
+def test_every_package_is_known():
     children = {
         path.stem if path.is_file() else path.name
         for path in (ROOT / "jd_tf").iterdir()
-        if path.name not in ("__pycache__", "__init__.py")
+        if path.name not in ("__pycache__", "__init__.py", "py.typed")
     }
-    assert children <= set(ROOMS)
+    assert children <= set(PACKAGES)
 
 
 def test_tests_mirror_the_tree():
-    """A test folder is named after the room it tests."""
+    """A test folder is named after the package it tests."""
     folders = {
         path.name
         for path in (ROOT / "tests").iterdir()
         if path.is_dir() and path.name != "__pycache__"
     }
-    assert folders <= {*ROOMS, "experiments"}
+    assert folders <= {*PACKAGES, "experiments"}
 
 
 def test_no_two_layers_share_a_registered_name():

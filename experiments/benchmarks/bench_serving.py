@@ -1,4 +1,4 @@
-r"""How fast N candidates are scored: tiled, in one call, with a kept user.
+r"""Times N candidates: tiled, in one call, with a cached user state.
 
     python -m experiments.benchmarks.bench_serving --output=runs/bench_serving
     python -m experiments.benchmarks.bench_serving --output=runs/bench_serving \

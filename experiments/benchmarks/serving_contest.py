@@ -1,4 +1,4 @@
-"""What bench_serving does, apart from its flags."""
+"""Runs the contest of bench_serving and draws it."""
 
 import os
 import platform

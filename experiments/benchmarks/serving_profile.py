@@ -1,4 +1,4 @@
-"""Where the time of a ranking goes, and the least it could take."""
+"""Times the parts of a ranking, and the least it could take."""
 
 import time
 from collections.abc import Callable, Collection, Mapping

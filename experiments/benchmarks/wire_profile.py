@@ -1,4 +1,4 @@
-"""What gRPC adds to a call, part by part."""
+"""Times what gRPC adds to a call, part by part."""
 
 import subprocess
 import sys

@@ -48,6 +48,13 @@ class RankingModel(CompiledMetrics, keras.Model):
         impressions, and `score` (B, N): the expected business value, or the
         fused objectives, with `fusion_weights` (B, T) beside them. Entries
         beyond `num_candidates` are meaningless.
+
+    Example:
+        See `jd_tf.models.PooledMMoE`, a model in one file.
+
+    >>> from jd_tf.models import get_model
+    >>> issubclass(get_model("pooled_mmoe").model_class, RankingModel)
+    True
     """
 
     config_class: ClassVar[type] = RankerConfig
@@ -96,12 +103,12 @@ class RankingModel(CompiledMetrics, keras.Model):
 
     @property
     def reusable(self) -> bool:
-        """Whether a user state is exact at a later moment, too."""
+        """Returns whether a user state is exact at a later moment, too."""
         return False
 
     @property
     def can_append(self) -> bool:
-        """Whether events can be added to a state without the old ones."""
+        """Returns whether events can be added to a state without the old ones."""
         return False
 
     @property

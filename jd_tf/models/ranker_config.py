@@ -1,4 +1,4 @@
-"""What every ranker's config has: calibration and fusion of objectives."""
+"""The part of every ranker's config: calibration and fusion."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -47,7 +47,7 @@ class ConfigGroup:
 
 @dataclasses.dataclass(frozen=True)
 class FusionConfig(ConfigGroup):
-    """How objectives become one score.
+    """Settings of the score: the fusion of objectives.
 
     Attributes:
         kind: weights that are "fixed", learned and "global", or
@@ -87,6 +87,11 @@ class RankerConfig(ConfigGroup):
         calibrate: whether logits pass a curve, fitted after the main
             training, before they become probabilities.
         fusion: how objectives become the score.
+
+    Example:
+
+    >>> RankerConfig.of(fusion="global").fusion.form
+    'log_linear'
     """
 
     calibrate: bool = False

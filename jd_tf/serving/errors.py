@@ -1,4 +1,4 @@
-"""What serving refuses."""
+"""Errors of serving."""
 
 from jd_tf.schema import DataError
 

@@ -1,4 +1,4 @@
-"""What signatures and their tensors are called; no TensorFlow is needed here.
+"""Names of signatures and their tensors; no TensorFlow is needed here.
 
 Every signature input is a column of the schema under its own name and dtype,
 or a `user_state_*` tensor that another signature returned. Keys, bias columns

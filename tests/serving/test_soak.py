@@ -42,7 +42,7 @@ TOLERANCE = 1e-5
 
 
 class Truth:
-    """What each version must answer, known before it is published."""
+    """The answers of each version, known before it is published."""
 
     def __init__(self):
         self.requests = sample_requests(SCHEMA, seed=4)
@@ -55,7 +55,7 @@ class Truth:
         self._scores[version] = [in_request_order(r) for r in rankings]
 
     def error_of(self, number, ranking):
-        """What is wrong with an answer; empty if it is right."""
+        """Returns the error of an answer; empty if it is right."""
         version = ranking.model_version
         if version not in self._scores:
             return f"version {version} answered, which never served"

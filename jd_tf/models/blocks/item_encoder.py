@@ -194,7 +194,7 @@ class ItemEncoder(keras.layers.Layer):
         return ops.reshape(self.projection(flat), shape)
 
     def embed(self, columns: Sequence[Any]) -> Any:
-        """What is learned of the item by its ids, (B, L or N, widths)."""
+        """Returns the embeddings of the ids, (B, L or N, widths)."""
         rows = self._table_rows(columns)
         vectors = [
             table.vectors(rows[name]) for name, table in self.tables.items()

@@ -1,4 +1,4 @@
-"""What candidates have in common with a history: ids, pictures, titles."""
+"""Compares candidates with a history: ids, pictures, titles."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

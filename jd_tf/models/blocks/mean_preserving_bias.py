@@ -1,4 +1,4 @@
-"""What position and page explain, without a rate of their own."""
+"""A position bias that keeps the expected number of outcomes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What outcomes are worth, request by request."""
+"""Business values of outcomes, request by request."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is known of a session before any candidate is looked at."""
+"""Features of a session, for a fusion."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

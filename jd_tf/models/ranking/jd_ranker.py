@@ -229,7 +229,7 @@ class JDRanker(RankingModel):
 
     @property
     def session_dim(self) -> int:
-        """Width of the session features."""
+        """Returns the width of the session features."""
         return self.session.output_dim
 
     def session_features(self, user_state: Tensors, context: Any) -> Any:

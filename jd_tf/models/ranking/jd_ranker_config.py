@@ -10,7 +10,7 @@ IMAGE_MODES = ("", "concat", "transfer")
 
 @dataclasses.dataclass(frozen=True)
 class ItemsConfig(ConfigGroup):
-    """How ids become vectors.
+    """Widths of embeddings and tokens.
 
     Attributes:
         model_dim: width D of tokens, memories and interests.
@@ -27,7 +27,7 @@ class ItemsConfig(ConfigGroup):
 
 @dataclasses.dataclass(frozen=True)
 class SequenceConfig(ConfigGroup):
-    """How histories are read.
+    """Settings of the encoders, decoders and id-overlap features.
 
     Attributes:
         num_encoder_layers: Transformer blocks per behaviour.
@@ -69,7 +69,7 @@ class SequenceConfig(ConfigGroup):
 
 @dataclasses.dataclass(frozen=True)
 class ContentConfig(ConfigGroup):
-    """How pictures and titles are read.
+    """Settings of pictures and titles.
 
     Attributes:
         use_images: "transfer" aligns image vectors by multi-gate experts,

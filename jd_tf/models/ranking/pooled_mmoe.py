@@ -24,7 +24,13 @@ from jd_tf.models.registry import register_model
 
 @dataclasses.dataclass(frozen=True)
 class PooledMMoEConfig(RankerConfig):
-    """Sizes of `PooledMMoE`; `head.bias_units` is not used."""
+    """Sizes of `PooledMMoE`; `head.bias_units` is not used.
+
+    Example:
+
+    >>> PooledMMoEConfig.of(model_dim=32).items.model_dim
+    32
+    """
 
     items: ItemsConfig = dataclasses.field(default_factory=ItemsConfig)
     head: HeadConfig = dataclasses.field(default_factory=HeadConfig)
@@ -37,6 +43,19 @@ class PooledMMoE(RankingModel):
     A baseline that a sequence model has to beat. Its user state reads no
     clock. Arguments, call arguments and outputs are those of `RankingModel`.
 
+    Example:
+
+    >>> from jd_tf.schema import Behavior, IdColumn, Objective, Schema
+    >>> schema = Schema(
+    ...     name="shop",
+    ...     item_columns=(IdColumn("item_id", num_buckets=100),),
+    ...     behaviors=(Behavior("click", max_length=50),),
+    ...     objectives=(Objective("click"),),
+    ...     max_candidates=20,
+    ... )
+    >>> PooledMMoE(schema).reusable
+    True
+
     References:
         Deep Neural Networks for YouTube Recommendations. Covington, Adams,
         Sargin, RecSys 2016.
@@ -48,7 +67,7 @@ class PooledMMoE(RankingModel):
 
     @property
     def reusable(self) -> bool:
-        """Only session features of a fusion read ages."""
+        """Returns whether nothing reads ages: a fusion's session does."""
         return self.fusion is None
 
     def make_layers(self) -> None:
@@ -182,7 +201,7 @@ class PooledMMoE(RankingModel):
 
     @property
     def session_dim(self) -> int:
-        """Width of the session features."""
+        """Returns the width of the session features."""
         return self.session.output_dim
 
     def session_features(self, user_state: Tensors, context: Any) -> Any:

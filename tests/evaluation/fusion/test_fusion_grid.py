@@ -23,7 +23,7 @@ PLANTED = {
 
 
 def planted(form, seed=0, num_requests=1500):
-    """What is best within a request depends on planted weights by intent."""
+    """The best order within a request depends on planted weights by intent."""
     rng = np.random.default_rng(seed)
     chances = rng.beta(2, 5, (num_requests, 8, 3)).astype("float32")
     chances[..., 2] /= 50
