@@ -108,7 +108,7 @@ class RankingModel(CompiledMetrics, keras.Model):
 
     @property
     def can_append(self) -> bool:
-        """Returns whether events can be added to a state without the old ones."""
+        """Returns whether events can be added to a state alone."""
         return False
 
     @property

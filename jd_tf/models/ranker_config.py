@@ -89,7 +89,6 @@ class RankerConfig(ConfigGroup):
         fusion: how objectives become the score.
 
     Example:
-
     >>> RankerConfig.of(fusion="global").fusion.form
     'log_linear'
     """

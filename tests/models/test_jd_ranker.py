@@ -223,7 +223,7 @@ def test_position_counts_in_training_only(model, batch):
 
 
 def test_position_explains_no_overall_rate(batch):
-    """The bias that serving leaves out keeps the expected number of rare outcomes."""
+    """The bias left out in serving keeps the expected number of outcomes."""
     model = moved(JDRanker(SCHEMA, CONFIG))
     # Outcomes are rare, and good items stand in good places.
     rare = tf.random.stateless_uniform((*batch["item_id"].shape, 3), (1, 2))

@@ -27,7 +27,6 @@ class PooledMMoEConfig(RankerConfig):
     """Sizes of `PooledMMoE`; `head.bias_units` is not used.
 
     Example:
-
     >>> PooledMMoEConfig.of(model_dim=32).items.model_dim
     32
     """
@@ -44,7 +43,6 @@ class PooledMMoE(RankingModel):
     clock. Arguments, call arguments and outputs are those of `RankingModel`.
 
     Example:
-
     >>> from jd_tf.schema import Behavior, IdColumn, Objective, Schema
     >>> schema = Schema(
     ...     name="shop",
