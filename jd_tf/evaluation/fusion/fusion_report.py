@@ -135,7 +135,7 @@ def write_fusion_report(
 def advice_lines(report: Mapping[str, Any]) -> list[str]:
     """The recommendation of each metric as one line with its numbers."""
     return [
-        f"{metric}: use {one['use']}; minus {one['against']}: "
+        f"{metric}: use {one['use']}; {one['use']} - {one['against']} = "
         f"{one['difference']:+.5f} (95 %: "
         f"{bounds(one['interval'], 5) or 'no interval'})"
         for metric, one in report["recommendation"].items()
