@@ -109,7 +109,10 @@ class _SplitCount:
         self.users: set[bytes] = set()
         self.items: set[int | bytes] = set()
         self.candidates: collections.Counter = collections.Counter()
-        self.lengths = {b.name: collections.Counter() for b in schema.behaviors}
+        self.lengths: dict[str, collections.Counter] = {
+            behavior.name: collections.Counter()
+            for behavior in schema.behaviors
+        }
         shape = len(schema.objectives)
         self.positives = np.zeros(shape)
         self.impressions = np.zeros(shape)

@@ -84,15 +84,9 @@ def test_text_and_picture(folder, tmp_path):
         assert part in text
     picture = imread(folder / "summary.png")
     # Every split has its colour: bars of labels, lines over time.
-    seen = {
-        tuple(pixel)
-        for pixel in (255 * picture[..., :3])
-        .round()
-        .astype(int)
-        .reshape(-1, 3)
-        .tolist()
-    }
-    assert {(0, 114, 178), (230, 159, 0), (0, 158, 115)} <= seen
+    pixels = (255 * picture[..., :3]).round().reshape(-1, 3)
+    for color in ((0, 114, 178), (230, 159, 0), (0, 158, 115)):
+        assert (pixels == color).all(axis=1).any()
 
 
 def test_a_log_without_a_clock(tmp_path, requests):

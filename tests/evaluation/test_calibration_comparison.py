@@ -45,18 +45,18 @@ def _shop(seed, num_requests=3000, width=8):
 def compared():
     promised, labels, weights, count, _ = _shop(0)
     curves = fit_curves(logits_of(promised), labels, weights, count)
-    others, outcomes, masses, number, scenario = _shop(1)
+    others, outcomes, weights_of, number, scenario = _shop(1)
     mended = apply_curves(logits_of(others), curves, (-1, 0))
     probabilities = {BEFORE: others, AFTER: 1 / (1 + np.exp(-mended))}
     comparison = compare_calibration(
         probabilities,
         outcomes,
-        masses,
+        weights_of,
         number,
         OBJECTIVES,
         {"scenario": scenario},
     )
-    return comparison, probabilities, outcomes, masses, number, scenario
+    return comparison, probabilities, outcomes, weights_of, number, scenario
 
 
 def test_numbers_are_those_of_the_cells(compared):

@@ -190,5 +190,5 @@ def _column(group: tuple[str, str]) -> str:
     return "ndcg" if group == ALL else f"ndcg_{group[0]}_{group[1]}"
 
 
-def _by_name(names: Sequence[str], numbers: Sequence[float]) -> dict[str, Any]:
+def _by_name(names: Sequence[str], numbers: Any) -> dict[str, Any]:
     return dict(zip(names, np.asarray(numbers).tolist(), strict=True))

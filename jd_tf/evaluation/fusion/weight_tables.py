@@ -33,7 +33,7 @@ def weights_by_segment(
     names = observation.schema.objective_names
     found: dict[str, dict[str, Any]] = {}
     for segmentation, ids in observation.predictions.segments.items():
-        parts = {}
+        parts: dict[str, dict[str, Any]] = {}
         for segment in np.unique(ids):
             inside = ids == segment
             weights = inside.astype(np.float64)
