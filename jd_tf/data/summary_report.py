@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
 # Told apart by people who see colours differently, and in grey.
@@ -148,31 +149,20 @@ def _draw_time(axes: Axes, splits: dict[str, Any]) -> None:
         axes.set(title="Requests (the log has no clock)", ylabel="requests")
         axes.margins(y=0.12)
         return
-    first = min(time["first"] for time in timed.values())
-    span = max(time["last"] for time in timed.values()) - first
-    covered = sum(time["last"] - time["first"] for time in timed.values())
-    # Splits far apart would be needles on one time line: lay them over.
-    apart = covered < span / 2
-    if apart:
-        span = max(time["last"] - time["first"] for time in timed.values())
-    unit, seconds = next((u for u in _UNITS if span >= 2 * u[1]), _UNITS[-1])
     for name, time in timed.items():
-        start = 0 if apart else time["first"] - first
-        counts = np.array(time["requests"])
-        edges = start + np.arange(len(counts) + 1) * time["bin_seconds"]
-        label = (
-            f"{name}: {span_text(time['last'] - time['first'])} "
-            f"from {_clock(time['first'], '%Y-%m-%d %H:%M')}"
+        counts, width = time["requests"], time["bin_seconds"]
+        starts = time["first"] + width * np.arange(len(counts))
+        axes.step(
+            starts.astype("datetime64[s]"),
+            counts,
+            where="post",
+            color=_COLORS[name],
+            label=f"{name}: {span_text(time['last'] - time['first'])}",
         )
-        axes.stairs(
-            counts, edges / seconds, color=_COLORS[name], lw=2, label=label
-        )
-    width = next(iter(timed.values()))["bin_seconds"]
-    since = "its split's" if apart else "the"
-    axes.set(
-        title="Requests over time",
-        xlabel=f"since {since} first request ({unit}s)",
-        ylabel=f"requests per {span_text(width)}",
+        axes.set_ylabel(f"requests per {span_text(width)}")
+    axes.set_title("Requests over time")
+    axes.xaxis.set_major_formatter(
+        ConciseDateFormatter(axes.xaxis.get_major_locator())
     )
     axes.margins(y=0.35)
     axes.set_ylim(bottom=0)
