@@ -14,7 +14,7 @@ from jd_tf.data.dataset import SUMMARY_FILE
 from jd_tf.data.dataset_making import SIMULATOR, make_dataset
 from jd_tf.data.sources import SOURCES
 from jd_tf.data.summary import SUMMARY_PICTURE, SUMMARY_TEXT
-from jd_tf.data.summary_text import summary_text
+from jd_tf.data.summary_report import summary_text
 
 _SOURCE = flags.DEFINE_enum(
     "source", None, [SIMULATOR, *SOURCES], "What to read.", required=True

@@ -58,7 +58,7 @@ def main(_: object) -> int | None:
 
     def make() -> None:
         from jd_tf.data.dataset_making import make_dataset
-        from jd_tf.data.summary_text import summary_text
+        from jd_tf.data.summary_report import summary_text
 
         options = dict(preset.data)
         if preset.random_data:

@@ -1,4 +1,4 @@
-"""What lies in a prepared data set, read back from disk."""
+"""Counts of a prepared data set, read back from disk."""
 
 import collections
 from pathlib import Path
@@ -10,8 +10,7 @@ import tensorflow as tf
 from jd_tf.data.batches import explain_read_error, parse_requests
 from jd_tf.data.dataset import SUMMARY_FILE, read_schema, split_files
 from jd_tf.data.json_files import write_json
-from jd_tf.data.summary_picture import draw_summary
-from jd_tf.data.summary_text import summary_text
+from jd_tf.data.summary_report import draw_summary, summary_text
 from jd_tf.schema import Role, Schema
 
 SUMMARY_TEXT, SUMMARY_PICTURE = "summary.txt", "summary.png"
@@ -32,7 +31,7 @@ def write_summary(
 
     Args:
         folder: a sealed data set.
-        report: what its source says of the log it was made from.
+        report: of its source, on the log it was made from.
 
     Returns:
         The summary.
@@ -110,7 +109,10 @@ class _SplitCount:
         self.users: set[bytes] = set()
         self.items: set[int | bytes] = set()
         self.candidates: collections.Counter = collections.Counter()
-        self.lengths = {b.name: collections.Counter() for b in schema.behaviors}
+        self.lengths: dict[str, collections.Counter] = {
+            behavior.name: collections.Counter()
+            for behavior in schema.behaviors
+        }
         shape = len(schema.objectives)
         self.positives = np.zeros(shape)
         self.impressions = np.zeros(shape)

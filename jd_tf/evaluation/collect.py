@@ -135,13 +135,13 @@ def collect_predictions(
         if "oracle_relevance" in batch:
             scored[ORACLE] = {"objective_scores": batch["oracle_relevance"]}
         for name, outputs in scored.items():
-            kept = systems.setdefault(name, {})
+            outs = systems.setdefault(name, {})
             for key, value in outputs.items():
                 if value is not None:
                     value = _widen(np.asarray(value), width)
-                    kept.setdefault(key, []).append(value)
-        for name, kept in marked.items():
-            kept.append(_widen(marks[name](dict(served)), width))
+                    outs.setdefault(key, []).append(value)
+        for name, mark in (marks or {}).items():
+            marked[name].append(_widen(mark(dict(served)), width))
         count += len(batch["num_candidates"])
         if max_requests and count >= max_requests:
             break

@@ -77,13 +77,13 @@ def evaluate(
         ranker: model_scorer(model, post_training=True)
     }
     for name, baseline in BASELINES.items():
-        options = {}
+        limit = {}
         if baseline is Trees:
             if not max_tree_impressions:
                 continue
-            options["max_impressions"] = max_tree_impressions
+            limit = {"max_impressions": max_tree_impressions}
         log(f"fitting {name} on the training split")
-        scorers[name] = baseline(schema, **options).fit(training).score
+        scorers[name] = baseline(schema, **limit).fit(training).score
     metrics, scenarios = {}, {}
     for split in splits:
         log(f"ranking {counts[split]} requests of the {split} split")
@@ -98,7 +98,10 @@ def evaluate(
         )
         collected = collect_predictions(batches, schema, scorers, columns=kept)
         found = PostTraining.of(name_hidden_facts(collected), ranker)
-        options = {"num_replicates": num_replicates, "reference": ranker}
+        options: dict[str, Any] = {
+            "num_replicates": num_replicates,
+            "reference": ranker,
+        }
         metrics[split] = found.predictions.evaluate(**options)
         found.add_to(metrics[split])
         scenarios[split] = found.predictions.evaluate_scenarios(**options)

@@ -64,13 +64,13 @@ class PostTraining:
         Args:
             metrics_of_split: as of `Predictions.evaluate`. Objectives get
                 `calibration`, see `compare_calibration`; `value` gets
-                `fusion`, see `fusion_metrics`; where there is such a thing.
+                `fusion`, see `_fusion_metrics`; where there is such a thing.
         """
         mine = metrics_of_split[self.system]
         for name, entry in self.calibration_metrics().items():
             mine[name][CALIBRATION] = entry
         if self.weights is not None:
-            mine["value"][FUSION] = self.fusion_metrics()
+            mine["value"][FUSION] = self._fusion_metrics(self.weights)
 
     def calibration_metrics(self) -> dict[str, Any]:
         """Every objective's probabilities before and after the curves."""
@@ -87,7 +87,7 @@ class PostTraining:
             found.columns_by_request(),
         )
 
-    def fusion_metrics(self) -> dict[str, Any]:
+    def _fusion_metrics(self, weights: np.ndarray) -> dict[str, Any]:
         """The fused order beside the plain rule, and its weights.
 
         Returns:
@@ -118,7 +118,7 @@ class PostTraining:
         ndcg = {name: _ndcg(cells, order) for name, order in orders.items()}
         apart = ndcg[FUSED] - ndcg[EXPECTED]
         apart = apart[~np.isnan(apart)]
-        shares = self.weights / self.weights.sum(axis=1, keepdims=True)
+        shares = weights / weights.sum(axis=1, keepdims=True)
         names = found.schema.objective_names
 
         def by_name(numbers: np.ndarray) -> dict[str, float]:
@@ -134,8 +134,8 @@ class PostTraining:
             if len(apart) > 1
             else None,
             "num_requests": len(apart),
-            "weights": by_name(self.weights.mean(axis=0)),
-            "weight_spread": by_name(self.weights.std(axis=0)),
+            "weights": by_name(weights.mean(axis=0)),
+            "weight_spread": by_name(weights.std(axis=0)),
             "shares": by_name(shares.mean(axis=0)),
             "segments": {
                 column: {

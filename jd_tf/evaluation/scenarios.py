@@ -14,7 +14,7 @@ from jd_tf.evaluation.metrics_file import RANKER
 from jd_tf.evaluation.system_metrics import evaluate_predictions
 from jd_tf.schema import Schema
 
-# Below so many requests intervals say more than the numbers do.
+# With fewer requests the intervals matter more than the numbers.
 FEW_REQUESTS = 100
 # Metrics of all requests alone.
 _LEFT_OUT = ("reliability", "lead", "popularity_to_oracle")

@@ -125,16 +125,16 @@ def evaluate_predictions(
         results[system][VALUE] = found
         replicates[system][VALUE] = drawn
     for system, by_objective in results.items():
-        for objective, found in by_objective.items():
-            drawn = replicates[system][objective]
+        for key, found in by_objective.items():
+            drawn = replicates[system][key]
             for name in [name for name in WITH_INTERVAL if name in found]:
                 found[f"{name}_interval"] = (
                     interval(drawn[name]) if name in drawn else None
                 )
-    for objective, found in results.get(reference, {}).items():
+    for key, found in results.get(reference, {}).items():
         found |= compare_systems(
-            {system: results[system][objective] for system in results},
-            {system: replicates[system][objective] for system in results},
+            {system: results[system][key] for system in results},
+            {system: replicates[system][key] for system in results},
             reference,
         )
     return nan_to_none(results)

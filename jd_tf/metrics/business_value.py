@@ -1,6 +1,7 @@
 """Probabilities -> the business value to expect of a candidate."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def expected_value(
         if objective.sample_space in entire:
             here = here * entire[objective.sample_space]
         entire[objective.name] = here
-        value = objective.value
+        value: Any = objective.value
         if values is not None:
             value = values[:, t].reshape(-1, *(1,) * (here.ndim - 1))
         total += value * here

@@ -95,17 +95,18 @@ def group_auc(
     """
     positive = binary(labels)
     chosen = np.flatnonzero(positive)
-    weighted = weights is not None
     ranking = RankedScores(
-        scores, chosen, groups, num_groups, keep_order=weighted
+        scores, chosen, groups, num_groups, keep_order=weights is not None
     )
     weight = group_sum(weights, groups, num_groups, len(positive))
     mine = None if groups is None else groups[chosen]
-    own = weights[chosen] if weighted else None
+    own = None if weights is None else weights[chosen]
     positives = group_sum(own, mine, num_groups, len(chosen))
-    above, through = ranking.ranks(weights[ranking.order] if weighted else None)
+    above, through = ranking.ranks(
+        None if weights is None else weights[ranking.order]
+    )
     middle = 0.5 * (above + through)
-    middle = middle * own if weighted else middle
+    middle = middle if own is None else middle * own
     above = group_sum(middle, mine, num_groups, len(chosen))
     return GroupAuc(auc_from_ranks(above, positives, weight), weight)
 
@@ -220,7 +221,7 @@ def group_gain_at(
 
 def mean_defined(values: np.ndarray) -> float:
     """Mean of what is not nan; nan if nothing is."""
-    return ratio(np.nansum(values), np.count_nonzero(~np.isnan(values)))
+    return ratio(np.nansum(values), float(np.count_nonzero(~np.isnan(values))))
 
 
 def ratio(numerator: float, denominator: float) -> float:

@@ -50,8 +50,9 @@ class RankedScores:
         self.chosen = chosen
         wanted = keys[chosen]
         if keep_order:
-            self.order = np.argsort(keys)
-            keys = keys[self.order]
+            order = np.argsort(keys)
+            self.order: np.ndarray | None = order
+            keys = keys[order]
         else:
             self.order = None
             keys = np.sort(keys)

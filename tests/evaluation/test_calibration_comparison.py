@@ -44,18 +44,18 @@ def compared():
     real = np.arange(promised.shape[1]) < count[:, None]
     logits = logits_of(promised[real])
     curves = fit_curves(logits, labels[real], weights[real])
-    others, outcomes, masses, number, scenario = _shop(1)
+    others, outcomes, weights_of, number, scenario = _shop(1)
     mended = apply_curves(logits_of(others), curves, (-1, 0))
     probabilities = {BEFORE: others, AFTER: 1 / (1 + np.exp(-mended))}
     comparison = compare_calibration(
         probabilities,
         outcomes,
-        masses,
+        weights_of,
         number,
         OBJECTIVES,
         {"scenario": scenario},
     )
-    return comparison, probabilities, outcomes, masses, number, scenario
+    return comparison, probabilities, outcomes, weights_of, number, scenario
 
 
 def test_numbers_are_those_of_the_cells(compared):

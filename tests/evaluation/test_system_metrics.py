@@ -1,11 +1,16 @@
 """The metrics structure: masks, sample spaces, systems, gap to oracle."""
 
 import json
+import types
 
 import numpy as np
 import pytest
 
-from jd_tf.evaluation.metrics_file import read_metrics, write_metrics
+from jd_tf.evaluation.metrics_file import (
+    model_name,
+    read_metrics,
+    write_metrics,
+)
 from jd_tf.evaluation.system_metrics import evaluate_predictions
 from jd_tf.metrics import ranking_metrics as metrics
 from jd_tf.metrics.business_value import expected_value
@@ -246,3 +251,9 @@ def test_bad_systems_are_named(given, outputs, message):
         evaluate_predictions(
             labels, weights, lengths, {"bad": outputs}, OBJECTIVES
         )
+
+
+def test_the_ranker_is_named_as_its_model_is_registered():
+    registered = types.SimpleNamespace(registered_name="pooled_mmoe")
+    assert model_name(registered) == "pooled_mmoe"
+    assert model_name(object()) == "jd_ranker"

@@ -1,4 +1,4 @@
-"""Ranking metrics against loops, scikit-learn and laws."""
+"""Ranking metrics against loops, scikit-learn and invariants."""
 
 import time
 

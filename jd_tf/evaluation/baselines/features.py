@@ -71,7 +71,7 @@ def history_features(
             parts.append(matches @ events)
             newest = matches.argmax(axis=2) if matches.size else last[:, None]
             newest = np.broadcast_to(newest, (size, width))
-            found = matches.any(axis=2)
+            found = np.any(matches, axis=2)
             place = np.where(found, newest, np.nan)
             since = _at(age, newest, found)
             parts.append(np.stack([place, since], axis=2))

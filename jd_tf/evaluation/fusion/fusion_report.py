@@ -8,7 +8,6 @@ import numpy as np
 
 from jd_tf.evaluation.fusion.fusion_pictures import (
     differences_picture,
-    objective_colors,
     segments_picture,
 )
 from jd_tf.evaluation.fusion.grid import search_weights
@@ -21,7 +20,6 @@ from jd_tf.evaluation.fusion.order_comparison import (
 )
 from jd_tf.evaluation.fusion.weight_judge import FORMS, WeightJudge
 from jd_tf.evaluation.fusion.weight_tables import (
-    agree_with_grid,
     contrasts,
     weights_by_segment,
 )
@@ -56,9 +54,9 @@ def fusion_report(
         progress: whether to show bars.
 
     Returns:
-        `weights` (see `weights_by_segment`), `contrasts`, `agreement` (a
-        list, see `agree_with_grid`), `comparison` (see `compare_orders`),
-        `recommendation` (see `recommend`), and the numbers of requests.
+        `weights` (see `weights_by_segment`), `contrasts`, `comparison` (see
+        `compare_orders`), `recommendation` (see `recommend`), and the numbers
+        of requests.
 
     Raises:
         DataError: where no request has any gain.
@@ -69,11 +67,10 @@ def fusion_report(
                 f"no request among those {name} has any gain: nothing to "
                 "compare. Use more requests."
             )
-    names = list(searched.predictions.segments)
     values = searched.predictions.values
     grids = {}
     for one in FORMS:
-        judge = WeightJudge(searched.predictions, one, segments=names)
+        judge = WeightJudge(searched.predictions, one)
         starts = [values] if any(values) else []
         grid = search_weights(judge, num_weights, starts, seed, progress)
         grids[one] = (grid, WeightJudge(judged.predictions, one))
@@ -95,7 +92,6 @@ def fusion_report(
             "comparison": compared,
             "weights": weights_by_segment(judged, bootstrap),
             "contrasts": contrasts(judged, bootstrap),
-            "agreement": agree_with_grid(judged, *grids[form], bootstrap),
         }
     )
 
@@ -121,7 +117,6 @@ def write_fusion_report(
         title=title,
         report=report,
         advice=advice_lines(report),
-        colors=objective_colors(report["objectives"]),
         descriptions=DESCRIPTIONS,
         pictures=[
             differences_picture(report["comparison"]),
@@ -135,7 +130,7 @@ def write_fusion_report(
 def advice_lines(report: Mapping[str, Any]) -> list[str]:
     """The recommendation of each metric as one line with its numbers."""
     return [
-        f"{metric}: use {one['use']}; minus {one['against']}: "
+        f"{metric}: use {one['use']}; {one['use']} - {one['against']} = "
         f"{one['difference']:+.5f} (95 %: "
         f"{bounds(one['interval'], 5) or 'no interval'})"
         for metric, one in report["recommendation"].items()

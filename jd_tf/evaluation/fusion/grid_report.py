@@ -1,12 +1,11 @@
 """Best fusion weights as JSON, as a table and as a picture."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from jd_tf.data.files import write_whole
 from jd_tf.evaluation.fusion.fusion_pictures import front_picture
@@ -129,29 +128,19 @@ def write_grid(
         axes: indices of the two objectives in the picture.
     """
     folder = Path(output_dir)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(
-        [
-            "round",
-            *(f"weight_{name}" for name in objectives),
-            *(_column(group) for group in grid.groups),
-            *(f"captured_{name}" for name in objectives),
-        ]
+    table = pd.DataFrame(
+        {
+            "round": grid.rounds,
+            **_columns("weight_", objectives, grid.weights.T),
+            **_columns("", map(_column, grid.groups), grid.ndcg),
+            **_columns("captured_", objectives, grid.captured),
+        }
     )
     order = np.argsort(-np.nan_to_num(grid.ndcg[0]), kind="stable")
-    for number in order:
-        numbers = np.concatenate(
-            [
-                grid.weights[number],
-                grid.ndcg[:, number],
-                grid.captured[:, number],
-            ]
-        )
-        writer.writerow(
-            [grid.rounds[number], *(f"{value:.6g}" for value in numbers)]
-        )
-    write_whole(folder / TABLE_FILE, table.getvalue().encode("utf-8"))
+    text = table.iloc[order].to_csv(
+        index=False, float_format="%.6g", na_rep="nan", lineterminator="\n"
+    )
+    write_whole(folder / TABLE_FILE, text.encode("utf-8"))
     picture = front_picture(shown, objectives, axes, report["rankings"])
     write_whole(folder / PICTURE_FILE, picture.png)
     write_metrics(folder / JSON_FILE, report)
@@ -186,9 +175,15 @@ def _judge_rankings(
     return found
 
 
+def _columns(
+    prefix: str, names: Iterable[str], rows: np.ndarray
+) -> dict[str, np.ndarray]:
+    return {f"{prefix}{n}": row for n, row in zip(names, rows, strict=True)}
+
+
 def _column(group: tuple[str, str]) -> str:
     return "ndcg" if group == ALL else f"ndcg_{group[0]}_{group[1]}"
 
 
-def _by_name(names: Sequence[str], numbers: Sequence[float]) -> dict[str, Any]:
+def _by_name(names: Sequence[str], numbers: Any) -> dict[str, Any]:
     return dict(zip(names, np.asarray(numbers).tolist(), strict=True))

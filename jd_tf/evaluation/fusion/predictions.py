@@ -5,6 +5,7 @@ import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -129,7 +130,7 @@ class FusionPredictions:
 
     def save(self, path: str | Path) -> None:
         """Writes an `.npz` file, whole or not at all."""
-        arrays = {
+        arrays: dict[str, Any] = {
             "probabilities": self.probabilities.astype(np.float32),
             "labels": self.labels.astype(np.float32),
             "num_candidates": np.asarray(self.num_candidates),

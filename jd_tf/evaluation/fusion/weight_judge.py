@@ -234,9 +234,8 @@ class WeightJudge:
             above += better
             np.greater_equal(other, mine, out=better)
             through += better
-        size = len(self._table)
-        place = above.astype(np.int32) * size + through
-        return np.take(self._table.reshape(-1), place)
+        entry = above.astype(np.int32) * len(self._table) + through
+        return np.take(self._table.reshape(-1), entry)
 
 
 def _ideal(

@@ -1,22 +1,19 @@
-"""Attention of a ranker's heads to events: measured, drawn, on one page."""
+"""Attention of a ranker's heads to the events of a few requests: a page."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from jd_tf.data.batches import read_batches
 from jd_tf.data.files import write_whole
 from jd_tf.evaluation.collect import to_numpy
 from jd_tf.evaluation.pages import Highlight, write_page
-from jd_tf.evaluation.pictures import Picture
-from jd_tf.evaluation.report.attention_pictures import (
-    recency_picture,
-    request_picture,
-)
+from jd_tf.evaluation.pictures import Picture, to_png
 from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Behavior, DataError, Schema
 from jd_tf.training.workdir import load_trained
@@ -27,6 +24,7 @@ _MAX_EVENTS_SHOWN = 30
 _MIN_EVENTS_SHOWN = 5
 # Standard deviation of the lift below which a head chooses nothing.
 _EVEN = 0.05
+_UNITS = (("y", 31_557_600), ("d", 86_400), ("h", 3600), ("min", 60))
 
 
 def report_attention(
@@ -54,11 +52,9 @@ def report_attention(
         data, split, _BATCH_SIZE, model.schema, keys=True
     ).take(-(-max_requests // _BATCH_SIZE))
     observed = ((batch, explain(batch)) for batch in batches)
+    title = f"Attention on {model.schema.name}"
     return write_attention_report(
-        output_dir,
-        model.schema,
-        observed,
-        title=f"Attention on {model.schema.name}",
+        output_dir, model.schema, observed, title=title
     )
 
 
@@ -86,181 +82,184 @@ def write_attention_report(
     Raises:
         DataError: where no request has a history of two events.
     """
-    lifts = [AttentionLift(behavior) for behavior in schema.behaviors]
-    shown: list[Picture] = []
+    read: dict[str, list[np.ndarray]] = {b.name: [] for b in schema.behaviors}
+    num_requests = dict.fromkeys(read, 0)
+    pictures: list[Picture] = []
     for raw, explained in observed:
-        batch = to_numpy(raw)
-        weights = {}
-        for lift in lifts:
-            name = lift.behavior.name
-            weights[name] = np.asarray(explained[PREFIX + name], np.float32)
-            lift.add(batch, weights[name])
-        for b in range(len(batch["num_candidates"])):
-            if len(shown) == max_requests_shown:
+        batch, lifts = to_numpy(raw), {}
+        for behavior in schema.behaviors:
+            name, length = behavior.name, batch[behavior.length]
+            lifts[name] = lift_of(batch, behavior, explained[PREFIX + name])
+            # Attention to one event has no choice.
+            real = real_cells(length, lifts[name].shape[1])
+            real &= (length > 1)[:, None]
+            read[name].append(lifts[name][real])
+            num_requests[name] += int((length > 1).sum())
+        for row in range(len(batch["num_candidates"])):
+            if len(pictures) == max_requests_shown:
                 break
-            histories = _histories(batch, weights, schema, b)
+            histories = _histories(batch, lifts, schema, row)
             if histories:
-                title_of = f"Request {_request_id(batch, b)}"
-                shown.append(request_picture(title_of, histories))
-    read = [lift for lift in lifts if lift.num_requests]
-    if not read:
+                of = f"Request {_request_id(batch, row)}"
+                pictures.append(request_picture(of, histories))
+    events = {n: np.concatenate(p) for n, p in read.items() if num_requests[n]}
+    if not events:
         raise DataError(
             "no request has a history of two events: attention has no choice. "
             "Give requests of users who did more before."
         )
-    pictures = [
-        recency_picture(
-            lift.behavior.name,
-            lift.get("lift"),
-            lift.get("age"),
-            lift.get("request"),
-        )
-        for lift in read
-    ]
-    output = Path(output_dir)
-    for picture in (*pictures, *shown):
+    spreads = {n: float(e.std(axis=0).max()) for n, e in events.items()}
+    for picture in pictures:
         stem = re.sub(r"[^a-z0-9]+", "_", picture.title.lower()).strip("_")
-        write_whole(output / f"{stem}.png", picture.png)
+        write_whole(Path(output_dir) / f"{stem}.png", picture.png)
     return write_page(
-        output / "index.html",
+        Path(output_dir) / "index.html",
         "attention.html",
         title=title,
         pictures=pictures,
-        requests=shown,
-        warnings=list(_even_heads(read)),
-        behaviors=[
-            (
-                lift.behavior.name,
-                f"{lift.num_requests:,}",
-                f"{lift.num_events:,}",
+        warnings=[
+            Highlight(
+                "warning",
+                f"{name}: every head spreads its attention almost evenly",
             )
-            for lift in read
+            for name, spread in spreads.items()
+            if spread < _EVEN
+        ],
+        behaviors=[
+            (n, f"{num_requests[n]:,}", f"{len(e):,}", f"{spreads[n]:.3f}")
+            for n, e in events.items()
         ],
     )
 
 
-class AttentionLift:
-    """Gathers one behaviour's attention, request by request.
+def lift_of(
+    batch: Mapping[str, np.ndarray], behavior: Behavior, weights: Any
+) -> np.ndarray:
+    """Attention to each event in units of an even share.
 
-    Histories of fewer than two events are left out: attention has no choice
-    there. Gathered is the *lift*: the weight of an event times the number of
-    events, averaged over candidates, so that 1 is an even share, and users of
-    long and short histories can be averaged.
+    The weight of an event times the number of events, averaged over the
+    candidates, so that users of long and short histories compare.
 
     Args:
-        behavior: whose attention.
+        batch: arrays of the schema's serving columns.
+        behavior: of the history.
+        weights: [B, H, N, L]; over real events they sum to 1.
 
-    Attributes:
-        num_requests: requests whose history counts.
+    Returns:
+        [B, L, H].
+
+    Raises:
+        ValueError: naming the behaviour whose weights do not fit.
     """
-
-    def __init__(self, behavior: Behavior):
-        self.behavior = behavior
-        self.num_requests = 0
-        self._seen = 0
-        self._parts: dict[str, list[np.ndarray]] = {}
-
-    def add(self, batch: Mapping[str, np.ndarray], weights: np.ndarray) -> None:
-        """Adds a batch.
-
-        Args:
-            batch: arrays as the schema says, serving columns at least.
-            weights: [B, H, N, L]; over real events they sum to 1.
-
-        Raises:
-            ValueError: naming the behaviour whose weights do not fit.
-        """
-        name = self.behavior.name
-        length = batch[self.behavior.length]
-        age = batch[f"{name}_age_seconds"]
-        candidates = real_cells(
-            batch["num_candidates"], batch["item_id"].shape[1]
+    name, length = behavior.name, batch[behavior.length]
+    weights = np.asarray(weights, np.float32)
+    candidates = real_cells(batch["num_candidates"], batch["item_id"].shape[1])
+    width = batch[f"{name}_age_seconds"].shape[1]
+    expected = (*candidates.shape, width)
+    if weights.ndim != 4 or weights.shape[::2] + weights.shape[3:] != expected:
+        raise ValueError(
+            f"behaviour `{name}`: attention must be (B, H, N, L) with B, N, L "
+            f"= {expected}. Got: {weights.shape}."
         )
-        expected = (*candidates.shape, age.shape[1])
-        if weights.ndim != 4 or weights.shape[::2] + weights.shape[3:] != (
-            expected
-        ):
-            raise ValueError(
-                f"behaviour `{name}`: attention must be (B, H, N, L) with B, "
-                f"N, L = {expected}. Got: {weights.shape}."
-            )
-        real = real_cells(length, age.shape[1])
-        total = np.where(real[:, None, None], weights, 0.0).sum(axis=3)
-        read = (candidates & (length > 0)[:, None])[:, None]
-        wrong = np.abs(np.where(read, total - 1.0, 0.0)).max(initial=0.0)
-        if not wrong < 0.02:
-            raise ValueError(
-                f"behaviour `{name}`: attention over real events must sum to "
-                f"1; it is off by {wrong:.3f}."
-            )
-        real &= (length > 1)[:, None]
-        share = candidates / np.maximum(candidates.sum(1, keepdims=True), 1)
-        mean = np.einsum("bhnl,bn->blh", weights, share)
-        request = np.arange(len(length)) + self._seen
-        found = {
-            "lift": mean * length[:, None, None],
-            "request": np.broadcast_to(request[:, None], real.shape),
-            "age": age,
-        }
-        for key, values in found.items():
-            self._parts.setdefault(key, []).append(values[real])
-        self._seen += len(length)
-        self.num_requests += int((length > 1).sum())
-
-    @property
-    def num_events(self) -> int:
-        """E, events that count."""
-        return sum(len(part) for part in self._parts.get("age", ()))
-
-    def get(self, name: str) -> np.ndarray:
-        """`lift` [E, H], `request` [E] or `age` [E] in seconds of E events."""
-        return np.concatenate(self._parts[name])
+    real = real_cells(length, width)
+    total = np.where(real[:, None, None], weights, 0.0).sum(axis=3)
+    read = (candidates & (length > 0)[:, None])[:, None]
+    wrong = np.abs(np.where(read, total - 1.0, 0.0)).max(initial=0.0)
+    if not wrong < 0.02:
+        raise ValueError(
+            f"behaviour `{name}`: attention over real events must sum to 1; "
+            f"it is off by {wrong:.3f}."
+        )
+    share = candidates / np.maximum(candidates.sum(1, keepdims=True), 1)
+    mean = np.einsum("bhnl,bn->blh", weights, share)
+    return mean * length[:, None, None]
 
 
-def _even_heads(lifts: Iterable[AttentionLift]) -> Iterator[Highlight]:
-    """Warnings of behaviours where no head chooses among events."""
-    for lift in lifts:
-        spread = float(lift.get("lift").std(axis=0).max())
-        if spread < _EVEN:
-            yield Highlight(
-                "warning",
-                f"{lift.behavior.name}: every head spreads its attention "
-                f"almost evenly (standard deviation {spread:.3f} of an even "
-                "share)",
-            )
+def request_picture(
+    title: str, histories: Mapping[str, Mapping[str, np.ndarray]]
+) -> Picture:
+    """One request: heads against events, and the actions at each event.
+
+    Args:
+        title: of the picture.
+        histories: behaviour -> `lift` [L, H], `age` [L] seconds, and rows
+            named after actions, [L] each; real events only, newest first.
+    """
+    heights = [
+        rows["lift"].shape[1] + len(rows) - 2 for rows in histories.values()
+    ]
+    figure = Figure(
+        figsize=(7.2, 0.9 * len(histories) + 0.24 * sum(heights)),
+        layout="constrained",
+    )
+    panels = figure.subplots(
+        len(heights), 1, height_ratios=heights, squeeze=False
+    )
+    for axes, (behavior, rows) in zip(
+        panels[:, 0], histories.items(), strict=True
+    ):
+        lift, age = rows["lift"].T, rows["age"]
+        actions = {n: r for n, r in rows.items() if n not in ("lift", "age")}
+        labels = [f"head {head}" for head in range(len(lift))]
+        labels += [name.replace("_", " ") for name in actions]
+        # Blank where the other picture of the panel stands.
+        blank = np.full((len(labels), len(age)), np.nan)
+        heads, done = blank.copy(), blank
+        heads[: len(lift)] = lift
+        for row, values in enumerate(actions.values(), len(lift)):
+            scaled = np.log1p(np.maximum(values, 0.0))
+            done[row] = scaled / max(scaled.max(), 1e-9)
+        limit = max(2.0, float(lift.max()))
+        image = axes.imshow(
+            heads, aspect="auto", cmap="YlOrRd", vmin=0.0, vmax=limit
+        )
+        axes.imshow(done, aspect="auto", cmap="Greys", vmin=0.0, vmax=1.0)
+        figure.colorbar(image, ax=axes, pad=0.01).ax.tick_params(labelsize=6)
+        axes.set_title(f"{behavior}, newest first", fontsize=8, loc="left")
+        axes.set_yticks(range(len(labels)), labels, fontsize=7)
+        shown = range(0, len(age), max(1, len(age) // 12))
+        ages = [age_text(age[event]) for event in shown]
+        axes.set_xticks(list(shown), ages, rotation=40, fontsize=7)
+        axes.set_xlabel("age of the event", fontsize=8)
+    alt = f"{title}: attention of every head to every event of the histories."
+    return Picture(title, alt, to_png(figure))
+
+
+def age_text(seconds: float) -> str:
+    """E.g. "3 h"; whole units, rounded."""
+    for unit, size in _UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _histories(
     batch: Mapping[str, np.ndarray],
-    weights: Mapping[str, np.ndarray],
+    lifts: Mapping[str, np.ndarray],
     schema: Schema,
-    b: int,
+    row: int,
 ) -> dict[str, dict[str, np.ndarray]]:
     """A request's behaviours with enough events, for `request_picture`."""
     found = {}
-    real = real_cells(batch["num_candidates"], batch["item_id"].shape[1])[b]
     for behavior in schema.behaviors:
-        name, length = behavior.name, int(batch[behavior.length][b])
+        name, length = behavior.name, int(batch[behavior.length][row])
         if length < _MIN_EVENTS_SHOWN:
             continue
         shown = slice(0, min(length, _MAX_EVENTS_SHOWN))
-        mean = weights[name][b][:, real].mean(axis=1)
         rows = {
-            "lift": length * mean.T[shown],
-            "age": batch[f"{name}_age_seconds"][b, shown],
+            "lift": lifts[name][row, shown],
+            "age": batch[f"{name}_age_seconds"][row, shown],
         }
         if behavior.dwell:
-            rows["dwell"] = batch[f"{name}_dwell_seconds"][b, shown]
+            rows["dwell"] = batch[f"{name}_dwell_seconds"][row, shown]
         if behavior.action_counters:
-            counts = batch[f"{name}_action_counts"][b, shown]
+            counts = batch[f"{name}_action_counts"][row, shown]
             rows |= dict(zip(behavior.action_counters, counts.T, strict=True))
         found[name] = rows
     return found
 
 
-def _request_id(batch: Mapping[str, np.ndarray], b: int) -> str:
+def _request_id(batch: Mapping[str, np.ndarray], row: int) -> str:
     """The request's id, or its place where batches come without keys."""
-    if "request_id" not in batch:
-        return str(b)
-    value = batch["request_id"][b]
+    value = batch["request_id"][row] if "request_id" in batch else row
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)

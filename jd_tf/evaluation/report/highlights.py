@@ -67,14 +67,14 @@ def _differences(
     for system, leads in entry.get("lead", {}).items():
         signs = {m: _sign(leads[m]) for m in _LABELS if m in leads}
         lost = [metric for metric, sign in signs.items() if sign == -1]
-        shown = [main]
+        shown, kind = [main], None
         if system == CEILING:
             # A label leaks, or the position the oracle leaves out helps.
             kind = "suspect" if signs[main] == 1 else None
         elif lost:
             kind, shown = "loses", lost
-        else:
-            kind = {1: "leads", 0: "level"}.get(signs[main])
+        elif signs[main] is not None:
+            kind = "leads" if signs[main] else "level"
         if kind:
             numbers = ", ".join(_number(leads, metric) for metric in shown)
             texts.setdefault(kind, []).append(f"{numbers} against {system}")

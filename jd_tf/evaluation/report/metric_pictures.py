@@ -92,7 +92,7 @@ def reliability_picture(entries: Entries, title: str) -> Picture | None:
         One panel an objective; None where nothing has bins.
     """
     known = {
-        objective: {s: e for s, e in found.items() if _bins(e) is not None}
+        objective: {s: e for s, e in found.items() if _has_bins(e)}
         for objective, found in entries.items()
     }
     known = {objective: found for objective, found in known.items() if found}
@@ -192,7 +192,10 @@ def _draw_reliability(
 ) -> None:
     low, high = np.inf, 0.0
     for place, (system, entry) in enumerate(found.items()):
-        predicted, observed, weight = _bins(entry)
+        predicted, observed, weight = (
+            np.array(entry["reliability"][name], np.float64)
+            for name in ("predicted", "observed", "weight")
+        )
         count = np.maximum(weight * entry["num_impressions"], 1.0)
         spread = 1.96 * np.sqrt(observed * (1 - observed) / count)
         axes.errorbar(
@@ -220,10 +223,6 @@ def _draw_reliability(
     axes.set_ylabel("observed (%)", fontsize=8)
 
 
-def _bins(entry: Mapping[str, Any]) -> tuple[np.ndarray, ...] | None:
-    bins = entry.get("reliability")
-    if not bins or not bins["predicted"]:
-        return None
-    names = ("predicted", "observed", "weight")
-    arrays = tuple(np.array(bins[name], np.float64) for name in names)
-    return arrays if arrays[0].max() > 0 else None
+def _has_bins(entry: Mapping[str, Any]) -> bool:
+    bins = entry.get("reliability") or {"predicted": ()}
+    return max(bins["predicted"], default=0.0) > 0

@@ -174,7 +174,7 @@ def _gaps(
 def _split(
     name: str, systems: Mapping[str, Mapping[str, Any]], reference: str
 ) -> dict[str, Any]:
-    """What the page shows of one split."""
+    """Values of one split for the page."""
     entries = by_objective(systems)
     pictures = [
         interval_picture(entries, "Systems with 95 % intervals"),

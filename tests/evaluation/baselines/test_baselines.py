@@ -1,4 +1,4 @@
-"""Baselines: laws all of them obey, and each one's own rule by hand."""
+"""Baselines: invariants of all, and each one's own rule by hand."""
 
 import numpy as np
 import pytest

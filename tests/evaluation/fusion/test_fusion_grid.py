@@ -30,11 +30,11 @@ def planted(form, seed=0, num_requests=1500):
     intent = rng.choice(list(PLANTED), num_requests, p=[0.7, 0.3])
     weights = np.stack([PLANTED[name] for name in intent])
     if form == "log_linear":
-        worth = np.einsum("rnt,rt->rn", np.log(chances), weights)
+        business = np.einsum("rnt,rt->rn", np.log(chances), weights)
     else:
         weights = weights * [1, 1, 50]
-        worth = np.einsum("rnt,rt->rn", chances, weights)
-    gains = (worth == worth.max(axis=1, keepdims=True)).astype("float32")
+        business = np.einsum("rnt,rt->rn", chances, weights)
+    gains = (business == business.max(axis=1, keepdims=True)).astype("float32")
     return FusionPredictions(
         chances,
         np.zeros_like(chances),

@@ -1,8 +1,8 @@
 """Learned weights against searched ones, where the truth is planted.
 
-Probabilities are true; the value of an outcome depends on the session, of
-which the fusion sees a noisy sign. So one vector for all leaves something on
-the table, and how much is known.
+Probabilities are true; the business value of an outcome depends on the
+session, of which the fusion sees a noisy sign. So the best single vector
+loses a known amount.
 """
 
 import keras
@@ -27,8 +27,8 @@ def _shop(seed, num_requests=5000, width=12):
     logits = rate[:, None] + 1.2 * rng.normal(size=(num_requests, width, 3))
     chances = 1 / (1 + np.exp(-logits))
     labels = (rng.random(chances.shape) < chances).astype("float32")
-    values = np.where(buying[:, None], BUYING, BROWSING) * VALUES
-    gains = np.einsum("rnt,rt->rn", labels, values).astype("float32")
+    business = np.where(buying[:, None], BUYING, BROWSING) * VALUES
+    gains = np.einsum("rnt,rt->rn", labels, business).astype("float32")
     predictions = FusionPredictions(
         chances.astype("float32"),
         labels,

@@ -1,13 +1,11 @@
 """The fusion report on a fake ranker with known weights."""
 
-import dataclasses
 import html
 import json
 import re
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
 from jd_tf.evaluation.fusion.fusion_report import (
     JSON_FILE,
@@ -15,7 +13,6 @@ from jd_tf.evaluation.fusion.fusion_report import (
     fusion_report,
     write_fusion_report,
 )
-from jd_tf.evaluation.fusion.grid import search_weights
 from jd_tf.evaluation.fusion.observation import LEARNED, observe
 from jd_tf.evaluation.fusion.order_comparison import (
     DESCRIPTIONS,
@@ -24,9 +21,7 @@ from jd_tf.evaluation.fusion.order_comparison import (
 )
 from jd_tf.evaluation.fusion.weight_judge import WeightJudge
 from jd_tf.evaluation.fusion.weight_tables import (
-    agree_with_grid,
     contrasts,
-    rank_correlation,
     weights_by_segment,
 )
 from jd_tf.metrics.bootstrap import Bootstrap
@@ -158,43 +153,6 @@ def test_the_simple_rule_is_recommended_where_it_wins(
     assert high >= low
 
 
-def test_regret_is_none_where_the_searched_weights_are_the_learned_ones(
-    bootstrap,
-):
-    searched = shop(100)
-    judge = WeightJudge(searched.predictions, segments=["intent"])
-    grid = search_weights(judge, 60)
-    best = grid.best_weights()
-    observation = shop()
-    features = WeightJudge(observation.predictions).features
-    scores = {LEARNED: features @ best.astype(np.float32)}
-    same = dataclasses.replace(
-        observation,
-        weights=np.tile(best, (len(observation.users), 1)),
-        predictions=dataclasses.replace(observation.predictions, scores=scores),
-    )
-    found = agree_with_grid(
-        same, grid, WeightJudge(same.predictions), bootstrap
-    )
-    assert [e["segment"] for e in found] == ["all", "browsing", "buying"]
-    assert found[0]["regret"] == 0
-    assert found[0]["rank_correlation"] == pytest.approx(1.0)
-    assert found[0]["num_requests"] == sum(e["num_requests"] for e in found[1:])
-    for entry in found:
-        assert entry["regret"] == pytest.approx(
-            entry["ndcg_grid"] - entry["ndcg_learned"], abs=1e-9
-        )
-
-
-def test_rank_correlation_is_spearmans():
-    rng = np.random.default_rng(3)
-    for _ in range(5):
-        one, other = rng.integers(0, 5, (2, 7)).astype(float)
-        wanted = spearmanr(one, other).statistic
-        assert rank_correlation(one, other) == pytest.approx(wanted)
-    assert np.isnan(rank_correlation(np.ones(3), np.arange(3.0)))
-
-
 def test_values_of_scenarios_decide_gains_and_the_plain_rule():
     values = (ScenarioValues("cart", (0.0, 1.0)),)
     plain, own = shop(), shop(schema=shop_schema(scenario_values=values))
@@ -223,20 +181,11 @@ def test_the_page_is_whole_and_holds_the_numbers(report, tmp_path):
         assert line in words
     share = report["weights"]["intent"]["buying"]["shares"]["order"]["mean"]
     assert f"intent buying: click {1 - share:.1%}, order {share:.1%}" in words
-    regret = report["agreement"][0]["regret"]
-    assert f"{regret:+.5f}" in words
     stored = json.loads((tmp_path / JSON_FILE).read_text(encoding="utf-8"))
     assert stored["recommendation"] == report["recommendation"]
     assert set(DESCRIPTIONS) == set(stored["comparison"]["rankings"])
     hours = list(stored["weights"]["time_of_day"])
     assert [int(hour.split()[0]) for hour in hours] == [0, 6, 12, 18]
-    assert {e["segmentation"] for e in stored["agreement"]} >= {"all", "intent"}
-    regret = {
-        e["segment"]: e["regret"]
-        for e in stored["agreement"]
-        if e["segmentation"] == "intent"
-    }
-    assert set(regret) == {"browsing", "buying"}
 
 
 def test_a_log_without_scenarios_and_hidden_facts_has_a_page_too(tmp_path):
