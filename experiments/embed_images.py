@@ -5,14 +5,14 @@
 
 PHOTOS is a folder of files named after their item, or a CSV file with the
 columns item_id and path. Writes the `.npz` with `item_ids` and `vectors`, and
-`<output>.no_image.csv`: the items without a readable photo, and why. Prints
-images a second and the share of the time that reading and decoding took.
+`<output>.no_image.csv`: the items without a readable photo, and why.
 
 Exit codes: 0 done; 2 unusable input; 130 and 143 stopped by Ctrl-C or
 SIGTERM: finished chunks wait in `<output>.parts/` for the next run.
 """
 
-from pathlib import Path
+import signal
+import sys
 from typing import Any
 
 from absl import flags
@@ -50,71 +50,53 @@ _PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show a bar.")
 
 def main(_: object) -> int | None:
     """Embeds and prints the rate."""
-    from jd_tf.images.image_embedding import (
-        NO_IMAGE_SUFFIX,
-        embed_catalogue,
-    )
+    import dataclasses
+
+    from jd_tf.images.embedding import NO_IMAGE_SUFFIX, embed_catalogue
     from jd_tf.images.image_list import read_catalogue
+    from jd_tf.images.image_tower import load_tower
     from jd_tf.schema import DataError
 
     if not _OUTPUT.value.endswith(".npz"):
         raise DataError(f"--output must end in .npz. Got: {_OUTPUT.value}.")
     catalogue = read_catalogue(_CATALOGUE.value)
-    tower, meta = _tower()
-    report = embed_catalogue(
-        tower,
-        catalogue,
-        _OUTPUT.value,
-        meta,
-        _BATCH_SIZE.value,
-        _CHUNK_SIZE.value,
-        _NUM_THREADS.value,
-        _OVERWRITE.value,
-        _PROGRESS.value,
-    )
-    if report.signal:
-        print("stopped; run again to go on")
-        return 128 + report.signal
-    print(
-        f"{report.num_embedded:,} items embedded, {report.num_without:,} "
-        f"without image; {report.images_per_second:,.1f} images/s in "
-        f"{report.seconds:.1f} s, {report.decode_share:.1%} of it reading and "
-        "decoding"
-    )
-    if report.num_resumed:
-        print(f"{report.num_resumed:,} of them by earlier sessions")
-    print(f"vectors: {_OUTPUT.value}")
-    print(f"without image: {Path(_OUTPUT.value + NO_IMAGE_SUFFIX)}")
-    return None
-
-
-def _tower() -> tuple[Any, dict[str, Any]]:
-    """The tower with the weights asked for, and what it is."""
-    import dataclasses
-
-    from jd_tf.images.image_loop import load_initial
-    from jd_tf.images.image_tower import ImageTower
-    from jd_tf.schema import DataError
-    from jd_tf.training.workdir import load_trained
-
-    tower = load_trained(_WORKDIR.value, best=_WEIGHTS.value == "best")
-    if not isinstance(tower, ImageTower):
-        raise DataError(
-            f"{_WORKDIR.value}: holds a {type(tower).__name__}, no image "
-            "tower. Name a folder of experiments.finetune_images."
-        )
-    if _WEIGHTS.value == "initial":
-        load_initial(_WORKDIR.value, tower)
+    tower = load_tower(_WORKDIR.value, _WEIGHTS.value)
     meta = {
         **dataclasses.asdict(tower.config),
         "weights": _WEIGHTS.value,
         "checksum": weights_checksum(tower),
     }
-    return tower, meta
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        report = embed_catalogue(
+            tower,
+            catalogue,
+            _OUTPUT.value,
+            meta,
+            _BATCH_SIZE.value,
+            _CHUNK_SIZE.value,
+            _NUM_THREADS.value,
+            _OVERWRITE.value,
+            _PROGRESS.value,
+        )
+    except KeyboardInterrupt:
+        print("stopped; run again to go on")
+        return 128 + signal.SIGINT
+    done = report.num_embedded + report.num_without - report.num_resumed
+    print(
+        f"{report.num_embedded:,} items embedded, {report.num_without:,} "
+        f"without image; {done / report.seconds:,.1f} images/s in "
+        f"{report.seconds:.1f} s"
+    )
+    if report.num_resumed:
+        print(f"{report.num_resumed:,} of them by earlier sessions")
+    print(f"vectors: {_OUTPUT.value}")
+    print(f"without image: {_OUTPUT.value}{NO_IMAGE_SUFFIX}")
+    return None
 
 
 def weights_checksum(tower: Any) -> str:
-    """Tells two trainings of one configuration apart."""
+    """Returns what tells two trainings of one configuration apart."""
     import hashlib
 
     digest = hashlib.sha256()

@@ -33,16 +33,13 @@ _TOLERANCE = flags.DEFINE_float(
 def main(_: object) -> None:
     """Exports and prints the new folder."""
     from jd_tf.data.json_files import read_json
-    from jd_tf.evaluation.image_report_run import METRICS_FILE
+    from jd_tf.evaluation.image_report import METRICS_FILE
     from jd_tf.images.decoding import check_image
-    from jd_tf.images.image_tower import ImageTower
+    from jd_tf.images.image_tower import load_tower
     from jd_tf.schema import DataError
-    from jd_tf.serving.export import export_image_tower
-    from jd_tf.training.workdir import load_trained
+    from jd_tf.serving.export.image_export import export_image_tower
 
-    tower = load_trained(_WORKDIR.value)
-    if not isinstance(tower, ImageTower):
-        raise DataError(f"{_WORKDIR.value}: holds no image tower.")
+    tower = load_tower(_WORKDIR.value)
     for path in _IMAGES.value:
         reason = check_image(path)
         if reason:

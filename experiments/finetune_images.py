@@ -9,12 +9,16 @@ and perhaps split. Published weights come from --weights_file, from an
 installed package (efficientnet_lite0), or, only if asked for, from the
 network; otherwise the backbone learns from scratch, and says so.
 
-Writes to the work folder: config.json, checkpoints/, initial/ (the weights
-before the first step), summaries/ (TensorBoard), broken_images.csv,
-metrics.json and report.html. Exit codes as for experiments.train.
+Writes to the work folder: config.json, history.json, the towers best.keras,
+last.keras and initial.keras (before the first step), backups, summaries/
+(TensorBoard), broken_images.csv, metrics.json and report.html.
+
+Exit codes: 0 done; 2 unusable input; 3 the loss is NaN or infinite; 130 and
+143 stopped by Ctrl-C or SIGTERM: run again to go on with the newest backup.
 """
 
 import dataclasses
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -113,7 +117,7 @@ _TRAINING = (
         "Smallest share of an image shown in training. [0.5; 0.4 from scratch]",
     ),
     flags.DEFINE_string("monitor", None, "Metric that decides what is best."),
-    flags.DEFINE_float("checkpoint_minutes", None, "Between checkpoints. [5]"),
+    flags.DEFINE_float("checkpoint_minutes", None, "Between backups. [5]"),
     flags.DEFINE_float(
         "time_limit_seconds", None, "Stop after these; 0: none."
     ),
@@ -124,76 +128,75 @@ _TRAINING = (
 
 
 def main(_: object) -> int | None:
-    """Fine-tunes, judges, writes the page."""
+    """Fine-tunes, evaluates, writes the page."""
     import keras
 
-    from jd_tf.evaluation.image_report_run import REPORT_FILE, report_image_run
-    from jd_tf.images.image_config import default_image_training
+    from jd_tf.evaluation.image_report import REPORT_FILE, report_image_run
+    from jd_tf.images.fine_tuning import NotFiniteError, fine_tune, read_run
+    from jd_tf.images.fine_tuning_config import (
+        FineTuningConfig,
+        default_fine_tuning,
+    )
     from jd_tf.images.image_list import read_labelled
-    from jd_tf.images.image_loop import ImageTrainer
-    from jd_tf.images.image_start import usable_images
     from jd_tf.images.image_tower import ImageTower, ImageTowerConfig
+    from jd_tf.images.published_weights import start_weights
     from jd_tf.images.title_words import frequent_words
+    from jd_tf.images.training_images import usable_images
     from jd_tf.schema import DataError
-    from jd_tf.training.loop.trainer import NotFiniteError
 
     workdir = Path(_WORKDIR.value)
-    stored = _stored(workdir)
+    stored = read_run(workdir)
+    known = {f.name for f in dataclasses.fields(ImageTowerConfig)}
+    model = {k: v for k, v in stored.get("model", {}).items() if k in known}
+    chosen = {**stored.get("training", {}), **_given(_TRAINING)}
+    settings = FineTuningConfig(**{"weights": "unknown", **chosen})
     sets = read_labelled(_DATA.value, _WORD_COLUMN.value, _TITLE_COLUMN.value)
     if _LIMIT.value:
         sets = {s: _spread(images, _LIMIT.value) for s, images in sets.items()}
-    tower_config = ImageTowerConfig(**{**stored["model"], **_given(_MODEL)})
-    given = _given(_TRAINING)
-    seed = given.get("seed", stored["training"].get("seed", 17))
-    progress = given.get("progress", True)
-    keras.utils.set_random_seed(seed)
-    words = frequent_words(
-        sets["train"].titles,
-        {**stored["training"], **given}.get("min_title_images", 20),
-    )
+    keras.utils.set_random_seed(settings.seed)
+    words = frequent_words(sets["train"].titles, settings.min_title_images)
     if _TITLE_COLUMN.value and not words:
         raise DataError(
             f"{_DATA.value}: no word stands in enough titles of column "
             f"{_TITLE_COLUMN.value!r}. Lower --min_title_images."
         )
-    tower = ImageTower(tower_config, sets["train"].label_names, words)
+    tower = ImageTower(
+        ImageTowerConfig(**{**model, **_given(_MODEL)}),
+        sets["train"].label_names,
+        words,
+    )
     sets, num_broken = usable_images(
         sets,
-        _DATA.value,
         workdir,
-        tower_config.image_size,
-        given.get("num_threads", 2),
-        progress,
+        tower.config.image_size,
+        settings.num_threads,
+        settings.progress,
     )
-    weights, note = _weights(tower, workdir, stored["training"])
+    if stored:
+        weights = stored["training"]["weights"]
+        note = f"going on with a run that began from {weights or 'scratch'}"
+    else:
+        weights, note = start_weights(
+            tower, _WEIGHTS_FILE.value, _DOWNLOAD.value
+        )
     print(note, file=sys.stderr)
-    config = default_image_training(weights)
-    config = dataclasses.replace(config, **{**stored["training"], **given})
-    if weights:
-        config = dataclasses.replace(config, weights=weights)
+    config = default_fine_tuning(weights)
+    config = dataclasses.replace(config, **{**chosen, "weights": weights})
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
-        trainer = ImageTrainer(
+        history = fine_tune(
             tower, config, workdir, sets["train"], sets["validation"]
         )
-        trainer.train()
     except NotFiniteError as error:
         print(f"error: {error}", file=sys.stderr)
         return 3
-    if trainer.signal:
-        return 128 + trainer.signal
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     notes = [note[0].upper() + note[1:] + "."]
     if num_broken:
         notes.append(f"{num_broken} images could not be read and are left out.")
-    state = trainer.state
-    found = report_image_run(
-        workdir, tower, sets, state.history, notes, progress
-    )
-    print(
-        f"trained {state.epoch} epochs, {state.step} steps, "
-        f"{state.impressions:,} images in {state.seconds:.0f} s; stopped by "
-        f"{trainer.stopped_by}; best {config.monitor} {state.best_value:.4f} "
-        f"at step {state.best_step}"
-    )
+    found = report_image_run(workdir, tower, sets, history, notes)
+    print(f"trained {len(history)} epochs in {history[-1]['seconds']:.0f} s")
     for split, metrics in found.items():
         values = ", ".join(
             f"{name} {metrics[name]:.4f}"
@@ -203,40 +206,6 @@ def main(_: object) -> int | None:
         print(f"{split} ({metrics['num_images']} images): {values}")
     print(f"report: {workdir / REPORT_FILE}")
     return None
-
-
-def _stored(workdir: Path) -> dict[str, dict[str, Any]]:
-    """What a run in the folder was configured with."""
-    from jd_tf.data.json_files import read_json
-    from jd_tf.schema import DataError
-    from jd_tf.training.workdir import CONFIG_FILE
-
-    path = workdir / CONFIG_FILE
-    if not path.is_file():
-        return {"training": {}, "model": {}}
-    found = read_json(path)
-    try:
-        return {
-            "training": found["training"],
-            "model": found["model"]["config"]["config"],
-        }
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: not the config of a run.") from error
-
-
-def _weights(
-    tower: Any, workdir: Path, training: dict[str, Any]
-) -> tuple[str, str]:
-    """Published weights of a new run; those of an old one are in it."""
-    from jd_tf.images.image_start import start_weights
-    from jd_tf.training.checkpoints import Checkpoints
-    from jd_tf.training.workdir import CHECKPOINTS
-
-    if Checkpoints(workdir / CHECKPOINTS).steps():
-        known = training.get("weights", "")
-        began = f"began from {known}" if known else "began from scratch"
-        return known, f"going on with a run that {began}"
-    return start_weights(tower, _WEIGHTS_FILE.value, _DOWNLOAD.value)
 
 
 def _spread(images: Any, limit: int) -> Any:

@@ -1,4 +1,4 @@
-"""Does visual likeness show in the embedding? A page that answers.
+"""Writes a page that tells how well likeness shows in an embedding.
 
     python -m experiments.similarity_report --output=runs/similarity \
         --catalogue=runs/data/catalogue.csv \
@@ -42,7 +42,7 @@ _NUM_NEIGHBOURS = flags.DEFINE_integer(
     "num_neighbours", 10, "Neighbours of a query.", lower_bound=1
 )
 _MAX_QUERIES = flags.DEFINE_integer(
-    "max_queries", 5000, "Items asked for at most.", lower_bound=1
+    "max_queries", 5000, "Queries at most.", lower_bound=1
 )
 _NUM_SHOWN = flags.DEFINE_integer(
     "num_shown", 12, "Queries shown with their neighbours.", lower_bound=0
@@ -54,7 +54,7 @@ def main(_: object) -> None:
     """Writes the page and prints what the neighbours share."""
     # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.data.item_vectors import ItemVectors
-    from jd_tf.evaluation.similarity.catalogue import read_likeness
+    from jd_tf.evaluation.similarity.catalogue import read_styles
     from jd_tf.evaluation.similarity.gate_use import GateUse
     from jd_tf.evaluation.similarity.report import (
         PAGE_FILE,
@@ -66,7 +66,7 @@ def main(_: object) -> None:
     metrics = write_similarity_report(
         _OUTPUT.value,
         spaces,
-        read_likeness(_CATALOGUE.value, _STYLE.value or None),
+        read_styles(_CATALOGUE.value, _STYLE.value or None),
         GateUse.load(_GATES.value) if _GATES.value else None,
         _NUM_NEIGHBOURS.value,
         _MAX_QUERIES.value,

@@ -1,138 +1,145 @@
-"""One page that says what an image tower learned."""
+"""One page about what an image tower learned."""
 
-import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
+import numpy as np
+from scipy import stats
+from sklearn.metrics import confusion_matrix
 
-from jd_tf.evaluation.image_report_metrics import (
-    WordResult,
-    confusion,
-    share_interval,
-    surest_mistakes,
-    word_results,
-)
-from jd_tf.evaluation.image_report_pictures import (
-    confusion_picture,
-    curve_pictures,
-)
-from jd_tf.evaluation.pages import Highlight as Finding
+from jd_tf.evaluation.metrics_file import write_metrics
 from jd_tf.evaluation.pages import write_page
-from jd_tf.images.decoding import load_image
+from jd_tf.evaluation.pictures import Picture, new_figure, to_png
+from jd_tf.images.fine_tuning import read_run
 from jd_tf.images.image_list import LabelledImages
-from jd_tf.images.image_predictions import ImagePredictions, image_metrics
+from jd_tf.images.image_tower import ImageTower
+from jd_tf.images.predictions import (
+    ImagePredictions,
+    image_metrics,
+    predict_images,
+)
 
-_NUM_MISTAKES = 12
-_THUMBNAIL = 112
-_POOR_RECALL = 0.6
-_OVERFIT = 0.15
+METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
+_MAX_CONFUSIONS = 20
 
 
-def write_image_report(
-    path: str | Path,
-    images: LabelledImages,
-    predictions: ImagePredictions,
+def report_image_run(
+    workdir: str | Path,
+    tower: ImageTower,
+    sets: Mapping[str, LabelledImages],
     history: Sequence[Mapping[str, Any]],
-    settings: Mapping[str, Any],
     notes: Sequence[str] = (),
-    frozen_epochs: int = 0,
-    split: str = "test",
-) -> Path:
-    """Writes the HTML page of a fine-tuning run: one file, no network.
+) -> dict[str, dict[str, Any]]:
+    """Evaluates a tower; writes `metrics.json` and `report.html`.
 
     Args:
-        path: the page; appears whole or not at all.
-        images: what was predicted.
-        predictions: of those images.
-        history: rows of the trainer.
-        settings: shown as they are.
-        notes: sentences to put among the findings.
-        frozen_epochs: passes with a frozen backbone.
-        split: where the images come from, for the headings.
+        workdir: of the run.
+        tower: with the weights to judge.
+        sets: split -> readable images. "test" is on the page, or
+            "validation" if there is none.
+        history: rows of `fine_tune`.
+        notes: sentences for the page.
 
     Returns:
-        The path.
+        Split -> metrics, see `image_metrics`.
     """
-    metrics = image_metrics(predictions)
-    words = word_results(predictions)
-    findings = [Finding("note", note) for note in notes]
-    findings += _findings(metrics, words, history)
-    counts = confusion(predictions)
-    return write_page(
-        path,
+    workdir, run = Path(workdir), read_run(workdir)
+    shown = "test" if len(sets.get("test", ())) else "validation"
+    splits = sorted({"validation", shown})
+    predictions = {s: predict_images(tower, sets[s]) for s in splits}
+    found = {split: image_metrics(predictions[split]) for split in splits}
+    write_metrics(workdir / METRICS_FILE, found)
+    metrics, words = found[shown], word_results(predictions[shown])
+    count = metrics["num_images"]
+    write_page(
+        workdir / REPORT_FILE,
         "image_report.html",
         title="Image tower: what a photo shows",
-        split=split,
+        split=shown,
         metrics=metrics,
         shares=[
-            (
-                label,
-                metrics[name],
-                share_interval(metrics[name], metrics["num_images"]),
-            )
-            for name, label in (("top1", "top-1"), ("top5", "top-5"))
-            if metrics[name] is not None
+            (name, metrics[key], share_interval(metrics[key], count))
+            for key, name in (("top1", "top-1"), ("top5", "top-5"))
+            if metrics[key] is not None
         ],
-        findings=findings,
+        notes=notes,
         words=words,
-        confusion=confusion_picture(counts, predictions.label_names),
-        curves=curve_pictures(history, frozen_epochs),
-        mistakes=[
-            {
-                "shows": shows,
-                "answer": answer,
-                "sure": sure,
-                "path": images.paths[place],
-                "source": _thumbnail(images.paths[place]),
-            }
-            for place, shows, answer, sure in surest_mistakes(
-                predictions, _NUM_MISTAKES
-            )
-        ],
-        settings=sorted(settings.items()),
+        confusions=confusions(predictions[shown])[:_MAX_CONFUSIONS],
+        curves=[_curve(history, m, run) for m in ("top1", "loss")],
+        settings=sorted({**run["model"], **run["training"]}.items()),
     )
+    return found
 
 
-def _findings(
-    metrics: Mapping[str, Any],
-    words: Sequence[WordResult],
-    history: Sequence[Mapping[str, Any]],
-) -> Iterator[Finding]:
-    if not metrics["num_images"]:
-        yield Finding("warning", "There is no image to judge by.")
-        return
-    largest = max(words, key=lambda word: word.num_images)
-    share = largest.num_images / metrics["num_images"]
-    kind = "leads" if metrics["top1"] > share else "loses"
-    yield Finding(
-        kind,
-        f"{metrics['top1']:.1%} of the images get the right word; always "
-        f"answering {largest.name!r} would be right for {share:.1%}.",
-    )
-    for word in words:
-        if word.num_images and word.recall < _POOR_RECALL and word.taken_for:
-            yield Finding(
-                "warning",
-                f"{word.name}: only {word.num_right} of {word.num_images} "
-                f"recognised; {word.num_taken} taken for {word.taken_for}.",
-            )
-    judged = [row for row in history if row.get("top1") is not None]
-    if judged and judged[-1].get("validation/top1") is not None:
-        gap = judged[-1]["top1"] - judged[-1]["validation/top1"]
-        if gap > _OVERFIT:
-            yield Finding(
-                "warning",
-                f"At the end training images are recognised {gap:.1%} more "
-                "often than validation images, although they are shown cut "
-                "and recoloured: more images or fewer passes would help.",
-            )
+def word_results(predictions: ImagePredictions) -> list[dict[str, Any]]:
+    """Returns `name`, `num_images`, `recall` and `precision` of every word.
+
+    Worst recall first; None where a word is never shown or never answered.
+    """
+    counts = _confusion(predictions)
+    right, shown, answered = np.diag(counts), counts.sum(1), counts.sum(0)
+    results = [
+        {
+            "name": name,
+            "num_images": int(shown[place]),
+            "recall": _share(right[place], shown[place]),
+            "precision": _share(right[place], answered[place]),
+        }
+        for place, name in enumerate(predictions.label_names)
+    ]
+    return sorted(results, key=lambda word: word["recall"] or 0.0)
 
 
-def _thumbnail(path: str) -> str:
-    """An image as a `src`, small."""
-    contents = tf.constant(Path(path).read_bytes())
-    pixels = tf.cast(tf.round(load_image(contents, _THUMBNAIL)), tf.uint8)
-    encoded = tf.io.encode_jpeg(pixels, quality=80).numpy()
-    return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
+def confusions(
+    predictions: ImagePredictions,
+) -> list[tuple[str, str, int, int]]:
+    """Returns word shown, word answered, how often, of how many images.
+
+    Largest share of the shown word's images first.
+    """
+    counts, names = _confusion(predictions), predictions.label_names
+    shown = counts.sum(axis=1)
+    np.fill_diagonal(counts, 0)
+    found = [
+        (names[row], names[column], int(counts[row, column]), int(shown[row]))
+        for row, column in np.argwhere(counts)
+    ]
+    return sorted(found, key=lambda one: -one[2] / one[3])
+
+
+def share_interval(share: float, count: int) -> tuple[float, float]:
+    """Returns the 95 % interval of a share (Wilson, 1927) of `count` images."""
+    test = stats.binomtest(round(share * count), count)
+    interval = test.proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _confusion(predictions: ImagePredictions) -> np.ndarray:
+    """Returns (C, C) counts: rows show, columns answered."""
+    places = range(len(predictions.label_names))
+    answers = predictions.answers
+    return confusion_matrix(predictions.labels, answers, labels=places)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def _curve(
+    history: Sequence[Mapping[str, Any]], metric: str, run: Mapping[str, Any]
+) -> Picture:
+    """Draws a metric over the passes, training beside validation."""
+    label = {"top1": "top-1 accuracy", "loss": "loss (nats)"}[metric]
+    figure, axes = new_figure()
+    epochs = [row["epoch"] for row in history]
+    for name, prefix in (("training", ""), ("validation", "validation/")):
+        values = [row[prefix + metric] for row in history]
+        axes.plot(epochs, values, marker="o", markersize=3, label=name)
+    frozen = run["training"]["frozen_epochs"]
+    if frozen:
+        axes.axvspan(0, frozen, color="#eceff1", label="backbone frozen")
+    axes.set_xlabel("passes over the data", fontsize=8)
+    axes.set_ylabel(label, fontsize=8)
+    axes.legend(fontsize=7, frameon=False)
+    return Picture(label, f"{label} over {len(history)} passes", to_png(figure))

@@ -7,50 +7,28 @@ stretched to a square: nothing is cut off, nothing is computed on borders.
 A camera's rotation mark (EXIF) is not read.
 """
 
-import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
 from jd_tf.schema import DataError
 
-_JPEG = b"\xff\xd8\xff"
-_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _HEADERS = (_JPEG, _PNG, b"GIF8", b"BM")
 # What a JPEG can be shrunk by while it is decoded.
 _RATIOS = (1, 2, 4, 8)
 # Shrinking while decoding is coarse; this many pixels a pixel stay for the
-# resize proper, and for crops of augmentation.
+# resize proper.
 _SPARE = 1.5
 
 
-def has_image_header(contents: tf.Tensor) -> tf.Tensor:
-    """Whether bytes start like an image that can be read.
-
-    Args:
-        contents: any shape, string.
-
-    Returns:
-        The same shape, bool.
-    """
-    starts = [_starts_with(contents, header) for header in _HEADERS]
-    return tf.reduce_any(tf.stack(starts), axis=0)
-
-
 def decode_image(contents: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Decodes one image of any readable format.
+    """Decodes the bytes of one file to (height, width, 3) uint8, RGB.
 
-    Args:
-        contents: () string, the bytes of the file.
-        image_size: pixels a side that it will be resized to; a JPEG is
-            decoded at an eighth, a quarter or half its size where that is
-            still half as many again.
-
-    Returns:
-        (height, width, 3) uint8, RGB.
+    A JPEG is decoded at an eighth, a quarter or half its size where that is
+    still half as many pixels a side again as `image_size`.
 
     Raises:
         tf.errors.InvalidArgumentError: when it runs, on what is no image, or
@@ -74,14 +52,14 @@ def decode_image(contents: tf.Tensor, image_size: int) -> tf.Tensor:
 def load_image(contents: tf.Tensor, image_size: int) -> tf.Tensor:
     """Decodes one image and stretches it to a square.
 
-    Args:
-        contents: () string, the bytes of the file.
-        image_size: pixels a side.
-
     Returns:
         (image_size, image_size, 3) float32 in 0 ... 255, RGB.
     """
-    return _square(decode_image(contents, image_size), image_size)
+    image, square = decode_image(contents, image_size), (image_size, image_size)
+    # Without antialiasing a photo shrunk ten times keeps every tenth pixel.
+    image = tf.image.resize(image, square, antialias=True)
+    image.set_shape((*square, 3))
+    return tf.clip_by_value(image, 0.0, 255.0)
 
 
 def load_images(
@@ -101,7 +79,7 @@ def load_images(
         tf.errors.InvalidArgumentError: when it runs, on bytes that start
             like an image and are none.
     """
-    present = has_image_header(contents)
+    present = _has_header(contents)
     shape = (image_size, image_size, 3)
 
     def load(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
@@ -113,77 +91,41 @@ def load_images(
         image.set_shape(shape)
         return image
 
-    images = tf.map_fn(
-        load,
-        (contents, present),
-        fn_output_signature=tf.TensorSpec(shape, tf.float32),
-    )
+    spec = tf.TensorSpec(shape, tf.float32)
+    images = tf.map_fn(load, (contents, present), fn_output_signature=spec)
     return images, present
 
 
-def read_images(
-    paths: Sequence[str],
-    image_size: int,
-    batch_size: int,
-    num_threads: int = 2,
-    prefetch: int = 0,
+def readable_images(
+    paths: Sequence[str], image_size: int, batch_size: int, num_threads: int = 2
 ) -> tf.data.Dataset:
     """Reads files in order and leaves out those that cannot be read.
 
-    Args:
-        paths: the files.
-        image_size: pixels a side.
-        batch_size: B; the last batch may be smaller.
-        num_threads: files decoded at a time.
-        prefetch: batches decoded ahead, for a machine whose network runs on
-            an accelerator.
-
     Returns:
-        Batches of `place` (B,) int64, ascending places in `paths`, and
-        `image` (B, image_size, image_size, 3) float32.
+        Batches of places in `paths`, (B,) int64, ascending, and images,
+        (B, image_size, image_size, 3) float32.
     """
-    dataset = tf.data.Dataset.from_tensor_slices(
-        (tf.range(len(paths), dtype=tf.int64), path_tensor(paths))
+    # Names that are no UTF-8 included.
+    names = tf.constant([os.fsencode(path) for path in paths], tf.string)
+    places = tf.range(len(paths), dtype=tf.int64)
+    dataset = tf.data.Dataset.from_tensor_slices((places, names)).map(
+        lambda place, n: (place, load_image(tf.io.read_file(n), image_size)),
+        num_parallel_calls=num_threads,
     )
-    dataset = dataset.map(_reader(image_size), num_parallel_calls=num_threads)
-    dataset = dataset.ignore_errors().batch(batch_size).prefetch(prefetch)
-    return dataset.with_options(quiet_options())
+    return without_autotune(dataset.ignore_errors().batch(batch_size))
 
 
-def check_image(path: str, image_size: int = 32) -> str:
-    """Reads one file.
-
-    Args:
-        path: the file; "" for none.
-        image_size: as for `decode_image`.
-
-    Returns:
-        Why it cannot be used, "" if it can.
-    """
-    if not path:
-        return "no path given"
-    file = Path(path)
-    try:
-        contents = file.read_bytes()
-    except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
-    if not contents:
-        return "empty file"
-    if not bool(has_image_header(tf.constant(contents))):
-        return "neither JPEG, PNG, GIF nor BMP"
-    try:
-        load_image(tf.constant(contents), image_size)
-    except tf.errors.OpError as error:
-        first = error.message.split("[Op:")[0].strip().splitlines()[0]
-        first = first.split("}}")[-1].strip()
-        return f"cannot be decoded: {first}"
-    return ""
+def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns the data set without what can idle for seconds at its end."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def find_broken(
-    paths: Sequence[str], image_size: int, found: Sequence[int]
+    paths: Sequence[str], image_size: int, found: Iterable[int]
 ) -> dict[int, str]:
-    """Says why images are missing from what `read_images` gave.
+    """Finds why images are missing from what `readable_images` gave.
 
     Args:
         paths: as given to it.
@@ -199,38 +141,33 @@ def find_broken(
     """
     broken = {}
     for place in sorted(set(range(len(paths))) - set(map(int, found))):
-        reason = check_image(paths[place], image_size)
-        if not reason:
+        broken[place] = check_image(paths[place], image_size)
+        if not broken[place]:
             raise DataError(
                 f"{paths[place]}: could not be read, and then could. Is it "
                 "being written? Run again when it is finished."
             )
-        broken[place] = reason
     return broken
 
 
-def path_tensor(paths: Sequence[str]) -> tf.Tensor:
-    """File names as bytes, those that are no UTF-8 included."""
-    return tf.constant([os.fsencode(path) for path in paths], tf.string)
-
-
-def quiet_options() -> tf.data.Options:
-    """No autotuning: it can idle for seconds when an iterator ends."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return options
-
-
-@functools.lru_cache
-def _reader(image_size: int) -> Any:
-    """Traced once a process, not once a pass."""
-
-    @tf.function(autograph=False)
-    def read(place: tf.Tensor, path: tf.Tensor) -> dict[str, tf.Tensor]:
-        image = load_image(tf.io.read_file(path), image_size)
-        return {"place": place, "image": image}
-
-    return read
+def check_image(path: str, image_size: int = 32) -> str:
+    """Returns why a file cannot be used, "" if it can."""
+    if not path:
+        return "no path given"
+    try:
+        contents = Path(path).read_bytes()
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    if not contents:
+        return "empty file"
+    if not bool(_has_header(tf.constant(contents))):
+        return "neither JPEG, PNG, GIF nor BMP"
+    try:
+        load_image(tf.constant(contents), image_size)
+    except tf.errors.OpError as error:
+        first = error.message.split("[Op:")[0].strip().splitlines()[0]
+        return f"cannot be decoded: {first.split('}}')[-1].strip()}"
+    return ""
 
 
 def _starts_with(contents: tf.Tensor, header: bytes) -> tf.Tensor:
@@ -238,11 +175,15 @@ def _starts_with(contents: tf.Tensor, header: bytes) -> tf.Tensor:
     return tf.equal(start, header)
 
 
+def _has_header(contents: tf.Tensor) -> tf.Tensor:
+    """Returns whether bytes (any shape, string) start like an image."""
+    starts = [_starts_with(contents, header) for header in _HEADERS]
+    return tf.reduce_any(tf.stack(starts), axis=0)
+
+
 def _decode_jpeg(contents: tf.Tensor, image_size: int) -> tf.Tensor:
-    short_side = tf.reduce_min(tf.io.extract_jpeg_shape(contents)[:2])
-    enough = [
-        short_side >= int(_SPARE * image_size * ratio) for ratio in _RATIOS[1:]
-    ]
+    short = tf.reduce_min(tf.io.extract_jpeg_shape(contents)[:2])
+    enough = [short >= int(_SPARE * image_size * r) for r in _RATIOS[1:]]
     decoders = [
         lambda ratio=ratio: tf.io.decode_jpeg(contents, channels=3, ratio=ratio)
         for ratio in _RATIOS
@@ -256,11 +197,3 @@ def _decode_png(contents: tf.Tensor) -> tf.Tensor:
     alpha = image[..., 3:] / 255.0
     on_white = image[..., :3] * alpha + 255.0 * (1.0 - alpha)
     return tf.cast(tf.round(on_white), tf.uint8)
-
-
-def _square(image: tf.Tensor, image_size: int) -> tf.Tensor:
-    # Without antialiasing a photo shrunk ten times keeps every tenth pixel.
-    resized = tf.image.resize(image, (image_size, image_size), antialias=True)
-    resized = tf.clip_by_value(resized, 0.0, 255.0)
-    resized.set_shape((image_size, image_size, 3))
-    return resized

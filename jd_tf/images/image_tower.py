@@ -1,15 +1,60 @@
 """The image tower: a photo becomes a vector and a product word."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from jd_tf.images.backbones import BACKBONES
-from jd_tf.images.image_tower_config import ImageTowerConfig
+from jd_tf.images.decoding import readable_images
+from jd_tf.schema import DataError, SchemaError
 
-__all__ = ["ImageTower", "ImageTowerConfig"]
+
+@dataclasses.dataclass(frozen=True)
+class ImageTowerConfig:
+    """Size and kind of `ImageTower`.
+
+    Attributes:
+        backbone: a name of `BACKBONES`.
+        image_size: pixels a side that images are resized to.
+        alpha: width multiplier of the backbones that have one.
+        embedding_dim: width V of the vector an image becomes.
+        dropout_rate: dropout of the pooled features.
+
+    Raises:
+        SchemaError: naming the field and its value.
+    """
+
+    backbone: str = "resnet101"
+    image_size: int = 224
+    alpha: float = 1.0
+    embedding_dim: int = 64
+    dropout_rate: float = 0.2
+
+    def __post_init__(self) -> None:
+        name = self.backbone
+        kind = BACKBONES.get(name, BACKBONES["small_cnn"])
+        least = kind.min_image_size
+        for field, right, wanted in (
+            ("backbone", name in BACKBONES, f"one of {', '.join(BACKBONES)}"),
+            (
+                "image_size",
+                self.image_size >= least,
+                f"at least {least} for {name}",
+            ),
+            ("alpha", self.alpha > 0, "positive"),
+            ("alpha", kind.has_alpha or self.alpha == 1, f"1 for {name}"),
+            # One number normalised by itself is always 0.
+            ("embedding_dim", self.embedding_dim >= 2, "at least 2"),
+            ("dropout_rate", 0 <= self.dropout_rate < 1, "in [0, 1)"),
+        ):
+            if not right:
+                value = getattr(self, field)
+                text = f"`{field}` must be {wanted}. Got: {value!r}."
+                raise SchemaError(text)
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -34,18 +79,28 @@ class ImageTower(keras.Model):
         label_names: C product words.
         title_words: W words of titles, or none.
 
+    Attributes:
+        update_statistics: whether batch normalisation of the backbone uses
+            and tracks the statistics of training batches; False keeps the
+            moving ones, which small batches on published weights need.
+
     Call arguments:
         images: (B, image_size, image_size, 3) float in 0 ... 255, RGB.
         training: bool. Whether dropout is active.
-        update_statistics: bool. Whether batch normalisation uses and tracks
-            the statistics of the batch; by default, as `training`. False
-            keeps the moving statistics, which a frozen backbone and very
-            small batches need; where `backbone.trainable` is False, Keras
-            keeps them too.
 
     Returns:
         dict of `embedding` (B, V), `logits` (B, C) and, if there are title
         words, `title_logits` (B, W).
+
+    Example:
+    >>> config = ImageTowerConfig("small_cnn", image_size=16, alpha=0.25)
+    >>> tower = ImageTower(config, ("hat", "shoe"))
+    >>> outputs = tower(np.zeros((3, 16, 16, 3), "float32"))
+    >>> tuple(outputs["embedding"].shape), tuple(outputs["logits"].shape)
+    ((3, 64), (3, 2))
+
+    References:
+        - He et al., Deep Residual Learning for Image Recognition, CVPR 2016.
     """
 
     def __init__(
@@ -53,79 +108,52 @@ class ImageTower(keras.Model):
         config: ImageTowerConfig | Mapping[str, Any],
         label_names: Sequence[str],
         title_words: Sequence[str] = (),
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if not isinstance(config, ImageTowerConfig):
             config = ImageTowerConfig(**config)
         self.config = config
         self.label_names = tuple(label_names)
+        self.title_words = tuple(title_words)
         if len(self.label_names) < 2:
             raise ValueError(
                 "`label_names` must hold at least two product words. Got: "
                 f"{self.label_names}."
             )
-        self.title_words = tuple(title_words)
+        self.update_statistics = True
+        layers, size = keras.layers, config.image_size
         kind = BACKBONES[config.backbone]
         self._preprocess = kind.preprocess
-        self.backbone = kind.build(config.image_size, config.alpha, None)
-        self.pooling = keras.layers.GlobalAveragePooling2D(name="pooling")
-        self.dropout = keras.layers.Dropout(config.dropout_rate, name="dropout")
-        self.embedding_head = keras.layers.Dense(
+        self.backbone = kind.create(size, config.alpha, None)
+        self.pooling = layers.GlobalAveragePooling2D(name="pooling")
+        self.dropout = layers.Dropout(config.dropout_rate, name="dropout")
+        self.embedding_head = layers.Dense(
             config.embedding_dim, name="embedding_head"
         )
-        self.normalization = keras.layers.LayerNormalization(
+        self.normalization = layers.LayerNormalization(
             center=False, scale=False, name="embedding_normalization"
         )
-        self.classifier = keras.layers.Dense(
-            len(self.label_names), name="classifier"
-        )
-        self.title_classifier = None
-        if self.title_words:
-            self.title_classifier = keras.layers.Dense(
-                len(self.title_words), name="title_classifier"
-            )
-        # The config tells every shape, so all weights exist from here on.
-        self.build()
+        words = {"logits": self.label_names, "title_logits": self.title_words}
+        self.classifiers = {
+            name: layers.Dense(len(known), name=name)
+            for name, known in words.items()
+            if known
+        }
+        # The config gives every shape, so all weights exist from here on.
+        self(keras.Input((size, size, 3)))
 
-    def build(self, input_shape: Any = None):
-        features = self.backbone.output_shape
-        pooled = (None, features[-1])
-        embedding = (None, self.config.embedding_dim)
-        self.pooling.build(features)
-        self.dropout.build(pooled)
-        self.embedding_head.build(pooled)
-        self.normalization.build(embedding)
-        self.classifier.build(embedding)
-        if self.title_classifier is not None:
-            self.title_classifier.build(embedding)
-        self.built = True
-
-    @property
-    def head_layers(self) -> tuple[keras.layers.Layer, ...]:
-        """What is new on top of the backbone."""
-        head = self.embedding_head, self.normalization, self.classifier
-        if self.title_classifier is None:
-            return head
-        return *head, self.title_classifier
-
-    def call(
-        self,
-        images: Any,
-        training: bool | None = None,
-        update_statistics: bool | None = None,
-    ) -> dict[str, Any]:
-        if update_statistics is None:
-            update_statistics = training
+    def call(self, images: Any, training: bool | None = None) -> dict[str, Any]:
         features = self.backbone(
-            self._preprocess(images), training=update_statistics
+            self._preprocess(images),
+            training=bool(training) and self.update_statistics,
         )
         pooled = self.dropout(self.pooling(features), training=training)
         embedding = self.normalization(self.embedding_head(pooled))
-        answer = {"embedding": embedding, "logits": self.classifier(embedding)}
-        if self.title_classifier is not None:
-            answer["title_logits"] = self.title_classifier(embedding)
-        return answer
+        heads = {
+            name: head(embedding) for name, head in self.classifiers.items()
+        }
+        return {"embedding": embedding, **heads}
 
     def get_config(self) -> dict:
         return {
@@ -134,3 +162,59 @@ class ImageTower(keras.Model):
             "label_names": list(self.label_names),
             "title_words": list(self.title_words),
         }
+
+    def outputs_of(
+        self,
+        paths: Sequence[str],
+        batch_size: int = 64,
+        num_threads: int = 2,
+    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Runs over files in inference mode, those left out that are no image.
+
+        Args:
+            paths: the files.
+            batch_size: images a batch.
+            num_threads: files decoded at a time.
+
+        Yields:
+            Places in `paths`, (B,) int64, ascending, and the outputs.
+        """
+        size = self.config.image_size
+        for places, images in readable_images(
+            paths, size, batch_size, num_threads
+        ):
+            yield places.numpy(), self.predict_on_batch(images)
+
+
+def save_tower(tower: ImageTower, workdir: Path, weights: str) -> None:
+    """Writes the tower that `load_tower` reads, whole or not at all."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    aside = workdir / f".{weights}.keras"
+    tower.save(aside)
+    aside.replace(workdir / f"{weights}.keras")
+
+
+def load_tower(workdir: str | Path, weights: str = "best") -> ImageTower:
+    """Loads the tower of a fine-tuning run.
+
+    Args:
+        workdir: of `experiments.finetune_images`.
+        weights: "best", "last" or "initial", those before the first step.
+
+    Raises:
+        DataError: if the folder holds none, or the file is damaged.
+    """
+    path = Path(workdir) / f"{weights}.keras"
+    if not path.is_file():
+        raise DataError(
+            f"{path}: missing; {workdir} holds no training run of an image "
+            "tower. Make one with `python -m experiments.finetune_images`."
+        )
+    try:
+        tower = keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"{path}: cannot be loaded: {reason}") from error
+    if not isinstance(tower, ImageTower):
+        raise DataError(f"{path}: holds a {type(tower).__name__}, no tower.")
+    return tower

@@ -1,4 +1,4 @@
-"""What titles say of photos: words that enough of them share."""
+"""Words that enough titles share, as targets for their photos."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _CHUNK = 4096
 
 
 def frequent_words(titles: Sequence[str], min_images: int) -> tuple[str, ...]:
-    """Words worth learning.
+    """Finds words worth learning.
 
     A word of a few titles names these photos, not what they show; a word of
     all titles tells nothing.
@@ -26,9 +26,7 @@ def frequent_words(titles: Sequence[str], min_images: int) -> tuple[str, ...]:
         Words (character pairs where no spaces are written) of `min_images`
         to all but `min_images` of the titles, sorted.
     """
-    counts = Counter(
-        word for words in title_tokens(titles) for word in set(words)
-    )
+    counts = Counter(w for words in title_tokens(titles) for w in set(words))
     most = len(titles) - min_images
     return tuple(
         sorted(w for w, n in counts.items() if min_images <= n <= most)
@@ -36,20 +34,11 @@ def frequent_words(titles: Sequence[str], min_images: int) -> tuple[str, ...]:
 
 
 def word_targets(titles: Sequence[str], words: Sequence[str]) -> np.ndarray:
-    """What a classifier of words should say.
-
-    Args:
-        titles: P texts.
-        words: W of `frequent_words`.
-
-    Returns:
-        (P, W) float32: the words of a title share 1; 0 without any.
-    """
+    """Returns (P, W) float32: the W words in a title share 1, if any."""
     places = {word: place for place, word in enumerate(words)}
     targets = np.zeros((len(titles), len(words)), np.float32)
     for target, tokens in zip(targets, title_tokens(titles), strict=True):
-        known = [places[token] for token in tokens if token in places]
-        target[known] = 1.0
+        target[[places[token] for token in tokens if token in places]] = 1.0
     return targets / np.maximum(targets.sum(axis=1, keepdims=True), 1.0)
 
 

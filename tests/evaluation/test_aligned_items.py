@@ -34,7 +34,7 @@ def test_every_candidate_once_and_as_the_ranker_reads_it(tmp_path):
     ]
     encoder = model.item_encoder
     alone = encoder.transfer(
-        *zip(*encoder.contents(one), strict=True), encoder.embed(one)
+        *zip(*encoder.content_embeddings(one), strict=True), encoder.embed(one)
     )
     np.testing.assert_allclose(
         vectors.vectors[1], alone[0, 0], rtol=1e-4, atol=1e-5

@@ -19,32 +19,25 @@ def _gates(weights, num_items=None):
 
 
 def test_entropy_is_one_for_an_even_gate_and_zero_for_a_sure_one():
-    found = _gates([[0.25] * 4, [1, 0, 0, 0], [0.5, 0.5, 0, 0]])
-    assert found.entropy()[:, 0] == pytest.approx([1.0, 0.0, 0.5])
-    assert _gates([[1.0], [1.0]]).entropy().tolist() == [[0.0], [0.0]]
+    gates = _gates([[0.25] * 4, [1, 0, 0, 0], [0.5, 0.5, 0, 0]])
+    found = gates.summary(np.array(["x", "x", "y"]))["one"]
+    assert found["entropy"] == pytest.approx(np.mean([1.0, 0.0, 0.5]))
+    expected = {"0": 1.75 / 3, "1": 0.25, "2": 0.25 / 3, "3": 0.25 / 3}
+    assert found["use"] == pytest.approx(expected)
+    single = _gates([[1.0], [1.0]]).summary(np.array(["x", "y"]))["one"]
+    assert single["entropy"] == 0.0
 
 
-def test_use_by_category_equals_the_loop():
-    rng = np.random.default_rng(0)
-    weights = rng.dirichlet(np.ones(3), 30)
-    categories = np.array(["x", "y", "y"])[rng.integers(0, 3, 30)]
-    names, counts, means = _gates(weights).use_by(categories)
-    assert names.tolist() == ["y", "x"]
-    for name, count, mean in zip(names, counts, means, strict=True):
-        mine = [
-            w for w, c in zip(weights, categories, strict=True) if c == name
-        ]
-        assert count == len(mine)
-        np.testing.assert_allclose(mean[0], np.mean(mine, axis=0))
-
-
-def test_what_a_category_tells_is_mutual_information():
+def test_category_information_is_mutual_information():
     categories = np.array(["x"] * 10 + ["y"] * 30)
     sure = np.where((categories == "x")[:, None], [1.0, 0, 0], [0, 1.0, 0])
     expected = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75)) / math.log(3)
-    assert _gates(sure).told_by(categories) == pytest.approx([expected])
-    alike = np.tile([0.2, 0.3, 0.5], (40, 1))
-    assert _gates(alike).told_by(categories) == pytest.approx([0.0])
+    for gates, told in (
+        (sure, expected),
+        (np.tile([0.2, 0.3, 0.5], (40, 1)), 0),
+    ):
+        found = _gates(gates).summary(categories)["one"]
+        assert found["category_information"] == pytest.approx(told, abs=1e-9)
 
 
 def test_files_are_read_and_checked(tmp_path):
@@ -69,4 +62,3 @@ def test_files_are_read_and_checked(tmp_path):
     assert found.gates.shape == (3, 1, 2)
     assert found.consumers == ("1",)
     assert found.experts == ("1", "2")
-    assert found.take(np.array([2])).item_ids.tolist() == [3]

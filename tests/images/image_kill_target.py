@@ -4,7 +4,6 @@
 what came out to `WORKDIR/outcome.npz`.
 """
 
-import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -15,15 +14,14 @@ import keras
 import numpy as np
 
 from jd_tf.images.backbones import BACKBONES, Backbone
-from jd_tf.images.image_config import ImageTrainingConfig
+from jd_tf.images.fine_tuning import fine_tune
+from jd_tf.images.fine_tuning_config import FineTuningConfig
 from jd_tf.images.image_list import read_labelled
-from jd_tf.images.image_loop import ImageTrainer
 from jd_tf.images.image_tower import ImageTower
-from jd_tf.training.named_variables import model_variables
 
 OUTCOME = "outcome.npz"
 TOWER = {"backbone": "tiny", "image_size": 16, "dropout_rate": 0.3}
-CONFIG = ImageTrainingConfig(
+CONFIG = FineTuningConfig(
     weights="made up",
     frozen_epochs=1,
     epochs=4,
@@ -40,37 +38,40 @@ def tiny_net(image_size, alpha, weights):
     return keras.Model(images, keras.layers.ReLU(name="relu")(x), name="tiny")
 
 
-TINY = Backbone(tiny_net, min_image_size=8)
+TINY = Backbone(tiny_net, lambda images: images / 255.0, min_image_size=8)
 
 
-def make_trainer(photos, workdir, config=CONFIG):
+def make_tower(sets, config=CONFIG):
     keras.utils.set_random_seed(config.seed)
+    return ImageTower(TOWER, sets["train"].label_names)
+
+
+def run(photos, workdir, config=CONFIG):
+    """Returns the tower and the history of a run."""
     sets = read_labelled(photos)
-    tower = ImageTower(TOWER, sets["train"].label_names)
-    return ImageTrainer(
+    tower = make_tower(sets, config)
+    history = fine_tune(
         tower, config, workdir, sets["train"], sets["validation"]
     )
+    return tower, history
 
 
-def outcome(trainer):
+def outcome(tower, history):
     """History and weights as arrays, without what a clock measured."""
     rows = {
         f"{number}/{name}": np.asarray(value)
-        for number, row in enumerate(trainer.state.history)
+        for number, row in enumerate(history)
         for name, value in row.items()
-        if "second" not in name and value is not None
+        if name != "seconds"
     }
-    named = model_variables(trainer.tower)
-    return rows | {name: value.numpy() for name, value in named.items()}
+    named = {str(n): w for n, w in enumerate(tower.get_weights())}
+    return rows | named
 
 
 def main():
     photos, workdir = sys.argv[1:]
     BACKBONES["tiny"] = TINY
-    after_every_step = dataclasses.replace(CONFIG, checkpoint_minutes=1e-9)
-    trainer = make_trainer(photos, workdir, after_every_step)
-    trainer.train()
-    np.savez(Path(workdir) / OUTCOME, **outcome(trainer))
+    np.savez(Path(workdir) / OUTCOME, **outcome(*run(photos, workdir)))
 
 
 if __name__ == "__main__":

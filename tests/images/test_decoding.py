@@ -10,7 +10,7 @@ from jd_tf.images.decoding import (
     find_broken,
     load_image,
     load_images,
-    read_images,
+    readable_images,
 )
 from jd_tf.schema import DataError
 from tests.images.photos import (
@@ -105,13 +105,13 @@ def test_reading_leaves_out_what_is_broken_and_says_why(tmp_path):
         paths.append(str(tmp_path / f"{name} \u00fc.jpg"))
         (tmp_path / f"{name} \u00fc.jpg").write_bytes(contents)
     paths.insert(1, "")
-    batches = list(read_images(paths, SIZE, batch_size=2))
-    found = np.concatenate([batch["place"] for batch in batches])
+    batches = list(readable_images(paths, SIZE, batch_size=2))
+    found = np.concatenate([places for places, _ in batches])
     np.testing.assert_array_equal(found, [0, len(paths) - 1])
     broken = find_broken(paths, SIZE, found)
     assert sorted(broken) == list(range(1, len(paths) - 1))
     # The same pixels bare and within the pipeline.
-    for image, place in zip(batches[0]["image"], found, strict=True):
+    for image, place in zip(batches[0][1], found, strict=True):
         bare = load_image(tf.io.read_file(paths[place]), SIZE)
         np.testing.assert_array_equal(image, bare)
 

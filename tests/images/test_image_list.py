@@ -68,7 +68,7 @@ def test_reads_titles_of_a_table(tmp_path):
     sets = read_labelled(table, title_column="title")
     assert sets["train"].titles == ("Red hat", "")
     assert sets["train"].take([1, 0]).titles == ("", "Red hat")
-    assert read_labelled(table)["train"].titles == ()
+    assert read_labelled(table)["train"].titles == ("", "")
     with pytest.raises(DataError, match="lacks the column name"):
         read_labelled(table, title_column="name")
     with pytest.raises(DataError, match="a folder has no column 'title'"):

@@ -171,19 +171,17 @@ def test_an_export_that_differs_leaves_nothing(exported, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_resnet101_is_built_takes_a_step_and_exports(tmp_path):
-    from jd_tf.images.image_config import ImageTrainingConfig
-    from jd_tf.images.image_steps import ImageSteps
+    from jd_tf.images.fine_tuning import _compiled
+    from jd_tf.images.fine_tuning_config import FineTuningConfig
 
-    config = {"backbone": "resnet101", "image_size": 32}
-    tower = ImageTower(config, WORDS)
+    tower = ImageTower({"backbone": "resnet101", "image_size": 32}, WORDS)
     assert 42e6 < tower.count_params() < 44e6
-    config = ImageTrainingConfig(warmup_share=0.0)
-    steps = ImageSteps(tower, config, np.ones(3), 10)
+    model = _compiled(tower, FineTuningConfig(), num_steps=1)
     images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
     kernel = tower.backbone.get_layer("conv1_conv").kernel
     before = kernel.numpy()
-    record = steps.run(images.astype("float32"), np.array([0, 1]), frozen=False)
-    assert np.isfinite(record["loss"])
+    loss, *_ = model.train_on_batch(images, {"logits": np.eye(3)[:2]})
+    assert np.isfinite(loss)
     assert not np.array_equal(before, kernel)
     folder = export_image_tower(tower, tmp_path, [photo(COLORS["hat"])])
     found = _embed(LoadedModel(folder), photo(COLORS["shoe"]))

@@ -1,14 +1,16 @@
-"""Which experts the gates of a transfer layer listen to, by category.
+"""Weights of the experts in the gates of a transfer layer, by category.
 
-Axis letters: M items, C consumers (gates), X experts of all modalities.
+Axis letters: M items, C gates, X experts of all modalities.
 """
 
 import dataclasses
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from scipy.stats import entropy
 
 from jd_tf.data.files import write_whole
 from jd_tf.schema import DataError
@@ -68,7 +70,7 @@ class GateUse:
                 raise DataError(
                     f"{path}: has no array `{name}`, only {sorted(arrays)}."
                 )
-        gates, ids = arrays["gates"], arrays["item_ids"]
+        gates, ids = arrays["gates"].astype(np.float64), arrays["item_ids"]
         if gates.ndim == 2:
             gates = gates[:, None, :]
         if gates.ndim != 3 or len(gates) != len(ids) or not gates.size:
@@ -77,70 +79,47 @@ class GateUse:
                 f"consumers, experts) for {len(ids)} items. "
                 f"Got: {arrays['gates'].shape}."
             )
-        gates = gates.astype(np.float64)
         if not (gates >= 0).all() or np.abs(gates.sum(axis=2) - 1).max() > 0.01:
             raise DataError(
                 f"{path}: `gates` must be >= 0 and add up to 1 over experts."
             )
-        names = {}
-        for axis, name in ((1, "consumers"), (2, "experts")):
-            width = gates.shape[axis]
+        names = []
+        for name, width in zip(
+            ("consumers", "experts"), gates.shape[1:], strict=True
+        ):
             found = arrays.get(name, np.arange(1, width + 1))
             if found.shape != (width,):
                 raise DataError(
                     f"{path}: `{name}` must name {width}. Got: {found.shape}."
                 )
-            names[name] = tuple(str(value) for value in found)
-        return cls(ids, gates, **names)
+            names.append(tuple(map(str, found)))
+        return cls(ids, gates, *names)
 
-    def entropy(self) -> np.ndarray:
-        """[M, C] entropy of each gate over that of an even spread, 0 to 1."""
-        return self._relative_entropy(self.gates)
-
-    def use(self) -> np.ndarray:
-        """[C, X] mean weight of every expert."""
-        return self.gates.mean(axis=0)
-
-    def use_by(
-        self, categories: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean weight of every expert in every category.
+    def summary(self, categories: np.ndarray) -> dict[str, Any]:
+        """Summarizes every gate.
 
         Args:
-            categories: [M].
+            categories: [M] of the items.
 
         Returns:
-            Names [K], items [K] and weights [K, C, X], most items first.
+            Gate -> `entropy`, mean over items, 1 for an even gate; `use`, the
+            mean weight of every expert; and `category_information`, the
+            mutual information of category and expert. Both over the entropy
+            of an even gate.
         """
-        names, codes = np.unique(categories, return_inverse=True)
-        codes = codes.reshape(-1)
-        counts = np.bincount(codes)
-        sums = np.zeros((len(names), *self.gates.shape[1:]))
-        np.add.at(sums, codes, self.gates)
-        order = np.argsort(-counts, kind="stable")
-        means = sums / counts[:, None, None]
-        return names[order], counts[order], means[order]
-
-    def told_by(self, categories: np.ndarray) -> np.ndarray:
-        """[C] how much a category tells of the expert, 0 to 1.
-
-        Mutual information of category and expert over the entropy of an
-        even spread: 0 where all categories use the experts alike.
-        """
-        _, counts, means = self.use_by(categories)
-        share = counts / counts.sum()
-        within = share @ self._relative_entropy(means)
-        return self._relative_entropy(self.use()) - within
-
-    def take(self, places: np.ndarray) -> "GateUse":
-        """Some of the items, in the given order."""
-        return dataclasses.replace(
-            self, item_ids=self.item_ids[places], gates=self.gates[places]
-        )
-
-    def _relative_entropy(self, weights: np.ndarray) -> np.ndarray:
-        size = weights.shape[-1]
-        if size < 2:
-            return np.zeros(weights.shape[:-1])
-        logs = np.log(np.where(weights > 0, weights, 1.0))
-        return -(weights * logs).sum(axis=-1) / np.log(size)
+        scale = np.log(max(self.gates.shape[2], 2))
+        use = self.gates.mean(axis=0)
+        inside = np.zeros(len(self.consumers))
+        for name in np.unique(categories):
+            mine = self.gates[categories == name]
+            inside += len(mine) * entropy(mine.mean(axis=0), axis=1)
+        told = entropy(use, axis=1) - inside / len(self.gates)
+        mean = entropy(self.gates, axis=2).mean(axis=0)
+        return {
+            name: {
+                "entropy": float(mean[gate] / scale),
+                "category_information": float(told[gate] / scale),
+                "use": dict(zip(self.experts, use[gate].tolist(), strict=True)),
+            }
+            for gate, name in enumerate(self.consumers)
+        }

@@ -1,55 +1,41 @@
-"""The page that says whether likeness shows in an embedding."""
+"""The page that tells how well likeness shows in an embedding."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import base64
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import tensorflow as tf
 
 from jd_tf.data.item_vectors import ItemVectors
 from jd_tf.evaluation.metrics_file import nan_to_none, write_metrics
-from jd_tf.evaluation.pages import number, write_page
-from jd_tf.evaluation.similarity.catalogue import Likeness
+from jd_tf.evaluation.pages import write_page
+from jd_tf.evaluation.similarity.catalogue import ItemStyles
 from jd_tf.evaluation.similarity.gate_use import GateUse
-from jd_tf.evaluation.similarity.items import (
-    common_items,
-    known_gates,
-    left_out,
-)
-from jd_tf.evaluation.similarity.measures import (
-    CATEGORY,
-    Space,
-    by_category,
+from jd_tf.evaluation.similarity.neighbours import (
     measure_space,
+    nearest,
+    summarize,
 )
-from jd_tf.evaluation.similarity.numbers import (
-    gate_numbers,
-    space_findings,
-    space_numbers,
-    table_line,
-)
-from jd_tf.evaluation.similarity.pictures import (
-    cosine_picture,
-    measure_picture,
-    use_picture,
-)
-from jd_tf.evaluation.similarity.thumbnails import Thumbnails
+from jd_tf.images.decoding import load_image
+from jd_tf.schema import DataError
 
-PAGE_FILE = "similarity.html"
-METRICS_FILE = "similarity.json"
-_SHOWN_CATEGORIES = 30
+PAGE_FILE, METRICS_FILE = "similarity.html", "similarity.json"
+_THUMBNAIL = 72
 
 
 def write_similarity_report(
     output_dir: str | Path,
     spaces: Mapping[str, ItemVectors],
-    likeness: Likeness,
+    items: ItemStyles,
     gates: GateUse | None = None,
     num_neighbours: int = 10,
     max_queries: int = 5000,
     num_shown: int = 12,
     seed: int = 0,
-    title: str = "Does likeness show in the embedding?",
 ) -> dict[str, Any]:
     """Compares spaces on the items they all have; writes page and numbers.
 
@@ -57,143 +43,137 @@ def write_similarity_report(
         output_dir: gets `similarity.html` and `similarity.json`.
         spaces: name -> vectors, e.g. before and after fine-tuning; the first
             is what others are compared with.
-        likeness: categories, style and photos of the items.
+        items: the catalogue.
         gates: weights of a transfer layer's gates, if known.
         num_neighbours: K.
-        max_queries: items that are asked for at most, drawn at random.
+        max_queries: items that are queries at most, drawn at random.
         num_shown: of those, shown with their neighbours.
         seed: of what is drawn.
-        title: heading.
 
     Returns:
-        What similarity.json holds: space -> measure -> number.
+        What similarity.json holds: space -> measure -> numbers.
 
     Raises:
         DataError: if fewer than two items are in all of them.
     """
-    items, rows = common_items(spaces, likeness)
-    size = len(items)
-    rng = np.random.default_rng(seed)
-    queries = np.arange(size)
-    if size > max_queries:
-        queries = np.sort(rng.choice(size, max_queries, replace=False))
-    found = [
-        measure_space(
-            name,
-            spaces[name].vectors[rows[name]],
-            items,
-            queries,
-            num_neighbours,
-            seed,
-        )
-        for name in spaces
-    ]
-    metrics = space_numbers(found, items)
-    gate_items = None
+    items, vectors = _common(spaces, items)
+    size, rng = len(items.item_ids), np.random.default_rng(seed)
+    queries = rng.permutation(size)[:max_queries]
+    found = {
+        name: measure_space(rows, items, queries, num_neighbours)
+        for name, rows in vectors.items()
+    }
+    first = next(iter(found.values()))
+    metrics: dict[str, Any] = {
+        name: {
+            "width": vectors[name].shape[1],
+            "neighbours": {
+                measure: summarize(values, first[measure])
+                for measure, values in measures.items()
+            },
+        }
+        for name, measures in found.items()
+    }
     if gates is not None:
-        gates, gate_items = known_gates(gates, likeness)
-        metrics["gates"] = gate_numbers(gates, gate_items.categories)
+        known = pd.Index(items.item_ids).get_indexer(gates.item_ids)
+        if not (known >= 0).any():
+            raise DataError("gates: no item of theirs is in the catalogue.")
+        mine = GateUse(
+            gates.item_ids[known >= 0],
+            gates.gates[known >= 0],
+            gates.consumers,
+            gates.experts,
+        )
+        metrics["gates"] = mine.summary(items.categories[known[known >= 0]])
     metrics = nan_to_none(metrics)
     folder = Path(output_dir)
     write_metrics(folder / METRICS_FILE, metrics)
-    thumbnail = Thumbnails()
-    examples = list(_examples(found, items, num_shown, rng, thumbnail))
-    names = list(found[0].measures)
-    asked = items.categories[queries]
+    examples = _examples(vectors, items, queries, num_neighbours)
     write_page(
         folder / PAGE_FILE,
         "similarity.html",
-        title=title,
-        facts=[
-            ("items", number(size)),
-            ("left out", left_out(spaces, likeness, size)),
-            ("categories", number(len(np.unique(items.categories)))),
-            ("style", ", ".join(items.style_names) or "none given"),
-            ("queries", number(len(queries))),
-            ("photos that cannot be read", number(len(thumbnail.unreadable))),
-        ],
-        findings=list(space_findings(found)),
-        names=names,
-        lines=nan_to_none([table_line(space, found[0]) for space in found]),
-        pictures=[
-            *(cosine_picture(space) for space in found),
-            *(measure_picture(name, found) for name in names),
-        ],
-        categories=[
-            (
-                name,
-                count,
-                [metrics[s.name]["category_precision"][name] for s in found],
-            )
-            for name, (count, _) in list(
-                by_category(found[0].measures[CATEGORY], asked).items()
-            )[:_SHOWN_CATEGORIES]
-        ],
-        spaces=[space.name for space in found],
-        examples=examples,
+        title="Does likeness show in the embedding?",
+        num_items=size,
+        num_queries=len(queries),
         num_neighbours=num_neighbours,
+        spaces={name: metrics[name] for name in spaces},
+        measures=list(first),
         gates=metrics.get("gates"),
-        gate_pictures=[]
-        if gates is None
-        else [
-            use_picture(gates, gate_items.categories, place)
-            for place in range(len(gates.consumers))
-        ],
+        examples=list(itertools.islice(examples, num_shown)),
     )
     return metrics
 
 
+def _common(
+    spaces: Mapping[str, ItemVectors], items: ItemStyles
+) -> tuple[ItemStyles, dict[str, np.ndarray]]:
+    """Returns the items that every space has, and their vectors in each."""
+    rows = {}
+    for name, space in spaces.items():
+        if items.item_ids.dtype.kind != space.item_ids.dtype.kind:
+            raise DataError(
+                f"{name}: item ids are {space.item_ids.dtype}, those of the "
+                f"catalogue {items.item_ids.dtype}. Make both from one "
+                "catalogue."
+            )
+        rows[name] = pd.Index(space.item_ids).get_indexer(items.item_ids)
+    there = np.all([row >= 0 for row in rows.values()], axis=0)
+    places = np.flatnonzero(there)
+    if len(places) < 2:
+        counts = ", ".join(f"{n} {len(v)}" for n, v in spaces.items())
+        raise DataError(
+            f"{len(places)} items are in the catalogue "
+            f"({len(items.item_ids)}) and in all vectors ({counts}): nothing "
+            "to compare. Were the vectors made from this catalogue?"
+        )
+    return items.take(places), {
+        name: spaces[name].vectors[row[places]] for name, row in rows.items()
+    }
+
+
 def _examples(
-    found: Sequence[Space],
-    items: Likeness,
-    num_shown: int,
-    rng: np.random.Generator,
-    thumbnail: Thumbnails,
+    vectors: Mapping[str, np.ndarray],
+    items: ItemStyles,
+    queries: np.ndarray,
+    num_neighbours: int,
 ) -> Iterator[dict[str, Any]]:
-    """Queries with a photo, of as many categories as there are."""
-    queries = found[0].neighbours.queries
-    order = rng.permutation(len(queries))
-    turns: dict[str, int] = {}
-    turn = {}
-    for row in order:
-        category = str(items.categories[queries[row]])
-        turn[row] = turns[category] = turns.get(category, -1) + 1
-    shown = 0
-    for row in sorted(order, key=lambda row: turn[row]):
-        if shown == num_shown:
-            return
-        query = queries[row]
-        if thumbnail(items.paths[query]) is None:
-            continue
-        shown += 1
-        yield {
-            "query": _item(items, query, thumbnail),
-            "rows": [
-                {
-                    "space": space.name,
-                    "items": [
-                        _item(items, place, thumbnail)
-                        | {
-                            "cosine": float(cosine),
-                            "same": items.categories[place]
-                            == items.categories[query],
-                        }
-                        for place, cosine in zip(
-                            space.neighbours.places[row],
-                            space.neighbours.cosines[row],
-                            strict=True,
-                        )
+    """Yields queries with a photo and neighbours, one a category in turn."""
+    asked = pd.Series(items.categories[queries])
+    turn = asked.groupby(asked).cumcount()
+    for query in queries[np.argsort(turn, kind="stable")]:
+        shown = _item(items, query, query)
+        if shown["photo"]:
+            yield {
+                "query": shown,
+                "rows": {
+                    name: [
+                        _item(items, place, query)
+                        for place in nearest(
+                            rows, np.array([query]), num_neighbours
+                        )[0]
                         if place >= 0
-                    ],
-                }
-                for space in found
-            ],
-        }
+                    ]
+                    for name, rows in vectors.items()
+                },
+            }
 
 
-def _item(items: Likeness, place: int, thumbnail: Thumbnails) -> dict[str, Any]:
+def _item(items: ItemStyles, place: int, query: int) -> dict[str, Any]:
+    category = str(items.categories[place])
     return {
         "id": str(items.item_ids[place]),
-        "category": str(items.categories[place]),
-        "photo": thumbnail(items.paths[place]),
+        "category": category,
+        "same": category == str(items.categories[query]),
+        "photo": _thumbnail(items.paths[place]),
     }
+
+
+def _thumbnail(path: str) -> str:
+    """Returns a photo as the `src` of an image, "" where there is none."""
+    try:
+        contents = tf.constant(Path(path).read_bytes())
+        pixels = tf.round(load_image(contents, _THUMBNAIL))
+    except (OSError, tf.errors.OpError):
+        return ""
+    jpeg = tf.io.encode_jpeg(tf.cast(pixels, tf.uint8), quality=80).numpy()
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

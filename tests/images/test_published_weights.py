@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.images import image_weights
+from jd_tf.images import published_weights
 from jd_tf.images.backbones import BACKBONES
-from jd_tf.images.decoding import read_images
+from jd_tf.images.decoding import readable_images
 from jd_tf.images.image_tower import ImageTower
-from jd_tf.images.image_weights import (
+from jd_tf.images.published_weights import (
     LITE0_PACKAGE,
     download_weights,
-    find_weights_file,
     load_weights,
+    read_torch_weights,
+    start_weights,
 )
-from jd_tf.images.torch_weights import read_torch_weights
 from jd_tf.schema import DataError
 
 WORDS = ("hat", "shoe")
@@ -102,22 +102,21 @@ def _torch_file(path, arrays, monkeypatch):
 
 
 def _torch_arrays(backbone):
-    """Random weights under the names of the PyTorch port."""
+    """Random weights in the order of the PyTorch port, its head included."""
     generator = np.random.default_rng(3)
     arrays = {}
     for layer in backbone.layers:
-        name = image_weights._torch_name(layer.name) if layer.weights else ""
         if layer.name.endswith("_norm"):
             for part in ("weight", "bias", "running_mean", "running_var"):
-                size = layer.gamma.shape
-                value = generator.uniform(0.5, 1.5, size)
-                arrays[f"{name}.{part}"] = value.astype("float32")
+                value = generator.uniform(0.5, 1.5, layer.gamma.shape)
+                arrays[f"{layer.name}.{part}"] = value.astype("float32")
         elif layer.weights:
             height, width, inward, outward = layer.kernel.shape
             if "depthwise" in layer.name:
                 inward, outward = 1, inward
             value = generator.normal(0, 0.1, (outward, inward, height, width))
-            arrays[f"{name}.weight"] = value.astype("float32")
+            arrays[f"{layer.name}.weight"] = value.astype("float32")
+    arrays["_fc.weight"] = np.zeros((1000, 1280), "float32")
     return arrays
 
 
@@ -161,7 +160,7 @@ def test_pytorch_kernels_convolve_alike(tmp_path, monkeypatch):
     image = np.random.default_rng(0).normal(size=(1, 7, 7, 3))
     image = image.astype("float32")
     stem = layers["stem_conv"](image).numpy()
-    kernel = arrays["_conv_stem.weight"]
+    kernel = arrays["stem_conv.weight"]
     # Output (1, 1) of stride 2 reads rows and columns 1 to 3 ("same": 1 pad).
     patch = image[0, 1:4, 1:4]
     expected = np.einsum("hwc,ochw->o", patch, kernel)
@@ -170,12 +169,12 @@ def test_pytorch_kernels_convolve_alike(tmp_path, monkeypatch):
     features = np.random.default_rng(1).normal(size=(1, 5, 5, 32))
     features = features.astype("float32")
     depthwise = layers[name](features).numpy()
-    kernel = arrays["_blocks.0._depthwise_conv.weight"]
+    kernel = arrays["block_0_depthwise_conv.weight"]
     expected = np.einsum("hwc,cohw->c", features[0, 1:4, 1:4], kernel)
     np.testing.assert_allclose(depthwise[0, 2, 2], expected, rtol=1e-4)
     norm = layers["block_2_project_norm"]
     np.testing.assert_array_equal(
-        norm.moving_variance, arrays["_blocks.2._bn2.running_var"]
+        norm.moving_variance, arrays["block_2_project_norm.running_var"]
     )
 
 
@@ -219,10 +218,54 @@ def test_a_pytorch_file_is_no_keras_network(tmp_path):
         load_weights(_tower(), tmp_path / "any.pth")
 
 
+def test_other_arrays_are_refused(tmp_path, monkeypatch):
+    tower = _tower("efficientnet_lite0")
+    arrays = _torch_arrays(tower.backbone)
+    path = tmp_path / "lite0.pth"
+    last = list(arrays)[-2]
+    for changed in (
+        {**arrays, "x": arrays[last]},
+        dict(list(arrays.items())[9:]),
+    ):
+        _torch_file(path, changed, monkeypatch)
+        with pytest.raises(DataError, match=r"lite0.pth: does not hold"):
+            load_weights(tower, path)
+
+
 def test_a_named_file_must_be_there(tmp_path):
     with pytest.raises(DataError, match=r"missing.h5: no such weights file"):
-        find_weights_file("resnet101", str(tmp_path / "missing.h5"))
-    assert find_weights_file("resnet101") == ""
+        start_weights(_tower(), str(tmp_path / "missing.h5"))
+
+
+def test_a_file_is_named_with_its_checksum(tmp_path):
+    one, two = _tower(), _tower()
+    path = tmp_path / "mine.weights.h5"
+    one.backbone.save_weights(path)
+    known, note = start_weights(two, str(path))
+    assert known.startswith("mine.weights.h5 (sha256 ")
+    assert str(path) in note
+
+
+def test_learns_from_scratch_without_a_network(monkeypatch):
+    def asked(tower):
+        raise AssertionError("a download was tried")
+
+    monkeypatch.setattr(published_weights, "download_weights", asked)
+    known, note = start_weights(_tower("mobilenet_v2", alpha=0.35))
+    assert known == ""
+    assert "mobilenet_v2 has no published weights" in note
+    assert "learns from scratch" in note
+    assert "--download_weights was not asked for" in note
+
+
+def test_the_note_tells_why_a_download_failed(monkeypatch):
+    monkeypatch.setattr(
+        published_weights, "download_weights", lambda tower: "no route to host"
+    )
+    tower = _tower("mobilenet_v2", alpha=0.35)
+    known, note = start_weights(tower, download=True)
+    assert known == ""
+    assert "could not be downloaded: no route to host" in note
 
 
 def test_a_failed_download_is_a_reason_not_an_error(monkeypatch):
@@ -233,7 +276,7 @@ def test_a_failed_download_is_a_reason_not_an_error(monkeypatch):
         assert weights == "imagenet"
         raise Exception("URL fetch failure: no\nroute")
 
-    kind = dataclasses.replace(BACKBONES["mobilenet_v2"], build=unreachable)
+    kind = dataclasses.replace(BACKBONES["mobilenet_v2"], create=unreachable)
     monkeypatch.setitem(BACKBONES, "mobilenet_v2", kind)
     assert download_weights(tower) == "URL fetch failure: no route"
     for one, two in zip(before, tower.get_weights(), strict=True):
@@ -254,13 +297,12 @@ def test_published_weights_know_a_t_shirt(data_dir):
     if not folder.is_dir():
         pytest.skip(f"no photos at {folder}")
     tower = _tower("efficientnet_lite0", image_size=224)
-    file = find_weights_file("efficientnet_lite0")
-    load_weights(tower, file)
-    arrays = read_torch_weights(file)
+    _, note = start_weights(tower)
+    arrays = read_torch_weights(note.split(" of ")[-1])
     paths = [str(path) for path in sorted(folder.iterdir())[:8]]
-    (batch,) = read_images(paths, 224, 8)
+    ((_, images),) = readable_images(paths, 224, 8)
     preprocess = BACKBONES["efficientnet_lite0"].preprocess
-    features = tower.backbone(preprocess(batch["image"]), training=False)
+    features = tower.backbone(preprocess(images), training=False)
     pooled = tf.reduce_mean(features, axis=(1, 2)).numpy()
     logits = pooled @ arrays["_fc.weight"].T + arrays["_fc.bias"]
     assert (logits.argmax(axis=1) == 610).mean() >= 0.5

@@ -2,16 +2,15 @@
 
 import csv
 import json
-import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from jd_tf.data.item_vectors import ItemVectors
-from jd_tf.images import image_embedding
+from jd_tf.images import image_tower
 from jd_tf.images.decoding import load_image
-from jd_tf.images.image_embedding import embed_catalogue
+from jd_tf.images.embedding import embed_catalogue
 from jd_tf.images.image_list import read_catalogue
 from jd_tf.images.image_tower import ImageTower
 from jd_tf.schema import DataError
@@ -69,29 +68,28 @@ def test_every_readable_photo_and_no_other_has_a_vector(
     assert "No such file" in listed[77]["reason"]
     assert listed[78]["reason"] == "no path given"
     assert "empty file" in {row["reason"] for row in listed.values()}
-    assert 0 < report.decode_share < 1
-    assert report.images_per_second > 0
+    assert report.seconds > 0
     names = {path.name for path in output.parent.iterdir()}
     assert names == {"vectors.npz", "vectors.npz.no_image.csv"}
 
 
-def test_goes_on_where_it_was_stopped(tower, catalogue, tmp_path, monkeypatch):
-    whole, broken = tmp_path / "whole.npz", tmp_path / "stopped.npz"
+def test_goes_on_where_it_was_killed(tower, catalogue, tmp_path, monkeypatch):
+    whole, broken = tmp_path / "whole.npz", tmp_path / "killed.npz"
     _embed(tower, catalogue, whole)
-    read = image_embedding.read_images
+    read = image_tower.readable_images
     calls = []
 
     def counted(*arguments):
         calls.append(arguments)
         if len(calls) == 3:
-            signal.raise_signal(signal.SIGTERM)
+            raise KeyboardInterrupt
         return read(*arguments)
 
-    monkeypatch.setattr(image_embedding, "read_images", counted)
-    report = _embed(tower, catalogue, broken)
-    assert report.signal == signal.SIGTERM
+    monkeypatch.setattr(image_tower, "readable_images", counted)
+    with pytest.raises(KeyboardInterrupt):
+        _embed(tower, catalogue, broken)
     assert not broken.exists()
-    parts = tmp_path / "stopped.npz.parts"
+    parts = tmp_path / "killed.npz.parts"
     assert len(list(parts.glob("*.npz"))) == 2
     report = _embed(tower, catalogue, broken)
     assert report.num_resumed == 10
