@@ -29,7 +29,7 @@ def model_scorer(model: keras.Model, post_training: bool = False) -> Scorer:
         tensors = {name: tf.constant(batch[name]) for name in specs}
         outputs = {n: a.numpy() for n, a in answer(tensors).items()}
         found = {name: outputs[name] for name in ("probabilities", "score")}
-        if post_training and model.config.calibrate:
+        if post_training and model.calibration is not None:
             found[UNCALIBRATED] = tf.sigmoid(outputs["logits"]).numpy()
         if post_training and WEIGHTS in outputs:
             found[WEIGHTS] = outputs[WEIGHTS][:, None]

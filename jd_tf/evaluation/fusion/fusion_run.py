@@ -80,13 +80,13 @@ def report_fusion(
     found = fusion_report(
         seen[search],
         seen[split],
-        config.fusion_form,
+        config.fusion.form,
         others,
         **options,
     )
-    found["fusion"] = config.fusion
+    found["fusion"] = config.fusion.kind
     found["seconds"] = round(time.monotonic() - began, 1)
-    title = f"Fusion weights: {config.fusion} on {found['schema']}"
+    title = f"Fusion weights: {config.fusion.kind} on {found['schema']}"
     return write_fusion_report(output_dir, found, title), found
 
 
@@ -142,7 +142,7 @@ def observe_run(
             batches,
             model.schema,
             scorer,
-            model.config.session_seconds,
+            model.config.fusion.session_seconds,
             reward,
             max_requests,
         )
