@@ -103,6 +103,9 @@ class ImageTower(keras.Model):
         - He et al., Deep Residual Learning for Image Recognition, CVPR 2016.
     """
 
+    # The name that model cards give.
+    registered_name = "image_tower"
+
     def __init__(
         self,
         config: ImageTowerConfig | Mapping[str, Any],
