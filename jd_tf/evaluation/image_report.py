@@ -50,8 +50,8 @@ def report_image_run(
     predictions = {s: predict_images(tower, sets[s]) for s in splits}
     found = {split: image_metrics(predictions[split]) for split in splits}
     write_metrics(workdir / METRICS_FILE, found)
-    metrics, words = found[shown], word_results(predictions[shown])
-    count = metrics["num_images"]
+    metrics: dict[str, Any] = found[shown]
+    words, count = word_results(predictions[shown]), metrics["num_images"]
     write_page(
         workdir / REPORT_FILE,
         "image_report.html",

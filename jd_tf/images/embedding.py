@@ -25,14 +25,7 @@ NO_IMAGE_SUFFIX = ".no_image.csv"
 
 
 class EmbeddingReport(NamedTuple):
-    """Counts of an embedding job.
-
-    Attributes:
-        num_embedded: items that have a vector.
-        num_without: items whose image is missing or broken.
-        num_resumed: items done by earlier sessions.
-        seconds: spent by this session, without loading the model.
-    """
+    """Items with and without a vector, and done by earlier sessions."""
 
     num_embedded: int
     num_without: int

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -185,7 +186,7 @@ def read_table(source: Path, columns: Sequence[str]) -> pd.DataFrame:
     """
     if not source.is_file():
         raise DataError(f"{source}: no such file or folder.")
-    options = {"index_col": False, "keep_default_na": False}
+    options: Any = {"index_col": False, "keep_default_na": False}
     try:
         table = pd.read_csv(source, dtype=str, encoding="utf-8-sig", **options)
     except ValueError as error:

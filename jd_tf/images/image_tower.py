@@ -103,6 +103,9 @@ class ImageTower(keras.Model):
         - He et al., Deep Residual Learning for Image Recognition, CVPR 2016.
     """
 
+    # The name that model cards give.
+    registered_name = "image_tower"
+
     def __init__(
         self,
         config: ImageTowerConfig | Mapping[str, Any],
@@ -164,20 +167,11 @@ class ImageTower(keras.Model):
         }
 
     def outputs_of(
-        self,
-        paths: Sequence[str],
-        batch_size: int = 64,
-        num_threads: int = 2,
+        self, paths: Sequence[str], batch_size: int = 64, num_threads: int = 2
     ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        """Runs over files in inference mode, those left out that are no image.
+        """Yields places in `paths`, (B,) int64, ascending, and outputs.
 
-        Args:
-            paths: the files.
-            batch_size: images a batch.
-            num_threads: files decoded at a time.
-
-        Yields:
-            Places in `paths`, (B,) int64, ascending, and the outputs.
+        Files that cannot be read are left out.
         """
         size = self.config.image_size
         for places, images in readable_images(

@@ -66,8 +66,8 @@ def start_weights(
     if download:
         problem = download_weights(tower)
         if not problem:
-            known = f"backbone {name} starts from downloaded ImageNet weights"
-            return "downloaded by Keras", known
+            note = f"backbone {name} starts from downloaded ImageNet weights"
+            return "downloaded by Keras", note
         problem = f"they could not be downloaded: {problem}"
     if name == "small_cnn":
         problem = "it is made for that; no weights of it exist"
@@ -80,10 +80,8 @@ def start_weights(
 def load_weights(tower: ImageTower, path: str | Path) -> None:
     """Gives the backbone the weights of a file; the head is left alone.
 
-    Args:
-        tower: whose backbone is set.
-        path: `.h5` or `.weights.h5` of Keras without the top layers, or, for
-            `efficientnet_lite0`, also the `.pth` of its PyTorch port.
+    The file is an `.h5` or `.weights.h5` of Keras without the top layers, or,
+    for `efficientnet_lite0`, also the `.pth` of its PyTorch port.
 
     Raises:
         DataError: if they are another network's, or the file is damaged.
@@ -117,14 +115,7 @@ def load_weights(tower: ImageTower, path: str | Path) -> None:
 
 
 def download_weights(tower: ImageTower) -> str:
-    """Lets Keras download the published weights, or find its copy.
-
-    Args:
-        tower: whose backbone is set.
-
-    Returns:
-        "" if that worked, else why not.
-    """
+    """Lets Keras download published weights; returns why it failed, or ""."""
     config = tower.config
     kind = BACKBONES[config.backbone]
     if not kind.downloadable:
@@ -143,16 +134,11 @@ def download_weights(tower: ImageTower) -> str:
 
 
 def read_torch_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads a PyTorch state dictionary, without PyTorch.
+    """Reads the float32 arrays of a PyTorch state dictionary by name.
 
-    Args:
-        path: written by `torch.save(model.state_dict(), path)` before PyTorch
-            1.6: five pickles, then the numbers. A pickle can name any
-            function to be called; one that names anything but the parts of a
-            tensor is refused.
-
-    Returns:
-        Arrays by name.
+    The format of `torch.save` before PyTorch 1.6: five pickles, then the
+    numbers. A pickle can name any function to be called; one that names
+    anything but the parts of a tensor is refused.
 
     Raises:
         DataError: if the file is another format, cut off, or refused.

@@ -74,11 +74,8 @@ def usable_images(
 def augmentation(min_area: float) -> keras.Sequential:
     """Builds layers that show a random part of an image in another light.
 
-    Args:
-        min_area: the smallest share of the image to show.
-
-    Returns:
-        (B, H, W, 3) float in 0 ... 255 -> the same.
+    They take and give (B, H, W, 3) float in 0 ... 255; `min_area` is the
+    smallest share of the image to show.
     """
     side = 1.0 - min_area**0.5
     layers = keras.layers
@@ -156,16 +153,10 @@ def labelled_batches(
 def balanced_weights(
     labels: Sequence[int] | np.ndarray, num_classes: int, class_balance: float
 ) -> np.ndarray:
-    """Returns the weight of an image of each class.
+    """Returns the weight of an image of each class, (C,), 1 on average.
 
-    Args:
-        labels: of the images.
-        num_classes: C.
-        class_balance: power of the inverse frequency: 0 for 1 each, 1 for the
-            same total of every class.
-
-    Returns:
-        (C,) float; 1 on average over the images.
+    `class_balance` is the power of the inverse frequency: 0 for 1 each, 1 for
+    the same total of every class.
     """
     counts = np.bincount(labels, minlength=num_classes).astype("float64")
     weights = np.where(counts > 0, np.maximum(counts, 1) ** -class_balance, 0.0)

@@ -1,6 +1,6 @@
 """What the transfer layer makes of items, item by item."""
 
-import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -8,10 +8,8 @@ import tensorflow as tf
 
 from jd_tf.evaluation.similarity.aligned_items import aligned_items
 from jd_tf.evaluation.similarity.gate_use import GateUse
-from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.schema import DataError
 from tests.models.test_item_content import (
-    CONTENT,
     TITLED,
     titled_batch,
     with_images,
@@ -48,6 +46,7 @@ def test_every_candidate_once_and_as_the_ranker_reads_it(tmp_path):
 
 
 def test_a_ranker_without_transfer_is_refused():
-    model = JDRanker(TITLED, dataclasses.replace(CONTENT, use_titles=False))
-    with pytest.raises(DataError, match="has no transfer layer"):
-        aligned_items(model, [])
+    encoder = types.SimpleNamespace(transfer=None)
+    for model in (object(), types.SimpleNamespace(item_encoder=encoder)):
+        with pytest.raises(DataError, match="has no transfer layer"):
+            aligned_items(model, [])

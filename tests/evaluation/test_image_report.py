@@ -25,10 +25,7 @@ def _predictions(labels, answers, sure=0.8, names=NAMES):
     probabilities = np.repeat(rest[:, None], len(names), axis=1)
     probabilities[np.arange(len(labels)), answers] = sure
     return ImagePredictions(
-        np.arange(len(labels)),
-        np.array(labels),
-        probabilities,
-        names,
+        np.arange(len(labels)), np.array(labels), probabilities, names
     )
 
 

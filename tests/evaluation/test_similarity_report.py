@@ -86,11 +86,7 @@ def gates(tmp_path_factory):
 def written(shop, gates, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     metrics = write_similarity_report(
-        folder,
-        shop["spaces"],
-        shop["items"],
-        GateUse.load(gates),
-        num_shown=6,
+        folder, shop["spaces"], shop["items"], GateUse.load(gates), num_shown=6
     )
     page = (folder / "similarity.html").read_text(encoding="utf-8")
     return folder, metrics, page
@@ -187,11 +183,7 @@ def test_a_folder_is_a_catalogue(tmp_path):
     [
         ("item_id,path\n1,a.jpg", None, "lacks a column of categories"),
         ("item_id,path,word\n1,a.jpg,", None, "item '1' has no `word`"),
-        (
-            "item_id,path,word\n1,a.jpg,hat",
-            ["hue"],
-            "lacks the column hue",
-        ),
+        ("item_id,path,word\n1,a.jpg,hat", ["hue"], "lacks the column hue"),
         (
             "item_id,path,word,s0,s1\n1,a.jpg,hat,1,red",
             None,

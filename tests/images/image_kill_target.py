@@ -22,11 +22,7 @@ from jd_tf.images.image_tower import ImageTower
 OUTCOME = "outcome.npz"
 TOWER = {"backbone": "tiny", "image_size": 16, "dropout_rate": 0.3}
 CONFIG = FineTuningConfig(
-    weights="made up",
-    frozen_epochs=1,
-    epochs=4,
-    batch_size=5,
-    progress=False,
+    weights="made up", frozen_epochs=1, epochs=4, batch_size=5, progress=False
 )
 
 

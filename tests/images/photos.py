@@ -6,11 +6,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-COLORS = {
-    "hat": (200, 60, 50),
-    "shoe": (40, 160, 70),
-    "skirt": (60, 70, 210),
-}
+COLORS = {"hat": (200, 60, 50), "shoe": (40, 160, 70), "skirt": (60, 70, 210)}
 
 
 def photo(color, seed=0, height=24, width=20):

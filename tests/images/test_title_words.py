@@ -3,11 +3,7 @@
 import numpy as np
 import pytest
 
-from jd_tf.images.title_words import (
-    frequent_words,
-    title_tokens,
-    word_targets,
-)
+from jd_tf.images.title_words import frequent_words, title_tokens, word_targets
 
 TITLES = ("Red hat", "red SHOE", "Blue shoe", "", "blue blue hat, new")
 

@@ -33,7 +33,7 @@ def aligned_items(
     Raises:
         DataError: if the ranker has no transfer layer, or there are no items.
     """
-    encoder = getattr(model, "item_encoder", None)
+    encoder: Any = getattr(model, "item_encoder", None)
     transfer = getattr(encoder, "transfer", None)
     if transfer is None:
         raise DataError(

@@ -33,8 +33,8 @@ class ItemStyles:
     def take(self, places: np.ndarray) -> "ItemStyles":
         """Returns some of the items, in the given order."""
         style = None if self.style is None else self.style[places]
-        parts = self.item_ids, self.paths, self.categories
-        return ItemStyles(*(part[places] for part in parts), style)
+        ids, paths = self.item_ids[places], self.paths[places]
+        return ItemStyles(ids, paths, self.categories[places], style)
 
 
 def read_styles(
