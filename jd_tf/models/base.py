@@ -46,8 +46,8 @@ class RankingModel(CompiledMetrics, keras.Model):
         dict of `logits` (B, N, T) to train on, `probabilities` (B, N, T),
         calibrated if the config asks for it, both on the entire space of
         impressions, and `score` (B, N): the expected business value, or the
-        fused objectives, with `fusion_weights` (B, T) beside them. Entries
-        beyond `num_candidates` are meaningless.
+        fused objectives, with `fusion_weights` (B, T) beside them; while
+        training always the expected business value. Entries beyond `num_candidates` are meaningless.
 
     Example:
         See `jd_tf.models.PooledMMoE`, a model in one file.
@@ -252,10 +252,12 @@ class RankingModel(CompiledMetrics, keras.Model):
             state, context, candidates, training=training
         )
         weights, values = None, None
-        if self.fusion is not None:
+        # In the graph of a training step a fusion would change how TensorFlow
+        # rounds the main network.
+        if self.fusion is not None and not training:
             session = self.session_features(state, context)
             weights = self.head.request_weights(ops.stop_gradient(session))
-        elif self.schema.scenario_values:
+        elif self.fusion is None and self.schema.scenario_values:
             values = request_values(self.schema, request)
         scored = self.head(logits, weights, values, training=training)
         return {"logits": logits, **scored}, shared
@@ -330,7 +332,7 @@ class RankingModel(CompiledMetrics, keras.Model):
             "probabilities": (*shape, num_tasks),
             "score": shape,
         }
-        if self.fusion is not None:
+        if self.fusion is not None and not training:
             shapes["fusion_weights"] = (shape[0], num_tasks)
         return {
             name: keras.KerasTensor(shape, "float32", name=name)

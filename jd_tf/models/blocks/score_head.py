@@ -153,7 +153,7 @@ class ScoreHead(keras.layers.Layer):
             outputs["score"] = ops.sum(probabilities * values, axis=-1)
         else:
             outputs["score"] = self.fusion.fuse(logits, weights)
-        if self.fusion is not None:
+        if self.fusion is not None and not training:
             outputs["fusion_weights"] = ops.cast(weights, "float32")
         return outputs
 

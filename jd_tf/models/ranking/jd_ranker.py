@@ -203,7 +203,7 @@ class JDRanker(RankingModel):
                 state[f"{name}_{part}"] = tensor
         interests = ops.concatenate(interests, axis=-1)
         state["experts"] = self.experts.encode_user(interests)
-        if self.fusion is not None:
+        if self.fusion is not None and not training:
             read = {name: histories[name] for name in self.session.columns}
             state["session"] = self.session.encode_histories(read, states)
         return state
@@ -259,7 +259,7 @@ class JDRanker(RankingModel):
         explained["gate_weights"] = self.experts.gate_weights(
             features, self._experts_state(state, context)
         )
-        if self.fusion is not None:
+        if self.fusion is not None and not training:
             session = self.session_features(state, context)
             weights = self.head.request_weights(session)
             explained["fusion_weights"] = weights

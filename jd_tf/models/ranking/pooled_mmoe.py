@@ -161,7 +161,7 @@ class PooledMMoE(RankingModel):
         state["experts"] = self.experts.encode_user(
             ops.concatenate(means, axis=-1)
         )
-        if self.fusion is not None:
+        if self.fusion is not None and not training:
             columns = {name: histories[name] for name in self.session.columns}
             state["session"] = self.session.encode_histories(columns, read)
         return state
