@@ -259,7 +259,7 @@ class JDRanker(RankingModel):
         explained["gate_weights"] = self.experts.gate_weights(
             features, self._experts_state(state, context)
         )
-        if self.fusion is not None and not training:
+        if self.fusion is not None:
             session = self.session_features(state, context)
             weights = self.head.request_weights(session)
             explained["fusion_weights"] = weights
