@@ -12,14 +12,16 @@ DEMO ?= runs/demo
 DEMO_LONG ?= runs/demo-long
 # Fewer workers than cores would idle; more would swap threads.
 WORKERS ?= 2
+# For instance PYTEST_FLAGS=--cov, as continuous integration has it.
+PYTEST_FLAGS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help install demo demo-long test test-slow soak lint format clean
+.PHONY: help install demo demo-long test test-fast test-slow soak lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
 
-$(INSTALLED): setup.py pyproject.toml
+$(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo 'error: Python cannot make environments.' \
 	       'On Debian: apt-get install python3-venv' >&2; exit 2; }
@@ -41,7 +43,10 @@ demo-long: $(INSTALLED)  ## the same on more data, about half an hour
 	  --workdir=$(DEMO_LONG)
 
 test: $(INSTALLED)  ## the test suite
-	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile
+	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile $(PYTEST_FLAGS)
+
+test-fast: $(INSTALLED)  ## without servers and training runs in processes
+	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile -m 'not slow and not process'
 
 test-slow: $(INSTALLED)  ## the checks that take minutes
 	$(RUN) -m pytest -m slow
@@ -50,13 +55,14 @@ soak: $(INSTALLED)  ## ten minutes of clients while versions come and go
 	JD_TF_SOAK_MINUTES=$${JD_TF_SOAK_MINUTES:-10} \
 	  $(RUN) -m pytest -m slow tests/serving/test_soak.py
 
-lint: $(INSTALLED)  ## ruff, check only
+lint: $(INSTALLED)  ## ruff and mypy, check only
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 format: $(INSTALLED)  ## ruff, mend
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
 clean:  ## remove what was built, not what was trained
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -15,6 +15,31 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+# Servers, programs and training runs in processes of their own.
+PROCESSES = (
+    "experiments",
+    "images/test_fine_tuning.py",
+    "serving/client/against_server",
+    "serving/deploy",
+    "serving/export/test_verify",
+    "serving/export/test_versions.py",
+    "test_wheel.py",
+    "training/fusion/test_ranker_fusion.py",
+    "training/loop/test_kill.py",
+    "training/test_train.py",
+    "training/test_user_model.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Marks tests that start processes, for `make test-fast`."""
+    here = Path(__file__).parent
+    for item in items:
+        name = str(item.path.relative_to(here))
+        if name.startswith(PROCESSES):
+            item.add_marker(pytest.mark.process)
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(20)

@@ -47,7 +47,8 @@ class RankingModel(CompiledMetrics, keras.Model):
         calibrated if the config asks for it, both on the entire space of
         impressions, and `score` (B, N): the expected business value, or the
         fused objectives, with `fusion_weights` (B, T) beside them; while
-        training always the expected business value. Entries beyond `num_candidates` are meaningless.
+        training always the expected business value. Entries beyond
+        `num_candidates` are meaningless.
 
     Example:
         See `jd_tf.models.PooledMMoE`, a model in one file.
