@@ -133,11 +133,11 @@ class Schema:
             )
         earlier = [IMPRESSION]
         for objective in self.objectives:
-            for field in ("given", "sample_space"):
-                named = getattr(objective, field)
+            for name in ("given", "sample_space"):
+                named = getattr(objective, name)
                 if named and named not in earlier:
                     raise SchemaError(
-                        f"objective `{objective.name}`: `{field}` must name "
+                        f"objective `{objective.name}`: `{name}` must name "
                         f"an earlier objective. Got: {named!r} after "
                         f"{earlier[1:]}."
                     )
@@ -313,7 +313,7 @@ class Schema:
             "scenario_values": ScenarioValues,
         }
         try:
-            built = {
+            built: dict[str, Any] = {
                 name: tuple(parts[name](**part) for part in value)
                 if name in parts
                 else value

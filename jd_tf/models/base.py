@@ -60,6 +60,7 @@ class RankingModel(CompiledMetrics, keras.Model):
 
     config_class: ClassVar[type] = RankerConfig
     registered_name: ClassVar[str] = ""
+    built: bool
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class RankingModel(CompiledMetrics, keras.Model):
         if not isinstance(schema, Schema):
             schema = Schema.from_json(dict(schema))
         self.schema = schema
-        self.config = config_from_json(self.config_class, config or {})
+        self.config: Any = config_from_json(self.config_class, config or {})
         self.make_layers()
         # Last, so that the network before it starts from the same random
         # weights with a fusion and without.

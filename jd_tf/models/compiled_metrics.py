@@ -40,8 +40,9 @@ class CompiledMetrics:
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as the saved one was."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.optimizer is not None:
-            self.optimizer.build(self.trainable_variables)
+        model: Any = self
+        if model.optimizer is not None:
+            model.optimizer.build(model.trainable_variables)
 
     def compute_loss(
         self,

@@ -102,7 +102,7 @@ def replace_fields(config: Config, changes: Mapping[str, Any]) -> Config:
     return dataclasses.replace(config, **nested)  # type: ignore[type-var]
 
 
-def config_from_json(config_class: type[Config], fields: Any) -> Config:
+def config_from_json(config_class: type, fields: Any) -> Any:
     """Returns the config that `dataclasses.asdict` made `fields` of.
 
     Args:

@@ -132,7 +132,7 @@ class JDRanker(RankingModel):
             name="towers",
             **shared,
         )
-        self.bias_tower = None
+        self.bias_tower: Any = None
         if schema.bias_columns:
             self.bias_tower = BiasTower(
                 {
@@ -159,8 +159,10 @@ class JDRanker(RankingModel):
     def build_layers(self) -> None:
         num_dense = len(self.schema.item_dense)
         num_tasks = len(self.schema.objectives)
-        for layer in (self.item_encoder, self.context_encoder, *self.readers):
-            layer.build()
+        self.item_encoder.build()
+        self.context_encoder.build()
+        for reader in self.readers:
+            reader.build()
         if num_dense:
             self.item_dense_scaling.build((None, None, num_dense))
         user_dim = sum(reader.interest_dim for reader in self.readers)
