@@ -45,7 +45,7 @@ class FittedCurve(NamedTuple):
 
     @property
     def knots(self) -> tuple[np.ndarray, np.ndarray]:
-        """As `CalibrationCurve.assign_curves` takes them."""
+        """Knots as `CalibrationCurve.assign_curves` takes them."""
         return self.knots_in, self.knots_out
 
 
@@ -56,7 +56,7 @@ def fit_curves(
     method: str = "isotonic",
     num_knots: int = 32,
 ) -> list[FittedCurve]:
-    """A curve for each objective, over its own sample space.
+    """Returns a curve for each objective, over its own sample space.
 
     Fit on requests the ranker did not learn from, and not on those the
     result is reported on.
@@ -69,17 +69,9 @@ def fit_curves(
         num_knots: knots at most, as the layer has.
     """
     curves = []
-    for t in range(labels.shape[-1]):
-        inside = label_weights[:, t] > 0
-        curves.append(
-            fit_curve(
-                logits[inside, t],
-                labels[inside, t],
-                label_weights[inside, t],
-                method,
-                num_knots,
-            )
-        )
+    for columns in zip(logits.T, labels.T, label_weights.T, strict=True):
+        logit, label, weight = (column[columns[2] > 0] for column in columns)
+        curves.append(fit_curve(logit, label, weight, method, num_knots))
     return curves
 
 
@@ -90,7 +82,7 @@ def fit_curve(
     method: str = "isotonic",
     num_knots: int = 32,
 ) -> FittedCurve:
-    """The curve of one objective.
+    """Returns the curve of one objective.
 
     Platt: a straight line of logits, scale and offset by scikit-learn's
     logistic regression; temperature: the scale alone. Isotonic: the Platt
@@ -154,20 +146,15 @@ def fit_curve(
 
 
 def logits_of(probabilities: np.ndarray) -> np.ndarray:
-    """Logits float64 of probabilities, kept off 0 and 1 by 1e-7."""
-    inside = np.clip(
-        np.asarray(probabilities, np.float64), _EPSILON, 1 - _EPSILON
-    )
+    """Returns logits of probabilities that are kept off 0 and 1 by 1e-7."""
+    inside = np.clip(probabilities, _EPSILON, 1 - _EPSILON, dtype=np.float64)
     return np.log(inside) - np.log1p(-inside)
 
 
 def _line(
-    logits: np.ndarray,
-    positive: np.ndarray,
-    weights: np.ndarray,
-    method: str,
+    logits: np.ndarray, positive: np.ndarray, weights: np.ndarray, method: str
 ) -> tuple[float, float, str]:
-    """Slope, offset and note of the line that fits best."""
+    """Returns slope, offset and note of the line that fits best."""
     hits = np.count_nonzero(positive)
     with_offset = method != "temperature"
     # Near the optimum already: logits beyond would mislead the solver.
@@ -204,7 +191,7 @@ def _isotonic(
     weights: np.ndarray,
     num_knots: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Knots, and by how much the logits there are to be shifted."""
+    """Returns knots and the shifts of logits there."""
     order = np.argsort(logits, kind="stable")
     logits, weights = logits[order], weights[order]
     predicted = _chances(logits)
@@ -229,13 +216,9 @@ def _isotonic(
         if into[place] - into[kept[-1]] >= _MIN_GAP:
             kept.append(place)
     into, out = into[kept], out[kept]
-    return into, _rising(into, out) - into
-
-
-def _rising(into: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Lifts what rises by less than the least slope, as little as it takes."""
+    # Lifts what rises by less than the least slope, as little as it takes.
     tilted = np.maximum.accumulate(out - MIN_SLOPE * into)
-    return tilted + MIN_SLOPE * into
+    return into, tilted + MIN_SLOPE * into - into
 
 
 def _chances(logits: np.ndarray) -> np.ndarray:

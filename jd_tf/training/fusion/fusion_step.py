@@ -21,20 +21,12 @@ from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
 class FusionStep(TrainingStep):
     """One optimisation step of a fusion alone.
 
-    The model offers the partition of its variables, and what the fusion
-    reads:
-
-        main_variables, fusion_variables: together all its variables.
-        fusion: a layer as `jd_tf.layers.PersonalizedFusion`.
-        fusion_inputs(batch): logits (B, N, T) and session features (B, F) as
-            they are when serving, both behind a stop_gradient.
-
     A row has the loss (0 where no request counted), the joint norm of the
     gradients, the requests that counted, those of one outcome only, and the
     batch's mean fusion weights (T,).
 
     Args:
-        model: built, with a `schema`.
+        model: a `RankingModel` with a fusion.
         optimizer: of the fusion alone; built on its variables here.
         loss: compares scores and gains.
 
@@ -77,12 +69,6 @@ class FusionStep(TrainingStep):
         }
 
     def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """Trains the fusion on one batch; inside a `tf.function` or not.
-
-        Args:
-            batch: with labels and label weights, and the reward if the loss
-                reads it.
-        """
         # Outside the tape: a second wall behind the model's stop_gradient,
         # and no dropout, statistic or random state of training is involved.
         logits, features = self.model.fusion_inputs(batch)
@@ -93,45 +79,36 @@ class FusionStep(TrainingStep):
             found = self.loss(batch, self.model.fusion.list_logits(score))
         gradients = tape.gradient(found.total, values)
         # Keras would warn of weights that no candidate's score depends on.
+        pairs = zip(gradients, self.variables, strict=True)
         self.optimizer.apply_gradients(
-            (gradient, variable)
-            for gradient, variable in zip(
-                gradients, self.variables, strict=True
-            )
-            if gradient is not None
+            (g, v) for g, v in pairs if g is not None
         )
+        mean_weights = tf.reduce_mean(tf.cast(weights, tf.float32), axis=0)
         return {
             "fusion_loss": found.total,
             "fusion_requests_used": found.num_used,
             "fusion_requests_skipped": found.num_skipped,
-            "fusion_weights": tf.reduce_mean(
-                tf.cast(weights, tf.float32), axis=0
-            ),
+            "fusion_weights": mean_weights,
             "fusion_gradient_norm": tf.norm(gradient_norms(gradients)),
             "fusion_steps": tf.constant(1),
         }
 
     def no_step(self) -> dict[str, tf.Tensor]:
-        """The row of a step that was not taken: zeros."""
-        return {
-            name: tf.zeros(spec.shape, spec.dtype)
-            for name, spec in self.row_spec.items()
-        }
+        """Returns the row of a step that was not taken: zeros."""
+        specs = self.row_spec.items()
+        return {name: tf.zeros(spec.shape, spec.dtype) for name, spec in specs}
 
     def optimizer_variables(self) -> dict[str, tf.Variable]:
-        """The fusion optimizer's variables, by name."""
+        """Returns the fusion optimizer's variables, by name."""
         named = optimizer_variables(self.model, self.optimizer)
         return {f"fusion_optimizer/{n}": v for n, v in named.items()}
 
     def named_variables(self) -> dict[str, tf.Variable]:
-        """Curves, fusion and the fusion's optimizer, by name."""
-        return {
-            **post_training_variables(self.model),
-            **self.optimizer_variables(),
-        }
+        """Returns curves, fusion and the fusion's optimizer, by name."""
+        return post_training_variables(self.model) | self.optimizer_variables()
 
     def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
-        """The entries of a history row on the window's fusion steps.
+        """Returns the entries of a history row on the window's fusion steps.
 
         Returns:
             `fusion_loss`, `fusion_gradient_norm` and, for each objective, its
@@ -140,18 +117,17 @@ class FusionStep(TrainingStep):
             `fusion_requests_skipped`, those of one outcome only: sums.
         """
         steps = sums["fusion_steps"]
-
-        def mean(total: float) -> float | None:
-            return total / steps if steps else None
-
-        names = self.model.schema.objective_names
-        weights = zip(names, sums["fusion_weights"], strict=True)
+        names = ("fusion_loss", "fusion_gradient_norm")
+        totals = {name: sums[name] for name in names}
+        objectives = self.model.schema.objective_names
+        for name, weight in zip(
+            objectives, sums["fusion_weights"], strict=True
+        ):
+            totals[f"fusion_weight/{name}"] = weight
+        counts = ("fusion_requests_used", "fusion_requests_skipped")
         return {
-            "fusion_loss": mean(sums["fusion_loss"]),
-            "fusion_gradient_norm": mean(sums["fusion_gradient_norm"]),
-            "fusion_requests_used": sums["fusion_requests_used"],
-            "fusion_requests_skipped": sums["fusion_requests_skipped"],
-            **{f"fusion_weight/{name}": mean(w) for name, w in weights},
+            **{n: t / steps if steps else None for n, t in totals.items()},
+            **{name: sums[name] for name in counts},
         }
 
 

@@ -165,7 +165,7 @@ def test_a_shared_optimizer_is_found():
     shared.build(model.trainable_variables)
     main = MainStep(model, shared, build_balancer(TrainingConfig(), NAMES))
     fusion = FusionStep(model, shared, LOSS)
-    with pytest.raises(IsolationError, match="share their optimizer"):
+    with pytest.raises(IsolationError, match=r"share .*own optimizer"):
         check_isolation(main, fusion, _batch())
     # Nor would a copy that keeps the same slots pass.
     main_part, _ = variable_partition(main, fusion)
