@@ -122,9 +122,6 @@ def build_trainer(
     Where a fusion learns, each session first checks that it and the main
     network leave each other's variables alone.
 
-    The arguments after `config` and `model` are those of `Trainer`, but for
-    `fusion`, of `build_fusion`.
-
     Raises:
         DataError: the folder is that of another run.
     """
@@ -137,11 +134,5 @@ def build_trainer(
         if config.fusion_every:
             step_fn = AlternatingStep(main, fusion, config.fusion_every)
     return Trainer(
-        step_fn,
-        config,
-        folder,
-        train_batches,
-        validate,
-        steps_per_epoch,
-        check,
+        step_fn, config, folder, train_batches, validate, steps_per_epoch, check
     )

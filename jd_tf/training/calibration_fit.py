@@ -8,7 +8,6 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from jd_tf.metrics.ranking_metrics import binary
-from jd_tf.training.config import CALIBRATIONS
 
 # Curves rise at least so steeply: a plateau would tie its candidates.
 MIN_SLOPE = 0.02
@@ -19,7 +18,6 @@ _KNOT_VARIANCE = 10.0
 _MIN_GAP = 1e-3
 # Fewer outcomes of a class do not determine the slope.
 _LEAST_OUTCOMES = 20
-_LEAST_KNOTS = 4
 # Where the straight line of a Platt curve ends, in logits.
 _LINE_END = 20.0
 # Probabilities closer to 0 and 1 than single precision distinguishes from 1.
@@ -62,11 +60,11 @@ def fit_curves(
     result is reported on.
 
     Args:
-        logits: [M, T] of real candidates, over all impressions.
+        logits: [M, T]; what is outside the sample space is not read.
         labels: [M, T] of 0 and 1.
         label_weights: [M, T] >= 0; 0 is outside the sample space.
-        method: `"isotonic"`, `"platt"` or `"temperature"`.
-        num_knots: knots at most, as the layer has.
+        method: as for `fit_curve`.
+        num_knots: as for `fit_curve`.
     """
     curves = []
     for columns in zip(logits.T, labels.T, label_weights.T, strict=True):
@@ -99,11 +97,8 @@ def fit_curve(
         logits: [M] finite.
         labels: [M] of 0 and 1.
         weights: [M] > 0; 1 each if None.
-        method: one of `CALIBRATIONS`.
+        method: `"isotonic"`, `"platt"` or `"temperature"`.
         num_knots: knots at most, >= 4.
-
-    Raises:
-        ValueError: another method, or fewer than 4 knots.
 
     Example:
     >>> logits, labels = np.tile([-1.0, 1.0], 500), np.tile([0, 1, 1, 1], 250)
@@ -113,14 +108,6 @@ def fit_curve(
     >>> bool(mended > 5)
     True
     """
-    if method not in CALIBRATIONS:
-        raise ValueError(
-            f"`method` must be one of {CALIBRATIONS}. Got: {method!r}."
-        )
-    if num_knots < _LEAST_KNOTS:
-        raise ValueError(
-            f"`num_knots` must be at least {_LEAST_KNOTS}. Got: {num_knots}."
-        )
     positive = binary(labels)
     count, hits = len(positive), int(np.count_nonzero(positive))
     if hits in (0, count):

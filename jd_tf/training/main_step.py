@@ -132,6 +132,7 @@ class MainStep(TrainingStep):
         return tf.zeros(len(losses))
 
     def named_variables(self) -> dict[str, tf.Variable]:
+        """Returns every variable of model, optimizer and balancer."""
         balancer = self.balancer
         named = checkpoint_variables(self.model)
         for name, v in optimizer_variables(self.model, self.optimizer).items():
@@ -143,6 +144,7 @@ class MainStep(TrainingStep):
         return named
 
     def summands(self, rows: Rows) -> dict[str, np.ndarray]:
+        """Returns losses, weights and shares, most of them [K, T]."""
         norms = rows["gradient_norms"].astype("float64")
         weighted = rows["losses"] * rows["loss_weights"]
         present = rows["sample_weight_sums"] > 0
@@ -158,13 +160,9 @@ class MainStep(TrainingStep):
         }
 
     def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the entries of a history row on the window's main steps.
+        """Returns means over the steps, rates, and shares of the time.
 
-        Returns:
-            Means over the steps: `loss`, `gradient_norm`, and for each
-            objective `loss/`, None without a sample in all these steps,
-            `balance/`, its weight, `loss_share/` and `gradient_share/`. And
-            `impressions_per_second`, `input_wait_share`, both learning rates.
+        `loss/<objective>` is None without a sample in all these steps.
         """
         steps, seconds = sums["steps"], max(sums["seconds"], 1e-9)
         row = {
@@ -196,9 +194,7 @@ class AlternatingStep(TrainingStep):
     Both steps are of the same model.
     """
 
-    def __init__(self, main: MainStep, fusion: FusionStep, every: int = 4):
-        if every < 1:
-            raise SchemaError(f"`every` must be positive. Got: {every}.")
+    def __init__(self, main: MainStep, fusion: FusionStep, every: int):
         self.model = main.model
         self.main = main
         self.fusion = fusion
@@ -216,12 +212,15 @@ class AlternatingStep(TrainingStep):
         return {**row, **fusion}
 
     def named_variables(self) -> dict[str, tf.Variable]:
+        """Returns every variable of either step."""
         return {**self.main.named_variables(), **self.fusion.named_variables()}
 
     def summands(self, rows: Rows) -> dict[str, np.ndarray]:
+        """Returns those of both steps."""
         return {**self.main.summands(rows), **self.fusion.summands(rows)}
 
     def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the entries of both steps."""
         return {**self.main.history_row(sums), **self.fusion.history_row(sums)}
 
 

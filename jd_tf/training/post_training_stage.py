@@ -48,12 +48,6 @@ def run_post_training(
     fusion's optimizer, and a killed stage ends like an uninterrupted one. If
     the main network trains on later, the stage is done anew.
 
-    Args:
-        main: trainer of the main network; its `train` has returned.
-        fusion: the step of its fusion, None where no fusion learns.
-        validator: of the model, which has the result afterwards.
-        steps_per_epoch: batches of a pass over the training data.
-
     Returns:
         Number of the signal that stopped it, else 0.
 

@@ -225,11 +225,7 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
     def update_step(
         self, gradient: Gradient, variable: tf.Variable, learning_rate: _Rates
     ) -> None:
-        """Applies one gradient, duplicates summed.
-
-        `learning_rate` has both rates and Adam's powers, as computed by
-        `_backend_apply_gradients`.
-        """
+        """Applies one gradient, duplicates summed; all rates are given."""
         index = self._get_variable_index(variable)
         slots = {name: s.value for name, s in self._slots[index].items()}
         rates = {

@@ -32,12 +32,10 @@ class Validator:
         )
 
     def __call__(self) -> dict[str, float | None]:
-        """Evaluates the model as it is.
+        """Returns `loss/<objective>`, `auc/<objective>` and `loss`, `auc`.
 
-        Returns:
-            `loss/<objective>` and `auc/<objective>`; `loss`, the sum of the
-            former, and `auc`, the mean of the latter. None where there is no
-            sample, or only one class.
+        `loss` is a sum, `auc` a mean over objectives. None where there is no
+        sample, or only one class.
         """
         losses, sums, *cells = self._results()
         weight_sums = np.sum(sums, axis=0, dtype="float64")

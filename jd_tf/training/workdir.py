@@ -39,13 +39,7 @@ def open_workdir(
 ) -> Path:
     """Writes the configuration of a new run, or compares an old one's.
 
-    Args:
-        workdir: created if need be.
-        model: with a `schema`, which is stored and compared too.
-        config: fields of `CHANGEABLE` may differ from the stored ones.
-
-    Returns:
-        The folder.
+    Fields of `CHANGEABLE` may differ from the stored ones.
 
     Raises:
         DataError: naming the column or field that differs, and both values.
@@ -131,16 +125,8 @@ def read_post_training(
 ) -> TrainingState | None:
     """Returns the state of the post-training stage on these main weights.
 
-    Args:
-        workdir: of the run.
-        main_step: main steps the run has taken.
-        base_step: checkpoint of the main weights.
-
-    Returns:
-        None if there is none, or the main network went on since.
-
-    Raises:
-        DataError: if the newest checkpoint is damaged.
+    None if there is none, or the main network went on from `main_step`, or
+    `base_step` is not the checkpoint that the stage began with.
     """
     checkpoints = Checkpoints(Path(workdir) / POST_TRAINING)
     steps = checkpoints.steps()

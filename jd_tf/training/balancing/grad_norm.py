@@ -81,24 +81,19 @@ class GradNorm(LossBalancer):
         self._add_variables("weights")
         self.variables["weights"].assign(self.fixed)
 
-    def weights(
-        self, losses: tf.Tensor, sample_weight_sums: tf.Tensor
-    ) -> tf.Tensor:
+    def weights(self, losses: tf.Tensor, weight_sums: tf.Tensor) -> tf.Tensor:
         """Returns the weights that the steps before have led to."""
         return tf.convert_to_tensor(self.variables["weights"])
 
     def observe(
-        self,
-        losses: tf.Tensor,
-        sample_weight_sums: tf.Tensor,
-        norms: tf.Tensor,
+        self, losses: tf.Tensor, weight_sums: tf.Tensor, norms: tf.Tensor
     ) -> None:
         """Moves the weights of the next step; no gradient flows through it."""
         state = self.variables
         losses, norms = tf.stop_gradient(losses), tf.stop_gradient(norms)
         # A step that is not finite must not stay in the means for good.
         finite = tf.math.is_finite(losses) & tf.math.is_finite(norms)
-        present = (sample_weight_sums > 0) & finite & (self.fixed > 0)
+        present = (weight_sums > 0) & finite & (self.fixed > 0)
         for name, found in (
             ("norms", norms),
             ("losses", losses),

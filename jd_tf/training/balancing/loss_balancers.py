@@ -57,14 +57,12 @@ class LossBalancer:
         """The objectives' fixed weights, (T,) float32."""
         return tf.constant(self.objective_weights, tf.float32)
 
-    def weights(
-        self, losses: tf.Tensor, sample_weight_sums: tf.Tensor
-    ) -> tf.Tensor:
+    def weights(self, losses: tf.Tensor, weight_sums: tf.Tensor) -> tf.Tensor:
         """Returns the weights of this step; no gradient flows through them.
 
         Args:
             losses: (T,) the objectives' mean losses.
-            sample_weight_sums: (T,); 0: not in this batch.
+            weight_sums: (T,) of their samples; 0: not in this batch.
 
         Returns:
             (T,) float32.
@@ -72,33 +70,18 @@ class LossBalancer:
         return self.fixed
 
     def total(
-        self,
-        losses: tf.Tensor,
-        sample_weight_sums: tf.Tensor,
-        weights: tf.Tensor,
+        self, losses: tf.Tensor, weight_sums: tf.Tensor, weights: tf.Tensor
     ) -> tf.Tensor:
-        """Returns the scalar to minimise.
-
-        Args:
-            losses: (T,) the objectives' mean losses.
-            sample_weight_sums: (T,); 0: not in this batch.
-            weights: (T,) of `weights`.
-        """
+        """Returns the scalar to minimise; `weights` are those of `weights`."""
         return tf.reduce_sum(losses * weights)
 
     def observe(
-        self,
-        losses: tf.Tensor,
-        sample_weight_sums: tf.Tensor,
-        norms: tf.Tensor,
+        self, losses: tf.Tensor, weight_sums: tf.Tensor, norms: tf.Tensor
     ) -> None:
         """Takes in what a step did; this one learns nothing from it.
 
-        Args:
-            losses: (T,) the objectives' mean losses, not weighted.
-            sample_weight_sums: (T,); 0: not in this batch.
-            norms: (T,) norms of the gradients of `losses` by what all
-                objectives share.
+        `norms`, (T,), are those of the gradients of `losses` by what all
+        objectives share.
         """
 
     def _add_variables(self, *names: str) -> None:
@@ -145,12 +128,10 @@ class RunningMagnitude(LossBalancer):
         self.decay = decay
         self._add_variables("sums", "counts")
 
-    def weights(
-        self, losses: tf.Tensor, sample_weight_sums: tf.Tensor
-    ) -> tf.Tensor:
+    def weights(self, losses: tf.Tensor, weight_sums: tf.Tensor) -> tf.Tensor:
         """Takes this step into the means and returns fixed weight / mean."""
         losses = tf.stop_gradient(losses)
-        present = sample_weight_sums > 0
+        present = weight_sums > 0
         sums, counts = self.variables["sums"], self.variables["counts"]
         new_sums = self.decay * sums + losses
         new_counts = self.decay * counts + 1.0
@@ -200,20 +181,15 @@ class Uncertainty(LossBalancer):
         )
         self.trainable_variables = [self.log_variances]
 
-    def weights(
-        self, losses: tf.Tensor, sample_weight_sums: tf.Tensor
-    ) -> tf.Tensor:
+    def weights(self, losses: tf.Tensor, weight_sums: tf.Tensor) -> tf.Tensor:
         """Returns shares over variances, as the steps before have led to."""
         return tf.stop_gradient(self.fixed * tf.exp(-self._spread()))
 
     def total(
-        self,
-        losses: tf.Tensor,
-        sample_weight_sums: tf.Tensor,
-        weights: tf.Tensor,
+        self, losses: tf.Tensor, weight_sums: tf.Tensor, weights: tf.Tensor
     ) -> tf.Tensor:
         """Returns the weighted losses and the cost of large variances."""
-        fixed = tf.where(sample_weight_sums > 0, self.fixed, 0.0)
+        fixed = tf.where(weight_sums > 0, self.fixed, 0.0)
         spread = self._spread()
         return tf.reduce_sum(fixed * (tf.exp(-spread) * losses + spread / 2))
 

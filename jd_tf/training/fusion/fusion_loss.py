@@ -134,12 +134,10 @@ class FusionLoss:
     def __call__(
         self, batch: Mapping[str, tf.Tensor], list_logits: Any
     ) -> FusionLosses:
-        """Returns the loss of a batch.
+        """Returns the loss of a batch as for `gains`.
 
-        Args:
-            batch: as for `gains`.
-            list_logits: (B, N) scores on a logarithmic scale, as
-                `Fusion.list_logits` makes them; padding may hold anything.
+        `list_logits` (B, N) are scores on a logarithmic scale, made by
+        `Fusion.list_logits`; padding may hold anything.
         """
         gains, listed = self.gains(batch)
         logits = tf.cast(list_logits, tf.float32)

@@ -6,12 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from jd_tf.columns import SchemaError
 from jd_tf.training.fusion.fusion_loss import FusionLoss
 from jd_tf.training.gradients import gradient_norms
 from jd_tf.training.loop.training_step import Batch, TrainingStep
 from jd_tf.training.named_variables import (
-    model_variables,
     optimizer_variables,
     post_training_variables,
 )
@@ -26,13 +24,9 @@ class FusionStep(TrainingStep):
     batch's mean fusion weights (T,).
 
     Args:
-        model: a `RankingModel` with a fusion.
+        model: a `RankingModel` with a fusion that learns.
         optimizer: of the fusion alone; built on its variables here.
         loss: compares scores and gains.
-
-    Raises:
-        SchemaError: the model has no fusion variable to train, or variables
-            that belong to neither part or to both.
     """
 
     name = "fusion"
@@ -47,13 +41,7 @@ class FusionStep(TrainingStep):
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
-        _check_partition(model)
         self.variables = [v for v in model.fusion_variables if v.trainable]
-        if not self.variables:
-            raise SchemaError(
-                "the model's fusion has nothing to train: fixed weights need "
-                "no fusion steps."
-            )
         optimizer.build(self.variables)
         self.checked = {
             "fusion_loss": ["the fusion's loss"],
@@ -108,13 +96,9 @@ class FusionStep(TrainingStep):
         return post_training_variables(self.model) | self.optimizer_variables()
 
     def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the entries of a history row on the window's fusion steps.
+        """Returns sums of requests, and means over the steps taken.
 
-        Returns:
-            `fusion_loss`, `fusion_gradient_norm` and, for each objective, its
-            mean weight `fusion_weight/<objective>`: means over the steps
-            taken, None if none was due. `fusion_requests_used` and
-            `fusion_requests_skipped`, those of one outcome only: sums.
+        Means are None if no step was due.
         """
         steps = sums["fusion_steps"]
         names = ("fusion_loss", "fusion_gradient_norm")
@@ -129,16 +113,3 @@ class FusionStep(TrainingStep):
             **{n: t / steps if steps else None for n, t in totals.items()},
             **{name: sums[name] for name in counts},
         }
-
-
-def _check_partition(model: keras.Model) -> None:
-    """Raises a SchemaError unless the two parts make up the whole model."""
-    main = {id(v.value) for v in model.main_variables}
-    fusion = {id(v.value) for v in model.fusion_variables}
-    for name, variable in model_variables(model).items():
-        owners = (id(variable) in main) + (id(variable) in fusion)
-        if owners != 1:
-            raise SchemaError(
-                f"variable `{name}` must be in one of `main_variables` and "
-                f"`fusion_variables`. It is in {('none', '', 'both')[owners]}."
-            )

@@ -13,14 +13,7 @@ _NOT_CURVES = ("step", "epoch", "seconds")
 
 
 class Progress:
-    """A bar: steps, losses, impressions a second, share of waiting.
-
-    Args:
-        name: of what is counted.
-        shown: whether to show anything.
-        initial: steps taken in earlier sessions.
-        total: steps there will be; None if unknown.
-    """
+    """A bar: steps, losses, impressions a second, share of waiting."""
 
     def __init__(self, name: str, shown: bool, initial: int, total: int | None):
         interactive = sys.stderr.isatty()
