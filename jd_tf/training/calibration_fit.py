@@ -57,14 +57,8 @@ def fit_curves(
     """Returns a curve for each objective, over its own sample space.
 
     Fit on requests the ranker did not learn from, and not on those the
-    result is reported on.
-
-    Args:
-        logits: [M, T]; what is outside the sample space is not read.
-        labels: [M, T] of 0 and 1.
-        label_weights: [M, T] >= 0; 0 is outside the sample space.
-        method: as for `fit_curve`.
-        num_knots: as for `fit_curve`.
+    result is reported on. Arrays are [M, T]; cells of weight 0 are outside
+    the sample space and are not read. Other arguments as for `fit_curve`.
     """
     curves = []
     for columns in zip(logits.T, labels.T, label_weights.T, strict=True):

@@ -48,15 +48,9 @@ class Checkpoints:
     def write(
         self, step: int, variables: Variables, state: Mapping[str, Any]
     ) -> Path:
-        """Writes a checkpoint, whole or not at all.
+        """Writes a checkpoint, whole or not at all; returns its folder.
 
-        Args:
-            step: names the checkpoint; one of the same step is replaced.
-            variables: by path.
-            state: anything JSON can hold.
-
-        Returns:
-            Its folder.
+        One of the same step is replaced. `state` is anything JSON can hold.
 
         Raises:
             DataError: if it cannot be written; nothing is left behind.
@@ -92,15 +86,9 @@ class Checkpoints:
         return self._verified(step)["state"]
 
     def restore(self, step: int, variables: Variables) -> dict[str, Any]:
-        """Sets variables to what a checkpoint holds.
+        """Sets variables to what a checkpoint holds; returns its state.
 
-        Args:
-            step: which checkpoint.
-            variables: by path; all must be in the checkpoint, which may hold
-                more.
-
-        Returns:
-            Its state.
+        All `variables` must be in the checkpoint, which may hold more.
 
         Raises:
             DataError: a file is damaged, or a variable is missing or has

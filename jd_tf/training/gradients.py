@@ -74,13 +74,8 @@ def shared_norms(
 
     By the activation that enters the mixture of experts' towers, or the
     experts, T backward passes through the towers alone are needed: cheaper by
-    far than T through tables and histories, and of the same meaning.
-
-    Args:
-        tape: persistent; it recorded `losses` and `shared`. Read outside of
-            a `tf.function` only.
-        losses: T scalars.
-        shared: any shape; the tape watched it or what it was made from.
+    far than T through tables and histories, and of the same meaning. The tape
+    is persistent, and read outside of a `tf.function` only.
     """
     if tf.executing_eagerly():
         gradients = [tape.gradient(loss, shared) for loss in losses]

@@ -30,9 +30,7 @@ class MainStep(TrainingStep):
     the trainable variables; and the `impressions`, real candidates.
 
     Args:
-        model: a `RankingModel`. Of its `training_outputs`, `logits`
-            (B, N, T) are trained on and, for the task gradient norms,
-            `shared`, if it is there. Its `fusion_variables` are not trained.
+        model: a `RankingModel`; `fusion_variables` are not trained.
         optimizer: built here on what is trained: the model's variables, but
             for those of a fusion, and what the balancer learns by gradient.
         balancer: of the T objectives.

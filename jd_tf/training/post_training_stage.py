@@ -40,13 +40,11 @@ def run_post_training(
 
     It starts from the checkpoint of the best evaluation: curves are fitted
     on validation data and put into the model; then fusion steps run over the
-    training data. During the main training the curves are the identity,
-    whatever the alternation: refitting them at each evaluation would have
-    the fusion read logits that jump, and a resumed run would have to
-    evaluate where the first one did. Curves and fusion have a few hundred
-    numbers; they are kept in checkpoints of their own, together with the
-    fusion's optimizer, and a killed stage ends like an uninterrupted one. If
-    the main network trains on later, the stage is done anew.
+    training data. During the main training the curves are the identity:
+    refitting them at each evaluation would have the fusion read logits that
+    jump. Curves and fusion are kept in checkpoints of their own, together
+    with the fusion's optimizer, and a killed stage ends like an uninterrupted
+    one. If the main network trains on later, the stage is done anew.
 
     Returns:
         Number of the signal that stopped it, else 0.

@@ -81,8 +81,7 @@ def load_vectors(path: str | Path, schema: Schema) -> ItemVectors:
     """Reads image vectors of items, a file made by `embed_images`.
 
     Raises:
-        DataError: if the file is unusable, or its ids are not of the kind of
-            the schema's `item_id`.
+        DataError: if the file is unusable, or not of the schema's `item_id`.
     """
     vectors = ItemVectors.load(path)
     wanted = schema.item_columns[0].dtype

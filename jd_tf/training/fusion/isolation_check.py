@@ -58,10 +58,9 @@ def check_isolation(
     bit. Runs eagerly, before any graph is traced; needs room for a copy of
     all variables meanwhile.
 
-    Returns:
-        Names of the main variables that the main step changed, and of the
-        fusion's that the fusion step changed: none if no request of the batch
-        had an order to learn.
+    Returns names of the main variables that the main step changed, and of the
+    fusion's that the fusion step changed: none if no request of the batch had
+    an order to learn.
 
     Raises:
         IsolationError: naming what is shared, leaks or was changed.

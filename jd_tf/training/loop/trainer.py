@@ -143,8 +143,6 @@ class Trainer:
             self._finish()
         return state.history
 
-    # Parts of a session ----------------------------------------------------
-
     def _resume(self) -> None:
         """Loads the newest checkpoint, once."""
         self.checkpoints.recover()

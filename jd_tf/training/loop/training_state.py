@@ -87,13 +87,8 @@ class TrainingState:
     ) -> tuple[Row, bool]:
         """Takes an evaluation of this step into history and best.
 
-        Args:
-            metrics: None where undefined.
-            monitor: the metric that decides; lower is better where its name
-                begins with "loss".
-
-        Returns:
-            The history row; whether it is the best evaluation so far.
+        The monitored metric is better lower where its name begins with
+        "loss". Returns the history row, and whether it is the best so far.
         """
         row = self._position()
         row |= {f"validation/{name}": m for name, m in metrics.items()}
