@@ -48,16 +48,13 @@ def main(_: object) -> None:
     for fusion in ("", "personalized"):
         keras.utils.set_random_seed(1)
         model = JDRanker(schema, JDRankerConfig.of(fusion=fusion))
-        main, beside = (
-            build_main_step(config, model),
-            build_fusion(config, model),
-        )
+        main = build_main_step(config, model)
+        beside = build_fusion(config, model)
         run = repeat_steps(
             AlternatingStep(main, beside, _EVERY.value) if beside else main
         )
-        batches = read_batches(
-            _DATA.value, "train", config.batch_size, shuffle_seed=1
-        )
+        size = config.batch_size
+        batches = read_batches(_DATA.value, "train", size, shuffle_seed=1)
         iterator = iter(batches.repeat())
         run(iterator, 2 * _EVERY.value)
         contestants[fusion or "none"] = run, iterator

@@ -42,16 +42,7 @@ TILED_FILE = "tiled.tfrecord"
 
 @dataclasses.dataclass
 class Timing:
-    """Measurements of one run.
-
-    Attributes:
-        impressions: trained on in the time measured.
-        steps: taken in it.
-        seconds: measured.
-        wait_share: share of time spent waiting for input.
-        num_weights: trainable numbers of the model.
-        last_loss: proof that it trained.
-    """
+    """Measurements of one run; `last_loss` proves that it trained."""
 
     impressions: int
     steps: int
@@ -61,7 +52,7 @@ class Timing:
     last_loss: float
 
     def result(self) -> dict[str, float]:
-        """As written to the file; memory is this process's peak."""
+        """Returns what is written; memory is this process's peak."""
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {
             "impressions_per_second": self.impressions / self.seconds,
@@ -83,12 +74,8 @@ def main(arguments: list[str]) -> None:
 
 
 def ranker_sizes() -> dict[str, Any]:
-    """Fields of the ranker's config that make it the same network."""
-    return {
-        **SIZES,
-        "item_embedding_dim": EMBEDDING_DIM,
-        "use_overlap": False,
-    }
+    """Returns the ranker's config that makes it the same network."""
+    return {**SIZES, "item_embedding_dim": EMBEDDING_DIM, "use_overlap": False}
 
 
 def time_ranker(data_dir: Path, num_rows: int, seconds: float) -> Timing:
@@ -104,10 +91,8 @@ def time_ranker(data_dir: Path, num_rows: int, seconds: float) -> Timing:
 
     keras.utils.set_random_seed(1)
     config = TrainingConfig(max_gradient_norm=0.0)
-    model = JDRanker(
-        read_schema(data_dir),
-        JDRankerConfig.of(**ranker_sizes()),
-    )
+    sizes = JDRankerConfig.of(**ranker_sizes())
+    model = JDRanker(read_schema(data_dir), sizes)
     run = repeat_steps(build_main_step(config, model))
     batches = read_batches(
         data_dir, "train", BATCH_REQUESTS, shuffle_seed=1
@@ -170,14 +155,14 @@ def time_baseline(data_dir: Path, num_rows: int, seconds: float) -> Timing:
 
 
 def _waiting_of_fit(model: Any, batches: Any) -> float:
-    """Share of waiting, measured apart: inside `fit` it cannot be seen."""
+    """Returns the share of waiting, measured apart: `fit` does not show it."""
     iterator = iter(batches)
     next(iterator)
     waited, began = 0.0, time.monotonic()
     for _ in range(MIN_STEPS):
-        asked = time.monotonic()
+        began_waiting = time.monotonic()
         inputs, targets = next(iterator)
-        waited += time.monotonic() - asked
+        waited += time.monotonic() - began_waiting
         model.train_on_batch(inputs, targets)
     return waited / (time.monotonic() - began)
 

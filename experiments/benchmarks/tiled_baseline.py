@@ -25,12 +25,7 @@ _MASKED = -1e9
 
 
 class TokensInTime(layers.Layer):
-    """Adds position and age embeddings, as Keras' own examples do.
-
-    Args:
-        max_length: int. Positions.
-        dim: int. Width of the tokens.
-    """
+    """Adds position and age embeddings, as Keras' own examples do."""
 
     def __init__(self, max_length: int, dim: int, **kwargs):
         super().__init__(**kwargs)
@@ -63,17 +58,8 @@ def build_baseline(
 ) -> keras.Model:
     """Builds and compiles the network.
 
-    Args:
-        num_rows: rows of the item table.
-        embedding_dim: width of the item table.
-        max_length: events of the history, L.
-        model_dim: width of tokens, memory and interests.
-        num_heads: attention heads.
-        feedforward_dim: inner width of the encoder block.
-        num_experts: experts of the mixture.
-        expert_units: widths of an expert.
-        tower_units: hidden widths of a tower.
-        objectives: an output each.
+    An output each of `objectives`; the other arguments are sizes, as in the
+    ranker's config.
 
     Returns:
         A compiled functional model of one row an impression.
@@ -150,11 +136,7 @@ def build_baseline(
 
 
 def tile(request: Mapping[str, Any]) -> Iterator[dict[str, np.ndarray]]:
-    """Turns a request into one row an impression, the user in each.
-
-    Args:
-        request: of the behaviour "click" and the item column `item_id`.
-    """
+    """Turns a request into one row an impression, the user in each."""
     scale = (NUM_AGE_BUCKETS - 1) / np.log1p(_SECONDS_OF_TWO_YEARS)
     history = request["click_item_id"]
     ages = np.minimum(request["click_age_seconds"], _SECONDS_OF_TWO_YEARS)
@@ -167,17 +149,8 @@ def tile(request: Mapping[str, Any]) -> Iterator[dict[str, np.ndarray]]:
         yield {**user, "item_id": np.array([item]), "labels": labels}
 
 
-def write_rows(path: str | Path, requests: Iterable[Mapping[str, Any]]) -> int:
-    """Writes one record an impression.
-
-    Args:
-        path: of the TFRecord file.
-        requests: as for `tile`.
-
-    Returns:
-        Rows written.
-    """
-    written = 0
+def write_rows(path: str | Path, requests: Iterable[Mapping[str, Any]]) -> None:
+    """Writes one record an impression of requests, as for `tile`."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         for request in requests:
             for row in tile(request):
@@ -189,8 +162,6 @@ def write_rows(path: str | Path, requests: Iterable[Mapping[str, Any]]) -> int:
                     else:
                         feature[name].int64_list.value.extend(values.tolist())
                 writer.write(example.SerializeToString())
-                written += 1
-    return written
 
 
 def read_rows(
@@ -199,13 +170,10 @@ def read_rows(
     max_length: int,
     objectives: tuple[str, ...],
 ) -> tf.data.Dataset:
-    """Batches of rows for `fit`, endlessly, from memory after one pass.
+    """Returns batches for `fit`, endlessly, from memory after one pass.
 
-    Args:
-        path: of `write_rows`; histories must all have `max_length` events.
-        batch_size: rows a batch.
-        max_length: events of a history.
-        objectives: names of the labels, in order.
+    Histories must all have `max_length` events; `objectives` are the names
+    of the labels, in order.
     """
     fixed = tf.io.FixedLenFeature
     features = {

@@ -44,14 +44,6 @@ def hold_contest(
 ) -> dict[str, Any]:
     """Makes the data, times the systems in turn, writes the result.
 
-    Args:
-        output: folder for data and results.
-        tables: rows of the item tables.
-        num_rounds: runs of each system and table.
-        seconds: measured in each run.
-        num_requests: in the data.
-        popularity: exponent of the ids' power law.
-
     Returns:
         The content of `bench_training.json`: rows -> system -> figures.
     """
@@ -86,8 +78,9 @@ def hold_contest(
         "run_seconds": seconds,
         "requests": num_requests,
         "popularity": popularity,
+        **_circumstances(),
     }
-    write_json(output / SETTINGS_FILE, {**settings, **_circumstances()})
+    write_json(output / SETTINGS_FILE, settings)
     write_json(output / RESULT_FILE, result)
     return result
 
@@ -95,16 +88,10 @@ def hold_contest(
 def make_data(
     folder: Path, num_rows: int, num_requests: int, popularity: float
 ) -> Path:
-    """Writes the same impressions as requests and as tiled rows.
+    """Writes the same impressions as requests and as tiled rows, once.
 
-    Args:
-        folder: gets a folder for this table, unless it is there.
-        num_rows: ids run from 1 to `num_rows` - 1.
-        num_requests: of `NUM_CANDIDATES` impressions each.
-        popularity: exponent of the ids' power law.
-
-    Returns:
-        The folder.
+    Ids run from 1 to `num_rows` - 1 and follow a power law of exponent
+    `popularity`; each request has `NUM_CANDIDATES` impressions.
     """
     path = folder / f"{num_rows}-{num_requests}-{popularity:g}"
     if path.exists():
@@ -165,21 +152,10 @@ def run_worker(
     """Times one system in a fresh process."""
     result = data_dir / f".{system}.json"
     result.unlink(missing_ok=True)
+    program = [sys.executable, "-m", "experiments.benchmarks.bench_worker"]
+    arguments = map(str, (system, data_dir, num_rows, seconds, result))
     finished = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "experiments.benchmarks.bench_worker",
-            system,
-            str(data_dir),
-            str(num_rows),
-            str(seconds),
-            str(result),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
+        [*program, *arguments], capture_output=True, text=True, check=False
     )
     if finished.returncode or not result.exists():
         raise RuntimeError(
@@ -192,19 +168,18 @@ def run_worker(
 
 
 def summarise(runs: list[dict[str, float]]) -> dict[str, Any]:
-    """Medians over rounds, and their range."""
-    summary: dict[str, Any] = {
-        name: float(np.median([run[name] for run in runs])) for name in MEASURED
-    }
+    """Returns medians over rounds, and their range."""
     rates = [run["impressions_per_second"] for run in runs]
-    summary["spread"] = [min(rates), max(rates)]
-    summary["rounds"] = len(runs)
-    summary["num_weights"] = runs[0]["num_weights"]
-    return summary
+    return {
+        **{n: float(np.median([run[n] for run in runs])) for n in MEASURED},
+        "spread": [min(rates), max(rates)],
+        "rounds": len(runs),
+        "num_weights": runs[0]["num_weights"],
+    }
 
 
 def table(result: dict[str, Any]) -> str:
-    """The result as text, with the ratios the benchmark is about."""
+    """Returns the result as text, with the ratios of both systems."""
     ours, theirs = worker.SYSTEMS
     lines = [
         f"{'rows':>10} {'system':>10} {'impressions/s':>14} "
@@ -256,9 +231,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         axis.grid(True, which="both", alpha=0.3)
     axes[0].legend()
     figure.tight_layout()
-    aside = path.with_name(f".{path.name}")
-    figure.savefig(aside, dpi=120, format="png")
-    os.replace(aside, path)
+    figure.savefig(path, dpi=120)
     pyplot.close(figure)
 
 

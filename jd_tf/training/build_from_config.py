@@ -7,11 +7,13 @@ from typing import Any
 
 import keras
 
-from jd_tf.schema import Schema, SchemaError
+from jd_tf.schema import SchemaError
 from jd_tf.training.balancing.grad_norm import GradNorm
-from jd_tf.training.balancing.loss_balancer import LossBalancer
-from jd_tf.training.balancing.running_magnitude import RunningMagnitude
-from jd_tf.training.balancing.uncertainty import Uncertainty
+from jd_tf.training.balancing.loss_balancers import (
+    LossBalancer,
+    RunningMagnitude,
+    Uncertainty,
+)
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.fusion.fusion_loss import FusionLoss
 from jd_tf.training.fusion.fusion_step import FusionStep
@@ -27,15 +29,7 @@ _FOREVER = 1_000_000_000
 
 
 def build_schedule(rate: float, config: TrainingConfig) -> Any:
-    """A learning rate with the config's warm-up and decay.
-
-    Args:
-        rate: the rate between warm-up and decay.
-        config: of the run.
-
-    Returns:
-        The rate itself if there is neither, else a Keras schedule.
-    """
+    """Returns a rate, or its Keras schedule if it warms up or decays."""
     if not (config.warmup_steps or config.decay_steps):
         return float(rate)
     return keras.optimizers.schedules.CosineDecay(
@@ -48,7 +42,7 @@ def build_schedule(rate: float, config: TrainingConfig) -> Any:
 
 
 def build_optimizer(config: TrainingConfig) -> SparseDenseOptimizer:
-    """The optimizer of the main network."""
+    """Returns the optimizer of the main network."""
     return SparseDenseOptimizer(
         build_schedule(config.learning_rate, config),
         build_schedule(config.table_learning_rate, config),
@@ -61,7 +55,7 @@ def build_optimizer(config: TrainingConfig) -> SparseDenseOptimizer:
 def build_balancer(
     config: TrainingConfig, objective_names: Sequence[str]
 ) -> LossBalancer:
-    """The balancer of a run."""
+    """Returns the balancer of a run."""
     names, weights = objective_names, config.objective_weights
     if config.balance == "running_magnitude":
         return RunningMagnitude(names, weights, config.balance_decay)
@@ -75,11 +69,7 @@ def build_balancer(
 def build_fusion(
     config: TrainingConfig, model: keras.Model
 ) -> FusionStep | None:
-    """The fusion step of a run, None where no fusion learns.
-
-    Args:
-        config: of the run.
-        model: built.
+    """Returns the fusion step of a run, None where no fusion learns.
 
     Raises:
         SchemaError: if the loss wants a reward the schema does not have, or
@@ -87,8 +77,14 @@ def build_fusion(
     """
     if not any(variable.trainable for variable in model.fusion_variables):
         return None
+    names, values = model.schema.objective_names, config.fusion_values
+    if values and len(values) != len(names):
+        raise SchemaError(
+            f"`fusion_values` must be {len(names)} numbers, one for each of "
+            f"{', '.join(names)}. Got: {values}."
+        )
     loss = FusionLoss(
-        _fusion_values(config, model.schema),
+        values or model.schema,
         reward=config.fusion_gain == "reward",
         kind=config.fusion_loss,
         request_weights=config.fusion_request_weights,
@@ -107,12 +103,7 @@ def build_fusion(
 
 
 def build_main_step(config: TrainingConfig, model: keras.Model) -> MainStep:
-    """The step of the main network.
-
-    Args:
-        config: of the run.
-        model: built, with a `schema`.
-    """
+    """Returns the step of the main network of a built model."""
     balancer = build_balancer(config, model.schema.objective_names)
     return MainStep(model, build_optimizer(config), balancer)
 
@@ -126,24 +117,15 @@ def build_trainer(
     fusion: FusionStep | None = None,
     steps_per_epoch: int | None = None,
 ) -> Trainer:
-    """The trainer of the main network, in the folder of this run.
+    """Returns the trainer of the main network, in the folder of this run.
 
     Where a fusion learns, each session first checks that it and the main
     network leave each other's variables alone.
 
-    Args:
-        config: of the run.
-        model: built, with a `schema`.
-        workdir: of the run; made if need be.
-        train_batches: as of `Trainer`.
-        validate: as of `Trainer`.
-        fusion: of `build_fusion`.
-        steps_per_epoch: for the progress bar, if known.
-
     Raises:
         DataError: the folder is that of another run.
     """
-    open_workdir(workdir, model, config)
+    folder = open_workdir(workdir, model, config)
     main = build_main_step(config, model)
     step_fn: TrainingStep = main
     check = None
@@ -152,23 +134,5 @@ def build_trainer(
         if config.fusion_every:
             step_fn = AlternatingStep(main, fusion, config.fusion_every)
     return Trainer(
-        step_fn,
-        config,
-        workdir,
-        train_batches,
-        validate,
-        steps_per_epoch,
-        check,
+        step_fn, config, folder, train_batches, validate, steps_per_epoch, check
     )
-
-
-def _fusion_values(
-    config: TrainingConfig, schema: Schema
-) -> tuple[float, ...] | Schema:
-    names, values = schema.objective_names, config.fusion_values
-    if values and len(values) != len(names):
-        raise SchemaError(
-            f"`fusion_values` must be {len(names)} numbers, one for each of "
-            f"{', '.join(names)}. Got: {values}."
-        )
-    return values or schema

@@ -8,7 +8,6 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from jd_tf.metrics.ranking_metrics import binary
-from jd_tf.training.config import CALIBRATIONS
 
 # Curves rise at least so steeply: a plateau would tie its candidates.
 MIN_SLOPE = 0.02
@@ -19,7 +18,6 @@ _KNOT_VARIANCE = 10.0
 _MIN_GAP = 1e-3
 # Fewer outcomes of a class do not determine the slope.
 _LEAST_OUTCOMES = 20
-_LEAST_KNOTS = 4
 # Where the straight line of a Platt curve ends, in logits.
 _LINE_END = 20.0
 # Probabilities closer to 0 and 1 than single precision distinguishes from 1.
@@ -45,7 +43,7 @@ class FittedCurve(NamedTuple):
 
     @property
     def knots(self) -> tuple[np.ndarray, np.ndarray]:
-        """As `CalibrationCurve.assign_curves` takes them."""
+        """Knots as `CalibrationCurve.assign_curves` takes them."""
         return self.knots_in, self.knots_out
 
 
@@ -56,30 +54,16 @@ def fit_curves(
     method: str = "isotonic",
     num_knots: int = 32,
 ) -> list[FittedCurve]:
-    """A curve for each objective, over its own sample space.
+    """Returns a curve for each objective, over its own sample space.
 
     Fit on requests the ranker did not learn from, and not on those the
-    result is reported on.
-
-    Args:
-        logits: [M, T] of real candidates, over all impressions.
-        labels: [M, T] of 0 and 1.
-        label_weights: [M, T] >= 0; 0 is outside the sample space.
-        method: `"isotonic"`, `"platt"` or `"temperature"`.
-        num_knots: knots at most, as the layer has.
+    result is reported on. Arrays are [M, T]; cells of weight 0 are outside
+    the sample space and are not read. Other arguments as for `fit_curve`.
     """
     curves = []
-    for t in range(labels.shape[-1]):
-        inside = label_weights[:, t] > 0
-        curves.append(
-            fit_curve(
-                logits[inside, t],
-                labels[inside, t],
-                label_weights[inside, t],
-                method,
-                num_knots,
-            )
-        )
+    for columns in zip(logits.T, labels.T, label_weights.T, strict=True):
+        logit, label, weight = (column[columns[2] > 0] for column in columns)
+        curves.append(fit_curve(logit, label, weight, method, num_knots))
     return curves
 
 
@@ -90,7 +74,7 @@ def fit_curve(
     method: str = "isotonic",
     num_knots: int = 32,
 ) -> FittedCurve:
-    """The curve of one objective.
+    """Returns the curve of one objective.
 
     Platt: a straight line of logits, scale and offset by scikit-learn's
     logistic regression; temperature: the scale alone. Isotonic: the Platt
@@ -107,11 +91,8 @@ def fit_curve(
         logits: [M] finite.
         labels: [M] of 0 and 1.
         weights: [M] > 0; 1 each if None.
-        method: one of `CALIBRATIONS`.
+        method: `"isotonic"`, `"platt"` or `"temperature"`.
         num_knots: knots at most, >= 4.
-
-    Raises:
-        ValueError: another method, or fewer than 4 knots.
 
     Example:
     >>> logits, labels = np.tile([-1.0, 1.0], 500), np.tile([0, 1, 1, 1], 250)
@@ -121,14 +102,6 @@ def fit_curve(
     >>> bool(mended > 5)
     True
     """
-    if method not in CALIBRATIONS:
-        raise ValueError(
-            f"`method` must be one of {CALIBRATIONS}. Got: {method!r}."
-        )
-    if num_knots < _LEAST_KNOTS:
-        raise ValueError(
-            f"`num_knots` must be at least {_LEAST_KNOTS}. Got: {num_knots}."
-        )
     positive = binary(labels)
     count, hits = len(positive), int(np.count_nonzero(positive))
     if hits in (0, count):
@@ -154,20 +127,15 @@ def fit_curve(
 
 
 def logits_of(probabilities: np.ndarray) -> np.ndarray:
-    """Logits float64 of probabilities, kept off 0 and 1 by 1e-7."""
-    inside = np.clip(
-        np.asarray(probabilities, np.float64), _EPSILON, 1 - _EPSILON
-    )
+    """Returns logits of probabilities that are kept off 0 and 1 by 1e-7."""
+    inside = np.clip(probabilities, _EPSILON, 1 - _EPSILON, dtype=np.float64)
     return np.log(inside) - np.log1p(-inside)
 
 
 def _line(
-    logits: np.ndarray,
-    positive: np.ndarray,
-    weights: np.ndarray,
-    method: str,
+    logits: np.ndarray, positive: np.ndarray, weights: np.ndarray, method: str
 ) -> tuple[float, float, str]:
-    """Slope, offset and note of the line that fits best."""
+    """Returns slope, offset and note of the line that fits best."""
     hits = np.count_nonzero(positive)
     with_offset = method != "temperature"
     # Near the optimum already: logits beyond would mislead the solver.
@@ -204,7 +172,7 @@ def _isotonic(
     weights: np.ndarray,
     num_knots: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Knots, and by how much the logits there are to be shifted."""
+    """Returns knots and the shifts of logits there."""
     order = np.argsort(logits, kind="stable")
     logits, weights = logits[order], weights[order]
     predicted = _chances(logits)
@@ -229,13 +197,9 @@ def _isotonic(
         if into[place] - into[kept[-1]] >= _MIN_GAP:
             kept.append(place)
     into, out = into[kept], out[kept]
-    return into, _rising(into, out) - into
-
-
-def _rising(into: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Lifts what rises by less than the least slope, as little as it takes."""
+    # Lifts what rises by less than the least slope, as little as it takes.
     tilted = np.maximum.accumulate(out - MIN_SLOPE * into)
-    return tilted + MIN_SLOPE * into
+    return into, tilted + MIN_SLOPE * into - into
 
 
 def _chances(logits: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,28 +35,22 @@ class Checkpoints:
         self.folder = Path(folder)
 
     def steps(self) -> list[int]:
-        """Steps that have a checkpoint, ascending."""
+        """Returns the steps that have a checkpoint, ascending."""
         return sorted(
             int(path.name.removeprefix("step-"))
             for path in self.folder.glob("step-*")
         )
 
     def path(self, step: int) -> Path:
-        """The folder of one checkpoint."""
+        """Returns the folder of one checkpoint."""
         return self.folder / f"step-{step:09d}"
 
     def write(
         self, step: int, variables: Variables, state: Mapping[str, Any]
     ) -> Path:
-        """Writes a checkpoint, whole or not at all.
+        """Writes a checkpoint, whole or not at all; returns its folder.
 
-        Args:
-            step: names the checkpoint; one of the same step is replaced.
-            variables: by path.
-            state: anything JSON can hold.
-
-        Returns:
-            Its folder.
+        One of the same step is replaced. `state` is anything JSON can hold.
 
         Raises:
             DataError: if it cannot be written; nothing is left behind.
@@ -84,13 +78,60 @@ class Checkpoints:
         return path
 
     def read_state(self, step: int) -> dict[str, Any]:
-        """The state of a checkpoint, after verifying all its files.
+        """Returns the state of a checkpoint, after verifying all its files.
 
         Raises:
             DataError: naming the file that is missing, cut or changed.
         """
+        return self._verified(step)["state"]
+
+    def restore(self, step: int, variables: Variables) -> dict[str, Any]:
+        """Sets variables to what a checkpoint holds; returns its state.
+
+        All `variables` must be in the checkpoint, which may hold more.
+
+        Raises:
+            DataError: a file is damaged, or a variable is missing or has
+                another shape; then no variable has been changed.
+        """
+        about = self._verified(step)
+        for name, shape in _shapes(variables).items():
+            stored = about["variables"].get(name, "not there")
+            if stored != shape:
+                raise DataError(
+                    f"{self.path(step)}: variable `{name}` is {stored} in the "
+                    f"checkpoint and {shape} in the model. Use the model "
+                    "configuration it was written with, or train anew in "
+                    "another folder."
+                )
+        reader = _tracked(variables).read(str(self.path(step) / _PREFIX))
+        reader.assert_existing_objects_matched().expect_partial()
+        return about["state"]
+
+    def prune(self, keep: int, best_step: int) -> None:
+        """Removes all but the newest, so many, and the best."""
+        for step in self.steps()[:-keep]:
+            if step != best_step:
+                # Renamed first: a half-removed checkpoint is not one.
+                doomed = self.folder / f".old.{step}"
+                self.path(step).rename(doomed)
+                shutil.rmtree(doomed)
+
+    def recover(self) -> None:
+        """Clears what a killed process left half done."""
+        for replaced in self.folder.glob(".old.*/step-*"):
+            if not (self.folder / replaced.name).exists():
+                replaced.rename(self.folder / replaced.name)
+        for pattern in (".step-*", ".old.*"):
+            for left in self.folder.glob(pattern):
+                shutil.rmtree(left)
+
+    def _verified(self, step: int) -> dict[str, Any]:
+        """Returns the content of the state file, all files verified."""
         path = self.path(step)
-        remedy = self._remedy(step)
+        earlier = [s for s in self.steps() if s < step]
+        instead = f"step {earlier[-1]}" if earlier else "the start"
+        remedy = f"Delete the folder {path} to go on from {instead}."
         manifest = _read(path / MANIFEST_FILE, remedy)
         if not (path / MANIFEST_FILE).read_bytes().endswith(b"}\n"):
             raise DataError(f"{path / MANIFEST_FILE}: truncated. {remedy}")
@@ -111,73 +152,14 @@ class Checkpoints:
                 )
         if STATE_FILE not in manifest:
             raise DataError(f"{path / STATE_FILE}: missing. {remedy}")
-        return _read(path / STATE_FILE, remedy)["state"]
-
-    def restore(self, step: int, variables: Variables) -> dict[str, Any]:
-        """Sets variables to what a checkpoint holds.
-
-        Args:
-            step: which checkpoint.
-            variables: by path; all must be in the checkpoint, which may hold
-                more.
-
-        Returns:
-            Its state.
-
-        Raises:
-            DataError: a file is damaged, or a variable is missing or has
-                another shape; then no variable has been changed.
-        """
-        state = self.read_state(step)
-        path = self.path(step)
-        stored = _read(path / STATE_FILE, self._remedy(step))["variables"]
-        for name, shape in _shapes(variables).items():
-            if stored.get(name) != shape:
-                there = stored.get(name, "not there")
-                raise DataError(
-                    f"{path}: variable `{name}` is {there} in the "
-                    f"checkpoint and {shape} in the model. Use the model "
-                    "configuration it was written with, or train anew in "
-                    "another folder."
-                )
-        reader = _tracked(variables).read(str(path / _PREFIX))
-        reader.assert_existing_objects_matched().expect_partial()
-        return state
-
-    def prune(self, keep: int, best_step: int) -> None:
-        """Removes all but the newest and the best.
-
-        Args:
-            keep: how many of the newest stay.
-            best_step: stays too.
-        """
-        for step in self.steps()[:-keep]:
-            if step != best_step:
-                # Renamed first: a half-removed checkpoint is not one.
-                doomed = self.folder / f".old.{step}"
-                self.path(step).rename(doomed)
-                shutil.rmtree(doomed)
-
-    def recover(self) -> None:
-        """Clears what a killed process left half done."""
-        for replaced in self.folder.glob(".old.*/step-*"):
-            if not (self.folder / replaced.name).exists():
-                replaced.rename(self.folder / replaced.name)
-        for pattern in (".step-*", ".old.*"):
-            for left in self.folder.glob(pattern):
-                shutil.rmtree(left)
-
-    def _remedy(self, step: int) -> str:
-        earlier = [s for s in self.steps() if s < step]
-        instead = f"step {earlier[-1]}" if earlier else "the start"
-        return f"Delete the folder {self.path(step)} to go on from {instead}."
+        return _read(path / STATE_FILE, remedy)
 
 
 def _tracked(variables: Variables) -> tf.train.Checkpoint:
     return tf.train.Checkpoint(variables=dict(variables))
 
 
-def _shapes(variables: Variables) -> dict[str, Sequence[Any]]:
+def _shapes(variables: Variables) -> dict[str, str]:
     return {
         name: f"{variable.dtype.name}{variable.shape.as_list()}"
         for name, variable in variables.items()

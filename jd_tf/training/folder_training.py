@@ -68,12 +68,13 @@ def train_folder(
             reward=reads_reward,
         )
 
+    validator = Validator(model, lambda: batches(VALIDATION))
     trainer = build_trainer(
         config,
         model,
         workdir,
         train_batches,
-        Validator(model, lambda: batches(VALIDATION)),
+        validator,
         fusion,
         steps_per_epoch,
     )
@@ -81,11 +82,7 @@ def train_folder(
         trainer.train()
         if not trainer.signal:
             trainer.signal = run_post_training(
-                trainer,
-                model,
-                fusion,
-                lambda: batches(VALIDATION),
-                steps_per_epoch,
+                trainer, fusion, validator, steps_per_epoch
             )
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         for split in (TRAIN, VALIDATION):

@@ -14,17 +14,10 @@ class UniqueSlices(tf.IndexedSlices):
 
 
 def sum_duplicates(gradient: tf.IndexedSlices) -> UniqueSlices:
-    """Adds up the slices of equal index, so that no index is repeated.
+    """Adds up slices of equal index; returns `UniqueSlices` as they are.
 
     A row that a batch reads twice has two slices; squaring, clipping or
     applying them one by one would not be what the dense gradient gives.
-
-    Args:
-        gradient: of a table, indices in any order and number.
-
-    Returns:
-        The same gradient with unique indices; itself if it has been here
-        before.
     """
     if isinstance(gradient, UniqueSlices):
         return gradient
@@ -36,29 +29,14 @@ def sum_duplicates(gradient: tf.IndexedSlices) -> UniqueSlices:
 
 
 def values_of(gradient: Gradient) -> tf.Tensor:
-    """The numbers a gradient consists of: touched rows, or all of it."""
+    """Returns the numbers of a gradient: touched rows, or all of it."""
     if isinstance(gradient, tf.IndexedSlices):
         return gradient.values
     return gradient
 
 
-def with_values(gradient: Gradient, values: tf.Tensor) -> Gradient:
-    """The same gradient with other numbers in the same places."""
-    if isinstance(gradient, tf.IndexedSlices):
-        kind = type(gradient)
-        return kind(values, gradient.indices, gradient.dense_shape)
-    return values
-
-
 def gradient_norms(gradients: Sequence[Gradient | None]) -> tf.Tensor:
-    """Euclidean norm of each gradient.
-
-    Args:
-        gradients: V of them, sparse ones without duplicates; None is 0.
-
-    Returns:
-        (V,) float32.
-    """
+    """Returns the norms of V gradients without duplicates, (V,); None is 0."""
     halves = [
         tf.constant(0.0)
         if gradient is None
@@ -73,40 +51,31 @@ def clip_by_global_norm(
 ) -> list[Gradient]:
     """Scales all gradients down together if their joint norm is too large.
 
-    Args:
-        gradients: sparse ones without duplicates.
-        max_norm: joint Euclidean norm they may have.
-
-    Returns:
-        Gradients of the same kinds. NaN or infinity stays visible: the
-        result of a joint norm that is not finite is NaN everywhere.
+    NaN or infinity stays visible: the result of a joint norm that is not
+    finite is NaN everywhere.
     """
     norm = tf.norm(gradient_norms(gradients))
     # `norm - norm` is 0, or NaN where the norm is infinite.
     scale = max_norm / tf.maximum(norm, max_norm) + (norm - norm)
-    return [
-        with_values(g, values_of(g) * tf.cast(scale, g.dtype))
-        for g in gradients
-    ]
+    return [_scaled(g, tf.cast(scale, g.dtype)) for g in gradients]
+
+
+def _scaled(gradient: Gradient, scale: tf.Tensor) -> Gradient:
+    if isinstance(gradient, tf.IndexedSlices):
+        kind, values = type(gradient), gradient.values * scale
+        return kind(values, gradient.indices, gradient.dense_shape)
+    return gradient * scale
 
 
 def shared_norms(
     tape: tf.GradientTape, losses: Sequence[tf.Tensor], shared: tf.Tensor
 ) -> tf.Tensor:
-    """Norms of each objective's gradient by an activation all of them read.
+    """Returns norms (T,) of each loss' gradient by what all objectives read.
 
     By the activation that enters the mixture of experts' towers, or the
     experts, T backward passes through the towers alone are needed: cheaper by
-    far than T through tables and histories, and of the same meaning.
-
-    Args:
-        tape: persistent; it recorded `losses` and `shared`. Read outside of
-            a `tf.function` only.
-        losses: T scalars.
-        shared: any shape; the tape watched it or what it was made from.
-
-    Returns:
-        (T,) float32.
+    far than T through tables and histories, and of the same meaning. The tape
+    is persistent, and read outside of a `tf.function` only.
     """
     if tf.executing_eagerly():
         gradients = [tape.gradient(loss, shared) for loss in losses]

@@ -9,11 +9,14 @@ import tensorflow as tf
 
 from jd_tf.columns import SchemaError
 from jd_tf.losses.multi_objective import cell_weights, objective_losses
-from jd_tf.training.balancing.loss_balancer import LossBalancer
+from jd_tf.training.balancing.loss_balancers import LossBalancer
 from jd_tf.training.fusion.fusion_step import FusionStep
 from jd_tf.training.gradients import gradient_norms, shared_norms
 from jd_tf.training.loop.training_step import Batch, Rows, TrainingStep
-from jd_tf.training.named_variables import training_variables
+from jd_tf.training.named_variables import (
+    checkpoint_variables,
+    optimizer_variables,
+)
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
 
 
@@ -27,9 +30,7 @@ class MainStep(TrainingStep):
     the trainable variables; and the `impressions`, real candidates.
 
     Args:
-        model: a `RankingModel`. Of its `training_outputs`, `logits`
-            (B, N, T) are trained on and, for the task gradient norms,
-            `shared`, if it is there. Its `fusion_variables` are not trained.
+        model: a `RankingModel`; `fusion_variables` are not trained.
         optimizer: built here on what is trained: the model's variables, but
             for those of a fusion, and what the balancer learns by gradient.
         balancer: of the T objectives.
@@ -73,10 +74,7 @@ class MainStep(TrainingStep):
         }
 
     def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """Trains on one batch; inside a `tf.function` or not.
-
-        Args:
-            batch: with labels, label weights and bias columns.
+        """Trains on one batch with labels; inside a `tf.function` or not.
 
         Raises:
             SchemaError: the balancer needs the task gradient norms, and the
@@ -100,12 +98,9 @@ class MainStep(TrainingStep):
         norms = self._task_norms(tape, each, outputs.get("shared"))
         self.balancer.observe(losses, weight_sums, norms)
         # Keras would warn of weights that no objective reaches.
+        pairs = zip(gradients, self.variables, strict=True)
         self.optimizer.apply_gradients(
-            (gradient, variable)
-            for gradient, variable in zip(
-                gradients, self.variables, strict=True
-            )
-            if gradient is not None
+            (g, v) for g, v in pairs if g is not None
         )
         return {
             "loss": total,
@@ -123,7 +118,7 @@ class MainStep(TrainingStep):
         losses: Sequence[tf.Tensor],
         shared: tf.Tensor | None,
     ) -> tf.Tensor:
-        """(T,) norms of the losses' gradients by what all of them share."""
+        """Returns norms (T,) of the losses' gradients by what they share."""
         if shared is not None:
             return shared_norms(tape, losses, shared)
         if self.balancer.needs_norms:
@@ -135,13 +130,19 @@ class MainStep(TrainingStep):
         return tf.zeros(len(losses))
 
     def named_variables(self) -> dict[str, tf.Variable]:
-        """Every variable of model, optimizer and balancer, by name."""
-        return training_variables(self.model, self.optimizer, self.balancer)
-
-    # Rows to history -------------------------------------------------------
+        """Returns every variable of model, optimizer and balancer."""
+        balancer = self.balancer
+        named = checkpoint_variables(self.model)
+        for name, v in optimizer_variables(self.model, self.optimizer).items():
+            named[f"optimizer/{name}"] = v
+        for name, v in balancer.variables.items():
+            named[f"balancer/{name}"] = v
+        for index, v in enumerate(balancer.trainable_variables):
+            named[f"balancer/trainable/{index}"] = v.value
+        return named
 
     def summands(self, rows: Rows) -> dict[str, np.ndarray]:
-        """Losses, weights and shares, most of them (K, T), for a window."""
+        """Returns losses, weights and shares, most of them [K, T]."""
         norms = rows["gradient_norms"].astype("float64")
         weighted = rows["losses"] * rows["loss_weights"]
         present = rows["sample_weight_sums"] > 0
@@ -157,13 +158,9 @@ class MainStep(TrainingStep):
         }
 
     def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
-        """The entries of a history row on the window's main steps.
+        """Returns means over the steps, rates, and shares of the time.
 
-        Returns:
-            Means over the steps: `loss`, `gradient_norm`, and for each
-            objective `loss/`, None without a sample in all these steps,
-            `balance/`, its weight, `loss_share/` and `gradient_share/`. And
-            `impressions_per_second`, `input_wait_share`, both learning rates.
+        `loss/<objective>` is None without a sample in all these steps.
         """
         steps, seconds = sums["steps"], max(sums["seconds"], 1e-9)
         row = {
@@ -174,16 +171,17 @@ class MainStep(TrainingStep):
             "learning_rate": float(self.optimizer.learning_rate),
             "table_learning_rate": float(self.optimizer.table_learning_rate),
         }
+        means = {
+            "balance": sums["loss_weights"],
+            "loss_share": sums["loss_shares"],
+        }
+        if any(sums["gradient_shares"]):
+            means["gradient_share"] = sums["gradient_shares"]
         for index, name in enumerate(self.balancer.objective_names):
-            present = sums["present"][index]
-            row[f"loss/{name}"] = (
-                sums["losses"][index] / present if present else None
-            )
-            row[f"balance/{name}"] = sums["loss_weights"][index] / steps
-            row[f"loss_share/{name}"] = sums["loss_shares"][index] / steps
-            if any(sums["gradient_shares"]):
-                share = sums["gradient_shares"][index] / steps
-                row[f"gradient_share/{name}"] = share
+            loss, present = sums["losses"][index], sums["present"][index]
+            row[f"loss/{name}"] = loss / present if present else None
+            for kind, totals in means.items():
+                row[f"{kind}/{name}"] = totals[index] / steps
         return row
 
 
@@ -191,16 +189,10 @@ class AlternatingStep(TrainingStep):
     """A main step, and after every so many of them a fusion step.
 
     A row is that of both; that of the fusion is zeros where none was due.
-
-    Args:
-        main: the main step.
-        fusion: the fusion step of the same model, on the main step's batch.
-        every: main steps to a fusion step.
+    Both steps are of the same model.
     """
 
-    def __init__(self, main: MainStep, fusion: FusionStep, every: int = 4):
-        if every < 1:
-            raise SchemaError(f"`every` must be positive. Got: {every}.")
+    def __init__(self, main: MainStep, fusion: FusionStep, every: int):
         self.model = main.model
         self.main = main
         self.fusion = fusion
@@ -209,7 +201,6 @@ class AlternatingStep(TrainingStep):
         self.checked = {**main.checked, **fusion.checked}
 
     def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """Takes a main step, and the fusion step that is due after it."""
         # Of the whole run, so that a resumed one alternates as it would
         # have: a checkpoint holds it.
         before = tf.identity(self.main.optimizer.iterations.value)
@@ -219,20 +210,20 @@ class AlternatingStep(TrainingStep):
         return {**row, **fusion}
 
     def named_variables(self) -> dict[str, tf.Variable]:
-        """Every variable of either step, by name."""
+        """Returns every variable of either step."""
         return {**self.main.named_variables(), **self.fusion.named_variables()}
 
     def summands(self, rows: Rows) -> dict[str, np.ndarray]:
-        """Those of both."""
+        """Returns those of both steps."""
         return {**self.main.summands(rows), **self.fusion.summands(rows)}
 
     def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
-        """The entries of both."""
+        """Returns the entries of both steps."""
         return {**self.main.history_row(sums), **self.fusion.history_row(sums)}
 
 
 def _shares(amounts: np.ndarray) -> np.ndarray:
-    """[K, T] amounts >= 0 as shares of their row; 0 where it has none."""
+    """Returns [K, T] numbers >= 0 as shares of their row; 0 without any."""
     amounts = amounts.astype("float64")
     totals = amounts.sum(axis=1, keepdims=True)
     return np.divide(

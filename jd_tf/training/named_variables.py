@@ -5,27 +5,24 @@ import re
 import keras
 import tensorflow as tf
 
-from jd_tf.training.balancing.loss_balancer import LossBalancer
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
 
 # Keras numbers these over the whole process; a model built second would
 # have other names than the same model built first.
 _NUMBERED = re.compile(r"(seed_generator)_\d+")
 
+NamedVariables = dict[str, tf.Variable]
 
-def model_variables(model: keras.Model) -> dict[str, tf.Variable]:
-    """Every variable of a model, random states included, by name.
 
-    Args:
-        model: built.
+def model_variables(model: keras.Model) -> NamedVariables:
+    """Returns every variable of a built model, random states included.
 
-    Returns:
-        Path within the model -> variable. The same for every model built
-        from the same configuration, in whatever process.
+    Names are paths within the model, the same for every model built from the
+    same configuration, in whatever process.
     """
-    named: dict[str, tf.Variable] = {}
+    named: NamedVariables = {}
     for variable in model.variables:
-        path = path_in_model(model, variable.path)
+        path = _path_in_model(model, variable.path)
         name, number = path, 1
         while name in named:
             number += 1
@@ -34,48 +31,33 @@ def model_variables(model: keras.Model) -> dict[str, tf.Variable]:
     return named
 
 
-def post_training_variables(model: keras.Model) -> dict[str, tf.Variable]:
-    """The variables learned after the main training: curves and fusion.
+def checkpoint_variables(model: keras.Model) -> NamedVariables:
+    """Returns `model_variables` as checkpoints call them: `model/<name>`."""
+    return {f"model/{n}": v for n, v in model_variables(model).items()}
 
-    Args:
-        model: built; `calibration` is its layer of curves or None.
 
-    Returns:
-        Name -> variable, as in `training_variables`.
-    """
+def post_training_variables(model: keras.Model) -> NamedVariables:
+    """Returns those learned after the main training: curves and fusion."""
     variables = list(model.fusion_variables)
     if model.calibration is not None:
         variables += model.calibration.variables
     learned = {id(variable.value) for variable in variables}
-    return {
-        f"model/{name}": variable
-        for name, variable in model_variables(model).items()
-        if id(variable) in learned
-    }
-
-
-def path_in_model(model: keras.Model, path: str) -> str:
-    """A variable's path without what differs from process to process."""
-    return _NUMBERED.sub(r"\1", path.removeprefix(f"{model.name}/"))
+    named = checkpoint_variables(model)
+    return {n: v for n, v in named.items() if id(v) in learned}
 
 
 def optimizer_variables(
     model: keras.Model, optimizer: SparseDenseOptimizer
-) -> dict[str, tf.Variable]:
-    """Every variable of an optimizer, by name.
+) -> NamedVariables:
+    """Returns every variable of an optimizer built on a model's variables.
 
-    Args:
-        model: whose variables the optimizer was built on.
-        optimizer: built.
-
-    Returns:
-        Path of a model variable and name of the slot -> slot; name -> what
-        belongs to no variable of the model.
+    Slots are named by the path of their variable in the model and their own
+    name, what belongs to no variable of the model by its name alone.
     """
     named, slots = {}, set()
     for path, by_name in optimizer.slots().items():
         for slot, variable in by_name.items():
-            named[f"{path_in_model(model, path)}/{slot}"] = variable.value
+            named[f"{_path_in_model(model, path)}/{slot}"] = variable.value
             slots.add(id(variable))
     for variable in optimizer.variables:
         if id(variable) not in slots:
@@ -83,29 +65,6 @@ def optimizer_variables(
     return named
 
 
-def training_variables(
-    model: keras.Model,
-    optimizer: SparseDenseOptimizer,
-    balancer: LossBalancer,
-) -> dict[str, tf.Variable]:
-    """Every variable a step reads or writes, by name.
-
-    Args:
-        model: built.
-        optimizer: built on the model's trainable variables.
-        balancer: of the objectives.
-
-    Returns:
-        Name -> variable; the model's begin with `model/`.
-    """
-    named = {
-        f"model/{name}": variable
-        for name, variable in model_variables(model).items()
-    }
-    for name, variable in optimizer_variables(model, optimizer).items():
-        named[f"optimizer/{name}"] = variable
-    for name, variable in balancer.variables.items():
-        named[f"balancer/{name}"] = variable
-    for index, variable in enumerate(balancer.trainable_variables):
-        named[f"balancer/trainable/{index}"] = variable.value
-    return named
+def _path_in_model(model: keras.Model, path: str) -> str:
+    """Returns a variable's path without what differs between processes."""
+    return _NUMBERED.sub(r"\1", path.removeprefix(f"{model.name}/"))

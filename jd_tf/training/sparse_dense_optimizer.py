@@ -13,10 +13,15 @@ from jd_tf.training.gradients import (
     clip_by_global_norm,
     sum_duplicates,
     values_of,
-    with_values,
 )
 
+_BETA_1, _BETA_2 = 0.9, 0.999
+_EPSILON = 1e-7
+_INITIAL_ACCUMULATOR = 0.1
+# Settings of Keras' optimizers that this one does not have.
 _REFUSED = (
+    "clipnorm",
+    "clipvalue",
     "use_ema",
     "ema_momentum",
     "ema_overwrite_frequency",
@@ -52,14 +57,10 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         table_method: `"adagrad"` or `"lazy_adam"`.
         table_pattern: str. Regular expression; variables whose path it finds
             are tables.
-        beta_1: float. Decay of Adam's momentum.
-        beta_2: float. Decay of Adam's velocity.
-        epsilon: float. Added to every denominator.
-        initial_accumulator: float. What Adagrad's sums of squares start at.
         weight_decay: float. Decoupled, of dense weights only: decaying a
             table would touch all of it.
-        clipnorm, clipvalue, global_clipnorm: as in Keras; of a table they
-            see the touched rows, duplicates summed.
+        global_clipnorm: as in Keras; of a table it sees the touched rows,
+            duplicates summed.
         name: str.
 
     Raises:
@@ -87,21 +88,13 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         table_learning_rate: Any = 0.05,
         table_method: str = "adagrad",
         table_pattern: str = r"(^|/)(table|embeddings)$",
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        initial_accumulator: float = 0.1,
         weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         name: str = "sparse_dense_optimizer",
     ):
         super().__init__(
             learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
+            weight_decay,
             global_clipnorm=global_clipnorm,
             name=name,
         )
@@ -110,21 +103,11 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
                 f"`table_method` must be one of {TABLE_METHODS}. "
                 f"Got: {table_method!r}."
             )
-        if initial_accumulator < 0 or epsilon <= 0:
-            raise ValueError(
-                "`initial_accumulator` must not be negative and `epsilon` "
-                f"must be positive. Got: {initial_accumulator}, {epsilon}."
-            )
         self.table_method = table_method
         self.table_pattern = table_pattern
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.initial_accumulator = initial_accumulator
         if isinstance(table_learning_rate, dict):
-            table_learning_rate = keras.optimizers.schedules.deserialize(
-                table_learning_rate
-            )
+            deserialize = keras.optimizers.schedules.deserialize
+            table_learning_rate = deserialize(table_learning_rate)
         if isinstance(table_learning_rate, float):
             table_learning_rate = self.add_variable(
                 (),
@@ -135,19 +118,16 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
 
     @property
     def table_learning_rate(self) -> Any:
-        """The present learning rate of tables, a scalar tensor."""
+        """Present learning rate of tables, a scalar tensor."""
         rate = self._table_learning_rate
-        if isinstance(rate, keras.Variable):
-            return rate
-        return rate(self._iterations)
+        fixed = isinstance(rate, keras.Variable)
+        return rate if fixed else rate(self._iterations)
 
     @table_learning_rate.setter
     def table_learning_rate(self, rate: float) -> None:
         if not isinstance(self._table_learning_rate, keras.Variable):
             raise TypeError("`table_learning_rate` follows a schedule.")
         self._table_learning_rate.assign(rate)
-
-    # Slots -----------------------------------------------------------------
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Creates the slots: one a table under Adagrad, else two."""
@@ -164,26 +144,23 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
                 )
             start = {"momentum": 0.0, "velocity": 0.0}
             if is_table and self.table_method == "adagrad":
-                start = {"accumulator": self.initial_accumulator}
-            slots = {
-                slot: self.add_variable_from_reference(
-                    variable, slot, keras.initializers.Constant(value)
+                start = {"accumulator": _INITIAL_ACCUMULATOR}
+            slots = {}
+            for slot, value in start.items():
+                initializer = keras.initializers.Constant(value)
+                slots[slot] = self.add_variable_from_reference(
+                    variable, slot, initializer
                 )
-                for slot, value in start.items()
-            }
             self._is_table.append(is_table)
             self._slots.append(slots)
 
     def slots(self) -> dict[str, dict[str, keras.Variable]]:
-        """The state kept for each variable: path -> slot name -> variable."""
+        """Returns the state by path of the variable and name of the slot."""
+        variables = self._trainable_variables
         return {
-            variable.path: dict(slots)
-            for variable, slots in zip(
-                self._trainable_variables, self._slots, strict=True
-            )
+            variable.path: slots
+            for variable, slots in zip(variables, self._slots, strict=True)
         }
-
-    # Steps -----------------------------------------------------------------
 
     def _backend_apply_gradients(
         self,
@@ -193,14 +170,13 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         grads = self.prepare(grads, trainable_variables)
         grads = self._clip_gradients(grads)
         self._apply_weight_decay(trainable_variables)
-        # All that depends on the step alone is computed once, not for each
-        # variable.
+        # Computed once, not for each variable.
         step = tf.cast(self._iterations.value + 1, tf.float32)
         rates = {
             "rate": tf.convert_to_tensor(self.learning_rate),
             "table_rate": tf.convert_to_tensor(self.table_learning_rate),
-            "beta_1_power": tf.pow(self.beta_1, step),
-            "beta_2_power": tf.pow(self.beta_2, step),
+            "beta_1_power": tf.pow(_BETA_1, step),
+            "beta_2_power": tf.pow(_BETA_2, step),
         }
         self._backend_update_step(grads, trainable_variables, rates)
 
@@ -209,18 +185,10 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         gradients: Sequence[Gradient | None],
         variables: Sequence[keras.Variable],
     ) -> list[Gradient | None]:
-        """Brings gradients to the form in which they are applied.
+        """Sums duplicates of tables' gradients and makes all others dense.
 
         `apply_gradients` does so by itself; it is here for those who want to
         measure the gradients first, and is not done twice.
-
-        Args:
-            gradients: of the tape; None where there is none.
-            variables: what they are gradients of.
-
-        Returns:
-            Sparse gradients of tables with duplicates summed, all others
-            dense.
         """
         return [
             self._prepare(gradient, variable)
@@ -244,17 +212,9 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         return tf.convert_to_tensor(gradient)
 
     def _clip_gradients(self, grads: Sequence[Gradient]) -> list[Gradient]:
-        # Keras' versions would make sparse gradients dense.
+        # Keras' version would make sparse gradients dense.
         if self.global_clipnorm:
             return clip_by_global_norm(grads, self.global_clipnorm)
-        if self.clipnorm:
-            return [clip_by_global_norm([g], self.clipnorm)[0] for g in grads]
-        if self.clipvalue:
-            limit = self.clipvalue
-            return [
-                with_values(g, tf.clip_by_value(values_of(g), -limit, limit))
-                for g in grads
-            ]
         return list(grads)
 
     def _use_weight_decay(self, variable: Any) -> bool:
@@ -265,14 +225,7 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
     def update_step(
         self, gradient: Gradient, variable: tf.Variable, learning_rate: _Rates
     ) -> None:
-        """Applies one gradient.
-
-        Args:
-            gradient: dense, or sparse for a table, duplicates summed.
-            variable: what it is the gradient of.
-            learning_rate: both rates and Adam's powers, as
-                `_backend_apply_gradients` computes them.
-        """
+        """Applies one gradient, duplicates summed; all rates are given."""
         index = self._get_variable_index(variable)
         slots = {name: s.value for name, s in self._slots[index].items()}
         rates = {
@@ -285,10 +238,9 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         sparse = isinstance(gradient, tf.IndexedSlices)
         if sparse and self._distribution_strategy.num_replicas_in_sync > 1:
             # The replicas' slices were concatenated.
+            values, indices = gradient.values, gradient.indices
             gradient = sum_duplicates(
-                tf.IndexedSlices(
-                    gradient.values, gradient.indices, gradient.dense_shape
-                )
+                tf.IndexedSlices(values, indices, gradient.dense_shape)
             )
         if "accumulator" in slots:
             self._adagrad(gradient, variable, slots["accumulator"], rates)
@@ -308,7 +260,7 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
             "var": variable.handle,
             "accum": accumulator.handle,
             "lr": rates["rate"],
-            "epsilon": tf.cast(self.epsilon, variable.dtype),
+            "epsilon": tf.cast(_EPSILON, variable.dtype),
             "grad": values_of(gradient),
             "use_locking": True,
         }
@@ -334,9 +286,9 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
             beta1_power=rates["beta_1_power"],
             beta2_power=rates["beta_2_power"],
             lr=rates["rate"],
-            beta1=tf.cast(self.beta_1, variable.dtype),
-            beta2=tf.cast(self.beta_2, variable.dtype),
-            epsilon=tf.cast(self.epsilon, variable.dtype),
+            beta1=tf.cast(_BETA_1, variable.dtype),
+            beta2=tf.cast(_BETA_2, variable.dtype),
+            epsilon=tf.cast(_EPSILON, variable.dtype),
             grad=gradient,
             use_locking=True,
         )
@@ -352,34 +304,26 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         # Gathered from the resource: reading the variable would copy it.
         momentum = tf.gather(slots["momentum"], rows)
         velocity = tf.gather(slots["velocity"], rows)
-        momentum += (1.0 - self.beta_1) * (values - momentum)
-        velocity += (1.0 - self.beta_2) * (tf.square(values) - velocity)
+        momentum += (1.0 - _BETA_1) * (values - momentum)
+        velocity += (1.0 - _BETA_2) * (tf.square(values) - velocity)
         rate = rates["rate"] * tf.sqrt(1.0 - rates["beta_2_power"])
         rate /= 1.0 - rates["beta_1_power"]
-        change = rate * momentum / (tf.sqrt(velocity) + self.epsilon)
+        change = rate * momentum / (tf.sqrt(velocity) + _EPSILON)
         for slot, new in (("momentum", momentum), ("velocity", velocity)):
             slots[slot].scatter_update(tf.IndexedSlices(new, rows))
         variable.scatter_sub(tf.IndexedSlices(change, rows))
 
-    # Configuration ---------------------------------------------------------
-
     def get_config(self) -> dict[str, Any]:
-        """Every argument of the constructor."""
-        config = super().get_config()
-        for name in _REFUSED:
-            config.pop(name)
+        given = super().get_config()
+        config = {n: v for n, v in given.items() if n not in _REFUSED}
         rate = self._table_learning_rate
         if isinstance(rate, keras.Variable):
-            rate = float(rate.numpy())
+            config["table_learning_rate"] = float(rate.numpy())
         else:
-            rate = keras.optimizers.schedules.serialize(rate)
+            serialize = keras.optimizers.schedules.serialize
+            config["table_learning_rate"] = serialize(rate)
         return {
             **config,
-            "table_learning_rate": rate,
             "table_method": self.table_method,
             "table_pattern": self.table_pattern,
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-            "initial_accumulator": self.initial_accumulator,
         }

@@ -37,7 +37,7 @@ def train(
             images on. Left out, a resumed run keeps those it has.
 
     Returns:
-        The trainer: `model` has the weights of the best evaluation, `state`
+        The trainer: `step_fn.model` has the best evaluation's weights, `state`
         the history, `stopped_by` and `signal` the reason of the end.
 
     Raises:
@@ -59,16 +59,13 @@ def train(
     images = image_fields(config)
     if item_vectors is not None:
         vectors = load_vectors(item_vectors, schema)
-        config = replace_fields(
-            config,
-            {
-                "use_images": images.get("use_images") or "transfer",
-                "num_image_rows": max(
-                    images.get("num_image_rows", 0), len(vectors)
-                ),
-                "image_dim": vectors.width,
-            },
-        )
+        num_rows = max(images.get("num_image_rows", 0), len(vectors))
+        changes = {
+            "use_images": images.get("use_images") or "transfer",
+            "num_image_rows": num_rows,
+            "image_dim": vectors.width,
+        }
+        config = replace_fields(config, changes)
     elif images.get("use_images") and not images["num_image_rows"]:
         raise DataError(
             f"--use_images={images['use_images']} needs image vectors: "
@@ -81,15 +78,10 @@ def train(
 
 
 def load_vectors(path: str | Path, schema: Schema) -> ItemVectors:
-    """Reads image vectors of items.
-
-    Args:
-        path: an .npz file made by `embed_images`.
-        schema: of the data.
+    """Reads image vectors of items, a file made by `embed_images`.
 
     Raises:
-        DataError: if the file is unusable, or its ids are not of the kind of
-            the schema's `item_id`.
+        DataError: if the file is unusable, or not of the schema's `item_id`.
     """
     vectors = ItemVectors.load(path)
     wanted = schema.item_columns[0].dtype
@@ -105,8 +97,5 @@ def load_vectors(path: str | Path, schema: Schema) -> ItemVectors:
 def image_fields(config: Any) -> dict[str, Any]:
     """Returns `use_images` and `num_image_rows` of a config that has them."""
     fields = {n.rpartition(".")[2]: v for n, v in flat_fields(config).items()}
-    return {
-        name: fields[name]
-        for name in ("use_images", "num_image_rows")
-        if name in fields
-    }
+    names = ("use_images", "num_image_rows")
+    return {name: fields[name] for name in names if name in fields}

@@ -1,6 +1,7 @@
 """The folder of a run: its configuration, and the trained model."""
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,11 +22,15 @@ from jd_tf.schema import DataError, Schema
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import CHANGEABLE, TrainingConfig
 from jd_tf.training.loop.training_state import TrainingState
-from jd_tf.training.named_variables import model_variables
-from jd_tf.training.post_training_checkpoints import restore_post_training
+from jd_tf.training.named_variables import (
+    checkpoint_variables,
+    post_training_variables,
+)
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
+# Curves and fusion learned after the main network.
+POST_TRAINING = "post_training"
 SUMMARIES = "summaries"
 
 
@@ -34,13 +39,7 @@ def open_workdir(
 ) -> Path:
     """Writes the configuration of a new run, or compares an old one's.
 
-    Args:
-        workdir: created if need be.
-        model: may have a `schema`, which is stored and compared too.
-        config: fields of `CHANGEABLE` may differ from the stored ones.
-
-    Returns:
-        The folder.
+    Fields of `CHANGEABLE` may differ from the stored ones.
 
     Raises:
         DataError: naming the column or field that differs, and both values.
@@ -50,25 +49,31 @@ def open_workdir(
         raise DataError(f"{workdir}: is a file, not a folder.")
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / CONFIG_FILE
-    resolved = {
-        "training": _as_json(dataclasses.asdict(config)),
-        "model": _described(model),
+    described = {
+        "training": dataclasses.asdict(config),
+        "model": {
+            "name": model.registered_name,
+            "config": dataclasses.asdict(model.config),
+        },
     }
-    schema = getattr(model, "schema", None)
     if path.exists():
-        _check(workdir, resolved, schema)
+        model.schema.check_same(
+            Schema.load(workdir / SCHEMA_FILE), str(workdir / SCHEMA_FILE)
+        )
+        _check_same(path, described)
     elif Checkpoints(workdir / CHECKPOINTS).steps():
         raise DataError(
             f"{path}: missing, but there are checkpoints. Restore the file, "
             "or train in another folder."
         )
-    if schema is not None and not (workdir / SCHEMA_FILE).exists():
-        schema.save(workdir / SCHEMA_FILE)
-    module = _own_module(model)
-    if module and not (workdir / MODULE_FILE).exists():
+    if not (workdir / SCHEMA_FILE).exists():
+        model.schema.save(workdir / SCHEMA_FILE)
+    module = get_model(model.registered_name).module_file
+    own = module and not type(model).__module__.startswith("jd_tf.")
+    if own and not (workdir / MODULE_FILE).exists():
         # So that the run can be loaded wherever its folder goes.
         shutil.copyfile(module, workdir / MODULE_FILE)
-    write_json(path, resolved)
+    write_json(path, described)
     return workdir
 
 
@@ -87,14 +92,15 @@ def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
     Raises:
         DataError: if the folder holds no run, or a file is damaged.
     """
-    path = Path(workdir) / CONFIG_FILE
+    workdir = Path(workdir)
+    path = workdir / CONFIG_FILE
     if not path.is_file():
         raise DataError(
             f"{path}: missing; {workdir} holds no training run. Make one "
             "with `python -m experiments.train`."
         )
-    model = _build(Path(workdir), read_json(path))
-    checkpoints = Checkpoints(Path(workdir) / CHECKPOINTS)
+    model = _build(workdir, read_json(path))
+    checkpoints = Checkpoints(workdir / CHECKPOINTS)
     steps = checkpoints.steps()
     if not steps:
         raise DataError(
@@ -105,50 +111,45 @@ def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
     if best:
         best_step = TrainingState(**checkpoints.read_state(step)).best_step
         step = best_step if best_step >= 0 else step
-    restore_model(checkpoints, step, model)
-    restore_post_training(workdir, model, steps[-1], step)
+    checkpoints.restore(step, checkpoint_variables(model))
+    state = read_post_training(workdir, steps[-1], step)
+    if state is not None:
+        Checkpoints(workdir / POST_TRAINING).restore(
+            state.step, post_training_variables(model)
+        )
     return model
 
 
-def restore_model(
-    checkpoints: Checkpoints, step: int, model: keras.Model
-) -> None:
-    """Sets a model's variables, and nothing else, to a checkpoint's."""
-    named = model_variables(model)
-    checkpoints.restore(step, {f"model/{n}": v for n, v in named.items()})
+def read_post_training(
+    workdir: str | Path, main_step: int, base_step: int
+) -> TrainingState | None:
+    """Returns the state of the post-training stage on these main weights.
+
+    None if there is none, or the main network went on from `main_step`, or
+    `base_step` is not the checkpoint that the stage began with.
+    """
+    checkpoints = Checkpoints(Path(workdir) / POST_TRAINING)
+    steps = checkpoints.steps()
+    if not steps:
+        return None
+    state = TrainingState(**checkpoints.read_state(steps[-1]))
+    same = (state.main_step, state.base_step) == (main_step, base_step)
+    return state if same else None
 
 
-def _check(workdir: Path, resolved: Any, schema: Schema | None) -> None:
-    path = workdir / CONFIG_FILE
-    stored = read_json(path)
-    if schema is not None:
-        there = Schema.load(workdir / SCHEMA_FILE)
-        schema.check_same(there, str(workdir / SCHEMA_FILE))
-    before, now = _flat(stored), _flat(resolved)
+def _check_same(path: Path, described: Any) -> None:
+    """Raises a DataError if the run described in the file is another one."""
+    before = _flat(read_json(path))
+    now = _flat(json.loads(json.dumps(described)))
     for field in sorted({*before, *now}):
-        if field.removeprefix("training.") not in CHANGEABLE and before.get(
-            field
-        ) != now.get(field):
+        if field.removeprefix("training.") in CHANGEABLE:
+            continue
+        if before.get(field) != now.get(field):
             raise DataError(
                 f"{path}: the run there has {field} = {before.get(field)!r}, "
                 f"this one {now.get(field)!r}. Go on with the stored value, "
                 "or train in another folder."
             )
-
-
-def _described(model: keras.Model) -> dict[str, Any]:
-    """Returns what it takes to build the model again, without weights."""
-    return {
-        "name": model.registered_name,
-        "config": _as_json(dataclasses.asdict(model.config)),
-    }
-
-
-def _own_module(model: keras.Model) -> str:
-    """Returns the file of a model that is no part of this package."""
-    if type(model).__module__.startswith("jd_tf.models."):
-        return ""
-    return get_model(model.registered_name).module_file
 
 
 def _build(workdir: Path, described: Mapping[str, Any]) -> keras.Model:
@@ -166,28 +167,17 @@ def _build(workdir: Path, described: Mapping[str, Any]) -> keras.Model:
     entry = get_model(name)
     schema = Schema.load(workdir / SCHEMA_FILE)
     try:
-        config = config_from_json(entry.config_class, fields)
+        config: Any = config_from_json(entry.config_class, fields)
         return entry.model_class(schema, config)
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: describes no model: {error}") from error
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dicts and lists to dotted field -> value."""
-    if isinstance(value, list):
-        value = dict(enumerate(value))
+    """Returns nested dicts as dotted field -> value."""
     if not isinstance(value, dict):
         return {prefix: value}
     flat: dict[str, Any] = {}
     for key, part in value.items():
-        flat.update(_flat(part, f"{prefix}.{key}" if prefix else str(key)))
+        flat.update(_flat(part, f"{prefix}.{key}" if prefix else key))
     return flat
-
-
-def _as_json(value: Any) -> Any:
-    """Returns `value` as a JSON file would return it."""
-    if isinstance(value, dict):
-        return {str(key): _as_json(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_as_json(part) for part in value]
-    return value

@@ -204,15 +204,3 @@ def test_each_objective_has_its_own_cells_and_the_layer_agrees():
     # The bound is not what does the work.
     free = apply_curves(wrong, curves, (-1, -1))[~padding]
     assert np.mean(free[:, 1] > free[:, 0]) < 0.02
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"method": "beta"}, "`method` must be one of .*'beta'"),
-        ({"num_knots": 1}, r"`num_knots` must be at least 4\. Got: 1"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        fit_curve(np.zeros(2), np.arange(2.0), **arguments)

@@ -3,9 +3,12 @@
 import keras
 
 from jd_tf.models.ranking.jd_ranker import JDRanker
-from jd_tf.training.balancing.loss_balancer import LossBalancer
-from jd_tf.training.balancing.running_magnitude import RunningMagnitude
-from jd_tf.training.named_variables import model_variables, training_variables
+from jd_tf.training.balancing.loss_balancers import (
+    LossBalancer,
+    RunningMagnitude,
+)
+from jd_tf.training.main_step import MainStep
+from jd_tf.training.named_variables import model_variables
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
 from tests.requests import small_schema
 
@@ -21,9 +24,8 @@ def test_two_models_of_one_configuration_have_the_same_names():
 def test_everything_a_step_changes_is_named():
     model = JDRanker(small_schema())
     optimizer = SparseDenseOptimizer()
-    optimizer.build(model.trainable_variables)
     balancer = RunningMagnitude(model.schema.objective_names)
-    named = training_variables(model, optimizer, balancer)
+    named = MainStep(model, optimizer, balancer).named_variables()
     found = {id(variable) for variable in named.values()}
     for variable in [*model.variables, *optimizer.variables]:
         assert id(variable.value) in found, variable.path

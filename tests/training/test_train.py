@@ -34,7 +34,7 @@ def test_item_vectors_turn_images_on_and_size_the_table(data, tmp_path):
     config = replace_fields(JDRankerConfig(), {"model_dim": 8})
     trainer = train(data, tmp_path / "run", "jd_ranker", config, TRAINING, path)
     images = {"use_images": "transfer", "num_image_rows": 5, "image_dim": 3}
-    assert trainer.model.config == replace_fields(config, images)
+    assert trainer.step_fn.model.config == replace_fields(config, images)
     assert trainer.state.step == 1
 
 

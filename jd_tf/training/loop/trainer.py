@@ -1,6 +1,7 @@
 """The training loop: steps, evaluations, checkpoints, stops and resumes."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ class NotFiniteError(ArithmeticError):
     """A loss or gradient became NaN or infinite; names it and the step."""
 
 
+@dataclasses.dataclass(eq=False)
 class Trainer:
     """Repeats a step in a work folder, from where the folder stands.
 
@@ -50,7 +52,7 @@ class Trainer:
         steps_per_epoch: for the progress bar, if known.
         check: is given a batch before the first step of a session, and
             raises if training must not start.
-        checkpoints: folder of the checkpoints within `workdir`.
+        checkpoints_folder: folder of the checkpoints within `workdir`.
 
     Attributes:
         state: position, history and best of the run.
@@ -85,30 +87,22 @@ class Trainer:
     ([10.0, 0.625], 'epochs')
     """
 
-    def __init__(
-        self,
-        step_fn: TrainingStep,
-        config: TrainingConfig,
-        workdir: str | Path,
-        train_batches: TrainBatches,
-        validate: Validate | None = None,
-        steps_per_epoch: int | None = None,
-        check: Callable[[Batch], object] | None = None,
-        checkpoints: str = CHECKPOINTS,
-    ):
-        self.step_fn = step_fn
-        self.config = config
-        self.workdir = Path(workdir)
-        self.train_batches = train_batches
-        self.validate = validate
-        self.steps_per_epoch = steps_per_epoch
-        self.check = check
-        self.checkpoints = Checkpoints(self.workdir / checkpoints)
+    step_fn: TrainingStep
+    config: TrainingConfig
+    workdir: Path
+    train_batches: TrainBatches
+    validate: Validate | None = None
+    steps_per_epoch: int | None = None
+    check: Callable[[Batch], object] | None = None
+    checkpoints_folder: dataclasses.InitVar[str] = CHECKPOINTS
+
+    def __post_init__(self, checkpoints_folder: str) -> None:
+        self.workdir = Path(self.workdir)
+        self.checkpoints = Checkpoints(self.workdir / checkpoints_folder)
         self.state = TrainingState()
-        self.stopped_by = ""
-        self.signal = 0
-        self._variables = step_fn.named_variables()
-        self._run = repeat_steps(step_fn)
+        self.stopped_by, self.signal = "", 0
+        self._variables = self.step_fn.named_variables()
+        self._run = repeat_steps(self.step_fn)
         self._saved: tuple[int, int] | None = None
 
     def train(self) -> list[Row]:
@@ -125,50 +119,48 @@ class Trainer:
             NotFiniteError: a checked number is NaN or infinite. Nothing is
                 saved after it.
         """
-        self.resume()
+        self._resume()
+        config, state = self.config, self.state
         self._check_batch()
         self._saved_at = self._began = time.monotonic()
-        self._earlier = self.state.seconds
+        self._earlier = state.seconds
         total = None
         if self.steps_per_epoch:
-            total = self.steps_per_epoch * self.config.epochs
-        if self.config.max_steps:
-            total = min(total or self.config.max_steps, self.config.max_steps)
+            total = self.steps_per_epoch * config.epochs
+        if config.max_steps:
+            total = min(total or config.max_steps, config.max_steps)
+        summaries = Summaries(self.workdir / SUMMARIES)
+        name, shown = self.step_fn.name, config.progress
+        progress = Progress(name, shown, state.step, total)
         with (
             StopSignals() as self._signals,
-            contextlib.closing(
-                Summaries(self.workdir / SUMMARIES)
-            ) as self._summaries,
-            contextlib.closing(
-                Progress(
-                    self.step_fn.name,
-                    self.config.progress,
-                    self.state.step,
-                    total,
-                )
-            ) as self._progress,
+            contextlib.closing(summaries) as self._summaries,
+            contextlib.closing(progress) as self._progress,
         ):
             self._show()
             while not self._stop_reason():
                 self._pass_over_data()
             self._finish()
-        return self.state.history
+        return state.history
 
-    def resume(self) -> bool:
-        """Loads the newest checkpoint, once.
-
-        Returns:
-            Whether there is one.
-        """
+    def _resume(self) -> None:
+        """Loads the newest checkpoint, once."""
         self.checkpoints.recover()
         steps = self.checkpoints.steps()
         if steps and self._saved is None:
             stored = self.checkpoints.restore(steps[-1], self._variables)
             self.state = TrainingState(**stored)
             self._saved = self._position()
-        return bool(steps)
 
-    def save(self) -> None:
+    def _check_batch(self) -> None:
+        if self.check is None:
+            return
+        for place in ((self.state.epoch, self.state.batch), (0, 0)):
+            for batch in self.train_batches(*place).take(1):
+                self.check(batch)
+                return
+
+    def _save(self) -> None:
         """Writes a checkpoint, unless the newest has all there is to save."""
         if self._saved == self._position():
             return
@@ -176,17 +168,6 @@ class Trainer:
         self.checkpoints.write(state.step, self._variables, state.to_json())
         self._saved, self._saved_at = self._position(), time.monotonic()
         self.checkpoints.prune(self.config.keep_checkpoints, state.best_step)
-
-    # Parts of a session ----------------------------------------------------
-
-    def _check_batch(self) -> None:
-        if self.check is None:
-            return
-        state = self.state
-        for place in ((state.epoch, state.batch), (0, 0)):
-            for batch in self.train_batches(*place).take(1):
-                self.check(batch)
-                return
 
     def _pass_over_data(self) -> None:
         state, config = self.state, self.config
@@ -215,13 +196,10 @@ class Trainer:
                 return
 
     def _steps_until_due(self) -> int:
-        """Steps until something is due; calls end there."""
+        """Returns the steps until something is due; calls end there."""
         config, step = self.config, self.state.step
-        periods = (
-            config.log_every,
-            config.evaluate_every,
-            config.checkpoint_every,
-        )
+        names = ("log_every", "evaluate_every", "checkpoint_every")
+        periods = [getattr(config, name) for name in names]
         distances = [period - step % period for period in periods if period]
         if config.max_steps:
             distances.append(config.max_steps - step)
@@ -232,37 +210,32 @@ class Trainer:
         config, step = self.config, self.state.step
         if step % config.log_every == 0:
             self._log()
-        due = config.evaluate_every
-        better = False
-        if epoch_ended if not due else step % due == 0:
+        every, better = config.evaluate_every, False
+        if step % every == 0 if every else epoch_ended:
             better = self._evaluate()
+        every = config.checkpoint_every
         minutes = (time.monotonic() - self._saved_at) / 60
-        if (
-            better
-            or (config.checkpoint_every and step % config.checkpoint_every == 0)
-            or minutes >= config.checkpoint_minutes
-        ):
-            self.save()
+        due = (every and step % every == 0) or (
+            minutes >= config.checkpoint_minutes
+        )
+        if better or due:
+            self._save()
 
     def _finish(self) -> None:
+        state = self.state
         self.stopped_by = self._stop_reason()
         self.signal = self._signals.received
-        state = self.state
         if self.signal:
-            self.save()
-            self._progress.log(
-                f"stopped at step {state.step}; run again to go on"
-            )
+            self._save()
+            line = f"stopped at step {state.step}; run again to go on"
+            self._progress.log(line)
             return
         self._log()
         self._evaluate()
-        self.save()
+        self._save()
         if state.best_step not in (-1, state.step):
-            model = {
-                name: variable
-                for name, variable in self._variables.items()
-                if name.startswith("model/")
-            }
+            named = self._variables.items()
+            model = {n: v for n, v in named if n.startswith("model/")}
             self.checkpoints.restore(state.best_step, model)
 
     def _stop_reason(self) -> str:
@@ -279,8 +252,6 @@ class Trainer:
         if limit and state.seconds >= limit:
             return "time_limit"
         return ""
-
-    # What is due -----------------------------------------------------------
 
     def _show(self) -> None:
         row = self.state.window_row(self.step_fn)
@@ -313,7 +284,7 @@ class Trainer:
         return better
 
     def _position(self) -> tuple[int, int]:
-        """Changes whenever there is something new to save."""
+        """Returns what changes whenever there is something new to save."""
         return self.state.step, len(self.state.history)
 
     def _check_finite(self, rows: Rows) -> None:
@@ -321,12 +292,10 @@ class Trainer:
         if not problem:
             return
         step = self.state.step + len(rows[WAITS])
-        saved = self.checkpoints.steps()
-        last = (
-            f"the last good checkpoint is {self.checkpoints.path(saved[-1])}"
-            if saved
-            else "there is no checkpoint yet"
-        )
+        last = "there is no checkpoint yet"
+        for saved in self.checkpoints.steps()[-1:]:
+            path = self.checkpoints.path(saved)
+            last = f"the last good checkpoint is {path}"
         raise NotFiniteError(
             f"{self.step_fn.name} step {step}: {problem}; {last}. "
             f"{self.step_fn.remedy} or look at the data of that step."

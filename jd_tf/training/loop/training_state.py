@@ -17,52 +17,39 @@ class TrainingState:
     Every field goes through JSON unchanged, so a resumed run continues with
     the very numbers the killed one had.
 
-    Attributes:
-        step: batches trained on.
-        epoch: passes over the data that are complete.
-        batch: batches of the present pass that are done.
-        impressions: candidates trained on.
-        seconds: wall time of training, all sessions together.
-        best_step: step of the best evaluation; -1: none yet.
-        best_value: the monitored metric there.
-        worse_evaluations: evaluations since then.
-        evaluated_step: step of the last evaluation; -1: none yet.
-        history: rows of `step`, `epoch`, `seconds` and metrics.
-        window: sums over the steps since the last history row.
-        main_step: of a post-training stage: main steps taken before it.
-        base_step: of a post-training stage: the main checkpoint it is on.
-        curves: of a post-training stage: objective -> facts on its curve.
     """
 
     step: int = 0
     epoch: int = 0
+    # Of the present pass.
     batch: int = 0
     impressions: int = 0
+    # Of all sessions together.
     seconds: float = 0.0
+    # -1: none yet.
     best_step: int = -1
     best_value: float = 0.0
     worse_evaluations: int = 0
     evaluated_step: int = -1
+    # Rows of `step`, `epoch`, `seconds` and metrics.
     history: list[Row] = dataclasses.field(default_factory=list)
+    # Sums over the steps since the last history row.
     window: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # Of a post-training stage: main steps taken before it, the main checkpoint
+    # it is on, and objective -> facts on its curve.
     main_step: int = 0
     base_step: int = -1
     curves: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dict; `TrainingState(**fields)` reads it."""
+        """Returns a plain dict; `TrainingState(**fields)` reads it."""
         return dataclasses.asdict(self)
 
     def add(self, step_fn: TrainingStep, rows: Rows, seconds: float) -> None:
-        """Takes the steps of one call into the window.
+        """Takes the steps of one call, [K, ...] by name, into the window.
 
         Step by step, so that the sums do not depend on how many steps a
         call had, and a resumed run adds up to the same last digit.
-
-        Args:
-            step_fn: the step that was taken.
-            rows: [K, ...] of the call.
-            seconds: it took.
         """
         count = len(rows[WAITS])
         if not count:
@@ -82,24 +69,13 @@ class TrainingState:
         self.impressions += int(np.sum(summands.get("impressions", 0)))
 
     def window_row(self, step_fn: TrainingStep) -> Row:
-        """The history row of the window as it is; {} before its first step.
-
-        Args:
-            step_fn: the step that was taken.
-        """
+        """Returns the window's history row; {} before its first step."""
         if not self.window:
             return {}
         return {**self._position(), **step_fn.history_row(self.window)}
 
     def close_window(self, step_fn: TrainingStep) -> Row:
-        """Moves the window's row to the history and opens a new window.
-
-        Args:
-            step_fn: the step that was taken.
-
-        Returns:
-            The row; {} if no step was taken since the last one.
-        """
+        """Moves the window's row to the history and opens a new window."""
         row = self.window_row(step_fn)
         self.window = {}
         if row:
@@ -111,13 +87,8 @@ class TrainingState:
     ) -> tuple[Row, bool]:
         """Takes an evaluation of this step into history and best.
 
-        Args:
-            metrics: None where undefined.
-            monitor: the metric that decides; lower is better where its name
-                begins with "loss".
-
-        Returns:
-            The history row; whether it is the best evaluation so far.
+        The monitored metric is better lower where its name begins with
+        "loss". Returns the history row, and whether it is the best so far.
         """
         row = self._position()
         row |= {f"validation/{name}": m for name, m in metrics.items()}

@@ -38,7 +38,7 @@ class TrainingStep(abc.ABC):
 
     @abc.abstractmethod
     def named_variables(self) -> dict[str, tf.Variable]:
-        """Every variable a step reads or writes, for checkpoints.
+        """Returns every variable a step reads or writes, for checkpoints.
 
         Returns:
             Name -> variable; the model's, which are set to the best ones at
@@ -46,14 +46,14 @@ class TrainingStep(abc.ABC):
         """
 
     def summands(self, rows: Rows) -> Rows:
-        """The numbers of K steps that a window adds up, [K, ...] by name.
+        """Returns the numbers that a window adds up, [K, ...] by name.
 
         Those named `impressions` are counted over the whole run, too.
         """
         return {name: rows[name] for name in self.row_spec}
 
     def history_row(self, sums: Mapping[str, Any]) -> dict[str, Any]:
-        """The entries of a history row on a window; by default, means.
+        """Returns the entries of a history row; by default, means.
 
         Args:
             sums: of `summands` by name, with the number of `steps`, the
@@ -80,9 +80,6 @@ def repeat_steps(step_fn: TrainingStep) -> Callable[[Any, int], Rows]:
     Between two steps of a call there is no Python: the graph itself takes
     batches from the iterator, and the rows of all steps come back at once.
 
-    Args:
-        step_fn: the step.
-
     Returns:
         A function of an iterator over batches and of the number of steps to
         take; 0 only traces the graph. It returns the rows of the K steps
@@ -92,15 +89,11 @@ def repeat_steps(step_fn: TrainingStep) -> Callable[[Any, int], Rows]:
     """
     clock = _clock()
 
-    def repeat(
-        iterator: Any, num_steps: tf.Tensor
-    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    def repeat(iterator: Any, num_steps: tf.Tensor) -> tuple:
         specs = {**step_fn.row_spec, WAITS: tf.TensorSpec((), tf.float64)}
         arrays = {
-            name: tf.TensorArray(
-                spec.dtype, num_steps, element_shape=spec.shape
-            )
-            for name, spec in specs.items()
+            n: tf.TensorArray(spec.dtype, num_steps, element_shape=spec.shape)
+            for n, spec in specs.items()
         }
         nothing = tf.experimental.Optional.empty(iterator.element_spec)
 
@@ -115,11 +108,7 @@ def repeat_steps(step_fn: TrainingStep) -> Callable[[Any, int], Rows]:
                 return optional, clock() - began
 
         def body(
-            step: tf.Tensor,
-            finite: tf.Tensor,
-            optional: Any,
-            wait: tf.Tensor,
-            arrays: Any,
+            step: Any, finite: Any, optional: Any, wait: Any, arrays: Any
         ) -> tuple:
             row = {**step_fn(optional.get_value()), WAITS: wait}
             finite = tf.constant(True)
@@ -153,7 +142,7 @@ def repeat_steps(step_fn: TrainingStep) -> Callable[[Any, int], Rows]:
 
 
 def _clock() -> Callable[[], tf.Tensor]:
-    """Seconds as a graph operation; 0 where TensorFlow forbids reading them."""
+    """Returns a graph's clock; always 0 where TensorFlow forbids clocks."""
     try:
         tf.timestamp()
     except tf.errors.FailedPreconditionError:

@@ -5,9 +5,11 @@ import pytest
 import tensorflow as tf
 
 from jd_tf.schema import DataError
-from jd_tf.training.balancing.loss_balancer import LossBalancer
-from jd_tf.training.balancing.running_magnitude import RunningMagnitude
-from jd_tf.training.balancing.uncertainty import Uncertainty
+from jd_tf.training.balancing.loss_balancers import (
+    LossBalancer,
+    RunningMagnitude,
+    Uncertainty,
+)
 
 NAMES = ("click", "order")
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.schema import DataError
 from jd_tf.training.build_from_config import build_balancer
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.fusion.fusion_loss import FusionLoss
@@ -165,7 +164,7 @@ def test_a_shared_optimizer_is_found():
     shared.build(model.trainable_variables)
     main = MainStep(model, shared, build_balancer(TrainingConfig(), NAMES))
     fusion = FusionStep(model, shared, LOSS)
-    with pytest.raises(IsolationError, match="share their optimizer"):
+    with pytest.raises(IsolationError, match=r"share .*own optimizer"):
         check_isolation(main, fusion, _batch())
     # Nor would a copy that keeps the same slots pass.
     main_part, _ = variable_partition(main, fusion)
@@ -266,28 +265,3 @@ def test_a_batch_without_any_contrast_moves_no_weight():
     assert int(row["fusion_requests_skipped"]) == 8
     assert float(row["fusion_loss"]) == 0
     assert not changed(weights, before)
-
-
-# Wrong models --------------------------------------------------------------
-
-
-def test_a_variable_must_belong_to_one_part():
-    class Forgetful(FusionToy):
-        main_variables = property(lambda self: self.head.variables)
-
-    class Greedy(FusionToy):
-        main_variables = property(lambda self: self.variables)
-
-    with pytest.raises(DataError, match=r"`table` must be in one .* in none"):
-        _steps(Forgetful())
-    with pytest.raises(DataError, match=r"`fusion/.* in both"):
-        _steps(Greedy())
-
-
-def test_a_fusion_without_anything_to_train_is_refused():
-    model = FusionToy()
-    model.fusion.trainable = False
-    with pytest.raises(DataError, match="nothing to train"):
-        _steps(model)
-    with pytest.raises(DataError, match=r"`every` .* Got: 0"):
-        AlternatingStep(*_steps(), every=0)

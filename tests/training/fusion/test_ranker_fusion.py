@@ -24,9 +24,8 @@ from jd_tf.training.fusion.isolation_check import (
     variable_partition,
 )
 from jd_tf.training.named_variables import model_variables
-from jd_tf.training.post_training_checkpoints import POST_TRAINING
 from jd_tf.training.post_training_stage import num_fusion_steps
-from jd_tf.training.workdir import load_trained
+from jd_tf.training.workdir import POST_TRAINING, load_trained
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema(
