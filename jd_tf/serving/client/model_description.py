@@ -17,14 +17,7 @@ from jd_tf.serving.signature_names import (
 
 @dataclasses.dataclass(frozen=True)
 class ModelDescription:
-    """The signatures of one version.
-
-    Attributes:
-        version: its number.
-        signatures: signature -> "inputs" or "outputs" -> tensor name -> its
-            `dtype` and `shape`, None where any size will do; as
-            `signature_table` makes them.
-    """
+    """A version and its signatures, as `signature_table` lists them."""
 
     version: int
     signatures: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]
@@ -41,11 +34,7 @@ class ModelDescription:
         return tuple(n for n in inputs if n.startswith(STATE_PREFIX))
 
     def check_schema(self, schema: Schema, where: str) -> None:
-        """Refuses a version that takes other columns than the schema has.
-
-        Raises:
-            SchemaMismatchError: naming signature and column.
-        """
+        """Refuses a version that takes other columns than the schema has."""
         where = f"{where}: version {self.version}"
         default = self.signatures.get(SERVING_DEFAULT)
         if default is None:
@@ -53,12 +42,10 @@ class ModelDescription:
                 f"{where}: has no signature `{SERVING_DEFAULT}`, only "
                 f"{sorted(self.signatures)}. Export it with jd_tf."
             )
-        together: list[tuple[str, ...]] = [(SERVING_DEFAULT,)]
+        self._check_columns([SERVING_DEFAULT], schema, where)
         if self.encodes:
             # These two take what `serving_default` takes.
-            together.append((ENCODE_USER, RANK_CANDIDATES))
-        for signatures in together:
-            self._check_columns(signatures, schema, where)
+            self._check_columns([ENCODE_USER, RANK_CANDIDATES], schema, where)
         missing = set(RANKED) - set(default["outputs"])
         if missing:
             raise SchemaMismatchError(

@@ -44,11 +44,7 @@ def to_proto(array: np.ndarray) -> Any:
 
 
 def fill_proto(proto: Any, array: np.ndarray) -> None:
-    """Writes an array into a message, in place.
-
-    Args:
-        proto: empty.
-        array: strings are arrays of objects or bytes.
+    """Writes an array, of objects or bytes for strings, into an empty message.
 
     Raises:
         RequestError: if no tensor holds such values.
@@ -83,12 +79,11 @@ def to_array(proto: Any) -> np.ndarray:
     try:
         if proto.dtype == _STRING:
             values = np.array(list(proto.string_val), object)
-        elif proto.tensor_content:
-            kind, _ = _NUMBERS[proto.dtype]
-            dtype = np.dtype(kind).newbyteorder("<")
-            return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
         else:
             kind, field = _NUMBERS[proto.dtype]
+            if proto.tensor_content:
+                dtype = np.dtype(kind).newbyteorder("<")
+                return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
             values = np.array(getattr(proto, field))
             if field == "half_val":
                 # Sixteen bits each, in an integer.
@@ -106,8 +101,6 @@ def to_array(proto: Any) -> np.ndarray:
         ) from error
 
 
-def to_arrays(
-    protos: Mapping[str, Any],
-) -> dict[str, np.ndarray]:
+def to_arrays(protos: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Returns each message as an array."""
     return {name: to_array(proto) for name, proto in protos.items()}

@@ -19,7 +19,7 @@ from jd_tf.serving.export.versions import SCHEMA_FILE, resolve
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A signature, and its inputs by name."""
+    """A signature, and its inputs by name; the outcome is an `Answer`."""
 
     signature: str
     inputs: Mapping[str, np.ndarray]
@@ -27,7 +27,10 @@ class Call:
 
 @dataclasses.dataclass(frozen=True)
 class Describe:
-    """A call for the version that answers now and its signatures."""
+    """A request for a `ModelDescription` of the version that answers now."""
+
+
+Operation = Call | Describe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +41,8 @@ class Answer:
     version: int
 
 
-class BaseTransport:
-    """Facts about one model of one target.
+class BaseTransport(abc.ABC):
+    """One model of one target.
 
     Attributes:
         where: names the target in messages.
@@ -59,13 +62,9 @@ class BaseTransport:
         del description
         return True
 
-
-class Transport(BaseTransport, abc.ABC):
-    """Calls one model of one target, for any number of threads."""
-
     @abc.abstractmethod
-    def call(self, call: Call, timeout: float) -> Answer:
-        """Runs a signature within a timeout in seconds.
+    def call(self, operation: Operation, timeout: float) -> Any:
+        """Returns the outcome of an operation, within a timeout in seconds.
 
         Raises:
             UnavailableError: if no attempt reached a server.
@@ -73,28 +72,16 @@ class Transport(BaseTransport, abc.ABC):
         """
 
     @abc.abstractmethod
-    def describe(self, timeout: float) -> ModelDescription:
-        """Returns the version that answers now, and its signatures."""
-
-    @abc.abstractmethod
-    def close(self) -> None:
+    def close(self) -> Any:
         """Gives connections back; calls fail from then on."""
 
 
-class AsyncTransport(BaseTransport, abc.ABC):
-    """The same as `Transport`, for asyncio."""
+class Transport(BaseTransport):
+    """Blocks in `call` and `close`, for any number of threads."""
 
-    @abc.abstractmethod
-    async def call(self, call: Call, timeout: float) -> Answer:
-        """Runs a signature; see `Transport.call`."""
 
-    @abc.abstractmethod
-    async def describe(self, timeout: float) -> ModelDescription:
-        """Returns the version that answers now, and its signatures."""
-
-    @abc.abstractmethod
-    async def close(self) -> None:
-        """Gives connections back; calls fail from then on."""
+class AsyncTransport(BaseTransport):
+    """The same for asyncio: `call` and `close` are coroutines."""
 
 
 class ThreadedTransport(AsyncTransport):
@@ -114,25 +101,20 @@ class ThreadedTransport(AsyncTransport):
         self._threads = ThreadPoolExecutor(num_threads, "jd_tf-call")
 
     def carries(self, description: ModelDescription) -> bool:
-        """See `BaseTransport`."""
+        """See `Transport`."""
         return self._transport.carries(description)
 
-    async def call(self, call: Call, timeout: float) -> Answer:
+    async def call(self, operation: Operation, timeout: float) -> Any:
         """See `Transport`."""
-        return await self._run(self._transport.call, call, timeout)
-
-    async def describe(self, timeout: float) -> ModelDescription:
-        """See `Transport`."""
-        return await self._run(self._transport.describe, timeout)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._threads, self._transport.call, operation, timeout
+        )
 
     async def close(self) -> None:
         """See `Transport`."""
         self._transport.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _run(self, function: Any, *arguments: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, function, *arguments)
 
 
 class SavedModelTransport(Transport):
@@ -164,28 +146,21 @@ class SavedModelTransport(Transport):
         version = int(name) if name.isascii() and name.isdigit() else 0
         self._description = ModelDescription(version, self.model.signatures)
 
-    def call(self, call: Call, timeout: float) -> Answer:
+    def call(self, operation: Operation, timeout: float) -> Any:
         """See `Transport`; it cannot be cut short."""
         del timeout
-        try:
-            outputs = self._loaded().call(call.signature, call.inputs)
-        except ExportError as error:
-            raise ServerError(str(error)) from error
-        return Answer(outputs, self._description.version)
-
-    def describe(self, timeout: float) -> ModelDescription:
-        """See `Transport`."""
-        del timeout
-        self._loaded()
-        return self._description
-
-    def close(self) -> None:
-        """Lets go of the model."""
-        self.model = None
-
-    def _loaded(self) -> Any:
         # Read once: another thread may close.
         model = self.model
         if model is None:
             raise ClosedError(f"{self.where}: closed. Open a new client.")
-        return model
+        if isinstance(operation, Describe):
+            return self._description
+        try:
+            outputs = model.call(operation.signature, operation.inputs)
+        except ExportError as error:
+            raise ServerError(str(error)) from error
+        return Answer(outputs, self._description.version)
+
+    def close(self) -> None:
+        """Lets go of the model."""
+        self.model = None
