@@ -12,7 +12,6 @@ from jd_tf.schema import (
     UNKNOWN_DWELL,
     Column,
     DataError,
-    IdColumn,
     Role,
     Schema,
 )
@@ -38,7 +37,7 @@ class RequestValidator:
         max_string_bytes: longer strings are refused; no limit by default.
 
     Example:
-        >>> from jd_tf.schema import Behavior, Objective
+        >>> from jd_tf.schema import Behavior, IdColumn, Objective
         >>> schema = Schema(
         ...     name="shop",
         ...     item_columns=(IdColumn("item_id", num_buckets=100),),
@@ -66,9 +65,12 @@ class RequestValidator:
         self._lengths = {c.length for c in self._all if c.length}
         self._columns = [c for c in self._all if c.name not in self._lengths]
         self._max_string_bytes = max_string_bytes
-        self._item_ids = _wherever(schema, schema.item_id_columns)
-        texts = [column for column in schema.item_columns if column.text]
-        self._texts = _wherever(schema, texts)
+        # Item columns have the same names in histories, after a prefix.
+        prefixes = ["", *(f"{b.name}_" for b in schema.behaviors)]
+        ids = [c.name for c in schema.item_id_columns]
+        self._item_ids = {p + name for p in prefixes for name in ids}
+        texts = [c.name for c in schema.item_columns if c.text]
+        self._texts = {p + name for p in prefixes for name in texts}
         self._bias_sizes = {b.name: b.num_values for b in schema.bias_columns}
 
     def check(self, request: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -257,9 +259,3 @@ def _float_problem(column: Column, array: np.ndarray) -> str:
         start = array[:5].tolist()
         return f"must be newest first, ages growing; it starts {start}"
     return ""
-
-
-def _wherever(schema: Schema, columns: Iterable[IdColumn]) -> set[str]:
-    """Names of item columns among the candidates and in histories."""
-    prefixes = ["", *(f"{behavior.name}_" for behavior in schema.behaviors)]
-    return {prefix + c.name for prefix in prefixes for c in columns}

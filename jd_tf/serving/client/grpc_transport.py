@@ -14,7 +14,6 @@ from jd_tf.serving.client.errors import (
     RequestError,
     error_of,
 )
-from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.options import ModelChoice, RetryPolicy, TlsFiles
 from jd_tf.serving.client.tensors import fill_proto, to_arrays
 from jd_tf.serving.client.transport import (
@@ -22,6 +21,7 @@ from jd_tf.serving.client.transport import (
     AsyncTransport,
     Call,
     Describe,
+    ModelDescription,
     Operation,
     Transport,
 )
@@ -78,6 +78,20 @@ def open_channel(
         options.append(("grpc.ssl_target_name_override", tls.server_name))
     credentials = grpc.ssl_channel_credentials(**tls.read())
     return library.secure_channel(address, credentials, options)
+
+
+@contextlib.contextmanager
+def rpc_errors(where: str, max_attempts: int = 1) -> Iterator[None]:
+    """Makes typed errors of those of a call; `where` names its target."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        code, text = error.code().name, error.details() or ""
+        if code == "UNAVAILABLE" and max_attempts > 1:
+            text += (
+                f" ({max_attempts} attempts, or fewer by the budget of retries)"
+            )
+        raise error_of(code, text, where) from error
 
 
 def _retry_options(
@@ -176,13 +190,8 @@ class _GrpcTransport:
         try:
             if self._closed:
                 raise ClosedError(f"{where}: closed. Open a new client.")
-            yield
-        except grpc.RpcError as error:
-            code, text = error.code().name, error.details() or ""
-            most = self._retries.max_attempts
-            if code == "UNAVAILABLE" and most > 1:
-                text += f" ({most} attempts, or fewer by the budget of retries)"
-            raise error_of(code, text, where) from error
+            with rpc_errors(where, self._retries.max_attempts):
+                yield
         except (ValueError, grpc.aio.UsageError) as error:
             # Another thread closed it on the way.
             if not self._closed:

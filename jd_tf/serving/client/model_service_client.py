@@ -1,13 +1,12 @@
 """Status and configuration of a model server."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
 
-from jd_tf.serving.client.errors import RejectedError, error_of
+from jd_tf.serving.client.errors import RejectedError
+from jd_tf.serving.client.grpc_transport import rpc_errors
 from jd_tf.serving.protos.messages import (
     ERROR_CODES,
     GET_MODEL_STATUS,
@@ -29,12 +28,12 @@ class VersionStatus:
 
     @property
     def available(self) -> bool:
-        """Whether it answers."""
+        """True if it answers."""
         return self.state == "AVAILABLE"
 
     @property
     def failed(self) -> bool:
-        """Whether it ended with an error; the server does not try again."""
+        """True if it ended with an error; the server does not try again."""
         return self.state == "END" and bool(self.error)
 
 
@@ -64,7 +63,8 @@ class ModelServiceClient:
         request.model_spec.name = model
         if version is not None:
             request.model_spec.version.value = version
-        answer = self._call(self._status, request, timeout, model)
+        with rpc_errors(f"{self.address}: {model}"):
+            answer = self._status(request, timeout=timeout)
         return {
             found.version: VersionStatus(
                 found.version,
@@ -91,26 +91,12 @@ class ModelServiceClient:
         # By its bytes: two classes of one message cannot copy each other.
         request.config.ParseFromString(config.SerializeToString())
         request.config.SetInParent()
-        answer = self._call(self._reload, request, timeout, "configuration")
+        where = f"{self.address}: configuration"
+        with rpc_errors(where):
+            answer = self._reload(request, timeout=timeout)
         if answer.status.error_code:
-            raise RejectedError(
-                f"{self.address}: configuration: {_text(answer.status)}. The "
-                "old one stays."
-            )
-
-    def _call(
-        self,
-        method: Callable[..., Any],
-        request: Message,
-        timeout: float,
-        what: str,
-    ) -> Any:
-        try:
-            return method(request, timeout=timeout)
-        except grpc.RpcError as error:
-            where = f"{self.address}: {what}"
-            code, details = error.code().name, error.details() or ""
-            raise error_of(code, details, where) from error
+            reason = _text(answer.status)
+            raise RejectedError(f"{where}: {reason}. The old one stays.")
 
 
 def _text(status: Any) -> str:

@@ -22,7 +22,6 @@ from jd_tf.serving.client.errors import (
     ServerError,
     VersionSwitchError,
 )
-from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.options import ClientOptions
 from jd_tf.serving.client.ranking import (
     Ranking,
@@ -35,6 +34,7 @@ from jd_tf.serving.client.transport import (
     BaseTransport,
     Call,
     Describe,
+    ModelDescription,
     Operation,
 )
 from jd_tf.serving.shape_buckets import candidate_buckets
@@ -197,9 +197,7 @@ class Planner:
         whole: bool,
         send: Send,
     ) -> tuple[dict[str, np.ndarray], int]:
-        if not description.encodes or not self._transport.carries(description):
-            whole = True
-        state = None
+        state, whole = None, whole or not description.encodes
         if not whole:
             # All that the state is made of, and nothing else.
             read = description.signatures[ENCODE_USER]["inputs"]

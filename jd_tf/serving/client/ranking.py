@@ -41,8 +41,7 @@ class Ranking:
         """A plain dict of the best `top` items, all by default."""
         weights = {}
         if self.fusion_weights is not None:
-            pairs = zip(self.objectives, self.fusion_weights, strict=True)
-            weights["fusion_weights"] = {n: float(w) for n, w in pairs}
+            weights["fusion_weights"] = self._by_objective(self.fusion_weights)
         return {
             "request_id": plain(self.request_id),
             "num_candidates": len(self.item_ids),
@@ -50,16 +49,18 @@ class Ranking:
             "items": [
                 {
                     "rank": rank + 1,
-                    "item_id": plain(self.item_ids[rank]),
+                    "item_id": plain(item_id),
                     "score": float(self.scores[rank]),
-                    "probabilities": {
-                        name: float(self.probabilities[rank, index])
-                        for index, name in enumerate(self.objectives)
-                    },
+                    "probabilities": self._by_objective(
+                        self.probabilities[rank]
+                    ),
                 }
-                for rank in range(len(self.item_ids[:top]))
+                for rank, item_id in enumerate(self.item_ids[:top])
             ],
         }
+
+    def _by_objective(self, values: np.ndarray) -> dict[str, float]:
+        return dict(zip(self.objectives, values.tolist(), strict=True))
 
     def table(self, top: int | None = None) -> str:
         """The best `top` items as aligned text, all by default."""

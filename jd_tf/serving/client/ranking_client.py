@@ -136,11 +136,8 @@ class RankingClient(_Client[Transport]):
         ...     objectives=(Objective("click"),),
         ...     max_candidates=1000,
         ... )
-        >>> request = {
-        ...     "item_id": [],
-        ...     "click_item_id": [7],
-        ...     "click_age_seconds": [60.0],
-        ... }
+        >>> request = {"item_id": [], "click_item_id": [7]}
+        >>> request["click_age_seconds"] = [60.0]
         >>> transport = GrpcTransport("localhost:8500", ModelChoice("m"))
         >>> with RankingClient(transport, schema) as client:
         ...     client.rank(request, timeout=0.05).table()

@@ -26,21 +26,18 @@ from jd_tf.serving.client.errors import (
     http_code,
 )
 from jd_tf.serving.client.grpc_transport import MAX_MESSAGE_BYTES
-from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.options import ModelChoice, RetryPolicy, TlsFiles
 from jd_tf.serving.client.transport import (
     Answer,
     Call,
     Describe,
+    ModelDescription,
     Operation,
     Transport,
 )
 from jd_tf.serving.export.signature_table import signature_table
 from jd_tf.serving.protos.messages import SignatureDefMap
-from jd_tf.serving.signature_names import ENCODE_USER
 
-# Types that JSON cannot carry, by the server's own list.
-_NOT_IN_JSON = ("float16", "bfloat16", "uint16", "complex64", "complex128")
 _MAX_IDLE = 32
 
 
@@ -104,11 +101,6 @@ class RestTransport(Transport):
             self._known = None
             raise
         return _read_answer(content, operation, description, where)
-
-    def carries(self, description: ModelDescription) -> bool:
-        """See `Transport`; JSON has no half precision."""
-        outputs = description.signatures[ENCODE_USER]["outputs"]
-        return not any(t["dtype"] in _NOT_IN_JSON for t in outputs.values())
 
     def close(self) -> None:
         """See `Transport`."""

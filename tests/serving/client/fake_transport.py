@@ -6,10 +6,10 @@ import threading
 import numpy as np
 
 from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES, SERVING_ROLES, Role
-from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.transport import (
     Answer,
     Describe,
+    ModelDescription,
     Transport,
 )
 from tests.requests import small_schema
