@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from jd_tf.schema import SERVING_ROLES, Column, DataError, Role, Schema
-from jd_tf.serving.shape_buckets import candidate_buckets
 
 
 def pad_requests(
@@ -16,14 +15,9 @@ def pad_requests(
 ) -> dict[str, np.ndarray]:
     """Stacks checked requests, padded to the longest with 0 or "".
 
-    Args:
-        requests: as `RequestValidator.check` returned them; at least one.
-        columns: which columns to stack, lengths included.
-        widths: least width by length column, for buckets of shapes.
-
-    Returns:
-        One array a column. No axis is empty: a server that pads requests to
-        a common width cannot pad from nothing.
+    `widths` has the least width by length column, for buckets of shapes. No
+    axis of the arrays is empty: a server that pads requests to a common width
+    cannot pad from nothing.
     """
     widths = widths or {}
     batch = {}
@@ -38,89 +32,51 @@ def pad_requests(
     return batch
 
 
-def is_batch(request: Mapping[str, Any]) -> bool:
+def is_batch(request: Any) -> bool:
     """Returns whether columns have a batch axis: then lengths are lists."""
-    return _num_rows(request.get("num_candidates")) is not None
+    return (
+        isinstance(request, Mapping)
+        and _num_rows(request.get("num_candidates")) is not None
+    )
 
 
 def split_batch(
     batch: Mapping[str, Any], schema: Schema
 ) -> list[dict[str, Any]]:
-    """Cuts a padded batch into its unpadded requests.
+    """Cuts a padded batch, with its lengths, into its unpadded requests.
 
-    Args:
-        batch: serving columns with a batch axis, lengths beside them. Other
-            columns are left out if the schema knows them.
-        schema: names the lengths.
+    Columns that are not served are left out if the schema knows them.
 
     Raises:
         DataError: naming the column that disagrees with the others.
     """
     num_requests = len(batch["num_candidates"])
-    known = {column.name: column for column in schema.columns()}
-    served = {column.name for column in schema.columns(*SERVING_ROLES)}
+    ragged = {c.name: c for c in schema.columns() if c.ragged}
+    served = {c.name for c in schema.columns(*SERVING_ROLES)}
     requests: list[dict[str, Any]] = [{} for _ in range(num_requests)]
     for name, values in batch.items():
-        column = known.get(name)
         if _num_rows(values) != num_requests:
             raise DataError(
                 f"batch: column `{name}` must have {num_requests} rows like "
                 "`num_candidates`"
             )
         for row, value in enumerate(values):
-            if column is not None and column.ragged and name in served:
-                value = _cut(column, value, batch, row)
-            if column is None or not column.ragged or name in served:
+            if name not in ragged:
                 requests[row][name] = value
+            elif name in served:
+                requests[row][name] = _cut(ragged[name], value, batch, row)
     return requests
-
-
-def check_buckets(
-    buckets: Sequence[int] | None, slice_size: int, schema: Schema
-) -> tuple[int, ...]:
-    """Returns ascending widths that end with the slice size, or ().
-
-    Args:
-        buckets: widths of slices; () for exact ones, None for widths that
-            double up to the slice size.
-        slice_size: candidates of a slice at most.
-        schema: has the limit.
-
-    Raises:
-        DataError: if they do not, or are beyond the schema.
-    """
-    if not 1 <= slice_size <= schema.max_candidates:
-        raise DataError(
-            f"`slice_size` must be from 1 to {schema.max_candidates}, which "
-            f"the schema allows. Got: {slice_size}."
-        )
-    if buckets is None:
-        return candidate_buckets(slice_size)
-    buckets = tuple(buckets)
-    ascending = all(a < b for a, b in zip((0, *buckets), buckets, strict=False))
-    if buckets and not (ascending and buckets[-1] == slice_size):
-        raise DataError(
-            f"`buckets` must ascend to `slice_size` ({slice_size}). Got: "
-            f"{buckets}."
-        )
-    return buckets
 
 
 def cut_slices(
     request: Mapping[str, np.ndarray], schema: Schema, slice_size: int
 ) -> list[dict[str, np.ndarray]]:
-    """Cuts a request into requests of fewer candidates, in order.
-
-    Args:
-        request: checked, unpadded.
-        schema: names the columns of candidates.
-        slice_size: candidates of a slice at most.
-    """
+    """Cuts a checked request into requests of fewer candidates, in order."""
     columns = [c.name for c in schema.columns(Role.CANDIDATE) if c.ragged]
-    slices = []
+    slices: list[dict[str, np.ndarray]] = []
     for start in range(0, int(request["num_candidates"]), slice_size):
         part = {n: request[n][start : start + slice_size] for n in columns}
-        count = np.int32(len(part["item_id"]))
+        count = np.asarray(len(part["item_id"]), np.int32)
         slices.append({**request, **part, "num_candidates": count})
     return slices
 

@@ -1,7 +1,7 @@
 """Errors of a ranking client, and status codes that become them.
 
-Every message names a remedy. All are `ClientError`s, and those are
-`DataError`s, so that a program reports them in one line.
+All are `ClientError`s, and those are `DataError`s, so that a program reports
+them in one line. Every message names a remedy.
 """
 
 from jd_tf.schema import DataError
@@ -28,6 +28,9 @@ _HTTP_CODES = {
 class ClientError(DataError):
     """A request that got no ranking."""
 
+    # Ends the message of an error that a status code became.
+    remedy = ""
+
 
 class RequestError(ClientError):
     """The request is wrong; nothing was sent."""
@@ -40,29 +43,69 @@ class SchemaMismatchError(ClientError):
 class DeadlineError(ClientError):
     """The time allowed for the whole call is over."""
 
+    remedy = (
+        "Allow more time, send fewer candidates, or look at the server's load."
+    )
+
 
 class UnavailableError(ClientError):
     """Nobody answers at the address, or the server cannot take calls now."""
+
+    remedy = (
+        "Check that the server runs there, its address, and whether both ends "
+        "use TLS."
+    )
 
 
 class OverloadedError(ClientError):
     """The server has no room for the call."""
 
+    remedy = "Slow down, or add servers: its queues are full."
+
 
 class MessageTooLargeError(ClientError):
     """A message is larger than one end allows."""
+
+    remedy = "Raise `max_message_bytes`, or rank smaller slices."
 
 
 class ModelNotFoundError(ClientError):
     """The server has no such model, version or label."""
 
+    remedy = (
+        "Check the model's name and the version or label against what the "
+        "server has."
+    )
+
 
 class RejectedError(ClientError):
     """The server refuses the call."""
 
+    remedy = (
+        "Check that the client's schema is the model's, and the server's "
+        "batching parameters."
+    )
+
+
+class CredentialsError(RejectedError):
+    """The server refuses the client."""
+
+    remedy = "Check certificate and key."
+
 
 class ServerError(ClientError):
     """The server failed."""
+
+    remedy = "See the server's log."
+
+
+class IncompleteVersionError(ServerError):
+    """The server has loaded a version without its variables."""
+
+    remedy = (
+        "The version was copied without its variables: publish it again under "
+        "a new number."
+    )
 
 
 class AnswerError(ClientError):
@@ -76,59 +119,26 @@ class VersionSwitchError(ClientError):
 class ClosedError(ClientError):
     """The client was closed."""
 
+    remedy = "The client was closed during the call, or the server gave it up."
 
-_Known = tuple[type[ClientError], str]
-_LATE: _Known = (
-    DeadlineError,
-    "Allow more time, send fewer candidates, or look at the server's load.",
-)
-_CANCELLED: _Known = (
-    ClosedError,
-    "The client was closed during the call, or the server gave it up.",
-)
-_DOWN: _Known = (
-    UnavailableError,
-    "Check that the server runs there, its address, and whether both ends "
-    "use TLS.",
-)
-_UNKNOWN: _Known = (
-    ModelNotFoundError,
-    "Check the model's name and the version or label against what "
-    "the server has.",
-)
-_STRANGER: _Known = (RejectedError, "Check certificate and key.")
-_REFUSED: _Known = (
-    RejectedError,
-    "Check that the client's schema is the model's, and the server's "
-    "batching parameters.",
-)
-_BY_CODE: dict[str, _Known] = {
-    "DEADLINE_EXCEEDED": _LATE,
-    "CANCELLED": _CANCELLED,
-    "UNAVAILABLE": _DOWN,
-    "RESOURCE_EXHAUSTED": (
-        OverloadedError,
-        "Slow down, or add servers: its queues are full.",
-    ),
-    "NOT_FOUND": _UNKNOWN,
-    "UNAUTHENTICATED": _STRANGER,
-    "PERMISSION_DENIED": _STRANGER,
-    "INVALID_ARGUMENT": _REFUSED,
-    "FAILED_PRECONDITION": _REFUSED,
-    "OUT_OF_RANGE": _REFUSED,
+
+_BY_CODE: dict[str, type[ClientError]] = {
+    "DEADLINE_EXCEEDED": DeadlineError,
+    "CANCELLED": ClosedError,
+    "UNAVAILABLE": UnavailableError,
+    "RESOURCE_EXHAUSTED": OverloadedError,
+    "NOT_FOUND": ModelNotFoundError,
+    "UNAUTHENTICATED": CredentialsError,
+    "PERMISSION_DENIED": CredentialsError,
+    "INVALID_ARGUMENT": RejectedError,
+    "FAILED_PRECONDITION": RejectedError,
+    "OUT_OF_RANGE": RejectedError,
 }
 # A model server's wording for what has no status code of its own.
-_BY_TEXT: dict[str, _Known] = {
-    "larger than max": (
-        MessageTooLargeError,
-        "Raise `max_message_bytes`, or rank smaller slices.",
-    ),
-    "Resource localhost": (
-        ServerError,
-        "The version was copied without its variables: publish it again "
-        "under a new number.",
-    ),
-    "Unrecognized servable version label": _UNKNOWN,
+_BY_TEXT: dict[str, type[ClientError]] = {
+    "larger than max": MessageTooLargeError,
+    "Resource localhost": IncompleteVersionError,
+    "Unrecognized servable version label": ModelNotFoundError,
 }
 
 
@@ -138,15 +148,9 @@ def http_code(status: int) -> str:
 
 
 def error_of(code: str, message: str, where: str) -> ClientError:
-    """Returns the error for a status, to be raised.
-
-    Args:
-        code: name of a gRPC status code.
-        message: of the server, or of the library underneath.
-        where: names server, model and signature.
-    """
-    known = [_BY_CODE.get(code, (ServerError, "See the server's log."))]
-    if known[0] not in (_LATE, _CANCELLED, _DOWN):
-        known = [_BY_TEXT[t] for t in _BY_TEXT if t in message] + known
-    kind, remedy = known[0]
-    return kind(f"{where}: {code}: {' '.join(message.split())}. {remedy}")
+    """Returns the error for the name of a gRPC status code, to be raised."""
+    kind = _BY_CODE.get(code, ServerError)
+    if kind not in (DeadlineError, ClosedError, UnavailableError):
+        texts = (_BY_TEXT[text] for text in _BY_TEXT if text in message)
+        kind = next(texts, kind)
+    return kind(f"{where}: {code}: {' '.join(message.split())}. {kind.remedy}")

@@ -14,13 +14,15 @@ from jd_tf.serving.client.errors import (
     RequestError,
     error_of,
 )
-from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.options import ModelChoice, RetryPolicy, TlsFiles
 from jd_tf.serving.client.tensors import fill_proto, to_arrays
 from jd_tf.serving.client.transport import (
     Answer,
     AsyncTransport,
     Call,
+    Describe,
+    ModelDescription,
+    Operation,
     Transport,
 )
 from jd_tf.serving.export.signature_table import signature_table
@@ -57,21 +59,10 @@ def open_channel(
     retries: RetryPolicy | None = None,
     library: Any = grpc,
 ) -> Any:
-    """Opens a channel; it connects with the first call.
+    """Opens a channel, to be closed; it connects with the first call.
 
-    Args:
-        address: `host:port`, or any other target gRPC knows, such as
-            `unix:/path` or `dns:///name:port`.
-        tls: encrypts; plain without.
-        max_message_bytes: refused beyond, either way; -1 for no limit.
-        retries: of calls to a server that is unavailable; none without.
-        library: `grpc` for threads, `grpc.aio` for asyncio.
-
-    Returns:
-        A channel; close it.
-
-    Raises:
-        RequestError: if the address or a TLS file is no good.
+    `library` is `grpc` for threads, `grpc.aio` for asyncio. There are no
+    retries without a policy, and no limit if `max_message_bytes` is -1.
     """
     if not address or "://" in address.replace(":///", ""):
         raise RequestError(f"gRPC takes `host:port`, no URL. Got: {address!r}.")
@@ -87,6 +78,20 @@ def open_channel(
         options.append(("grpc.ssl_target_name_override", tls.server_name))
     credentials = grpc.ssl_channel_credentials(**tls.read())
     return library.secure_channel(address, credentials, options)
+
+
+@contextlib.contextmanager
+def rpc_errors(where: str, max_attempts: int = 1) -> Iterator[None]:
+    """Makes typed errors of those of a call; `where` names its target."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        code, text = error.code().name, error.details() or ""
+        if code == "UNAVAILABLE" and max_attempts > 1:
+            text += (
+                f" ({max_attempts} attempts, or fewer by the budget of retries)"
+            )
+        raise error_of(code, text, where) from error
 
 
 def _retry_options(
@@ -142,39 +147,51 @@ class _GrpcTransport:
         self._predict = open_method(self._channel, PREDICT)
         self._metadata = open_method(self._channel, GET_MODEL_METADATA)
 
-    def _answer(self, response: Any, where: str) -> Answer:
-        version = _version(response.model_spec, where)
-        return Answer(to_arrays(response.outputs), version)
+    def close(self) -> Any:
+        """See `Transport`; to be awaited under asyncio."""
+        self._closed = True
+        return self._channel.close()
 
-    def _metadata_request(self) -> Any:
-        request = GetModelMetadataRequest()
+    def _where(self, operation: Operation) -> str:
+        if isinstance(operation, Describe):
+            return self.where
+        return f"{self.where}: `{operation.signature}`"
+
+    def _prepare(self, operation: Operation) -> tuple[Any, Any]:
+        """The method of an operation, and its message."""
+        if isinstance(operation, Call):
+            return self._predict, predict_request(self.model, operation)
+        request = GetModelMetadataRequest(metadata_field=[_SIGNATURES])
         _fill_spec(request.model_spec, self.model)
-        request.metadata_field.append(_SIGNATURES)
-        return request
+        return self._metadata, request
 
-    def _described(self, response: Any) -> ModelDescription:
+    def _outcome(self, operation: Operation, response: Any) -> Any:
+        where = self._where(operation)
+        if not response.model_spec.HasField("version"):
+            raise AnswerError(
+                f"{where}: the answer does not name its version. Is this a "
+                "model server?"
+            )
+        version = response.model_spec.version.value
+        if isinstance(operation, Call):
+            return Answer(to_arrays(response.outputs), version)
         signatures = SignatureDefMap()
         if not response.metadata[_SIGNATURES].Unpack(signatures):
             raise AnswerError(
-                f"{self.where}: its metadata has no signatures. Is this a "
-                "model server?"
+                f"{where}: its metadata has no signatures. Is this a model "
+                "server?"
             )
-        version = _version(response.model_spec, self.where)
         return ModelDescription(version, signature_table(signatures))
 
     @contextlib.contextmanager
-    def _errors(self, where: str) -> Iterator[None]:
+    def _errors(self, operation: Operation) -> Iterator[None]:
         """Makes typed errors of those of the library."""
+        where = self._where(operation)
         try:
             if self._closed:
                 raise ClosedError(f"{where}: closed. Open a new client.")
-            yield
-        except grpc.RpcError as error:
-            code, text = error.code().name, error.details() or ""
-            most = self._retries.max_attempts
-            if code == "UNAVAILABLE" and most > 1:
-                text += f" ({most} attempts, or fewer by the budget of retries)"
-            raise error_of(code, text, where) from error
+            with rpc_errors(where, self._retries.max_attempts):
+                yield
         except (ValueError, grpc.aio.UsageError) as error:
             # Another thread closed it on the way.
             if not self._closed:
@@ -186,71 +203,44 @@ class GrpcTransport(_GrpcTransport, Transport):
     """One channel, opened once; for any number of threads.
 
     Args:
-        address: `host:port`, or any other target gRPC knows.
+        address: `host:port`, or any other target gRPC knows, such as
+            `unix:/path` or `dns:///name:port`.
         model: which model, and which of its versions.
         tls: encrypts; plain without.
-        max_message_bytes: refused beyond, either way.
+        max_message_bytes: refused beyond, either way; -1 for no limit.
         retries: of calls to a server that is unavailable; all clients of one
             address in a process share the budget.
+
+    Raises:
+        RequestError: if the address or a TLS file is no good.
 
     Example:
         >>> GrpcTransport("localhost:8500", ModelChoice("jd_ranker")).where
         'localhost:8500: jd_ranker (latest)'
     """
 
-    def call(self, call: Call, timeout: float) -> Answer:
+    def call(self, operation: Operation, timeout: float) -> Any:
         """See `Transport`."""
-        where = f"{self.where}: `{call.signature}`"
-        request = predict_request(self.model, call)
-        with self._errors(where):
-            response = self._predict(request, timeout=timeout)
-        return self._answer(response, where)
-
-    def describe(self, timeout: float) -> ModelDescription:
-        """See `Transport`."""
-        with self._errors(self.where):
-            response = self._metadata(self._metadata_request(), timeout=timeout)
-        return self._described(response)
-
-    def close(self) -> None:
-        """See `Transport`."""
-        self._closed = True
-        self._channel.close()
+        method, request = self._prepare(operation)
+        with self._errors(operation):
+            response = method(request, timeout=timeout)
+        return self._outcome(operation, response)
 
 
 class AsyncGrpcTransport(_GrpcTransport, AsyncTransport):
-    """The same for asyncio; make it inside the event loop that uses it.
+    """The same as `GrpcTransport`, with the same arguments, for asyncio.
 
-    Args:
-        address: `host:port`, or any other target gRPC knows.
-        model: which model, and which of its versions.
-        tls: encrypts; plain without.
-        max_message_bytes: refused beyond, either way.
-        retries: of calls to a server that is unavailable.
+    Make it inside the event loop that uses it.
     """
 
     _library = grpc.aio
 
-    async def call(self, call: Call, timeout: float) -> Answer:
+    async def call(self, operation: Operation, timeout: float) -> Any:
         """See `Transport`."""
-        where = f"{self.where}: `{call.signature}`"
-        request = predict_request(self.model, call)
-        with self._errors(where):
-            response = await self._predict(request, timeout=timeout)
-        return self._answer(response, where)
-
-    async def describe(self, timeout: float) -> ModelDescription:
-        """See `Transport`."""
-        with self._errors(self.where):
-            response = await self._metadata(
-                self._metadata_request(), timeout=timeout
-            )
-        return self._described(response)
-
-    async def close(self) -> None:
-        """See `Transport`."""
-        self._closed = True
-        await self._channel.close()
+        method, request = self._prepare(operation)
+        with self._errors(operation):
+            response = await method(request, timeout=timeout)
+        return self._outcome(operation, response)
 
 
 def predict_request(model: ModelChoice, call: Call) -> Any:
@@ -270,12 +260,3 @@ def _fill_spec(spec: Any, model: ModelChoice) -> None:
         spec.version.value = model.version
     elif model.label is not None:
         spec.version_label = model.label
-
-
-def _version(spec: Any, where: str) -> int:
-    if not spec.HasField("version"):
-        raise AnswerError(
-            f"{where}: the answer does not name its version. Is "
-            "this a model server?"
-        )
-    return spec.version.value

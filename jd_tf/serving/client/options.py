@@ -32,10 +32,8 @@ class ModelChoice:
     label: str | None = None
 
     def __post_init__(self) -> None:
-        for what, text in (
-            ("a model's name", self.name),
-            ("a label", self.label),
-        ):
+        texts = {"a model's name": self.name, "a label": self.label}
+        for what, text in texts.items():
             if text is not None and (not text or set(text) & set("/:")):
                 raise RequestError(
                     f"{what} is not empty and has no / or :. Got: {text!r}."
@@ -51,11 +49,10 @@ class ModelChoice:
             )
 
     def __str__(self) -> str:
+        which = "latest" if self.label is None else f"label {self.label}"
         if self.version is not None:
-            return f"{self.name} (version {self.version})"
-        if self.label is not None:
-            return f"{self.name} (label {self.label})"
-        return f"{self.name} (latest)"
+            which = f"version {self.version}"
+        return f"{self.name} ({which})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,13 +86,12 @@ class RetryPolicy:
     refill: float = 0.1
 
     def __post_init__(self) -> None:
-        wrong = (
-            not 1 <= self.max_attempts <= _MOST_ATTEMPTS
-            or not _LEAST_SECONDS <= self.initial_seconds <= self.max_seconds
-            or not 0 <= self.budget <= _MOST_BUDGET
-            or not 0.001 <= self.refill <= 1
-        )
-        if wrong:
+        if not (
+            1 <= self.max_attempts <= _MOST_ATTEMPTS
+            and _LEAST_SECONDS <= self.initial_seconds <= self.max_seconds
+            and 0 <= self.budget <= _MOST_BUDGET
+            and 0.001 <= self.refill <= 1
+        ):
             raise RequestError(f"no such retry policy: {self}.")
 
 

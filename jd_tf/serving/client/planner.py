@@ -1,20 +1,19 @@
 """Decides which calls rank a request; makes none itself.
 
-A plan is a generator: it yields operations that may run side by side, is sent
-their answers in the same order, or has the error thrown into it, and returns
-the ranking. Clients with threads and with asyncio carry out the same plans.
+A planner is given the function that makes calls. Under asyncio that function
+waits; in threads it blocks, so that a coroutine of the planner never waits.
 """
 
 import collections
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import HISTORY_ROLES, SERVING_ROLES, DataError, Schema
-from jd_tf.serving.batching import check_buckets, cut_slices, pad_requests
+from jd_tf.serving.batching import cut_slices, pad_requests
 from jd_tf.serving.client.errors import (
     AnswerError,
     ModelNotFoundError,
@@ -23,19 +22,22 @@ from jd_tf.serving.client.errors import (
     ServerError,
     VersionSwitchError,
 )
-from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.options import ClientOptions
 from jd_tf.serving.client.ranking import (
     Ranking,
     make_ranking,
     merge_answers,
 )
-from jd_tf.serving.client.state_cache import (
-    StateCache,
-    UserState,
-    fingerprint,
+from jd_tf.serving.client.state_cache import StateCache, fingerprint
+from jd_tf.serving.client.transport import (
+    Answer,
+    BaseTransport,
+    Call,
+    Describe,
+    ModelDescription,
+    Operation,
 )
-from jd_tf.serving.client.transport import BaseTransport, Call, Describe
+from jd_tf.serving.shape_buckets import candidate_buckets
 from jd_tf.serving.signature_names import (
     ENCODE_USER,
     RANK_CANDIDATES,
@@ -47,7 +49,9 @@ _MAX_DESCRIPTIONS = 8
 # A message that quotes ten megabytes is of no help.
 _LONGEST_MESSAGE = 600
 
-Plan = Generator[Sequence[Call | Describe], Sequence[Any], Any]
+Inputs = Mapping[str, np.ndarray]
+# Makes calls, side by side, and returns their outcomes in the same order.
+Send = Callable[[Sequence[Operation]], Awaitable[list[Any]]]
 
 
 class _VersionSwitched(Exception):  # noqa: N818
@@ -55,42 +59,24 @@ class _VersionSwitched(Exception):  # noqa: N818
 
 
 class Planner:
-    """The part of a client that does not wait.
-
-    Args:
-        transport: the target of the calls.
-        schema: the columns of a request.
-        options: of the client.
-
-    Raises:
-        RequestError: if options do not fit the schema.
-    """
+    """The part of a client that makes no calls."""
 
     def __init__(
         self, transport: BaseTransport, schema: Schema, options: ClientOptions
     ):
-        self.schema = schema
-        self.options = options
-        self.cache = StateCache(
+        self._transport = transport
+        self._schema = schema
+        self._options = options
+        self._cache = StateCache(
             options.max_users, options.max_state_bytes, options.state_seconds
         )
-        self._transport = transport
         self._validator = RequestValidator(
             schema, SERVING_ROLES, options.max_string_bytes
         )
-        self._slice_size = (
-            schema.max_candidates
-            if options.slice_size is None
-            else options.slice_size
-        )
-        buckets = options.buckets
-        if buckets is None and not transport.remote:
-            buckets = ()
-        try:
-            self._buckets = check_buckets(buckets, self._slice_size, schema)
-        except DataError as error:
-            raise RequestError(str(error)) from error
         self._columns = schema.columns(*SERVING_ROLES)
+        size = options.slice_size
+        self._slice_size = schema.max_candidates if size is None else size
+        self._buckets = self._check_buckets()
         histories = [c.name for c in schema.columns(*HISTORY_ROLES)]
         unknown = sorted(set(options.key_ignores) - set(histories))
         if unknown:
@@ -99,11 +85,9 @@ class Planner:
                 f"there are {histories}."
             )
         # As wide as can be, for the same reason that slices have buckets.
-        self._widths = (
-            {b.length: b.max_length for b in schema.behaviors}
-            if self._buckets
-            else {}
-        )
+        self._widths = {
+            b.length: b.max_length for b in schema.behaviors if self._buckets
+        }
         self._lock = threading.Lock()
         self._descriptions: dict[int, ModelDescription] = {}
         self._version: int | None = None
@@ -117,35 +101,50 @@ class Planner:
             "requests": counts.pop("requests", 0),
             "version_switches": counts.pop("version_switches", 0),
             "calls": dict(sorted(counts.items())),
-            "cache": self.cache.stats(),
+            "cache": self._cache.stats(),
         }
 
-    def plan(
-        self, request: Mapping[str, Any]
-    ) -> Generator[Sequence[Call | Describe], Sequence[Any], Ranking]:
-        """Ranks one request.
-
-        Raises:
-            ClientError: see the clients.
-        """
+    async def rank(self, request: Mapping[str, Any], send: Send) -> Ranking:
+        """Ranks one request; raises a `ClientError`, see the clients."""
         self._count("requests")
         checked = self._check(request)
-        answer, version = self._no_candidates(), None
+        num_objectives, version = len(self._schema.objectives), None
+        answer = {
+            "score": np.zeros(0, "float32"),
+            "probabilities": np.zeros((0, num_objectives), "float32"),
+        }
         if checked["num_candidates"]:
-            answer, version = yield from self._ranked(checked)
+            answer, version = await self._ranked(checked, send)
         return make_ranking(
             request.get("request_id", 0),
             checked["item_id"],
             answer,
-            self.schema.objective_names,
+            self._schema.objective_names,
             version,
         )
 
-    def serving_inputs(
-        self, request: Mapping[str, Any]
-    ) -> dict[str, np.ndarray]:
+    def serving_inputs(self, request: Mapping[str, Any]) -> Inputs:
         """Returns the request as `serving_default` takes it: for logs."""
         return pad_requests([self._check(request)], self._columns)
+
+    def _check_buckets(self) -> tuple[int, ...]:
+        """Ascending widths that end with the slice size, or ()."""
+        buckets, size = self._options.buckets, self._slice_size
+        if not 1 <= size <= self._schema.max_candidates:
+            raise RequestError(
+                f"`slice_size` must be from 1 to {self._schema.max_candidates},"
+                f" which the schema allows. Got: {size}."
+            )
+        if buckets is None:
+            return candidate_buckets(size) if self._transport.remote else ()
+        buckets = tuple(buckets)
+        ascending = list(buckets) == sorted({b for b in buckets if b > 0})
+        if buckets and not (ascending and buckets[-1] == size):
+            raise RequestError(
+                f"`buckets` must ascend to `slice_size` ({size}). Got: "
+                f"{buckets}."
+            )
+        return buckets
 
     def _check(self, request: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The served columns, typed, or an error before anything is sent."""
@@ -161,25 +160,25 @@ class Planner:
                 f"cannot be read: {error!s:.{_LONGEST_MESSAGE}}"
             ) from error
 
-    def _ranked(self, checked: Mapping[str, np.ndarray]) -> Plan:
-        slices = cut_slices(checked, self.schema, self._slice_size)
-        switches = self.options.max_version_switches
+    async def _ranked(
+        self, checked: Inputs, send: Send
+    ) -> tuple[dict[str, np.ndarray], int]:
+        slices = cut_slices(checked, self._schema, self._slice_size)
+        switches = self._options.max_version_switches
         for left in range(switches, -1, -1):
             # The last attempt is made of calls that need no state.
             whole = left == 0 and switches > 0
-            description = yield from self._described()
+            description = await self._described(send)
             try:
-                return (
-                    yield from self._attempt(
-                        description, checked, slices, whole
-                    )
+                return await self._attempt(
+                    description, checked, slices, whole, send
                 )
             except _VersionSwitched:
                 pass
             except (ModelNotFoundError, RejectedError, ServerError):
                 # A version that is gone, or to which the state of another has
                 # no shape. Otherwise the error stands.
-                now = yield from self._described(anew=True)
+                now = await self._described(send, anew=True)
                 if now.version == description.version:
                     raise
             self._count("version_switches")
@@ -190,32 +189,30 @@ class Planner:
             "different versions?"
         )
 
-    def _attempt(
+    async def _attempt(
         self,
         description: ModelDescription,
-        checked: Mapping[str, np.ndarray],
-        slices: Sequence[Mapping[str, np.ndarray]],
+        checked: Inputs,
+        slices: Sequence[Inputs],
         whole: bool,
-    ) -> Plan:
-        if not description.encodes or not self._transport.carries(description):
-            whole = True
-        state = None
+        send: Send,
+    ) -> tuple[dict[str, np.ndarray], int]:
+        state, whole = None, whole or not description.encodes
         if not whole:
             # All that the state is made of, and nothing else.
             read = description.signatures[ENCODE_USER]["inputs"]
-            names = [n for n in read if n not in self.options.key_ignores]
+            names = [n for n in read if n not in self._options.key_ignores]
             key = fingerprint(checked, names)
-            state = self.cache.get((key, description.version))
-            if state is None and len(slices) == 1 and self.options.one_call:
-                whole = not self.cache.met(key)
+            state = self._cache.get((key, description.version))
+            if state is None and len(slices) == 1 and self._options.one_call:
+                whole = not self._cache.met(key)
             if state is None and not whole:
-                state = yield from self._encode(description, checked)
-                self.cache.put((key, description.version), state)
+                state = await self._encode(description, checked, send)
+                self._cache.put((key, description.version), state)
         signature = SERVING_DEFAULT if whole else RANK_CANDIDATES
-        answers = yield [
-            self._call(description, signature, part, None if whole else state)
-            for part in slices
-        ]
+        answers = await send(
+            [self._call(description, signature, part, state) for part in slices]
+        )
         versions = {answer.version for answer in answers}
         others = versions - {description.version}
         if others:
@@ -225,15 +222,14 @@ class Planner:
             raise _VersionSwitched
         counts = [int(part["num_candidates"]) for part in slices]
         where = self._transport.where
-        merged = merge_answers(answers, counts, self.schema, where)
+        merged = merge_answers(answers, counts, self._schema, where)
         return merged, versions.pop()
 
-    def _encode(
-        self,
-        description: ModelDescription,
-        checked: Mapping[str, np.ndarray],
-    ) -> Plan:
-        (answer,) = yield [self._call(description, ENCODE_USER, checked)]
+    async def _encode(
+        self, description: ModelDescription, checked: Inputs, send: Send
+    ) -> Inputs:
+        answer: Answer
+        (answer,) = await send([self._call(description, ENCODE_USER, checked)])
         self._version = answer.version
         if answer.version != description.version:
             # Its state may have other names.
@@ -246,17 +242,18 @@ class Planner:
                 f"{sorted(missing)}, which `{RANK_CANDIDATES}` takes. Export "
                 "the model again."
             )
-        tensors = {name: answer.outputs[name] for name in names}
-        return UserState(answer.version, tensors)
+        return {name: answer.outputs[name] for name in names}
 
-    def _described(self, anew: bool = False) -> Plan:
+    async def _described(
+        self, send: Send, anew: bool = False
+    ) -> ModelDescription:
         """Metadata of the version that answered last, requested once."""
         known = self._descriptions.get(self._version)  # type: ignore[arg-type]
         if known is not None and not anew:
             return known
-        (description,) = yield [Describe()]
+        (description,) = await send([Describe()])
         if description.version not in self._descriptions:
-            description.check_schema(self.schema, self._transport.where)
+            description.check_schema(self._schema, self._transport.where)
         with self._lock:
             self._descriptions[description.version] = description
             while len(self._descriptions) > _MAX_DESCRIPTIONS:
@@ -268,8 +265,8 @@ class Planner:
         self,
         description: ModelDescription,
         signature: str,
-        request: Mapping[str, np.ndarray],
-        state: UserState | None = None,
+        request: Inputs,
+        state: Inputs | None = None,
     ) -> Call:
         """A call with the columns that the signature takes, and the state."""
         taken = description.signatures[signature]["inputs"]
@@ -277,18 +274,9 @@ class Planner:
         count = int(request["num_candidates"])
         width = next((b for b in self._buckets if b >= count), count)
         widths = {**self._widths, "num_candidates": width}
-        inputs = pad_requests([request], columns, widths)
-        if state is not None:
-            inputs.update(state.tensors)
         self._count(signature)
-        return Call(signature, inputs)
-
-    def _no_candidates(self) -> dict[str, np.ndarray]:
-        num_objectives = len(self.schema.objectives)
-        return {
-            "score": np.zeros(0, "float32"),
-            "probabilities": np.zeros((0, num_objectives), "float32"),
-        }
+        inputs = pad_requests([request], columns, widths)
+        return Call(signature, {**inputs, **(state or {})})
 
     def _count(self, name: str) -> None:
         with self._lock:

@@ -41,8 +41,7 @@ class Ranking:
         """A plain dict of the best `top` items, all by default."""
         weights = {}
         if self.fusion_weights is not None:
-            pairs = zip(self.objectives, self.fusion_weights, strict=True)
-            weights["fusion_weights"] = {n: float(w) for n, w in pairs}
+            weights["fusion_weights"] = self._by_objective(self.fusion_weights)
         return {
             "request_id": plain(self.request_id),
             "num_candidates": len(self.item_ids),
@@ -50,40 +49,38 @@ class Ranking:
             "items": [
                 {
                     "rank": rank + 1,
-                    "item_id": plain(self.item_ids[rank]),
+                    "item_id": plain(item_id),
                     "score": float(self.scores[rank]),
-                    "probabilities": {
-                        name: float(self.probabilities[rank, index])
-                        for index, name in enumerate(self.objectives)
-                    },
+                    "probabilities": self._by_objective(
+                        self.probabilities[rank]
+                    ),
                 }
-                for rank in range(len(self.item_ids[:top]))
+                for rank, item_id in enumerate(self.item_ids[:top])
             ],
         }
 
+    def _by_objective(self, values: np.ndarray) -> dict[str, float]:
+        return dict(zip(self.objectives, values.tolist(), strict=True))
+
     def table(self, top: int | None = None) -> str:
         """The best `top` items as aligned text, all by default."""
-        rows: list[Sequence[str]] = [
-            ("rank", "item_id", "score", *self.objectives)
-        ]
-        rows += [
-            (
-                str(item["rank"]),
-                str(item["item_id"]),
-                f"{item['score']:.6g}",
-                *(f"{p:.4f}" for p in item["probabilities"].values()),
+        items, count = self.to_json(top)["items"], len(self.item_ids)
+        head = f"request {plain(self.request_id)}: "
+        if not count:
+            return f"{head}no candidates"
+        rows = [["rank", "item_id", "score", *self.objectives]]
+        for item in items:
+            numbers = (f"{p:.4f}" for p in item["probabilities"].values())
+            score = f"{item['score']:.6g}"
+            rows.append(
+                [str(item["rank"]), str(item["item_id"]), score, *numbers]
             )
-            for item in self.to_json(top)["items"]
-        ]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True))
             for row in rows
         ]
-        shown, count = len(rows) - 1, len(self.item_ids)
-        head = f"request {plain(self.request_id)}: "
-        head += f"best {shown} of {count}" if count else "no candidates"
-        return "\n".join([head, *lines[: len(lines) if count else 0]])
+        return "\n".join([f"{head}best {len(items)} of {count}", *lines])
 
 
 def make_ranking(
@@ -95,13 +92,8 @@ def make_ranking(
 ) -> Ranking:
     """Sorts a request's candidates by score, best first.
 
-    Args:
-        request_id: the request's own, or its number.
-        item_ids: (n,) in request order.
-        answer: `score` (n,), `probabilities` (n, T) and, with a fusion,
-            `fusion_weights` (T,).
-        objectives: names of the T objectives.
-        model_version: the version that answered.
+    `answer` has `score` (n,), `probabilities` (n, T) and, with a fusion,
+    `fusion_weights` (T,), all in request order.
     """
     order = np.argsort(-answer["score"], kind="stable")
     return Ranking(
@@ -124,15 +116,8 @@ def merge_answers(
 ) -> dict[str, np.ndarray]:
     """Joins the answers to slices, without batch axis and padding.
 
-    Args:
-        answers: of `serving_default` or `rank_candidates`, B = 1, in order;
-            their outputs may be wider than their slices.
-        counts: candidates of each slice.
-        schema: names the objectives.
-        where: for messages.
-
-    Raises:
-        AnswerError: if a shape is wrong or a number is not finite.
+    Outputs may be wider than the `counts` candidates of their slices. Wrong
+    shapes and numbers that are not finite are AnswerErrors.
     """
     parts = [
         _trim(answer, count, len(schema.objectives), where)

@@ -1,16 +1,16 @@
 """Ranks requests with a served model, from threads or under asyncio."""
 
+import abc
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from jd_tf.schema import Schema
 from jd_tf.serving.client.errors import (
-    ClientError,
     ClosedError,
     DeadlineError,
     RequestError,
@@ -22,13 +22,12 @@ from jd_tf.serving.client.request_log import RequestLog
 from jd_tf.serving.client.transport import (
     AsyncTransport,
     BaseTransport,
-    Call,
-    Describe,
+    Operation,
     SavedModelTransport,
     Transport,
 )
 
-Operations = Sequence[Call | Describe]
+AnyTransport = TypeVar("AnyTransport", bound=BaseTransport)
 
 
 class _Deadline:
@@ -45,20 +44,20 @@ class _Deadline:
     def error(self) -> DeadlineError:
         """The error of a ranking that is too late."""
         return DeadlineError(
-            f"{self._where}: not ranked within {self._seconds:.3g} s. Allow "
-            "more time, send fewer candidates, or look at the server's load."
+            f"{self._where}: not ranked within {self._seconds:.3g} s. "
+            f"{DeadlineError.remedy}"
         )
 
 
-class _Client:
-    """State that clients with threads and with asyncio share."""
+class _Client(abc.ABC, Generic[AnyTransport]):
+    """Everything but making calls, for threads and for asyncio."""
 
     def __init__(
         self,
-        transport: BaseTransport,
-        schema: Schema | None,
-        options: ClientOptions | None,
-        request_log: RequestLog | None,
+        transport: AnyTransport,
+        schema: Schema | None = None,
+        options: ClientOptions | None = None,
+        request_log: RequestLog | None = None,
     ):
         schema = schema or transport.schema
         if schema is None:
@@ -67,35 +66,53 @@ class _Client:
                 "the client that of the model: Schema.load(<version>/"
                 "assets.extra/schema.json)."
             )
+        self.transport = transport
         self.schema = schema
         self.options = options or ClientOptions()
         self._planner = Planner(transport, schema, self.options)
         self._log = request_log
-        self._where = transport.where
         self._closed = False
+        self._open()
 
     def stats(self) -> dict[str, Any]:
         """Requests, calls by signature, version switches, cache."""
         return self._planner.stats()
 
-    def _deadline(self, timeout: float | None) -> _Deadline:
+    async def _rank(
+        self, request: Mapping[str, Any], timeout: float | None
+    ) -> Ranking:
         if self._closed:
             raise self._closed_error()
         seconds = self.options.timeout if timeout is None else timeout
-        return _Deadline(seconds, self._where)
-
-    def _finish(self, request: Mapping[str, Any], ranking: Ranking) -> Ranking:
+        deadline = _Deadline(seconds, self.transport.where)
+        ranking = await self._planner.rank(
+            request, lambda operations: self._run(operations, deadline)
+        )
         if self._log is not None:
             self._log.offer(self._planner.serving_inputs, request, ranking)
         return ranking
 
+    @abc.abstractmethod
+    def _open(self) -> None:
+        """Prepares for calls."""
+
+    @abc.abstractmethod
+    async def _run(
+        self, operations: Sequence[Operation], deadline: _Deadline
+    ) -> list[Any]:
+        """Makes calls side by side."""
+
+    def _close_log(self) -> None:
+        if self._log is not None:
+            self._log.close()
+
     def _closed_error(self) -> ClosedError:
         return ClosedError(
-            f"{self._where}: this client is closed. Open a new one."
+            f"{self.transport.where}: this client is closed. Open a new one."
         )
 
 
-class RankingClient(_Client):
+class RankingClient(_Client[Transport]):
     """Encodes a user once, ranks slices in parallel, puts them together.
 
     For any number of threads. Errors are typed and name a remedy.
@@ -119,27 +136,13 @@ class RankingClient(_Client):
         ...     objectives=(Objective("click"),),
         ...     max_candidates=1000,
         ... )
-        >>> request = {
-        ...     "item_id": [],
-        ...     "click_item_id": [7],
-        ...     "click_age_seconds": [60.0],
-        ... }
+        >>> request = {"item_id": [], "click_item_id": [7]}
+        >>> request["click_age_seconds"] = [60.0]
         >>> transport = GrpcTransport("localhost:8500", ModelChoice("m"))
         >>> with RankingClient(transport, schema) as client:
         ...     client.rank(request, timeout=0.05).table()
         'request 0: no candidates'
     """
-
-    def __init__(
-        self,
-        transport: Transport,
-        schema: Schema | None = None,
-        options: ClientOptions | None = None,
-        request_log: RequestLog | None = None,
-    ):
-        super().__init__(transport, schema, options, request_log)
-        self.transport = transport
-        self._threads = ThreadPoolExecutor(self.options.parallel, "jd_tf-rank")
 
     @classmethod
     def from_saved_model(
@@ -175,27 +178,20 @@ class RankingClient(_Client):
             UnavailableError: if nobody answered, again and again.
             ClientError: for everything else.
         """
-        deadline = self._deadline(timeout)
-        plan = self._planner.plan(request)
-        resume: Any = plan.send
-        outcome: Any = None
-        while True:
-            try:
-                operations = resume(outcome)
-            except StopIteration as finished:
-                return self._finish(request, finished.value)
-            try:
-                resume, outcome = plan.send, self._run(operations, deadline)
-            except ClientError as error:
-                resume, outcome = plan.throw, error
+        coroutine = self._rank(request, timeout)
+        try:
+            # It never waits, since `_run` blocks: one step is all.
+            coroutine.send(None)
+        except StopIteration as finished:
+            return finished.value
+        raise AssertionError("a client with threads awaits nothing.")
 
     def close(self) -> None:
         """Gives connections and threads back; calls fail from then on."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.transport.close()
-        if self._log is not None:
-            self._log.close()
+        self._close_log()
 
     def __enter__(self) -> "RankingClient":
         return self
@@ -203,7 +199,12 @@ class RankingClient(_Client):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _run(self, operations: Operations, deadline: _Deadline) -> list[Any]:
+    def _open(self) -> None:
+        self._threads = ThreadPoolExecutor(self.options.parallel, "jd_tf-rank")
+
+    async def _run(
+        self, operations: Sequence[Operation], deadline: _Deadline
+    ) -> list[Any]:
         if len(operations) == 1 and self.transport.keeps_deadlines:
             return [self._send(operations[0], deadline)]
         try:
@@ -224,67 +225,31 @@ class RankingClient(_Client):
             for future in futures:
                 future.cancel()
 
-    def _send(self, operation: Call | Describe, deadline: _Deadline) -> Any:
+    def _send(self, operation: Operation, deadline: _Deadline) -> Any:
         left = deadline.left()
         if not left:
             raise deadline.error()
-        if isinstance(operation, Call):
-            return self.transport.call(operation, left)
-        return self.transport.describe(left)
+        return self.transport.call(operation, left)
 
 
-class AsyncRankingClient(_Client):
+class AsyncRankingClient(_Client[AsyncTransport]):
     """The same as `RankingClient`, without threads of its own.
 
-    Make and use it in one event loop.
-
-    Args:
-        transport: belongs to the client, which closes it.
-        schema: the columns of a request; read from the model in process.
-        options: settings; `parallel` is how many calls of all requests
-            together are under way at once.
-        request_log: samples requests and answers; closed with the client.
-
-    Raises:
-        RequestError: if settings do not fit the schema.
+    Make and use it in one event loop. The arguments are the same; `parallel`
+    is how many calls of all requests together are under way at once.
     """
-
-    def __init__(
-        self,
-        transport: AsyncTransport,
-        schema: Schema | None = None,
-        options: ClientOptions | None = None,
-        request_log: RequestLog | None = None,
-    ):
-        super().__init__(transport, schema, options, request_log)
-        self.transport = transport
-        self._places = asyncio.Semaphore(self.options.parallel)
 
     async def rank(
         self, request: Mapping[str, Any], timeout: float | None = None
     ) -> Ranking:
         """Ranks the candidates of a request; see `RankingClient.rank`."""
-        deadline = self._deadline(timeout)
-        plan = self._planner.plan(request)
-        resume: Any = plan.send
-        outcome: Any = None
-        while True:
-            try:
-                operations = resume(outcome)
-            except StopIteration as finished:
-                return self._finish(request, finished.value)
-            try:
-                answers = await self._run(operations, deadline)
-                resume, outcome = plan.send, answers
-            except ClientError as error:
-                resume, outcome = plan.throw, error
+        return await self._rank(request, timeout)
 
     async def close(self) -> None:
         """Gives connections back; calls fail from then on."""
         self._closed = True
         await self.transport.close()
-        if self._log is not None:
-            self._log.close()
+        self._close_log()
 
     async def __aenter__(self) -> "AsyncRankingClient":
         return self
@@ -292,8 +257,11 @@ class AsyncRankingClient(_Client):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def _open(self) -> None:
+        self._places = asyncio.Semaphore(self.options.parallel)
+
     async def _run(
-        self, operations: Operations, deadline: _Deadline
+        self, operations: Sequence[Operation], deadline: _Deadline
     ) -> list[Any]:
         tasks = [
             asyncio.ensure_future(self._send(operation, deadline))
@@ -310,11 +278,7 @@ class AsyncRankingClient(_Client):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _send(
-        self, operation: Call | Describe, deadline: _Deadline
-    ) -> Any:
+    async def _send(self, operation: Operation, deadline: _Deadline) -> Any:
         async with self._places:
             left = max(deadline.left(), 1e-3)
-            if isinstance(operation, Call):
-                return await self.transport.call(operation, left)
-            return await self.transport.describe(left)
+            return await self.transport.call(operation, left)

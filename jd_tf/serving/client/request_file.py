@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ from jd_tf.serving.batching import is_batch, split_batch
 from jd_tf.serving.protos.messages import Example
 from jd_tf.serving.protos.record_files import iterate_records
 
-_GZIP = b"\x1f\x8b"
-_SNIFFED_BYTES = 4096
 _KINDS = {
     "string": "bytes_list",
     "float32": "float_list",
@@ -49,10 +47,10 @@ def read_requests(
         what = "is a folder; name a file" if path.is_dir() else "no such file"
         raise DataError(f"{path}: {what}.")
     with path.open("rb") as file:
-        start = file.read(_SNIFFED_BYTES)
+        start = file.read(4096)
     if not start.strip():
         raise DataError(f"{path}: is empty; it should hold requests.")
-    if start.startswith(_GZIP):
+    if start.startswith(b"\x1f\x8b"):
         raise DataError(f"{path}: is compressed; unpack it first.")
     if b"\0" in start:
         return list(itertools.islice(_read_records(path, schema), limit))
@@ -60,7 +58,11 @@ def read_requests(
     if not requests:
         raise DataError(f"{path}: holds no requests.")
     try:
-        return [r for one in requests for r in _unbatched(one, schema)][:limit]
+        unbatched = (
+            split_batch(one, schema) if is_batch(one) else [one]
+            for one in requests
+        )
+        return list(itertools.chain.from_iterable(unbatched))[:limit]
     except DataError as error:
         raise DataError(f"{path}: {error}.") from error
 
@@ -90,23 +92,16 @@ def _parse_json(path: Path) -> list[Any]:
     return requests
 
 
-def _unbatched(request: Any, schema: Schema) -> list[Any]:
-    if isinstance(request, Mapping) and is_batch(request):
-        return split_batch(request, schema)
-    return [request]
-
-
 def _read_records(path: Path, schema: Schema) -> Iterator[dict[str, Any]]:
     columns = schema.columns(Role.KEY, *SERVING_ROLES)
     for number, record in enumerate(iterate_records(path)):
         try:
             feature = Example.FromString(record).features.feature
             yield {c.name: _decode(feature, c) for c in columns}
-        except DataError as error:
-            raise DataError(f"{path}: record {number}: {error}.") from error
-        except DecodeError as error:
+        except (DataError, DecodeError) as error:
+            what = "not a request: " * isinstance(error, DecodeError)
             raise DataError(
-                f"{path}: record {number}: not a request: {error}."
+                f"{path}: record {number}: {what}{error}."
             ) from error
 
 
@@ -115,15 +110,15 @@ def _decode(feature: Any, column: Column) -> np.ndarray:
         raise DataError(f"no column `{column.name}`, which the schema has")
     stored, kind = feature[column.name], _KINDS[column.dtype]
     # An empty list may have been written as no list at all.
-    if stored.WhichOneof("kind") not in (kind, None):
+    found = stored.WhichOneof("kind")
+    if found not in (kind, None):
         raise DataError(
-            f"column `{column.name}` holds a {stored.WhichOneof('kind')}, "
-            f"should hold {column.dtype}"
+            f"column `{column.name}` holds a {found}, should hold "
+            f"{column.dtype}"
         )
     values = list(getattr(stored, kind).value)
     array = np.array(values, object if kind == "bytes_list" else column.dtype)
-    inner = (column.inner,) if column.inner else ()
-    shape = (-1, *inner) if column.ragged else inner
+    shape = tuple(-1 if size is None else size for size in column.shape[1:])
     try:
         return array.reshape(shape)
     except ValueError as error:

@@ -65,9 +65,9 @@ class RequestLog:
                 f"1. Got: {max_records}, {max_bytes}, {max_files}."
             )
         self.folder = Path(folder)
-        self.rate, self.model_name = rate, model_name
-        self.max_records, self.max_bytes = max_records, max_bytes
-        self.max_files = max_files
+        self._rate, self._model_name = rate, model_name
+        self._max_records, self._max_bytes = max_records, max_bytes
+        self._max_files = max_files
         self._generator = random.Random(seed)
         self._lock = threading.Lock()
         self._numbers = itertools.count()
@@ -90,14 +90,11 @@ class RequestLog:
     ) -> None:
         """Logs a ranking, or leaves it out of the sample.
 
-        Args:
-            serving_inputs: makes the inputs of `serving_default`; called for
-                logged requests only.
-            request: as the client got it.
-            ranking: its answer.
+        `serving_inputs` makes the inputs of `serving_default` of a request
+        that is logged.
         """
         with self._lock:
-            chosen = self._generator.random() < self.rate
+            chosen = self._generator.random() < self._rate
         if not chosen or not len(ranking.item_ids):
             return
         record = self._record(serving_inputs(request), ranking)
@@ -106,10 +103,8 @@ class RequestLog:
                 self._write(record)
         except OSError as error:
             self._dropped += 1
-            where = self.folder
-            logging.log_first_n(
-                logging.WARNING, "%s: requests not logged: %s", 1, where, error
-            )
+            message = f"{self.folder}: requests not logged: {error}"
+            logging.log_first_n(logging.WARNING, "%s", 1, message)
 
     def rotate(self) -> Path | None:
         """Finishes the file being written; returns it, or None."""
@@ -130,9 +125,9 @@ class RequestLog:
     ) -> bytes:
         log = PredictionLog()
         metadata, predicted = log.log_metadata, log.predict_log
-        metadata.sampling_config.sampling_rate = self.rate
+        metadata.sampling_config.sampling_rate = self._rate
         for spec in (metadata.model_spec, predicted.request.model_spec):
-            spec.name = self.model_name
+            spec.name = self._model_name
             spec.signature_name = SERVING_DEFAULT
         if ranking.model_version is not None:
             # Not in the request: it may be replayed on any version.
@@ -144,18 +139,18 @@ class RequestLog:
         outputs = {
             "score": ranking.scores[in_request_order],
             "probabilities": ranking.probabilities[in_request_order],
+            FUSION_WEIGHTS: ranking.fusion_weights,
         }
-        if ranking.fusion_weights is not None:
-            outputs[FUSION_WEIGHTS] = ranking.fusion_weights
-        for name, array in outputs.items():
-            fill_proto(predicted.response.outputs[name], array[None])
+        for name, answer in outputs.items():
+            if answer is not None:
+                fill_proto(predicted.response.outputs[name], answer[None])
         return log.SerializeToString()
 
     def _write(self, record: bytes) -> None:
-        if len(record) > self.max_bytes:
+        if len(record) > self._max_bytes:
             self._dropped += 1
             return
-        if self._bytes + len(record) > self.max_bytes:
+        if self._bytes + len(record) > self._max_bytes:
             self._rotate()
         if self._writer is None:
             self._writer = RecordWriter(self._aside)
@@ -163,7 +158,7 @@ class RequestLog:
         self._records += 1
         self._bytes += len(record)
         self._written += 1
-        if self._records == self.max_records:
+        if self._records == self._max_records:
             self._rotate()
 
     def _rotate(self) -> Path | None:
@@ -183,7 +178,7 @@ class RequestLog:
         target = f"requests-{stamp}-{next(self._numbers)}.tfrecord"
         os.rename(self._aside, self.folder / target)
         sync(self.folder)
-        for old in log_files(self.folder)[: -self.max_files]:
+        for old in log_files(self.folder)[: -self._max_files]:
             old.unlink(missing_ok=True)
         return self.folder / target
 

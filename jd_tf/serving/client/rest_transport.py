@@ -5,7 +5,6 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -27,15 +26,18 @@ from jd_tf.serving.client.errors import (
     http_code,
 )
 from jd_tf.serving.client.grpc_transport import MAX_MESSAGE_BYTES
-from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.options import ModelChoice, RetryPolicy, TlsFiles
-from jd_tf.serving.client.transport import Answer, Call, Transport
+from jd_tf.serving.client.transport import (
+    Answer,
+    Call,
+    Describe,
+    ModelDescription,
+    Operation,
+    Transport,
+)
 from jd_tf.serving.export.signature_table import signature_table
 from jd_tf.serving.protos.messages import SignatureDefMap
 
-# Types that JSON cannot carry, by the server's own list.
-_NOT_IN_JSON = ("float16", "bfloat16", "uint16", "complex64", "complex128")
-_UNAVAILABLE = (502, 503)
 _MAX_IDLE = 32
 
 
@@ -53,7 +55,6 @@ class RestTransport(Transport):
         max_message_bytes: longer answers are refused; -1 for no limit.
         refresh_seconds: how soon a new version is noticed.
         retries: of calls to a server that is unavailable.
-        clock: seconds that only grow.
 
     Raises:
         RequestError: if the address or a TLS file is no good.
@@ -71,69 +72,52 @@ class RestTransport(Transport):
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         refresh_seconds: float = 1.0,
         retries: RetryPolicy | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ):
         self.model = model
         self.where = f"{url}: {model}"
         self._url = url.rstrip("/")
         self._pool, self._prefix = _open_pool(url, tls)
         self._limit = max_message_bytes
-        self._budget = _Budget(retries or RetryPolicy())
         self._refresh_seconds = refresh_seconds
-        self._clock = clock
+        self._known: tuple[ModelDescription, float] | None = None
+        self._retries = retries or RetryPolicy()
+        self._budget = float(self._retries.budget)
         self._lock = threading.Lock()
-        self._known: ModelDescription | None = None
-        self._known_until = 0.0
 
-    def call(self, call: Call, timeout: float) -> Answer:
+    def call(self, operation: Operation, timeout: float) -> Any:
         """See `Transport`."""
-        end = self._clock() + timeout
-        description = self._current(timeout)
-        where = f"{self.where}: `{call.signature}`"
-        body = predict_body(call)
-        left = max(end - self._clock(), 1e-3)
+        end = time.monotonic() + timeout
+        if isinstance(operation, Describe):
+            self._known = None
+            return self._description(end)
+        description = self._description(end)
+        where = f"{self.where}: `{operation.signature}`"
+        body = _predict_body(operation)
         path = f"{self._path(description.version)}:predict"
         try:
-            content = self._send("POST", path, body, left, where)
+            content = self._send("POST", path, body, end, where)
         except ModelNotFoundError:
             # Unloaded since: the next call learns of the new one.
-            self._forget()
+            self._known = None
             raise
-        return answer_of(content, call, description, where)
-
-    def describe(self, timeout: float) -> ModelDescription:
-        """See `Transport`."""
-        self._forget()
-        return self._current(timeout)
-
-    def carries(self, description: ModelDescription) -> bool:
-        """See `Transport`; JSON has no half precision."""
-        outputs = description.signatures["encode_user"]["outputs"]
-        return not any(t["dtype"] in _NOT_IN_JSON for t in outputs.values())
+        return _read_answer(content, operation, description, where)
 
     def close(self) -> None:
         """See `Transport`."""
         self._pool.close()
 
-    def _current(self, timeout: float) -> ModelDescription:
-        with self._lock:
-            if self._known and self._clock() < self._known_until:
-                return self._known
-        path = f"{self._path()}/metadata"
-        content = self._send("GET", path, None, timeout, self.where)
-        description = description_of(content, self.where)
-        with self._lock:
-            self._known = description
-            self._known_until = self._clock() + self._refresh_seconds
+    def _description(self, end: float) -> ModelDescription:
+        known = self._known
+        if known and time.monotonic() < known[1]:
+            return known[0]
+        path = f"{self._path(self.model.version)}/metadata"
+        content = self._send("GET", path, None, end, self.where)
+        description = _read_description(content, self.where)
+        self._known = description, time.monotonic() + self._refresh_seconds
         return description
 
-    def _forget(self) -> None:
-        with self._lock:
-            self._known_until = 0.0
-
-    def _path(self, version: int | None = None) -> str:
+    def _path(self, version: int | None) -> str:
         path = f"/v1/models/{quote(self.model.name, safe='')}"
-        version = self.model.version if version is None else version
         if version is not None:
             return f"{path}/versions/{version}"
         if self.model.label is not None:
@@ -141,23 +125,45 @@ class RestTransport(Transport):
         return path
 
     def _send(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        timeout: float,
-        where: str,
+        self, method: str, path: str, body: bytes | None, end: float, where: str
+    ) -> bytes:
+        """Repeats attempts that reached no server, in time and in budget."""
+        policy = self._retries
+        left, wait = policy.max_attempts, policy.initial_seconds
+        while True:
+            try:
+                content = self._attempt(method, path, body, end, where)
+            except UnavailableError:
+                with self._lock:
+                    affordable = self._budget >= 1
+                    self._budget = max(self._budget - 1, 0.0)
+                left -= 1
+                pause = min(wait, policy.max_seconds) * random.uniform(0.8, 1.2)
+                in_time = time.monotonic() + pause < end
+                if not (left and affordable and in_time):
+                    raise
+            else:
+                with self._lock:
+                    refilled = self._budget + policy.refill
+                    self._budget = min(refilled, float(policy.budget))
+                return content
+            time.sleep(pause)
+            wait *= 2
+
+    def _attempt(
+        self, method: str, path: str, body: bytes | None, end: float, where: str
     ) -> bytes:
         at = f"{self._url}{path}"
+        left = max(end - time.monotonic(), 1e-3)
         try:
             response = self._pool.urlopen(
                 method,
                 self._prefix + path,
                 body,
                 {"Content-Type": "application/json"} if body else {},
-                retries=_Retry.within(self._budget, timeout),
+                retries=False,
                 redirect=False,
-                timeout=urllib3.Timeout(total=timeout),
+                timeout=urllib3.Timeout(total=left),
                 preload_content=False,
             )
             content = response.read(
@@ -166,92 +172,43 @@ class RestTransport(Transport):
             if 0 <= self._limit < len(content):
                 response.close()
                 raise MessageTooLargeError(
-                    f"{at}: answered more than {self._limit} bytes. Raise "
-                    "`max_message_bytes`, or rank smaller slices."
+                    f"{at}: answered more than {self._limit} bytes. "
+                    f"{MessageTooLargeError.remedy}"
                 )
             response.release_conn()
         except exceptions.HTTPError as error:
-            raise _transport_error(error, at, timeout) from error
+            raise _connection_error(error, at, left) from error
         if response.status != 200:
             raise _status_error(response.status, content, where)
-        self._budget.refill()
         return content
 
 
-class _Budget:
-    """Failures that the calls of all threads may repeat; see `RetryPolicy`."""
-
-    def __init__(self, policy: RetryPolicy):
-        self.policy = policy
-        self._left = float(policy.budget)
-        self._lock = threading.Lock()
-
-    def take(self) -> bool:
-        """Returns whether a failed attempt may be repeated."""
-        with self._lock:
-            enough = self._left >= 1
-            self._left = max(self._left - 1, 0.0)
-            return enough
-
-    def refill(self) -> None:
-        """Gives a share of an attempt back, for a call that succeeded."""
-        with self._lock:
-            left = self._left + self.policy.refill
-            self._left = min(left, float(self.policy.budget))
-
-
-class _Retry(urllib3.Retry):
-    """Repeats attempts that reached no server, in time and in budget."""
-
-    budget: _Budget
-    end: float
-
-    @classmethod
-    def within(cls, budget: _Budget, timeout: float) -> "_Retry":
-        """Returns the retries of one call."""
-        retry = cls(
-            total=budget.policy.max_attempts - 1,
-            status_forcelist=_UNAVAILABLE,
-            allowed_methods=None,
-            raise_on_status=False,
-            respect_retry_after_header=False,
-        )
-        retry.budget, retry.end = budget, time.monotonic() + timeout
-        return retry
-
-    def new(self, **changes: Any) -> "_Retry":
-        retry = super().new(**changes)
-        retry.budget, retry.end = self.budget, self.end
-        return retry
-
-    def increment(self, *call: Any, **attempt: Any) -> "_Retry":
-        error = attempt.get("error")
-        if not _timed_out(error) and self.budget.take():
-            retry = super().increment(*call, **attempt)
-            if time.monotonic() + retry.get_backoff_time() < self.end:
-                return retry
-        raise exceptions.MaxRetryError(attempt["_pool"], call[1], error)
-
-    def get_backoff_time(self) -> float:
-        policy = self.budget.policy
-        wait = policy.initial_seconds * 2 ** (len(self.history) - 1)
-        return min(wait, policy.max_seconds) * random.uniform(0.8, 1.2)
-
-
-def predict_body(call: Call) -> bytes:
-    """Returns the JSON of a call: a value per input, as columns.
+def _predict_body(call: Call) -> bytes:
+    """The JSON of a call: a value per input, as columns.
 
     A float32 keeps every digit; strings travel as base64, whatever they are.
     """
-    inputs = {name: _plain(array) for name, array in call.inputs.items()}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(part) for part in value]
+        content = value.encode() if isinstance(value, str) else value
+        return {"b64": base64.b64encode(content).decode()}
+
+    inputs = {
+        name: plain(array.tolist())
+        if array.dtype.kind in "OSU"
+        else array.tolist()
+        for name, array in call.inputs.items()
+    }
     body = {"signature_name": call.signature, "inputs": inputs}
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def answer_of(
+def _read_answer(
     body: bytes, call: Call, description: ModelDescription, where: str
 ) -> Answer:
-    """Returns the arrays of an answer, typed by the signature."""
+    """The arrays of an answer, typed by the signature."""
     expected = description.signatures[call.signature]["outputs"]
     outputs = _parse(body, where).get("outputs")
     if len(expected) == 1 and not isinstance(outputs, dict):
@@ -273,14 +230,13 @@ def answer_of(
             ) from error
         if array.size == 0:
             # JSON has no shape for what is empty.
-            sizes = (0 if size is None else size for size in tensor["shape"])
-            array = array.reshape((len(outputs[name]), *list(sizes)[1:]))
+            sizes = [size or 0 for size in tensor["shape"][1:]]
+            array = array.reshape((len(outputs[name]), *sizes))
         arrays[name] = array
     return Answer(arrays, description.version)
 
 
-def description_of(body: bytes, where: str) -> ModelDescription:
-    """Returns the signatures of a metadata answer."""
+def _read_description(body: bytes, where: str) -> ModelDescription:
     parsed = _parse(body, where)
     signatures = SignatureDefMap()
     try:
@@ -307,18 +263,6 @@ def _parse(body: bytes, where: str) -> dict[str, Any]:
             "a model server?"
         )
     return parsed
-
-
-def _plain(array: np.ndarray) -> Any:
-    values = array.tolist()
-    return _texts(values) if array.dtype.kind in "OSU" else values
-
-
-def _texts(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_texts(part) for part in value]
-    content = value.encode() if isinstance(value, str) else value
-    return {"b64": base64.b64encode(content).decode()}
 
 
 def _open_pool(
@@ -348,23 +292,16 @@ def _open_pool(
     return pool, (parts.path or "").rstrip("/")
 
 
-def _timed_out(error: Exception | None) -> bool:
-    # A refused connection is, to urllib3, a kind of timeout.
-    refused = isinstance(error, exceptions.NewConnectionError)
-    return isinstance(error, exceptions.TimeoutError) and not refused
-
-
-def _transport_error(
+def _connection_error(
     error: exceptions.HTTPError, at: str, timeout: float
 ) -> ClientError:
     if isinstance(error, exceptions.ClosedPoolError):
         return ClosedError(f"{at}: closed. Open a new client.")
-    if isinstance(error, exceptions.MaxRetryError) and error.reason:
-        error = error.reason  # type: ignore[assignment]
-    if _timed_out(error):
+    # A refused connection is, to urllib3, a kind of timeout.
+    refused = isinstance(error, exceptions.NewConnectionError)
+    if isinstance(error, exceptions.TimeoutError) and not refused:
         return DeadlineError(
-            f"{at}: no answer within {timeout:.3g} s. Allow more time, send "
-            "fewer candidates, or look at the server's load."
+            f"{at}: no answer within {timeout:.3g} s. {DeadlineError.remedy}"
         )
     return UnavailableError(
         f"{at}: {error or type(error).__name__}. Check that the server runs "

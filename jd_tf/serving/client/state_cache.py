@@ -1,29 +1,24 @@
 """Cached user states, and the key they are found by."""
 
-import collections
-import dataclasses
 import hashlib
 import threading
 import time
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from jd_tf.serving.client.errors import RequestError
 
-_KEY_BYTES = 16
+State = Mapping[str, np.ndarray]
 
 
 def fingerprint(
     request: Mapping[str, np.ndarray], names: Iterable[str]
 ) -> bytes:
-    """Returns a hash of columns: the key of a user state.
-
-    Args:
-        request: checked, unpadded.
-        names: the columns that `encode_user` takes: the histories.
-    """
-    digest = hashlib.blake2b(digest_size=_KEY_BYTES)
+    """Returns a hash of columns of a checked request: a user state's key."""
+    digest = hashlib.blake2b(digest_size=16)
     for name in names:
         array = request[name]
         # Names and shapes keep neighbours from running into each other.
@@ -37,32 +32,18 @@ def fingerprint(
     return digest.digest()
 
 
-@dataclasses.dataclass(frozen=True)
-class UserState:
-    """The answer of `encode_user`, for `rank_candidates` of one version.
-
-    Attributes:
-        version: of the weights it was made with; no other can read it.
-        tensors: arrays by name.
-    """
-
-    version: int
-    tensors: Mapping[str, np.ndarray]
-
-    @property
-    def num_bytes(self) -> int:
-        """Memory it takes."""
-        return sum(array.nbytes for array in self.tensors.values())
+class _Entry(NamedTuple):
+    tensors: State
+    num_bytes: int
+    until: float
 
 
 class StateCache:
-    """The states used last, bounded in number, memory and time.
+    """The user states used last, bounded in number, memory and time.
 
-    Args:
-        max_users: states at most; 0 caches none.
-        max_bytes: memory of their tensors at most.
-        seconds: how long a state is good for.
-        clock: seconds that only grow.
+    A state is what `encode_user` answers: arrays by name, for
+    `rank_candidates` of the same version, which is part of the key. The
+    bounds are those of `ClientOptions`.
     """
 
     def __init__(
@@ -78,44 +59,43 @@ class StateCache:
                 f"max_users={max_users}, max_bytes={max_bytes}, "
                 f"seconds={seconds}."
             )
-        self.max_users, self.max_bytes = max_users, max_bytes
-        self.seconds = seconds
+        self._max_users, self._max_bytes = max_users, max_bytes
+        self._seconds = seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._states: collections.OrderedDict = collections.OrderedDict()
-        self._met: collections.OrderedDict = collections.OrderedDict()
+        self._states: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._met: OrderedDict[Hashable, None] = OrderedDict()
         self._bytes = 0
-        self._counts: collections.Counter = collections.Counter()
+        self._counts: Counter[str] = Counter()
 
-    def get(self, key: Hashable) -> UserState | None:
+    def get(self, key: Hashable) -> State | None:
         """Returns the state, if it is there and still good."""
         now = self._clock()
         with self._lock:
-            state, until = self._states.get(key, (None, 0.0))
-            if state is not None and now >= until:
+            if key in self._states and now >= self._states[key].until:
                 self._drop(key)
                 self._counts["expirations"] += 1
-                state = None
-            if state is None:
+            if key not in self._states:
                 self._counts["misses"] += 1
                 return None
             self._counts["hits"] += 1
             self._states.move_to_end(key)
-            return state
+            return self._states[key].tensors
 
-    def put(self, key: Hashable, state: UserState) -> None:
+    def put(self, key: Hashable, state: State) -> None:
         """Caches a state; those used longest ago make room."""
-        until = self._clock() + self.seconds
+        num_bytes = sum(array.nbytes for array in state.values())
+        entry = _Entry(state, num_bytes, self._clock() + self._seconds)
         with self._lock:
             if key in self._states:
                 self._drop(key)
-            if not self.max_users or state.num_bytes > self.max_bytes:
+            if not self._max_users or num_bytes > self._max_bytes:
                 return
-            self._states[key] = state, until
-            self._bytes += state.num_bytes
+            self._states[key] = entry
+            self._bytes += num_bytes
             while (
-                len(self._states) > self.max_users
-                or self._bytes > self.max_bytes
+                len(self._states) > self._max_users
+                or self._bytes > self._max_bytes
             ):
                 self._drop(next(iter(self._states)))
                 self._counts["evictions"] += 1
@@ -126,25 +106,22 @@ class StateCache:
             known = key in self._met
             self._met[key] = None
             self._met.move_to_end(key)
-            if len(self._met) > self.max_users:
+            if len(self._met) > self._max_users:
                 self._met.popitem(last=False)
-            return known and self.max_users > 0
+            return known and self._max_users > 0
 
     def stats(self) -> dict[str, float]:
         """Hits, misses, evictions, expirations, users, bytes, hit rate."""
         with self._lock:
-            counts = {
-                name: self._counts[name]
-                for name in ("hits", "misses", "evictions", "expirations")
-            }
-            lookups = counts["hits"] + counts["misses"]
+            names = ("hits", "misses", "evictions", "expirations")
+            counts = {name: self._counts[name] for name in names}
+            lookups = max(counts["hits"] + counts["misses"], 1)
             return {
                 **counts,
                 "users": len(self._states),
                 "bytes": self._bytes,
-                "hit_rate": counts["hits"] / lookups if lookups else 0.0,
+                "hit_rate": counts["hits"] / lookups,
             }
 
     def _drop(self, key: Hashable) -> None:
-        state, _ = self._states.pop(key)
-        self._bytes -= state.num_bytes
+        self._bytes -= self._states.pop(key).num_bytes

@@ -9,31 +9,32 @@ once too.
 from collections.abc import Mapping
 from typing import Any
 
-import ml_dtypes
+import ml_dtypes  # noqa: F401  (makes bfloat16 a dtype of NumPy)
 import numpy as np
 
 from jd_tf.serving.client.errors import AnswerError, RequestError
+from jd_tf.serving.export.signature_table import dtype_name
 from jd_tf.serving.protos.messages import DATA_TYPES, TensorProto
 
+# Numbers by the field per element that has them.
 _FIELDS = {
-    "DT_FLOAT": (np.float32, "float_val"),
-    "DT_DOUBLE": (np.float64, "double_val"),
-    "DT_INT8": (np.int8, "int_val"),
-    "DT_INT16": (np.int16, "int_val"),
-    "DT_INT32": (np.int32, "int_val"),
-    "DT_INT64": (np.int64, "int64_val"),
-    "DT_UINT8": (np.uint8, "int_val"),
-    "DT_UINT16": (np.uint16, "int_val"),
-    "DT_UINT32": (np.uint32, "uint32_val"),
-    "DT_UINT64": (np.uint64, "uint64_val"),
-    "DT_BOOL": (np.bool_, "bool_val"),
-    "DT_HALF": (np.float16, "half_val"),
-    "DT_BFLOAT16": (ml_dtypes.bfloat16, "half_val"),
+    "float_val": ("float32",),
+    "double_val": ("float64",),
+    "int_val": ("int8", "int16", "int32", "uint8", "uint16"),
+    "int64_val": ("int64",),
+    "uint32_val": ("uint32",),
+    "uint64_val": ("uint64",),
+    "bool_val": ("bool",),
+    "half_val": ("float16", "bfloat16"),
 }
-_CODES = {name: code for code, name in DATA_TYPES.items()}
-_STRING = _CODES["DT_STRING"]
-_NUMBERS = {_CODES[name]: stored for name, stored in _FIELDS.items()}
-_TYPES = {np.dtype(kind): code for code, (kind, _) in _NUMBERS.items()}
+_CODES = {dtype_name(code): code for code in DATA_TYPES}
+_STRING = _CODES["string"]
+_NUMBERS = {
+    _CODES[name]: (np.dtype(name), field)
+    for field, names in _FIELDS.items()
+    for name in names
+}
+_TYPES = {dtype: code for code, (dtype, _) in _NUMBERS.items()}
 
 
 def to_proto(array: np.ndarray) -> Any:
@@ -44,11 +45,7 @@ def to_proto(array: np.ndarray) -> Any:
 
 
 def fill_proto(proto: Any, array: np.ndarray) -> None:
-    """Writes an array into a message, in place.
-
-    Args:
-        proto: empty.
-        array: strings are arrays of objects or bytes.
+    """Writes an array, of objects or bytes for strings, into an empty message.
 
     Raises:
         RequestError: if no tensor holds such values.
@@ -83,12 +80,13 @@ def to_array(proto: Any) -> np.ndarray:
     try:
         if proto.dtype == _STRING:
             values = np.array(list(proto.string_val), object)
-        elif proto.tensor_content:
-            kind, _ = _NUMBERS[proto.dtype]
-            dtype = np.dtype(kind).newbyteorder("<")
-            return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
         else:
             kind, field = _NUMBERS[proto.dtype]
+            if proto.tensor_content:
+                little = kind.newbyteorder("<")
+                return np.frombuffer(proto.tensor_content, little).reshape(
+                    shape
+                )
             values = np.array(getattr(proto, field))
             if field == "half_val":
                 # Sixteen bits each, in an integer.
@@ -106,8 +104,6 @@ def to_array(proto: Any) -> np.ndarray:
         ) from error
 
 
-def to_arrays(
-    protos: Mapping[str, Any],
-) -> dict[str, np.ndarray]:
+def to_arrays(protos: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Returns each message as an array."""
     return {name: to_array(proto) for name, proto in protos.items()}

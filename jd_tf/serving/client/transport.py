@@ -1,25 +1,97 @@
-"""Calls to a served model, and the ways they take."""
+"""Calls to a served model, its description, and the ways calls take."""
 
 import abc
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jd_tf.schema import Schema
-from jd_tf.serving.client.errors import ClosedError, ServerError
-from jd_tf.serving.client.model_description import ModelDescription
+from jd_tf.schema import SERVING_ROLES, Schema
+from jd_tf.serving.client.errors import (
+    ClosedError,
+    SchemaMismatchError,
+    ServerError,
+)
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.versions import SCHEMA_FILE, resolve
+from jd_tf.serving.signature_names import (
+    ENCODE_USER,
+    RANK_CANDIDATES,
+    RANKED,
+    SERVING_DEFAULT,
+    STATE_PREFIX,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelDescription:
+    """A version and its signatures, as `signature_table` lists them."""
+
+    version: int
+    signatures: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]
+
+    @property
+    def encodes(self) -> bool:
+        """True if users can be encoded apart from ranking."""
+        return {ENCODE_USER, RANK_CANDIDATES} <= set(self.signatures)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """The tensors of a user state, as `rank_candidates` takes them."""
+        inputs = self.signatures[RANK_CANDIDATES]["inputs"]
+        return tuple(n for n in inputs if n.startswith(STATE_PREFIX))
+
+    def check_schema(self, schema: Schema, where: str) -> None:
+        """Refuses a version that takes other columns than the schema has."""
+        where = f"{where}: version {self.version}"
+        default = self.signatures.get(SERVING_DEFAULT)
+        if default is None:
+            raise SchemaMismatchError(
+                f"{where}: has no signature `{SERVING_DEFAULT}`, only "
+                f"{sorted(self.signatures)}. Export it with jd_tf."
+            )
+        self._check_columns([SERVING_DEFAULT], schema, where)
+        if self.encodes:
+            # These two take what `serving_default` takes.
+            self._check_columns([ENCODE_USER, RANK_CANDIDATES], schema, where)
+        missing = set(RANKED) - set(default["outputs"])
+        if missing:
+            raise SchemaMismatchError(
+                f"{where}: signature `{SERVING_DEFAULT}` gives no "
+                f"{' and no '.join(sorted(missing))}: this is no ranker."
+            )
+
+    def _check_columns(
+        self, signatures: Sequence[str], schema: Schema, where: str
+    ) -> None:
+        expected = {
+            column.name: {"dtype": column.dtype, "shape": list(column.shape)}
+            for column in schema.columns(*SERVING_ROLES)
+        }
+        found = {
+            name: dict(tensor)
+            for signature in signatures
+            for name, tensor in self.signatures[signature]["inputs"].items()
+            if not name.startswith(STATE_PREFIX)
+        }
+        for name in sorted({*expected, *found}):
+            if expected.get(name) != found.get(name):
+                raise SchemaMismatchError(
+                    f"{where}: signature `{'` and `'.join(signatures)}`: "
+                    f"column `{name}` is {found.get(name, 'not taken')} there, "
+                    f"{expected.get(name, 'unknown')} in the client's schema "
+                    f"`{schema.name}`. Give the client the schema of this "
+                    "version (its assets.extra/schema.json)."
+                )
 
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A signature, and its inputs by name."""
+    """A signature, and its inputs by name; the outcome is an `Answer`."""
 
     signature: str
     inputs: Mapping[str, np.ndarray]
@@ -27,7 +99,10 @@ class Call:
 
 @dataclasses.dataclass(frozen=True)
 class Describe:
-    """A call for the version that answers now and its signatures."""
+    """A request for a `ModelDescription` of the version that answers now."""
+
+
+Operation = Call | Describe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +113,8 @@ class Answer:
     version: int
 
 
-class BaseTransport:
-    """Facts about one model of one target.
+class BaseTransport(abc.ABC):
+    """One model of one target.
 
     Attributes:
         where: names the target in messages.
@@ -54,18 +129,9 @@ class BaseTransport:
     remote: bool = True
     keeps_deadlines: bool = False
 
-    def carries(self, description: ModelDescription) -> bool:
-        """Returns whether user states of this version can travel."""
-        del description
-        return True
-
-
-class Transport(BaseTransport, abc.ABC):
-    """Calls one model of one target, for any number of threads."""
-
     @abc.abstractmethod
-    def call(self, call: Call, timeout: float) -> Answer:
-        """Runs a signature within a timeout in seconds.
+    def call(self, operation: Operation, timeout: float) -> Any:
+        """Returns the outcome of an operation, within a timeout in seconds.
 
         Raises:
             UnavailableError: if no attempt reached a server.
@@ -73,28 +139,16 @@ class Transport(BaseTransport, abc.ABC):
         """
 
     @abc.abstractmethod
-    def describe(self, timeout: float) -> ModelDescription:
-        """Returns the version that answers now, and its signatures."""
-
-    @abc.abstractmethod
-    def close(self) -> None:
+    def close(self) -> Any:
         """Gives connections back; calls fail from then on."""
 
 
-class AsyncTransport(BaseTransport, abc.ABC):
-    """The same as `Transport`, for asyncio."""
+class Transport(BaseTransport):
+    """Blocks in `call` and `close`, for any number of threads."""
 
-    @abc.abstractmethod
-    async def call(self, call: Call, timeout: float) -> Answer:
-        """Runs a signature; see `Transport.call`."""
 
-    @abc.abstractmethod
-    async def describe(self, timeout: float) -> ModelDescription:
-        """Returns the version that answers now, and its signatures."""
-
-    @abc.abstractmethod
-    async def close(self) -> None:
-        """Gives connections back; calls fail from then on."""
+class AsyncTransport(BaseTransport):
+    """The same for asyncio: `call` and `close` are coroutines."""
 
 
 class ThreadedTransport(AsyncTransport):
@@ -113,26 +167,17 @@ class ThreadedTransport(AsyncTransport):
         self._transport = transport
         self._threads = ThreadPoolExecutor(num_threads, "jd_tf-call")
 
-    def carries(self, description: ModelDescription) -> bool:
-        """See `BaseTransport`."""
-        return self._transport.carries(description)
-
-    async def call(self, call: Call, timeout: float) -> Answer:
+    async def call(self, operation: Operation, timeout: float) -> Any:
         """See `Transport`."""
-        return await self._run(self._transport.call, call, timeout)
-
-    async def describe(self, timeout: float) -> ModelDescription:
-        """See `Transport`."""
-        return await self._run(self._transport.describe, timeout)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._threads, self._transport.call, operation, timeout
+        )
 
     async def close(self) -> None:
         """See `Transport`."""
         self._transport.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _run(self, function: Any, *arguments: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, function, *arguments)
 
 
 class SavedModelTransport(Transport):
@@ -164,28 +209,21 @@ class SavedModelTransport(Transport):
         version = int(name) if name.isascii() and name.isdigit() else 0
         self._description = ModelDescription(version, self.model.signatures)
 
-    def call(self, call: Call, timeout: float) -> Answer:
+    def call(self, operation: Operation, timeout: float) -> Any:
         """See `Transport`; it cannot be cut short."""
         del timeout
-        try:
-            outputs = self._loaded().call(call.signature, call.inputs)
-        except ExportError as error:
-            raise ServerError(str(error)) from error
-        return Answer(outputs, self._description.version)
-
-    def describe(self, timeout: float) -> ModelDescription:
-        """See `Transport`."""
-        del timeout
-        self._loaded()
-        return self._description
-
-    def close(self) -> None:
-        """Lets go of the model."""
-        self.model = None
-
-    def _loaded(self) -> Any:
         # Read once: another thread may close.
         model = self.model
         if model is None:
             raise ClosedError(f"{self.where}: closed. Open a new client.")
-        return model
+        if isinstance(operation, Describe):
+            return self._description
+        try:
+            outputs = model.call(operation.signature, operation.inputs)
+        except ExportError as error:
+            raise ServerError(str(error)) from error
+        return Answer(outputs, self._description.version)
+
+    def close(self) -> None:
+        """Lets go of the model."""
+        self.model = None

@@ -30,9 +30,8 @@ RELOAD_CONFIG = f"/{_MODEL}/HandleReloadConfigRequest"
 
 def _load_pool() -> descriptor_pool.DescriptorPool:
     pool = descriptor_pool.DescriptorPool()
-    for file in descriptor_pb2.FileDescriptorSet.FromString(
-        FILE.read_bytes()
-    ).file:
+    files = descriptor_pb2.FileDescriptorSet.FromString(FILE.read_bytes())
+    for file in files.file:
         pool.AddSerializedFile(file.SerializeToString())
     return pool
 
@@ -73,12 +72,8 @@ VERSION_STATES = _names("tensorflow.serving.ModelVersionStatus.State")
 def open_method(channel: Any, path: str) -> Callable[..., Any]:
     """Returns a callable that takes a message and `timeout=` seconds.
 
-    Args:
-        channel: of threads or of asyncio; the answer is awaited there.
-        path: one of this module's.
-
-    Raises:
-        grpc.RpcError: by the call, if it fails.
+    `path` is one of this module's. On a channel of asyncio the answer is
+    awaited; calls that fail raise grpc.RpcError.
     """
     _, service, name = path.split("/")
     method = POOL.FindServiceByName(service).methods_by_name[name]
@@ -94,15 +89,10 @@ def open_method(channel: Any, path: str) -> Callable[..., Any]:
 
 
 def parse_text(text: str, kind: Any, where: str) -> Any:
-    """Parses a text proto as strictly as a model server.
-
-    Args:
-        text: of the file.
-        kind: class of the message it should hold.
-        where: the file, for the error.
+    """Parses a message of class `kind` as strictly as a model server.
 
     Raises:
-        ExportError: naming the line that is wrong.
+        ExportError: naming the file (`where`) and the line that is wrong.
     """
     try:
         return text_format.Parse(text, kind())

@@ -19,28 +19,18 @@ class RecordWriter:
     """Appends records to one uncompressed TFRecord file.
 
     Every record is handed to the system at once. One that cannot be written
-    leaves no trace: half a record would end the file for its readers.
-
-    Args:
-        path: the file; overwritten.
-
-    Raises:
-        OSError: if it cannot be made.
+    leaves no trace: half a record would end the file for its readers. Methods
+    raise OSErrors, as on a full disk.
     """
 
     def __init__(self, path: str | Path):
         self._file = open(path, "wb", buffering=0)  # noqa: SIM115
 
     def write(self, record: bytes) -> None:
-        """Appends a record.
-
-        Raises:
-            OSError: if it cannot be written, as on a full disk.
-        """
+        """Appends a record."""
         length = _LENGTH.pack(len(record))
-        rest = memoryview(
-            b"".join((length, _checksum(length), record, _checksum(record)))
-        )
+        parts = (length, _checksum(length), record, _checksum(record))
+        rest = memoryview(b"".join(parts))
         start = self._file.tell()
         try:
             while rest:
@@ -51,11 +41,7 @@ class RecordWriter:
             raise
 
     def close(self) -> None:
-        """Flushes to disk.
-
-        Raises:
-            OSError: if that fails; the file is closed nevertheless.
-        """
+        """Flushes to disk; if that fails, the file is closed nevertheless."""
         try:
             os.fsync(self._file.fileno())
         finally:

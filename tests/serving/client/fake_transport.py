@@ -6,9 +6,10 @@ import threading
 import numpy as np
 
 from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES, SERVING_ROLES, Role
-from jd_tf.serving.client.model_description import ModelDescription
 from jd_tf.serving.client.transport import (
     Answer,
+    Describe,
+    ModelDescription,
     Transport,
 )
 from tests.requests import small_schema
@@ -35,7 +36,13 @@ class FakeTransport(Transport):
         self.closed = False
         self._lock = threading.Lock()
 
-    def call(self, call, timeout):
+    def call(self, operation, timeout):
+        if isinstance(operation, Describe):
+            self.described += 1
+            return description(self.version)
+        return self.answer(operation)
+
+    def answer(self, call):
         with self._lock:
             number = len(self.calls)
             self.calls.append((call.signature, call.inputs))
@@ -59,10 +66,6 @@ class FakeTransport(Transport):
             "fusion_weights": weights,
         }
         return Answer(outputs, version)
-
-    def describe(self, timeout):
-        self.described += 1
-        return description(self.version)
 
     def close(self):
         self.closed = True

@@ -272,8 +272,8 @@ def test_a_version_with_other_columns_is_refused():
 )
 def test_wrong_answers_are_not_believed(name, change, message):
     class Wrong(FakeTransport):
-        def call(self, call, timeout):
-            answer = super().call(call, timeout)
+        def answer(self, call):
+            answer = super().answer(call)
             if change is None:
                 del answer.outputs[name]
             else:

@@ -21,7 +21,7 @@ from jd_tf.serving.client.errors import (
     RequestError,
     UnavailableError,
 )
-from jd_tf.serving.client.transport import Call
+from jd_tf.serving.client.transport import Call, Describe
 from tests.serving.client.failing_servers import (
     FailingGrpcServer,
     FailingRestServer,
@@ -69,7 +69,7 @@ def down(number):
 @pytest.mark.parametrize("failures", [1, 3])
 def test_an_unavailable_server_is_tried_again(failures, server, connect):
     server.fails = lambda n: "UNAVAILABLE" if n <= failures else None
-    assert connect().describe(5.0).version == 1
+    assert connect().call(Describe(), 5.0).version == 1
     assert server.attempts == failures + 1
 
 
@@ -83,7 +83,7 @@ def test_an_unavailable_server_is_tried_again(failures, server, connect):
 def test_nothing_else_is_tried_again(code, error, server, connect):
     server.fails = lambda number: code
     with pytest.raises(error):
-        connect().describe(5.0)
+        connect().call(Describe(), 5.0)
     assert server.attempts == 1
 
 
@@ -91,7 +91,7 @@ def test_nothing_else_is_tried_again(code, error, server, connect):
 def test_attempts_are_bounded(most, server, connect):
     server.fails = down
     with pytest.raises(UnavailableError):
-        connect(max_attempts=most).describe(5.0)
+        connect(max_attempts=most).call(Describe(), 5.0)
     assert server.attempts == most
 
 
@@ -100,18 +100,18 @@ def test_a_server_that_is_down_sees_few_attempts(server, connect):
     transport = connect(budget=6)
     for _ in range(40):
         with pytest.raises(UnavailableError):
-            transport.describe(5.0)
+            transport.call(Describe(), 5.0)
     assert 40 < server.attempts <= 40 + 6
 
 
 def test_success_never_fills_the_budget_beyond_its_cap(server, connect):
     transport = connect(budget=6, refill=1.0)
     for _ in range(60):
-        transport.describe(5.0)
+        transport.call(Describe(), 5.0)
     server.fails = down
     for _ in range(40):
         with pytest.raises(UnavailableError):
-            transport.describe(5.0)
+            transport.call(Describe(), 5.0)
     assert 100 < server.attempts <= 100 + 6
 
 
@@ -120,13 +120,13 @@ def test_success_gives_a_share_of_the_budget_back(server, connect):
     transport = connect(budget=6, refill=0.5)
     for _ in range(20):
         with pytest.raises(UnavailableError):
-            transport.describe(5.0)
+            transport.call(Describe(), 5.0)
     server.fails = lambda number: None
     for _ in range(30):
-        transport.describe(5.0)
+        transport.call(Describe(), 5.0)
     before = server.attempts
     server.fails = lambda n: "UNAVAILABLE" if n == before + 1 else None
-    assert transport.describe(5.0).version == 1
+    assert transport.call(Describe(), 5.0).version == 1
 
 
 def test_no_wait_is_longer_than_the_call(server, connect):
@@ -134,7 +134,7 @@ def test_no_wait_is_longer_than_the_call(server, connect):
     transport = connect(initial_seconds=1.0, max_seconds=5.0)
     start = time.monotonic()
     with pytest.raises((DeadlineError, UnavailableError)):
-        transport.describe(0.3)
+        transport.call(Describe(), 0.3)
     assert time.monotonic() - start < 0.9
     assert server.attempts == 1
 
@@ -156,16 +156,16 @@ def test_asyncio_shares_policy_and_budget():
             server.address, MODEL, retries=RetryPolicy(budget=6, **QUICK)
         )
         server.fails = lambda n: "UNAVAILABLE" if n == 1 else None
-        assert (await transport.describe(5.0)).version == 1
+        assert (await transport.call(Describe(), 5.0)).version == 1
         server.attempts, server.fails = 0, down
         results = await asyncio.gather(
-            *(transport.describe(5.0) for _ in range(40)),
+            *(transport.call(Describe(), 5.0) for _ in range(40)),
             return_exceptions=True,
         )
         assert {type(error) for error in results} == {UnavailableError}
         await transport.close()
         with pytest.raises(ClientError, match="closed"):
-            await transport.describe(5.0)
+            await transport.call(Describe(), 5.0)
 
     with FailingGrpcServer() as server:
         asyncio.run(main(server))

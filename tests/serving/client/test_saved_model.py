@@ -14,6 +14,7 @@ from jd_tf.serving.client.errors import (
     ClosedError,
     RequestError,
 )
+from jd_tf.serving.client.transport import Describe
 from jd_tf.serving.errors import ExportError
 from tests.requests import random_requests
 from tests.serving.client.fake_transport import with_candidates
@@ -108,7 +109,7 @@ def test_a_broken_model_is_not_believed(exported, requests, monkeypatch):
     ):
         client.rank(requests[0])
     with pytest.raises(ClosedError, match="Open a new client"):
-        transport.describe(1.0)
+        transport.call(Describe(), 1.0)
 
 
 def test_wrong_calls_name_signature_and_inputs(exported):

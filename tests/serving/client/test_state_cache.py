@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 
 from jd_tf.serving.client.errors import RequestError
-from jd_tf.serving.client.state_cache import (
-    StateCache,
-    UserState,
-)
+from jd_tf.serving.client.state_cache import StateCache
 
 
 def state(number=0, size=4):
-    return UserState(1, {"user_state_x": np.full(size, number, "float32")})
+    return {"user_state_x": np.full(size, number, "float32")}
 
 
 def test_what_was_used_longest_ago_goes_first():
@@ -88,7 +85,7 @@ def test_threads_keep_the_books_straight():
             if found is None:
                 cache.put(key, state(key, size=1 + key % 5))
             else:
-                assert found.tensors["user_state_x"][0] == key
+                assert found["user_state_x"][0] == key
 
     workers = [threading.Thread(target=work, args=(n,)) for n in range(6)]
     for worker in workers:

@@ -23,6 +23,7 @@ from jd_tf.serving.client.errors import (
     SchemaMismatchError,
     UnavailableError,
 )
+from jd_tf.serving.client.transport import Describe
 from tests.requests import small_schema
 from tests.serving.client.against_server.clients import IDS, KINDS, make_client
 from tests.serving.client.fake_transport import with_candidates
@@ -235,4 +236,4 @@ def test_closed_clients_say_so(kind, server, two_versions, requests):
     with pytest.raises(ClosedError):
         client.rank(requests[0])
     with pytest.raises(ClosedError):
-        client.transport.describe(1.0)
+        client.transport.call(Describe(), 1.0)

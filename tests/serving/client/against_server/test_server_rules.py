@@ -16,11 +16,9 @@ from jd_tf.serving.client.errors import (
     RejectedError,
 )
 from jd_tf.serving.client.grpc_transport import open_channel
-from jd_tf.serving.client.model_service_client import (
-    ModelServiceClient,
-    parse_config,
-)
+from jd_tf.serving.client.model_service_client import ModelServiceClient
 from jd_tf.serving.client.tensors import to_arrays
+from jd_tf.serving.protos.messages import ModelServerConfig, parse_text
 from tests.serving.client.against_server.stubs import Stubs, refused
 from tests.serving.fake_server.model_server import add_model, model_config
 from tests.serving.fake_server.options import BatchingOptions
@@ -230,7 +228,7 @@ def test_reloads_are_checked_before_they_apply(two_versions, tmp_path):
         with refused("NOT_FOUND"):
             stubs.metadata(label="stable")
         stubs.close()
-        nothing = parse_config("model_config_list {}")
+        nothing = parse_text("model_config_list {}", ModelServerConfig, "")
         service.reload_config(nothing, 60)
         server.wait_until("rank", 1, "END")
 
