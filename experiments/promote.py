@@ -77,8 +77,7 @@ def main(_: object) -> int:
             raise DataError(f"--local is path=path. Got: {text!r}.")
         mapped[there] = here
     # TensorFlow takes seconds to load; --help should not wait for it.
-    from jd_tf.serving.client.tls_files import TlsFiles
-
+    from jd_tf.serving.client.options import TlsFiles
     from jd_tf.serving.deploy.promotion import (
         RollbackError,
         RolledBackError,
