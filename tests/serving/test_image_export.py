@@ -21,7 +21,7 @@ from jd_tf.serving.export.image_signature import (
 )
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.recordings import WARMUP_FILE
-from jd_tf.serving.export.verification.graph_check import count_ops, read_graph
+from jd_tf.serving.export.verification.folder_check import count_ops, read_graph
 from jd_tf.serving.export.verification.verify import main, verify
 from tests.images.photos import (
     COLORS,

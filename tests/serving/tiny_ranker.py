@@ -18,6 +18,9 @@ SCHEMA = Schema(
 class TinyRanker(keras.Model):
     """Candidates near the mean of what was clicked rank high."""
 
+    registered_name = "tiny_ranker"
+    reusable = True
+
     def __init__(self, schema: Schema = SCHEMA):
         super().__init__()
         self.schema = schema
@@ -34,9 +37,8 @@ class TinyRanker(keras.Model):
         total = ops.sum(events * mask[..., None], axis=1)
         return {"user_state_mean": total / (1 + ops.sum(mask, 1)[:, None])}
 
-    def rank(self, user_state, *columns, training=False):
-        inputs = {name: c[name] for c in columns for name in c}
-        items = self.embedding(inputs["item_id"] % 100)
+    def rank(self, user_state, request, candidates, training=False):
+        items = self.embedding(candidates["item_id"] % 100)
         met = items * user_state["user_state_mean"][:, None, :]
         probabilities = ops.sigmoid(self.tower(met + items))
         values = ops.convert_to_tensor(self.schema.objective_values)
@@ -46,7 +48,7 @@ class TinyRanker(keras.Model):
         }
 
     def call(self, inputs, training=False):
-        return self.rank(self.encode_user(inputs), inputs)
+        return self.rank(self.encode_user(inputs), inputs, inputs)
 
     def explain(self, inputs):
         ranked = self.call(inputs)
@@ -56,8 +58,8 @@ class TinyRanker(keras.Model):
 class PythonRanker(TinyRanker):
     """Calls Python, which a model server does not have."""
 
-    def rank(self, user_state, *columns, training=False):
-        ranked = super().rank(user_state, *columns)
+    def rank(self, user_state, request, candidates, training=False):
+        ranked = super().rank(user_state, request, candidates)
         score = tf.py_function(lambda x: x, [ranked["score"]], tf.float32)
         return {**ranked, "score": tf.ensure_shape(score, (None, None))}
 
@@ -94,5 +96,6 @@ class StatelessRanker(TinyRanker):
     def encode_user(self, inputs, training=False):
         return {"mean": super().encode_user(inputs)["user_state_mean"]}
 
-    def rank(self, user_state, *columns, training=False):
-        return super().rank({"user_state_mean": user_state["mean"]}, *columns)
+    def rank(self, user_state, request, candidates, training=False):
+        state = {"user_state_mean": user_state["mean"]}
+        return super().rank(state, request, candidates)

@@ -7,7 +7,7 @@ import importlib
 from typing import Any
 
 _MODULES = {
-    "make_deployment": "deployment_files",
+    "make_deployment": "deployment",
     "promote": "promotion",
     "shadow": "shadow_report",
 }

@@ -1,18 +1,24 @@
-"""Models, settings and flags of a model server."""
+"""Models, settings, flags and files of a model server."""
 
 import dataclasses
+import hashlib
+import json
 import math
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jinja2
 from google.protobuf import text_format
 
+from jd_tf.data.files import write_whole
 from jd_tf.serving.deploy.model_config import (
     STABLE,
     OperationError,
     add_model,
     config_text,
+    read_config,
 )
 from jd_tf.serving.export.model_card import list_files
 from jd_tf.serving.export.versions import GRAPH_FILE, versions
@@ -26,6 +32,15 @@ CONFIG_FILE = "models.config"
 BATCHING_FILE = "batching.config"
 MONITORING_FILE = "monitoring.config"
 METRICS_PATH = "/monitoring/prometheus/metrics"
+START_FILE = "start_server.sh"
+_TEMPLATES = (
+    START_FILE,
+    "docker-compose.yaml",
+    "kubernetes.yaml",
+    "prometheus.yml",
+)
+# Folder of the files in containers; beside the script, wherever it starts.
+_MOUNTED, _HERE = "/config", "${here}"
 
 _MIB = 2**20
 # Of a server without models: threads and buffers.
@@ -35,20 +50,11 @@ _BASE_MIB = 1024
 _VERSION_MIB = 256
 # 384 MB of variables took 374 MiB, and no more while they were read.
 _FILES_FACTOR = 1.25
-# Clients behind a load balancer must find new servers now and then.
-_MAX_CONNECTION_AGE_MS = 600_000
-_GRPC, _REST = 8500, 8501
 
 
 @dataclasses.dataclass(frozen=True)
 class ServedModel:
-    """A model and the versions that its labels name.
-
-    Attributes:
-        name: of the model.
-        folder: of its versions, on this machine.
-        labels: version by label.
-    """
+    """A model, the folder of its versions, and version by label."""
 
     name: str
     folder: Path
@@ -64,30 +70,15 @@ class ServedModel:
                     f"{version}, but {folder} holds no SavedModel."
                 )
 
-    @property
-    def version_bytes(self) -> list[int]:
-        """The size of every labelled version."""
-        there = versions(self.folder)
-        return [
-            sum(list_files(there[version]).values())
-            for version in set(self.labels.values())
-        ]
-
 
 def find_models(
     saved_models: str | Path,
     names: tuple[str, ...] = (),
     labels: Mapping[str, Mapping[str, int]] | None = None,
 ) -> tuple[ServedModel, ...]:
-    """Finds the models of a folder; `stable` is by default the highest version.
+    """Finds models by name, all by default; `stable` is the highest version.
 
-    Args:
-        saved_models: holds a folder a model.
-        names: of the models; all by default.
-        labels: model -> label -> version.
-
-    Raises:
-        OperationError: naming the model or version that is missing.
+    `labels`, model -> label -> version, replaces that.
     """
     saved_models = Path(saved_models).resolve()
     labels = labels or {}
@@ -135,8 +126,8 @@ class Deployment:
     memory_mib: int = 0
     replicas: int = 2
     batching: bool = False
-    grpc_port: int = _GRPC
-    rest_port: int = _REST
+    grpc_port: int = 8500
+    rest_port: int = 8501
 
     def __post_init__(self) -> None:
         if not self.mount.startswith("/"):
@@ -152,7 +143,12 @@ class Deployment:
         """
         if self.memory_mib:
             return self.memory_mib
-        sizes = [size for model in self.models for size in model.version_bytes]
+        sizes = [
+            sum(list_files(folder).values())
+            for model in self.models
+            for version, folder in versions(model.folder).items()
+            if version in model.labels.values()
+        ]
         sizes.append(max(sizes))
         versions_mib = len(sizes) * _VERSION_MIB
         files_mib = _FILES_FACTOR * sum(sizes) / _MIB
@@ -164,27 +160,21 @@ class Deployment:
         for model in self.models:
             path = f"{self.mount.rstrip('/')}/{model.name}"
             add_model(config, model.name, path, model.labels)
-        monitoring = MonitoringConfig()
-        monitoring.prometheus_config.enable = True
-        monitoring.prometheus_config.path = METRICS_PATH
+        prometheus = {"enable": True, "path": METRICS_PATH}
+        monitoring = MonitoringConfig(prometheus_config=prometheus)
         files = {
             CONFIG_FILE: config_text(config),
             MONITORING_FILE: text_format.MessageToString(monitoring),
         }
         if self.batching:
-            threads = BatchingParameters()
             # Every version has its own batching_params.pbtxt; this file has
             # the number of threads that run the batches of all of them.
-            threads.num_batch_threads.value = self.cpus
+            threads = BatchingParameters(num_batch_threads={"value": self.cpus})
             files[BATCHING_FILE] = text_format.MessageToString(threads)
         return files
 
     def flags(self, folder: str) -> list[str]:
-        """Returns the server's command line.
-
-        Args:
-            folder: path of `files` as the server sees it.
-        """
+        """Returns the flags of a server that sees `files` in a folder."""
         flags: dict[str, Any] = {
             "port": self.grpc_port,
             "rest_api_port": self.rest_port,
@@ -201,8 +191,8 @@ class Deployment:
             # The default is the machine's cores, not the container's.
             "tensorflow_intra_op_parallelism": self.cpus,
             "tensorflow_inter_op_parallelism": self.cpus,
-            "grpc_channel_arguments": "grpc.max_connection_age_ms="
-            f"{_MAX_CONNECTION_AGE_MS}",
+            # Clients behind a load balancer must find new servers.
+            "grpc_channel_arguments": "grpc.max_connection_age_ms=600000",
         }
         if self.batching:
             flags |= {
@@ -225,3 +215,85 @@ class Deployment:
         )
         checks = (check.replace("MODEL", model.name) for model in self.models)
         return ["timeout", "5", "bash", "-c", " && ".join(checks)]
+
+
+def make_deployment(
+    output: str | Path,
+    saved_models: str | Path = "saved_models",
+    models: tuple[str, ...] = (),
+    labels: Mapping[str, Mapping[str, int]] | None = None,
+    mount: str | None = None,
+    **settings: int | bool | str,
+) -> tuple[Deployment, list[Path]]:
+    """Writes the files of a deployment of exported models.
+
+    Labels of an earlier `models.config` in `output` are kept unless `labels`
+    names others.
+
+    Args:
+        output: the folder; files of the same names are replaced.
+        saved_models: folder of all models on this machine.
+        models: names of the models; all by default.
+        labels: model -> label -> version; by default `stable` is the highest.
+        mount: path of `saved_models` as servers see it; by default its path
+            here.
+        **settings: of a `Deployment`.
+
+    Returns:
+        The deployment, and the paths of the files.
+
+    Raises:
+        OperationError: naming the model or version that is missing.
+    """
+    merged: dict[str, dict[str, int]] = {}
+    earlier = Path(output) / CONFIG_FILE
+    if earlier.is_file():
+        for model in read_config(earlier).model_config_list.config:
+            if model.version_labels and (not models or model.name in models):
+                merged[model.name] = dict(model.version_labels)
+    for name, named in (labels or {}).items():
+        merged[name] = {**merged.get(name, {}), **named}
+    deployment = Deployment(
+        find_models(saved_models, models, merged),
+        mount or str(Path(saved_models).resolve()),
+        **settings,  # type: ignore[arg-type]
+    )
+    return deployment, write_deployment(output, deployment, saved_models)
+
+
+def write_deployment(
+    output: str | Path, deployment: Deployment, saved_models: str | Path
+) -> list[Path]:
+    """Writes all files into a folder and returns their paths."""
+    output = Path(output)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("jd_tf.serving.deploy", "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # A JSON string is a YAML string.
+    environment.filters["quote"] = json.dumps
+    files = deployment.files()
+    joined = "\0".join(f"{name}\0{text}" for name, text in files.items())
+    values = {
+        "server": deployment,
+        "files": files,
+        "flags": deployment.flags(_MOUNTED),
+        "checksum": hashlib.sha256(joined.encode()).hexdigest(),
+        "metrics_path": METRICS_PATH,
+        "saved_models": str(Path(saved_models).resolve()),
+        "arguments": [
+            f'"{flag}"' if _HERE in flag else shlex.quote(flag)
+            for flag in deployment.flags(_HERE)
+        ],
+    }
+    texts = files | {
+        name: environment.get_template(name).render(values)
+        for name in _TEMPLATES
+    }
+    for name, text in texts.items():
+        write_whole(output / name, text.encode())
+    (output / START_FILE).chmod(0o755)
+    return [output / name for name in texts]

@@ -1,7 +1,8 @@
 """The configuration file of a model server: models, versions, labels."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
 from google.protobuf import text_format
@@ -26,45 +27,27 @@ class OperationError(DataError):
 
 
 def add_model(
-    config: ServerConfig,
-    name: str,
-    base_path: str,
-    labels: Mapping[str, int],
+    config: ServerConfig, name: str, base_path: str, labels: Mapping[str, int]
 ) -> None:
-    """Adds a model with exactly the labelled versions loaded.
-
-    Args:
-        config: is changed.
-        name: of the model.
-        base_path: absolute, as the server sees it.
-        labels: version by label.
-    """
-    if not base_path.startswith("/") and "://" not in base_path:
-        raise OperationError(
-            f"model `{name}`: a server takes absolute paths only. Got: "
-            f"{base_path!r}."
-        )
+    """Adds a model with exactly the labelled versions loaded."""
     model = config.model_config_list.config.add(
-        name=name, base_path=base_path, model_platform="tensorflow"
+        name=name,
+        base_path=base_path,
+        model_platform="tensorflow",
+        version_labels=labels,
     )
-    for label, version in labels.items():
-        model.version_labels[label] = version
     set_versions(model, labels.values())
 
 
 def set_versions(model: Any, numbers: Iterable[int]) -> None:
     """Makes a server load exactly these versions."""
-    model.model_version_policy.Clear()
-    specific = model.model_version_policy.specific
-    specific.versions.extend(sorted(set(numbers)))
+    policy = model.model_version_policy
+    policy.Clear()
+    policy.specific.versions.extend(sorted(set(numbers)))
 
 
-def model_of(config: ServerConfig, name: str, where: str) -> Any:
-    """Returns the entry of a model.
-
-    Raises:
-        OperationError: naming the models of the file.
-    """
+def model_of(config: ServerConfig, name: str, where: object = "") -> Any:
+    """Returns the entry of a model of the file `where`."""
     for model in config.model_config_list.config:
         if model.name == name:
             return model
@@ -83,11 +66,7 @@ def write_config(path: str | Path, config: ServerConfig) -> None:
 
 
 def read_config(path: str | Path) -> ServerConfig:
-    """Reads the file as strictly as the server does.
-
-    Raises:
-        OperationError: naming the file and what is wrong.
-    """
+    """Reads the file as strictly as the server does."""
     path = Path(path)
     if not path.is_file():
         raise OperationError(
@@ -105,18 +84,10 @@ def read_config(path: str | Path) -> ServerConfig:
 
 
 def local_path(base_path: str, mapped: Mapping[str, str]) -> Path:
-    """Returns the path on this machine of a server's path.
-
-    Args:
-        base_path: as the server sees it.
-        mapped: server's prefix -> local prefix; the longest match counts.
-    """
+    """Returns the path here of a server's path; the longest prefix counts."""
     for prefix in sorted(mapped, key=len, reverse=True):
-        inside = base_path == prefix or base_path.startswith(
-            prefix.rstrip("/") + "/"
-        )
-        if inside:
-            rest = base_path[len(prefix) :].lstrip("/")
+        with contextlib.suppress(ValueError):
+            rest = PurePosixPath(base_path).relative_to(prefix)
             return Path(mapped[prefix]) / rest
     return Path(base_path)
 
@@ -126,13 +97,6 @@ def check_loadable(config: ServerConfig, mapped: Mapping[str, str]) -> None:
 
     A reload that names a folder without a version blocks the server's
     configuration for good, so every path is checked here first.
-
-    Args:
-        config: about to be sent.
-        mapped: see `local_path`.
-
-    Raises:
-        OperationError: naming model, path and version.
     """
     for model in config.model_config_list.config:
         folder = local_path(model.base_path, mapped)

@@ -10,7 +10,6 @@ from typing import Any
 
 from jd_tf.schema import DataError
 from jd_tf.serving.client.errors import ModelNotFoundError
-from jd_tf.serving.client.model_service_client import VersionStatus
 from jd_tf.serving.client.options import TlsFiles
 from jd_tf.serving.deploy.model_config import (
     STABLE,
@@ -63,7 +62,9 @@ def promote(
         The version that the label names now.
 
     Raises:
-        OperationError: as `Promotion.run`.
+        OperationError: if it was refused and nothing was sent.
+        RolledBackError: if it failed and was undone.
+        RollbackError: if it failed and was not undone.
     """
     with contextlib.ExitStack() as stack:
         servers = [
@@ -78,16 +79,11 @@ def promote(
 class Promotion:
     """Moves a label to a new version on one or several model servers.
 
-    In this order, each step on all servers before the next: load the new
-    version beside the old, wait until it is available, replay the calls its
-    export recorded, move the label, check that the label answers with it,
-    unload the old version, write the configuration file. Any failure on the
-    way, an interruption included, is undone: the servers get the
-    configuration they had, and the file is not changed.
-
-    Nothing is sent before the version's folder was verified here and every
-    path of the configuration was found to hold its versions, since a server
-    hangs on an empty path.
+    Nothing is sent before the version's folder was verified and every path
+    of the configuration was found to hold its versions. Each step is taken
+    on all servers before the next. Any failure on the way, an interruption
+    included, is undone: the servers get the configuration they had, and the
+    file is not changed.
 
     Attributes:
         servers: all that read this configuration file.
@@ -98,8 +94,7 @@ class Promotion:
             differ.
         load_seconds: longest wait for a server to load the version.
         call_seconds: timeout of every call.
-        tolerance: of the replayed calls; see
-            `VersionServer.replay_recordings`.
+        tolerance: of the replayed calls; by default ten times the export's.
         keep_old: leave the old version loaded, for a quick way back.
         verify: folder -> error messages.
         log: gets a line for each step.
@@ -118,28 +113,16 @@ class Promotion:
     log: Callable[[str], object] = print
 
     def run(self, version: int | None = None) -> int:
-        """Promotes a version.
-
-        Args:
-            version: a number, older ones included; by default the highest.
-
-        Returns:
-            The version that the label names now.
-
-        Raises:
-            OperationError: if nothing was sent.
-            RolledBackError: if it failed and was undone.
-            RollbackError: if it failed and was not undone.
-        """
+        """Promotes a version."""
         with self._locked():
             before = read_config(self.config_file)
             folder = self._folder(before, version)
             version = int(folder.name)
             self._check(before, folder, version)
             base = self._pinned(before)
-            old = model_of(base, self.model, "").version_labels.get(self.label)
+            old = model_of(base, self.model).version_labels.get(self.label)
             if old == version and all(
-                self._loaded(server, version) for server in self.servers
+                version in self._available(server) for server in self.servers
             ):
                 self.log(f"`{self.label}` is version {version} already.")
                 return version
@@ -152,10 +135,8 @@ class Promotion:
             self.log(f"{self.config_file}: `{self.label}` is {version}")
             return version
 
-    # Before anything is sent ------------------------------------------------
-
     def _folder(self, config: ServerConfig, version: int | None) -> Path:
-        model = model_of(config, self.model, str(self.config_file))
+        model = model_of(config, self.model, self.config_file)
         base = local_path(model.base_path, self.mapped)
         there = versions(base)
         chosen = max(there, default=None) if version is None else version
@@ -177,8 +158,7 @@ class Promotion:
         for server in self.servers:
             for model in config.model_config_list.config:
                 # A server would wait for a model that is new to it.
-                found = self._status(server, model.name)
-                if not any(s.available for s in found.values()):
+                if not self._available(server, model.name):
                     raise OperationError(
                         f"{server.address}: no version of `{model.name}` is "
                         "available; mend that first."
@@ -187,7 +167,7 @@ class Promotion:
                 # loading, as one is after a start: nothing could be undone.
                 for number in set(model.version_labels.values()):
                     self._wait_available(server, number, model.name)
-            found = self._status(server, self.model)
+            found = server.status(self.model, timeout=self.call_seconds)
             if version in found and found[version].failed:
                 raise OperationError(
                     f"{server.address}: version {version} failed to load "
@@ -200,23 +180,18 @@ class Promotion:
 
         A policy such as `latest` would load the new version by itself.
         """
-        model = model_of(config, self.model, "")
-        loaded = set(model.version_labels.values())
-        for server in self.servers:
-            found = self._status(server, self.model)
-            loaded |= {n for n, status in found.items() if status.available}
-        return self._changed(config, loaded)
-
-    # The four steps -----------------------------------------------------------
+        labels = model_of(config, self.model).version_labels
+        loaded = map(self._available, self.servers)
+        return self._changed(config, {*labels.values()}.union(*loaded))
 
     def _promote(
         self, base: ServerConfig, folder: Path, version: int
     ) -> ServerConfig:
-        specific = model_of(base, self.model, "").model_version_policy.specific
+        specific = model_of(base, self.model).model_version_policy.specific
         both = self._changed(base, {*specific.versions, version})
         self._send(both)
         for server in self.servers:
-            self._wait_available(server, version, self.model)
+            self._wait_available(server, version)
             self.log(f"{server.address}: version {version} is available")
         for server in self.servers:
             found = server.replay_recordings(
@@ -228,41 +203,29 @@ class Promotion:
             )
         moved = self._changed(both, labels={self.label: version})
         self._send(moved)
+        # A status has no labels, but an answer has the version's number.
+        call = next(read_recordings(folder / WARMUP_FILE))
         for server in self.servers:
-            self._check_label(server, folder, version)
+            _, answered_by = server.predict(
+                self.model, call.signature, call.inputs, self.label
+            )
+            if answered_by != version:
+                raise OperationError(
+                    f"{server.address}: `{self.label}` is answered by version "
+                    f"{answered_by}, should be {version}."
+                )
             self.log(f"{server.address}: `{self.label}` is {version}")
         if self.keep_old:
             return moved
-        labelled = model_of(moved, self.model, "").version_labels.values()
-        final = self._changed(moved, set(labelled))
+        labels = model_of(moved, self.model).version_labels
+        final = self._changed(moved, set(labels.values()))
         self._send(final)
         return final
-
-    def _check_label(
-        self, server: VersionServer, folder: Path, version: int
-    ) -> None:
-        # A status has no labels, but an answer has the version's number.
-        call = next(iter(read_recordings(folder / WARMUP_FILE)))
-        _, answered_by = server.predict(
-            self.model, call.signature, call.inputs, self.label
-        )
-        if answered_by != version:
-            raise OperationError(
-                f"{server.address}: `{self.label}` is answered by version "
-                f"{answered_by}, should be {version}."
-            )
-
-    # And back -----------------------------------------------------------------
 
     def _roll_back(
         self, base: ServerConfig, version: int, reason: BaseException
     ) -> None:
-        """Sends every server the old configuration.
-
-        Raises:
-            RolledBackError: if that succeeded after an error.
-            RollbackError: if it failed.
-        """
+        """Sends every server the old configuration."""
         errors = []
         for server in self.servers:
             try:
@@ -285,9 +248,9 @@ class Promotion:
     def _restore(
         self, server: VersionServer, base: ServerConfig, version: int
     ) -> None:
-        model = model_of(base, self.model, "")
+        model = model_of(base, self.model)
         labels = dict(model.version_labels)
-        gone = {n for n in labels.values() if not self._loaded(server, n)}
+        gone = set(labels.values()) - self._available(server)
         if gone:
             # No label may name a version that is still loading: until then it
             # stays with the new one.
@@ -296,12 +259,10 @@ class Promotion:
             both = self._changed(base, loaded, moved)
             server.reload_config(both, self.call_seconds)
             for number in gone:
-                self._wait_available(server, number, self.model)
+                self._wait_available(server, number)
         server.reload_config(base, self.call_seconds)
         for number in set(labels.values()):
-            self._wait_available(server, number, self.model)
-
-    # Parts --------------------------------------------------------------------
+            self._wait_available(server, number)
 
     def _changed(
         self,
@@ -312,11 +273,10 @@ class Promotion:
         """Returns a copy with other loaded versions, or some labels moved."""
         changed = ModelServerConfig()
         changed.CopyFrom(config)
-        model = model_of(changed, self.model, "")
+        model = model_of(changed, self.model)
         if loaded is not None:
             set_versions(model, loaded)
-        for label, version in (labels or {}).items():
-            model.version_labels[label] = version
+        model.version_labels.update(labels or {})
         return changed
 
     def _send(self, config: ServerConfig) -> None:
@@ -324,37 +284,28 @@ class Promotion:
         for server in self.servers:
             server.reload_config(config, self.call_seconds)
 
-    def _status(
-        self, server: VersionServer, model: str
-    ) -> dict[int, VersionStatus]:
-        return server.status(model, timeout=self.call_seconds)
-
-    def _loaded(self, server: VersionServer, version: int) -> bool:
-        found = self._status(server, self.model)
-        return version in found and found[version].available
+    def _available(self, server: VersionServer, model: str = "") -> set[int]:
+        found = server.status(model or self.model, timeout=self.call_seconds)
+        return {n for n, status in found.items() if status.available}
 
     def _wait_available(
-        self, server: VersionServer, version: int, model: str
+        self, server: VersionServer, version: int, model: str = ""
     ) -> None:
+        model = model or self.model
+        what = f"{server.address}: version {version} of `{model}`"
         end = time.monotonic() + self.load_seconds
         state = "not known yet"
         while time.monotonic() < end:
             with contextlib.suppress(ModelNotFoundError):
-                found = server.status(
-                    model, version, timeout=self.call_seconds
-                )[version]
-                if found.available:
+                found = server.status(model, version, self.call_seconds)
+                state, error = found[version].state, found[version].error
+                if found[version].available:
                     return
-                if found.failed:
-                    raise OperationError(
-                        f"{server.address}: version {version} of "
-                        f"`{model}` failed to load: {found.error}"
-                    )
-                state = found.state
+                if found[version].failed:
+                    raise OperationError(f"{what} failed to load: {error}")
             time.sleep(_PAUSE)
         raise OperationError(
-            f"{server.address}: version {version} of `{model}` is "
-            f"{state} after {self.load_seconds:g} s."
+            f"{what} is {state} after {self.load_seconds:g} s."
         )
 
     @contextlib.contextmanager

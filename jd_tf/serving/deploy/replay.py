@@ -3,9 +3,9 @@
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -21,87 +21,51 @@ from jd_tf.serving.signature_names import SERVING_DEFAULT
 BEFORE, AFTER = "before", "after"
 _NUM_CANDIDATES, _SCORE = "num_candidates", "score"
 
+Arrays = Mapping[str, np.ndarray]
 
-class Target(Protocol):
-    """A version that answers."""
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A version that answers `call(signature, inputs)`."""
 
     name: str
-
-    def call(
-        self, signature: str, inputs: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        """Returns the outputs of a signature by name."""
+    call: Callable[[str, Arrays], Arrays]
 
 
-class FolderTarget:
-    """A version folder that answers in this process.
+def served_target(
+    server: VersionServer,
+    model: str,
+    version: int | str | None = None,
+    timeout: float = 10.0,
+) -> Target:
+    """Returns a server's version: a number, a label, or the latest."""
 
-    Args:
-        path: a version folder, or a model's, whose highest version is taken.
-    """
+    def call(signature: str, inputs: Arrays) -> Arrays:
+        return server.predict(model, signature, inputs, version, timeout)[0]
 
-    def __init__(self, path: str | Path):
-        model = LoadedModel(resolve(path))
-        self.name = str(model.folder)
-        self.call = model.call
-
-
-class ServedTarget:
-    """A version that answers on a server.
-
-    Args:
-        server: the server.
-        model: its name there.
-        version: number or label; the latest if None.
-        timeout: seconds of a call.
-    """
-
-    def __init__(
-        self,
-        server: VersionServer,
-        model: str,
-        version: int | str | None = None,
-        timeout: float = 10.0,
-    ):
-        self._server, self._model = server, model
-        self._version, self._timeout = version, timeout
-        chosen = "latest" if version is None else version
-        self.name = f"{model} {chosen} at {server.address}"
-
-    def call(
-        self, signature: str, inputs: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        """Returns the outputs of a signature by name."""
-        return self._server.predict(
-            self._model, signature, inputs, self._version, self._timeout
-        )[0]
+    chosen = "latest" if version is None else version
+    return Target(f"{model} {chosen} at {server.address}", call)
 
 
 def open_target(
     place: str, model: str = "", version: str = "", timeout: float = 10.0
 ) -> Target:
-    """Opens a version to replay calls on.
+    """Opens a version folder, or a model's highest version, in this process.
 
-    Args:
-        place: a folder, or `host:port` of a model server.
-        model: its name on the server.
-        version: number or label on the server; the latest if empty.
-        timeout: seconds of a call to the server.
-
-    Raises:
-        DataError: if there is no such place.
+    Or a version of a model at `host:port`: a number, a label, or the latest.
     """
     if Path(place).is_dir():
         if version:
             raise DataError(f"{place}: is a folder; it has no labels.")
-        return FolderTarget(place)
+        loaded = LoadedModel(resolve(place))
+        return Target(str(loaded.folder), loaded.call)
     if ":" not in place:
         raise DataError(f"{place}: neither a folder nor host:port.")
     chosen = int(version) if version.isdecimal() else version or None
-    return ServedTarget(VersionServer(place), model, chosen, timeout)
+    return served_target(VersionServer(place), model, chosen, timeout)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Replay:
     """Answers of two versions.
 
@@ -112,13 +76,15 @@ class Replay:
         seconds: of every call that both answered, by target.
         failures: error message -> count, by target.
         skipped: reason -> number of records that were not replayed.
+        num_calls: those that were replayed.
     """
 
-    names: Mapping[str, str]
+    names: dict[str, str]
     scores: list[tuple[np.ndarray, np.ndarray]]
-    seconds: Mapping[str, np.ndarray]
-    failures: Mapping[str, Mapping[str, int]]
-    skipped: Mapping[str, int]
+    seconds: dict[str, list[float]]
+    failures: dict[str, Counter[str]]
+    skipped: Counter[str]
+    num_calls: int = 0
 
 
 def replay(
@@ -132,76 +98,58 @@ def replay(
     They take turns in being first, so that neither always has the warmer
     caches. Only calls of `serving_default` are replayed: a user state of one
     version means nothing to another.
-
-    Args:
-        log: logged calls; their answers are ignored.
-        before: the version that serves.
-        after: the version that might.
-        max_calls: largest number of calls; 0 for all.
-
-    Returns:
-        Scores, times and failures.
-
-    Raises:
-        OperationError: if nothing could be replayed, or nothing was answered.
     """
     targets = {BEFORE: before, AFTER: after}
-    scores: list[tuple[np.ndarray, np.ndarray]] = []
-    seconds: dict[str, list[float]] = {name: [] for name in targets}
-    failures: dict[str, Counter[str]] = {name: Counter() for name in targets}
-    skipped: Counter[str] = Counter()
-    num_calls = 0
+    done = Replay(
+        {name: target.name for name, target in targets.items()},
+        [],
+        {name: [] for name in targets},
+        {name: Counter() for name in targets},
+        Counter(),
+    )
     for call in log:
-        reason = _unfit(call)
-        if reason:
-            skipped[reason] += 1
+        if call.signature != SERVING_DEFAULT:
+            done.skipped[f"signature `{call.signature}`"] += 1
             continue
-        if max_calls and num_calls >= max_calls:
+        if _NUM_CANDIDATES not in call.inputs:
+            done.skipped[f"no `{_NUM_CANDIDATES}`"] += 1
+            continue
+        if max_calls and done.num_calls >= max_calls:
             break
-        if not num_calls:
+        if not done.num_calls:
             for target in targets.values():
                 # The first call of all is not timed.
                 _call(target, call, Counter())
-        order = list(targets) if num_calls % 2 else list(targets)[::-1]
-        num_calls += 1
-        found = {
-            name: _call(targets[name], call, failures[name]) for name in order
-        }
-        one, other = found[BEFORE], found[AFTER]
-        if one is None or other is None:
+        order = list(targets) if done.num_calls % 2 else list(targets)[::-1]
+        done.num_calls += 1
+        found = {}
+        for name in order:
+            answer = _call(targets[name], call, done.failures[name])
+            if answer is not None:
+                found[name] = answer
+        if len(found) < len(targets):
             continue
-        seconds[BEFORE].append(one[1])
-        seconds[AFTER].append(other[1])
-        for row, count in enumerate(call.inputs[_NUM_CANDIDATES]):
-            if count:
-                scores.append((one[0][row, :count], other[0][row, :count]))
-    if not num_calls:
+        for name, (_, seconds) in found.items():
+            done.seconds[name].append(seconds)
+        done.scores += (
+            (found[BEFORE][0][row, :count], found[AFTER][0][row, :count])
+            for row, count in enumerate(call.inputs[_NUM_CANDIDATES])
+            if count
+        )
+    if not done.num_calls:
         raise OperationError(
             f"the log holds no call of `{SERVING_DEFAULT}` that could be "
-            f"replayed: {dict(skipped) or 'it is empty'}."
+            f"replayed: {dict(done.skipped) or 'it is empty'}."
         )
-    if not scores:
-        errors = [error for counts in failures.values() for error in counts]
+    if not done.scores:
+        errors = [
+            error for counts in done.failures.values() for error in counts
+        ]
         raise OperationError(
             "no request was answered by both: "
             f"{'; '.join(errors) or 'none has candidates'}."
         )
-    return Replay(
-        {name: target.name for name, target in targets.items()},
-        scores,
-        {name: np.array(values) for name, values in seconds.items()},
-        {name: dict(counts) for name, counts in failures.items()},
-        dict(skipped),
-    )
-
-
-def _unfit(call: Recording) -> str:
-    """Returns the reason not to replay a call; empty if there is none."""
-    if call.signature != SERVING_DEFAULT:
-        return f"signature `{call.signature}`"
-    if _NUM_CANDIDATES not in call.inputs:
-        return f"no `{_NUM_CANDIDATES}`"
-    return ""
+    return done
 
 
 def _call(
@@ -221,8 +169,7 @@ def _call(
     return answer[_SCORE], seconds
 
 
-@dataclasses.dataclass(frozen=True)
-class RankingAgreement:
+class RankingAgreement(NamedTuple):
     """Agreement of two orders of one request's candidates.
 
     Attributes:
@@ -243,12 +190,9 @@ class RankingAgreement:
 def agreement(
     before: np.ndarray, after: np.ndarray, top_k: int
 ) -> RankingAgreement:
-    """Compares two scores of the same candidates.
+    """Compares two scores (n,) of the same candidates; equal ones keep order.
 
-    Args:
-        before: (n,) scores, n >= 1; equal ones keep their order.
-        after: (n,) scores.
-        top_k: number of places that count as the top; all, if there are fewer.
+    The top are `top_k` places, or all, if there are fewer.
     """
     scale = np.abs(before).max()
     change = float(np.abs(before - after).max())

@@ -22,9 +22,9 @@ from jd_tf.serving.deploy.replay import (
 from jd_tf.serving.export.recordings import read_recordings
 
 JSON_FILE, PAGE_FILE = "shadow.json", "shadow.html"
-_PERCENTILES = (50, 90, 99)
-# A change of order that a shopper may see, and one of time that an operator
-# will.
+_PLACES = {"min": 0, "p5": 5, "p50": 50, "p95": 95, "max": 100}
+_PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
+# Changes of order that a shopper, and of time that an operator may notice.
 _NOTABLE_OVERLAP, _NOTABLE_RATIO = 0.9, 1.2
 _TINY = 1e-5
 _COLORS = {BEFORE: "#1d4e89", AFTER: "#c1121f"}
@@ -64,16 +64,7 @@ def shadow(
 def write_shadow_report(
     output: str | Path, replayed: Replay, top_k: int = 10
 ) -> dict[str, Any]:
-    """Writes `shadow.json` and the self-contained `shadow.html`.
-
-    Args:
-        output: the folder.
-        replayed: answers of both.
-        top_k: number of places that count as the top.
-
-    Returns:
-        The metrics of `compare`.
-    """
+    """Writes `shadow.json` and the self-contained `shadow.html`."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     metrics = compare(replayed, top_k)
@@ -85,64 +76,46 @@ def write_shadow_report(
         metrics=metrics,
         findings=list(_highlights(metrics)),
         pictures=[_scores(replayed), _times(replayed)],
-        percentiles=[f"p{p}" for p in _PERCENTILES],
+        percentiles=list(_PERCENTILES),
     )
     return metrics
 
 
 def compare(replayed: Replay, top_k: int = 10) -> dict[str, Any]:
-    """Compares scores, rankings and times of two versions.
-
-    Args:
-        replayed: answers of both.
-        top_k: number of places that count as the top.
-
-    Returns:
-        `targets`, `num_requests`, `num_calls`, `failures`, `skipped`, and of
-        `score_change`, `top_k` and `kendall_tau` mean and quantiles, and
-        `latency_ms` by target.
-    """
-    found = [agreement(*pair, top_k) for pair in replayed.scores]
-    tau = np.array([one.tau for one in found])
+    """Compares scores, rankings and times of two versions."""
+    rows = [agreement(*pair, top_k) for pair in replayed.scores]
+    change, overlap, same_first, tau = np.array(rows, np.float64).T
     return {
-        "targets": dict(replayed.names),
-        "num_requests": len(found),
+        "targets": replayed.names,
+        "num_requests": len(rows),
         "num_calls": len(replayed.seconds[BEFORE]),
-        "failures": {n: dict(c) for n, c in replayed.failures.items()},
-        "skipped": dict(replayed.skipped),
-        "score_change": _quantiles([one.difference for one in found]),
+        "failures": replayed.failures,
+        "skipped": replayed.skipped,
+        "score_change": _spread(change, _PLACES),
         "top_k": {
             "k": top_k,
-            "same_first": float(np.mean([one.same_first for one in found])),
-            "same_set": float(np.mean([one.overlap == 1 for one in found])),
-            **_quantiles([one.overlap for one in found]),
+            "same_first": float(same_first.mean()),
+            "same_set": float((overlap == 1).mean()),
+            **_spread(overlap, _PLACES),
         },
         "kendall_tau": {
             "undefined": int(np.isnan(tau).sum()),
-            **_quantiles(tau[~np.isnan(tau)]),
+            **_spread(tau[~np.isnan(tau)], _PLACES),
         },
         "latency_ms": {
-            name: {
-                "mean": float(1e3 * seconds.mean()),
-                **{
-                    f"p{p}": float(1e3 * np.percentile(seconds, p))
-                    for p in _PERCENTILES
-                },
-            }
+            name: _spread(1e3 * np.array(seconds), _PERCENTILES)
             for name, seconds in replayed.seconds.items()
         },
     }
 
 
-def _quantiles(values: Any) -> dict[str, float | None]:
-    values = np.asarray(values, np.float64)
+def _spread(
+    values: np.ndarray, places: Mapping[str, int]
+) -> dict[str, float | None]:
     if not values.size:
-        return dict.fromkeys(("mean", "min", "p5", "p50", "p95", "max"))
-    p5, p50, p95 = np.percentile(values, (5, 50, 95)).tolist()
-    low, high = float(values.min()), float(values.max())
-    mean = float(values.mean())
-    quantiles = {"p5": p5, "p50": p50, "p95": p95}
-    return {"mean": mean, "min": low, **quantiles, "max": high}
+        return dict.fromkeys(("mean", *places))
+    quantiles = {n: float(np.percentile(values, p)) for n, p in places.items()}
+    return {"mean": float(values.mean()), **quantiles}
 
 
 def _highlights(metrics: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -198,8 +171,9 @@ def _times(replayed: Replay) -> Picture:
     figure, axes = new_figure()
     summary = []
     for name, seconds in replayed.seconds.items():
-        axes.ecdf(1e3 * seconds, color=_COLORS[name], label=name)
-        p50, p99 = 1e3 * np.percentile(seconds, (50, 99))
+        times = 1e3 * np.array(seconds)
+        axes.ecdf(times, color=_COLORS[name], label=name)
+        p50, p99 = np.percentile(times, (50, 99))
         summary.append(f"{name} {p50:.1f} ms at half, {p99:.1f} ms at 99 %")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")

@@ -1,5 +1,6 @@
 """A model server, as a promotion or a replay uses it."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,26 +9,20 @@ from typing import Any
 import grpc
 import numpy as np
 
-from jd_tf.serving.client.errors import (
-    UnavailableError,
-    error_of,
-)
-from jd_tf.serving.client.grpc_transport import open_channel
+from jd_tf.serving.client.errors import UnavailableError, error_of
+from jd_tf.serving.client.grpc_transport import open_channel, predict_request
 from jd_tf.serving.client.model_service_client import (
     ModelServiceClient,
     VersionStatus,
 )
-from jd_tf.serving.client.options import TlsFiles
-from jd_tf.serving.client.tensors import fill_proto, to_arrays
+from jd_tf.serving.client.options import ModelChoice, TlsFiles
+from jd_tf.serving.client.tensors import to_arrays
+from jd_tf.serving.client.transport import Call
 from jd_tf.serving.deploy.model_config import OperationError, ServerConfig
 from jd_tf.serving.export.model_card import written_tolerance
 from jd_tf.serving.export.recordings import WARMUP_FILE, read_recordings
 from jd_tf.serving.export.verification.comparison import TOLERANCE, check_equal
-from jd_tf.serving.protos.messages import (
-    PREDICT,
-    PredictRequest,
-    open_method,
-)
+from jd_tf.serving.protos.messages import PREDICT, open_method
 
 _RETRY_SECONDS = 3.0
 _PAUSE = 0.1
@@ -35,19 +30,16 @@ _PAUSE = 0.1
 _OTHER_MACHINE = 10
 
 
-class VersionServer:
-    """A connection to a model server: its versions, and their answers.
+class VersionServer(ModelServiceClient):
+    """A connection to a model server at `host:port`, whose calls are retried.
 
-    Args:
-        address: `host:port` of its gRPC side.
-        tls: encrypts; plain without.
+    All calls here may be repeated: they read, or set a whole state.
     """
 
     def __init__(self, address: str, tls: TlsFiles | None = None):
-        self.address = address
         self._channel = open_channel(address, tls)
+        super().__init__(self._channel, address)
         self._predict = open_method(self._channel, PREDICT)
-        self._service = ModelServiceClient(self._channel, address)
 
     def __enter__(self) -> "VersionServer":
         return self
@@ -63,13 +55,13 @@ class VersionServer:
         self, model: str, version: int | None = None, timeout: float = 5.0
     ) -> dict[int, VersionStatus]:
         """See `ModelServiceClient.status`."""
-        return _retried(
-            lambda: self._service.status(model, version, timeout), timeout
-        )
+        read = functools.partial(super().status, model, version, timeout)
+        return _retried(read, timeout)
 
     def reload_config(self, config: ServerConfig, timeout: float) -> None:
         """See `ModelServiceClient.reload_config`."""
-        _retried(lambda: self._service.reload_config(config, timeout), timeout)
+        send = functools.partial(super().reload_config, config, timeout)
+        _retried(send, timeout)
 
     def predict(
         self,
@@ -79,34 +71,16 @@ class VersionServer:
         version: int | str | None = None,
         timeout: float = 10.0,
     ) -> tuple[dict[str, np.ndarray], int]:
-        """Calls a signature.
-
-        Args:
-            model: its name.
-            signature: its name.
-            inputs: arrays by name.
-            version: a number or a label; the latest if None.
-            timeout: seconds.
+        """Calls a signature of a version: a number, a label or the latest.
 
         Returns:
             Outputs by name, and the version that answered.
-
-        Raises:
-            ClientError: with the remedy.
         """
-        request = PredictRequest()
-        request.model_spec.name = model
-        request.model_spec.signature_name = signature
-        if isinstance(version, str):
-            request.model_spec.version_label = version
-        elif version is not None:
-            request.model_spec.version.value = version
-        for name, array in inputs.items():
-            fill_proto(request.inputs[name], array)
-        where = (
-            f"{self.address}: {model}, version {version or 'latest'}, "
-            f"signature `{signature}`"
-        )
+        label = version if isinstance(version, str) else None
+        number = None if isinstance(version, str) else version
+        choice = ModelChoice(model, number, label)
+        request = predict_request(choice, Call(signature, inputs))
+        where = f"{self.address}: {choice}: `{signature}`"
 
         def send() -> Any:
             try:
@@ -122,29 +96,18 @@ class VersionServer:
         self,
         model: str,
         version: int,
-        folder: str | Path,
-        tolerance: float | None = None,
-        timeout: float = 10.0,
+        folder: Path,
+        tolerance: float | None,
+        timeout: float,
     ) -> float:
-        """Replays the recorded calls of an export and compares the answers.
+        """Replays an export's recorded calls and compares the answers.
 
-        Args:
-            model: its name.
-            version: a loaded version; called by number, not by label.
-            folder: of the version, on this machine.
-            tolerance: the largest relative difference; by default ten times
-                that of the export's verification.
-            timeout: seconds of each call.
+        The tolerance is by default ten times that of the export's
+        verification.
 
         Returns:
             The largest relative difference found.
-
-        Raises:
-            OperationError: if another version answers.
-            ExportError: if an answer differs from the recorded one.
-            ClientError: if there is no answer.
         """
-        folder = Path(folder)
         if tolerance is None:
             tolerance = _OTHER_MACHINE * written_tolerance(folder, TOLERANCE)
         worst = 0.0
@@ -168,10 +131,7 @@ class VersionServer:
 
 
 def _retried(call: Callable[[], Any], timeout: float) -> Any:
-    """Repeats a call for some seconds: a busy server may connect slowly.
-
-    All calls here may be repeated: they read, or set a whole state.
-    """
+    """Repeats a call for some seconds: a busy server may connect slowly."""
     end = time.monotonic() + min(timeout, _RETRY_SECONDS)
     while True:
         try:

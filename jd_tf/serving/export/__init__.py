@@ -8,7 +8,7 @@ import importlib
 from typing import Any
 
 _MODULES = {
-    "export": "export_run",
+    "export": "exporting",
     "export_image_tower": "image_export",
     "export_model": "exporting",
     "refresh": "refresh_images",

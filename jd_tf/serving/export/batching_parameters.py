@@ -28,10 +28,6 @@ def batching_parameters(batch_sizes: Sequence[int] = BATCH_SIZES) -> str:
     Requests to one model differ in their widths, so the server pads: without
     `pad_variable_length_inputs` one request wider than the others of its
     batch fails them all. Large batches are not split.
-
-    Args:
-        batch_sizes: requests of a batch, ascending; the last is the largest
-            that a single call may have.
     """
     parameters = BatchingParameters(
         allowed_batch_sizes=batch_sizes, pad_variable_length_inputs=True
@@ -43,18 +39,7 @@ def batching_parameters(batch_sizes: Sequence[int] = BATCH_SIZES) -> str:
 
 
 def read_batching(path: str | Path) -> tuple[int, ...]:
-    """Reads a batching file as strictly as a model server.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Allowed batch sizes; none if every size is allowed.
-
-    Raises:
-        ExportError: if a server would refuse the file, or it would fail
-            requests that should be answered.
-    """
+    """Reads a batching file as strictly as a model server."""
     path = Path(path)
     if not path.is_file():
         raise ExportError(
@@ -66,19 +51,13 @@ def read_batching(path: str | Path) -> tuple[int, ...]:
     )
     sizes = tuple(parsed.allowed_batch_sizes)
     largest = parsed.max_batch_size.value
-    rules = (
-        (
-            list(sizes) == sorted(set(sizes)),
-            "`allowed_batch_sizes` must ascend",
-        ),
-        (not sizes or sizes[0] > 0, "`allowed_batch_sizes` must be >= 1"),
-        (
-            not sizes or sizes[-1] == largest,
-            "the last of `allowed_batch_sizes` must be `max_batch_size`, "
-            f"{largest}",
-        ),
-    )
-    for holds, rule in rules:
+    last = "the last of `allowed_batch_sizes` must be `max_batch_size`"
+    rules = {
+        "`allowed_batch_sizes` must ascend": [*sizes] == sorted(set(sizes)),
+        "`allowed_batch_sizes` must be >= 1": not sizes or sizes[0] > 0,
+        f"{last}, {largest}": not sizes or sizes[-1] == largest,
+    }
+    for rule, holds in rules.items():
         if not holds:
             raise ExportError(f"{path}: {rule}. Got: {list(sizes)}.")
     if not parsed.pad_variable_length_inputs:

@@ -16,14 +16,6 @@ def exported_state(
     underneath. `tf.saved_model.load` finds its way back; a model server,
     which restores by the graph's own restore op, fills the copies, and every
     signature then asks for variables that were never filled.
-
-    Args:
-        layers: with all they hold, look-up tables included.
-        weights: other variables that the functions read.
-        name: of the module.
-
-    Returns:
-        A module of them, for `tf.saved_model.save`.
     """
     found: dict[int, Any] = {}
     descendants = (

@@ -6,22 +6,104 @@ from typing import Any
 
 import tensorflow as tf
 
+from jd_tf.data.dataset import split_files
 from jd_tf.data.files import write_whole
+from jd_tf.evaluation.metrics_file import METRICS_FILE, read_metrics
+from jd_tf.serving.client.request_file import read_requests
+from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.batching_parameters import (
     BATCHING_FILE,
     batching_parameters,
 )
-from jd_tf.serving.export.model_card import model_name, write_card
+from jd_tf.serving.export.model_card import write_card
 from jd_tf.serving.export.recordings import (
     WARMUP_FILE,
     Recording,
     write_recordings,
 )
+from jd_tf.serving.export.rounding.rounding import (
+    FLOAT32,
+    TOLERANCES,
+    round_ranker,
+)
+from jd_tf.serving.export.rounding.rounding_cost import rounding_cost
 from jd_tf.serving.export.signatures import ServedRanker
 from jd_tf.serving.export.verification.comparison import TOLERANCE
 from jd_tf.serving.export.verification.verify import verify_elsewhere
 from jd_tf.serving.export.versions import SCHEMA_FILE, aside, publish
 from jd_tf.serving.export.warmup import record_calls, sample_requests
+from jd_tf.training.folder_training import VALIDATION
+from jd_tf.training.workdir import load_trained
+
+# More than the recorded calls use.
+_NUM_REQUESTS = 64
+
+
+def export(
+    workdir: str | Path,
+    data: str | Path | None = None,
+    output: str | Path = "saved_models",
+    name: str = "",
+    metrics: str | Path | None = None,
+    tolerance: float | None = None,
+    dtype: str = FLOAT32,
+    tables: str = FLOAT32,
+    split: str = VALIDATION,
+    model: Any = None,
+) -> Path:
+    """Exports the best weights of a training run.
+
+    Args:
+        workdir: of the run.
+        data: source of the requests of the recorded calls: a data folder
+            (its split) or a file of requests; None generates them.
+        output: the folder of all models.
+        name: of the model; by default its registered name.
+        metrics: metrics.json for the model card; by default the run's, if it
+            was evaluated.
+        tolerance: the largest relative difference between live and reloaded
+            model; by default that of `dtype`.
+        dtype: of activations; see `round_ranker`.
+        tables: storage of embedding tables; see `round_ranker`.
+        split: of the data: requests come from it, and the cost of rounding
+            for the model card is measured on it.
+        model: exported in place of the run's own.
+
+    Returns:
+        The version folder.
+
+    Raises:
+        DataError: if run, requests or metrics cannot be read, the SavedModel
+            is refused, or the cost of rounding cannot be measured.
+    """
+    model = load_trained(workdir) if model is None else model
+    evaluated = Path(workdir) / METRICS_FILE
+    metrics = metrics or (evaluated if evaluated.exists() else None)
+    evaluation = read_metrics(metrics) if metrics else None
+    rounded = round_ranker(model, dtype, tables)
+    precision = None
+    if rounded is not model:
+        if data is None or not Path(data).is_dir():
+            raise ExportError(
+                "rounding costs accuracy: name a data folder whose requests "
+                "it can be measured on."
+            )
+        cost = rounding_cost(model, rounded, data, split)
+        precision = {"dtype": dtype, "tables": tables, **cost}
+    requests = None
+    if data is not None:
+        path = Path(data)
+        path = next(iter(split_files(path, split))) if path.is_dir() else path
+        requests = read_requests(path, model.schema, _NUM_REQUESTS)
+    return export_model(
+        rounded,
+        output,
+        name,
+        requests,
+        evaluation,
+        TOLERANCES[dtype] if tolerance is None else tolerance,
+        precision,
+    )
 
 
 def export_model(
@@ -54,19 +136,20 @@ def export_model(
         ExportError: if the SavedModel is not the live model, breaks an
             invariant of serving, or a stock server could not run it.
     """
-    served = ServedRanker(model)
-    schema = served.schema
+    served, schema = ServedRanker(model), model.schema
+    original = getattr(model, "original", model)
     return export_served(
         served,
-        getattr(model, "original", model),
+        original,
         output_dir,
-        name,
+        name or original.registered_name,
         lambda functions: record_calls(
             served, functions, requests or sample_requests(schema)
         ),
         tolerance,
         {
             "schema": schema.to_json(),
+            "user_state": {"reusable": model.reusable},
             "metrics": metrics,
             "precision": precision,
         },
@@ -92,35 +175,17 @@ def export_served(
     that polls the folder never sees half a version. On any failure nothing
     is left behind.
 
-    Args:
-        served: has `variables()` and `functions()` for
-            `tf.saved_model.save`.
-        model: the live model, for the model card.
-        output_dir: the folder of all models.
-        name: of the model, a folder in there; by default its registered one.
-        record: traced functions by signature -> calls of the live model.
-        tolerance: the largest relative difference that passes.
-        card: further entries of the model card.
-        add_files: writes further files into the version folder.
-
-    Returns:
-        `<output_dir>/<name>/<version>`.
-
-    Raises:
-        ExportError: as `export_model`.
+    `served` has `variables()` and `functions()` for `tf.saved_model.save`;
+    `record` makes calls of the live model from the traced functions, `card`
+    has further entries of the model card, `add_files` writes further files.
     """
-    name = name or model_name(model)
     base = Path(output_dir) / name
     with aside(base) as folder:
         functions = served.functions()
-        tf.saved_model.save(
-            served.variables(),
-            str(folder),
-            signatures=functions,
-            options=tf.saved_model.SaveOptions(
-                experimental_custom_gradients=False
-            ),
+        options = tf.saved_model.SaveOptions(
+            experimental_custom_gradients=False
         )
+        tf.saved_model.save(served.variables(), str(folder), functions, options)
         # On the processor that the verifying process, too, computes on.
         with tf.device("CPU:0"):
             calls = record(functions)

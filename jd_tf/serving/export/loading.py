@@ -11,7 +11,7 @@ import tensorflow as tf
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.model_card import changed_files
 from jd_tf.serving.export.signature_table import signature_table
-from jd_tf.serving.export.verification.graph_check import read_graph
+from jd_tf.serving.export.verification.folder_check import read_graph
 
 _INIT = "__saved_model_init_op"
 _EMPTY_LINE = "Graph execution error:"
@@ -23,17 +23,8 @@ class LoadedModel:
     Loads and runs it as a model server does: the graph, its restore op and
     its initialisation op in a session. A variable that this leaves unfilled
     is missing here too, where `tf.saved_model.load` would find it by the
-    Python objects that held it. Threads may call at once.
-
-    Args:
-        folder: holds `saved_model.pb`.
-
-    Attributes:
-        signatures: name -> "inputs" or "outputs" -> tensor name -> `dtype`
-            and `shape`, as of `signature_table`.
-
-    Raises:
-        ExportError: if the folder cannot be loaded.
+    Python objects that held it. Threads may call at once; `signatures` are
+    as of `signature_table`.
     """
 
     def __init__(self, folder: str | Path):
@@ -63,19 +54,7 @@ class LoadedModel:
     def call(
         self, signature: str, inputs: Mapping[str, Any]
     ) -> dict[str, np.ndarray]:
-        """Runs a signature.
-
-        Args:
-            signature: its name.
-            inputs: arrays by input name, exactly those it takes.
-
-        Returns:
-            Arrays by output name.
-
-        Raises:
-            ExportError: if there is no such signature, an input is not what
-                it takes, or it fails.
-        """
+        """Runs a signature on exactly the inputs that it takes, by name."""
         if signature not in self.signatures:
             raise ExportError(
                 f"{self.folder}: no signature `{signature}`, only "
@@ -102,7 +81,6 @@ class LoadedModel:
         return dict(zip(names, outputs, strict=True))
 
     def _restore(self, meta_graph: Any) -> None:
-        """Fills variables and look-up tables."""
         saver = meta_graph.saver_def
         prefix = str(self.folder / "variables" / "variables")
         feeds = {
@@ -144,12 +122,7 @@ def _array(
         if not castable or not np.can_cast(array.dtype, wanted, "same_kind"):
             raise ExportError(f"{where} be {dtype}. Got: {array.dtype.name}.")
         array = array.astype(wanted, copy=False)
-    if shape is not None and (
-        array.ndim != len(shape)
-        or any(
-            s not in (None, n) for s, n in zip(shape, array.shape, strict=True)
-        )
-    ):
+    if not tf.TensorShape(shape).is_compatible_with(array.shape):
         raise ExportError(
             f"{where} have the shape {shape}. Got: {list(array.shape)}."
         )

@@ -17,7 +17,7 @@ from jd_tf.serving.export.versions import GRAPH_FILE
 CARD_FILE = "model_card.json"
 READABLE_FILE = "model_card.md"
 
-_SHOWN = ("auc", "gauc", "ndcg@10", "log_loss", "normalized_entropy")
+SHOWN_METRICS = ("auc", "gauc", "ndcg@10", "log_loss", "normalized_entropy")
 _PACKAGES = ("tensorflow", "keras", "numpy", "jd_tf")
 
 
@@ -28,36 +28,25 @@ def write_card(
     report: Mapping[str, Any],
     details: Mapping[str, Any],
 ) -> None:
-    """Writes `model_card.json`, and of a ranker `model_card.md`.
-
-    Args:
-        folder: a version folder, otherwise finished.
-        model: the live model.
-        name: of the model.
-        report: as of `verify`.
-        details: further entries. Those of a ranker are its `schema` as JSON,
-            `metrics` (split -> system -> objective -> metric) or None, and
-            `precision`, the cost of rounding, or None.
-    """
+    """Writes `model_card.json`, and of a ranker `model_card.md`."""
     config = getattr(model, "config", None)
     report = dict(report)
     files = list_files(folder)
+    now = datetime.datetime.now(datetime.timezone.utc)
     card = {
         "model": name,
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(
-            timespec="seconds"
-        ),
+        "created": now.isoformat(timespec="seconds"),
         "class": type(model).__name__,
-        "registered_name": model_name(model),
+        "registered_name": getattr(model, "registered_name", name),
         "num_parameters": model.count_params(),
         "config": dataclasses.asdict(config) if config else None,
-        "git": git_state(Path(__file__).parent),
+        "git": _git_state(),
         "versions": {
             "python": ".".join(map(str, sys.version_info[:3])),
             **{package: _version(package) for package in _PACKAGES},
         },
         "signatures": report.pop("signatures"),
-        "size": size_of(files, report["ops"]),
+        "size": _size_of(files, report["ops"]),
         "ops": report.pop("ops"),
         "verification": report,
         "files": files,
@@ -72,13 +61,8 @@ def write_card(
         )
         environment.filters["number"] = _number
         template = environment.get_template(READABLE_FILE)
-        text = template.render(card, shown=_SHOWN)
+        text = template.render(card, shown=SHOWN_METRICS)
         (folder / READABLE_FILE).write_text(text, encoding="utf-8")
-
-
-def model_name(model: Any) -> str:
-    """Returns the registered name of a model's class."""
-    return getattr(model, "original", model).registered_name
 
 
 def written_tolerance(folder: Path, default: float) -> float:
@@ -120,20 +104,13 @@ def list_files(folder: Path) -> dict[str, int]:
     }
 
 
-def size_of(files: Mapping[str, int], ops: Mapping[str, int]) -> dict[str, int]:
-    """Sums up the size of a version.
-
-    Args:
-        files: of `list_files`.
-        ops: nodes by op.
-
-    Returns:
-        `graph_bytes`, `variables_bytes` (the least that a server keeps in
-        memory), `total_bytes`, `num_nodes` and `num_ops`.
-    """
+def _size_of(
+    files: Mapping[str, int], ops: Mapping[str, int]
+) -> dict[str, int]:
     variables = (s for n, s in files.items() if n.startswith("variables/"))
     return {
         "graph_bytes": files.get(GRAPH_FILE, 0),
+        # The least that a server keeps in memory.
         "variables_bytes": sum(variables),
         "total_bytes": sum(files.values()),
         "num_nodes": sum(ops.values()),
@@ -141,12 +118,13 @@ def size_of(files: Mapping[str, int], ops: Mapping[str, int]) -> dict[str, int]:
     }
 
 
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Returns the commit of the working copy a folder is in, or None."""
+def _git_state() -> dict[str, Any] | None:
+    """Returns the commit of this working copy; None if it is none."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(folder), *arguments],
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
             capture_output=True,
             text=True,
             check=True,

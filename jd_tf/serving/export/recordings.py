@@ -23,13 +23,7 @@ MAX_WARMUP_RECORDS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """One call of a signature.
-
-    Attributes:
-        signature: name of the signature.
-        inputs: arrays by input name.
-        outputs: arrays by output name, as the live model answered.
-    """
+    """One call of a signature: arrays by name, and the live model's answer."""
 
     signature: str
     inputs: dict[str, np.ndarray]
@@ -39,16 +33,7 @@ class Recording:
 def write_recordings(
     path: str | Path, recordings: Iterable[Recording], model_name: str
 ) -> int:
-    """Writes an uncompressed TFRecord file of PredictionLogs.
-
-    Args:
-        path: the file; its folder is made.
-        recordings: at most `MAX_WARMUP_RECORDS`.
-        model_name: written into the requests; servers ignore it here.
-
-    Returns:
-        The number of records.
-    """
+    """Writes an uncompressed TFRecord file of PredictionLogs."""
     recordings = list(recordings)
     if len(recordings) > MAX_WARMUP_RECORDS:
         raise ExportError(
@@ -73,11 +58,7 @@ def write_recordings(
 
 
 def read_recordings(path: str | Path) -> Iterator[Recording]:
-    """Yields the calls that `write_recordings` or a request log wrote.
-
-    Raises:
-        ExportError: naming the record that cannot be read.
-    """
+    """Yields the calls that `write_recordings` or a request log wrote."""
     if not Path(path).is_file():
         raise ExportError(f"{path}: no such file; it holds the warm-up calls.")
     number = 0

@@ -11,28 +11,21 @@ import tensorflow as tf
 from jd_tf.data.batches import read_batches
 from jd_tf.data.item_vectors import ItemVectors
 from jd_tf.layers import VectorTable
+from jd_tf.models.config_fields import replace_fields
 from jd_tf.schema import SERVING_ROLES, DataError
-from jd_tf.serving.export.export_run import export
+from jd_tf.serving.export.exporting import export
 from jd_tf.training.workdir import load_trained
 
-_ROWS = "num_image_rows"
 _BATCH_SIZE = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class RefreshReport:
-    """Changes of items and scores by a refresh.
+    """Numbers of items with another vector, and of candidates.
 
-    Attributes:
-        added: items whose vector is new.
-        changed: items whose vector is another one.
-        removed: items whose vector is gone.
-        touched: candidates that have such an item in their histories, or are
-            one.
-        untouched: all other candidates compared.
-        moved: touched candidates whose score changed.
-        wrongly_moved: untouched candidates whose score changed: must be 0.
-        largest: the largest change of a touched candidate's score.
+    A candidate is touched if it is such an item or has one in its histories;
+    `moved` and `largest` count and measure changed scores of touched ones,
+    `wrongly_moved` counts those of others: must be 0.
     """
 
     added: int
@@ -99,19 +92,7 @@ def refresh(
 
 
 def with_images(model: Any, vectors: ItemVectors) -> Any:
-    """Copies a ranker with other image vectors.
-
-    Args:
-        model: a `RankingModel` that reads images from a `VectorTable`.
-        vectors: those of the copy; it has no others.
-
-    Returns:
-        A new model; its image table grows where there is no room.
-
-    Raises:
-        DataError: if the model reads no images, vectors of another width, or
-            of items whose ids have another dtype.
-    """
+    """Copies a ranker with other image vectors."""
     table = _image_table(model)
     if vectors.width != table.dim:
         raise DataError(
@@ -126,8 +107,11 @@ def with_images(model: Any, vectors: ItemVectors) -> Any:
             f"`{model.schema.name}` is {table.id_dtype}. Embed the catalogue "
             "of this shop."
         )
-    rows = max(table.num_rows, len(vectors.item_ids))
-    copy = model.__class__.from_config(_with_rows(model.get_config(), rows))
+    config = model.get_config()
+    if len(vectors.item_ids) > table.num_rows:
+        more = {"num_image_rows": len(vectors.item_ids)}
+        config["config"] = replace_fields(model.config, more)
+    copy = model.__class__.from_config(config)
     frozen = {id(weight) for weight in _image_table(copy).weights}
     for mine, theirs in zip(copy.weights, model.weights, strict=True):
         if id(mine) not in frozen:
@@ -139,48 +123,34 @@ def with_images(model: Any, vectors: ItemVectors) -> Any:
 def compare(
     before: Any, after: Any, batches: Iterable[Mapping[str, Any]]
 ) -> RefreshReport:
-    """Scores the same requests with both and counts the scores that moved.
-
-    Args:
-        before: a `RankingModel`.
-        after: of `with_images`.
-        batches: of requests, as `read_batches` yields them.
-
-    Returns:
-        Counts of items and candidates.
-    """
+    """Scores the same requests with both and counts the scores that moved."""
     added, changed, removed = _differences(before, after)
     keys = np.concatenate([added, changed, removed])
-    counts = dict.fromkeys(
-        ("touched", "untouched", "moved", "wrongly_moved"), 0
-    )
-    largest = 0.0
     served = before.schema.columns(*SERVING_ROLES)
     specs = {c.name: tf.TensorSpec(c.shape, c.dtype) for c in served}
-    scores = [
-        tf.function(_scores(model), [specs], autograph=False)
+    live, new = (
+        tf.function(model, [specs], autograph=False)
         for model in (before, after)
-    ]
+    )
+    touched, moves = [np.zeros(0, bool)], [np.zeros(0)]
     for batch in batches:
         batch = {name: batch[name] for name in specs}
-        one, other = (score(batch).numpy() for score in scores)
-        touched = _touched(before, batch, keys)
-        width = one.shape[1]
-        real = np.arange(width) < batch["num_candidates"].numpy()[:, None]
-        moved = (one != other) & real
-        counts["touched"] += int((touched & real).sum())
-        counts["untouched"] += int((~touched & real).sum())
-        counts["moved"] += int((moved & touched).sum())
-        counts["wrongly_moved"] += int((moved & ~touched).sum())
-        change = np.abs(one - other)[real & touched]
-        largest = max(largest, float(change.max(initial=0.0)))
+        move = np.abs(live(batch)["score"] - new(batch)["score"])
+        counts = batch["num_candidates"].numpy()[:, None]
+        real = np.arange(move.shape[1]) < counts
+        touched.append(_touched(before, batch, keys)[real])
+        moves.append(move[real])
+    seen, move = np.concatenate(touched), np.concatenate(moves)
     return RefreshReport(
-        len(added), len(changed), len(removed), **counts, largest=largest
+        len(added),
+        len(changed),
+        len(removed),
+        touched=int(seen.sum()),
+        untouched=int((~seen).sum()),
+        moved=int((move[seen] != 0).sum()),
+        wrongly_moved=int((move[~seen] != 0).sum()),
+        largest=float(move[seen].max(initial=0.0)),
     )
-
-
-def _scores(model: Any) -> Callable[[Mapping[str, Any]], Any]:
-    return lambda batch: model(batch)["score"]
 
 
 def _image_table(model: Any) -> VectorTable:
@@ -188,16 +158,6 @@ def _image_table(model: Any) -> VectorTable:
         if isinstance(layer, VectorTable):
             return layer
     raise DataError("the ranker reads no images: train it with --item_vectors.")
-
-
-def _with_rows(config: Any, rows: int) -> Any:
-    """Sets the rows of the image table, in whichever group they are."""
-    if not isinstance(config, Mapping):
-        return config
-    return {
-        name: rows if name == _ROWS else _with_rows(value, rows)
-        for name, value in config.items()
-    }
 
 
 def _differences(before: Any, after: Any) -> tuple:

@@ -24,6 +24,7 @@ from jd_tf.serving.signature_names import (
     STATE_PREFIX,
 )
 
+# In the order of tracing: `rank_candidates` takes what `encode_user` returns.
 _ROLES = {
     SERVING_DEFAULT: SERVING_ROLES,
     ENCODE_USER: HISTORY_ROLES,
@@ -33,68 +34,44 @@ _ROLES = {
 
 
 class ServedRanker:
-    """A ranker as it is served: functions of named, typed tensors.
+    """A `RankingModel` as it is served: functions of named, typed tensors."""
 
-    Args:
-        model: a `RankingModel`.
-        schema: the columns of a request; the model's own by default.
-    """
-
-    def __init__(self, model: Any, schema: Schema | None = None):
-        self.schema = schema or model.schema
+    def __init__(self, model: Any):
+        self.schema: Schema = model.schema
         self._model = model
-
-    def variables(self) -> tf.Module:
-        """Collects variables and look-up tables that the functions read.
-
-        The optimizer is not among them.
-        """
-        return exported_state(
-            self._model.layers, self._model.weights, "served_ranker"
-        )
-
-    def functions(self) -> dict[str, Any]:
-        """Traces the signatures.
-
-        Returns:
-            Concrete functions by signature name, keyword tensors in, a dict
-            of tensors out.
-
-        Raises:
-            ExportError: if the user state cannot be sent to a server.
-        """
-        histories = column_specs(self.schema, *_ROLES[ENCODE_USER])
-        everything = column_specs(self.schema, *_ROLES[SERVING_DEFAULT])
-        ranked = column_specs(self.schema, *_ROLES[RANK_CANDIDATES])
-        traced = {
-            SERVING_DEFAULT: _trace(self._serve, everything),
-            ENCODE_USER: _trace(self._encode_user, histories),
-        }
-        state = _state_specs(traced[ENCODE_USER].structured_outputs)
-        traced[RANK_CANDIDATES] = _trace(self._rank, {**state, **ranked})
-        traced[EXPLAIN] = _trace(self._explain, everything)
-        return traced
-
-    def answer(
-        self, signature: str, inputs: Mapping[str, Any]
-    ) -> dict[str, tf.Tensor]:
-        """Calls the live model, without a trace or a SavedModel.
-
-        Args:
-            signature: one of `signature_names.SIGNATURES`.
-            inputs: tensors or arrays by name, as the signature takes them.
-
-        Returns:
-            The signature's outputs.
-        """
-        answers = {
+        self._functions = {
             SERVING_DEFAULT: self._serve,
             ENCODE_USER: self._encode_user,
             RANK_CANDIDATES: self._rank,
             EXPLAIN: self._explain,
         }
+
+    def variables(self) -> tf.Module:
+        """Collects variables and tables of the functions, no optimizer's."""
+        return exported_state(
+            self._model.layers, self._model.weights, "served_ranker"
+        )
+
+    def functions(self) -> dict[str, Any]:
+        """Traces the signatures: name -> concrete function.
+
+        They take keyword tensors and return a dict of tensors.
+        """
+        traced: dict[str, Any] = {}
+        for signature, roles in _ROLES.items():
+            specs = column_specs(self.schema, *roles)
+            if signature == RANK_CANDIDATES:
+                specs |= _state_specs(traced[ENCODE_USER].structured_outputs)
+            function = tf.function(self._functions[signature], autograph=False)
+            traced[signature] = function.get_concrete_function(**specs)
+        return traced
+
+    def answer(
+        self, signature: str, inputs: Mapping[str, Any]
+    ) -> dict[str, tf.Tensor]:
+        """Calls the live model, without a trace or a SavedModel."""
         tensors = {n: tf.convert_to_tensor(v) for n, v in inputs.items()}
-        return answers[signature](**tensors)
+        return self._functions[signature](**tensors)
 
     def _serve(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return _ranked(self._model(inputs, training=False))
@@ -103,8 +80,7 @@ class ServedRanker:
         return _named(self._model.encode_user(inputs))
 
     def _rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        state, rest = split_state(inputs)
-        return _ranked(self._model.rank(state, rest, rest))
+        return _ranked(self._model.rank(state_of(inputs), inputs, inputs))
 
     def _explain(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return _named(self._model.explain(inputs))
@@ -118,13 +94,9 @@ def column_specs(schema: Schema, *roles: Role) -> dict[str, tf.TensorSpec]:
     }
 
 
-def split_state(
-    tensors: Mapping[str, Any],
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Splits tensors into the user state and the rest."""
-    state = {n: t for n, t in tensors.items() if n.startswith(STATE_PREFIX)}
-    rest = {n: t for n, t in tensors.items() if n not in state}
-    return state, rest
+def state_of(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Selects the tensors of the user state."""
+    return {n: t for n, t in tensors.items() if n.startswith(STATE_PREFIX)}
 
 
 def _ranked(ranked: Mapping[str, Any]) -> dict[str, tf.Tensor]:
@@ -133,24 +105,14 @@ def _ranked(ranked: Mapping[str, Any]) -> dict[str, tf.Tensor]:
     return _named({name: ranked[name] for name in wanted if name in ranked})
 
 
-def _trace(function: Any, specs: Mapping[str, tf.TensorSpec]) -> Any:
-    return tf.function(function, autograph=False).get_concrete_function(**specs)
-
-
 def _named(tensors: Mapping[str, Any]) -> dict[str, tf.Tensor]:
     """Copies tensors: an input that is an output, too, needs a new name."""
     return {name: tf.identity(tensor) for name, tensor in tensors.items()}
 
 
 def _state_specs(outputs: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
-    state, _ = split_state(outputs)
-    if not state:
-        raise ExportError(
-            f"`encode_user` returned no `{STATE_PREFIX}*` tensor. Got: "
-            f"{sorted(outputs)}."
-        )
     specs = {}
-    for name, tensor in state.items():
+    for name, tensor in state_of(outputs).items():
         shape = tensor.shape
         if shape.rank is None or shape.rank < 1 or shape[0] is not None:
             raise ExportError(
@@ -158,4 +120,9 @@ def _state_specs(outputs: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
                 "rank must be known and dimension 0 must be B."
             )
         specs[name] = tf.TensorSpec(shape, tensor.dtype, name)
+    if not specs:
+        raise ExportError(
+            f"`encode_user` returned no `{STATE_PREFIX}*` tensor. Got: "
+            f"{sorted(outputs)}."
+        )
     return specs

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from jd_tf.data.files import sync, sync_tree
 from jd_tf.serving.errors import ExportError
@@ -43,14 +42,7 @@ def is_version(name: str) -> bool:
 
 
 def resolve(path: str | Path) -> Path:
-    """Returns a version folder itself, or the highest version of a model.
-
-    Args:
-        path: a version folder, or a model's folder of versions.
-
-    Raises:
-        ExportError: if there is no SavedModel, or the highest is incomplete.
-    """
+    """Returns a version folder itself, or the highest version of a model."""
     path = Path(path)
     if not path.is_dir():
         raise ExportError(f"{path}: no such folder.")
@@ -97,20 +89,19 @@ def publish(folder: Path, base: str | Path) -> Path:
     """Renames a finished folder to the next free version number.
 
     Numbers only grow, even where the highest version was removed: a model
-    server that knows a number does not read its folder again.
-
-    Args:
-        folder: as `aside` yielded it.
-        base: the model's folder.
-
-    Returns:
-        The new version folder.
+    server that knows a number does not read its folder again. On a disk
+    without locks the rename still gives each process its own number.
     """
     sync_tree(folder)
     base = Path(base)
-    with _highest_number(base) as remembered:
+    with (base / HIGHEST_FILE).open("a+", encoding="utf-8") as remembered:
+        with contextlib.suppress(OSError):
+            fcntl.flock(remembered, fcntl.LOCK_EX)
         while True:
-            number = max([_read_number(remembered), *versions(base)]) + 1
+            remembered.seek(0)
+            text = remembered.read().strip()
+            highest = int(text) if text.isascii() and text.isdigit() else 0
+            number = max([highest, *versions(base)]) + 1
             if number > _LARGEST:
                 raise ExportError(
                     f"{base}: {number - 1} is the last number a model server "
@@ -128,29 +119,9 @@ def publish(folder: Path, base: str | Path) -> Path:
                 if not target.exists():
                     raise
                 continue
-            remembered.seek(0)
-            remembered.truncate()
+            remembered.truncate(0)
             remembered.write(f"{number}\n")
             remembered.flush()
             os.fsync(remembered.fileno())
             sync(base)
             return target
-
-
-@contextlib.contextmanager
-def _highest_number(base: Path) -> Iterator[Any]:
-    """Opens the file of the highest number, locked against other processes.
-
-    On a disk without locks the rename still gives each its own number.
-    """
-    with (base / HIGHEST_FILE).open("a+", encoding="utf-8") as file:
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
-
-
-def _read_number(file: Any) -> int:
-    """Returns the number in a file, 0 where there is none."""
-    file.seek(0)
-    text = file.read().strip()
-    return int(text) if text.isascii() and text.isdigit() else 0

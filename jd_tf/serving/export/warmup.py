@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from jd_tf.data.validation import RequestValidator
-from jd_tf.schema import SERVING_ROLES, Column, IdColumn, Role, Schema
+from jd_tf.schema import SERVING_ROLES, IdColumn, Role, Schema
 from jd_tf.serving.batching import pad_requests
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.recordings import Recording
-from jd_tf.serving.export.signatures import ServedRanker, split_state
+from jd_tf.serving.export.signatures import ServedRanker, state_of
 from jd_tf.serving.shape_buckets import BATCH_SIZES, candidate_buckets
 from jd_tf.serving.signature_names import SIGNATURES
 
@@ -26,20 +26,7 @@ def record_calls(
     functions: Mapping[str, Any],
     requests: Sequence[Mapping[str, Any]],
 ) -> list[Recording]:
-    """Calls the live model once per signature and shape bucket.
-
-    Args:
-        served: the live model.
-        functions: its signatures as traced; they name their inputs.
-        requests: real or generated; cut and padded to the buckets, histories
-            to the schema's longest.
-
-    Returns:
-        Inputs and the live model's answers.
-
-    Raises:
-        DataError: if a request is wrong, or none has candidates.
-    """
+    """Calls the live model once per signature and shape bucket."""
     schema = served.schema
     checker = RequestValidator(schema, SERVING_ROLES)
     checked = [checker.check(request) for request in requests]
@@ -64,7 +51,7 @@ def record_calls(
             }
             recordings.append(Recording(signature, inputs, outputs))
             # A later signature may take the user state.
-            tensors |= split_state(outputs)[0]
+            tensors |= state_of(outputs)
     return recordings
 
 
@@ -80,50 +67,50 @@ def shape_buckets(schema: Schema) -> list[tuple[int, int]]:
 
 
 def sample_requests(schema: Schema, seed: int = 0) -> list[dict[str, Any]]:
-    """Generates requests, from full histories and candidates to almost none."""
+    """Generates requests, from full histories and candidates to almost none.
+
+    Ids are random, ages grow, other numbers are positive.
+    """
     generator = np.random.default_rng(seed)
     longest = max(behavior.max_length for behavior in schema.behaviors)
     lengths = np.linspace(longest, 0, _NUM_REQUESTS).round().astype(int)
-    most = schema.max_candidates
-    counts = np.linspace(most, 1, _NUM_REQUESTS).round().astype(int)
+    counts = np.linspace(schema.max_candidates, 1, _NUM_REQUESTS)
     return [
-        sample_request(schema, generator, int(length), int(count))
-        for length, count in zip(lengths, counts, strict=True)
+        _sample_request(schema, generator, length, count)
+        for length, count in zip(
+            lengths, counts.round().astype(int), strict=True
+        )
     ]
 
 
-def sample_request(
+def _sample_request(
     schema: Schema,
     generator: np.random.Generator,
     history_length: int,
     num_candidates: int,
 ) -> dict[str, Any]:
-    """Generates a valid request: random ids, ages that grow, positive floats.
-
-    Args:
-        schema: its columns.
-        generator: of the random numbers.
-        history_length: events of each behaviour, cut to its own maximum.
-        num_candidates: cut to the schema's maximum.
-    """
-    ids: dict[str, IdColumn] = {c.name: c for c in schema.context_columns}
-    limits = {}
-    for item in schema.item_columns:
-        ids[item.name] = item
-        ids |= {f"{b.name}_{item.name}": item for b in schema.behaviors}
-    for behavior in schema.behaviors:
-        limits[f"{behavior.name}_action_ids"] = behavior.num_action_ids + 1
-    lengths = {b.length: history_length for b in schema.behaviors}
-    lengths["num_candidates"] = num_candidates
+    ids: dict[str, IdColumn] = {
+        c.name: c for c in (*schema.context_columns, *schema.item_columns)
+    }
+    action_ids, lengths = {}, {"num_candidates": num_candidates}
+    for b in schema.behaviors:
+        ids |= {f"{b.name}_{item.name}": item for item in schema.item_columns}
+        action_ids[f"{b.name}_action_ids"] = b.num_action_ids + 1
+        lengths[b.length] = history_length
     request: dict[str, Any] = {}
     for column in schema.columns(*SERVING_ROLES):
-        name, shape = column.name, _shape(column, lengths)
+        name = column.name
+        shape: tuple[int, ...] = ()
         if name in lengths:
             continue
+        if column.ragged:
+            shape = (min(lengths[column.length], column.max_length),)
+        if column.inner:
+            shape = (*shape, column.inner)
         if name in ids:
             request[name] = _random_ids(ids[name], generator, shape)
-        elif name in limits:
-            request[name] = generator.integers(0, limits[name], shape)
+        elif name in action_ids:
+            request[name] = generator.integers(0, action_ids[name], shape)
         else:
             request[name] = generator.exponential(_MEAN_FLOAT, shape)
             if name.endswith("_age_seconds"):
@@ -131,25 +118,17 @@ def sample_request(
     return request
 
 
-def _shape(column: Column, lengths: Mapping[str, int]) -> tuple[int, ...]:
-    shape: tuple[int, ...] = ()
-    if column.ragged:
-        shape = (min(lengths[column.length], column.max_length),)
-    return (*shape, column.inner) if column.inner else shape
-
-
 def _random_ids(
     column: IdColumn, generator: np.random.Generator, shape: tuple[int, ...]
 ) -> np.ndarray:
     if column.vocabulary:
         known = np.array(column.vocabulary, dtype=object)
-        chosen = known[generator.integers(0, len(known), shape)]
+        chosen = np.asarray(generator.choice(known, shape))
     else:
-        chosen = generator.integers(1, _LARGEST_ID, shape)
+        chosen = np.asarray(generator.integers(1, _LARGEST_ID, shape))
     if column.dtype == "int64":
-        return np.asarray(chosen, "int64")
-    texts = np.array([str(i) for i in np.asarray(chosen).flat], object)
-    return texts.reshape(shape)
+        return chosen.astype("int64")
+    return chosen.astype(str).astype(object)
 
 
 def _cut(

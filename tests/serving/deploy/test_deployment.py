@@ -17,8 +17,6 @@ from jd_tf.serving.deploy.deployment import (
     Deployment,
     ServedModel,
     find_models,
-)
-from jd_tf.serving.deploy.deployment_files import (
     make_deployment,
     write_deployment,
 )

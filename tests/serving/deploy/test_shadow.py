@@ -13,10 +13,10 @@ import pytest
 from jd_tf.schema import DataError
 from jd_tf.serving.deploy.model_config import OperationError, add_model
 from jd_tf.serving.deploy.replay import (
-    FolderTarget,
-    ServedTarget,
     agreement,
+    open_target,
     replay,
+    served_target,
 )
 from jd_tf.serving.deploy.shadow_report import compare, write_shadow_report
 from jd_tf.serving.deploy.version_server import VersionServer
@@ -134,14 +134,14 @@ def test_a_served_version_is_its_folder(three_versions, tmp_path):
     labels = {"stable": 1, "canary": 2}
     add_model(config, MODEL, str(three_versions), labels)
     log = three_versions / "1" / WARMUP_FILE
-    one, two = (FolderTarget(three_versions / v) for v in ("1", "2"))
+    one, two = (open_target(str(three_versions / v)) for v in ("1", "2"))
     with model_server(config) as server, VersionServer(server.address) as at:
         end = time.monotonic() + 30
         while {n for n, s in at.status(MODEL).items() if s.available} != {1, 2}:
             assert time.monotonic() < end, at.status(MODEL)
             time.sleep(0.02)
-        stable = ServedTarget(at, MODEL, "stable")
-        canary = ServedTarget(at, MODEL, 2)
+        stable = served_target(at, MODEL, "stable")
+        canary = served_target(at, MODEL, 2)
         same = compare(replay(read_recordings(log), one, stable))
         other = compare(replay(read_recordings(log), one, canary))
         assert same["score_change"]["max"] < 1e-5

@@ -1,12 +1,11 @@
 """New image vectors move only scores that depend on them."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 from jd_tf.data.dataset import write_dataset
 from jd_tf.data.item_vectors import ItemVectors
+from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.schema import DataError
 from jd_tf.serving.export import refresh_images
@@ -84,7 +83,7 @@ def test_vectors_that_do_not_fit_are_refused(ranker):
     model = ranker[0]
     with pytest.raises(DataError, match="3 wide, the ranker was trained on 5"):
         with_images(model, vectors_of([1], np.ones((1, 3))))
-    blind = JDRanker(TITLED, dataclasses.replace(CONTENT, use_images=""))
+    blind = JDRanker(TITLED, replace_fields(CONTENT, {"use_images": ""}))
     with pytest.raises(DataError, match="reads no images"):
         with_images(blind, vectors_of([1], np.ones((1, 5))))
     texts = vectors_of(["a"], np.ones((1, 5)))

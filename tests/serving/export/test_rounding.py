@@ -13,13 +13,13 @@ from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import Behavior, IdColumn, Objective
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export import exporting
-from jd_tf.serving.export.export_run import export
+from jd_tf.serving.export.exporting import export
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.recordings import WARMUP_FILE, read_recordings
-from jd_tf.serving.export.rounding.compact_table import CompactTable
 from jd_tf.serving.export.rounding.rounding import (
     DTYPES,
     TOLERANCES,
+    CompactTable,
     compact_tables,
     round_ranker,
 )

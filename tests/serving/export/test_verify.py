@@ -18,7 +18,7 @@ from jd_tf.serving.export.recordings import (
     write_recordings,
 )
 from jd_tf.serving.export.signature_table import signature_table
-from jd_tf.serving.export.verification.graph_check import (
+from jd_tf.serving.export.verification.folder_check import (
     batching_errors,
     count_ops,
     read_graph,

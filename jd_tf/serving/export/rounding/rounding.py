@@ -4,20 +4,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from jd_tf.layers import IdEmbedding, TextEncoder, VectorTable
 from jd_tf.schema import HISTORY_ROLES
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export.rounding.compact_table import STORAGES, CompactTable
-from jd_tf.serving.export.signatures import column_specs, split_state
+from jd_tf.serving.export.signatures import column_specs, state_of
 from jd_tf.serving.export.verification.comparison import TOLERANCE
 
 DTYPES = ("float32", "bfloat16")
+STORAGES = ("float32", "bfloat16", "float16", "int8")
 FLOAT32 = "float32"
 # Largest relative difference of a reloaded model: bfloat16 keeps 8 bits, and
 # a graph rounds at other places than eager code does.
 TOLERANCES = {"float32": TOLERANCE, "bfloat16": 0.03}
+_LARGEST_CODE = 127
 # Layers with a table, and the weight that holds it.
 _TABLES = {IdEmbedding: "table", TextEncoder: "table", VectorTable: "vectors"}
 
@@ -71,29 +73,21 @@ class RoundedRanker:
 
     REST has no half precision and NumPy no bfloat16, so the user state is
     sent as float32. Widening loses nothing: narrowed again, it is the state
-    that was encoded. The methods are those of a `RankingModel`.
-
-    Args:
-        original: the ranker that was rounded.
-        rounded: the rounded copy, which answers.
-
-    Attributes:
-        original: the same.
-        schema: the columns of a request.
-        layers: of the rounded copy.
-        weights: of the rounded copy.
+    that was encoded. The methods are those of a `RankingModel`; layers and
+    weights are the rounded copy's.
     """
 
     def __init__(self, original: Any, rounded: Any):
         self.original = original
         self.schema = original.schema
+        self.reusable = original.reusable
         self.layers = rounded.layers
         self.weights = rounded.weights
         self._rounded = rounded
         traced = tf.function(
             rounded.encode_user, autograph=False
         ).get_concrete_function(column_specs(self.schema, *HISTORY_ROLES))
-        state, _ = split_state(traced.structured_outputs)
+        state = state_of(traced.structured_outputs)
         self._state_dtypes = {name: t.dtype for name, t in state.items()}
 
     def __call__(
@@ -102,19 +96,22 @@ class RoundedRanker:
         """Returns the ranking in float32."""
         return _widened(self._rounded(inputs, training=training))
 
-    def encode_user(self, *inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def encode_user(self, histories: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the user state in float32."""
-        return _widened(self._rounded.encode_user(*inputs))
+        return _widened(self._rounded.encode_user(histories))
 
     def rank(
-        self, user_state: Mapping[str, Any], *inputs: Mapping[str, Any]
+        self,
+        user_state: Mapping[str, Any],
+        request: Mapping[str, Any],
+        candidates: Mapping[str, Any],
     ) -> dict[str, Any]:
         """Returns the ranking in float32, of a user state in float32."""
         state = {
             name: tf.cast(tensor, self._state_dtypes[name])
             for name, tensor in user_state.items()
         }
-        return _widened(self._rounded.rank(state, *inputs))
+        return _widened(self._rounded.rank(state, request, candidates))
 
     def explain(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the explanation in float32."""
@@ -124,32 +121,83 @@ class RoundedRanker:
 def compact_tables(model: keras.Model, storage: str) -> int:
     """Replaces the tables of a model that is never trained again.
 
-    Args:
-        model: changed in place.
-        storage: one of `STORAGES`.
-
     Returns:
         The number of tables.
     """
-    count = 0
-    for layer in model._flatten_layers():
-        for kind, attribute in _TABLES.items():
-            if isinstance(layer, kind):
-                _compact(layer, attribute, storage)
-                count += 1
-    return count
+    tables: list[tuple[Any, str]] = [
+        (layer, attribute)
+        for layer in model._flatten_layers()
+        for kind, attribute in _TABLES.items()
+        if isinstance(layer, kind)
+    ]
+    for layer, attribute in tables:
+        weight = getattr(layer, attribute)
+        compact = CompactTable(weight.numpy(), storage)
+        # As Keras' own quantized layers drop the weight they replace.
+        layer._tracker.unlock()
+        layer._untrack_variable(weight)
+        delattr(layer, attribute)
+        layer.compact = compact
+        layer._tracker.lock()
+        layer.gather = compact.lookup
+    return len(tables)
 
 
-def _compact(layer: Any, attribute: str, storage: str) -> None:
-    weight = getattr(layer, attribute)
-    compact = CompactTable(weight.numpy(), storage)
-    # As Keras' own quantized layers drop the weight they replace.
-    layer._tracker.unlock()
-    layer._untrack_variable(weight)
-    delattr(layer, attribute)
-    layer.compact = compact
-    layer._tracker.lock()
-    layer.gather = compact.lookup
+class CompactTable(tf.Module):
+    """A table of vectors in few bytes, whose rows are read as float32.
+
+    Only the rows that are read are restored, by ops that every stock
+    TensorFlow server has: a gather, a cast, and for `int8` a product with the
+    row's scale.
+    """
+
+    def __init__(self, table: np.ndarray, storage: str):
+        super().__init__(name="compact_table")
+        self.scales = None
+        if storage == "int8":
+            codes, scales = quantize_rows(table)
+            self.scales = tf.Variable(scales, trainable=False, name="scales")
+        else:
+            codes = tf.cast(table, storage)
+            if not np.isfinite(tf.cast(codes, tf.float32)).all():
+                raise ValueError(f"a value of the table overflows {storage}.")
+        self.codes = tf.Variable(codes, trainable=False, name="codes")
+
+    def lookup(self, rows: Any) -> tf.Tensor:
+        """Reads rows (...) as vectors (..., D) float32."""
+        vectors = tf.cast(tf.gather(self.codes, rows), tf.float32)
+        if self.scales is None:
+            return vectors
+        return vectors * tf.gather(self.scales, rows)[..., None]
+
+
+def quantize_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rounds every row to whole numbers from -127 to 127 times its scale.
+
+    Each row has a scale of its own: its largest value becomes 127, so a rare
+    item's small vector is rounded as finely as a popular one's large one.
+
+    Args:
+        table: (V, D) float, finite.
+
+    Returns:
+        `codes` (V, D) int8 and `scales` (V,) float32, 0 for a row of zeros.
+        A value is restored as `code * scale`, off by half a scale at most.
+
+    Raises:
+        ValueError: if a value is not finite.
+    """
+    table = np.asarray(table, np.float32)
+    if not np.isfinite(table).all():
+        row = int(np.flatnonzero(~np.isfinite(table).all(axis=1))[0])
+        raise ValueError(f"row {row} of the table is not finite.")
+    largest = np.abs(table).max(axis=1, initial=0.0)
+    scales = (largest / _LARGEST_CODE).astype(np.float32)
+    # A scale may underflow to zero where a row is next to nothing.
+    divisors = np.where(scales > 0, scales, np.float32(1.0))
+    codes = np.rint(table / divisors[:, None])
+    codes = np.clip(codes, -_LARGEST_CODE, _LARGEST_CODE)
+    return codes.astype(np.int8), scales
 
 
 def _widened(tensors: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,17 +17,7 @@ _BY_CHANNEL = ("probabilities",)
 def difference(
     expected: np.ndarray, actual: np.ndarray, by_channel: bool = False
 ) -> float:
-    """Returns the largest difference, relative to the largest value.
-
-    Args:
-        expected: what it is measured against.
-        actual: an array like it.
-        by_channel: measure each channel by its own largest value.
-
-    Returns:
-        Infinity where shapes, dtypes, whole numbers or strings differ, and
-        where a number is not finite.
-    """
+    """Returns the largest difference, relative to the largest value."""
     if expected.shape != actual.shape or expected.dtype != actual.dtype:
         return np.inf
     if expected.dtype.kind != "f":
@@ -49,20 +39,7 @@ def check_equal(
     what: str,
     tolerance: float = TOLERANCE,
 ) -> float:
-    """Compares the outputs of two calls.
-
-    Args:
-        expected: arrays by name.
-        actual: arrays by the same names.
-        what: what is compared, for the message.
-        tolerance: the largest relative difference that passes.
-
-    Returns:
-        The largest difference found.
-
-    Raises:
-        ExportError: naming the tensor that differs most and by how much.
-    """
+    """Compares the outputs of two calls."""
     if set(expected) != set(actual):
         raise ExportError(
             f"{what}: answered {sorted(actual)}, should be {sorted(expected)}."

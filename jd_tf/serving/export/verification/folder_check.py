@@ -1,92 +1,118 @@
-"""Checks that hold for the version folder of any model."""
+"""Errors of a version's graph, variables, signatures and warm-up calls."""
 
-import contextlib
-import dataclasses
+import collections
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jd_tf.schema import DataError
-from jd_tf.serving.export.batching_parameters import (
-    BATCHING_FILE,
-    read_batching,
-)
-from jd_tf.serving.export.loading import LoadedModel
-from jd_tf.serving.export.model_card import changed_files
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
+
+from jd_tf.schema import SERVING_ROLES, Schema
+from jd_tf.serving.errors import ExportError
+from jd_tf.serving.export.batching_parameters import BATCHING_FILE
 from jd_tf.serving.export.recordings import (
     MAX_WARMUP_RECORDS,
     WARMUP_FILE,
     Recording,
-    read_recordings,
 )
-from jd_tf.serving.export.signature_table import signature_table
-from jd_tf.serving.export.verification.graph_check import (
-    batching_errors,
-    count_ops,
-    read_graph,
-    refused_ops,
+from jd_tf.serving.export.versions import GRAPH_FILE
+from jd_tf.serving.signature_names import (
+    IMAGE_BYTES,
+    IMAGE_SIGNATURES,
+    RANK_CANDIDATES,
+    SERVING_DEFAULT,
+    SIGNATURES,
 )
 
 _SHARD = re.compile(r"variables\.data-(\d+)-of-(\d+)")
+_SERVE_TAG = "serve"
+# A server has no Python, no XLA by default, and no other devices or peers.
+_REFUSED_PREFIXES = {
+    "PyFunc": "runs Python",
+    "EagerPyFunc": "runs Python",
+    "Xla": "needs XLA",
+    "TPU": "needs a TPU",
+    "Nccl": "needs several devices",
+    "Collective": "needs several devices",
+}
+_XLA_ATTRIBUTE = "_XlaMustCompile"
 
 
-@contextlib.contextmanager
-def gathered(errors: list[str]) -> Iterator[None]:
-    """Appends the message of a `DataError` instead of raising it."""
+def read_graph(folder: str | Path) -> Any:
+    """Returns the MetaGraphDef that a model server would load."""
+    path = Path(folder) / GRAPH_FILE
+    if not path.is_file():
+        raise ExportError(f"{path}: no such file; not a whole SavedModel.")
     try:
-        yield
-    except DataError as error:
-        errors.append(str(error))
-
-
-@dataclasses.dataclass
-class CheckedFolder:
-    """Contents of a version folder.
-
-    Attributes:
-        table: as of `signature_table`.
-        ops: nodes by op.
-        batch_sizes: those that the batching file allows.
-        recordings: the warm-up calls.
-        model: None if it cannot be loaded.
-    """
-
-    table: dict[str, Any]
-    ops: dict[str, int]
-    batch_sizes: tuple[int, ...] = ()
-    recordings: list[Recording] = dataclasses.field(default_factory=list)
-    model: LoadedModel | None = None
-
-
-def check_folder(folder: Path, errors: list[str]) -> CheckedFolder:
-    """Checks files, graph, batching and warm-up calls, and loads the model.
-
-    Args:
-        folder: of one version.
-        errors: all error messages are appended to it.
-
-    Raises:
-        ExportError: if there is not even a graph.
-    """
-    errors += changed_files(folder)
-    graph = read_graph(folder)
-    refused = sorted(refused_ops(graph).items())
-    errors += (
-        f"a stock model server cannot run this graph: {op} {reason}"
-        for op, reason in refused
+        saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    except DecodeError as error:
+        raise ExportError(
+            f"{path}: not a SavedModel, or cut off: {error}. Export again."
+        ) from error
+    for graph in saved.meta_graphs:
+        if _SERVE_TAG in graph.meta_info_def.tags:
+            return graph
+    raise ExportError(
+        f"{path}: holds no graph tagged `{_SERVE_TAG}`; cut off, or not made "
+        "for serving. Export again."
     )
-    checked = CheckedFolder(signature_table(graph), count_ops(graph))
-    errors += [*batching_errors(checked.table), *missing_shards(folder)]
-    with gathered(errors):
-        checked.batch_sizes = read_batching(folder / BATCHING_FILE)
-    with gathered(errors):
-        checked.recordings = list(read_recordings(folder / WARMUP_FILE))
-        errors += _recording_errors(folder / WARMUP_FILE, checked)
-    if not refused:
-        with gathered(errors):
-            checked.model = LoadedModel(folder)
-    return checked
+
+
+def count_ops(graph: Any) -> dict[str, int]:
+    """Counts the nodes of a graph and its functions, most frequent op first."""
+    counts = collections.Counter(node.op for node in _nodes(graph))
+    return dict(counts.most_common())
+
+
+def refused_ops(graph: Any) -> dict[str, str]:
+    """Finds ops and functions that a stock server cannot run.
+
+    Run it in a process that has imported TensorFlow alone: an op that some
+    other library registered is then unknown here as on the server.
+    """
+    refused = {
+        function.signature.name: "is compiled by XLA"
+        for function in graph.graph_def.library.function
+        if function.attr[_XLA_ATTRIBUTE].b
+    }
+    for node in _nodes(graph):
+        if node.attr[_XLA_ATTRIBUTE].b:
+            refused[node.name] = "is compiled by XLA"
+        for prefix, reason in _REFUSED_PREFIXES.items():
+            if node.op.startswith(prefix):
+                refused[node.op] = reason
+        if op_def_registry.get(node.op) is None:
+            refused.setdefault(node.op, "is no op of TensorFlow itself")
+    return refused
+
+
+def batching_errors(table: Mapping[str, Any]) -> Iterable[str]:
+    """Yields an error for each tensor whose dimension 0 is not B.
+
+    A server that batches requests joins every input and splits every output
+    along dimension 0.
+    """
+    for signature, sides in table.items():
+        for side, tensors in sides.items():
+            for name, tensor in tensors.items():
+                shape = tensor["shape"]
+                if not shape or shape[0] is not None:
+                    yield (
+                        f"signature `{signature}`: dimension 0 of `{name}` "
+                        f"({side}) must be B, its shape is {shape}."
+                    )
+
+
+def _nodes(graph: Any) -> Iterable[Any]:
+    """Yields the nodes of a graph and its functions, without their calls."""
+    library = graph.graph_def.library.function
+    functions = {function.signature.name for function in library}
+    bodies = (graph.graph_def.node, *(f.node_def for f in library))
+    for body in bodies:
+        yield from (node for node in body if node.op not in functions)
 
 
 def missing_shards(folder: Path) -> Iterable[str]:
@@ -106,41 +132,80 @@ def missing_shards(folder: Path) -> Iterable[str]:
             )
 
 
-def coverage_errors(
-    checked: CheckedFolder, signatures: Iterable[str]
+def tower_errors(table: Mapping[str, Any], folder: Path) -> Iterable[str]:
+    """Yields an error for each signature that takes no image files."""
+    for signature in IMAGE_SIGNATURES:
+        inputs = table[signature]["inputs"]
+        if inputs != {IMAGE_BYTES: {"dtype": "string", "shape": [None]}}:
+            yield (
+                f"{folder}: signature `{signature}` must take `{IMAGE_BYTES}` "
+                f"(B,) string. It takes {inputs}."
+            )
+
+
+def schema_errors(table: Mapping[str, Any], schema: Schema) -> Iterable[str]:
+    """Yields an error for each signature input that is not the schema's."""
+    missing = [name for name in SIGNATURES if name not in table]
+    if missing:
+        yield f"lacks the signatures {', '.join(missing)}."
+    if SERVING_DEFAULT in missing:
+        return
+    inputs = table[SERVING_DEFAULT]["inputs"]
+    expected = {
+        column.name: {"dtype": column.dtype, "shape": list(column.shape)}
+        for column in schema.columns(*SERVING_ROLES)
+    }
+    for name in sorted({*inputs, *expected}):
+        if inputs.get(name) != expected.get(name):
+            yield (
+                f"signature `{SERVING_DEFAULT}`: input `{name}` is "
+                f"{inputs.get(name, 'missing')}, the schema has "
+                f"{expected.get(name, 'no such column')}."
+            )
+
+
+def warmup_errors(
+    path: Path, calls: Sequence[Recording], table: Mapping[str, Any]
 ) -> Iterable[str]:
-    """Yields signatures and batch sizes that no recorded call warms up."""
+    """Yields reasons for which a server would refuse the warm-up file."""
+    if not calls:
+        yield f"{path}: holds no calls."
+    if len(calls) > MAX_WARMUP_RECORDS:
+        yield (
+            f"{path}: {len(calls)} calls; a model server refuses a "
+            f"version with more than {MAX_WARMUP_RECORDS}."
+        )
+    for number, call in enumerate(calls):
+        if call.signature not in table:
+            yield (
+                f"{path}: record {number} calls signature `{call.signature}`, "
+                "which does not exist: a model server would refuse the version."
+            )
+
+
+def coverage_errors(
+    calls: Sequence[Recording],
+    signatures: Iterable[str],
+    batch_sizes: Iterable[int],
+    widths: Iterable[int],
+) -> Iterable[str]:
+    """Yields signatures, batch sizes and widths that no call warms up."""
     for signature in signatures:
-        sizes = {
-            len(array)
-            for recording in checked.recordings
-            if recording.signature == signature
-            for array in recording.inputs.values()
-        }
-        missing = sorted(set(checked.batch_sizes) - sizes)
+        met = [c.inputs for c in calls if c.signature == signature]
+        sizes = {len(array) for inputs in met for array in inputs.values()}
         if not sizes:
             yield f"{WARMUP_FILE}: no call of signature `{signature}`."
-        elif missing:
-            yield (
-                f"{WARMUP_FILE}: signature `{signature}` is not warmed up for "
-                f"batches of {', '.join(map(str, missing))}, which "
-                f"{BATCHING_FILE} allows."
-            )
+            continue
+        cold = f"{WARMUP_FILE}: signature `{signature}` is not warmed up for"
+        if missing := _list(set(batch_sizes) - sizes):
+            yield f"{cold} batches of {missing}, which {BATCHING_FILE} allows."
+        if signature in (SERVING_DEFAULT, RANK_CANDIDATES):
+            ids = [i["item_id"] for i in met if "item_id" in i]
+            found = {array.shape[1] for array in ids if array.ndim == 2}
+            missing = _list(set(widths) - found)
+            if found and missing:
+                yield f"{cold} {missing} candidates."
 
 
-def _recording_errors(path: Path, checked: CheckedFolder) -> Iterable[str]:
-    count = len(checked.recordings)
-    if not count:
-        yield f"{path}: holds no calls."
-    if count > MAX_WARMUP_RECORDS:
-        yield (
-            f"{path}: {count} calls; a model server refuses a version with "
-            f"more than {MAX_WARMUP_RECORDS}."
-        )
-    for number, recording in enumerate(checked.recordings):
-        if recording.signature not in checked.table:
-            yield (
-                f"{path}: record {number} calls signature "
-                f"`{recording.signature}`, which does not exist: a model "
-                "server would refuse the version."
-            )
+def _list(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(numbers)))

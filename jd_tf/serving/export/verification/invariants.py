@@ -1,13 +1,13 @@
 """Invariants of a served model, whatever it has learned."""
 
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from jd_tf.schema import SERVING_ROLES, Column, Schema
 from jd_tf.serving.export.loading import LoadedModel
-from jd_tf.serving.export.verification.comparison import TOLERANCE, check_equal
+from jd_tf.serving.export.verification.comparison import check_equal
 from jd_tf.serving.signature_names import (
     ENCODE_USER,
     PER_REQUEST,
@@ -17,66 +17,34 @@ from jd_tf.serving.signature_names import (
 )
 
 Arrays = Mapping[str, np.ndarray]
+# What is compared, and two answers that must be equal.
+Compared = Iterable[tuple[str, Arrays, Arrays]]
 
 # Other shapes are summed in other orders: more noise than a mere reload has,
 # and far less than one event or candidate too many.
 _MORE_NOISE = 10
 # Cells a server might add when it pads requests to a common width.
 _EXTRA_CELLS = 3
+_LENGTHS = "num_candidates"
 
 
-def check_invariants(
-    model: LoadedModel,
-    batch: Arrays,
-    schema: Schema,
-    tolerance: float = TOLERANCE,
-) -> float:
-    """Checks on one batch that nothing but real cells counts.
+def check_invariants(compared: Compared, tolerance: float) -> float:
+    """Compares answers that must be equal and returns the largest difference.
 
-    - `encode_user` followed by `rank_candidates` is `serving_default`.
-    - Padding as a model server pads, with each tensor's first element,
-      changes nothing, neither of requests nor of user states.
-    - A request is scored the same alone and among others.
-
-    Args:
-        model: a served ranker.
-        batch: serving columns of some requests.
-        schema: names the columns.
-        tolerance: of a mere reload; ten times as much passes.
-
-    Returns:
-        The largest relative difference found.
-
-    Raises:
-        ExportError: naming the invariant and the tensor.
+    Ten times the tolerance of a mere reload passes. An `ExportError` names
+    the invariant and the tensor.
     """
-    return max(
+    differences = (
         check_equal(expected, actual, what, _MORE_NOISE * tolerance)
-        for what, expected, actual in _compared(model, batch, schema)
+        for what, expected, actual in compared
     )
+    return max(differences, default=0.0)
 
 
-def check_rows_alone(
-    model: LoadedModel,
-    signature: str,
-    inputs: Arrays,
-    tolerance: float = TOLERANCE,
-) -> float:
-    """Checks that each row of a batch is answered the same alone.
-
-    Args:
-        model: a model whose rows have one width.
-        signature: that was called.
-        inputs: of the whole batch.
-        tolerance: of a mere reload; ten times as much passes.
-
-    Returns:
-        The largest relative difference found.
-
-    Raises:
-        ExportError: naming the tensor.
-    """
-    worst = 0.0
+def rows_alone(
+    model: LoadedModel, signature: str, inputs: Arrays
+) -> Iterator[tuple[str, Arrays, Arrays]]:
+    """Yields the answer to each row of a batch, among others and alone."""
     outputs = model.call(signature, inputs)
     answers: dict[bytes, Arrays] = {}
     for row in range(len(next(iter(inputs.values())))):
@@ -84,37 +52,39 @@ def check_rows_alone(
         key = pickle.dumps(given)
         if key not in answers:
             answers[key] = model.call(signature, given)
-        found = check_equal(
-            _row(outputs, row),
-            answers[key],
-            f"signature `{signature}`: a row alone and among others",
-            _MORE_NOISE * tolerance,
+        yield (
+            f"signature `{signature}`: a request alone and among others",
+            _real_cells(_row(outputs, row), given.get(_LENGTHS)),
+            _real_cells(answers[key], given.get(_LENGTHS)),
         )
-        worst = max(worst, found)
-    return worst
 
 
-def _compared(
+def halves_and_padding(
     model: LoadedModel, batch: Arrays, schema: Schema
 ) -> Iterator[tuple[str, Arrays, Arrays]]:
-    """Yields what is compared, and two answers that must be equal."""
+    """Yields answers of a ranker by which nothing but real cells counts.
+
+    - `encode_user` followed by `rank_candidates` is `serving_default`.
+    - Padding as a model server pads, with each tensor's first element,
+      changes nothing, neither of requests nor of user states.
+    """
 
     def call(signature: str, tensors: Arrays) -> Arrays:
         names = model.signatures[signature]["inputs"]
         return model.call(signature, {name: tensors[name] for name in names})
 
-    def state_of(tensors: Arrays) -> Arrays:
+    def encode(tensors: Arrays) -> Arrays:
         encoded = call(ENCODE_USER, tensors)
         return {n: encoded[n] for n in encoded if n.startswith(STATE_PREFIX)}
 
     at_once = call(SERVING_DEFAULT, batch)
-    state = state_of(batch)
+    state = encode(batch)
     yield (
         f"{ENCODE_USER} then {RANK_CANDIDATES}",
         at_once,
         call(RANK_CANDIDATES, {**batch, **state}),
     )
-    lengths = batch["num_candidates"]
+    lengths = batch[_LENGTHS]
     expected = _real_cells(at_once, lengths)
     wide = _pad_like_a_server(batch, schema.columns(*SERVING_ROLES))
     yield (
@@ -124,20 +94,13 @@ def _compared(
     )
     wide_state = {
         name: _pad(state[name], array.shape)
-        for name, array in state_of(wide).items()
+        for name, array in encode(wide).items()
     }
     yield (
         "the same user states with other padding",
         expected,
         _real_cells(call(RANK_CANDIDATES, {**wide, **wide_state}), lengths),
     )
-    for row in range(len(lengths)):
-        length = lengths[row : row + 1]
-        yield (
-            "a request alone and among others",
-            _real_cells(_row(at_once, row), length),
-            _real_cells(call(SERVING_DEFAULT, _row(batch, row)), length),
-        )
 
 
 def _row(arrays: Arrays, row: int) -> Arrays:
@@ -166,13 +129,15 @@ def _pad(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return wide
 
 
-def _real_cells(ranked: Arrays, lengths: np.ndarray) -> Arrays:
-    """Returns values of real candidates, requests joined, or of requests."""
+def _real_cells(answer: Arrays, lengths: np.ndarray | None) -> Arrays:
+    """Drops padded candidates of a ranking, and joins its requests."""
+    if lengths is None:
+        return answer
     return {
         name: array
         if name in PER_REQUEST
         else np.concatenate(
             [array[row, :length] for row, length in enumerate(lengths)]
         )
-        for name, array in ranked.items()
+        for name, array in answer.items()
     }

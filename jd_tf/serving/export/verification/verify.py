@@ -7,41 +7,56 @@ recorded calls, compares the answers with the recorded ones, and prints a
 report as one line of JSON. Exit code 2 and one line on stderr otherwise.
 """
 
+import contextlib
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import numpy as np
-
 import jd_tf
-from jd_tf.schema import SERVING_ROLES, DataError, Schema
+from jd_tf.schema import DataError, Schema
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export.model_card import written_tolerance
-from jd_tf.serving.export.recordings import WARMUP_FILE, Recording
+from jd_tf.serving.export.batching_parameters import (
+    BATCHING_FILE,
+    read_batching,
+)
+from jd_tf.serving.export.loading import LoadedModel
+from jd_tf.serving.export.model_card import changed_files, written_tolerance
+from jd_tf.serving.export.recordings import (
+    WARMUP_FILE,
+    Recording,
+    read_recordings,
+)
+from jd_tf.serving.export.signature_table import signature_table
 from jd_tf.serving.export.verification.comparison import TOLERANCE, check_equal
 from jd_tf.serving.export.verification.folder_check import (
-    CheckedFolder,
-    check_folder,
+    batching_errors,
+    count_ops,
     coverage_errors,
-    gathered,
+    missing_shards,
+    read_graph,
+    refused_ops,
+    schema_errors,
+    tower_errors,
+    warmup_errors,
 )
 from jd_tf.serving.export.verification.invariants import (
     check_invariants,
-    check_rows_alone,
+    halves_and_padding,
+    rows_alone,
 )
 from jd_tf.serving.export.versions import SCHEMA_FILE, is_version
 from jd_tf.serving.shape_buckets import candidate_buckets
 from jd_tf.serving.signature_names import (
-    IMAGE_BYTES,
+    CLASSIFY,
     IMAGE_SIGNATURES,
-    RANK_CANDIDATES,
     SERVING_DEFAULT,
     SIGNATURES,
 )
@@ -76,7 +91,7 @@ def verify_export(
         )
     if tolerance is None:
         tolerance = TOLERANCE
-        with gathered(errors):
+        with _gathered(errors):
             tolerance = written_tolerance(folder, TOLERANCE)
     _examine(folder, errors, tolerance)
     return _lines(errors)
@@ -85,17 +100,8 @@ def verify_export(
 def verify(folder: str | Path, tolerance: float = TOLERANCE) -> dict[str, Any]:
     """Checks files, graph, signatures, recorded answers and invariants.
 
-    Args:
-        folder: a version folder, or one that is about to become one.
-        tolerance: the largest relative difference that passes.
-
     Returns:
-        `signatures` (inputs and outputs), `ops` (counts), `tolerance`,
-        `load_seconds`, `num_recordings` and `max_relative_difference` by
-        signature and of the `invariants`.
-
-    Raises:
-        ExportError: with all error messages.
+        What the model card has of signatures, ops and verification.
     """
     errors: list[str] = []
     report = _examine(Path(folder), errors, tolerance)
@@ -105,15 +111,7 @@ def verify(folder: str | Path, tolerance: float = TOLERANCE) -> dict[str, Any]:
 
 
 def verify_elsewhere(folder: Path, tolerance: float) -> dict[str, Any]:
-    """Runs `verify` in a process that shares nothing with this one.
-
-    Args:
-        folder: as of `verify`.
-        tolerance: as of `verify`.
-
-    Raises:
-        ExportError: with that process's error message.
-    """
+    """Runs `verify` in a process that shares nothing with this one."""
     root = str(Path(jd_tf.__file__).resolve().parents[1])
     known = os.environ.get("PYTHONPATH", "")
     finished = subprocess.run(
@@ -142,122 +140,101 @@ def _lines(errors: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(" ".join(error.split()) for error in errors))
 
 
+@contextlib.contextmanager
+def _gathered(errors: list[str]) -> Iterator[None]:
+    """Appends the message of a `DataError` instead of raising it."""
+    try:
+        yield
+    except DataError as error:
+        errors.append(str(error))
+
+
 def _examine(
     folder: Path, errors: list[str], tolerance: float
 ) -> dict[str, Any]:
     """Appends all error messages; the report is empty without a graph."""
-    start = time.perf_counter()
-    try:
-        checked = check_folder(folder, errors)
-    except DataError as error:
-        errors.append(str(error))
+    graph = None
+    with _gathered(errors):
+        errors += changed_files(folder)
+        graph = read_graph(folder)
+    if graph is None:
         return {}
-    load_seconds = time.perf_counter() - start
-    is_tower = set(IMAGE_SIGNATURES) <= set(checked.table)
+    table = signature_table(graph)
+    refused = sorted(refused_ops(graph).items())
+    errors += (
+        f"a stock model server cannot run this graph: {op} {reason}"
+        for op, reason in refused
+    )
+    errors += [*batching_errors(table), *missing_shards(folder)]
+    batch_sizes: tuple[int, ...] = ()
+    widths: tuple[int, ...] = ()
+    calls: list[Recording] = []
+    with _gathered(errors):
+        batch_sizes = read_batching(folder / BATCHING_FILE)
+    with _gathered(errors):
+        calls = list(read_recordings(folder / WARMUP_FILE))
+        errors += warmup_errors(folder / WARMUP_FILE, calls, table)
+    is_tower = set(IMAGE_SIGNATURES) <= set(table)
     signatures = IMAGE_SIGNATURES if is_tower else SIGNATURES
     schema = None
     if is_tower:
-        errors += _tower_errors(checked.table, folder)
+        errors += tower_errors(table, folder)
     else:
-        schema = _check_schema(checked, folder, errors)
-    errors += coverage_errors(checked, signatures)
-    differences = dict.fromkeys((*signatures, "invariants"), 0.0)
-    for recording in checked.recordings:
-        model, signature = checked.model, recording.signature
-        if model is None or signature not in signatures:
-            continue
-        with gathered(errors):
-            found = check_equal(
-                recording.outputs,
-                model.call(signature, recording.inputs),
-                f"{folder}: signature `{signature}` and the live model",
-                tolerance,
-            )
-            differences[signature] = max(differences[signature], found)
-        with gathered(errors):
-            found = 0.0
-            if is_tower:
-                found = check_rows_alone(
-                    model, signature, recording.inputs, tolerance
-                )
-            elif schema is not None and signature == SERVING_DEFAULT:
-                allowed = min(tolerance, _INVARIANT_TOLERANCE)
-                found = check_invariants(
-                    model, recording.inputs, schema, allowed
-                )
-            differences["invariants"] = max(differences["invariants"], found)
-    return {
-        "signatures": checked.table,
-        "ops": checked.ops,
+        with _gathered(errors):
+            schema = Schema.load(folder / SCHEMA_FILE)
+            widths = candidate_buckets(schema.max_candidates)
+            wrong = list(schema_errors(table, schema))
+            errors += wrong
+            schema = None if wrong else schema
+    errors += coverage_errors(calls, signatures, batch_sizes, widths)
+    report = {
+        "signatures": table,
+        "ops": count_ops(graph),
         "tolerance": tolerance,
-        "load_seconds": round(load_seconds, 3),
-        "num_recordings": len(checked.recordings),
-        "max_relative_difference": differences,
+        "num_recordings": len(calls),
+        "max_relative_difference": dict.fromkeys(
+            (*signatures, "invariants"), 0.0
+        ),
     }
+    if not refused:
+        with _gathered(errors):
+            start = time.perf_counter()
+            model = LoadedModel(folder)
+            seconds = time.perf_counter() - start
+            report["load_seconds"] = round(seconds, 3)
+            for call in calls:
+                if call.signature in signatures:
+                    _replay(model, call, schema, report, errors)
+    return report
 
 
-def _check_schema(
-    checked: CheckedFolder, folder: Path, errors: list[str]
-) -> Schema | None:
-    """Returns the schema; None if the signatures are not the schema's."""
-    with gathered(errors):
-        schema = Schema.load(folder / SCHEMA_FILE)
-        errors += _width_errors(checked.recordings, schema)
-        wrong = list(_schema_errors(checked.table, schema))
-        errors += wrong
-        return None if wrong else schema
-    return None
-
-
-def _tower_errors(table: Mapping[str, Any], folder: Path) -> Iterable[str]:
-    """Yields an error for each signature that takes no image files."""
-    for signature in IMAGE_SIGNATURES:
-        inputs = table[signature]["inputs"]
-        if inputs != {IMAGE_BYTES: {"dtype": "string", "shape": [None]}}:
-            yield (
-                f"{folder}: signature `{signature}` must take `{IMAGE_BYTES}` "
-                f"(B,) string. It takes {inputs}."
-            )
-
-
-def _schema_errors(table: Mapping[str, Any], schema: Schema) -> Iterable[str]:
-    """Yields an error for each signature input that is not the schema's."""
-    missing = [name for name in SIGNATURES if name not in table]
-    if missing:
-        yield f"lacks the signatures {', '.join(missing)}."
-    if SERVING_DEFAULT in missing:
-        return
-    inputs = table[SERVING_DEFAULT]["inputs"]
-    expected = {
-        column.name: {"dtype": column.dtype, "shape": list(column.shape)}
-        for column in schema.columns(*SERVING_ROLES)
-    }
-    for name in sorted({*inputs, *expected}):
-        if inputs.get(name) != expected.get(name):
-            yield (
-                f"signature `{SERVING_DEFAULT}`: input `{name}` is "
-                f"{inputs.get(name, 'missing')}, the schema has "
-                f"{expected.get(name, 'no such column')}."
-            )
-
-
-def _width_errors(
-    recordings: Sequence[Recording], schema: Schema
-) -> Iterable[str]:
-    """Yields widths that no recorded call warms up."""
-    for signature in (SERVING_DEFAULT, RANK_CANDIDATES):
-        widths = {
-            recording.inputs["item_id"].shape[1]
-            for recording in recordings
-            if recording.signature == signature
-            and recording.inputs.get("item_id", np.empty(0)).ndim == 2
-        }
-        missing = set(candidate_buckets(schema.max_candidates)) - widths
-        if widths and missing:
-            yield (
-                f"{WARMUP_FILE}: signature `{signature}` is not warmed up for "
-                f"{', '.join(map(str, sorted(missing)))} candidates."
-            )
+def _replay(
+    model: LoadedModel,
+    call: Recording,
+    schema: Schema | None,
+    report: Mapping[str, Any],
+    errors: list[str],
+) -> None:
+    """Compares answers; the report gets the largest differences."""
+    name, tolerance = call.signature, report["tolerance"]
+    differences = report["max_relative_difference"]
+    what = f"{model.folder}: signature `{name}` and the live model"
+    with _gathered(errors):
+        answer = model.call(name, call.inputs)
+        found = check_equal(call.outputs, answer, what, tolerance)
+        differences[name] = max(differences[name], found)
+    compared = []
+    if CLASSIFY in model.signatures:
+        compared = [rows_alone(model, name, call.inputs)]
+    elif schema is not None and name == SERVING_DEFAULT:
+        tolerance = min(tolerance, _INVARIANT_TOLERANCE)
+        compared = [
+            halves_and_padding(model, call.inputs, schema),
+            rows_alone(model, name, call.inputs),
+        ]
+    with _gathered(errors):
+        found = check_invariants(itertools.chain(*compared), tolerance)
+        differences["invariants"] = max(differences["invariants"], found)
 
 
 def main(arguments: Sequence[str]) -> int:
