@@ -207,7 +207,7 @@ def main(_: object) -> int | None:
 
 def _stored(workdir: Path) -> dict[str, dict[str, Any]]:
     """What a run in the folder was configured with."""
-    from jd_tf.data.json_files import read_json
+    from jd_tf.data.files import read_json
     from jd_tf.schema import DataError
     from jd_tf.training.workdir import CONFIG_FILE
 

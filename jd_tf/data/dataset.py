@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.files import sync, sync_tree
-from jd_tf.data.json_files import read_json, write_json
+from jd_tf.data.files import read_json, sync, sync_tree, write_json
 from jd_tf.data.records import RequestWriter, count_records
 from jd_tf.schema import DataError, Schema
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.json_files import read_json
+from jd_tf.data.files import read_json
 from jd_tf.evaluation.image_report import write_image_report
 from jd_tf.evaluation.metrics_file import write_metrics
 from jd_tf.images.image_list import LabelledImages

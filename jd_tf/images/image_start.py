@@ -9,8 +9,7 @@ from pathlib import Path
 
 import tqdm
 
-from jd_tf.data.files import write_whole
-from jd_tf.data.json_files import read_json, write_json
+from jd_tf.data.files import read_json, write_json, write_whole
 from jd_tf.images.decoding import find_broken, read_images
 from jd_tf.images.image_list import LabelledImages
 from jd_tf.images.image_tower import ImageTower
