@@ -4,7 +4,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.sources.jd_micro.jd_micro import JDMicroSource
+from jd_tf.data.sources.jd_micro import JDMicroSource
 from jd_tf.data.sources.jd_ranking.jd_ranking import JDRankingSource
 from jd_tf.data.sources.jdata2016.jdata2016 import JData2016Source
 from jd_tf.data.sources.kuairand.kuairand import KuaiRandSource

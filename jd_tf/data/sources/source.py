@@ -2,6 +2,7 @@
 
 import abc
 import collections
+import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,32 +15,34 @@ _KEPT_MESSAGES = 5
 Request = Mapping[str, Any]
 
 
+@dataclasses.dataclass
 class LogReport:
     """Counts of a log, with a limit on its bad records.
 
-    Args:
-        max_bad_records: records that may be skipped; one more is an error.
-
     Attributes:
+        max_bad_records: records that may be skipped; one more is an error.
         bad_records: records skipped so far.
         messages: errors of the first of them.
         counts: whatever the source counts, by a name fit for a reader.
         notes: sentences on how the log was read.
     """
 
-    def __init__(self, max_bad_records: int = 0):
-        if max_bad_records < 0:
+    max_bad_records: int = 0
+    bad_records: int = 0
+    messages: list[str] = dataclasses.field(default_factory=list)
+    counts: collections.Counter[str] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.max_bad_records < 0:
             raise DataError(
                 f"`max_bad_records` must not be negative. Got: "
-                f"{max_bad_records}."
+                f"{self.max_bad_records}."
             )
-        self.max_bad_records = max_bad_records
-        self.bad_records = 0
-        self.messages: list[str] = []
-        self.counts: collections.Counter[str] = collections.Counter()
-        self.notes: list[str] = []
 
-    def tolerate(self, error: DataError) -> None:
+    def tolerate(self, error: DataError | str) -> None:
         """Counts a bad record, which the caller then skips.
 
         Args:
@@ -48,15 +51,16 @@ class LogReport:
         Raises:
             DataError: once there are more than `max_bad_records`.
         """
+        text = str(error)
         self.bad_records += 1
         if len(self.messages) < _KEPT_MESSAGES:
-            self.messages.append(str(error))
+            self.messages.append(text)
         if self.bad_records > self.max_bad_records:
-            text = str(error).rstrip(".")
             raise DataError(
-                f"{text}. Mend or copy the file again, or skip such records "
-                f"with --max_bad_records (now {self.max_bad_records})."
-            ) from error
+                f"{text.rstrip('.')}. Mend or copy the file again, or skip "
+                "such records with --max_bad_records (now "
+                f"{self.max_bad_records})."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Returns the report as plain values."""
@@ -68,20 +72,19 @@ class LogReport:
         }
 
 
+@dataclasses.dataclass(eq=False)
 class Source(abc.ABC):
     """A log in some format, read as requests.
 
     Construction checks the files and fails on a wrong folder; `requests`
     reads them once, front to back, so that logs larger than memory work.
 
-    Args:
-        input_dir: folder of the log.
+    Attributes:
+        name: of the format.
+        input_dir: folder of the log; `folder` is its path.
         max_bad_records: records that may be skipped; one more is an error.
         validation_share: share of the log used for validation, in (0, 1).
         test_share: share of the log used for testing, in (0, 1).
-
-    Attributes:
-        name: of the format.
         report: filled while `requests` runs.
 
     Example:
@@ -112,28 +115,25 @@ class Source(abc.ABC):
 
     name: ClassVar[str]
 
-    def __init__(
-        self,
-        input_dir: str | Path,
-        max_bad_records: int = 0,
-        validation_share: float = 0.1,
-        test_share: float = 0.2,
-    ):
-        self.input_dir = Path(input_dir)
-        if not self.input_dir.is_dir():
+    input_dir: str | Path
+    max_bad_records: int = 0
+    validation_share: float = 0.1
+    test_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.input_dir)
+        if not self.folder.is_dir():
             raise DataError(
-                f"{self.input_dir}: no such folder. Name the folder of the "
+                f"{self.folder}: no such folder. Name the folder of the "
                 f"{self.name} files."
             )
-        shares = (validation_share, test_share)
+        shares = (self.validation_share, self.test_share)
         if min(shares) <= 0 or sum(shares) >= 1:
             raise DataError(
                 "`validation_share` and `test_share` must be above 0 and "
-                f"their sum below 1. Got: {validation_share} and {test_share}."
+                f"their sum below 1. Got: {shares[0]} and {shares[1]}."
             )
-        self.validation_share = validation_share
-        self.test_share = test_share
-        self.report = LogReport(max_bad_records)
+        self.report = LogReport(self.max_bad_records)
 
     @property
     @abc.abstractmethod
@@ -157,13 +157,13 @@ class Source(abc.ABC):
         found = {
             path
             for pattern in patterns
-            for path in self.input_dir.rglob(pattern)
+            for path in self.folder.rglob(pattern)
             if path.is_file() and not path.name.startswith((".", "README"))
         }
         if not found:
-            there = sorted(path.name for path in self.input_dir.iterdir())
+            there = sorted(path.name for path in self.folder.iterdir())
             raise DataError(
-                f"{self.input_dir}: no {self.name} files "
+                f"{self.folder}: no {self.name} files "
                 f"({' or '.join(patterns)}); it holds "
                 f"{', '.join(there[:5]) or 'nothing'}. Name the right folder."
             )

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from jd_tf.data.sources import open_source
-from jd_tf.data.sources.jd_micro.jd_micro import parse_session
+from jd_tf.data.sources.jd_micro import parse_session
 from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import DataError
 from tests.data.sources.micro_oracle import arrivals, expected, raw_events
@@ -214,7 +214,7 @@ def test_same_category_share_is_of_the_product_left(tmp_path):
         ("1+5+7+1+1 2+11+7+1+1", "event 1"),
         ("1+5+7+-1+1", "column `interval`"),
         ("1+5+7+1+x", "column `dwell`"),
-        ("0+5+7+1+1", "ids start at 1"),
+        ("0+5+7+1+1", "column `sku` .* at least 1"),
         ("", "empty"),
         ("user_id,sku_id,time", "event 0"),
     ],

@@ -279,7 +279,7 @@ def test_without_tables_there_are_no_such_columns(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("x,1,{t},,1,4,30", "column `user_id`: .*'x'"),
+        ("x,1,{t},,1,4,30", "column `user_id` .*'x'"),
         ("1.5,1,{t},,1,4,30", "column `user_id`"),
         ("1.0,0,{t},,1,4,30", "column `sku_id`"),
         ("1.0,1,2016-02-01 25:00:00,,1,4,30", "column `time`.*25:00"),

@@ -23,15 +23,8 @@ def read_examples(
     After a record that cannot be framed nothing behind it can be found, so
     it ends the file, as one bad record.
 
-    Args:
-        path: the file.
-        report: tolerates bad records or not.
-
     Yields:
         Record number, from 0, and example.
-
-    Raises:
-        DataError: if the file is empty, or a record is bad.
     """
     with path.open("rb") as file:
         start = file.read(len(_GZIP))
@@ -47,16 +40,12 @@ def read_examples(
         except (EOFError, OSError, zlib.error, tf.errors.OpError) as error:
             reason = getattr(error, "message", "") or str(error)
             report.tolerate(
-                DataError(
-                    f"{path}: record {number}: {reason.splitlines()[0]}: the "
-                    "file is truncated, damaged or no TFRecord"
-                )
+                f"{path}: record {number}: {reason.splitlines()[0]}: the file "
+                "is truncated, damaged or no TFRecord"
             )
             return
         except DecodeError:
-            report.tolerate(
-                DataError(f"{path}: record {number}: no tf.train.Example")
-            )
+            report.tolerate(f"{path}: record {number}: no tf.train.Example")
         else:
             yield number, example
         number += 1

@@ -25,6 +25,7 @@ and why:
   belongs to that split; other requests are dealt out at random, seeded.
 """
 
+import dataclasses
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,11 @@ from jd_tf.schema import (
 )
 
 MAX_POSITION, MAX_PAGE = 400, 100
+_CANDIDATE_COLUMNS = {
+    **dict.fromkeys(ID_COLUMNS, object),
+    **dict.fromkeys(("position", "page"), np.int32),
+    **dict.fromkeys(("item_dense", "labels"), np.float32),
+}
 _NUM_BUCKETS = {
     "item_id": 1 << 20,
     "category_id": 1 << 14,
@@ -58,10 +64,11 @@ _NUM_BUCKETS = {
 }
 
 
+@dataclasses.dataclass(eq=False)
 class JDRankingSource(Source):
     """DMT impressions as requests.
 
-    Args:
+    Attributes:
         input_dir: folder of `part-*` or `*.tfrecord*` files.
         max_bad_records: records that may be skipped.
         validation_share: share of the requests not in a test folder.
@@ -72,24 +79,18 @@ class JDRankingSource(Source):
 
     name = "jd_ranking"
 
-    def __init__(
-        self,
-        input_dir: str | Path,
-        max_bad_records: int = 0,
-        validation_share: float = 0.2,
-        test_share: float = 0.3,
-        max_candidates: int = 100,
-        seed: int = 1,
-    ):
-        super().__init__(
-            input_dir, max_bad_records, validation_share, test_share
-        )
-        if max_candidates < 1:
+    validation_share: float = 0.2
+    test_share: float = 0.3
+    max_candidates: int = 100
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_candidates < 1:
             raise DataError(
-                f"`max_candidates` must be at least 1. Got: {max_candidates}."
+                "`max_candidates` must be at least 1. "
+                f"Got: {self.max_candidates}."
             )
-        self.max_candidates = max_candidates
-        self.seed = seed
         self.paths = self.find_files("part-*", "*.tfrecord*")
         self.format = self._find_format(self.paths[0])
 
@@ -128,25 +129,24 @@ class JDRankingSource(Source):
             "Orders are read from `mask`; `label` holds clicks alone.",
         ]
         for path in self.paths:
-            folders = path.relative_to(self.input_dir).parts[:-1]
+            folders = path.relative_to(self.folder).parts[:-1]
             for request in self._requests_of(path):
                 yield self._split_of(folders, request["request_id"]), request
 
     def _requests_of(self, path: Path) -> Iterator[dict[str, Any]]:
-        open_user: tuple | None = None
+        open_user: tuple = ()
         rows: list[dict[str, Any]] = []
         for number, example in read_examples(path, self.report):
             try:
                 record = self._read(path, number, example)
             except DataError as error:
-                where = f"{path}: record {number}: {error}"
-                self.report.tolerate(DataError(where))
+                self.report.tolerate(f"{path}: record {number}: {error}")
                 continue
             self.report.counts["impressions"] += 1
             user = record.pop("user_side")
             key = _fingerprint(user)
-            joins = key is not None and key == open_user
-            if rows and not (joins and len(rows) < self.max_candidates):
+            joins = key and key == open_user and len(rows) < self.max_candidates
+            if rows and not joins:
                 yield _join(rows)
                 rows = []
             # All candidates of a request share the first one's user side.
@@ -160,9 +160,8 @@ class JDRankingSource(Source):
         for behavior in BEHAVIORS:
             user.update(self.format.history(example, behavior))
         position, page = self.format.place(example)
-        name = path.relative_to(self.input_dir)
         return {
-            "request_id": f"{name}:{number}",
+            "request_id": f"{path.relative_to(self.folder)}:{number}",
             "user_side": user,
             **self.format.item(example),
             "item_dense": self.format.features(example),
@@ -199,25 +198,16 @@ class JDRankingSource(Source):
         raise DataError(f"{path}: no record can be read. Copy the file again.")
 
 
-def _fingerprint(user: dict[str, np.ndarray]) -> tuple | None:
-    """Returns a key of a user's histories; None without any."""
-    if not any(len(values) for values in user.values()):
-        return None
-    return tuple(tuple(values.tolist()) for values in user.values())
+def _fingerprint(user: dict[str, np.ndarray]) -> tuple:
+    """Returns a key of a user's histories; () without any."""
+    key = tuple(tuple(values.tolist()) for values in user.values())
+    return key if any(key) else ()
 
 
 def _join(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Joins impressions, the first of which has the user side."""
-    request = dict(rows[0])
-    for name in (*ID_COLUMNS, "position", "page", "item_dense", "labels"):
-        request[name] = [row[name] for row in rows]
-    for name in ID_COLUMNS:
-        request[name] = np.array(request[name], object)
-    for name in ("position", "page"):
-        request[name] = np.array(request[name], np.int32)
-    for name in ("item_dense", "labels"):
-        request[name] = np.array(request[name], np.float32)
+    request = {"user_id": rows[0]["request_id"], "request_time": 0, **rows[0]}
+    for name, dtype in _CANDIDATE_COLUMNS.items():
+        request[name] = np.array([row[name] for row in rows], dtype)
     request["label_weights"] = np.ones_like(request["labels"])
-    request["user_id"] = request["request_id"]
-    request["request_time"] = 0
     return request

@@ -25,23 +25,17 @@ _CLICK_CLASSES, _ORDER_CLASSES = (1, 2, 4, 5), (4, 5)
 
 
 class RecordFormat:
-    """Names and sizes of the columns, found in a record rather than known.
+    """Names and sizes of the columns, found in any record.
 
     The paper's description calls the order history `ord_seq_*_12m_50`, the
     published files `ord_seq_*_12m_10`: a reader of the former gets an
     empty history and no error. So the suffix is looked up, and a history that
     has no columns is an error.
 
-    Args:
-        example: any record.
-
     Attributes:
         suffixes: behaviour -> what follows `<prefix>_seq_<id>_`, e.g. "7d_50".
         max_lengths: behaviour -> the number its suffix ends with.
         num_features: length of `features`.
-
-    Raises:
-        DataError: naming the column that is missing.
     """
 
     def __init__(self, example: tf.train.Example):
@@ -65,29 +59,25 @@ class RecordFormat:
         self, example: tf.train.Example, behavior: str
     ) -> dict[str, np.ndarray]:
         """Reads one behaviour's columns of the schema, newest first."""
-        prefix, suffix = BEHAVIORS[behavior], self.suffixes[behavior]
-        names = {
-            name: f"{prefix}_seq_{short}_{suffix}"
-            for name, short in (*ID_COLUMNS.items(), ("ts", "ts"))
-        }
-        columns = {n: _strings(example, names[n]) for n in names}
-        sku, time = names["item_id"], names["ts"]
-        length = len(columns["item_id"])
-        for name, values in columns.items():
+        name = f"{BEHAVIORS[behavior]}_seq_{{}}_{self.suffixes[behavior]}"
+        shorts = (*ID_COLUMNS.values(), "ts")
+        columns = {s: _strings(example, name.format(s)) for s in shorts}
+        sku, time = name.format("sku"), name.format("ts")
+        length = len(columns["sku"])
+        for short, values in columns.items():
             if len(values) != length:
                 raise DataError(
-                    f"column `{names[name]}` has {len(values)} events, "
+                    f"column `{name.format(short)}` has {len(values)} events, "
                     f"`{sku}` has {length}"
                 )
-        if columns["item_id"] == [UNKNOWN]:
-            columns, length = {name: [] for name in columns}, 0
+        if columns["sku"] == [UNKNOWN]:
+            columns, length = {short: [] for short in shorts}, 0
         if length > self.max_lengths[behavior]:
             raise DataError(
                 f"column `{sku}` has {length} events, more than its name allows"
             )
-        stated = f"{prefix}_seq_len_{suffix}"
-        self._check_length(example, behavior, stated, length)
-        ages = columns.pop("ts")
+        self._check_length(example, behavior, name.format("len"), length)
+        ages = columns["ts"]
         seconds = np.array([_number(age, time) for age in ages])
         if (seconds < 0).any() or (np.diff(seconds) > 0).any():
             raise DataError(
@@ -95,8 +85,8 @@ class RecordFormat:
                 f"oldest first. Got: {ages[:5]}"
             )
         found = {
-            f"{behavior}_{name}": np.array(values[::-1], object)
-            for name, values in columns.items()
+            f"{behavior}_{name}": np.array(columns[short][::-1], object)
+            for name, short in ID_COLUMNS.items()
         }
         found[f"{behavior}_age_seconds"] = seconds[::-1].astype(np.float32)
         return found
@@ -120,10 +110,9 @@ class RecordFormat:
     def item(self, example: tf.train.Example) -> dict[str, bytes]:
         """Reads the candidate's ids."""
         ids = {}
-        present = example.features.feature
         for name, short in ID_COLUMNS.items():
             column = f"item_fea_{short}"
-            if column not in present:
+            if column not in example.features.feature:
                 column = f"item_{short}"
             (ids[name],) = _strings(example, column, 1)
         return ids
@@ -164,15 +153,15 @@ class RecordFormat:
 
     def place(self, example: tf.train.Example) -> tuple[int, int]:
         """Reads position and page, from 1."""
-        place = []
+        place = {}
         for column in ("pos", "page"):
             (value,) = _strings(example, column, 1)
-            place.append(int(_number(value, column)))
-            if place[-1] < 1:
+            place[column] = int(_number(value, column))
+            if place[column] < 1:
                 raise DataError(
                     f"column `{column}` must be at least 1. Got: {value!r}"
                 )
-        return place[0], place[1]
+        return place["pos"], place["page"]
 
 
 def _strings(
@@ -198,11 +187,9 @@ def _feature(example: tf.train.Example, column: str, kind: str) -> Iterable:
     if column not in example.features.feature:
         raise DataError(f"no column `{column}`")
     feature = example.features.feature[column]
-    if feature.WhichOneof("kind") != kind:
-        raise DataError(
-            f"column `{column}` must be a {kind}, is "
-            f"{feature.WhichOneof('kind')}"
-        )
+    found = feature.WhichOneof("kind")
+    if found != kind:
+        raise DataError(f"column `{column}` must be a {kind}, is {found}")
     return getattr(feature, kind).value
 
 

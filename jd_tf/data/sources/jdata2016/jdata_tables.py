@@ -1,10 +1,12 @@
 """Tables of users, products and comments of JData 2016."""
 
 import bisect
+import collections
+import operator
 from pathlib import Path
 
 from jd_tf.data.sources.source import LogReport
-from jd_tf.data.sources.text_files import TextTable
+from jd_tf.data.sources.text_files import ANY, TextTable, whole_numbers
 from jd_tf.schema import DataError
 
 USER_COLUMNS = ("user_lv_cd", "age", "sex")
@@ -16,11 +18,7 @@ UNLISTED = "unlisted"
 class KeyedTable:
     """Rows of a CSV file by the number in their key column, as strings.
 
-    Args:
-        path: the file; None makes a table without columns.
-        key: column of whole numbers.
-        columns: those of a row.
-        report: tolerates bad records or not.
+    Without a file it is a table without columns.
     """
 
     def __init__(
@@ -35,23 +33,17 @@ class KeyedTable:
         self._absent = (UNLISTED,) * len(self.columns)
         if path is None:
             return
-        kept: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+        def parse(values: list[str]) -> tuple[int, tuple[str, ...]]:
+            (number,) = whole_numbers({key: (1, ANY)}, values[:1])
+            return number, tuple(v.strip() or UNLISTED for v in values[1:])
+
         # Ages were published in several encodings; a text that cannot be
         # decoded still separates one age group from another.
-        table = TextTable(path, (key, *columns), "backslashreplace")
-        for number, (identity, *values) in table.rows(report):
-            try:
-                row = tuple(value.strip() or UNLISTED for value in values)
-                whole = parse_id(identity)
-            except ValueError:
-                report.tolerate(
-                    DataError(
-                        f"{path}: line {number}: column `{key}` must be a "
-                        f"whole number. Got: {identity!r}"
-                    )
-                )
-                continue
-            self._rows[whole] = kept.setdefault(row, row)
+        table = TextTable(path, (key, *columns), errors="backslashreplace")
+        kept: dict[tuple[str, ...], tuple[str, ...]] = {}
+        for number, row in table.records(report, parse):
+            self._rows[number] = kept.setdefault(row, row)
 
     def row(self, key: int) -> tuple[str, ...]:
         """Returns the row of a key; all `UNLISTED` where there is none."""
@@ -69,64 +61,42 @@ class KeyedTable:
 class CommentTable:
     """Comments of products as known before a day.
 
-    Args:
-        path: CSV file of `dt`, `sku_id`, `comment_num` (0 none, 1 one, 2 up
-            to ten, 3 up to fifty, 4 more), `has_bad_comment` and
-            `bad_comment_rate`; None makes a table without columns.
-        report: tolerates bad records or not.
+    The CSV file has `dt`, `sku_id`, `comment_num` (0 none, 1 one, 2 up to
+    ten, 3 up to fifty, 4 more), `has_bad_comment` and `bad_comment_rate`.
+    Without a file it is a table without columns.
     """
 
     def __init__(self, path: Path | None, report: LogReport):
         self.columns = ("comments_known", *_COMMENT_COLUMNS) if path else ()
-        self._days: dict[int, list[str]] = {}
-        self._values: dict[int, list[tuple[float, ...]]] = {}
-        found: dict[int, list[tuple[str, tuple[float, ...]]]] = {}
+        # Product -> rows of a day and numbers, in order.
+        self._rows: dict[int, list[tuple]] = collections.defaultdict(list)
         if path is None:
             return
-        wanted = ("sku_id", "dt", *_COMMENT_COLUMNS)
-        rows = TextTable(path, wanted).rows(report)
-        for number, (item, day, *values) in rows:
-            try:
-                numbers = tuple(float(value) for value in values)
-                if not (_is_day(day) and all(0 <= n < 1e9 for n in numbers)):
-                    raise ValueError
-                found.setdefault(parse_id(item), []).append((day, numbers))
-            except ValueError:
-                report.tolerate(
-                    DataError(
-                        f"{path}: line {number}: needs a day like 2016-02-01 "
-                        f"and numbers. Got: {[day, item, *values]}"
-                    )
-                )
-        for product, known in found.items():
-            known.sort()
-            self._days[product] = [day for day, _ in known]
-            self._values[product] = [numbers for _, numbers in known]
+        table = TextTable(path, ("sku_id", "dt", *_COMMENT_COLUMNS))
+        for item, *row in table.records(report, _parse_comment):
+            self._rows[item].append(tuple(row))
+        for rows in self._rows.values():
+            rows.sort()
 
     def before(self, item: int, day: str) -> list[float]:
-        """Returns 1 and the newest row strictly before a day, or zeros.
-
-        Args:
-            item: the product.
-            day: like "2016-02-01".
-        """
-        index = bisect.bisect_left(self._days.get(item, ()), day)
-        if not index:
-            return [0.0] * len(self.columns)
-        return [1.0, *self._values[item][index - 1]]
+        """Returns 1 and the newest row before a day, or zeros."""
+        rows = self._rows.get(item, [])
+        place = bisect.bisect_left(rows, day, key=operator.itemgetter(0))
+        return (
+            [1.0, *rows[place - 1][1:]] if place else [0.0] * len(self.columns)
+        )
 
 
-def parse_id(text: str) -> int:
-    """Reads ids like `266079` and `266079.0`.
-
-    Raises:
-        ValueError: if it is not a positive whole number.
-    """
-    digits = text.removesuffix(".0")
-    if not (digits.isascii() and digits.isdigit()) or int(digits) == 0:
-        raise ValueError(f"not a positive whole number: {text!r}")
-    return int(digits)
-
-
-def _is_day(text: str) -> bool:
-    return len(text) == 10 and text[4] == text[7] == "-"
+def _parse_comment(values: list[str]) -> tuple:
+    (item,) = whole_numbers({"sku_id": (1, ANY)}, values[:1])
+    day = values[1]
+    try:
+        numbers = [float(value) for value in values[2:]]
+        is_day = len(day) == 10 and day[4] == day[7] == "-"
+        if not (is_day and all(0 <= number < 1e9 for number in numbers)):
+            raise ValueError
+    except ValueError as error:
+        raise DataError(
+            f"needs a day like 2016-02-01 and numbers. Got: {values}"
+        ) from error
+    return item, day, *numbers
