@@ -15,42 +15,23 @@ _KEPT_MESSAGES = 5
 Request = Mapping[str, Any]
 
 
-@dataclasses.dataclass
 class LogReport:
-    """Counts of a log, with a limit on its bad records.
+    """Counts of a log, with a limit on its bad records."""
 
-    Attributes:
-        max_bad_records: records that may be skipped; one more is an error.
-        bad_records: records skipped so far.
-        messages: errors of the first of them.
-        counts: whatever the source counts, by a name fit for a reader.
-        notes: sentences on how the log was read.
-    """
-
-    max_bad_records: int = 0
-    bad_records: int = 0
-    messages: list[str] = dataclasses.field(default_factory=list)
-    counts: collections.Counter[str] = dataclasses.field(
-        default_factory=collections.Counter
-    )
-    notes: list[str] = dataclasses.field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if self.max_bad_records < 0:
+    def __init__(self, max_bad_records: int = 0):
+        if max_bad_records < 0:
             raise DataError(
-                f"`max_bad_records` must not be negative. Got: "
-                f"{self.max_bad_records}."
+                "`max_bad_records` must not be negative. "
+                f"Got: {max_bad_records}."
             )
+        self.max_bad_records = max_bad_records
+        self.bad_records = 0
+        self.messages: list[str] = []  # Errors of the first of them
+        self.counts: collections.Counter[str] = collections.Counter()
+        self.notes: list[str] = []  # Sentences on how the log was read
 
     def tolerate(self, error: DataError | str) -> None:
-        """Counts a bad record, which the caller then skips.
-
-        Args:
-            error: names file and record.
-
-        Raises:
-            DataError: once there are more than `max_bad_records`.
-        """
+        """Counts a bad record, or raises once there are too many."""
         text = str(error)
         self.bad_records += 1
         if len(self.messages) < _KEPT_MESSAGES:
@@ -149,11 +130,7 @@ class Source(abc.ABC):
         """
 
     def find_files(self, *patterns: str) -> list[Path]:
-        """Lists the files below the folder that match a pattern, in order.
-
-        Raises:
-            DataError: if there are none, with the files there are.
-        """
+        """Lists the files below the folder that match a pattern, in order."""
         found = {
             path
             for pattern in patterns

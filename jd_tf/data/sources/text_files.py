@@ -30,14 +30,7 @@ def read_lines(
     errors: str = "strict",
     gzipped: bool = False,
 ) -> Iterator[Line]:
-    """Reads UTF-8 lines; undecodable and cut-off ones are bad records.
-
-    Args:
-        path: the file.
-        report: tolerates bad records or not.
-        errors: Python's way with undecodable bytes.
-        gzipped: unpacks the file.
-    """
+    """Reads UTF-8 lines; undecodable and cut-off ones are bad records."""
     number = start = 0
     with _open(path, gzipped) as file:
         while True:
@@ -83,10 +76,6 @@ class TextTable:
         optional: those wanted where they are there.
         errors: Python's way with undecodable bytes.
         remedy: ends the error about a missing column.
-
-    Attributes:
-        header: names of all columns.
-        columns: those wanted and there.
     """
 
     def __init__(
@@ -127,13 +116,9 @@ class TextTable:
         parse: Callable[[list[str]], Any],
         sorted_by: str = "",
     ) -> Iterator[Any]:
-        """Parses every line.
+        """Yields what `parse` makes of the wanted values of each good line.
 
-        Args:
-            report: tolerates bad lines or not.
-            parse: makes a record of the values of `columns`, or raises a
-                `DataError` without file and line.
-            sorted_by: column of the records' `time`, which may not decrease.
+        With `sorted_by`, the column of their `time`, that may not decrease.
         """
         latest = 0
         wanted = [self.header.index(name) for name in self.columns]
@@ -171,16 +156,13 @@ class TextTable:
 def whole_numbers(
     limits: Mapping[str, tuple[int, float]], texts: Sequence[str]
 ) -> list[int]:
-    """Reads numbers like `266079` and `266079.0`.
+    """Reads numbers like `266079` and `266079.0`, the last may be missing.
 
-    Args:
-        limits: column -> the least and the greatest number allowed.
-        texts: in the order of `limits`; the last may be missing.
+    `limits` are the least and greatest number allowed in each column.
     """
     numbers = []
-    for (column, (least, most)), text in zip(
-        limits.items(), texts, strict=False
-    ):
+    for column, text in zip(limits, texts, strict=False):
+        least, most = limits[column]
         digits = text.removesuffix(".0")
         number = int(digits) if digits.isascii() and digits.isdigit() else -1
         if not least <= number <= most:

@@ -153,11 +153,7 @@ class UserHistory:
     def histories(
         self, now: float
     ) -> Iterator[tuple[Behavior, list[int], dict[str, np.ndarray]]]:
-        """Yields each behaviour, its items newest first, columns beside ids.
-
-        Args:
-            now: seconds; ages and dwell count up to it.
-        """
+        """Yields each behaviour, its items newest first, columns beside ids."""
         visits = list(reversed(self._past_visits))
         ages = np.array([now - visit.time for visit in visits], np.float32)
         name = self._visits.name

@@ -33,11 +33,12 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.data.sources.jd_ranking.example_files import read_examples
-from jd_tf.data.sources.jd_ranking.jd_ranking_record import (
+from jd_tf.data.sources.jd_ranking.dmt_records import (
     BEHAVIORS,
     ID_COLUMNS,
+    PLACES,
     RecordFormat,
+    read_examples,
 )
 from jd_tf.data.sources.source import SPLITS, LogReport, Request, Source
 from jd_tf.schema import (
@@ -49,10 +50,9 @@ from jd_tf.schema import (
     Schema,
 )
 
-MAX_POSITION, MAX_PAGE = 400, 100
 _CANDIDATE_COLUMNS = {
     **dict.fromkeys(ID_COLUMNS, object),
-    **dict.fromkeys(("position", "page"), np.int32),
+    **dict.fromkeys(PLACES, np.int32),
     **dict.fromkeys(("item_dense", "labels"), np.float32),
 }
 _NUM_BUCKETS = {
@@ -115,9 +115,8 @@ class JDRankingSource(Source):
             item_dense=tuple(
                 f"feature_{n:03}" for n in range(self.format.num_features)
             ),
-            bias_columns=(
-                BiasColumn("position", MAX_POSITION + 1),
-                BiasColumn("page", MAX_PAGE + 1),
+            bias_columns=tuple(
+                BiasColumn(name, most + 1) for name, (_, most) in PLACES.items()
             ),
         )
 
@@ -138,37 +137,25 @@ class JDRankingSource(Source):
         rows: list[dict[str, Any]] = []
         for number, example in read_examples(path, self.report):
             try:
-                record = self._read(path, number, example)
+                user = self.format.user(example)
+                record = self.format.candidate(example)
             except DataError as error:
                 self.report.tolerate(f"{path}: record {number}: {error}")
                 continue
             self.report.counts["impressions"] += 1
-            user = record.pop("user_side")
             key = _fingerprint(user)
             joins = key and key == open_user and len(rows) < self.max_candidates
             if rows and not joins:
                 yield _join(rows)
                 rows = []
-            # All candidates of a request share the first one's user side.
-            rows.append(record if rows else {**user, **record})
+            if not rows:
+                # All candidates of a request share the first one's user side.
+                name = f"{path.relative_to(self.folder)}:{number}"
+                record |= {"request_id": name, "user_id": name, **user}
+            rows.append(record)
             open_user = key
         if rows:
             yield _join(rows)
-
-    def _read(self, path: Path, number: int, example: Any) -> dict[str, Any]:
-        user: dict[str, np.ndarray] = {}
-        for behavior in BEHAVIORS:
-            user.update(self.format.history(example, behavior))
-        position, page = self.format.place(example)
-        return {
-            "request_id": f"{path.relative_to(self.folder)}:{number}",
-            "user_side": user,
-            **self.format.item(example),
-            "item_dense": self.format.features(example),
-            "position": min(position, MAX_POSITION),
-            "page": min(page, MAX_PAGE),
-            "labels": self.format.labels(example),
-        }
 
     def _split_of(self, folders: tuple[str, ...], request_id: str) -> str:
         named = [
@@ -206,8 +193,9 @@ def _fingerprint(user: dict[str, np.ndarray]) -> tuple:
 
 def _join(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Joins impressions, the first of which has the user side."""
-    request = {"user_id": rows[0]["request_id"], "request_time": 0, **rows[0]}
+    request = dict(rows[0])
     for name, dtype in _CANDIDATE_COLUMNS.items():
         request[name] = np.array([row[name] for row in rows], dtype)
+    request["request_time"] = 0
     request["label_weights"] = np.ones_like(request["labels"])
     return request

@@ -33,16 +33,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.sources.jdata2016.jdata_actions import (
+from jd_tf.data.sources.jdata2016.jdata_files import (
     MAX_MODULE_ID,
-    read_actions,
-    time_at,
-)
-from jd_tf.data.sources.jdata2016.jdata_tables import (
     PRODUCT_COLUMNS,
     USER_COLUMNS,
     CommentTable,
     KeyedTable,
+    read_actions,
+    time_at,
 )
 from jd_tf.data.sources.negative_sampling import NegativeSampler
 from jd_tf.data.sources.request_builder import (

@@ -54,12 +54,7 @@ from jd_tf.data.sources.kuairand.kuairand_state import (
     DailyCounts,
     Viewer,
 )
-from jd_tf.data.sources.source import (
-    LogReport,
-    Request,
-    Source,
-    split_of_time,
-)
+from jd_tf.data.sources.source import LogReport, Request, Source, split_of_time
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
 
 OBJECTIVES = (
@@ -148,7 +143,9 @@ class KuaiRandSource(Source):
         """Yields (split, request) as they end; a first pass finds the cuts."""
         schema, counts = self.schema, self.report.counts
         starts = self._split_starts()
-        viewers: dict[int, Viewer] = {}
+        viewers: dict[int, Viewer] = collections.defaultdict(
+            lambda: Viewer(schema, 60 * self.session_gap_minutes)
+        )
         items, today = DailyCounts(), -1
         # Requests that more impressions may join; at midnight there are none.
         waiting: dict[int, _OpenRequest] = {}
@@ -162,17 +159,13 @@ class KuaiRandSource(Source):
                 items.start_day(day)
                 today = day
             user = impression.user
-            if user not in viewers:
-                viewers[user] = Viewer(schema, 60 * self.session_gap_minutes)
-            viewer = viewers[user]
-            mine = waiting.get(user)
+            viewer, mine = viewers[user], waiting.get(user)
             if mine and impression in mine.rows:
                 counts["exact duplicates dropped"] += 1
                 continue
-            for name, happened in zip(
-                FEEDBACK[1:], impression.feedback[1:], strict=True
-            ):
-                if happened and not impression.feedback[0]:
+            click, *others = impression.feedback
+            for name, happened in zip(FEEDBACK[1:], others, strict=True):
+                if happened and not click:
                     counts[f"{name} without a click"] += 1
             if mine and not self._joins(mine, impression):
                 yield from self._close(mine, starts)
@@ -242,7 +235,6 @@ class KuaiRandSource(Source):
         ordered = sorted(minutes)
         before = np.cumsum([0, *(minutes[m] for m in ordered)])[:-1]
         shares = before / minutes.total()
-
         test = 1 - self.test_share
         places = np.searchsorted(shares, [test - self.validation_share, test])
         validation, test = np.array([*ordered, ordered[-1] + 1])[places]

@@ -28,12 +28,9 @@ class Viewer:
     """State of one user after some impressions of the log.
 
     An impression counts once it is over: while it plays, its length and its
-    feedback are not known yet. Memory is bounded: as many
-    impressions as the histories hold, and those still playing.
-
-    Args:
-        schema: its behaviours are kept.
-        session_gap: seconds without an impression that end a session.
+    feedback are not known yet. Memory is bounded: as many impressions as the
+    histories hold, and those still playing. A session ends after
+    `session_gap` seconds without an impression.
     """
 
     def __init__(self, schema: Schema, session_gap: float):
@@ -58,14 +55,7 @@ class Viewer:
                 self._events[behavior].append(impression)
 
     def columns(self, now: float) -> dict[str, np.ndarray]:
-        """Returns histories and session as known at a time.
-
-        Args:
-            now: seconds; not before the latest impression.
-
-        Returns:
-            `session_dense`, and the columns of every behaviour, newest first.
-        """
+        """Returns `session_dense` and histories, newest first, as known now."""
         self._start_session_if_due(now)
         found = {"session_dense": self._session_dense(now)}
         for behavior in self._behaviors:

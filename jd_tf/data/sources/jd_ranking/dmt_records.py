@@ -1,11 +1,17 @@
-"""One logged impression in the format of the DMT paper (CIKM 2020)."""
+"""Logged impressions in the format of the DMT paper (CIKM 2020)."""
 
+import gzip
 import re
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
+from jd_tf.data.sources.source import LogReport
 from jd_tf.schema import DataError
 
 # name in the schema -> suffix of the item's and of the history's columns.
@@ -18,10 +24,51 @@ ID_COLUMNS = {
 }
 # name in the schema -> prefix of its columns.
 BEHAVIORS = {"click": "clk", "order": "ord", "cart": "cart"}
+# name in the schema -> its column and the number that larger ones become.
+PLACES = {"position": ("pos", 400), "page": ("page", 100)}
 UNKNOWN = b"unknow"
 # One-hot `mask` over the classes 0 | 1, 2 | 4, 5; JD's code reads it so.
 _CLASSES = (0, 1, 2, 4, 5)
-_CLICK_CLASSES, _ORDER_CLASSES = (1, 2, 4, 5), (4, 5)
+_GZIP = b"\x1f\x8b"
+_CHUNK_BYTES = 1 << 20
+
+
+def read_examples(
+    path: Path, report: LogReport
+) -> Iterator[tuple[int, tf.train.Example]]:
+    """Reads a TFRecord file, gzipped or not.
+
+    After a record that cannot be framed nothing behind it can be found, so
+    it ends the file, as one bad record.
+
+    Yields:
+        Record number, from 0, and example.
+    """
+    with path.open("rb") as file:
+        start = file.read(len(_GZIP))
+    if not start:
+        raise DataError(f"{path}: the file is empty. Copy it again.")
+    number = 0
+    records = _records(path, start == _GZIP)
+    while True:
+        try:
+            example = tf.train.Example.FromString(next(records))
+        except StopIteration:
+            break
+        except (EOFError, OSError, zlib.error, tf.errors.OpError) as error:
+            reason = getattr(error, "message", "") or str(error)
+            report.tolerate(
+                f"{path}: record {number}: {reason.splitlines()[0]}: the file "
+                "is truncated, damaged or no TFRecord"
+            )
+            return
+        except DecodeError:
+            report.tolerate(f"{path}: record {number}: no tf.train.Example")
+        else:
+            yield number, example
+        number += 1
+    if not number:
+        raise DataError(f"{path}: no records in it. Copy it again.")
 
 
 class RecordFormat:
@@ -55,10 +102,44 @@ class RecordFormat:
             self.max_lengths[behavior] = int(found[0][2])
         self.num_features = len(_floats(example, "features"))
 
-    def history(
+    def user(self, example: tf.train.Example) -> dict[str, np.ndarray]:
+        """Reads the histories, newest first."""
+        found: dict[str, np.ndarray] = {}
+        for behavior in BEHAVIORS:
+            found |= self._history(example, behavior)
+        return found
+
+    def candidate(self, example: tf.train.Example) -> dict[str, Any]:
+        """Reads ids, features, place and labels of the candidate."""
+        found: dict[str, Any] = {}
+        for name, short in ID_COLUMNS.items():
+            column = f"item_fea_{short}"
+            if column not in example.features.feature:
+                column = f"item_{short}"
+            found[name] = _string(example, column)
+        features = np.array(_floats(example, "features"), np.float32)
+        if (
+            len(features) != self.num_features
+            or not np.isfinite(features).all()
+        ):
+            raise DataError(
+                f"column `features` must hold {self.num_features} finite "
+                f"numbers, holds {len(features)}"
+            )
+        found["item_dense"] = features
+        for name, (column, most) in PLACES.items():
+            value = _string(example, column)
+            place = int(_number(value, column))
+            if place < 1:
+                raise DataError(
+                    f"column `{column}` must be at least 1. Got: {value!r}"
+                )
+            found[name] = min(place, most)
+        return {**found, "labels": _labels(example)}
+
+    def _history(
         self, example: tf.train.Example, behavior: str
     ) -> dict[str, np.ndarray]:
-        """Reads one behaviour's columns of the schema, newest first."""
         name = f"{BEHAVIORS[behavior]}_seq_{{}}_{self.suffixes[behavior]}"
         shorts = (*ID_COLUMNS.values(), "ts")
         columns = {s: _strings(example, name.format(s)) for s in shorts}
@@ -94,7 +175,7 @@ class RecordFormat:
     def _check_length(
         self, example: tf.train.Example, behavior: str, column: str, length: int
     ) -> None:
-        (stored,) = _strings(example, column, 1)
+        stored = _string(example, column)
         stated = 0 if stored == UNKNOWN else _number(stored, column)
         allowed = {length}
         if behavior == "cart":
@@ -107,76 +188,62 @@ class RecordFormat:
                 f"column `{column}` states {stated} events, there are {length}"
             )
 
-    def item(self, example: tf.train.Example) -> dict[str, bytes]:
-        """Reads the candidate's ids."""
-        ids = {}
-        for name, short in ID_COLUMNS.items():
-            column = f"item_fea_{short}"
-            if column not in example.features.feature:
-                column = f"item_{short}"
-            (ids[name],) = _strings(example, column, 1)
-        return ids
 
-    def features(self, example: tf.train.Example) -> np.ndarray:
-        """Reads the candidate's dense features, float32 (F,)."""
-        values = np.array(_floats(example, "features"), np.float32)
-        if len(values) != self.num_features or not np.isfinite(values).all():
+def _records(path: Path, gzipped: bool) -> Iterator[bytes]:
+    kind = "GZIP" if gzipped else ""
+    yield from tf.data.TFRecordDataset(str(path), kind).as_numpy_iterator()
+    if gzipped:
+        # TensorFlow takes a gzip file that was cut between two records, or
+        # inside its checksum, for a whole one; Python's gzip does not.
+        with gzip.open(path, "rb") as file:
+            while file.read(_CHUNK_BYTES):
+                continue
+
+
+def _labels(example: tf.train.Example) -> tuple[bool, bool]:
+    """Returns clicked and ordered.
+
+    `label` is described as 0, 1 or 2 for a click, 4 or 5 for an order. In
+    the published records it is 0 or 1, no more than clicked; the
+    class is in `mask`, one-hot.
+    """
+    label = _floats(example, "label")
+    if len(label) != 1 or label[0] not in _CLASSES:
+        raise DataError(
+            f"column `label` must be one of {_CLASSES}. Got: {label}"
+        )
+    kind = int(label[0])
+    if "mask" in example.features.feature:
+        mask = np.array(_floats(example, "mask"))
+        if mask.shape != (len(_CLASSES),) or sorted(mask) != [0] * 4 + [1]:
+            raise DataError(f"column `mask` must be one-hot. Got: {mask}")
+        kind = _CLASSES[int(mask.argmax())]
+        if (kind > 0) != (label[0] > 0):
             raise DataError(
-                f"column `features` must hold {self.num_features} finite "
-                f"numbers, holds {len(values)}"
+                f"column `label` is {label[0]}, `mask` is of class {kind}"
             )
-        return values
-
-    def labels(self, example: tf.train.Example) -> tuple[bool, bool]:
-        """Returns clicked and ordered.
-
-        `label` is described as 0, 1 or 2 for a click, 4 or 5 for an order. In
-        the published records it is 0 or 1, no more than clicked; the
-        class is in `mask`, one-hot.
-        """
-        label = _floats(example, "label")
-        if len(label) != 1 or label[0] not in _CLASSES:
-            raise DataError(
-                f"column `label` must be one of {_CLASSES}. Got: {label}"
-            )
-        kind = int(label[0])
-        if "mask" in example.features.feature:
-            mask = np.array(_floats(example, "mask"))
-            if mask.shape != (len(_CLASSES),) or sorted(mask) != [0] * 4 + [1]:
-                raise DataError(f"column `mask` must be one-hot. Got: {mask}")
-            kind = _CLASSES[int(mask.argmax())]
-            if (kind > 0) != (label[0] > 0):
-                raise DataError(
-                    f"column `label` is {label[0]}, `mask` is of class {kind}"
-                )
-        return kind in _CLICK_CLASSES, kind in _ORDER_CLASSES
-
-    def place(self, example: tf.train.Example) -> tuple[int, int]:
-        """Reads position and page, from 1."""
-        place = {}
-        for column in ("pos", "page"):
-            (value,) = _strings(example, column, 1)
-            place[column] = int(_number(value, column))
-            if place[column] < 1:
-                raise DataError(
-                    f"column `{column}` must be at least 1. Got: {value!r}"
-                )
-        return place["pos"], place["page"]
+    return kind > 0, kind > 2
 
 
-def _strings(
-    example: tf.train.Example, column: str, length: int = 0
-) -> list[bytes]:
+def _strings(example: tf.train.Example, column: str) -> list[bytes]:
     """Reads a column of byte strings, which must be there."""
     values = list(_feature(example, column, "bytes_list"))
-    if not values or (length and len(values) != length):
+    if not values:
         raise DataError(
-            f"column `{column}` must hold {length or 'some'} byte strings, "
-            f"holds {len(values)}"
+            f"column `{column}` must hold some byte strings, holds 0"
         )
     if not all(values):
         raise DataError(f"column `{column}` holds an empty string")
     return values
+
+
+def _string(example: tf.train.Example, column: str) -> bytes:
+    values = _strings(example, column)
+    if len(values) > 1:
+        raise DataError(
+            f"column `{column}` must hold 1 byte string, holds {len(values)}"
+        )
+    return values[0]
 
 
 def _floats(example: tf.train.Example, column: str) -> list[float]:
