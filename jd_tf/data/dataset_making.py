@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from jd_tf.data.dataset import SplitWriter, new_folder, seal
 from jd_tf.data.sources import open_source
-from jd_tf.data.sources.source import SPLITS, Source
+from jd_tf.data.sources.source import SPLITS, Source, check_options
 from jd_tf.data.summary import write_summary
 from jd_tf.schema import DataError
 
@@ -97,12 +97,7 @@ def _simulator(options: dict[str, Any]) -> "Simulator":
     from jd_tf.data.simulator import Simulator, SimulatorConfig
 
     known = [field.name for field in dataclasses.fields(SimulatorConfig)]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise DataError(
-            f"the simulator has no option `{unknown[0]}`. It has: "
-            f"{', '.join(known)}."
-        )
+    check_options("the simulator", options, known)
     return Simulator(SimulatorConfig(**options))
 
 

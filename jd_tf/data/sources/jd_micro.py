@@ -35,7 +35,7 @@ from jd_tf.data.sources.request_builder import (
     session_columns,
 )
 from jd_tf.data.sources.source import Request
-from jd_tf.data.sources.text_files import ANY, read_lines, whole_numbers
+from jd_tf.data.sources.text_files import NO_LIMIT, read_lines, whole_numbers
 from jd_tf.data.sources.user_history import Action, Event, UserHistory
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
 
@@ -58,11 +58,11 @@ _ACTIONS = {
     10: Action(counter=5, objective=2, behavior="order"),
 }
 _FIELDS = {
-    "sku": (1, ANY),
+    "sku": (1, NO_LIMIT),
     "behaviour": (1, len(_ACTIONS)),
-    "category": (1, ANY),
-    "interval": (0, ANY),
-    "dwell": (0, ANY),
+    "category": (1, NO_LIMIT),
+    "interval": (0, NO_LIMIT),
+    "dwell": (0, NO_LIMIT),
 }
 
 

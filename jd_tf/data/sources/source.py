@@ -3,7 +3,7 @@
 import abc
 import collections
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -153,6 +153,14 @@ class Source(abc.ABC):
         if share >= 1 - self.test_share - self.validation_share:
             return "validation"
         return "train"
+
+
+def check_options(owner: str, options: Iterable[str], known: list[str]) -> None:
+    """Refuses options that are not known."""
+    for name in sorted(set(options) - set(known)):
+        raise DataError(
+            f"{owner} has no option `{name}`. It has: {', '.join(known)}."
+        )
 
 
 def split_of_time(time: float, starts: tuple[float, float]) -> str:

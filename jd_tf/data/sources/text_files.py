@@ -13,7 +13,7 @@ from jd_tf.schema import DataError
 
 _DAMAGE = (OSError, EOFError, zlib.error)
 
-ANY = math.inf  # No greatest number
+NO_LIMIT = math.inf  # No greatest number
 
 
 class Line(NamedTuple):
@@ -166,10 +166,10 @@ def whole_numbers(
         digits = text.removesuffix(".0")
         number = int(digits) if digits.isascii() and digits.isdigit() else -1
         if not least <= number <= most:
-            span = f"at least {least}" if most == ANY else f"{least} to {most}"
+            limit = "at least {}" if most == NO_LIMIT else "{} to {}"
             raise DataError(
-                f"column `{column}` must be a whole number, {span}. "
-                f"Got: {text!r}"
+                f"column `{column}` must be a whole number, "
+                f"{limit.format(least, most)}. Got: {text!r}"
             )
         numbers.append(number)
     return numbers

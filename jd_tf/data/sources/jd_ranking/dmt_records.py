@@ -29,8 +29,6 @@ PLACES = {"position": ("pos", 400), "page": ("page", 100)}
 UNKNOWN = b"unknow"
 # One-hot `mask` over the classes 0 | 1, 2 | 4, 5; JD's code reads it so.
 _CLASSES = (0, 1, 2, 4, 5)
-_GZIP = b"\x1f\x8b"
-_CHUNK_BYTES = 1 << 20
 
 
 def read_examples(
@@ -45,11 +43,11 @@ def read_examples(
         Record number, from 0, and example.
     """
     with path.open("rb") as file:
-        start = file.read(len(_GZIP))
+        start = file.read(2)
     if not start:
         raise DataError(f"{path}: the file is empty. Copy it again.")
     number = 0
-    records = _records(path, start == _GZIP)
+    records = _records(path, gzipped=start == b"\x1f\x8b")
     while True:
         try:
             example = tf.train.Example.FromString(next(records))
@@ -118,10 +116,8 @@ class RecordFormat:
                 column = f"item_{short}"
             found[name] = _string(example, column)
         features = np.array(_floats(example, "features"), np.float32)
-        if (
-            len(features) != self.num_features
-            or not np.isfinite(features).all()
-        ):
+        finite = np.isfinite(features).all()
+        if len(features) != self.num_features or not finite:
             raise DataError(
                 f"column `features` must hold {self.num_features} finite "
                 f"numbers, holds {len(features)}"
@@ -157,7 +153,7 @@ class RecordFormat:
             raise DataError(
                 f"column `{sku}` has {length} events, more than its name allows"
             )
-        self._check_length(example, behavior, name.format("len"), length)
+        self._check_length(example, behavior, length)
         ages = columns["ts"]
         seconds = np.array([_number(age, time) for age in ages])
         if (seconds < 0).any() or (np.diff(seconds) > 0).any():
@@ -173,8 +169,9 @@ class RecordFormat:
         return found
 
     def _check_length(
-        self, example: tf.train.Example, behavior: str, column: str, length: int
+        self, example: tf.train.Example, behavior: str, length: int
     ) -> None:
+        column = f"{BEHAVIORS[behavior]}_seq_len_{self.suffixes[behavior]}"
         stored = _string(example, column)
         stated = 0 if stored == UNKNOWN else _number(stored, column)
         allowed = {length}
@@ -196,7 +193,7 @@ def _records(path: Path, gzipped: bool) -> Iterator[bytes]:
         # TensorFlow takes a gzip file that was cut between two records, or
         # inside its checksum, for a whole one; Python's gzip does not.
         with gzip.open(path, "rb") as file:
-            while file.read(_CHUNK_BYTES):
+            while file.read(1 << 20):
                 continue
 
 

@@ -78,7 +78,6 @@ class JDRankingSource(Source):
     """
 
     name = "jd_ranking"
-
     validation_share: float = 0.2
     test_share: float = 0.3
     max_candidates: int = 100

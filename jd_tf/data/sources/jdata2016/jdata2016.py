@@ -53,7 +53,7 @@ from jd_tf.data.sources.user_history import Action, Event, UserHistory
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
 
 COUNTERS = ("views", "clicks", "carts", "cart_removals", "orders", "follows")
-_NUM_MODULES = 4
+_MODULES = ("module_1", "module_2", "module_3", "module_4")
 _ACTIONS = {
     1: Action(counter=0),
     2: Action(visits=False, counter=2, objective=1, behavior="cart"),
@@ -63,7 +63,6 @@ _ACTIONS = {
     6: Action(counter=1),
 }
 _PAST_COUNTERS = ("past_visits", "past_carts", "past_favourites", "past_orders")
-_CONTEXT_NAMES = {"user_lv_cd": "user_level", "age": "user_age", "sex": "sex"}
 
 
 @dataclasses.dataclass(eq=False)
@@ -82,7 +81,6 @@ class JData2016Source(BehaviorSource):
     """
 
     name = "jdata2016"
-
     session_gap_minutes: float = 30.0
 
     def __post_init__(self) -> None:
@@ -99,11 +97,10 @@ class JData2016Source(BehaviorSource):
             self._table(f"JData_{name}*.csv")
             for name in ("User", "Product", "Comment")
         )
-        self.users = KeyedTable(users, "user_id", USER_COLUMNS, self.report)
-        self.products = KeyedTable(
-            products, "sku_id", PRODUCT_COLUMNS, self.report
-        )
-        self.comments = CommentTable(comments, self.report)
+        report = self.report
+        self.users = KeyedTable(users, "user_id", USER_COLUMNS, report)
+        self.products = KeyedTable(products, "sku_id", PRODUCT_COLUMNS, report)
+        self.comments = CommentTable(comments, report)
 
     @property
     def schema(self) -> Schema:
@@ -114,19 +111,14 @@ class JData2016Source(BehaviorSource):
                 IdColumn("item_id", num_buckets=1 << 18),
                 IdColumn("category_id", num_buckets=1 << 8),
                 IdColumn("brand_id", num_buckets=1 << 14),
-                *(
-                    IdColumn(f"attribute_{name}", "string", vocabulary=words)
-                    for name, words in self.products.vocabularies().items()
-                ),
+                *self.products.id_columns(),
             ),
             behaviors=(
                 Behavior(
                     "click",
                     max_length=50,
                     action_counters=COUNTERS,
-                    action_slots=tuple(
-                        f"module_{n}" for n in range(1, _NUM_MODULES + 1)
-                    ),
+                    action_slots=_MODULES,
                     num_action_ids=MAX_MODULE_ID + 1,
                 ),
                 Behavior("cart", max_length=20),
@@ -144,10 +136,7 @@ class JData2016Source(BehaviorSource):
             context_columns=(
                 # Hour + 1, as 0 pads.
                 IdColumn("hour", vocabulary=tuple(range(1, 25))),
-                *(
-                    IdColumn(_CONTEXT_NAMES[name], "string", vocabulary=words)
-                    for name, words in self.users.vocabularies().items()
-                ),
+                *self.users.id_columns(),
             ),
             session_dense=session_columns(COUNTERS),
         )
@@ -249,12 +238,8 @@ class JData2016Source(BehaviorSource):
         return self.comments.before(item, _datetime(now).strftime("%Y-%m-%d"))
 
     def _context(self, user: int, now: float) -> dict[str, Any]:
-        names = [_CONTEXT_NAMES[column] for column in self.users.columns]
-        row = self.users.row(user)
-        return {
-            "hour": _datetime(now).hour + 1,
-            **dict(zip(names, row, strict=True)),
-        }
+        row = zip(self.users.names, self.users.row(user), strict=True)
+        return {"hour": _datetime(now).hour + 1, **dict(row)}
 
 
 def _datetime(time: float) -> datetime:

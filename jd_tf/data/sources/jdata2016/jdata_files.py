@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jd_tf.data.sources.source import LogReport
-from jd_tf.data.sources.text_files import ANY, TextTable, whole_numbers
-from jd_tf.schema import DataError
+from jd_tf.data.sources.text_files import NO_LIMIT, TextTable, whole_numbers
+from jd_tf.schema import DataError, IdColumn
 
 MAX_MODULE_ID = 1022
 _MODULE = {"model_id": (0, MAX_MODULE_ID)}
 _IDS = {
-    "user_id": (1, ANY),
-    "sku_id": (1, ANY),
+    "user_id": (1, NO_LIMIT),
+    "sku_id": (1, NO_LIMIT),
     "type": (1, 6),
-    "cate": (1, ANY),
-    "brand": (1, ANY),
+    "cate": (1, NO_LIMIT),
+    "brand": (1, NO_LIMIT),
 }
 COLUMNS = ("time", *_MODULE, *_IDS)
-USER_COLUMNS = ("user_lv_cd", "age", "sex")
-PRODUCT_COLUMNS = ("a1", "a2", "a3")
+# Column of the table -> name in the schema.
+USER_COLUMNS = {"user_lv_cd": "user_level", "age": "user_age", "sex": "sex"}
+PRODUCT_COLUMNS = {name: f"attribute_{name}" for name in ("a1", "a2", "a3")}
 _COMMENT_COLUMNS = ("comment_num", "has_bad_comment", "bad_comment_rate")
 UNLISTED = "unlisted"
 
@@ -87,17 +88,17 @@ class KeyedTable:
         self,
         path: Path | None,
         key: str,
-        columns: tuple[str, ...],
+        columns: dict[str, str],
         report: LogReport,
     ):
-        self.columns = columns if path else ()
+        self.names = tuple(columns.values()) if path else ()
         self._rows: dict[int, tuple[str, ...]] = {}
-        self._absent = (UNLISTED,) * len(self.columns)
+        self._absent = (UNLISTED,) * len(self.names)
         if path is None:
             return
 
         def parse(values: list[str]) -> tuple[int, tuple[str, ...]]:
-            (number,) = whole_numbers({key: (1, ANY)}, values[:1])
+            (number,) = whole_numbers({key: (1, NO_LIMIT)}, values[:1])
             return number, tuple(v.strip() or UNLISTED for v in values[1:])
 
         # Ages were published in several encodings; a text that cannot be
@@ -111,12 +112,13 @@ class KeyedTable:
         """Returns the row of a key; all `UNLISTED` where there is none."""
         return self._rows.get(key, self._absent)
 
-    def vocabularies(self) -> dict[str, tuple[str, ...]]:
-        """Returns the sorted values that each column holds."""
-        found = {}
-        for index, column in enumerate(self.columns):
+    def id_columns(self) -> list[IdColumn]:
+        """Returns columns of the schema, with the values that each holds."""
+        found = []
+        for index, name in enumerate(self.names):
             values = {row[index] for row in self._rows.values()} - {UNLISTED}
-            found[column] = tuple(sorted(values)) or (UNLISTED,)
+            words = tuple(sorted(values)) or (UNLISTED,)
+            found.append(IdColumn(name, "string", vocabulary=words))
         return found
 
 
@@ -180,7 +182,7 @@ def _parse_time(text: str) -> int:
 
 
 def _parse_comment(values: list[str]) -> tuple:
-    (item,) = whole_numbers({"sku_id": (1, ANY)}, values[:1])
+    (item,) = whole_numbers({"sku_id": (1, NO_LIMIT)}, values[:1])
     day = values[1]
     try:
         numbers = [float(value) for value in values[2:]]

@@ -90,23 +90,20 @@ class KuaiRandSource(Source):
     """
 
     name = "kuairand"
-
     request_gap_seconds: float = 300.0
     max_candidates: int = 20
     session_gap_minutes: float = 30.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        limits = {
-            "request_gap_seconds": 0,
-            "max_candidates": 1,
-            "session_gap_minutes": 0,
-        }
-        for name, least in limits.items():
-            if not getattr(self, name) >= least:
+        least = dict(
+            request_gap_seconds=0, max_candidates=1, session_gap_minutes=0
+        )
+        for name, limit in least.items():
+            value = getattr(self, name)
+            if not value >= limit:
                 raise DataError(
-                    f"`{name}` must be at least {least}. "
-                    f"Got: {getattr(self, name)}."
+                    f"`{name}` must be at least {limit}. Got: {value}."
                 )
         paths = self.find_files("feedback*.tsv*", "log_*.csv*")
         self.tables = [open_log(path) for path in paths]

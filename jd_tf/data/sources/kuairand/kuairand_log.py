@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jd_tf.data.sources.source import LogReport
-from jd_tf.data.sources.text_files import ANY, TextTable, whole_numbers
+from jd_tf.data.sources.text_files import NO_LIMIT, TextTable, whole_numbers
 from jd_tf.schema import DataError
 
 FEEDBACK = (
@@ -18,14 +18,14 @@ FEEDBACK = (
 )
 TAB = "tab"
 _LIMITS = {
-    "user_id": (1, ANY),
-    "video_id": (1, ANY),
-    "time_ms": (0, ANY),
-    "play_time_ms": (0, ANY),
-    "duration_ms": (0, ANY),
-    "comment_stay_time": (0, ANY),
+    "user_id": (1, NO_LIMIT),
+    "video_id": (1, NO_LIMIT),
+    "time_ms": (0, NO_LIMIT),
+    "play_time_ms": (0, NO_LIMIT),
+    "duration_ms": (0, NO_LIMIT),
+    "comment_stay_time": (0, NO_LIMIT),
     **dict.fromkeys(FEEDBACK, (0, 1)),
-    TAB: (0, ANY),
+    TAB: (0, NO_LIMIT),
 }
 # Of 2001 to 2096: seconds or days in the column would fall outside.
 _TIMES = range(10**12, 4 * 10**12)
