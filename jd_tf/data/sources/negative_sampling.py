@@ -46,7 +46,8 @@ class NegativeSampler:
     def __init__(self, counters: Sequence[str]):
         self._rows: dict[int, int] = {}  # Item -> its index in the arrays
         self._items = array.array("q")
-        self._counts = [array.array("i") for _ in counters]
+        self._counts: list[list[int]] = []
+        self._nothing = [0] * len(counters)
         self._arrivals = array.array("i")
         self._arrivals_in: dict[int, array.array] = collections.defaultdict(
             lambda: array.array("i")
@@ -55,8 +56,7 @@ class NegativeSampler:
         self._now: float | None = None
 
     def __contains__(self, item: int) -> bool:
-        row = self._rows.get(item)
-        return row is not None and self._counts[0][row] > 0
+        return self.counts(item)[0] > 0
 
     def advance(self, now: float) -> None:
         """Moves to a time; events added at earlier ones count now."""
@@ -66,9 +66,8 @@ class NegativeSampler:
             row = self._rows.setdefault(item, len(self._items))
             if row == len(self._items):
                 self._items.append(item)
-                for counts in self._counts:
-                    counts.append(0)
-            self._counts[counter][row] += 1
+                self._counts.append(self._nothing.copy())
+            self._counts[row][counter] += 1
             if counter == 0:
                 self._arrivals.append(row)
                 self._arrivals_in[category].append(row)
@@ -82,9 +81,7 @@ class NegativeSampler:
     def counts(self, item: int) -> list[int]:
         """Returns the item's counters from before the present time."""
         row = self._rows.get(item)
-        if row is None:
-            return [0] * len(self._counts)
-        return [counts[row] for counts in self._counts]
+        return list(self._nothing if row is None else self._counts[row])
 
     def draw(
         self,
