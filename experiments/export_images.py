@@ -32,7 +32,7 @@ _TOLERANCE = flags.DEFINE_float(
 
 def main(_: object) -> None:
     """Exports and prints the new folder."""
-    from jd_tf.data.json_files import read_json
+    from jd_tf.data.files import read_json
     from jd_tf.evaluation.image_report import METRICS_FILE
     from jd_tf.images.decoding import check_image
     from jd_tf.images.image_tower import load_tower

@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags
 
 from experiments import program
-from jd_tf.data.json_files import read_json, write_json
+from jd_tf.data.files import read_json, write_json
 from jd_tf.schema import DataError
 
 _SOURCE = flags.DEFINE_enum(

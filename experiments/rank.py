@@ -90,7 +90,7 @@ def main(_: object) -> None:
     """Prints a table per request and writes the JSON file, if there is one."""
     # --help should not wait for these. TensorFlow is loaded for
     # --saved_model only: a server can do without.
-    from jd_tf.data.json_files import write_json
+    from jd_tf.data.files import write_json
     from jd_tf.serving.client import (
         ClientOptions,
         RankingClient,

@@ -186,7 +186,7 @@ def _kept_module() -> Path:
 
 def _stored(workdir: Path) -> dict[str, Any]:
     """Returns the configs of the run in the folder, if there is one."""
-    from jd_tf.data.json_files import read_json
+    from jd_tf.data.files import read_json
     from jd_tf.training.workdir import CONFIG_FILE
 
     path = workdir / CONFIG_FILE

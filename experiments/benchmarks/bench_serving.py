@@ -62,7 +62,7 @@ def main(_: object) -> None:
     from experiments.benchmarks import serving_contest as contest
     from experiments.benchmarks import serving_profile
     from experiments.benchmarks.serving_ways import random_batch
-    from jd_tf.data.json_files import write_json
+    from jd_tf.data.files import write_json
     from jd_tf.serving.client import SavedModelTransport
 
     output = Path(_OUTPUT.value)

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from experiments.benchmarks.serving_ways import WAYS, Call, ServingWays
-from jd_tf.data.json_files import write_json
+from jd_tf.data.files import write_json
 from jd_tf.schema import DataError, Schema
 
 matplotlib.use("Agg")

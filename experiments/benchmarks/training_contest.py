@@ -16,7 +16,7 @@ import tensorflow as tf
 from experiments.benchmarks import bench_worker as worker
 from experiments.benchmarks.tiled_baseline import write_rows
 from jd_tf.data.dataset import new_folder, seal, shard_name
-from jd_tf.data.json_files import read_json, write_json
+from jd_tf.data.files import read_json, write_json
 from jd_tf.data.records import RequestWriter
 from jd_tf.schema import Behavior, IdColumn, Objective, Schema
 

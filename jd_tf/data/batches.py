@@ -5,7 +5,7 @@ position in the data is two numbers, and a resumed run sees what an
 uninterrupted one would have seen.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import tensorflow as tf
 from jd_tf.data.dataset import read_schema, split_files
 from jd_tf.schema import TRAINING_ROLES, Column, DataError, Role, Schema
 
-Batch = Mapping[str, tf.Tensor]
+READ_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
 
 _SHUFFLE_BUFFER = 8192
 _INTERLEAVED_FILES = 4
@@ -76,10 +76,10 @@ def read_batches(
     if schema is not None:
         schema.check_same(stored, str(data_dir))
     counts = split_files(data_dir, split)
-    wanted = [*TRAINING_ROLES]
-    wanted += [Role.KEY] * keys + [Role.REWARD] * reward
-    wanted += [Role.ORACLE] * oracle
-    columns = stored.columns(*wanted)
+    extra = {Role.KEY: keys, Role.REWARD: reward, Role.ORACLE: oracle}
+    columns = stored.columns(
+        *TRAINING_ROLES, *(role for role, asked in extra.items() if asked)
+    )
     for path in counts:
         _check_columns(path, columns)
     paths = [str(path) for path, count in counts.items() if count]
@@ -121,15 +121,7 @@ def read_batches(
 def parse_requests(
     records: tf.Tensor, columns: tuple[Column, ...]
 ) -> dict[str, tf.Tensor]:
-    """Parses a batch of serialised requests into padded tensors.
-
-    Args:
-        records: (B,) string.
-        columns: those to parse; lengths must be among them.
-
-    Returns:
-        One tensor a column.
-    """
+    """Parses (B,) serialised requests; lengths must be among the columns."""
     parsed = tf.io.parse_example(
         records, {c.name: _feature(c) for c in columns}
     )
@@ -164,23 +156,14 @@ def numpy_batches(
     dataset = read_batches(data_dir, split, batch_size, **options)
     try:
         yield from dataset.as_numpy_iterator()
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+    except READ_ERRORS as error:
         raise explain_read_error(error, data_dir, split) from error
 
 
 def explain_read_error(
     error: tf.errors.OpError, data_dir: str | Path, split: str
 ) -> DataError:
-    """Finds the file and record behind an error met while reading.
-
-    Args:
-        error: raised by TensorFlow.
-        data_dir: the folder that was read.
-        split: the split that was read.
-
-    Returns:
-        An error to raise, which names the first bad record.
-    """
+    """Returns an error that names the first bad record of a split."""
     columns = read_schema(data_dir).columns(*TRAINING_ROLES)
     for path in split_files(data_dir, split):
         number = 0
@@ -188,10 +171,7 @@ def explain_read_error(
             for record in tf.data.TFRecordDataset(str(path)):
                 parse_requests(record[tf.newaxis], columns)
                 number += 1
-        except (
-            tf.errors.DataLossError,
-            tf.errors.InvalidArgumentError,
-        ) as found:
+        except READ_ERRORS as found:
             reason = found.message.splitlines()[0].removesuffix(".")
             return DataError(
                 f"{path}: record {number}: {reason}. Make the data again."
@@ -221,9 +201,8 @@ def _check_columns(path: Path, columns: tuple[Column, ...]) -> None:
         raise DataError(
             f"{path}: record 0: not a request: {error}. Make the data again."
         ) from error
-    present = set(example.features.feature)
     for column in columns:
-        if column.name not in present:
+        if column.name not in example.features.feature:
             raise DataError(
                 f"{path}: record 0: no column `{column.name}`, which the "
                 "schema asks for. Make the data again with this schema."

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.files import sync, sync_tree
-from jd_tf.data.json_files import read_json, write_json
+from jd_tf.data.files import read_json, sync, sync_tree, write_json
 from jd_tf.data.records import RequestWriter, count_records
 from jd_tf.schema import DataError, Schema
 
@@ -23,16 +22,31 @@ def shard_name(split: str, shard: int, num_shards: int) -> str:
     return f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
 
 
+class SplitWriter(contextlib.ExitStack):
+    """Deals the requests of one split to its shards in turn."""
+
+    def __init__(
+        self, folder: Path, split: str, num_shards: int, schema: Schema
+    ):
+        super().__init__()
+        self.num_requests = 0
+        names = [shard_name(split, n, num_shards) for n in range(num_shards)]
+        self._shards = [
+            self.enter_context(RequestWriter(folder / name, schema))
+            for name in names
+        ]
+
+    def write(self, request: Mapping[str, Any]) -> None:
+        """Appends a request; see `RequestWriter.write`."""
+        self._shards[self.num_requests % len(self._shards)].write(request)
+        self.num_requests += 1
+
+
 @contextlib.contextmanager
 def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """Yields a folder that becomes `path` at the end, whole or not at all.
 
-    Args:
-        path: must not exist yet, or be empty, unless `overwrite` is set.
-        overwrite: replaces the folder that stands there.
-
-    Raises:
-        DataError: if `path` is taken.
+    A `path` that is taken is refused; with `overwrite` it is replaced.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -118,19 +132,10 @@ def write_dataset(
     counts = {}
     with new_folder(output_dir, overwrite) as folder:
         for split, requests in splits.items():
-            with contextlib.ExitStack() as stack:
-                writers = [
-                    stack.enter_context(
-                        RequestWriter(
-                            folder / shard_name(split, shard, num_shards),
-                            schema,
-                        )
-                    )
-                    for shard in range(num_shards)
-                ]
-                for number, request in enumerate(requests):
-                    writers[number % num_shards].write(request)
-            counts[split] = sum(writer.num_requests for writer in writers)
+            with SplitWriter(folder, split, num_shards, schema) as writer:
+                for request in requests:
+                    writer.write(request)
+            counts[split] = writer.num_requests
         if summary is not None:
             write_json(folder / SUMMARY_FILE, summary)
         seal(folder, schema)
@@ -141,11 +146,11 @@ def seal(folder: Path, schema: Schema) -> None:
     """Writes schema and manifest of the shards that lie in the folder."""
     schema.save(folder / SCHEMA_FILE)
     manifest = {
-        shard.name: {
-            "records": count_records(shard),
-            "bytes": shard.stat().st_size,
+        path.name: {
+            "records": count_records(path),
+            "bytes": path.stat().st_size,
         }
-        for shard in sorted(folder.glob("*.tfrecord"))
+        for path in sorted(folder.glob("*.tfrecord"))
     }
     write_json(folder / MANIFEST_FILE, manifest)
 
@@ -161,32 +166,28 @@ def read_schema(data_dir: str | Path) -> Schema:
 
 
 def split_files(data_dir: str | Path, split: str) -> dict[Path, int]:
-    """Lists the shards of a split with their record counts.
-
-    Raises:
-        DataError: naming the file that is missing, cut or empty.
-    """
+    """Returns the record count of each shard of a split, all checked."""
     folder = Path(data_dir)
     manifest_path = folder / MANIFEST_FILE
     counts: dict[Path, int] = {}
     if manifest_path.exists():
-        manifest = read_json(manifest_path)
-        for name, entry in manifest.items():
+        for name, entry in read_json(manifest_path).items():
             if not name.startswith(f"{split}-"):
                 continue
             path = folder / name
             if not path.exists():
                 raise DataError(f"{path}: missing, but in {MANIFEST_FILE}.")
-            if path.stat().st_size != entry["bytes"]:
+            size = path.stat().st_size
+            if size != entry["bytes"]:
                 raise DataError(
-                    f"{path}: has {path.stat().st_size} bytes, its manifest "
+                    f"{path}: has {size} bytes, its manifest "
                     f"{entry['bytes']}: truncated or changed. Copy or make "
                     "the data again."
                 )
             counts[path] = entry["records"]
     else:
-        shards = sorted(folder.glob(f"{split}-*.tfrecord"))
-        counts = {path: count_records(path) for path in shards}
+        for path in sorted(folder.glob(f"{split}-*.tfrecord")):
+            counts[path] = count_records(path)
     if not sum(counts.values()):
         have = sorted({f.name.split("-")[0] for f in folder.glob("*.tfrecord")})
         raise DataError(

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from jd_tf.data.dataset import new_folder, seal, shard_name
-from jd_tf.data.records import RequestWriter
+from jd_tf.data.dataset import SplitWriter, new_folder, seal
 from jd_tf.data.sources import open_source
-from jd_tf.data.sources.source import SPLITS, Source
+from jd_tf.data.sources.source import SPLITS, Source, check_options
 from jd_tf.data.summary import write_summary
 from jd_tf.schema import DataError
 
@@ -98,29 +97,18 @@ def _simulator(options: dict[str, Any]) -> "Simulator":
     from jd_tf.data.simulator import Simulator, SimulatorConfig
 
     known = [field.name for field in dataclasses.fields(SimulatorConfig)]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise DataError(
-            f"the simulator has no option `{unknown[0]}`. It has: "
-            f"{', '.join(known)}."
-        )
+    check_options("the simulator", options, known)
     return Simulator(SimulatorConfig(**options))
 
 
 def _write_log(
     source: Source, folder: Path, num_shards: int, progress: bool
 ) -> None:
-    schema, counts = source.schema, dict.fromkeys(SPLITS, 0)
     with contextlib.ExitStack() as stack:
         writers = {
-            split: [
-                stack.enter_context(
-                    RequestWriter(
-                        folder / shard_name(split, shard, num_shards), schema
-                    )
-                )
-                for shard in range(num_shards)
-            ]
+            split: stack.enter_context(
+                SplitWriter(folder, split, num_shards, source.schema)
+            )
             for split in SPLITS
         }
         requests = tqdm(
@@ -131,11 +119,10 @@ def _write_log(
         )
         for split, request in requests:
             try:
-                writers[split][counts[split] % num_shards].write(request)
+                writers[split].write(request)
             except DataError as error:
                 source.report.tolerate(error)
-            else:
-                counts[split] += 1
+    counts = {split: writers[split].num_requests for split in SPLITS}
     empty = [split for split, count in counts.items() if not count]
     if empty:
         found = ", ".join(f"{n} {split}" for split, n in counts.items())

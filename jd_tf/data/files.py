@@ -1,16 +1,15 @@
 """Files and folders that appear whole or not at all, and stay."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
+
+from jd_tf.schema import DataError
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
-    """Writes aside, flushes to disk and renames.
-
-    Args:
-        path: the file; replaced if there is one, its folder made if missing.
-        content: all of it.
-    """
+    """Writes aside, flushes to disk and renames; makes a missing folder."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -36,3 +35,17 @@ def sync_tree(folder: Path) -> None:
     for path in sorted(folder.rglob("*"), reverse=True):
         sync(path)
     sync(folder)
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file; its name stands in the error."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path}: not JSON: {error}.") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file, aside and then renamed."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_whole(path, text.encode("utf-8") + b"\n")

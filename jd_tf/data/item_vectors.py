@@ -84,37 +84,18 @@ class ItemVectors:
     def __len__(self) -> int:
         return len(self.item_ids)
 
-    def check_width(self, width: int) -> None:
-        """Refuses vectors of another width.
-
-        Raises:
-            DataError: naming both widths.
-        """
-        if self.width != width:
-            self._refuse(
-                VECTORS,
-                f"is {self.width} wide, the model reads {width}. Embed the "
-                "images with the tower the model was trained with",
-            )
-
     def save(self, path: str | Path) -> None:
         """Writes the `.npz`, whole or not at all."""
         buffer = io.BytesIO()
-        arrays: dict[str, Any] = {
-            IDS: self.item_ids,
-            VECTORS: self.vectors,
-            META: np.array(json.dumps(dict(self.meta), sort_keys=True)),
-        }
-        np.savez(buffer, **arrays)
+        meta = np.array(json.dumps(dict(self.meta), sort_keys=True))
+        np.savez(
+            buffer, item_ids=self.item_ids, vectors=self.vectors, meta=meta
+        )
         write_whole(path, buffer.getvalue())
 
     @classmethod
-    def load(cls, path: str | Path, width: int | None = None) -> "ItemVectors":
+    def load(cls, path: str | Path) -> "ItemVectors":
         """Reads a file of `save`, or any `.npz` of these arrays.
-
-        Args:
-            path: the file.
-            width: of the vectors, checked if known.
 
         Raises:
             DataError: naming the file and the array that is missing or wrong.
@@ -131,7 +112,7 @@ class ItemVectors:
                 path.open("rb") as file,
                 np.load(file, allow_pickle=False) as stored,
             ):
-                arrays = {name: stored[name] for name in stored.files}
+                arrays = dict(stored)
             meta = json.loads(str(arrays.get(META, "{}")))
         except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
             raise DataError(
@@ -143,10 +124,7 @@ class ItemVectors:
                 raise DataError(
                     f"{path}: has no array `{name}`, only {sorted(arrays)}."
                 )
-        found = cls(arrays[IDS], arrays[VECTORS], meta, str(path))
-        if width is not None:
-            found.check_width(width)
-        return found
+        return cls(arrays[IDS], arrays[VECTORS], meta, str(path))
 
     def _refuse(self, array: str, problem: str) -> None:
         raise DataError(f"{self.where}: `{array}` {problem}.")

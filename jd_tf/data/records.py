@@ -21,10 +21,6 @@ class RequestWriter:
 
     Ragged columns are flat lists; the lengths stand beside them, so that a
     column that got lost cannot pass for an empty history.
-
-    Args:
-        path: the file; overwritten.
-        schema: every request is checked against it.
     """
 
     def __init__(self, path: str | Path, schema: Schema):
@@ -34,11 +30,7 @@ class RequestWriter:
         self._writer = tf.io.TFRecordWriter(str(path))
 
     def write(self, request: Mapping[str, Any]) -> None:
-        """Appends a request.
-
-        Raises:
-            DataError: naming the request, the column and the value.
-        """
+        """Appends a request; errors name it, the column and the value."""
         try:
             checked = self._validator.check(request)
         except DataError as error:
@@ -66,21 +58,15 @@ def encode_request(checked: Mapping[str, np.ndarray]) -> bytes:
     """Serialises a checked request as a `tf.train.Example`."""
     example = tf.train.Example()
     feature = example.features.feature
+    kinds = {"f": "float_list", "O": "bytes_list"}
     for name, array in checked.items():
-        kinds = {"f": "float_list", "O": "bytes_list"}
-        stored = getattr(
-            feature[name], kinds.get(array.dtype.kind, "int64_list")
-        )
-        stored.value.extend(array.ravel().tolist())
+        kind = kinds.get(array.dtype.kind, "int64_list")
+        getattr(feature[name], kind).value.extend(array.ravel().tolist())
     return example.SerializeToString(deterministic=True)
 
 
 def count_records(path: str | Path) -> int:
-    """Counts a TFRecord file's records by walking its frames.
-
-    Raises:
-        DataError: if the file ends inside a record.
-    """
+    """Counts a TFRecord file's records by walking its frames."""
     size = Path(path).stat().st_size
     position, count = 0, 0
     header = _FRAME.size + _CHECKSUM_BYTES

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from jd_tf.data.batches import explain_read_error, parse_requests
 from jd_tf.data.dataset import SUMMARY_FILE, read_schema, split_files
-from jd_tf.data.json_files import write_json
+from jd_tf.data.files import write_json
 from jd_tf.data.summary_report import draw_summary, summary_text
 from jd_tf.schema import Role, Schema
 

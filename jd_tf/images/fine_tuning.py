@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from jd_tf.data.json_files import read_json, write_json
+from jd_tf.data.files import read_json, write_json
 from jd_tf.images.fine_tuning_config import CHANGEABLE, FineTuningConfig
 from jd_tf.images.image_list import LabelledImages
 from jd_tf.images.image_tower import ImageTower, load_tower, save_tower

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from jd_tf.data.dataset import new_folder
-from jd_tf.data.json_files import read_json, write_json
+from jd_tf.data.files import read_json, write_json
 from jd_tf.schema import DataError
 
 STATE_FILE = "state.json"

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from jd_tf.data.dataset import SCHEMA_FILE
-from jd_tf.data.json_files import read_json, write_json
+from jd_tf.data.files import read_json, write_json
 from jd_tf.models.config_fields import config_from_json
 from jd_tf.models.registry import (
     MODULE_FILE,

@@ -14,7 +14,7 @@ VECTORS = np.arange(12, dtype="float32").reshape(3, 4)
 def test_survives_a_file(tmp_path, ids):
     path = tmp_path / "vectors.npz"
     ItemVectors(ids, VECTORS, {"backbone": "small_cnn"}).save(path)
-    found = ItemVectors.load(path, width=4)
+    found = ItemVectors.load(path)
     np.testing.assert_array_equal(found.item_ids, ids)
     np.testing.assert_array_equal(found.vectors, VECTORS)
     assert found.meta == {"backbone": "small_cnn"}
@@ -48,13 +48,6 @@ def test_names_the_item_of_a_value_that_is_no_number(value):
     vectors[1, 2] = value
     with pytest.raises(DataError, match=r"\[1, 2\] of item .*1.* is (nan|inf)"):
         ItemVectors(IDS, vectors)
-
-
-def test_names_both_widths(tmp_path):
-    path = tmp_path / "vectors.npz"
-    ItemVectors(IDS, VECTORS).save(path)
-    with pytest.raises(DataError, match=r"vectors.npz.* 4 wide.* reads 64"):
-        ItemVectors.load(path, width=64)
 
 
 def test_names_the_file_that_is_missing_cut_or_another(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jd_tf.data.json_files import write_json
+from jd_tf.data.files import write_json
 from jd_tf.evaluation.image_report import (
     confusions,
     report_image_run,

@@ -4,11 +4,11 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.sources.jd_micro.jd_micro import JDMicroSource
+from jd_tf.data.sources.jd_micro import JDMicroSource
 from jd_tf.data.sources.jd_ranking.jd_ranking import JDRankingSource
 from jd_tf.data.sources.jdata2016.jdata2016 import JData2016Source
 from jd_tf.data.sources.kuairand.kuairand import KuaiRandSource
-from jd_tf.data.sources.source import Source
+from jd_tf.data.sources.source import Source, check_options
 from jd_tf.schema import DataError
 
 SOURCES: dict[str, type[Source]] = {
@@ -28,8 +28,7 @@ def open_source(name: str, input_dir: str | Path, **options: Any) -> Source:
     Args:
         name: of the format, a key of `SOURCES`.
         input_dir: folder of the log.
-        **options: arguments of that source; those it does not have are
-            refused.
+        **options: arguments of that source; others are refused.
 
     Raises:
         DataError: if the name, an option or the folder is wrong.
@@ -40,10 +39,5 @@ def open_source(name: str, input_dir: str | Path, **options: Any) -> Source:
         )
     source = SOURCES[name]
     known = list(inspect.signature(source).parameters)
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise DataError(
-            f"source `{name}` has no option `{unknown[0]}`. It has: "
-            f"{', '.join(known[1:])}."
-        )
+    check_options(f"source `{name}`", options, known[1:])
     return source(input_dir, **options)

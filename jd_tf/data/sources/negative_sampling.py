@@ -1,6 +1,7 @@
 """Items known before a request, their counters, and draws of negatives."""
 
 import array
+import collections
 import random
 from collections.abc import Container, Sequence
 
@@ -43,21 +44,19 @@ class NegativeSampler:
     """
 
     def __init__(self, counters: Sequence[str]):
-        self.counters = tuple(counters)
-        self._rows: dict[int, int] = {}
+        self._rows: dict[int, int] = {}  # Item -> its index in the arrays
         self._items = array.array("q")
-        self._counts = [array.array("i") for _ in self.counters]
+        self._counts: list[list[int]] = []
+        self._nothing = [0] * len(counters)
         self._arrivals = array.array("i")
-        self._arrivals_in: dict[int, array.array] = {}
+        self._arrivals_in: dict[int, array.array] = collections.defaultdict(
+            lambda: array.array("i")
+        )
         self._waiting: list[tuple[int, int, int]] = []
         self._now: float | None = None
 
     def __contains__(self, item: int) -> bool:
-        row = self._rows.get(item)
-        return row is not None and self._counts[0][row] > 0
-
-    def __len__(self) -> int:
-        return len(self._items)
+        return self.counts(item)[0] > 0
 
     def advance(self, now: float) -> None:
         """Moves to a time; events added at earlier ones count now."""
@@ -67,32 +66,22 @@ class NegativeSampler:
             row = self._rows.setdefault(item, len(self._items))
             if row == len(self._items):
                 self._items.append(item)
-                for counts in self._counts:
-                    counts.append(0)
-            self._counts[counter][row] += 1
+                self._counts.append(self._nothing.copy())
+            self._counts[row][counter] += 1
             if counter == 0:
                 self._arrivals.append(row)
-                rows = self._arrivals_in.setdefault(category, array.array("i"))
-                rows.append(row)
+                self._arrivals_in[category].append(row)
         self._waiting.clear()
         self._now = now
 
     def add(self, item: int, category: int, counter: int = 0) -> None:
-        """Counts an event of the present time.
-
-        Args:
-            item: the item's id.
-            category: the item's category.
-            counter: index of the counter; 0 is an arrival.
-        """
+        """Counts an event of the present time; counter 0 is of arrivals."""
         self._waiting.append((item, category, counter))
 
     def counts(self, item: int) -> list[int]:
         """Returns the item's counters from before the present time."""
         row = self._rows.get(item)
-        if row is None:
-            return [0] * len(self._counts)
-        return [counts[row] for counts in self._counts]
+        return list(self._nothing if row is None else self._counts[row])
 
     def draw(
         self,
@@ -115,31 +104,20 @@ class NegativeSampler:
         Returns:
             The items, or None if too few are known.
         """
-        drawn: list[int] = []
-        taken: set[int] = set()
+        drawn: dict[int, None] = {}
         within = self._arrivals_in.get(category, self._arrivals)
         for _ in range(num_items):
             same = generator.random() < same_category_share
             pools = (within, self._arrivals) if same else (self._arrivals,)
-            for pool in pools:
-                item = self._draw_one(generator, pool, taken, excluded)
-                if item is not None:
-                    break
-            else:
+            tries = (
+                self._items[pool[int(generator.random() * len(pool))]]
+                for pool in pools
+                for _ in range(_TRIES_PER_ITEM if pool else 0)
+            )
+            item = next(
+                (i for i in tries if i not in drawn and i not in excluded), None
+            )
+            if item is None:
                 return None
-            drawn.append(item)
-            taken.add(item)
-        return drawn
-
-    def _draw_one(
-        self,
-        generator: random.Random,
-        pool: array.array,
-        taken: set[int],
-        excluded: Container[int],
-    ) -> int | None:
-        for _ in range(_TRIES_PER_ITEM if pool else 0):
-            item = self._items[pool[int(generator.random() * len(pool))]]
-            if item not in taken and item not in excluded:
-                return item
-        return None
+            drawn[item] = None
+        return list(drawn)

@@ -21,17 +21,21 @@ requests from giving the positive away:
 
 import dataclasses
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from jd_tf.data.sources.negative_sampling import NegativeSampler
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.sources.source import LogReport, Source
 from jd_tf.data.sources.user_history import Event, UserHistory
 from jd_tf.schema import DataError, Schema
 
-SESSION_DENSE = ("session_seconds", "session_visits", "session_products")
+
+def session_columns(counters: Iterable[str]) -> tuple[str, ...]:
+    """Returns the names of `session_dense`, given the counters of visits."""
+    names = ("seconds", "visits", "products", *counters)
+    return tuple(f"session_{name}" for name in names)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,21 +73,22 @@ class RequestBuilderConfig:
                 f"Got: {self.num_candidates}."
             )
         for name in ("same_category_share", "moment_share"):
-            if not 0 <= getattr(self, name) <= 1:
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
                 raise DataError(
-                    f"`{name}` must be between 0 and 1. "
-                    f"Got: {getattr(self, name)}."
+                    f"`{name}` must be between 0 and 1. Got: {share}."
                 )
 
 
+@dataclasses.dataclass(eq=False)
 class RequestBuilder:
     """Makes requests out of the events of users.
 
-    Args:
+    Attributes:
         schema: `item_columns` are `item_id`, `category_id` and whatever
             `attributes` gives beyond; `item_dense` starts with the counters
-            of `sampler`, one an objective; `session_dense` is `SESSION_DENSE`
-            and a `session_<counter>` for each counter of the visits.
+            of `sampler`, one an objective; `session_dense` is what
+            `session_columns` returns.
         config: candidates, shares and seed.
         sampler: of the items known so far; the caller advances it.
         report: counts the requests and the visits left out.
@@ -121,27 +126,13 @@ class RequestBuilder:
         [8, 9]
     """
 
-    def __init__(
-        self,
-        schema: Schema,
-        config: RequestBuilderConfig,
-        sampler: NegativeSampler,
-        report: LogReport,
-        attributes: Callable[[int], tuple],
-        item_features: Callable[[int, float], list[float]] | None = None,
-        context: Callable[[Any, float], dict[str, Any]] | None = None,
-    ):
-        self.schema = schema
-        self.config = config
-        self.sampler = sampler
-        self.report = report
-        self.attributes = attributes
-        self.item_features = item_features or (lambda item, now: [])
-        self.context = context or (lambda user, now: {})
-        self._item_columns = [
-            (column.name, np.int64 if column.dtype == "int64" else object)
-            for column in schema.item_columns
-        ]
+    schema: Schema
+    config: RequestBuilderConfig
+    sampler: NegativeSampler
+    report: LogReport
+    attributes: Callable[[int], tuple]
+    item_features: Callable[[int, float], list[float]] = lambda item, now: []
+    context: Callable[[Any, float], dict[str, Any]] = lambda user, now: {}
 
     def step(
         self, history: UserHistory, event: Event, request_id: str, clock: int
@@ -158,7 +149,17 @@ class RequestBuilder:
         if history.starts_visit(event):
             known = history.known_items()
             if event.item not in known:
-                self._maybe_open(history, event, known, request_id, clock)
+                candidates = self._candidates(history, event, known, request_id)
+                if candidates:
+                    request = {
+                        **self._inputs(history, event.time, candidates),
+                        "request_id": request_id,
+                        "user_id": history.user_id,
+                        "request_time": clock,
+                    }
+                    history.open_requests.append(
+                        (history.position, candidates, request)
+                    )
                 self.sampler.add(event.item, category)
         if event.action.objective > 0:
             self.sampler.add(event.item, category, event.action.objective)
@@ -166,8 +167,7 @@ class RequestBuilder:
 
     def close(self, history: UserHistory) -> Iterator[dict[str, Any]]:
         """Ends the session; yields its requests with their labels."""
-        num_objectives = len(self.schema.objectives)
-        never = [-1] * num_objectives
+        never = [-1] * len(self.schema.objectives)
         for position, candidates, request in history.open_requests:
             last = [history.touched.get(item, never) for item in candidates]
             labels = np.array(last) >= position
@@ -179,27 +179,27 @@ class RequestBuilder:
             yield request
         history.start_session()
 
-    def _maybe_open(
+    def _candidates(
         self,
         history: UserHistory,
         event: Event,
         known: set[int],
         request_id: str,
-        clock: int,
-    ) -> None:
+    ) -> list[int]:
+        """Returns shuffled candidates; none where no request is made."""
         counts = self.report.counts
         counts["moments: went to a new product"] += 1
         latest = history.latest_item
         if latest is None:
             counts["left out: no history yet"] += 1
-            return
+            return []
         if event.item not in self.sampler:
             counts["left out: product never seen before"] += 1
-            return
+            return []
         generator = random.Random(f"{self.config.seed}/{request_id}")
         if generator.random() >= self.config.moment_share:
             counts["left out: moment_share"] += 1
-            return
+            return []
         category = self.attributes(latest)[0]
         candidates = self.sampler.draw(
             generator,
@@ -210,27 +210,22 @@ class RequestBuilder:
         )
         if candidates is None:
             counts["left out: too few products known"] += 1
-            return
+            return []
         counts["moments in the same category"] += (
             self.attributes(event.item)[0] == category
         )
         candidates.append(event.item)
         generator.shuffle(candidates)
-        request = self._inputs(history, event.time, candidates)
-        request["request_id"] = request_id
-        request["user_id"] = history.user_id
-        request["request_time"] = clock
-        history.open_requests.append((history.position, candidates, request))
+        return candidates
 
     def _inputs(
         self, history: UserHistory, now: float, candidates: list[int]
     ) -> dict[str, Any]:
         request: dict[str, Any] = dict(self.context(history.user_id, now))
         for behavior, items, columns in history.histories(now):
-            request.update(columns)
-            for name, values in self._ids(items).items():
-                request[f"{behavior.name}_{name}"] = values
-        request.update(self._ids(candidates))
+            request |= columns
+            request |= self._ids(f"{behavior.name}_", items)
+        request |= self._ids("", candidates)
         request["item_dense"] = np.array(
             [
                 [*self.sampler.counts(item), *self.item_features(item, now)]
@@ -241,10 +236,32 @@ class RequestBuilder:
         request["session_dense"] = history.session_dense(now)
         return request
 
-    def _ids(self, items: list[int]) -> dict[str, np.ndarray]:
+    def _ids(self, prefix: str, items: list[int]) -> dict[str, np.ndarray]:
         """Returns every item column of some items."""
         rows = [(item, *self.attributes(item)) for item in items]
-        columns = {}
-        for index, (name, dtype) in enumerate(self._item_columns):
-            columns[name] = np.array([row[index] for row in rows], dtype)
-        return columns
+        return {
+            prefix + column.name: np.array(
+                [row[index] for row in rows],
+                np.int64 if column.dtype == "int64" else object,
+            )
+            for index, column in enumerate(self.schema.item_columns)
+        }
+
+
+@dataclasses.dataclass(eq=False)
+class BehaviorSource(Source):
+    """A log without impressions; its options are `RequestBuilderConfig`'s."""
+
+    num_candidates: int = 20
+    same_category_share: float = 0.5
+    moment_share: float = 1.0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.config = RequestBuilderConfig(
+            self.num_candidates,
+            self.same_category_share,
+            self.moment_share,
+            self.seed,
+        )

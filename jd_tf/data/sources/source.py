@@ -2,7 +2,8 @@
 
 import abc
 import collections
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,48 +16,32 @@ Request = Mapping[str, Any]
 
 
 class LogReport:
-    """Counts of a log, with a limit on its bad records.
-
-    Args:
-        max_bad_records: records that may be skipped; one more is an error.
-
-    Attributes:
-        bad_records: records skipped so far.
-        messages: errors of the first of them.
-        counts: whatever the source counts, by a name fit for a reader.
-        notes: sentences on how the log was read.
-    """
+    """Counts of a log, with a limit on its bad records."""
 
     def __init__(self, max_bad_records: int = 0):
         if max_bad_records < 0:
             raise DataError(
-                f"`max_bad_records` must not be negative. Got: "
-                f"{max_bad_records}."
+                "`max_bad_records` must not be negative. "
+                f"Got: {max_bad_records}."
             )
         self.max_bad_records = max_bad_records
         self.bad_records = 0
-        self.messages: list[str] = []
+        self.messages: list[str] = []  # Errors of the first of them
         self.counts: collections.Counter[str] = collections.Counter()
-        self.notes: list[str] = []
+        self.notes: list[str] = []  # Sentences on how the log was read
 
-    def tolerate(self, error: DataError) -> None:
-        """Counts a bad record, which the caller then skips.
-
-        Args:
-            error: names file and record.
-
-        Raises:
-            DataError: once there are more than `max_bad_records`.
-        """
+    def tolerate(self, error: DataError | str) -> None:
+        """Counts a bad record, or raises once there are too many."""
+        text = str(error)
         self.bad_records += 1
         if len(self.messages) < _KEPT_MESSAGES:
-            self.messages.append(str(error))
+            self.messages.append(text)
         if self.bad_records > self.max_bad_records:
-            text = str(error).rstrip(".")
             raise DataError(
-                f"{text}. Mend or copy the file again, or skip such records "
-                f"with --max_bad_records (now {self.max_bad_records})."
-            ) from error
+                f"{text.rstrip('.')}. Mend or copy the file again, or skip "
+                "such records with --max_bad_records (now "
+                f"{self.max_bad_records})."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Returns the report as plain values."""
@@ -68,20 +53,19 @@ class LogReport:
         }
 
 
+@dataclasses.dataclass(eq=False)
 class Source(abc.ABC):
     """A log in some format, read as requests.
 
     Construction checks the files and fails on a wrong folder; `requests`
     reads them once, front to back, so that logs larger than memory work.
 
-    Args:
-        input_dir: folder of the log.
+    Attributes:
+        name: of the format.
+        input_dir: folder of the log; `folder` is its path.
         max_bad_records: records that may be skipped; one more is an error.
         validation_share: share of the log used for validation, in (0, 1).
         test_share: share of the log used for testing, in (0, 1).
-
-    Attributes:
-        name: of the format.
         report: filled while `requests` runs.
 
     Example:
@@ -112,28 +96,25 @@ class Source(abc.ABC):
 
     name: ClassVar[str]
 
-    def __init__(
-        self,
-        input_dir: str | Path,
-        max_bad_records: int = 0,
-        validation_share: float = 0.1,
-        test_share: float = 0.2,
-    ):
-        self.input_dir = Path(input_dir)
-        if not self.input_dir.is_dir():
+    input_dir: str | Path
+    max_bad_records: int = 0
+    validation_share: float = 0.1
+    test_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.input_dir)
+        if not self.folder.is_dir():
             raise DataError(
-                f"{self.input_dir}: no such folder. Name the folder of the "
+                f"{self.folder}: no such folder. Name the folder of the "
                 f"{self.name} files."
             )
-        shares = (validation_share, test_share)
+        shares = (self.validation_share, self.test_share)
         if min(shares) <= 0 or sum(shares) >= 1:
             raise DataError(
                 "`validation_share` and `test_share` must be above 0 and "
-                f"their sum below 1. Got: {validation_share} and {test_share}."
+                f"their sum below 1. Got: {shares[0]} and {shares[1]}."
             )
-        self.validation_share = validation_share
-        self.test_share = test_share
-        self.report = LogReport(max_bad_records)
+        self.report = LogReport(self.max_bad_records)
 
     @property
     @abc.abstractmethod
@@ -149,21 +130,17 @@ class Source(abc.ABC):
         """
 
     def find_files(self, *patterns: str) -> list[Path]:
-        """Lists the files below the folder that match a pattern, in order.
-
-        Raises:
-            DataError: if there are none, with the files there are.
-        """
+        """Lists the files below the folder that match a pattern, in order."""
         found = {
             path
             for pattern in patterns
-            for path in self.input_dir.rglob(pattern)
+            for path in self.folder.rglob(pattern)
             if path.is_file() and not path.name.startswith((".", "README"))
         }
         if not found:
-            there = sorted(path.name for path in self.input_dir.iterdir())
+            there = sorted(path.name for path in self.folder.iterdir())
             raise DataError(
-                f"{self.input_dir}: no {self.name} files "
+                f"{self.folder}: no {self.name} files "
                 f"({' or '.join(patterns)}); it holds "
                 f"{', '.join(there[:5]) or 'nothing'}. Name the right folder."
             )
@@ -176,6 +153,14 @@ class Source(abc.ABC):
         if share >= 1 - self.test_share - self.validation_share:
             return "validation"
         return "train"
+
+
+def check_options(owner: str, options: Iterable[str], known: list[str]) -> None:
+    """Refuses options that are not known."""
+    for name in sorted(set(options) - set(known)):
+        raise DataError(
+            f"{owner} has no option `{name}`. It has: {', '.join(known)}."
+        )
 
 
 def split_of_time(time: float, starts: tuple[float, float]) -> str:

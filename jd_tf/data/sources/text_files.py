@@ -2,15 +2,18 @@
 
 import csv
 import gzip
+import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from jd_tf.data.sources.source import LogReport
 from jd_tf.schema import DataError
 
 _DAMAGE = (OSError, EOFError, zlib.error)
+
+NO_LIMIT = math.inf  # No greatest number
 
 
 class Line(NamedTuple):
@@ -27,49 +30,36 @@ def read_lines(
     errors: str = "strict",
     gzipped: bool = False,
 ) -> Iterator[Line]:
-    """Reads UTF-8 lines; undecodable and cut-off ones are bad records.
-
-    Args:
-        path: the file.
-        report: tolerates bad records or not.
-        errors: Python's way with undecodable bytes.
-        gzipped: unpacks the file.
-
-    Raises:
-        DataError: if the file is empty, or a line is bad.
-    """
+    """Reads UTF-8 lines; undecodable and cut-off ones are bad records."""
     number = start = 0
     with _open(path, gzipped) as file:
         while True:
             number += 1
-            where = f"{path}: line {number}"
+            problem = ""
             try:
                 raw = file.readline()
-                if not raw:
-                    break
                 text = raw.decode("utf-8", errors)
-                if not raw.endswith(b"\n"):
-                    raise DataError(
-                        f"{where}: the file ends inside this line, so it is "
-                        "truncated; if not, end it with a newline"
+                if raw and not raw.endswith(b"\n"):
+                    problem = (
+                        "the file ends inside this line, so it is truncated; "
+                        "if not, end it with a newline"
                     )
             except UnicodeDecodeError as error:
-                report.tolerate(
-                    DataError(
-                        f"{where}: byte {error.start} of the line, "
-                        f"{raw[error.start]:#04x}, is not UTF-8"
-                    )
+                problem = (
+                    f"byte {error.start} of the line, "
+                    f"{raw[error.start]:#04x}, is not UTF-8"
                 )
-            except DataError as error:
-                report.tolerate(error)
             except _DAMAGE as error:
                 # Nothing behind it can be found.
                 report.tolerate(
-                    DataError(
-                        f"{where}: {error}: the file is truncated or damaged"
-                    )
+                    f"{path}: line {number}: {error}: the file is truncated "
+                    "or damaged"
                 )
                 return
+            if not raw:
+                break
+            if problem:
+                report.tolerate(f"{path}: line {number}: {problem}")
             else:
                 yield Line(number, start, text.rstrip("\r\n"))
             start += len(raw)
@@ -83,24 +73,20 @@ class TextTable:
     Args:
         path: the file, the first line of which names the columns.
         columns: those wanted.
+        optional: those wanted where they are there.
         errors: Python's way with undecodable bytes.
         remedy: ends the error about a missing column.
-
-    Attributes:
-        header: names of all columns.
-
-    Raises:
-        DataError: if the header cannot be read or lacks a column.
     """
 
     def __init__(
         self,
         path: Path,
         columns: Sequence[str],
+        optional: Sequence[str] = (),
         errors: str = "strict",
         remedy: str = "Name the right file.",
     ):
-        self.path, self.columns = path, tuple(columns)
+        self.path = path
         self._errors = errors
         with path.open("rb") as file:
             self._gzipped = file.read(2) == b"\x1f\x8b"
@@ -121,26 +107,44 @@ class TextTable:
                     f"{path}: line 1: no column `{name}`; there are "
                     f"{', '.join(self.header[:9])!r}. {remedy}"
                 )
+        there = (name for name in optional if name in self.header)
+        self.columns = (*columns, *there)
 
-    def rows(self, report: LogReport) -> Iterator[tuple[int, list[str]]]:
-        """Yields line numbers and values, in the order of `columns`.
+    def records(
+        self,
+        report: LogReport,
+        parse: Callable[[list[str]], Any],
+        sorted_by: str = "",
+    ) -> Iterator[Any]:
+        """Yields what `parse` makes of the wanted values of each good line.
 
-        Bad lines go to `report`, which tolerates them or not.
+        With `sorted_by`, the column of their `time`, that may not decrease.
         """
+        latest = 0
         wanted = [self.header.index(name) for name in self.columns]
         lines = read_lines(self.path, report, self._errors, self._gzipped)
         next(lines, None)
         for number, _, text in lines:
             values = self._split(text)
-            if len(values) != len(self.header):
-                report.tolerate(
-                    DataError(
-                        f"{self.path}: line {number}: {len(values)} columns, "
-                        f"the header has {len(self.header)}"
+            try:
+                if len(values) != len(self.header):
+                    raise DataError(
+                        f"{len(values)} columns, the header has "
+                        f"{len(self.header)}"
                     )
-                )
-                continue
-            yield number, [values[index] for index in wanted]
+                record = parse([values[index] for index in wanted])
+                if sorted_by:
+                    if record.time < latest:
+                        value = values[self.header.index(sorted_by)]
+                        raise DataError(
+                            f"column `{sorted_by}`: {value} is before the "
+                            f"line above; sort the file by {sorted_by}"
+                        )
+                    latest = record.time
+            except DataError as error:
+                report.tolerate(f"{self.path}: line {number}: {error}")
+            else:
+                yield record
 
     def _split(self, text: str) -> list[str]:
         # Most logs quote nothing, and then this is ten times as fast.
@@ -149,7 +153,27 @@ class TextTable:
         return next(csv.reader([text], delimiter=self._separator), [])
 
 
+def whole_numbers(
+    limits: Mapping[str, tuple[int, float]], texts: Sequence[str]
+) -> list[int]:
+    """Reads numbers like `266079` and `266079.0`, the last may be missing.
+
+    `limits` are the least and greatest number allowed in each column.
+    """
+    numbers = []
+    for column, text in zip(limits, texts, strict=False):
+        least, most = limits[column]
+        digits = text.removesuffix(".0")
+        number = int(digits) if digits.isascii() and digits.isdigit() else -1
+        if not least <= number <= most:
+            limit = "at least {}" if most == NO_LIMIT else "{} to {}"
+            raise DataError(
+                f"column `{column}` must be a whole number, "
+                f"{limit.format(least, most)}. Got: {text!r}"
+            )
+        numbers.append(number)
+    return numbers
+
+
 def _open(path: Path, gzipped: bool) -> BinaryIO:
-    if gzipped:
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    return path.open("rb")
+    return cast(BinaryIO, gzip.open(path)) if gzipped else path.open("rb")

@@ -1,8 +1,9 @@
 """State of one user of a log: histories, and the session so far."""
 
 import collections
+import dataclasses
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,17 +33,15 @@ class Event(NamedTuple):
     dwell: float = UNKNOWN_DWELL
 
 
+@dataclasses.dataclass(slots=True, eq=False)
 class Visit:
     """A stay with one product: its events with none of another between."""
 
-    __slots__ = ("action_ids", "counts", "dwell", "item", "time")
-
-    def __init__(self, event: Event, num_counters: int):
-        self.item = event.item
-        self.time = event.time
-        self.dwell = event.dwell
-        self.counts = [0] * num_counters
-        self.action_ids: list[int] = []
+    item: int
+    time: float
+    dwell: float
+    counts: list[int]
+    action_ids: list[int] = dataclasses.field(default_factory=list)
 
 
 class UserHistory:
@@ -115,8 +114,7 @@ class UserHistory:
         known = {visit.item for visit in self._past_visits}
         for events in self._events.values():
             known.update(item for item, _ in events)
-        known.update(self.touched)
-        return known
+        return known.union(self.touched)
 
     def record(self, event: Event) -> None:
         """Adds an event, the latest so far."""
@@ -124,17 +122,17 @@ class UserHistory:
         if self.session_start is None:
             self.session_start = event.time
         if self.starts_visit(event):
-            self.visit = Visit(event, len(self.session_counts))
+            counts = [0] * len(self.session_counts)
+            self.visit = Visit(event.item, event.time, event.dwell, counts)
             self._past_visits.append(self.visit)
             self.num_visits += 1
             self.session_visits += 1
-        visit = self.visit
         if action.counter >= 0:
             self.session_counts[action.counter] += 1
-        if visit is not None and visit.item == event.item:
+        if self.visit is not None and self.visit.item == event.item:
             if action.counter >= 0:
-                visit.counts[action.counter] += 1
-            ids, new = visit.action_ids, event.action_id
+                self.visit.counts[action.counter] += 1
+            ids, new = self.visit.action_ids, event.action_id
             free = len(ids) < len(self._visits.action_slots)
             if new and free and new not in ids:
                 ids.append(new)
@@ -155,30 +153,26 @@ class UserHistory:
     def histories(
         self, now: float
     ) -> Iterator[tuple[Behavior, list[int], dict[str, np.ndarray]]]:
-        """Yields each behaviour, its items newest first, columns beside ids.
-
-        Args:
-            now: seconds; ages and dwell count up to it.
-        """
+        """Yields each behaviour, its items newest first, columns beside ids."""
         visits = list(reversed(self._past_visits))
         ages = np.array([now - visit.time for visit in visits], np.float32)
         name = self._visits.name
-        columns = {f"{name}_age_seconds": ages}
+        columns: dict[str, np.ndarray] = {f"{name}_age_seconds": ages}
         if self._visits.dwell:
             # A page may stay open beyond now: the dwell logged in the end is
             # not known yet, the time since its start is.
             dwell = np.array([visit.dwell for visit in visits], np.float32)
             columns[f"{name}_dwell_seconds"] = np.minimum(dwell, ages)
-        if self._visits.action_counters:
-            width = len(self._visits.action_counters)
+        if width := len(self._visits.action_counters):
             columns[f"{name}_action_counts"] = np.array(
                 [visit.counts for visit in visits], np.float32
             ).reshape(len(visits), width)
         if slots := len(self._visits.action_slots):
             # 0 pads.
             ids = [(visit.action_ids + [0] * slots)[:slots] for visit in visits]
-            matrix: Any = np.array(ids, np.int64).reshape(len(visits), slots)
-            columns[f"{name}_action_ids"] = matrix
+            columns[f"{name}_action_ids"] = np.array(ids, np.int64).reshape(
+                len(visits), slots
+            )
         yield self._visits, [visit.item for visit in visits], columns
         for behavior in self._kept:
             events = list(reversed(self._events[behavior.name]))

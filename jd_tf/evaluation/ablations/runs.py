@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.json_files import read_json, write_json
+from jd_tf.data.files import read_json, write_json
 from jd_tf.evaluation.ablations.rows import Row, resolve
 from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.schema import DataError

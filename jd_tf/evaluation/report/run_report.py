@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jd_tf.data.dataset import SUMMARY_FILE
-from jd_tf.data.json_files import read_json
+from jd_tf.data.files import read_json
 from jd_tf.evaluation.metrics_file import METRICS_FILE, SCENARIOS, read_metrics
 from jd_tf.evaluation.objective_metrics import CAPTURE_PLACES, NDCG
 from jd_tf.evaluation.pages import write_page

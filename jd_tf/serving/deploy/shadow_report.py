@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from jd_tf.data.json_files import write_json
+from jd_tf.data.files import write_json
 from jd_tf.evaluation.pages import write_page
 from jd_tf.evaluation.pictures import Picture, new_figure, to_png
 from jd_tf.serving.client.request_log import log_files

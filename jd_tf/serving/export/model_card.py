@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from jd_tf.data.json_files import read_json, write_json
+from jd_tf.data.files import read_json, write_json
 from jd_tf.serving.export.versions import GRAPH_FILE
 
 CARD_FILE = "model_card.json"

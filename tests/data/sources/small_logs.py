@@ -4,7 +4,9 @@ import datetime
 import random
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
+from sklearn.metrics import roc_auc_score
 
 
 def category_of(item: int) -> int:
@@ -137,3 +139,13 @@ def write_ranking(
         for example in examples:
             writer.write(example.SerializeToString())
     return path
+
+
+def check_hidden(requests: list[dict]) -> None:
+    """Neither place nor popularity gives the positive of 20 away."""
+    labels = np.concatenate([r["labels"][:, 0] for r in requests])
+    places = np.tile(np.arange(20), len(requests))
+    counters = np.concatenate([r["item_dense"][:, 0] for r in requests])
+    assert abs(roc_auc_score(labels, places) - 0.5) < 0.03
+    assert 0.45 < roc_auc_score(labels, counters) < 0.7
+    assert counters.min() >= 1

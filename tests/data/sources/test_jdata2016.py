@@ -4,7 +4,6 @@ import random
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from jd_tf.data.sources import open_source
 from jd_tf.data.validation import RequestValidator
@@ -13,6 +12,7 @@ from tests.data.sources.jdata_oracle import DAY, Oracle, parse, seconds_of
 from tests.data.sources.small_logs import (
     ACTION_HEADER,
     action,
+    check_hidden,
     clock,
     jdata_actions,
     write_jdata,
@@ -279,7 +279,7 @@ def test_without_tables_there_are_no_such_columns(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("x,1,{t},,1,4,30", "column `user_id`: .*'x'"),
+        ("x,1,{t},,1,4,30", "column `user_id` .*'x'"),
         ("1.5,1,{t},,1,4,30", "column `user_id`"),
         ("1.0,0,{t},,1,4,30", "column `sku_id`"),
         ("1.0,1,2016-02-01 25:00:00,,1,4,30", "column `time`.*25:00"),
@@ -372,10 +372,4 @@ def test_real_log_first_file_trains_second_tests(real):
 
 
 def test_real_counters_and_places_do_not_give_the_positive_away(real):
-    found = [request for _, request in real[1]]
-    labels = np.concatenate([r["labels"][:, 0] for r in found])
-    places = np.tile(np.arange(20), len(found))
-    counters = np.concatenate([r["item_dense"][:, 0] for r in found])
-    assert abs(roc_auc_score(labels, places) - 0.5) < 0.03
-    assert 0.45 < roc_auc_score(labels, counters) < 0.7
-    assert counters.min() >= 1
+    check_hidden([request for _, request in real[1]])

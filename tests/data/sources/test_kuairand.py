@@ -231,12 +231,12 @@ def test_several_files_are_merged_by_time(tmp_path):
 @pytest.mark.parametrize(
     ("line", "column", "value", "message"),
     [
-        (5, 3, "2", "column `is_click` must be 0 or 1"),
+        (5, 3, "2", "column `is_click` must be .* 0 to 1"),
         (5, 9, "-4", "column `play_time_ms` must be a whole number"),
         (5, 9, "nan", "column `play_time_ms` must be a whole number"),
         (5, 2, "1649300000", "column `time_ms` must be milliseconds"),
         (5, 2, str(START - 1), "column `time_ms`.* sort the file"),
-        (5, 0, "0", "start at 1"),
+        (5, 0, "0", "column `user_id` must be .* at least 1"),
         (5, 12, "1\t1", "14 columns, the header has 13"),
     ],
 )

@@ -25,6 +25,7 @@ and why:
   belongs to that split; other requests are dealt out at random, seeded.
 """
 
+import dataclasses
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,11 +33,12 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.data.sources.jd_ranking.example_files import read_examples
-from jd_tf.data.sources.jd_ranking.jd_ranking_record import (
+from jd_tf.data.sources.jd_ranking.dmt_records import (
     BEHAVIORS,
     ID_COLUMNS,
+    PLACES,
     RecordFormat,
+    read_examples,
 )
 from jd_tf.data.sources.source import SPLITS, LogReport, Request, Source
 from jd_tf.schema import (
@@ -48,7 +50,11 @@ from jd_tf.schema import (
     Schema,
 )
 
-MAX_POSITION, MAX_PAGE = 400, 100
+_CANDIDATE_COLUMNS = {
+    **dict.fromkeys(ID_COLUMNS, object),
+    **dict.fromkeys(PLACES, np.int32),
+    **dict.fromkeys(("item_dense", "labels"), np.float32),
+}
 _NUM_BUCKETS = {
     "item_id": 1 << 20,
     "category_id": 1 << 14,
@@ -58,10 +64,11 @@ _NUM_BUCKETS = {
 }
 
 
+@dataclasses.dataclass(eq=False)
 class JDRankingSource(Source):
     """DMT impressions as requests.
 
-    Args:
+    Attributes:
         input_dir: folder of `part-*` or `*.tfrecord*` files.
         max_bad_records: records that may be skipped.
         validation_share: share of the requests not in a test folder.
@@ -71,25 +78,18 @@ class JDRankingSource(Source):
     """
 
     name = "jd_ranking"
+    validation_share: float = 0.2
+    test_share: float = 0.3
+    max_candidates: int = 100
+    seed: int = 1
 
-    def __init__(
-        self,
-        input_dir: str | Path,
-        max_bad_records: int = 0,
-        validation_share: float = 0.2,
-        test_share: float = 0.3,
-        max_candidates: int = 100,
-        seed: int = 1,
-    ):
-        super().__init__(
-            input_dir, max_bad_records, validation_share, test_share
-        )
-        if max_candidates < 1:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_candidates < 1:
             raise DataError(
-                f"`max_candidates` must be at least 1. Got: {max_candidates}."
+                "`max_candidates` must be at least 1. "
+                f"Got: {self.max_candidates}."
             )
-        self.max_candidates = max_candidates
-        self.seed = seed
         self.paths = self.find_files("part-*", "*.tfrecord*")
         self.format = self._find_format(self.paths[0])
 
@@ -114,9 +114,8 @@ class JDRankingSource(Source):
             item_dense=tuple(
                 f"feature_{n:03}" for n in range(self.format.num_features)
             ),
-            bias_columns=(
-                BiasColumn("position", MAX_POSITION + 1),
-                BiasColumn("page", MAX_PAGE + 1),
+            bias_columns=tuple(
+                BiasColumn(name, most + 1) for name, (_, most) in PLACES.items()
             ),
         )
 
@@ -128,48 +127,34 @@ class JDRankingSource(Source):
             "Orders are read from `mask`; `label` holds clicks alone.",
         ]
         for path in self.paths:
-            folders = path.relative_to(self.input_dir).parts[:-1]
+            folders = path.relative_to(self.folder).parts[:-1]
             for request in self._requests_of(path):
                 yield self._split_of(folders, request["request_id"]), request
 
     def _requests_of(self, path: Path) -> Iterator[dict[str, Any]]:
-        open_user: tuple | None = None
+        open_user: tuple = ()
         rows: list[dict[str, Any]] = []
         for number, example in read_examples(path, self.report):
             try:
-                record = self._read(path, number, example)
+                user = self.format.user(example)
+                record = self.format.candidate(example)
             except DataError as error:
-                where = f"{path}: record {number}: {error}"
-                self.report.tolerate(DataError(where))
+                self.report.tolerate(f"{path}: record {number}: {error}")
                 continue
             self.report.counts["impressions"] += 1
-            user = record.pop("user_side")
             key = _fingerprint(user)
-            joins = key is not None and key == open_user
-            if rows and not (joins and len(rows) < self.max_candidates):
+            joins = key and key == open_user and len(rows) < self.max_candidates
+            if rows and not joins:
                 yield _join(rows)
                 rows = []
-            # All candidates of a request share the first one's user side.
-            rows.append(record if rows else {**user, **record})
+            if not rows:
+                # All candidates of a request share the first one's user side.
+                name = f"{path.relative_to(self.folder)}:{number}"
+                record |= {"request_id": name, "user_id": name, **user}
+            rows.append(record)
             open_user = key
         if rows:
             yield _join(rows)
-
-    def _read(self, path: Path, number: int, example: Any) -> dict[str, Any]:
-        user: dict[str, np.ndarray] = {}
-        for behavior in BEHAVIORS:
-            user.update(self.format.history(example, behavior))
-        position, page = self.format.place(example)
-        name = path.relative_to(self.input_dir)
-        return {
-            "request_id": f"{name}:{number}",
-            "user_side": user,
-            **self.format.item(example),
-            "item_dense": self.format.features(example),
-            "position": min(position, MAX_POSITION),
-            "page": min(page, MAX_PAGE),
-            "labels": self.format.labels(example),
-        }
 
     def _split_of(self, folders: tuple[str, ...], request_id: str) -> str:
         named = [
@@ -199,25 +184,17 @@ class JDRankingSource(Source):
         raise DataError(f"{path}: no record can be read. Copy the file again.")
 
 
-def _fingerprint(user: dict[str, np.ndarray]) -> tuple | None:
-    """Returns a key of a user's histories; None without any."""
-    if not any(len(values) for values in user.values()):
-        return None
-    return tuple(tuple(values.tolist()) for values in user.values())
+def _fingerprint(user: dict[str, np.ndarray]) -> tuple:
+    """Returns a key of a user's histories; () without any."""
+    key = tuple(tuple(values.tolist()) for values in user.values())
+    return key if any(key) else ()
 
 
 def _join(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Joins impressions, the first of which has the user side."""
     request = dict(rows[0])
-    for name in (*ID_COLUMNS, "position", "page", "item_dense", "labels"):
-        request[name] = [row[name] for row in rows]
-    for name in ID_COLUMNS:
-        request[name] = np.array(request[name], object)
-    for name in ("position", "page"):
-        request[name] = np.array(request[name], np.int32)
-    for name in ("item_dense", "labels"):
-        request[name] = np.array(request[name], np.float32)
-    request["label_weights"] = np.ones_like(request["labels"])
-    request["user_id"] = request["request_id"]
+    for name, dtype in _CANDIDATE_COLUMNS.items():
+        request[name] = np.array([row[name] for row in rows], dtype)
     request["request_time"] = 0
+    request["label_weights"] = np.ones_like(request["labels"])
     return request

@@ -26,42 +26,34 @@ How it is read, and why:
 """
 
 import collections
+import dataclasses
 import heapq
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.sources.jdata2016.jdata_actions import (
+from jd_tf.data.sources.jdata2016.jdata_files import (
     MAX_MODULE_ID,
-    LoggedAction,
-    read_actions,
-    time_at,
-)
-from jd_tf.data.sources.jdata2016.jdata_tables import (
     PRODUCT_COLUMNS,
     USER_COLUMNS,
     CommentTable,
     KeyedTable,
+    read_actions,
+    time_at,
 )
 from jd_tf.data.sources.negative_sampling import NegativeSampler
 from jd_tf.data.sources.request_builder import (
-    SESSION_DENSE,
+    BehaviorSource,
     RequestBuilder,
-    RequestBuilderConfig,
+    session_columns,
 )
-from jd_tf.data.sources.source import Request, Source, split_of_time
+from jd_tf.data.sources.source import Request, split_of_time
 from jd_tf.data.sources.user_history import Action, Event, UserHistory
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
 
 COUNTERS = ("views", "clicks", "carts", "cart_removals", "orders", "follows")
-_NUM_MODULES = 4
-_OBJECTIVES = (
-    Objective("click", 1.0),
-    Objective("cart", 5.0, given="click"),
-    Objective("favourite", 2.0, given="click"),
-    Objective("order", 20.0, given="click"),
-)
+_MODULES = ("module_1", "module_2", "module_3", "module_4")
 _ACTIONS = {
     1: Action(counter=0),
     2: Action(visits=False, counter=2, objective=1, behavior="cart"),
@@ -71,13 +63,13 @@ _ACTIONS = {
     6: Action(counter=1),
 }
 _PAST_COUNTERS = ("past_visits", "past_carts", "past_favourites", "past_orders")
-_CONTEXT_NAMES = {"user_lv_cd": "user_level", "age": "user_age", "sex": "sex"}
 
 
-class JData2016Source(Source):
+@dataclasses.dataclass(eq=False)
+class JData2016Source(BehaviorSource):
     """JData action logs as requests, one at each new product.
 
-    Args:
+    Attributes:
         input_dir: folder of `JData_Action_*.csv` and, maybe, the tables.
         max_bad_records: lines that may be skipped, those of tables included.
         validation_share: share of the training files' bytes, at their end.
@@ -89,88 +81,64 @@ class JData2016Source(Source):
     """
 
     name = "jdata2016"
+    session_gap_minutes: float = 30.0
 
-    def __init__(
-        self,
-        input_dir: str | Path,
-        max_bad_records: int = 0,
-        validation_share: float = 0.1,
-        test_share: float = 0.2,
-        session_gap_minutes: float = 30.0,
-        num_candidates: int = 20,
-        same_category_share: float = 0.5,
-        moment_share: float = 1.0,
-        seed: int = 1,
-    ):
-        super().__init__(
-            input_dir, max_bad_records, validation_share, test_share
-        )
-        if session_gap_minutes <= 0:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.session_gap_minutes <= 0:
             raise DataError(
                 "`session_gap_minutes` must be positive. "
-                f"Got: {session_gap_minutes}."
+                f"Got: {self.session_gap_minutes}."
             )
-        self.session_gap = 60 * session_gap_minutes
-        self.config = RequestBuilderConfig(
-            num_candidates, same_category_share, moment_share, seed
-        )
         paths = self.find_files("JData_Action*.csv")
         self.paths = sorted(paths, key=lambda path: time_at(path, 0))
         self.split_starts = self._split_starts()
-        users = self._table("JData_User*.csv")
-        products = self._table("JData_Product*.csv")
-        comments = self._table("JData_Comment*.csv")
-        self.users = KeyedTable(users, "user_id", USER_COLUMNS, self.report)
-        self.products = KeyedTable(
-            products, "sku_id", PRODUCT_COLUMNS, self.report
+        users, products, comments = (
+            self._table(f"JData_{name}*.csv")
+            for name in ("User", "Product", "Comment")
         )
-        self.comments = CommentTable(comments, self.report)
+        report = self.report
+        self.users = KeyedTable(users, "user_id", USER_COLUMNS, report)
+        self.products = KeyedTable(products, "sku_id", PRODUCT_COLUMNS, report)
+        self.comments = CommentTable(comments, report)
 
     @property
     def schema(self) -> Schema:
         """Visits with modules, carts, favourites, orders; tables if there."""
-        attributes = self.products.vocabularies()
-        contexts = self.users.vocabularies()
         return Schema(
             name=self.name,
             item_columns=(
                 IdColumn("item_id", num_buckets=1 << 18),
                 IdColumn("category_id", num_buckets=1 << 8),
                 IdColumn("brand_id", num_buckets=1 << 14),
-                *(
-                    IdColumn(f"attribute_{name}", "string", vocabulary=words)
-                    for name, words in attributes.items()
-                ),
+                *self.products.id_columns(),
             ),
             behaviors=(
                 Behavior(
                     "click",
                     max_length=50,
                     action_counters=COUNTERS,
-                    action_slots=tuple(
-                        f"module_{n}" for n in range(1, _NUM_MODULES + 1)
-                    ),
+                    action_slots=_MODULES,
                     num_action_ids=MAX_MODULE_ID + 1,
                 ),
                 Behavior("cart", max_length=20),
                 Behavior("favourite", max_length=20),
                 Behavior("order", max_length=20),
             ),
-            objectives=_OBJECTIVES,
-            max_candidates=self.config.num_candidates,
+            objectives=(
+                Objective("click", 1.0),
+                Objective("cart", 5.0, given="click"),
+                Objective("favourite", 2.0, given="click"),
+                Objective("order", 20.0, given="click"),
+            ),
+            max_candidates=self.num_candidates,
             item_dense=(*_PAST_COUNTERS, *self.comments.columns),
             context_columns=(
                 # Hour + 1, as 0 pads.
                 IdColumn("hour", vocabulary=tuple(range(1, 25))),
-                *(
-                    IdColumn(_CONTEXT_NAMES[name], "string", vocabulary=words)
-                    for name, words in contexts.items()
-                ),
+                *self.users.id_columns(),
             ),
-            session_dense=(
-                *SESSION_DENSE,
-                *(f"session_{name}" for name in COUNTERS),
-            ),
+            session_dense=session_columns(COUNTERS),
         )
 
     def requests(self) -> Iterator[tuple[str, Request]]:
@@ -190,9 +158,10 @@ class JData2016Source(Source):
         histories: dict[int, UserHistory] = {}
         # Users in a session, the one idle for longest first.
         active = collections.OrderedDict[int, UserHistory]()
-        for action in self._merged():
+        streams = [read_actions(path, self.report) for path in self.paths]
+        for action in heapq.merge(*streams, key=lambda action: action.time):
             sampler.advance(action.time)
-            idle_since = action.time - self.session_gap
+            idle_since = action.time - 60 * self.session_gap_minutes
             while active:
                 first = next(iter(active.values()))
                 if first.last_time >= idle_since:
@@ -203,9 +172,9 @@ class JData2016Source(Source):
             if item not in attributes:
                 extra = self.products.row(item)
                 attributes[item] = (action.category, action.brand, *extra)
-            history = histories.get(user)
-            if history is None:
-                history = histories[user] = UserHistory(schema, user)
+            if user not in histories:
+                histories[user] = UserHistory(schema, user)
+            history = histories[user]
             request_id = f"{user}:{action.time}:{history.num_visits}"
             event = Event(
                 item, action.time, _ACTIONS[action.kind], action.module
@@ -220,7 +189,7 @@ class JData2016Source(Source):
                 yield split, request
         counts["users"] = len(histories)
         if not counts["rows"]:
-            raise DataError(f"{self.input_dir}: no actions in the files.")
+            raise DataError(f"{self.folder}: no actions in the files.")
         share = counts["exact duplicates dropped"] / counts["rows"]
         self.report.notes.append(
             f"Exact duplicates dropped: {share:.1%} of the rows."
@@ -237,10 +206,6 @@ class JData2016Source(Source):
                 continue
             yield split, request
 
-    def _merged(self) -> Iterator[LoggedAction]:
-        streams = [read_actions(path, self.report) for path in self.paths]
-        return heapq.merge(*streams, key=lambda action: action.time)
-
     def _split_starts(self) -> tuple[int, int]:
         """Returns the first seconds of validation and test, by bytes."""
         if len(self.paths) == 1:
@@ -251,19 +216,18 @@ class JData2016Source(Source):
         *training, last = self.paths
         sizes = [path.stat().st_size for path in training]
         offset = (1 - self.validation_share) * sum(sizes)
-        place = 0
-        while offset >= sizes[place] and place < len(sizes) - 1:
-            offset -= sizes[place]
-            place += 1
-        validation = time_at(training[place], offset / sizes[place])
-        return validation, time_at(last, 0)
+        for path, size in zip(training, sizes, strict=True):
+            if offset < size or path is training[-1]:
+                break
+            offset -= size
+        return time_at(path, offset / size), time_at(last, 0)
 
     def _table(self, pattern: str) -> Path | None:
-        found = sorted(self.input_dir.rglob(pattern))
+        found = sorted(self.folder.rglob(pattern))
         if len(found) > 1:
             names = ", ".join(path.name for path in found)
             raise DataError(
-                f"{self.input_dir}: several files match {pattern}: {names}. "
+                f"{self.folder}: several files match {pattern}: {names}. "
                 "Keep one."
             )
         if not found:
@@ -274,11 +238,8 @@ class JData2016Source(Source):
         return self.comments.before(item, _datetime(now).strftime("%Y-%m-%d"))
 
     def _context(self, user: int, now: float) -> dict[str, Any]:
-        context: dict[str, Any] = {"hour": _datetime(now).hour + 1}
-        row = self.users.row(user)
-        for name, value in zip(self.users.columns, row, strict=True):
-            context[_CONTEXT_NAMES[name]] = value
-        return context
+        row = zip(self.users.names, self.users.row(user), strict=True)
+        return {"hour": _datetime(now).hour + 1, **dict(row)}
 
 
 def _datetime(time: float) -> datetime:

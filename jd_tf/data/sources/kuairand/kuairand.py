@@ -33,18 +33,20 @@ How it is read, and why:
 """
 
 import collections
+import dataclasses
 import datetime
 import heapq
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jd_tf.data.sources.kuairand.kuairand_log import (
     FEEDBACK,
+    TAB,
     Impression,
-    LogFile,
+    open_log,
+    read_impressions,
 )
 from jd_tf.data.sources.kuairand.kuairand_state import (
     ITEM_COUNTERS,
@@ -52,12 +54,7 @@ from jd_tf.data.sources.kuairand.kuairand_state import (
     DailyCounts,
     Viewer,
 )
-from jd_tf.data.sources.source import (
-    LogReport,
-    Request,
-    Source,
-    split_of_time,
-)
+from jd_tf.data.sources.source import LogReport, Request, Source, split_of_time
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
 
 OBJECTIVES = (
@@ -68,8 +65,6 @@ OBJECTIVES = (
     Objective("forward", 20.0),
     Objective("follow", 20.0),
 )
-# Behaviour -> the feedback that puts an impression into it.
-_KEPT = {"click": 0, "profile_enter": 2, "comment": 3}
 _CLICK_COUNTERS = (
     *(objective.name for objective in OBJECTIVES[1:]),
     "comment_seconds",
@@ -80,10 +75,11 @@ _DAY, _MINUTE = 86_400, 60
 _CLOCK = datetime.timezone(datetime.timedelta(hours=8))
 
 
+@dataclasses.dataclass(eq=False)
 class KuaiRandSource(Source):
     """KuaiRand impressions as requests.
 
-    Args:
+    Attributes:
         input_dir: folder of `feedback*.tsv*` or `log_*.csv*` files.
         max_bad_records: lines that may be skipped.
         validation_share: share of the impressions, before the test ones.
@@ -94,40 +90,30 @@ class KuaiRandSource(Source):
     """
 
     name = "kuairand"
+    request_gap_seconds: float = 300.0
+    max_candidates: int = 20
+    session_gap_minutes: float = 30.0
 
-    def __init__(
-        self,
-        input_dir: str | Path,
-        max_bad_records: int = 0,
-        validation_share: float = 0.1,
-        test_share: float = 0.2,
-        request_gap_seconds: float = 300.0,
-        max_candidates: int = 20,
-        session_gap_minutes: float = 30.0,
-    ):
-        super().__init__(
-            input_dir, max_bad_records, validation_share, test_share
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        least = dict(
+            request_gap_seconds=0, max_candidates=1, session_gap_minutes=0
         )
-        limits = {
-            "request_gap_seconds": (request_gap_seconds, 0),
-            "max_candidates": (max_candidates, 1),
-            "session_gap_minutes": (session_gap_minutes, 0),
-        }
-        for name, (value, least) in limits.items():
-            if not value >= least:
+        for name, limit in least.items():
+            value = getattr(self, name)
+            if not value >= limit:
                 raise DataError(
-                    f"`{name}` must be at least {least}. Got: {value}."
+                    f"`{name}` must be at least {limit}. Got: {value}."
                 )
-        self.request_gap = request_gap_seconds
-        self.max_candidates = max_candidates
-        self.session_gap = 60 * session_gap_minutes
         paths = self.find_files("feedback*.tsv*", "log_*.csv*")
-        self.files = [LogFile(path) for path in paths]
-        self.has_tab = all(file.has_tab for file in self.files)
+        self.tables = [open_log(path) for path in paths]
+        self.has_tab = all(TAB in table.columns for table in self.tables)
 
     @property
     def schema(self) -> Schema:
         """Clicks with play time and feedback, profiles entered, comments."""
+        # Hour + 1, as 0 pads.
+        hour = IdColumn("hour", vocabulary=tuple(range(1, 25)))
         tab = IdColumn("scenario", vocabulary=tuple(range(1, _NUM_TABS + 1)))
         return Schema(
             name=self.name,
@@ -145,11 +131,7 @@ class KuaiRandSource(Source):
             objectives=OBJECTIVES,
             max_candidates=self.max_candidates,
             item_dense=("duration_seconds", *ITEM_COUNTERS),
-            context_columns=(
-                # Hour + 1, as 0 pads.
-                IdColumn("hour", vocabulary=tuple(range(1, 25))),
-                *((tab,) if self.has_tab else ()),
-            ),
+            context_columns=(hour, tab) if self.has_tab else (hour,),
             session_dense=SESSION_DENSE,
             scenario_column="scenario" if self.has_tab else "",
         )
@@ -158,7 +140,9 @@ class KuaiRandSource(Source):
         """Yields (split, request) as they end; a first pass finds the cuts."""
         schema, counts = self.schema, self.report.counts
         starts = self._split_starts()
-        viewers: dict[int, Viewer] = {}
+        viewers: dict[int, Viewer] = collections.defaultdict(
+            lambda: Viewer(schema, 60 * self.session_gap_minutes)
+        )
         items, today = DailyCounts(), -1
         # Requests that more impressions may join; at midnight there are none.
         waiting: dict[int, _OpenRequest] = {}
@@ -172,23 +156,24 @@ class KuaiRandSource(Source):
                 items.start_day(day)
                 today = day
             user = impression.user
-            viewer = viewers.get(user)
-            if viewer is None:
-                viewer = viewers[user] = Viewer(schema, _KEPT, self.session_gap)
-            mine = waiting.get(user)
-            if mine and mine.holds(impression):
+            viewer, mine = viewers[user], waiting.get(user)
+            if mine and impression in mine.rows:
                 counts["exact duplicates dropped"] += 1
                 continue
-            self._count(impression)
+            click, *others = impression.feedback
+            for name, happened in zip(FEEDBACK[1:], others, strict=True):
+                if happened and not click:
+                    counts[f"{name} without a click"] += 1
             if mine and not self._joins(mine, impression):
                 yield from self._close(mine, starts)
                 mine = None
             if mine is None:
-                mine = _OpenRequest(
-                    impression, self._user_side(viewer, impression)
-                )
-                waiting[user] = mine
-            mine.add(impression, items.read(impression.item))
+                side = self._user_side(viewer, impression)
+                mine = waiting[user] = _OpenRequest(side, impression.end)
+            mine.rows.append(impression)
+            dense = [impression.duration, *items.read(impression.item)]
+            mine.item_dense.append(dense)
+            mine.end = max(mine.end, impression.end)
             viewer.record(impression)
             items.add(impression, _day(impression.end))
         for done in waiting.values():
@@ -204,7 +189,7 @@ class KuaiRandSource(Source):
         pause = impression.time - mine.end
         full = len(mine.rows) >= self.max_candidates
         same_place = impression.tab == mine.rows[0].tab
-        return pause <= self.request_gap and same_place and not full
+        return pause <= self.request_gap_seconds and same_place and not full
 
     def _user_side(
         self, viewer: Viewer, impression: Impression
@@ -231,14 +216,8 @@ class KuaiRandSource(Source):
         self.report.counts["requests of one impression"] += len(mine.rows) == 1
         yield split, mine.request()
 
-    def _count(self, impression: Impression) -> None:
-        click, *others = impression.feedback
-        for name, happened in zip(FEEDBACK[1:], others, strict=True):
-            if happened and not click:
-                self.report.counts[f"{name} without a click"] += 1
-
     def _merged(self, report: LogReport) -> Iterator[Impression]:
-        streams = [file.impressions(report) for file in self.files]
+        streams = [read_impressions(table, report) for table in self.tables]
         return heapq.merge(*streams, key=lambda impression: impression.time)
 
     def _split_starts(self) -> tuple[float, float]:
@@ -249,48 +228,31 @@ class KuaiRandSource(Source):
         for impression in self._merged(trial):
             minutes[int(impression.time // _MINUTE)] += 1
         if not minutes:
-            raise DataError(f"{self.input_dir}: no impressions in the files.")
+            raise DataError(f"{self.folder}: no impressions in the files.")
         ordered = sorted(minutes)
         before = np.cumsum([0, *(minutes[m] for m in ordered)])[:-1]
         shares = before / minutes.total()
-
-        def start(share: float) -> float:
-            place = int(np.searchsorted(shares, share))
-            last = ordered[-1] + 1
-            minute = ordered[place] if place < len(ordered) else last
-            return float(minute * _MINUTE)
-
         test = 1 - self.test_share
-        return start(test - self.validation_share), start(test)
+        places = np.searchsorted(shares, [test - self.validation_share, test])
+        validation, test = np.array([*ordered, ordered[-1] + 1])[places]
+        return float(validation * _MINUTE), float(test * _MINUTE)
 
 
+@dataclasses.dataclass(eq=False)
 class _OpenRequest:
     """A request that more impressions may join."""
 
-    def __init__(self, first: Impression, user_side: dict[str, Any]):
-        self.user_side = user_side
-        self.rows: list[Impression] = []
-        self.counts: list[Any] = []
-        self.end = first.end
-
-    def holds(self, impression: Impression) -> bool:
-        return impression in self.rows
-
-    def add(self, impression: Impression, counts: Any) -> None:
-        self.rows.append(impression)
-        self.counts.append(counts)
-        self.end = max(self.end, impression.end)
+    user_side: dict[str, Any]
+    end: float  # When all feedback was known
+    rows: list[Impression] = dataclasses.field(default_factory=list)
+    item_dense: list[list[float]] = dataclasses.field(default_factory=list)
 
     def request(self) -> Request:
         labels = np.array([row.feedback for row in self.rows], np.float32)
-        dense = [
-            (row.duration, *counts)
-            for row, counts in zip(self.rows, self.counts, strict=True)
-        ]
         return {
             **self.user_side,
             "item_id": np.array([row.item for row in self.rows], np.int64),
-            "item_dense": np.array(dense, np.float32),
+            "item_dense": np.array(self.item_dense, np.float32),
             "labels": labels,
             "label_weights": np.ones_like(labels),
         }

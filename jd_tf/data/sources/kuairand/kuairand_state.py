@@ -8,39 +8,33 @@ import numpy as np
 from jd_tf.data.sources.kuairand.kuairand_log import FEEDBACK, Impression
 from jd_tf.schema import Schema
 
+_PLURALS = [f"{name.removeprefix('is_')}s" for name in FEEDBACK]
 SESSION_DENSE = (
     "session_seconds",
     "session_impressions",
     "session_play_seconds",
     "session_comment_seconds",
-    *(f"session_{name.removeprefix('is_')}s" for name in FEEDBACK),
+    *(f"session_{name}" for name in _PLURALS),
 )
 ITEM_COUNTERS = (
     "past_impressions",
-    *(f"past_{name.removeprefix('is_')}s" for name in FEEDBACK),
+    *(f"past_{name}" for name in _PLURALS),
 )
-_NOTHING = np.zeros(len(SESSION_DENSE) - 1)
+# Behaviour -> the feedback that puts an impression into it.
+_KEPT = {"click": 0, "profile_enter": 2, "comment": 3}
 
 
 class Viewer:
     """State of one user after some impressions of the log.
 
     An impression counts once it is over: while it plays, its length and its
-    feedback are not known yet. Memory is bounded: as many
-    impressions as the histories hold, and those still playing.
-
-    Args:
-        schema: its behaviours are kept.
-        kept: behaviour -> the place in `FEEDBACK` that puts an impression
-            into it.
-        session_gap: seconds without an impression that end a session.
+    feedback are not known yet. Memory is bounded: as many impressions as the
+    histories hold, and those still playing. A session ends after
+    `session_gap` seconds without an impression.
     """
 
-    def __init__(
-        self, schema: Schema, kept: dict[str, int], session_gap: float
-    ):
+    def __init__(self, schema: Schema, session_gap: float):
         self._behaviors = schema.behaviors
-        self._kept = kept
         self._session_gap = session_gap
         # Those still playing take places of the histories' own.
         playing = schema.max_candidates
@@ -48,30 +42,20 @@ class Viewer:
             b.name: collections.deque(maxlen=b.max_length + playing)
             for b in schema.behaviors
         }
-        self._playing: list[Impression] = []
-        self._session_start = 0.0
         # The first impression starts a session.
         self._session_end = -math.inf
-        self._session = _NOTHING.copy()
 
     def record(self, impression: Impression) -> None:
         """Adds an impression, the latest so far."""
         self._start_session_if_due(impression.time)
         self._session_end = max(self._session_end, impression.end)
         self._playing.append(impression)
-        for behavior, place in self._kept.items():
+        for behavior, place in _KEPT.items():
             if impression.feedback[place]:
                 self._events[behavior].append(impression)
 
     def columns(self, now: float) -> dict[str, np.ndarray]:
-        """Returns histories and session as known at a time.
-
-        Args:
-            now: seconds; not before the latest impression.
-
-        Returns:
-            `session_dense`, and the columns of every behaviour, newest first.
-        """
+        """Returns `session_dense` and histories, newest first, as known now."""
         self._start_session_if_due(now)
         found = {"session_dense": self._session_dense(now)}
         for behavior in self._behaviors:
@@ -97,24 +81,16 @@ class Viewer:
 
     def _start_session_if_due(self, now: float) -> None:
         if now - self._session_end > self._session_gap:
-            self._session_start = now
-            self._session_end = now
-            self._session = _NOTHING.copy()
-            self._playing = []
+            self._session_start = self._session_end = now
+            self._session = np.zeros(len(SESSION_DENSE) - 1)
+            self._playing: list[Impression] = []
 
     def _session_dense(self, now: float) -> np.ndarray:
-        playing = []
         for event in self._playing:
             if event.end <= now:
-                self._session += (
-                    1.0,
-                    event.play,
-                    event.comment_stay,
-                    *event.feedback,
-                )
-            else:
-                playing.append(event)
-        self._playing = playing
+                stay = event.comment_stay
+                self._session += (1.0, event.play, stay, *event.feedback)
+        self._playing = [e for e in self._playing if e.end > now]
         return np.array([now - self._session_start, *self._session], np.float32)
 
 
@@ -129,27 +105,28 @@ class DailyCounts:
     """
 
     def __init__(self) -> None:
-        self._nothing = (0,) * len(ITEM_COUNTERS)
-        self._known: dict[int, list[int]] = {}
-        self._waiting: dict[int, dict[int, list[int]]] = {}
+        self._known = _zeros_of_items()
+        # Day -> counts of what ended on it.
+        self._waiting: dict[int, dict[int, np.ndarray]] = (
+            collections.defaultdict(_zeros_of_items)
+        )
 
     def start_day(self, day: int) -> None:
         """Adds everything that ended on days before."""
-        for earlier in sorted(d for d in self._waiting if d < day):
+        for earlier in [d for d in self._waiting if d < day]:
             for item, counts in self._waiting.pop(earlier).items():
-                known = self._known.setdefault(item, list(self._nothing))
-                known[:] = (a + b for a, b in zip(known, counts, strict=True))
+                self._known[item] += counts
 
     def add(self, impression: Impression, day_of_end: int) -> None:
         """Keeps an impression for the day after its end."""
-        waiting = self._waiting.setdefault(
-            day_of_end, collections.defaultdict(lambda: list(self._nothing))
-        )
-        counts = waiting[impression.item]
-        counts[0] += 1
-        for place, value in enumerate(impression.feedback, 1):
-            counts[place] += value
+        self._waiting[day_of_end][impression.item] += (1, *impression.feedback)
 
-    def read(self, item: int) -> list[int] | tuple[int, ...]:
+    def read(self, item: int) -> list[int]:
         """Returns an item's `ITEM_COUNTERS` of the last midnight."""
-        return self._known.get(item, self._nothing)
+        if item not in self._known:
+            return [0] * len(ITEM_COUNTERS)
+        return self._known[item].tolist()
+
+
+def _zeros_of_items() -> dict[int, np.ndarray]:
+    return collections.defaultdict(lambda: np.zeros(len(ITEM_COUNTERS), int))

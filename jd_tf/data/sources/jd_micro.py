@@ -25,17 +25,17 @@ How it is read, and why:
 - `user_id` is the session, and `request_time` is 0.
 """
 
+import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 
 from jd_tf.data.sources.negative_sampling import NegativeSampler
 from jd_tf.data.sources.request_builder import (
-    SESSION_DENSE,
+    BehaviorSource,
     RequestBuilder,
-    RequestBuilderConfig,
+    session_columns,
 )
-from jd_tf.data.sources.source import Request, Source
-from jd_tf.data.sources.text_files import read_lines
+from jd_tf.data.sources.source import Request
+from jd_tf.data.sources.text_files import NO_LIMIT, read_lines, whole_numbers
 from jd_tf.data.sources.user_history import Action, Event, UserHistory
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
 
@@ -48,11 +48,6 @@ COUNTERS = (
     "orders",
 )
 _NUM_ENTRY_SOURCES = 5
-_OBJECTIVES = (
-    Objective("click", 1.0),
-    Objective("cart", 5.0, given="click"),
-    Objective("order", 20.0, given="click"),
-)
 _ENTRY = Action(counter=0)
 _ACTIONS = {
     **{source: _ENTRY for source in range(1, _NUM_ENTRY_SOURCES + 1)},
@@ -62,13 +57,20 @@ _ACTIONS = {
     9: Action(counter=4, objective=1, behavior="cart"),
     10: Action(counter=5, objective=2, behavior="order"),
 }
-_FIELDS = ("sku", "behaviour", "category", "interval", "dwell")
+_FIELDS = {
+    "sku": (1, NO_LIMIT),
+    "behaviour": (1, len(_ACTIONS)),
+    "category": (1, NO_LIMIT),
+    "interval": (0, NO_LIMIT),
+    "dwell": (0, NO_LIMIT),
+}
 
 
-class JDMicroSource(Source):
+@dataclasses.dataclass(eq=False)
+class JDMicroSource(BehaviorSource):
     """Micro-behaviour sessions as requests, one at each new product.
 
-    Args:
+    Attributes:
         input_dir: folder of `JD_*` or `*.txt` files.
         max_bad_records: sessions that may be skipped.
         validation_share: share of each file, before the test sessions.
@@ -79,23 +81,8 @@ class JDMicroSource(Source):
 
     name = "jd_micro"
 
-    def __init__(
-        self,
-        input_dir: str | Path,
-        max_bad_records: int = 0,
-        validation_share: float = 0.1,
-        test_share: float = 0.2,
-        num_candidates: int = 20,
-        same_category_share: float = 0.5,
-        moment_share: float = 1.0,
-        seed: int = 1,
-    ):
-        super().__init__(
-            input_dir, max_bad_records, validation_share, test_share
-        )
-        self.config = RequestBuilderConfig(
-            num_candidates, same_category_share, moment_share, seed
-        )
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.paths = self.find_files("JD_[A-Z]*", "*.txt")
 
     @property
@@ -119,13 +106,14 @@ class JDMicroSource(Source):
                 Behavior("cart", max_length=20),
                 Behavior("order", max_length=20),
             ),
-            objectives=_OBJECTIVES,
-            max_candidates=self.config.num_candidates,
-            item_dense=("past_visits", "past_carts", "past_orders"),
-            session_dense=(
-                *SESSION_DENSE,
-                *(f"session_{name}" for name in COUNTERS),
+            objectives=(
+                Objective("click", 1.0),
+                Objective("cart", 5.0, given="click"),
+                Objective("order", 20.0, given="click"),
             ),
+            max_candidates=self.num_candidates,
+            item_dense=("past_visits", "past_carts", "past_orders"),
+            session_dense=session_columns(COUNTERS),
         )
 
     def requests(self) -> Iterator[tuple[str, Request]]:
@@ -149,8 +137,7 @@ class JDMicroSource(Source):
                 try:
                     events, seen = parse_session(line.text)
                 except DataError as error:
-                    where = f"{path}: line {line.number}: {error}"
-                    self.report.tolerate(DataError(where))
+                    self.report.tolerate(f"{path}: line {line.number}: {error}")
                     continue
                 # The first category an item was seen in stays, so that later
                 # lines cannot change earlier requests.
@@ -171,15 +158,9 @@ class JDMicroSource(Source):
 def parse_session(text: str) -> tuple[list[Event], dict[int, int]]:
     """Parses one line.
 
-    Args:
-        text: the line.
-
     Returns:
         Events with the session's first one at second 0, and the category of
         each item.
-
-    Raises:
-        DataError: naming the event and the field.
     """
     events: list[Event] = []
     categories: dict[int, int] = {}
@@ -190,18 +171,11 @@ def parse_session(text: str) -> tuple[list[Event], dict[int, int]]:
             raise DataError(
                 f"event {number}: {token!r} is not {'+'.join(_FIELDS)}"
             )
-        for name, value in zip(_FIELDS, fields, strict=True):
-            if not (value.isascii() and value.isdigit()):
-                raise DataError(
-                    f"event {number}: column `{name}` must be a whole number, "
-                    f"not negative. Got: {value!r}"
-                )
-        item, behavior, category, interval, dwell = map(int, fields)
-        if behavior not in _ACTIONS or not item or not category:
-            raise DataError(
-                f"event {number}: {token!r}: behaviours run from 1 to "
-                f"{len(_ACTIONS)}, and ids start at 1"
-            )
+        try:
+            numbers = whole_numbers(_FIELDS, fields)
+        except DataError as error:
+            raise DataError(f"event {number}: {error}") from error
+        item, behavior, category, interval, dwell = numbers
         entry = behavior if behavior <= _NUM_ENTRY_SOURCES else 0
         events.append(Event(item, now, _ACTIONS[behavior], entry, dwell))
         categories.setdefault(item, category)

@@ -1,1 +1,0 @@
-"""Micro-behaviour sessions of the HUP paper (WSDM 2020)."""
