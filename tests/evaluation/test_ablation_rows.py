@@ -10,12 +10,7 @@ from jd_tf.evaluation.ablations.row_presets import (
     missing_data,
     possible_rows,
 )
-from jd_tf.evaluation.ablations.rows import (
-    Row,
-    load_rows,
-    parse_rows,
-    resolve,
-)
+from jd_tf.evaluation.ablations.rows import Row, load_rows, parse_rows, resolve
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import Behavior, DataError, IdColumn
 from tests.requests import small_schema

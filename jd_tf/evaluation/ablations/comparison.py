@@ -15,10 +15,10 @@ from jd_tf.schema import DataError
 CONFIDENCE = 0.95
 SIGNIFICANT = 0.05
 PLACE = ["kind", "objective", "metric"]
-COLUMNS = ["row", "against", *PLACE, "seeds", "mean", "spread"]
-COLUMNS += ["num_impressions", "num_positives"]
 DIFFERENCE = ["difference", "standard_error", "resampling_error", "seed_error"]
 DIFFERENCE += ["standard_errors", "p_value", "low", "high"]
+_COLUMNS = ["row", "against", *PLACE, "seeds", "mean", "spread"]
+_COLUMNS += ["num_impressions", "num_positives", *DIFFERENCE]
 
 
 def paired_difference(
@@ -29,13 +29,10 @@ def paired_difference(
 ) -> dict[str, float]:
     """Compares two models trained with the same S seeds on the same requests.
 
-    Two things could have come out otherwise:
-
-    - the users. All seeds share them, so the mean difference over the seeds
-      is recomputed in every resample of users, the same resample for both
-      models and all seeds (paired bootstrap by cluster);
-    - the training. The spread of the S differences, over the root of S, is
-      the standard error of their mean.
+    The users could have been others: the mean difference over the seeds is
+    recomputed in every resample of users, the same for both models and all
+    seeds (paired bootstrap by cluster). So could the training: the spread of
+    the S differences, over the root of S, is the standard error of their mean.
 
     The squares of both add up; what users and seeds have in common is counted
     twice, which is conservative. Few seeds make a poor estimate of the second
@@ -74,22 +71,23 @@ def paired_difference(
     if error == 0:
         # The very same predictions; anything else would have spread.
         p_value = 1.0 if difference == 0 else np.nan
-        distance, low, high = np.nan, difference, difference
+        distance, reach = np.nan, 0.0
     else:
         distance = difference / error
         p_value = float(2 * stats.t.sf(abs(distance), degrees))
         reach = error * stats.t.ppf(0.5 + CONFIDENCE / 2, degrees)
-        low, high = float(difference - reach), float(difference + reach)
-    return {
-        "difference": difference,
-        "standard_error": error,
-        "resampling_error": by_users,
-        "seed_error": by_seeds,
-        "standard_errors": distance,
-        "p_value": p_value,
-        "low": low,
-        "high": high,
-    }
+    low, high = float(difference - reach), float(difference + reach)
+    found = (
+        difference,
+        error,
+        by_users,
+        by_seeds,
+        distance,
+        p_value,
+        low,
+        high,
+    )
+    return dict(zip(DIFFERENCE, found, strict=True))
 
 
 def runs_table(
@@ -137,32 +135,29 @@ def compare(
             have; rows without a run are left out.
 
     Returns:
-        `COLUMNS`, where spread is the standard deviation over seeds, and
-        `DIFFERENCE`, see `paired_difference`.
+        row, against, kind, objective, metric, seeds, mean, spread (standard
+        deviation over seeds), num_impressions, num_positives and `DIFFERENCE`,
+        see `paired_difference`; nan where there is nothing to compare.
     """
     lines = []
     for row, against in pairs:
-        mine = runs[runs["row"] == row]
-        other = runs[runs["row"] == against]
+        mine, other = (runs[runs["row"] == name] for name in (row, against))
         both = mine.merge(other, on=["seed", *PLACE], suffixes=("", "_other"))
-        paired = {
-            place: paired_difference(
-                part["value"].to_numpy(),
-                part["value_other"].to_numpy(),
-                _stack(part["replicates"]),
-                _stack(part["replicates_other"]),
-            )
-            for place, part in both.groupby(PLACE)
-        }
+        paired = dict(list(both.groupby(PLACE)))
         for place, part in mine.groupby(PLACE, sort=False):
-            seeds = " ".join(map(str, part["seed"]))
-            mean = part["value"].mean(skipna=False)
-            spread = part["value"].std(skipna=False)
-            counts = part[["num_impressions", "num_positives"]].iloc[0]
-            line = (row, against, *place, seeds, mean, spread, *counts)
-            found = paired.get(place, {}).get
-            lines.append((*line, *(found(name) for name in DIFFERENCE)))
-    return pd.DataFrame(lines, columns=[*COLUMNS, *DIFFERENCE]).astype(
+            line = {**part.iloc[0], "row": row, "against": against}
+            line["seeds"] = " ".join(map(str, part["seed"]))
+            line["mean"] = part["value"].mean(skipna=False)
+            line["spread"] = part["value"].std(skipna=False)
+            if place in paired:
+                line |= paired_difference(
+                    paired[place]["value"].to_numpy(),
+                    paired[place]["value_other"].to_numpy(),
+                    _stack(paired[place]["replicates"]),
+                    _stack(paired[place]["replicates_other"]),
+                )
+            lines.append(line)
+    return pd.DataFrame(lines, columns=_COLUMNS).astype(
         dict.fromkeys(["mean", "spread", *DIFFERENCE], float)
     )
 
