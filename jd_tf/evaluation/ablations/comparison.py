@@ -77,16 +77,8 @@ def paired_difference(
         p_value = float(2 * stats.t.sf(abs(distance), degrees))
         reach = error * stats.t.ppf(0.5 + CONFIDENCE / 2, degrees)
     low, high = float(difference - reach), float(difference + reach)
-    found = (
-        difference,
-        error,
-        by_users,
-        by_seeds,
-        distance,
-        p_value,
-        low,
-        high,
-    )
+    errors = (error, by_users, by_seeds)
+    found = (difference, *errors, distance, p_value, low, high)
     return dict(zip(DIFFERENCE, found, strict=True))
 
 
