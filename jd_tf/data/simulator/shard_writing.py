@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from jd_tf.data.dataset import shard_name
 from jd_tf.data.records import RequestWriter
-from jd_tf.data.simulator.people.event_log import BlockLog
 from jd_tf.data.simulator.photos.drawing import write_photos
 from jd_tf.data.simulator.requests.block_requests import (
+    BlockRequests,
     ItemCounters,
     Tally,
     tally,
@@ -79,20 +79,19 @@ def _simulate(task: tuple[Simulator, int, str]) -> Tally:
     """Keeps one block's log in a file and returns its tally."""
     simulator, block, kept = task
     log = simulator.simulate_block(block)
-    with _log_file(kept, block).open("wb") as file:
-        pickle.dump(log, file, protocol=pickle.HIGHEST_PROTOCOL)
+    _log_file(kept, block).write_bytes(pickle.dumps(log))
     return tally(simulator.config, log.exposures)
 
 
 def _write_shard(task: tuple[Simulator, str, int, int, str, Path]) -> None:
     simulator, split, shard, num_shards, kept, folder = task
     totals = np.load(Path(kept) / _COUNTERS_FILE, mmap_mode="r")
-    builder = simulator.block_requests(ItemCounters(simulator.config, totals))
+    counters = ItemCounters(simulator.config, totals)
+    builder = BlockRequests(simulator.behavior, simulator.catalogue, counters)
     path = folder / shard_name(split, shard, num_shards)
     with RequestWriter(path, simulator.schema) as writer:
         for block in range(simulator.config.num_blocks):
-            with _log_file(kept, block).open("rb") as file:
-                log: BlockLog = pickle.load(file)
+            log = pickle.loads(_log_file(kept, block).read_bytes())
             rows = simulator.rows_of(log, split)[shard::num_shards]
             for request in builder.build(log, rows):
                 writer.write(request)

@@ -79,10 +79,6 @@ class Simulator:
             self.config, self.behavior, self.catalogue, block
         ).run()
 
-    def block_requests(self, counters: ItemCounters) -> BlockRequests:
-        """Returns a builder that turns block logs into requests."""
-        return BlockRequests(self.behavior, self.catalogue, counters)
-
     def requests(self, split: str) -> Iterator[dict[str, Any]]:
         """Yields the requests of a split in the order of time.
 
@@ -94,7 +90,8 @@ class Simulator:
         """
         config, logs = self.config, self._logs
         tallies = (tally(config, log.exposures) for log in logs)
-        builder = self.block_requests(ItemCounters.of(config, tallies))
+        counters = ItemCounters.of(config, tallies)
+        builder = BlockRequests(self.behavior, self.catalogue, counters)
         streams = [builder.build(log, self.rows_of(log, split)) for log in logs]
         in_time = operator.itemgetter("request_time")
         yield from heapq.merge(*streams, key=in_time)

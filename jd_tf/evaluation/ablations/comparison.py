@@ -17,6 +17,8 @@ SIGNIFICANT = 0.05
 PLACE = ["kind", "objective", "metric"]
 DIFFERENCE = ["difference", "standard_error", "resampling_error", "seed_error"]
 DIFFERENCE += ["standard_errors", "p_value", "low", "high"]
+_RUN_COLUMNS = ["row", "seed", *PLACE, "value"]
+_RUN_COLUMNS += ["num_impressions", "num_positives", "replicates"]
 _COLUMNS = ["row", "against", *PLACE, "seeds", "mean", "spread"]
 _COLUMNS += ["num_impressions", "num_positives", *DIFFERENCE]
 
@@ -87,25 +89,18 @@ def runs_table(
 ) -> pd.DataFrame:
     """Returns one line for each finished run, kind, objective and metric.
 
-    Columns: row, seed, kind, objective, metric, value, num_impressions,
-    num_positives and replicates (an array or None).
+    `replicates` holds lists or None.
 
     Raises:
         DataError: if the runs were not judged on the same requests.
     """
     _check_comparable(results)
     lines = [
-        {
-            "row": row.name,
-            "seed": seed,
-            "kind": kind,
-            "objective": objective,
-            "metric": metric,
-            "value": found[metric],
-            "num_impressions": found["num_impressions"],
-            "num_positives": found["num_positives"],
-            "replicates": result["replicates"][kind][objective].get(metric),
-        }
+        (
+            *(row.name, seed, kind, objective, metric, found[metric]),
+            *(found["num_impressions"], found["num_positives"]),
+            result["replicates"][kind][objective].get(metric),
+        )
         for row in rows
         for seed in seeds
         if (result := results.get((row.name, seed)))
@@ -113,7 +108,8 @@ def runs_table(
         for objective, found in objectives.items()
         for metric in METRICS
     ]
-    return pd.DataFrame(lines).astype({"value": float})
+    table = pd.DataFrame(lines, columns=_RUN_COLUMNS)
+    return table.astype({"value": float})
 
 
 def compare(
@@ -121,15 +117,10 @@ def compare(
 ) -> pd.DataFrame:
     """Returns one line for each pair of rows, kind, objective and metric.
 
-    Args:
-        runs: made by `runs_table`.
-        pairs: a row and the one it is compared with, over the seeds both
-            have; rows without a run are left out.
-
-    Returns:
-        row, against, kind, objective, metric, seeds, mean, spread (standard
-        deviation over seeds), num_impressions, num_positives and `DIFFERENCE`,
-        see `paired_difference`; nan where there is nothing to compare.
+    Pairs are a row of `runs` and the one it is compared with, over the seeds
+    both have; rows without a run are left out. `spread` is the standard
+    deviation over seeds, the rest is of `paired_difference`; nan where there
+    is nothing to compare.
     """
     lines = []
     for row, against in pairs:

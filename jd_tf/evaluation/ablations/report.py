@@ -77,7 +77,7 @@ def write_ablation_report(
     for name, frame in {
         "ablation.csv": table,
         "pairs.csv": add_significance(all_pairs),
-        "values.csv": runs.iloc[:, :6],
+        "values.csv": runs.loc[:, :"value"],
     }.items():
         write_whole(folder / name, frame.to_csv(index=False).encode())
     facts, notes = [*facts], [*notes]
@@ -98,7 +98,7 @@ def write_ablation_report(
     for kind, part in table.groupby("kind", sort=False):
         counts = ", ".join(
             f"{one.objective} {one.num_impressions:,} and {one.num_positives:,}"
-            for one in part.drop_duplicates("objective").itertuples()
+            for one in _lines_of(part.drop_duplicates("objective"))
         )
         facts.append((f"impressions and positives, {kind} items", counts))
         if not part["num_impressions"].any():
@@ -142,7 +142,7 @@ def _tables(
 def _cells(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Returns the cells of a metric, rows by objectives and kinds."""
     part = table[table["metric"] == metric].dropna(subset="mean")
-    lines = list(part.itertuples())
+    lines = _lines_of(part)
     return part.assign(
         cell=[_cell(one) for one in lines],
         column=[_column(one) for one in lines],
@@ -163,7 +163,11 @@ def _lines(cells: pd.DataFrame) -> list[tuple[str, str, list[dict]]]:
     ]
 
 
-def _cell(one: Any) -> dict[str, str]:
+def _lines_of(table: pd.DataFrame) -> list[Any]:
+    return list(table.itertuples())
+
+
+def _cell(one: Any) -> Any:
     value = f"{one.mean:.4f}"
     if not math.isnan(one.spread):
         value += f" ± {one.spread:.4f}"
@@ -192,11 +196,10 @@ def _kind(one: Any) -> str:
 
 def _picture(defined: pd.DataFrame, title: str) -> Picture:
     """Draws a panel of differences for each objective and kind."""
-    panels = {
-        _column(lines[0]): lines
-        for _, part in defined.groupby(["kind", "objective"], sort=False)
-        if (lines := list(part.itertuples()))
-    }
+    panels: dict[str, list[Any]] = {}
+    for _, part in defined.groupby(["kind", "objective"], sort=False):
+        lines = _lines_of(part)
+        panels[_column(lines[0])] = lines
     height = 1.3 + 0.34 * max(map(len, panels.values()))
     figure, axes_of = new_panels(list(panels), height, _PANELS_ACROSS)
     for place, (name, lines) in enumerate(panels.items()):

@@ -12,7 +12,9 @@ from jd_tf.data.json_files import read_json
 from jd_tf.models.config_fields import replace_fields
 from jd_tf.schema import DataError
 
-_AGAINST = re.compile(r"^(?P<name>.*?)\s*\(against\s+(?P<against>.+)\)$")
+_ROW = re.compile(
+    r"([^:]+?)\s*(?:\(against\s+([^:]+?)\s*\))?\s*:(.*)", re.DOTALL
+)
 # Commas inside brackets belong to a value.
 _COMMA = re.compile(r",(?![^(\[]*[)\]])")
 _JSON_KINDS = {"name": str, "changes": dict, "against": str}
@@ -57,15 +59,14 @@ def parse_rows(text: str) -> tuple[Row, ...]:
     """
     rows = []
     for part in filter(str.strip, text.split(";")):
-        name, colon, changes = (word.strip() for word in part.partition(":"))
-        if not colon or not name:
+        found = _ROW.fullmatch(part.strip())
+        if not found:
             raise DataError(
                 "rows are written `name: field=value,field=value; ...`. "
                 f"Got: {part.strip()!r}."
             )
-        found = _AGAINST.match(name)
-        name, against = found.group("name", "against") if found else (name, "")
-        rows.append(Row(name, parse_changes(changes, name), against.strip()))
+        name, against, changes = found.groups(default="")
+        rows.append(Row(name, parse_changes(changes, name), against))
     return check_rows(rows)
 
 

@@ -233,7 +233,7 @@ def test_accidental_clicks_are_short_and_without_actions(simulator):
                 for user, length in enumerate(log.clicks.length)
             ]
         )
-        for name in ("dwell", "counts")
+        for name in ("dwell_seconds", "action_counts")
     )
     assert (dwell > 0).all()
     short = dwell < 4

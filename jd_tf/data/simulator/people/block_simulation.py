@@ -17,11 +17,7 @@ from jd_tf.data.simulator.people.actions import (
     session_reward,
 )
 from jd_tf.data.simulator.people.event_log import BlockLog, EventLog
-from jd_tf.data.simulator.people.outcome import (
-    OutcomeModel,
-    Probabilities,
-    ShownList,
-)
+from jd_tf.data.simulator.people.outcome import ShownList, outcome_chances
 from jd_tf.data.simulator.people.session_state import SessionState
 from jd_tf.data.simulator.people.users import BUYING, Users, plan_sessions
 from jd_tf.data.simulator.shop.catalogue import Catalogue
@@ -65,17 +61,16 @@ class BlockSimulation:
         self.plans = plan_sessions(config, self.users.activity, self.rng)
         self.num_planned = np.array([len(plan) for plan in self.plans])
         self.policy = LoggingPolicy(catalogue, config.num_candidates)
-        self.outcome = OutcomeModel(catalogue, behavior)
         self.session = SessionState(
             self.rng, count, config.warm_up_time, behavior
         )
-        item = {"item": (np.int64, 0)}
+        item: dict[str, tuple[type, int]] = {"item": (np.int64, 0)}
         page = {
-            "dwell": (np.float32, 0),
-            "counts": (np.float32, len(COUNTERS)),
-            "actions": (np.int64, len(ACTION_SLOTS)),
+            "dwell_seconds": (np.float32, 0),
+            "action_counts": (np.float32, len(COUNTERS)),
+            "action_ids": (np.int64, len(ACTION_SLOTS)),
         }
-        self.clicks = EventLog(count, item | page)
+        self.clicks = EventLog(count, {**item, **page})
         self.carts, self.orders = EventLog(count, item), EventLog(count, item)
 
     def run(self) -> BlockLog:
@@ -132,9 +127,29 @@ class BlockSimulation:
         """
         session, behavior = self.session, self.behavior
         shown = self._show(users)
-        chances = self.outcome.chances(shown)
+        chances = outcome_chances(self.catalogue, behavior, shown)
         actions = draw_actions(self.rng, behavior, chances, shown.real)
-        request = self._describe(users, shown, chances, actions)
+        # As logged; histories end before it.
+        request = {
+            "user": users,
+            "session": session.number[users],
+            "step": session.counts[users, 0].astype(np.int64),
+            # Whole seconds; events before it are at least a second older.
+            "time": np.floor(session.now[users]),
+            "scenario": shown.scenario,
+            "item": shown.items,
+            "num_shown": shown.num_shown,
+            "labels": actions.labels,
+            "relevance": chances.relevance.astype(np.float32),
+            "reward": session_reward(
+                self.behavior, shown.intent, actions.labels, actions.wanted
+            ).astype(np.float32),
+            "session_dense": session.dense(users),
+            "click_end": self.clicks.length[users],
+            "cart_end": self.carts.length[users],
+            "order_end": self.orders.length[users],
+            "intent": shown.intent,
+        }
         stays = continuation(
             behavior,
             shown.intent,
@@ -177,36 +192,6 @@ class BlockSimulation:
             tastes=tastes,
         )
 
-    def _describe(
-        self,
-        users: np.ndarray,
-        shown: ShownList,
-        chances: Probabilities,
-        actions: Actions,
-    ) -> dict[str, np.ndarray]:
-        """Describes the request as logged; histories end before it."""
-        session = self.session
-        return {
-            "user": users,
-            "session": session.number[users],
-            "step": session.counts[users, 0].astype(np.int64),
-            # Whole seconds; events before it are at least a second older.
-            "time": np.floor(session.now[users]),
-            "scenario": shown.scenario,
-            "item": shown.items,
-            "num_shown": shown.num_shown,
-            "labels": actions.labels,
-            "relevance": chances.relevance.astype(np.float32),
-            "reward": session_reward(
-                self.behavior, shown.intent, actions.labels, actions.wanted
-            ).astype(np.float32),
-            "session_dense": session.dense(users),
-            "click_end": self.clicks.length[users],
-            "cart_end": self.carts.length[users],
-            "order_end": self.orders.length[users],
-            "intent": shown.intent,
-        }
-
     def _record(
         self, users: np.ndarray, shown: ShownList, actions: Actions
     ) -> None:
@@ -226,9 +211,9 @@ class BlockSimulation:
             labels[..., CLICK],
             time=left - dwell,
             item=items,
-            dwell=dwell,
-            counts=actions.counts,
-            actions=np.stack([entry, module], axis=-1),
+            dwell_seconds=dwell,
+            action_counts=actions.counts,
+            action_ids=np.stack([entry, module], axis=-1),
         )
         self.carts.append(users, labels[..., CART], time=left, item=items)
         self.orders.append(users, labels[..., ORDER], time=left, item=items)

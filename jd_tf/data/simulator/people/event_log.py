@@ -19,7 +19,7 @@ class EventLog:
     def __init__(self, num_users: int, columns: Mapping[str, tuple[type, int]]):
         self.length = np.zeros(num_users, np.int64)
         shape = (num_users, _FIRST_CAPACITY)
-        self.tables = {
+        self.tables: dict[str, np.ndarray] = {
             name: np.zeros((*shape, inner) if inner else shape, dtype)
             for name, (dtype, inner) in columns.items()
         }

@@ -62,100 +62,98 @@ class Probabilities:
     relevance: np.ndarray  # (R, N, 6) float, of objectives, with accidents
 
 
-class OutcomeModel:
-    """Probabilities of what users do, given everything hidden."""
+def outcome_chances(
+    catalogue: Catalogue, behavior: BehaviorParameters, shown: ShownList
+) -> Probabilities:
+    """Returns the probabilities for some lists, position apart."""
+    b = behavior
+    base = b.click_base + np.asarray(b.scenario_offsets)
+    suits = _match(catalogue, shown.items, shown.tastes)
+    liking = private_liking(shown.users, shown.items)
+    private = liking * b.private_spread
+    buying = (shown.intent == BUYING)[:, None]
+    in_focus = suits.slot == shown.focus[:, None]
+    price = suits.price - 0.5
 
-    def __init__(self, catalogue: Catalogue, behavior: BehaviorParameters):
-        self.catalogue, self.behavior = catalogue, behavior
-        offsets = np.asarray(behavior.scenario_offsets)
-        self._base = behavior.click_base + offsets
+    attraction = (
+        base[shown.scenario][:, None]
+        + shown.tastes.readiness[:, None]
+        + b.click_interest * suits.interest
+        + np.where(in_focus, b.click_focus, buying * b.click_off_focus)
+        + b.click_brand * suits.brand
+        + b.click_price * price
+        + b.click_style * suits.style
+        + b.click_owned * shown.owned
+        + catalogue.appeal[shown.items]
+    )
+    wanted = _sigmoid(attraction + private)
+    content = (
+        b.match_interest * suits.interest
+        + b.match_brand * suits.brand
+        + b.match_price * price
+        + b.match_style * suits.style
+        + catalogue.merit[shown.items]
+        + private
+    )
+    dwell_mean = b.dwell_mean + b.dwell_match * content
+    comment = (
+        b.comment_base
+        + b.comment_need * suits.need
+        + b.comment_buying * buying
+        + b.comment_match * content
+    )
+    favourite = (
+        b.favourite_base
+        + b.favourite_buying * buying
+        + b.favourite_match * content
+        + b.favourite_style * suits.style
+    )
+    cart = (
+        b.cart_base
+        + b.cart_need * suits.need
+        + b.cart_buying * buying
+        + b.cart_match * content
+        + b.cart_price * price
+    )
+    order = (
+        b.order_base
+        + b.order_need * suits.need
+        + b.order_buying * buying
+        + b.order_match * content
+        + b.order_price * price
+    )
+    long = _long_view(b, dwell_mean, b.dwell_spread)
+    # In the order of `OBJECTIVES`.
+    later = [long, *map(_sigmoid, (comment, cart, favourite, order))]
+    given = np.stack([np.ones(wanted.shape), *later], axis=-1)
+    order_carted = _sigmoid(order + b.order_carted)
+    image = b.image_base + b.image_style * suits.style
+    comments = np.full(wanted.shape, b.comment_more)
+    specification = b.specification_base + b.specification_need * suits.need
+    rates = np.exp(np.stack([image, comments, specification], axis=-1))
 
-    def chances(self, shown: ShownList) -> Probabilities:
-        """Returns the probabilities for some lists, position apart."""
-        b = self.behavior
-        suits = _match(self.catalogue, shown.items, shown.tastes)
-        liking = private_liking(shown.users, shown.items)
-        private = liking * b.private_spread
-        buying = (shown.intent == BUYING)[:, None]
-        in_focus = suits.slot == shown.focus[:, None]
-        price = suits.price - 0.5
+    relevance = wanted[..., None] * given
+    carted, uncarted = given[..., CART], 1.0 - given[..., CART]
+    relevance[..., ORDER] = wanted * (
+        carted * order_carted + uncarted * given[..., ORDER]
+    )
+    accident = b.accident_rate * (1.0 - wanted)
+    relevance[..., CLICK] += accident
+    relevance[..., LONG_VIEW] += accident * _long_view(
+        b, b.accident_dwell_mean, b.accident_dwell_spread
+    )
+    return Probabilities(
+        wanted, given, order_carted, dwell_mean, rates, relevance
+    )
 
-        attraction = (
-            self._base[shown.scenario][:, None]
-            + shown.tastes.readiness[:, None]
-            + b.click_interest * suits.interest
-            + np.where(in_focus, b.click_focus, buying * b.click_off_focus)
-            + b.click_brand * suits.brand
-            + b.click_price * price
-            + b.click_style * suits.style
-            + b.click_owned * shown.owned
-            + self.catalogue.appeal[shown.items]
-        )
-        wanted = _sigmoid(attraction + private)
-        content = (
-            b.match_interest * suits.interest
-            + b.match_brand * suits.brand
-            + b.match_price * price
-            + b.match_style * suits.style
-            + self.catalogue.merit[shown.items]
-            + private
-        )
-        dwell_mean = b.dwell_mean + b.dwell_match * content
-        comment = (
-            b.comment_base
-            + b.comment_need * suits.need
-            + b.comment_buying * buying
-            + b.comment_match * content
-        )
-        favourite = (
-            b.favourite_base
-            + b.favourite_buying * buying
-            + b.favourite_match * content
-            + b.favourite_style * suits.style
-        )
-        cart = (
-            b.cart_base
-            + b.cart_need * suits.need
-            + b.cart_buying * buying
-            + b.cart_match * content
-            + b.cart_price * price
-        )
-        order = (
-            b.order_base
-            + b.order_need * suits.need
-            + b.order_buying * buying
-            + b.order_match * content
-            + b.order_price * price
-        )
-        long = self._long(dwell_mean, b.dwell_spread)
-        # In the order of `OBJECTIVES`.
-        later = [long, *map(_sigmoid, (comment, cart, favourite, order))]
-        given = np.stack([np.ones(wanted.shape), *later], axis=-1)
-        order_carted = _sigmoid(order + b.order_carted)
-        image = b.image_base + b.image_style * suits.style
-        comments = np.full(wanted.shape, b.comment_more)
-        specification = b.specification_base + b.specification_need * suits.need
-        rates = np.exp(np.stack([image, comments, specification], axis=-1))
 
-        relevance = wanted[..., None] * given
-        carted, uncarted = given[..., CART], 1.0 - given[..., CART]
-        relevance[..., ORDER] = wanted * (
-            carted * order_carted + uncarted * given[..., ORDER]
-        )
-        accident = b.accident_rate * (1.0 - wanted)
-        relevance[..., CLICK] += accident
-        relevance[..., LONG_VIEW] += accident * self._long(
-            b.accident_dwell_mean, b.accident_dwell_spread
-        )
-        return Probabilities(
-            wanted, given, order_carted, dwell_mean, rates, relevance
-        )
-
-    def _long(self, mean: np.ndarray | float, spread: float) -> np.ndarray:
-        """Returns the probability that a log-logistic dwell is a long view."""
-        over = mean - np.log(self.behavior.long_view_seconds)
-        # A logistic number of scale 1 has this standard deviation.
-        return _sigmoid(over / spread * np.pi / np.sqrt(3.0))
+def _long_view(
+    behavior: BehaviorParameters, mean: np.ndarray | float, spread: float
+) -> np.ndarray:
+    """Returns the probability that a log-logistic dwell is a long view."""
+    over = mean - np.log(behavior.long_view_seconds)
+    # A logistic number of scale 1 has this standard deviation.
+    return _sigmoid(over / spread * np.pi / np.sqrt(3.0))
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

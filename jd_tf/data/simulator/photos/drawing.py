@@ -49,8 +49,8 @@ def draw_item(catalogue: Catalogue, seed: int, item: int) -> np.ndarray:
     covered = trimmed = np.zeros(x.shape, bool)
     for part in SILHOUETTES[CATEGORY_WORDS[catalogue.category[item]]]:
         hit = inside(part, x, y)
-        covered = covered & ~hit if part.hole else covered | hit
-        trimmed = trimmed | hit if part.trim else trimmed & ~hit
+        covered = covered & ~hit if part.layer == "hole" else covered | hit
+        trimmed = trimmed | hit if part.layer == "trim" else trimmed & ~hit
     drawn = np.where(trimmed[..., None], trim, cloth) * light
     picture = np.where(covered[..., None], drawn, picture)
 

@@ -1,12 +1,12 @@
 """Silhouettes of the product words, made of a few plain shapes."""
 
-import dataclasses
 import re
+from typing import NamedTuple
 
 import numpy as np
 
-# Each word is followed by its parts, kind and numbers as in `Part`, and
-# perhaps `hole` or `trim`. Later parts are laid over earlier ones.
+# Each word is followed by its parts: kind, numbers and layer as in `Part`.
+# Later parts are laid over earlier ones.
 _TABLE = """
 shirt: bar -.35 -.45 -.8 0 .17; bar .35 -.45 .8 0 .17; box 0 .1 .42 .65 .06;
   ellipse 0 -.6 .2 .16 hole
@@ -56,8 +56,7 @@ clock: box 0 0 .75 .75 .12; ellipse 0 0 .55 .55 hole; ring 0 0 .55 .05 trim;
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """One plain shape; coordinates run from -1 (left, top) to 1.
 
     Attributes:
@@ -67,29 +66,24 @@ class Part:
             (x, top, bottom, half width at the top, half width at the
             bottom).
         numbers: as listed for the kind.
-        hole: cuts the shape out.
-        trim: gives it the second colour and no pattern.
+        layer: "hole" cuts the shape out; "trim" gives it the second colour
+            and no pattern; "" neither.
     """
 
     kind: str
     numbers: tuple[float, ...]
-    hole: bool = False
-    trim: bool = False
+    layer: str
 
 
-def _part(text: str) -> Part:
-    kind, *words = text.split()
-    flags = {word: True for word in words if word in ("hole", "trim")}
-    numbers = tuple(float(word) for word in words if word not in flags)
-    return Part(kind, numbers, **flags)
-
-
-def _silhouette(entry: str) -> tuple[str, tuple[Part, ...]]:
-    word, parts = entry.split(":")
-    return word, tuple(map(_part, parts.split(";")))
-
-
-SILHOUETTES = dict(map(_silhouette, re.split(r"\n(?=\w)", _TABLE.strip())))
+SILHOUETTES = {
+    word: tuple(
+        Part(kind, tuple(map(float, numbers.split())), layer)
+        for kind, numbers, layer in re.findall(
+            r"([a-z]+) ([-.0-9 ]+)([a-z]*)", parts
+        )
+    )
+    for word, parts in re.findall(r"^(\w+):((?:.|\n )*)", _TABLE, re.MULTILINE)
+}
 
 
 def inside(part: Part, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -158,11 +158,15 @@ class BlockRequests:
                 end = logged[f"{name}_end"][row]
                 past = slice(max(end - length, 0), end)
                 # Newest first.
-                tables = {
+                history = {
                     column: table[user[row], past][::-1]
                     for column, table in events.tables.items()
                 }
-                request |= self._history(name, tables, time[row])
+                age = time[row] - history.pop("time")
+                history["age_seconds"] = age.astype(np.float32)
+                before = history.pop("item")
+                history |= {c: ids[before] for c, ids in self._ids.items()}
+                request |= {f"{name}_{c}": h for c, h in history.items()}
             yield request
 
     def _item_dense(self, items: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -177,15 +181,3 @@ class BlockRequests:
             np.log1p(np.maximum(age, 0.0) / DAY),
         )
         return np.stack(parts, axis=-1).astype(np.float32)
-
-    def _history(
-        self, name: str, tables: dict[str, np.ndarray], time: float
-    ) -> dict[str, np.ndarray]:
-        items = tables["item"]
-        columns = {column: ids[items] for column, ids in self._ids.items()}
-        columns["age_seconds"] = (time - tables["time"]).astype(np.float32)
-        if "dwell" in tables:
-            columns["dwell_seconds"] = tables["dwell"]
-            columns["action_counts"] = tables["counts"]
-            columns["action_ids"] = tables["actions"]
-        return {f"{name}_{column}": part for column, part in columns.items()}

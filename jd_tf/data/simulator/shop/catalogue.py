@@ -43,12 +43,6 @@ class Catalogue:
         rng = np.random.default_rng([config.seed, _CATALOGUE_STREAM])
         self.category_weight = rng.lognormal(0.0, 0.5, config.num_categories)
         self.category_weight /= self.category_weight.sum()
-        self._make_brands(rng, config)
-        self._make_items(rng, config, behavior)
-
-    def _make_brands(
-        self, rng: np.random.Generator, config: SimulatorConfig
-    ) -> None:
         brands, categories = config.num_brands, config.num_categories
         self.brand_style = rng.normal(size=(brands, STYLE_DIM))
         self.brand_price = rng.normal(size=brands)
@@ -61,6 +55,7 @@ class Catalogue:
         self.shop_brand = np.concatenate([np.arange(brands), extra])
         service = rng.normal(size=config.num_shops)
         self.shop_service = _SHOP_SERVICE_SPREAD * service
+        self._make_items(rng, config, behavior)
 
     def _make_items(
         self,
