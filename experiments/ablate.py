@@ -28,6 +28,9 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of all runs and tables.", required=True
 )
 _MODEL = flags.DEFINE_string("model", "jd_ranker", "Registered model.")
+_MODEL_MODULE = flags.DEFINE_string(
+    "model_module", None, "Python file that registers further models."
+)
 _ROWS = flags.DEFINE_string(
     "rows",
     None,
@@ -128,11 +131,14 @@ def main(_: object) -> None:
     from jd_tf.evaluation.ablations.report import write_ablation_report
     from jd_tf.evaluation.ablations.runs import Ablation, Results
     from jd_tf.models.config_fields import flat_fields
+    from jd_tf.models.registry import load_model_module
     from jd_tf.training.train import image_fields, load_vectors
 
     model, vectors = _MODEL.value, _ITEM_VECTORS.value
     workdir, split = Path(_WORKDIR.value), _SPLIT.value
     data: str | Path = _DATA.value
+    if _MODEL_MODULE.value:
+        load_model_module(_MODEL_MODULE.value)
     schema = read_schema(data)
     rows, notes = plan.choose_rows(
         _ROWS.value, _ROWS_FILE.value, _PRESET.value, schema, bool(vectors)
@@ -158,6 +164,8 @@ def main(_: object) -> None:
         "num_replicates": _REPLICATES.value,
         "training": effective,
     }
+    if _MODEL_MODULE.value:
+        settings["model_module"] = plan.digest(_MODEL_MODULE.value)
     if vectors:
         load_vectors(vectors, schema)  # Refused now, not at the first images.
     seeds = plan.parse_seeds(_SEEDS.value)

@@ -45,13 +45,6 @@ def choose_rows(
 ) -> tuple[tuple[Row, ...], list[str]]:
     """Returns the rows given in one of three ways, and notes on them.
 
-    Args:
-        text: see `parse_rows`.
-        path: see `load_rows`.
-        preset: name of a built-in set.
-        schema: of the data.
-        vectors: True if there are item vectors.
-
     Raises:
         DataError: for anything but one way, and for rows the data cannot
             feed.

@@ -22,7 +22,7 @@ class _Work:
 
     def train(self, config, seed, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        self.trained.append((config.use_recency, seed, folder.name))
+        self.trained.append((config.sequence.use_recency, seed, folder.name))
         if len(self.trained) == self.die_at:
             raise KeyboardInterrupt
         (folder / "weights").write_text("w")
@@ -95,7 +95,7 @@ def test_other_settings_are_refused(tmp_path):
     )
     with pytest.raises(DataError, match="split = 'test', not 'validation'"):
         _ablation(tmp_path, split="validation")
-    with pytest.raises(DataError, match="base: model_dim = 8, not 16"):
+    with pytest.raises(DataError, match="base: items: model_dim = 8, not 16"):
         Ablation(
             tmp_path / "run",
             {"data": "abc", "split": "test"},
@@ -104,7 +104,7 @@ def test_other_settings_are_refused(tmp_path):
             (1,),
         )
     changed = (Row("base", {"use_recency": True}),)
-    with pytest.raises(DataError, match="row `base`: use_recency = False"):
+    with pytest.raises(DataError, match="sequence: use_recency = False"):
         _ablation(tmp_path, changed, split="test").results()
 
 

@@ -13,6 +13,7 @@ from jd_tf.data.item_vectors import ItemVectors
 from jd_tf.evaluation.ablations.judge import RunJudge
 from jd_tf.evaluation.ablations.rows import Row
 from jd_tf.evaluation.ablations.runs import RESULT_FILE, Ablation
+from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
 from jd_tf.training.config import TrainingConfig
@@ -25,6 +26,14 @@ from tests.experiments.programs import (
 from tests.requests import random_requests
 
 SCHEMA = tiny_schema()
+OWN_MODEL = """
+from jd_tf.models.ranking.pooled_mmoe import PooledMMoE, PooledMMoEConfig
+from jd_tf.models.registry import register_model
+
+@register_model("own_mmoe", PooledMMoEConfig)
+class Own(PooledMMoE):
+    pass
+"""
 ROWS = "base: use_recency=False; + recency: use_recency=True"
 
 
@@ -69,6 +78,20 @@ def test_rows_and_seeds_become_tables(data, tmp_path):
     assert len(table) == 1 + 2 * 4
     page = (workdir / "ablation.html").read_text()
     assert '<td>train requests</td><td class="wrap">32</td>' in page
+
+
+def test_a_model_of_the_users_own_file(data, tmp_path):
+    module = tmp_path / "own.py"
+    module.write_text(OWN_MODEL)
+    flags = ("--model=own_mmoe", "--rows=base:", f"--model_module={module}")
+    finished = _run(data, tmp_path / "w", *flags, "--common=num_experts=2")
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / "w" / "runs" / "base" / "seed-1/result.json").is_file()
+    module.write_text(f"{OWN_MODEL}# changed")
+    other = _run(data, tmp_path / "w", *flags, "--common=num_experts=2")
+    assert "made with model_module" in error_line(other)
+    missing = _run(data, tmp_path / "v", *flags[:2], "--model_module=no.py")
+    assert "no.py: no such file" in error_line(missing)
 
 
 @pytest.mark.slow
@@ -129,7 +152,7 @@ def test_sizes_are_a_preset_with_changes():
         1000,
     )
     preset = QUICKSTART_PRESETS["simulator", "demo"]
-    assert model == dataclasses.replace(preset.model, model_dim=8)
+    assert model == replace_fields(preset.model, {"model_dim": 8})
     batches = -(-1000 // preset.training.batch_size)
     assert training == dataclasses.replace(
         preset.training, epochs=2, decay_steps=2 * batches

@@ -1,6 +1,7 @@
 """Size, calendar and seed of the simulated shop."""
 
 import dataclasses
+import itertools
 
 from jd_tf.data.simulator.shop.words import CATEGORY_WORDS
 from jd_tf.schema import DataError
@@ -77,50 +78,34 @@ class SimulatorConfig:
     photos: bool = False
 
     def __post_init__(self) -> None:
+        validation, test = self.validation_share, self.test_share
+        categories, brands = self.num_categories, self.num_brands
+        most, least = len(CATEGORY_WORDS), 4 * categories
+        late = self.cold_start_share
+        limits = {
+            "start_time": (True, "any"),
+            "seed": (self.seed >= 0, ">= 0"),
+            "num_warm_up_days": (self.num_warm_up_days >= 0, ">= 0"),
+            "num_candidates": (self.num_candidates >= 2, ">= 2"),
+            "num_categories": (6 <= categories <= most, f"6 to {most}"),
+            "num_items": (self.num_items >= least, "at least 4 a category"),
+            "num_brands": (brands >= categories, "at least `num_categories`"),
+            "num_shops": (self.num_shops >= brands, "at least `num_brands`"),
+            "cold_start_share": (0 <= late <= 0.5, "between 0 and 0.5"),
+            "validation_share": (0 < validation < 1, "in (0, 1)"),
+            "test_share": (
+                0 < test < 1 and validation + test < 1,
+                "in (0, 1) and below 1 - validation_share",
+            ),
+        }
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.type is int and field.name not in ("seed", "start_time"):
-                lowest = 0 if field.name == "num_warm_up_days" else 1
-                self._require(value >= lowest, field.name, f">= {lowest}")
-        most = len(CATEGORY_WORDS)
-        categories = self.num_categories
-        shares = self.validation_share + self.test_share
-        for holds, name, limit in (
-            (self.seed >= 0, "seed", ">= 0"),
-            (6 <= categories <= most, "num_categories", f"6 to {most}"),
-            (
-                self.num_items >= 4 * categories,
-                "num_items",
-                "at least 4 a category",
-            ),
-            (
-                self.num_brands >= categories,
-                "num_brands",
-                "at least `num_categories`",
-            ),
-            (
-                self.num_shops >= self.num_brands,
-                "num_shops",
-                "at least `num_brands`",
-            ),
-            (self.num_candidates >= 2, "num_candidates", ">= 2"),
-            (
-                0 <= self.cold_start_share <= 0.5,
-                "cold_start_share",
-                "between 0 and 0.5",
-            ),
-            (0 < self.validation_share < 1, "validation_share", "in (0, 1)"),
-            (0 < self.test_share < 1, "test_share", "in (0, 1)"),
-            (shares < 1, "test_share", "below 1 - validation_share"),
-        ):
-            self._require(holds, name, limit)
-
-    def _require(self, holds: bool, name: str, limit: str) -> None:
-        if not holds:
-            raise DataError(
-                f"simulator: `{name}` must be {limit}. "
-                f"Got: {getattr(self, name)}."
-            )
+            usual = (field.type is not int or value >= 1, ">= 1")
+            holds, limit = limits.get(field.name, usual)
+            if not holds:
+                raise DataError(
+                    f"simulator: `{field.name}` must be {limit}. Got: {value}."
+                )
 
     @property
     def num_blocks(self) -> int:
@@ -145,11 +130,10 @@ class SimulatorConfig:
         """
         hours = self.num_days * 24
         training = 1 - self.validation_share - self.test_share
-        validation = round(hours * training)
         test = round(hours * (1 - self.test_share))
         edges = [
             self.start_time + 3600.0 * hour
-            for hour in (0, validation, test, hours)
+            for hour in (0, round(hours * training), test, hours)
         ]
         names = ("train", "validation", "test")
-        return {n: (edges[i], edges[i + 1]) for i, n in enumerate(names)}
+        return dict(zip(names, itertools.pairwise(edges), strict=True))

@@ -6,16 +6,15 @@ import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from jd_tf.data.dataset import shard_name
 from jd_tf.data.records import RequestWriter
-from jd_tf.data.simulator.people.event_log import BlockLog
-from jd_tf.data.simulator.photos.photo_files import write_photos
-from jd_tf.data.simulator.requests.item_counters import (
+from jd_tf.data.simulator.photos.drawing import write_photos
+from jd_tf.data.simulator.requests.block_requests import (
+    BlockRequests,
     ItemCounters,
     Tally,
     tally,
@@ -40,63 +39,59 @@ def write_simulated(
     """
     config = simulator.config
     with (
-        _workers(num_processes) as run,
+        _workers(num_processes, progress) as run,
         tempfile.TemporaryDirectory(prefix=".logs.", dir=folder) as kept,
     ):
-        blocks = [
-            (simulator, block, kept) for block in range(config.num_blocks)
-        ]
-        bar: dict[str, Any] = {"disable": not progress, "unit": "block"}
-        counters = ItemCounters.of(
-            config,
-            tqdm(run(_simulate, blocks), "simulate", len(blocks), **bar),
-        )
-        np.save(Path(kept) / _COUNTERS_FILE, counters.totals)
+        blocks = [(simulator, b, kept) for b in range(config.num_blocks)]
+        tallies = run(_simulate, blocks, "simulate", "block")
+        totals = ItemCounters.of(config, tallies).totals
+        np.save(Path(kept) / _COUNTERS_FILE, totals)
         shards = [
             (simulator, split, shard, num_shards, kept, folder)
             for split in config.split_times
             for shard in range(num_shards)
         ]
-        bar["unit"] = "shard"
-        for _ in tqdm(run(_write_shard, shards), "write", len(shards), **bar):
+        for _ in run(_write_shard, shards, "write", "shard"):
             pass
         if config.photos:
-            write_photos(
-                simulator.catalogue, config.seed, folder, run, progress
-            )
+            write_photos(simulator.catalogue, config.seed, folder, run)
 
 
 @contextlib.contextmanager
-def _workers(
-    num_processes: int,
-) -> Iterator[Callable[[Callable, Iterable], Iterable]]:
+def _workers(num_processes: int, progress: bool) -> Iterator[Callable]:
     """Yields a map that works in this process or in several, unordered."""
+
+    def run(work: Callable, tasks: list, title: str, unit: str) -> Iterable:
+        done = unordered_map(work, tasks)
+        return tqdm(done, title, len(tasks), disable=not progress, unit=unit)
+
+    unordered_map: Callable = map
     if num_processes == 1:
-        yield map
+        yield run
         return
     # TensorFlow has threads, which do not survive a fork.
     with multiprocessing.get_context("spawn").Pool(num_processes) as pool:
-        yield pool.imap_unordered
+        unordered_map = pool.imap_unordered
+        yield run
 
 
 def _simulate(task: tuple[Simulator, int, str]) -> Tally:
     """Keeps one block's log in a file and returns its tally."""
     simulator, block, kept = task
     log = simulator.simulate_block(block)
-    with _log_file(kept, block).open("wb") as file:
-        pickle.dump(log, file, protocol=pickle.HIGHEST_PROTOCOL)
+    _log_file(kept, block).write_bytes(pickle.dumps(log))
     return tally(simulator.config, log.exposures)
 
 
 def _write_shard(task: tuple[Simulator, str, int, int, str, Path]) -> None:
     simulator, split, shard, num_shards, kept, folder = task
     totals = np.load(Path(kept) / _COUNTERS_FILE, mmap_mode="r")
-    builder = simulator.block_requests(ItemCounters(simulator.config, totals))
+    counters = ItemCounters(simulator.config, totals)
+    builder = BlockRequests(simulator.behavior, simulator.catalogue, counters)
     path = folder / shard_name(split, shard, num_shards)
     with RequestWriter(path, simulator.schema) as writer:
         for block in range(simulator.config.num_blocks):
-            with _log_file(kept, block).open("rb") as file:
-                log: BlockLog = pickle.load(file)
+            log = pickle.loads(_log_file(kept, block).read_bytes())
             rows = simulator.rows_of(log, split)[shard::num_shards]
             for request in builder.build(log, rows):
                 writer.write(request)

@@ -1,5 +1,8 @@
 """The simulated shop: users, items and the truth behind its requests."""
 
+import functools
+import heapq
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,8 +12,11 @@ from jd_tf.data.simulator.behavior import BehaviorParameters
 from jd_tf.data.simulator.config import SimulatorConfig
 from jd_tf.data.simulator.people.block_simulation import BlockSimulation
 from jd_tf.data.simulator.people.event_log import BlockLog
-from jd_tf.data.simulator.requests.block_requests import BlockRequests
-from jd_tf.data.simulator.requests.item_counters import ItemCounters, tally
+from jd_tf.data.simulator.requests.block_requests import (
+    BlockRequests,
+    ItemCounters,
+    tally,
+)
 from jd_tf.data.simulator.requests.shop_schema import shop_schema
 from jd_tf.data.simulator.shop.catalogue import Catalogue
 from jd_tf.schema import DataError, Schema
@@ -61,7 +67,6 @@ class Simulator:
                 f"{self.behavior.num_interests}."
             )
         self.catalogue = Catalogue(self.config, self.behavior)
-        self._logs: list[BlockLog] = []
 
     @property
     def schema(self) -> Schema:
@@ -70,16 +75,9 @@ class Simulator:
 
     def simulate_block(self, block: int) -> BlockLog:
         """Simulates one block of users; the same at every call."""
-        simulation = BlockSimulation(
+        return BlockSimulation(
             self.config, self.behavior, self.catalogue, block
-        )
-        return simulation.run()
-
-    def block_requests(self, counters: ItemCounters) -> BlockRequests:
-        """Returns a builder that turns block logs into requests."""
-        return BlockRequests(
-            self.config, self.behavior, self.catalogue, counters
-        )
+        ).run()
 
     def requests(self, split: str) -> Iterator[dict[str, Any]]:
         """Yields the requests of a split in the order of time.
@@ -90,20 +88,13 @@ class Simulator:
         Args:
             split: "train", "validation" or "test".
         """
-        logs = self._all_logs()
-        counters = ItemCounters.of(
-            self.config, (tally(self.config, log.exposures) for log in logs)
-        )
-        builder = self.block_requests(counters)
-        streams, times, order = [], [], []
-        for number, log in enumerate(logs):
-            rows = self.rows_of(log, split)
-            streams.append(builder.build(log, rows))
-            times.append(log.requests["time"][rows] if len(rows) else rows)
-            order.append(np.full(len(rows), number))
-        in_time = np.argsort(np.concatenate(times), kind="stable")
-        for block in np.concatenate(order)[in_time]:
-            yield next(streams[block])
+        config, logs = self.config, self._logs
+        tallies = (tally(config, log.exposures) for log in logs)
+        counters = ItemCounters.of(config, tallies)
+        builder = BlockRequests(self.behavior, self.catalogue, counters)
+        streams = [builder.build(log, self.rows_of(log, split)) for log in logs]
+        in_time = operator.itemgetter("request_time")
+        yield from heapq.merge(*streams, key=in_time)
 
     def rows_of(self, log: BlockLog, split: str) -> np.ndarray:
         """Returns the (M,) rows of a block's requests that are in a split."""
@@ -116,10 +107,6 @@ class Simulator:
         time = log.requests.get("time", np.empty(0))
         return np.flatnonzero((time >= first) & (time < end))
 
-    def _all_logs(self) -> list[BlockLog]:
-        if not self._logs:
-            self._logs = [
-                self.simulate_block(block)
-                for block in range(self.config.num_blocks)
-            ]
-        return self._logs
+    @functools.cached_property
+    def _logs(self) -> list[BlockLog]:
+        return [self.simulate_block(b) for b in range(self.config.num_blocks)]

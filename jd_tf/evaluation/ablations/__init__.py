@@ -1,6 +1,6 @@
 """Ablation: the effect of a model's switches, over rows and seeds."""
 
-from jd_tf.evaluation.ablations.judge import RunJudge, judge_run
+from jd_tf.evaluation.ablations.judge import RunJudge
 from jd_tf.evaluation.ablations.report import write_ablation_report
 from jd_tf.evaluation.ablations.row_presets import ROW_PRESETS
 from jd_tf.evaluation.ablations.rows import Row, load_rows, parse_rows
@@ -11,7 +11,6 @@ __all__ = [
     "Ablation",
     "Row",
     "RunJudge",
-    "judge_run",
     "load_rows",
     "parse_rows",
     "write_ablation_report",

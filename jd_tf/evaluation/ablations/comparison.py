@@ -15,10 +15,12 @@ from jd_tf.schema import DataError
 CONFIDENCE = 0.95
 SIGNIFICANT = 0.05
 PLACE = ["kind", "objective", "metric"]
-COLUMNS = ["row", "against", *PLACE, "seeds", "mean", "spread"]
-COLUMNS += ["num_impressions", "num_positives"]
 DIFFERENCE = ["difference", "standard_error", "resampling_error", "seed_error"]
 DIFFERENCE += ["standard_errors", "p_value", "low", "high"]
+_RUN_COLUMNS = ["row", "seed", *PLACE, "value"]
+_RUN_COLUMNS += ["num_impressions", "num_positives", "replicates"]
+_COLUMNS = ["row", "against", *PLACE, "seeds", "mean", "spread"]
+_COLUMNS += ["num_impressions", "num_positives", *DIFFERENCE]
 
 
 def paired_difference(
@@ -29,13 +31,10 @@ def paired_difference(
 ) -> dict[str, float]:
     """Compares two models trained with the same S seeds on the same requests.
 
-    Two things could have come out otherwise:
-
-    - the users. All seeds share them, so the mean difference over the seeds
-      is recomputed in every resample of users, the same resample for both
-      models and all seeds (paired bootstrap by cluster);
-    - the training. The spread of the S differences, over the root of S, is
-      the standard error of their mean.
+    The users could have been others: the mean difference over the seeds is
+    recomputed in every resample of users, the same for both models and all
+    seeds (paired bootstrap by cluster). So could the training: the spread of
+    the S differences, over the root of S, is the standard error of their mean.
 
     The squares of both add up; what users and seeds have in common is counted
     twice, which is conservative. Few seeds make a poor estimate of the second
@@ -74,22 +73,15 @@ def paired_difference(
     if error == 0:
         # The very same predictions; anything else would have spread.
         p_value = 1.0 if difference == 0 else np.nan
-        distance, low, high = np.nan, difference, difference
+        distance, reach = np.nan, 0.0
     else:
         distance = difference / error
         p_value = float(2 * stats.t.sf(abs(distance), degrees))
         reach = error * stats.t.ppf(0.5 + CONFIDENCE / 2, degrees)
-        low, high = float(difference - reach), float(difference + reach)
-    return {
-        "difference": difference,
-        "standard_error": error,
-        "resampling_error": by_users,
-        "seed_error": by_seeds,
-        "standard_errors": distance,
-        "p_value": p_value,
-        "low": low,
-        "high": high,
-    }
+    low, high = float(difference - reach), float(difference + reach)
+    errors = (error, by_users, by_seeds)
+    found = (difference, *errors, distance, p_value, low, high)
+    return dict(zip(DIFFERENCE, found, strict=True))
 
 
 def runs_table(
@@ -97,25 +89,18 @@ def runs_table(
 ) -> pd.DataFrame:
     """Returns one line for each finished run, kind, objective and metric.
 
-    Columns: row, seed, kind, objective, metric, value, num_impressions,
-    num_positives and replicates (an array or None).
+    `replicates` holds lists or None.
 
     Raises:
         DataError: if the runs were not judged on the same requests.
     """
     _check_comparable(results)
     lines = [
-        {
-            "row": row.name,
-            "seed": seed,
-            "kind": kind,
-            "objective": objective,
-            "metric": metric,
-            "value": found[metric],
-            "num_impressions": found["num_impressions"],
-            "num_positives": found["num_positives"],
-            "replicates": result["replicates"][kind][objective].get(metric),
-        }
+        (
+            *(row.name, seed, kind, objective, metric, found[metric]),
+            *(found["num_impressions"], found["num_positives"]),
+            result["replicates"][kind][objective].get(metric),
+        )
         for row in rows
         for seed in seeds
         if (result := results.get((row.name, seed)))
@@ -123,7 +108,8 @@ def runs_table(
         for objective, found in objectives.items()
         for metric in METRICS
     ]
-    return pd.DataFrame(lines).astype({"value": float})
+    table = pd.DataFrame(lines, columns=_RUN_COLUMNS)
+    return table.astype({"value": float})
 
 
 def compare(
@@ -131,38 +117,30 @@ def compare(
 ) -> pd.DataFrame:
     """Returns one line for each pair of rows, kind, objective and metric.
 
-    Args:
-        runs: made by `runs_table`.
-        pairs: a row and the one it is compared with, over the seeds both
-            have; rows without a run are left out.
-
-    Returns:
-        `COLUMNS`, where spread is the standard deviation over seeds, and
-        `DIFFERENCE`, see `paired_difference`.
+    Pairs are a row of `runs` and the one it is compared with, over the seeds
+    both have; rows without a run are left out. `spread` is the standard
+    deviation over seeds, the rest is of `paired_difference`; nan where there
+    is nothing to compare.
     """
     lines = []
     for row, against in pairs:
-        mine = runs[runs["row"] == row]
-        other = runs[runs["row"] == against]
+        mine, other = (runs[runs["row"] == name] for name in (row, against))
         both = mine.merge(other, on=["seed", *PLACE], suffixes=("", "_other"))
-        paired = {
-            place: paired_difference(
-                part["value"].to_numpy(),
-                part["value_other"].to_numpy(),
-                _stack(part["replicates"]),
-                _stack(part["replicates_other"]),
-            )
-            for place, part in both.groupby(PLACE)
-        }
+        paired = dict(list(both.groupby(PLACE)))
         for place, part in mine.groupby(PLACE, sort=False):
-            seeds = " ".join(map(str, part["seed"]))
-            mean = part["value"].mean(skipna=False)
-            spread = part["value"].std(skipna=False)
-            counts = part[["num_impressions", "num_positives"]].iloc[0]
-            line = (row, against, *place, seeds, mean, spread, *counts)
-            found = paired.get(place, {}).get
-            lines.append((*line, *(found(name) for name in DIFFERENCE)))
-    return pd.DataFrame(lines, columns=[*COLUMNS, *DIFFERENCE]).astype(
+            line = {**part.iloc[0], "row": row, "against": against}
+            line["seeds"] = " ".join(map(str, part["seed"]))
+            line["mean"] = part["value"].mean(skipna=False)
+            line["spread"] = part["value"].std(skipna=False)
+            if place in paired:
+                line |= paired_difference(
+                    paired[place]["value"].to_numpy(),
+                    paired[place]["value_other"].to_numpy(),
+                    _stack(paired[place]["replicates"]),
+                    _stack(paired[place]["replicates_other"]),
+                )
+            lines.append(line)
+    return pd.DataFrame(lines, columns=_COLUMNS).astype(
         dict.fromkeys(["mean", "spread", *DIFFERENCE], float)
     )
 

@@ -23,16 +23,8 @@ def first_requests(
     """Makes a data folder of the first requests of every split, once.
 
     Shards are read in turn, a request each, as requests were dealt to them.
-    A folder that exists is checked, not made again.
-
-    Args:
-        data_dir: made by `write_dataset` or `make_data`.
-        output_dir: the smaller folder.
-        limits: split -> requests; 0 or missing for all, which are linked (or
-            copied where the file system has no links).
-
-    Returns:
-        `output_dir`.
+    Splits whose limit is 0 or missing are linked (or copied) whole. A folder
+    that exists is checked, not made again.
 
     Raises:
         DataError: if a split is missing, a limit negative, or `output_dir`

@@ -3,6 +3,7 @@
 Axis letters: R requests, N candidates (padded), T objectives.
 """
 
+import functools
 import gc
 import hashlib
 import shutil
@@ -34,12 +35,8 @@ _BATCH_SIZE = 256
 class RunJudge:
     """Judges the best weights of runs on a split, cold items apart.
 
-    Args:
-        data_dir: the runs were trained on its "train" split.
-        split: to judge on.
-        cold_impressions: candidates that training showed at most this often
-            are cold.
-        num_replicates: bootstrap resamples.
+    Candidates that the "train" split of `data_dir` showed at most
+    `cold_impressions` times are cold.
     """
 
     def __init__(
@@ -53,28 +50,25 @@ class RunJudge:
         self.num_replicates = num_replicates
         # Missing data are an error now, not after the first training.
         split_files(data_dir, split)
-        self._cold = ColdItems(cold_impressions)
-        self._cold_is_fitted = False
+        self._cold_impressions = cold_impressions
+
+    @functools.cached_property
+    def _cold(self) -> ColdItems:
+        training = numpy_batches(self.data_dir, TRAIN, _BATCH_SIZE)
+        return ColdItems(self._cold_impressions).fit(training)
 
     def __call__(self, workdir: Path) -> dict[str, Any]:
         """Judges the run of a folder; see `judge_run`."""
-        if not self._cold_is_fitted:
-            self._cold.fit(numpy_batches(self.data_dir, TRAIN, _BATCH_SIZE))
-            self._cold_is_fitted = True
         model = load_trained(workdir)
-        batches = numpy_batches(
-            self.data_dir,
-            self.split,
-            _BATCH_SIZE,
-            schema=model.schema,
-            keys=True,
-        )
-        scorers = {_SYSTEM: model_scorer(model)}
+        schema, data = model.schema, (self.data_dir, self.split, _BATCH_SIZE)
         predictions = collect_predictions(
-            batches, model.schema, scorers, marks={COLD: self._cold}
+            numpy_batches(*data, schema=schema, keys=True),
+            schema,
+            {_SYSTEM: model_scorer(model)},
+            marks={COLD: self._cold},
         )
         judged = judge_run(predictions, _SYSTEM, self.num_replicates)
-        del model, scorers, predictions
+        del model, predictions
         # Dozens of models in one process: graphs and tables must go.
         keras.backend.clear_session()
         gc.collect()
@@ -91,11 +85,6 @@ def judge_run(
     split has drawn the same users, and their replicates can be subtracted
     pair by pair.
 
-    Args:
-        predictions: of a split; every mark is a kind beside "all".
-        system: the name of one of its systems.
-        num_replicates: resamples.
-
     Returns:
         `metrics`: kind -> objective -> metric or count -> number, None where
         undefined; `replicates`: kind -> objective -> metric -> list;
@@ -103,10 +92,9 @@ def judge_run(
         be compared.
     """
     probabilities = predictions.systems[system]["probabilities"]
-    labels, users = predictions.labels, None
-    if predictions.user_ids is not None:
-        ids = np.unique(predictions.user_ids, return_inverse=True)[1]
-        users = ids.reshape(-1)
+    labels, users = predictions.labels, predictions.user_ids
+    if users is not None:
+        users = np.unique(users, return_inverse=True)[1].reshape(-1)
     bootstrap = Bootstrap(len(labels), users, num_replicates)
     kinds = {ALL: np.ones(labels.shape[:2], bool), **predictions.marks}
     found: dict[str, Any] = {kind: {} for kind in kinds}
@@ -140,13 +128,9 @@ def _fingerprint(
     resamples: tuple[int, ...],
 ) -> str:
     """Returns a text that differs where requests, labels or kinds do."""
-    digest = hashlib.sha256(str(resamples).encode())
-    arrays = [
-        predictions.num_candidates,
-        predictions.labels,
-        predictions.label_weights,
-        *(predictions.marks[name] for name in sorted(predictions.marks)),
-    ]
+    digest, p = hashlib.sha256(str(resamples).encode()), predictions
+    arrays = [p.num_candidates, p.labels, p.label_weights]
+    arrays += [p.marks[name] for name in sorted(p.marks)]
     for array in arrays if users is None else [*arrays, users]:
         digest.update(f"{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())

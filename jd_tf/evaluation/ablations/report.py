@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from jd_tf.data.files import write_whole
@@ -21,7 +20,7 @@ from jd_tf.evaluation.ablations.rows import Row
 from jd_tf.evaluation.ablations.runs import Results
 from jd_tf.evaluation.objective_metrics import NDCG
 from jd_tf.evaluation.pages import UNDEFINED, write_page
-from jd_tf.evaluation.pictures import Picture, tidy, to_png
+from jd_tf.evaluation.pictures import Picture, new_panels, to_png
 
 LABELS = {
     "auc": "AUC",
@@ -53,8 +52,7 @@ def write_ablation_report(
     Args:
         output_dir: gets the files, each whole or not at all.
         title: heading.
-        rows: in the order of the table; those without a run are left out and
-            named.
+        rows: in the order of the table; those without a run are named.
         seeds: of the rows.
         results: of the finished runs.
         pairs: further comparisons to show, names of rows.
@@ -79,10 +77,10 @@ def write_ablation_report(
     for name, frame in {
         "ablation.csv": table,
         "pairs.csv": add_significance(all_pairs),
-        "values.csv": runs.iloc[:, :6],
+        "values.csv": runs.loc[:, :"value"],
     }.items():
         write_whole(folder / name, frame.to_csv(index=False).encode())
-    facts, notes = [*facts, *_counts(table)], [*notes]
+    facts, notes = [*facts], [*notes]
     missing = [
         f"{row.name} with seed {seed}"
         for seed in seeds
@@ -98,6 +96,11 @@ def write_ablation_report(
             "that these very weights differ, not that the switch helps."
         )
     for kind, part in table.groupby("kind", sort=False):
+        counts = ", ".join(
+            f"{one.objective} {one.num_impressions:,} and {one.num_positives:,}"
+            for one in _lines_of(part.drop_duplicates("objective"))
+        )
+        facts.append((f"impressions and positives, {kind} items", counts))
         if not part["num_impressions"].any():
             notes.append(
                 f"No candidate was of the kind `{kind}`: it has no column."
@@ -121,42 +124,12 @@ def write_ablation_report(
     )
 
 
-def _counts(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    """Yields the size of each kind of candidates, by objective."""
-    for kind, part in table.groupby("kind", sort=False):
-        first = part.drop_duplicates("objective")
-        yield (
-            f"impressions and positives, {kind} items",
-            ", ".join(
-                f"{one.objective} {one.num_impressions:,} and "
-                f"{one.num_positives:,}"
-                for one in _lines_of(first)
-            ),
-        )
-
-
 def _tables(
     table: pd.DataFrame, further: pd.DataFrame
 ) -> Iterator[dict[str, Any]]:
     """Yields a table a metric, without columns that are undefined."""
     for metric in METRICS:
-        parts = []
-        for frame in (table, further):
-            part = frame[frame["metric"] == metric].dropna(subset="mean")
-            part = part.assign(
-                cell=[_cell(one) for one in _lines_of(part)],
-                column=[_column(one) for one in _lines_of(part)],
-            )
-            parts.append(
-                part.pivot_table(
-                    index=["row", "against"],
-                    columns="column",
-                    values="cell",
-                    aggfunc="first",
-                    sort=False,
-                )
-            )
-        shown, pairs = parts
+        shown, pairs = _cells(table, metric), _cells(further, metric)
         if len(shown):
             yield {
                 "title": LABELS[metric],
@@ -166,11 +139,27 @@ def _tables(
             }
 
 
-def _lines(pivoted: pd.DataFrame) -> list[tuple[str, str, list[dict]]]:
+def _cells(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Returns the cells of a metric, rows by objectives and kinds."""
+    part = table[table["metric"] == metric].dropna(subset="mean")
+    lines = _lines_of(part)
+    return part.assign(
+        cell=[_cell(one) for one in lines],
+        column=[_column(one) for one in lines],
+    ).pivot_table(
+        index=["row", "against"],
+        columns="column",
+        values="cell",
+        aggfunc="first",
+        sort=False,
+    )
+
+
+def _lines(cells: pd.DataFrame) -> list[tuple[str, str, list[dict]]]:
     undefined = {"value": UNDEFINED, "difference": "", "kind": "level"}
     return [
-        (*names, [c if isinstance(c, dict) else undefined for c in cells])
-        for names, cells in zip(pivoted.index, pivoted.values, strict=True)
+        (*names, [c if isinstance(c, dict) else undefined for c in line])
+        for names, line in zip(cells.index, cells.values, strict=True)
     ]
 
 
@@ -207,28 +196,23 @@ def _kind(one: Any) -> str:
 
 def _picture(defined: pd.DataFrame, title: str) -> Picture:
     """Draws a panel of differences for each objective and kind."""
-    panels = defined.groupby(["kind", "objective"], sort=False)
-    across = min(len(panels), _PANELS_ACROSS)
-    down = math.ceil(len(panels) / across)
-    height = 1.3 + 0.34 * panels.size().max()
-    figure = Figure(
-        figsize=(2.2 + 2.6 * across, down * height), layout="constrained"
-    )
-    grid = figure.subplots(down, across, squeeze=False).ravel()
-    for axes in grid[len(panels) :]:
-        axes.set_axis_off()
-    for place, (axes, (_, part)) in enumerate(zip(grid, panels, strict=False)):
-        tidy(axes)
+    panels: dict[str, list[Any]] = {}
+    for _, part in defined.groupby(["kind", "objective"], sort=False):
+        lines = _lines_of(part)
+        panels[_column(lines[0])] = lines
+    height = 1.3 + 0.34 * max(map(len, panels.values()))
+    figure, axes_of = new_panels(list(panels), height, _PANELS_ACROSS)
+    for place, (name, lines) in enumerate(panels.items()):
+        axes = axes_of[name]
         axes.axvline(0.0, color="#444", linewidth=0.8)
-        for y, one in enumerate(_lines_of(part)):
-            reach = (one.high - one.low) / 2
-            color = _COLORS[_kind(one)]
+        for y, one in enumerate(lines):
+            reach, color = (one.high - one.low) / 2, _COLORS[_kind(one)]
             axes.errorbar(one.difference, y, xerr=reach, fmt="o", color=color)
-        labels = [f"{o.row}\nagainst {o.against}" for o in _lines_of(part)]
-        labels = [""] * len(part) if place % across else labels
-        axes.set_yticks(range(len(part)), labels, fontsize=7)
-        axes.set_ylim(len(part) - 0.4, -0.6)
+        labels = [f"{one.row}\nagainst {one.against}" for one in lines]
+        if place % _PANELS_ACROSS:
+            labels = [""] * len(lines)
+        axes.set_yticks(range(len(lines)), labels, fontsize=7)
+        axes.set_ylim(len(lines) - 0.4, -0.6)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.set_title(_column(_lines_of(part)[0]), fontsize=9)
     figure.supxlabel(f"{title} (bar: 95 % interval)", fontsize=9)
     return Picture(title, "bars of the tables below", to_png(figure))

@@ -6,11 +6,9 @@ from jd_tf.evaluation.ablations.rows import Row
 from jd_tf.schema import Schema
 
 _PLACE = {"use_position": False, "use_recency": False}
-_DETAIL = {
-    "use_dwell": False,
-    "use_action_counts": False,
-    "use_action_ids": False,
-}
+_DETAIL = dict.fromkeys(
+    ("use_dwell", "use_action_counts", "use_action_ids"), False
+)
 _IMAGES, _TITLES = {"use_images": ""}, {"use_titles": False}
 
 ROW_PRESETS: dict[str, tuple[Row, ...]] = {
@@ -66,35 +64,22 @@ def missing_data(row: Row, schema: Schema, vectors: bool) -> dict[str, str]:
     """Returns what a row switches on that the data cannot feed.
 
     Such a row would repeat the row it is compared with, or fail after hours
-    of training.
-
-    Args:
-        row: its changes.
-        schema: of the data.
-        vectors: True if there are item vectors.
+    of training. `vectors` is True if there are item vectors.
 
     Returns:
         Field, as the row names it -> the missing data, in words.
     """
-    behaviors = schema.behaviors
+    dwell, counters, slots = (
+        any(getattr(behavior, field) for behavior in schema.behaviors)
+        for field in ("dwell", "action_counters", "action_slots")
+    )
+    titled = any(column.text for column in schema.item_columns)
     needs = {
-        "use_dwell": (
-            any(b.dwell for b in behaviors),
-            "a behaviour with dwell times",
-        ),
-        "use_action_counts": (
-            any(b.action_counters for b in behaviors),
-            "a behaviour with action counters",
-        ),
-        "use_action_ids": (
-            any(b.action_slots for b in behaviors),
-            "a behaviour with action ids",
-        ),
+        "use_dwell": (dwell, "a behaviour with dwell times"),
+        "use_action_counts": (counters, "a behaviour with action counters"),
+        "use_action_ids": (slots, "a behaviour with action ids"),
         "use_images": (vectors, "item vectors"),
-        "use_titles": (
-            any(column.text for column in schema.item_columns),
-            "a text column such as `title`",
-        ),
+        "use_titles": (titled, "a text column such as `title`"),
     }
     missing = {}
     for field, value in row.changes.items():
@@ -110,12 +95,7 @@ def possible_rows(
     """Returns the rows the data can feed, and a note on each changed row.
 
     Switches that cannot be fed are off in all rows, and rows that then repeat
-    another are left out.
-
-    Args:
-        rows: of a preset.
-        schema: of the data.
-        vectors: True if there are item vectors.
+    another are left out. `vectors` is True if there are item vectors.
     """
     kept: list[Row] = []
     notes: list[str] = []
@@ -125,17 +105,16 @@ def possible_rows(
         off = {field: type(row.changes[field])() for field in missing}
         changes = {**row.changes, **off}
         lacks = f"{' and '.join(missing.values())}, which the data lacks"
-        for other in kept:
-            if other.changes == changes:
-                equals[row.name] = other.name
-                notes.append(
-                    f"`{row.name}` is left out: without {lacks}, it equals "
-                    f"`{other.name}`."
-                )
-                break
-        else:
-            if missing:
-                notes.append(f"`{row.name}` goes without {lacks}.")
-            against = equals.get(row.against, row.against)
-            kept.append(Row(row.name, changes, against))
+        same = [other.name for other in kept if other.changes == changes]
+        if same:
+            equals[row.name] = same[0]
+            notes.append(
+                f"`{row.name}` is left out: without {lacks}, it equals "
+                f"`{same[0]}`."
+            )
+            continue
+        if missing:
+            notes.append(f"`{row.name}` goes without {lacks}.")
+        against = equals.get(row.against, row.against)
+        kept.append(Row(row.name, changes, against))
     return tuple(kept), notes

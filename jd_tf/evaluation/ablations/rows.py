@@ -1,17 +1,20 @@
 """Rows of an ablation: named changes to a model's config."""
 
 import ast
+import collections
 import dataclasses
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jd_tf.data.json_files import read_json
 from jd_tf.models.config_fields import replace_fields
 from jd_tf.schema import DataError
 
-_AGAINST = re.compile(r"^(?P<name>.*?)\s*\(against\s+(?P<against>.+)\)$")
+_ROW = re.compile(
+    r"([^:]+?)\s*(?:\(against\s+([^:]+?)\s*\))?\s*:(.*)", re.DOTALL
+)
 # Commas inside brackets belong to a value.
 _COMMA = re.compile(r",(?![^(\[]*[)\]])")
 _JSON_KINDS = {"name": str, "changes": dict, "against": str}
@@ -56,15 +59,14 @@ def parse_rows(text: str) -> tuple[Row, ...]:
     """
     rows = []
     for part in filter(str.strip, text.split(";")):
-        name, colon, changes = (word.strip() for word in part.partition(":"))
-        if not colon or not name:
+        found = _ROW.fullmatch(part.strip())
+        if not found:
             raise DataError(
                 "rows are written `name: field=value,field=value; ...`. "
                 f"Got: {part.strip()!r}."
             )
-        found = _AGAINST.match(name)
-        name, against = found.group("name", "against") if found else (name, "")
-        rows.append(Row(name, parse_changes(changes, name), against.strip()))
+        name, against, changes = found.groups(default="")
+        rows.append(Row(name, parse_changes(changes, name), against))
     return check_rows(rows)
 
 
@@ -95,13 +97,9 @@ def load_rows(path: str | Path) -> tuple[Row, ...]:
     Raises:
         DataError: naming the file and the row that is wrong in it.
     """
-    path = Path(path)
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file of rows.") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: not JSON: {error}.") from error
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such file of rows.")
+    entries = read_json(Path(path))
     if not isinstance(entries, list):
         raise DataError(f"{path}: must be a list of rows.")
     for number, entry in enumerate(entries):
@@ -123,9 +121,9 @@ def check_rows(rows: Sequence[Row]) -> tuple[Row, ...]:
     names = [row.name for row in rows]
     folders = [row.folder.lower() for row in rows]
     for kind, values in (("name", names), ("folder name", folders)):
-        for value in values:
-            if values.count(value) > 1:
-                raise DataError(f"two rows have the {kind} `{value}`.")
+        value, count = collections.Counter(values).most_common(1)[0]
+        if count > 1:
+            raise DataError(f"two rows have the {kind} `{value}`.")
     for row in rows:
         if row.against and row.against not in names:
             raise DataError(

@@ -35,9 +35,6 @@ class Ablation:
         rows: checked by `check_rows`.
         seeds: of training.
 
-    Attributes:
-        configs: name of a row -> its config.
-
     Raises:
         DataError: for rows the config refuses, no or repeated seeds, and a
             folder of other settings; before anything is trained.
@@ -55,8 +52,19 @@ class Ablation:
         self.rows, self.seeds = tuple(rows), tuple(seeds)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise DataError(f"seeds must be different. Got: {self.seeds}.")
-        self.configs = {row.name: resolve(row, base) for row in self.rows}
-        self._open(_as_json({**settings, "base": dataclasses.asdict(base)}))
+        self._configs = {row.name: resolve(row, base) for row in self.rows}
+        settings = _as_json({**settings, "base": dataclasses.asdict(base)})
+        path = self.workdir / SETTINGS_FILE
+        if self.workdir.exists() and not self.workdir.is_dir():
+            raise DataError(f"{self.workdir}: is a file, not a folder.")
+        if path.exists():
+            _check_same(path, "", read_json(path), settings)
+        elif self.workdir.is_dir() and any(self.workdir.iterdir()):
+            raise DataError(
+                f"{self.workdir}: holds something else. Name a new folder."
+            )
+        else:
+            write_json(path, settings)
 
     def folder(self, row: Row, seed: int) -> Path:
         """Returns the folder of a run."""
@@ -110,16 +118,11 @@ class Ablation:
                 left = (started - began) / number * (len(missing) - number)
                 title += f", about {left / 60:.0f} min left"
             log(f"\n== run {number + 1} of {len(missing)}: {title}")
-            config, folder = self.configs[row.name], self.folder(row, seed)
+            config, folder = self._configs[row.name], self.folder(row, seed)
             train(config, seed, folder)
-            judged = judge(folder)
-            result = {
-                "row": row.name,
-                "seed": seed,
-                "config": dataclasses.asdict(config),
-                "seconds": time.monotonic() - started,
-                **judged,
-            }
+            result = {"row": row.name, "seed": seed, **judge(folder)}
+            result["config"] = dataclasses.asdict(config)
+            result["seconds"] = time.monotonic() - started
             write_json(folder / RESULT_FILE, nan_to_none(result))
             results[row.name, seed] = self._read(folder / RESULT_FILE, row)
             if discard is not None:
@@ -128,25 +131,12 @@ class Ablation:
                 finished(results)
         return results
 
-    def _open(self, settings: dict[str, Any]) -> None:
-        path = self.workdir / SETTINGS_FILE
-        if self.workdir.exists() and not self.workdir.is_dir():
-            raise DataError(f"{self.workdir}: is a file, not a folder.")
-        if path.exists():
-            _check_same(path, "", read_json(path), settings)
-        elif self.workdir.is_dir() and any(self.workdir.iterdir()):
-            raise DataError(
-                f"{self.workdir}: holds something else. Name a new folder."
-            )
-        else:
-            write_json(path, settings)
-
     def _read(self, path: Path, row: Row) -> Mapping[str, Any]:
         result = read_json(path)
         for part in ("config", "metrics", "replicates", "fingerprint"):
             if not isinstance(result, dict) or part not in result:
                 raise DataError(f"{path}: is no result: no {part!r}.")
-        now = _as_json(dataclasses.asdict(self.configs[row.name]))
+        now = _as_json(dataclasses.asdict(self._configs[row.name]))
         _check_same(path, f"row `{row.name}`", result["config"], now)
         return result
 

@@ -7,11 +7,7 @@ import pytest
 
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset_making import make_dataset
-from jd_tf.data.simulator import (
-    BehaviorParameters,
-    Simulator,
-    SimulatorConfig,
-)
+from jd_tf.data.simulator import BehaviorParameters, Simulator, SimulatorConfig
 from jd_tf.data.simulator.behavior import CLICK, OBJECTIVES, ORDER
 from jd_tf.data.simulator.people.session_state import SESSION_DENSE
 from jd_tf.data.simulator.requests.shop_schema import ITEM_DENSE
@@ -211,7 +207,7 @@ def test_session_features_count_the_session_so_far(everything):
 def test_counters_hold_only_what_was_over(simulator, everything):
     """Counted again, from the exposures, for some of the requests."""
     column = ITEM_DENSE.index("log_exposures")
-    logs = simulator._all_logs()
+    logs = simulator._logs
     items = np.concatenate([log.exposures["item"] for log in logs])
     times = np.concatenate([log.exposures["time"] for log in logs])
     hours = 3600.0 * CONFIG.counter_hours
@@ -237,7 +233,7 @@ def test_accidental_clicks_are_short_and_without_actions(simulator):
                 for user, length in enumerate(log.clicks.length)
             ]
         )
-        for name in ("dwell", "counts")
+        for name in ("dwell_seconds", "action_counts")
     )
     assert (dwell > 0).all()
     short = dwell < 4
@@ -298,7 +294,7 @@ def test_same_seed_same_shop_other_seed_another(requests):
 
 def test_blocks_do_not_depend_on_each_other(simulator):
     alone = simulator.simulate_block(2)
-    kept = simulator._all_logs()[2]
+    kept = simulator._logs[2]
     for name, part in kept.requests.items():
         np.testing.assert_array_equal(alone.requests[name], part)
     assert alone.first_user == 120
@@ -319,12 +315,7 @@ def test_what_is_written_is_what_is_yielded(
     for split, expected in requests.items():
         by_id = {r["request_id"].encode(): r for r in expected}
         batches = numpy_batches(
-            tmp_path / "shop",
-            split,
-            64,
-            keys=True,
-            reward=True,
-            oracle=True,
+            tmp_path / "shop", split, 64, keys=True, reward=True, oracle=True
         )
         for batch in batches:
             for row, key in enumerate(batch["request_id"].tolist()):

@@ -1,4 +1,4 @@
-"""Draws the actions of users from their probabilities."""
+"""Draws the actions of users, and what each adds to their session."""
 
 import dataclasses
 
@@ -15,8 +15,10 @@ from jd_tf.data.simulator.behavior import (
     BehaviorParameters,
 )
 from jd_tf.data.simulator.people.outcome import Probabilities
+from jd_tf.data.simulator.people.users import BUYING
 
 _LONGEST_DWELL = 900.0  # seconds; the page's timer stops there
+_VALUES = np.array([objective.value for objective in OBJECTIVES])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,7 @@ def draw_actions(
     dwell *= wanted | accident
 
     uniform = rng.random((*shape, len(OBJECTIVES)))
-    labels = (uniform < chances.given_wanted) & wanted[..., np.newaxis]
+    labels = (uniform < chances.given_wanted) & wanted[..., None]
     ordered = np.where(
         labels[..., CART],
         chances.order_carted,
@@ -71,5 +73,55 @@ def draw_actions(
     # A comment view is one comment read, and perhaps more.
     counts[..., comments] += 1.0
     counts[..., comments] *= labels[..., COMMENT_VIEW]
-    counts *= wanted[..., np.newaxis]
+    counts *= wanted[..., None]
     return Actions(labels, wanted, dwell, counts)
+
+
+def continuation(
+    behavior: BehaviorParameters,
+    intent: np.ndarray,
+    num_wanted: np.ndarray,
+    ordered: np.ndarray,
+) -> np.ndarray:
+    """Returns (R,) probabilities that users go on to another request.
+
+    After `num_wanted` (R,) clicks that were meant and, where `ordered` (R,)
+    is True, an order.
+    """
+    leaves = 1.0 - np.take(behavior.continue_rates, intent)
+    unheld = 1.0 - np.take(behavior.click_hold_rates, intent)
+    stays = 1.0 - leaves * unheld**num_wanted
+    found = ordered & (intent == BUYING)
+    return np.where(found, behavior.continue_after_order, stays)
+
+
+def session_reward(
+    behavior: BehaviorParameters,
+    intent: np.ndarray,
+    labels: np.ndarray,
+    wanted: np.ndarray,
+) -> np.ndarray:
+    """Adds the value earned at once and the change of the session's rest.
+
+    A wanted click makes another request likelier and gets an equal share of
+    what all clicks of the request add to the expected rest of the session; an
+    order that ends a buying session answers for the rest it cuts off.
+
+    Returns:
+        (R, N) float; a request's sum is the value it earned plus the change of
+        what the rest of the session is expected to earn.
+    """
+    num_wanted = wanted.sum(axis=1)
+    num_orders = labels[..., ORDER].sum(axis=1)
+    nothing = np.zeros(len(intent), np.int64)
+    alone = continuation(behavior, intent, nothing, nothing > 0)
+    held = continuation(behavior, intent, num_wanted, nothing > 0)
+    after = continuation(behavior, intent, num_wanted, num_orders > 0)
+    rest = np.take(behavior.continuation_values, intent)
+    a_click = rest * (held - alone) / np.maximum(num_wanted, 1)
+    an_order = rest * (after - held) / np.maximum(num_orders, 1)
+    return (
+        labels @ _VALUES
+        + wanted * a_click[:, None]
+        + labels[..., ORDER] * an_order[:, None]
+    )

@@ -10,17 +10,16 @@ from jd_tf.data.simulator.behavior import (
     BehaviorParameters,
 )
 from jd_tf.data.simulator.config import DAY, SimulatorConfig
-from jd_tf.data.simulator.people.actions import Actions, draw_actions
-from jd_tf.data.simulator.people.event_log import BlockLog, EventLog
-from jd_tf.data.simulator.people.outcome import (
-    OutcomeModel,
-    Probabilities,
-    ShownList,
+from jd_tf.data.simulator.people.actions import (
+    Actions,
+    continuation,
+    draw_actions,
+    session_reward,
 )
-from jd_tf.data.simulator.people.reward import continuation, session_reward
+from jd_tf.data.simulator.people.event_log import BlockLog, EventLog
+from jd_tf.data.simulator.people.outcome import ShownList, outcome_chances
 from jd_tf.data.simulator.people.session_state import SessionState
-from jd_tf.data.simulator.people.users import BUYING, Users
-from jd_tf.data.simulator.people.visit_times import plan_sessions
+from jd_tf.data.simulator.people.users import BUYING, Users, plan_sessions
 from jd_tf.data.simulator.shop.catalogue import Catalogue
 from jd_tf.data.simulator.shop.logging_policy import (
     ENTRIES,
@@ -42,9 +41,8 @@ _MEMORY = 50
 class BlockSimulation:
     """Advances all users of a block, one request of each at a time.
 
-    Users never meet, so each may be at another day of the calendar.
-
-    With the seed, the number of the block decides everything.
+    Users never meet, so each may be at another day of the calendar. With the
+    seed, the number of the block decides everything.
     """
 
     def __init__(
@@ -63,35 +61,42 @@ class BlockSimulation:
         self.plans = plan_sessions(config, self.users.activity, self.rng)
         self.num_planned = np.array([len(plan) for plan in self.plans])
         self.policy = LoggingPolicy(catalogue, config.num_candidates)
-        self.outcome = OutcomeModel(catalogue, behavior)
-        self.session = SessionState(count, config.warm_up_time, behavior)
-        item = {"item": (np.int64, 0)}
+        self.session = SessionState(
+            self.rng, count, config.warm_up_time, behavior
+        )
+        item: dict[str, tuple[type, int]] = {"item": (np.int64, 0)}
         page = {
-            "dwell": (np.float32, 0),
-            "counts": (np.float32, len(COUNTERS)),
-            "actions": (np.int64, len(ACTION_SLOTS)),
+            "dwell_seconds": (np.float32, 0),
+            "action_counts": (np.float32, len(COUNTERS)),
+            "action_ids": (np.int64, len(ACTION_SLOTS)),
         }
         self.clicks = EventLog(count, {**item, **page})
-        self.carts = EventLog(count, item)
-        self.orders = EventLog(count, item)
+        self.carts, self.orders = EventLog(count, item), EventLog(count, item)
 
     def run(self) -> BlockLog:
         """Simulates warm-up and log to the end."""
         logged: list[dict[str, np.ndarray]] = []
-        shown: list[dict[str, np.ndarray]] = []
+        exposures: list[dict[str, np.ndarray]] = []
         inside = np.empty(0, np.int64)
         waiting = np.arange(len(self.plans))
         while True:
             active = np.union1d(inside, self._begin_sessions(waiting))
             if not len(active):
-                return self._collect(logged, shown)
+                break
             request, over, goes_on = self._request(active)
-            shown.append(over)
+            exposures.append(over)
             keep = request["time"] >= self.config.start_time
             keep &= request["time"] < self.config.end_time
             keep &= request["scenario"] != SEARCH
             logged.append({name: part[keep] for name, part in request.items()})
             inside, waiting = active[goes_on], active[~goes_on]
+        requests = _joined(logged)
+        if requests:
+            order = np.lexsort((requests["user"], requests["time"]))
+            requests = {n: part[order] for n, part in requests.items()}
+        events = (self.clicks, self.carts, self.orders)
+        about = (self.first_user, self.users.level)
+        return BlockLog(*about, *events, requests, _joined(exposures))
 
     def _begin_sessions(self, users: np.ndarray) -> np.ndarray:
         """Begins the next session of those who have one; returns them."""
@@ -108,7 +113,7 @@ class BlockSimulation:
         self.users.pass_time(users, days)
         intent, focus = self.users.start_session(users)
         to_cart = (intent == BUYING) & (self.carts.length[users] > 0)
-        session.begin(self.rng, users, time, intent, focus, to_cart)
+        session.begin(users, time, intent, focus, to_cart)
         return users
 
     def _request(
@@ -121,71 +126,11 @@ class BlockSimulation:
             `BlockLog.exposures`, and (R,) bool, True where the user goes on.
         """
         session, behavior = self.session, self.behavior
-        shown, num_shown = self._show(users)
-        real = np.arange(shown.items.shape[1]) < num_shown[:, np.newaxis]
-        chances = self.outcome.chances(shown)
-        actions = draw_actions(self.rng, behavior, chances, real)
-        request = self._describe(users, shown, chances, actions)
-        request["num_shown"] = num_shown
-
-        stays = continuation(
-            behavior,
-            shown.intent,
-            actions.wanted.sum(axis=1),
-            np.any(actions.labels[..., ORDER], axis=1),
-        )
-        goes_on = self.rng.random(len(users)) < stays
-        self._record(users, shown, actions)
-        goes_on &= session.counts[users, 0] < behavior.max_session_requests
-        real &= (shown.scenario != SEARCH)[:, np.newaxis]
-        over = {
-            "item": shown.items[real],
-            "clicked": actions.labels[..., CLICK][real],
-            "time": np.repeat(session.now[users], real.sum(axis=1)),
-        }
-        return request, over, goes_on
-
-    def _show(self, users: np.ndarray) -> tuple[ShownList, np.ndarray]:
-        """Chooses the list of each user, and (R,) its number of items."""
-        session = self.session
-        clicked, is_click = self.clicks.newest("item", users, _MEMORY)
-        carted, is_cart = self.carts.newest("item", users, 1)
-        tastes = self.users.tastes(users)
-        focus = session.focus[users]
-        past = KnownPast(
-            items=np.where(is_click, clicked, -1),
-            length=is_click.sum(axis=1),
-            carted=np.where(is_cart, carted, -1)[:, 0],
-            query=tastes.interest_category[np.arange(len(users)), focus],
-        )
-        scenario = session.scenario[users]
-        items, num_shown = self.policy.propose(
-            self.rng, scenario, session.now[users], past
-        )
-        bought, is_bought = self.orders.newest("item", users, _MEMORY)
-        bought = np.where(is_bought, bought, -1)
-        owned = (items[:, :, np.newaxis] == bought[:, np.newaxis]).any(axis=2)
-        shown = ShownList(
-            users=self.first_user + users,
-            items=items,
-            scenario=scenario,
-            intent=session.intent[users],
-            focus=focus,
-            owned=owned,
-            tastes=tastes,
-        )
-        return shown, num_shown
-
-    def _describe(
-        self,
-        users: np.ndarray,
-        shown: ShownList,
-        chances: Probabilities,
-        actions: Actions,
-    ) -> dict[str, np.ndarray]:
-        """Describes the request as logged; histories end before it."""
-        session = self.session
-        return {
+        shown = self._show(users)
+        chances = outcome_chances(self.catalogue, behavior, shown)
+        actions = draw_actions(self.rng, behavior, chances, shown.real)
+        # As logged; histories end before it.
+        request = {
             "user": users,
             "session": session.number[users],
             "step": session.counts[users, 0].astype(np.int64),
@@ -193,6 +138,7 @@ class BlockSimulation:
             "time": np.floor(session.now[users]),
             "scenario": shown.scenario,
             "item": shown.items,
+            "num_shown": shown.num_shown,
             "labels": actions.labels,
             "relevance": chances.relevance.astype(np.float32),
             "reward": session_reward(
@@ -204,6 +150,47 @@ class BlockSimulation:
             "order_end": self.orders.length[users],
             "intent": shown.intent,
         }
+        stays = continuation(
+            behavior,
+            shown.intent,
+            actions.wanted.sum(axis=1),
+            np.any(actions.labels[..., ORDER], axis=1),
+        )
+        goes_on = self.rng.random(len(users)) < stays
+        self._record(users, shown, actions)
+        goes_on &= session.counts[users, 0] < behavior.max_session_requests
+        real = shown.real & (shown.scenario != SEARCH)[:, None]
+        exposures = {
+            "item": shown.items[real],
+            "clicked": actions.labels[..., CLICK][real],
+            "time": np.repeat(session.now[users], real.sum(axis=1)),
+        }
+        return request, exposures, goes_on
+
+    def _show(self, users: np.ndarray) -> ShownList:
+        """Chooses the list of each user."""
+        session, focus = self.session, self.session.focus[users]
+        tastes, scenario = self.users.tastes(users), session.scenario[users]
+        past = KnownPast(
+            items=self.clicks.newest_items(users, _MEMORY),
+            carted=self.carts.newest_items(users, 1)[:, 0],
+            query=tastes.interest_category[np.arange(len(users)), focus],
+        )
+        items, num_shown = self.policy.propose(
+            self.rng, scenario, session.now[users], past
+        )
+        bought = self.orders.newest_items(users, _MEMORY)
+        owned = (items[:, :, None] == bought[:, None]).any(axis=2)
+        return ShownList(
+            users=self.first_user + users,
+            items=items,
+            num_shown=num_shown,
+            scenario=scenario,
+            intent=session.intent[users],
+            focus=focus,
+            owned=owned,
+            tastes=tastes,
+        )
 
     def _record(
         self, users: np.ndarray, shown: ShownList, actions: Actions
@@ -212,21 +199,21 @@ class BlockSimulation:
         labels, dwell, items = actions.labels, actions.dwell, shown.items
         # One place after another; an opened page holds up the rest.
         left = np.cumsum(dwell + _SECONDS_A_PLACE, axis=1)
-        left += self.session.now[users][:, np.newaxis]
+        left += self.session.now[users][:, None]
         module = np.zeros(items.shape, np.int64)
         # The rarest module used is the one that is logged.
         for counter in (0, 2, 1):
             used = actions.counts[..., counter] > 0
             module[used] = len(ENTRIES) + 1 + counter
-        entry = np.broadcast_to(shown.scenario[:, np.newaxis] + 1, items.shape)
+        entry = np.broadcast_to(shown.scenario[:, None] + 1, items.shape)
         self.clicks.append(
             users,
             labels[..., CLICK],
             time=left - dwell,
             item=items,
-            dwell=dwell,
-            counts=actions.counts,
-            actions=np.stack([entry, module], axis=-1),
+            dwell_seconds=dwell,
+            action_counts=actions.counts,
+            action_ids=np.stack([entry, module], axis=-1),
         )
         self.carts.append(users, labels[..., CART], time=left, item=items)
         self.orders.append(users, labels[..., ORDER], time=left, item=items)
@@ -235,34 +222,12 @@ class BlockSimulation:
             users[rows], self.catalogue.category[items[rows, places]]
         )
         pause = 1.0 + self.rng.exponential(_PAUSE_SECONDS, len(users))
-        self.session.record(
-            self.rng,
-            users,
-            labels.sum(axis=1),
-            dwell.sum(axis=1),
-            left[:, -1] + pause,
-        )
+        next_time, counted = left[:, -1] + pause, labels.sum(axis=1)
+        spent = dwell.sum(axis=1)
+        self.session.record(users, counted, spent, next_time)
 
-    def _collect(
-        self, logged: list[dict[str, np.ndarray]], shown: list
-    ) -> BlockLog:
-        requests = {
-            name: np.concatenate([part[name] for part in logged])
-            for name in (logged[0] if logged else ())
-        }
-        if requests:
-            order = np.lexsort((requests["user"], requests["time"]))
-            requests = {n: part[order] for n, part in requests.items()}
-        exposures = {
-            name: np.concatenate([part[name] for part in shown])
-            for name in (shown[0] if shown else ())
-        }
-        return BlockLog(
-            first_user=self.first_user,
-            level=self.users.level,
-            clicks=self.clicks,
-            carts=self.carts,
-            orders=self.orders,
-            requests=requests,
-            exposures=exposures,
-        )
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Returns each column of all parts; no column where there is no part."""
+    names = parts[0] if parts else ()
+    return {name: np.concatenate([p[name] for p in parts]) for name in names}

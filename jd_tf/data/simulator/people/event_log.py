@@ -11,37 +11,26 @@ _FIRST_CAPACITY = 32
 class EventLog:
     """Events of a block of users, each user's in the order of time.
 
-    Args:
-        num_users: users of the block.
-        columns: dtype and inner size of each column but `time`; 0 for none.
-
-    Attributes:
-        length: (users,) int64, events of each user so far.
-        tables: column name -> (users, capacity[, inner]) array.
+    `columns` are dtype and inner size (0 for none) of each column but `time`;
+    `tables` name -> (users, capacity[, inner]), of which `length` (users,)
+    events are real.
     """
 
     def __init__(self, num_users: int, columns: Mapping[str, tuple[type, int]]):
         self.length = np.zeros(num_users, np.int64)
+        shape = (num_users, _FIRST_CAPACITY)
         self.tables: dict[str, np.ndarray] = {
-            name: np.zeros(
-                (num_users, _FIRST_CAPACITY) + ((inner,) if inner else ()),
-                dtype,
-            )
-            for name, (dtype, inner) in {
-                "time": (np.float64, 0),
-                **columns,
-            }.items()
+            name: np.zeros((*shape, inner) if inner else shape, dtype)
+            for name, (dtype, inner) in columns.items()
         }
+        self.tables["time"] = np.zeros(shape)
 
     def append(
         self, users: np.ndarray, happened: np.ndarray, **values: np.ndarray
     ) -> None:
-        """Adds the events of one request of some users.
+        """Adds the events of one request of (R,) users, each at most once.
 
-        Args:
-            users: (R,) int, rows, each at most once.
-            happened: (R, N) bool, places with an event, in the order of time.
-            **values: (R, N[, inner]), every column.
+        Where `happened` (R, N), in the order of time; all columns (R, N, ...).
         """
         place = np.cumsum(happened, axis=1) - 1
         self._reserve(int((self.length[users] + place[:, -1]).max()) + 1)
@@ -51,55 +40,38 @@ class EventLog:
             table[users[rows], target] = values[name][rows, places]
         self.length[users] += place[:, -1] + 1
 
-    def newest(
-        self, name: str, users: np.ndarray, count: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns a column of the latest events of (R,) users.
-
-        Returns:
-            (R, count) values, newest first, and (R, count) bool, True where
-            there is an event; values elsewhere mean nothing.
-        """
-        place = self.length[users][:, np.newaxis] - 1 - np.arange(count)
-        real = place >= 0
-        table = self.tables[name]
-        return table[users[:, np.newaxis], np.maximum(place, 0)], real
+    def newest_items(self, users: np.ndarray, count: int) -> np.ndarray:
+        """Returns (R, count) items of (R,) users, newest first, -1 pads."""
+        place = self.length[users][:, None] - 1 - np.arange(count)
+        items = self.tables["item"][users[:, None], np.maximum(place, 0)]
+        return np.where(place >= 0, items, -1)
 
     def _reserve(self, capacity: int) -> None:
-        for name, table in self.tables.items():
-            missing = capacity - table.shape[1]
-            if missing > 0:
-                extra = max(missing, table.shape[1])
-                padding = np.zeros(
-                    (len(table), extra, *table.shape[2:]), table.dtype
-                )
-                self.tables[name] = np.concatenate([table, padding], axis=1)
+        missing = capacity - self.tables["time"].shape[1]
+        if missing > 0:
+            for name, table in self.tables.items():
+                shape = list(table.shape)
+                shape[1] = max(missing, shape[1])
+                added = np.zeros(shape, table.dtype)
+                self.tables[name] = np.concatenate([table, added], axis=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class BlockLog:
     """Everything that happened to a block of users.
 
-    R is the number of logged requests, N the places of a list.
-
-    Attributes:
-        first_user: number of the block's first user in the whole shop.
-        level: (users,) int64, 1 to 5.
-        clicks: every click with item, dwell, counters and actions.
-        carts: every addition to the cart.
-        orders: every order.
-        requests: logged requests in the order of time, (R, ...) arrays:
-            `user` row in the block, `session` and `step` counted from 0,
-            `time`, `scenario`, `item` (R, N), `num_shown`, `labels` and
-            `relevance` (R, N, 6), `reward` (R, N), `session_dense` (R, F),
-            `click_end`, `cart_end` and `order_end`, the events before the
-            request; and the hidden `intent`.
-        exposures: everything shown, warm-up included: `item`, `clicked`,
-            and `time`, when the request was over.
+    R is the number of logged requests, N the places of a list. `requests`,
+    in the order of time, holds (R, ...) arrays: `user` row in the block,
+    `session` and `step` counted from 0, `time`, `scenario`, `item` (R, N),
+    `num_shown`, `labels` and `relevance` (R, N, 6), `reward` (R, N),
+    `session_dense` (R, F), `click_end`, `cart_end` and `order_end`, the events
+    before the request; and the hidden `intent`. `exposures` holds everything
+    shown, warm-up included: `item`, `clicked`, and `time`, when the request
+    was over.
     """
 
-    first_user: int
-    level: np.ndarray
+    first_user: int  # number of the block's first user in the whole shop
+    level: np.ndarray  # (users,) int64, 1 to 5
     clicks: EventLog
     carts: EventLog
     orders: EventLog

@@ -7,10 +7,7 @@ import numpy as np
 from jd_tf.data.simulator.behavior import (
     CART,
     CLICK,
-    COMMENT_VIEW,
-    FAVOURITE,
     LONG_VIEW,
-    OBJECTIVES,
     ORDER,
     BehaviorParameters,
 )
@@ -23,28 +20,29 @@ class ShownList:
     """Lists of items in front of some users."""
 
     users: np.ndarray  # (R,) int64, numbers of the users in the whole shop
-    # (R, N) int, item numbers; places beyond a request's size may hold any
-    # item.
-    items: np.ndarray
+    items: np.ndarray  # (R, N) int; any item beyond a request's size
+    num_shown: np.ndarray  # (R,) int, size of each request
     scenario: np.ndarray  # (R,) int
     intent: np.ndarray  # (R,) int
     focus: np.ndarray  # (R,) int, the interest the session is about
-    # (R, N) bool, True where the user has bought this very item.
-    owned: np.ndarray
+    owned: np.ndarray  # (R, N) bool, True where the user has bought this item
     tastes: Tastes
+
+    @property
+    def real(self) -> np.ndarray:
+        """(R, N) bool, True where a place has an item."""
+        return np.arange(self.items.shape[1]) < self.num_shown[:, None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Match:
+class _Match:
     """Agreement of tastes and items, (R, N) each."""
 
-    # The interest that the item's category belongs to, or -1.
-    slot: np.ndarray
+    slot: np.ndarray  # The interest that the item's category is of, or -1
     interest: np.ndarray  # Strength of that interest
     need: np.ndarray  # True where it is to be bought soon
     brand: np.ndarray  # True for that interest's favourite brand
-    # In (0, 1], 1 where the price level is the one liked.
-    price: np.ndarray
+    price: np.ndarray  # In (0, 1], 1 where the price level is the one liked
     style: np.ndarray  # About N(0, 1), likeness of styles
 
 
@@ -57,148 +55,132 @@ class Probabilities:
     # cart.
     given_wanted: np.ndarray
     order_carted: np.ndarray  # (R, N) float, of an order once it is in the cart
-    # (R, N) float, mean of log seconds of a wanted visit.
-    dwell_mean: np.ndarray
+    dwell_mean: np.ndarray  # (R, N) float, log seconds of a wanted visit
     # (R, N, 3) float, Poisson rates of the counters; of comment reads, those
     # after the first.
     counter_rates: np.ndarray
-    # (R, N, 6) float, of each objective, accidents included.
-    relevance: np.ndarray
+    relevance: np.ndarray  # (R, N, 6) float, of objectives, with accidents
 
 
-class OutcomeModel:
-    """Probabilities of what users do, given everything hidden."""
+def outcome_chances(
+    catalogue: Catalogue, behavior: BehaviorParameters, shown: ShownList
+) -> Probabilities:
+    """Returns the probabilities for some lists, position apart."""
+    b = behavior
+    base = b.click_base + np.asarray(b.scenario_offsets)
+    suits = _match(catalogue, shown.items, shown.tastes)
+    liking = private_liking(shown.users, shown.items)
+    private = liking * b.private_spread
+    buying = (shown.intent == BUYING)[:, None]
+    in_focus = suits.slot == shown.focus[:, None]
+    price = suits.price - 0.5
 
-    def __init__(self, catalogue: Catalogue, behavior: BehaviorParameters):
-        self.catalogue, self.behavior = catalogue, behavior
-        offsets = np.asarray(behavior.scenario_offsets)
-        self._base = behavior.click_base + offsets
+    attraction = (
+        base[shown.scenario][:, None]
+        + shown.tastes.readiness[:, None]
+        + b.click_interest * suits.interest
+        + np.where(in_focus, b.click_focus, buying * b.click_off_focus)
+        + b.click_brand * suits.brand
+        + b.click_price * price
+        + b.click_style * suits.style
+        + b.click_owned * shown.owned
+        + catalogue.appeal[shown.items]
+    )
+    wanted = _sigmoid(attraction + private)
+    content = (
+        b.match_interest * suits.interest
+        + b.match_brand * suits.brand
+        + b.match_price * price
+        + b.match_style * suits.style
+        + catalogue.merit[shown.items]
+        + private
+    )
+    dwell_mean = b.dwell_mean + b.dwell_match * content
+    comment = (
+        b.comment_base
+        + b.comment_need * suits.need
+        + b.comment_buying * buying
+        + b.comment_match * content
+    )
+    favourite = (
+        b.favourite_base
+        + b.favourite_buying * buying
+        + b.favourite_match * content
+        + b.favourite_style * suits.style
+    )
+    cart = (
+        b.cart_base
+        + b.cart_need * suits.need
+        + b.cart_buying * buying
+        + b.cart_match * content
+        + b.cart_price * price
+    )
+    order = (
+        b.order_base
+        + b.order_need * suits.need
+        + b.order_buying * buying
+        + b.order_match * content
+        + b.order_price * price
+    )
+    long = _long_view(b, dwell_mean, b.dwell_spread)
+    # In the order of `OBJECTIVES`.
+    later = [long, *map(_sigmoid, (comment, cart, favourite, order))]
+    given = np.stack([np.ones(wanted.shape), *later], axis=-1)
+    order_carted = _sigmoid(order + b.order_carted)
+    image = b.image_base + b.image_style * suits.style
+    comments = np.full(wanted.shape, b.comment_more)
+    specification = b.specification_base + b.specification_need * suits.need
+    rates = np.exp(np.stack([image, comments, specification], axis=-1))
 
-    def chances(self, shown: ShownList) -> Probabilities:
-        """Returns the probabilities for some lists, position apart."""
-        b = self.behavior
-        suits = match(self.catalogue, shown.items, shown.tastes)
-        private = private_liking(shown.users, shown.items)
-        private *= b.private_spread
-        buying = (shown.intent == BUYING)[:, np.newaxis]
-
-        wanted = sigmoid(self._attraction(shown, suits, buying) + private)
-        content = self._satisfaction(shown, suits) + private
-        dwell_mean = b.dwell_mean + b.dwell_match * content
-        given = np.empty((*shown.items.shape, len(OBJECTIVES)))
-        given[..., CLICK] = 1.0
-        given[..., LONG_VIEW] = self._long(dwell_mean, b.dwell_spread)
-        given[..., COMMENT_VIEW] = sigmoid(
-            b.comment_base
-            + b.comment_need * suits.need
-            + b.comment_buying * buying
-            + b.comment_match * content
-        )
-        given[..., FAVOURITE] = sigmoid(
-            b.favourite_base
-            + b.favourite_buying * buying
-            + b.favourite_match * content
-            + b.favourite_style * suits.style
-        )
-        given[..., CART] = sigmoid(
-            b.cart_base
-            + b.cart_need * suits.need
-            + b.cart_buying * buying
-            + b.cart_match * content
-            + b.cart_price * (suits.price - 0.5)
-        )
-        order = (
-            b.order_base
-            + b.order_need * suits.need
-            + b.order_buying * buying
-            + b.order_match * content
-            + b.order_price * (suits.price - 0.5)
-        )
-        given[..., ORDER] = sigmoid(order)
-        order_carted = sigmoid(order + b.order_carted)
-        image = b.image_base + b.image_style * suits.style
-        comments = np.full(wanted.shape, b.comment_more)
-        specification = b.specification_base + b.specification_need * suits.need
-        counter_rates = np.exp(
-            np.stack([image, comments, specification], axis=-1)
-        )
-
-        relevance = wanted[..., np.newaxis] * given
-        cart = given[..., CART]
-        relevance[..., ORDER] = wanted * (
-            cart * order_carted + (1.0 - cart) * given[..., ORDER]
-        )
-        accident = b.accident_rate * (1.0 - wanted)
-        relevance[..., CLICK] += accident
-        relevance[..., LONG_VIEW] += accident * self._long(
-            b.accident_dwell_mean, b.accident_dwell_spread
-        )
-        return Probabilities(
-            wanted, given, order_carted, dwell_mean, counter_rates, relevance
-        )
-
-    def _attraction(
-        self, shown: ShownList, suits: Match, buying: np.ndarray
-    ) -> np.ndarray:
-        """Returns the logit of a click, from what the list shows."""
-        b = self.behavior
-        in_focus = suits.slot == shown.focus[:, np.newaxis]
-        return (
-            self._base[shown.scenario][:, np.newaxis]
-            + shown.tastes.readiness[:, np.newaxis]
-            + b.click_interest * suits.interest
-            + np.where(in_focus, b.click_focus, buying * b.click_off_focus)
-            + b.click_brand * suits.brand
-            + b.click_price * (suits.price - 0.5)
-            + b.click_style * suits.style
-            + b.click_owned * shown.owned
-            + self.catalogue.appeal[shown.items]
-        )
-
-    def _satisfaction(self, shown: ShownList, suits: Match) -> np.ndarray:
-        """Returns the quality of an item once its page is open."""
-        b = self.behavior
-        return (
-            b.match_interest * suits.interest
-            + b.match_brand * suits.brand
-            + b.match_price * (suits.price - 0.5)
-            + b.match_style * suits.style
-            + self.catalogue.merit[shown.items]
-        )
-
-    def _long(self, mean: np.ndarray | float, spread: float) -> np.ndarray:
-        """Returns the probability that a log-logistic dwell is a long view."""
-        over = mean - np.log(self.behavior.long_view_seconds)
-        # A logistic number of scale 1 has this standard deviation.
-        return sigmoid(over / spread * np.pi / np.sqrt(3.0))
+    relevance = wanted[..., None] * given
+    carted, uncarted = given[..., CART], 1.0 - given[..., CART]
+    relevance[..., ORDER] = wanted * (
+        carted * order_carted + uncarted * given[..., ORDER]
+    )
+    accident = b.accident_rate * (1.0 - wanted)
+    relevance[..., CLICK] += accident
+    relevance[..., LONG_VIEW] += accident * _long_view(
+        b, b.accident_dwell_mean, b.accident_dwell_spread
+    )
+    return Probabilities(
+        wanted, given, order_carted, dwell_mean, rates, relevance
+    )
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Turns logits into probabilities."""
+def _long_view(
+    behavior: BehaviorParameters, mean: np.ndarray | float, spread: float
+) -> np.ndarray:
+    """Returns the probability that a log-logistic dwell is a long view."""
+    over = mean - np.log(behavior.long_view_seconds)
+    # A logistic number of scale 1 has this standard deviation.
+    return _sigmoid(over / spread * np.pi / np.sqrt(3.0))
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-logits))
 
 
-def match(catalogue: Catalogue, items: np.ndarray, tastes: Tastes) -> Match:
+def _match(catalogue: Catalogue, items: np.ndarray, tastes: Tastes) -> _Match:
     """Compares (R, N) items with the tastes of R users.
 
     An item outside of all interests is compared with the user's own taste.
     """
-    category = catalogue.category[items][:, :, np.newaxis]
-    same = category == tastes.interest_category[:, np.newaxis, :]
+    category = catalogue.category[items][:, :, None]
+    same = category == tastes.interest_category[:, None, :]
     found = same.any(axis=2)
     slot = same.argmax(axis=2)
-    rows = np.arange(len(items))[:, np.newaxis]
+    rows = np.arange(len(items))[:, None]
     price = np.where(
-        found, tastes.interest_price[rows, slot], tastes.price[:, np.newaxis]
+        found, tastes.interest_price[rows, slot], tastes.price[:, None]
     )
     style = np.where(
-        found[..., np.newaxis],
+        found[..., None],
         tastes.interest_style[rows, slot],
-        tastes.style[:, np.newaxis],
+        tastes.style[:, None],
     )
     distance = catalogue.price_level[items] - price
     brand = tastes.interest_brand[rows, slot] == catalogue.brand[items]
-    return Match(
+    return _Match(
         slot=np.where(found, slot, -1),
         interest=found * tastes.interest_strength[rows, slot],
         need=found & tastes.interest_need[rows, slot],
@@ -209,18 +191,12 @@ def match(catalogue: Catalogue, items: np.ndarray, tastes: Tastes) -> Match:
 
 
 def private_liking(users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Hashes pairs of user and item to a user's lasting liking for an item.
+    """Hashes pairs of (R,) users and (R, N) items, int64, to lasting likings.
 
-    The same pair always gives the same number, so it need not be stored.
-
-    Args:
-        users: (R,) int64, numbers of users.
-        items: (R, N) int64, numbers of items.
-
-    Returns:
-        (R, N) float64, standard normal over pairs.
+    (R, N) float64, standard normal over pairs. The same pair always gives the
+    same number, so it need not be stored.
     """
-    pair = users.astype(np.uint64)[:, np.newaxis] << np.uint64(32)
+    pair = users.astype(np.uint64)[:, None] << np.uint64(32)
     bits = _mix(pair | items.astype(np.uint64))
     low = (bits & np.uint64(0xFFFFFFFF)).astype(np.float64)
     high = (bits >> np.uint64(32)).astype(np.float64)

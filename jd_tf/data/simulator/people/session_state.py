@@ -24,40 +24,35 @@ SESSION_DENSE = (
     "elapsed_seconds",
 )
 _DWELL = SESSION_DENSE.index("dwell_seconds")
-_GO_TO_ORDER_PAGE = 0.6
-_GO_TO_CART = 0.5
-_GO_TO_PRODUCT_DETAIL = 0.3
+# Chances of the order page, the cart and a product's page after these labels.
+_LABELS, _GO_ON_RATES = (ORDER, CART, CLICK), (0.6, 0.5, 0.3)
 _BEGIN_IN_CART = 0.3
 
 
 class SessionState:
-    """Clock, intent and counters of the sessions of a block.
+    """Clock, intent and counters of the sessions of a block, one row a user.
 
-    Attributes:
-        number: (users,) int, sessions begun, less one.
-        start: (users,) float, seconds since 1970.
-        now: (users,) float.
-        intent: (users,) int.
-        focus: (users,) int, the interest the session is about.
-        scenario: (users,) int, of the next request.
-        counts: (users, F) float, columns as in `SESSION_DENSE`.
+    Times are in seconds since 1970; `focus` is the interest that the session
+    is about, `scenario` that of the next request; `counts` (users, F) has the
+    columns of `SESSION_DENSE`.
     """
 
     def __init__(
-        self, num_users: int, time: float, behavior: BehaviorParameters
+        self,
+        rng: np.random.Generator,
+        num_users: int,
+        time: float,
+        behavior: BehaviorParameters,
     ):
-        self.behavior = behavior
-        self.number = np.full(num_users, -1)
+        self.rng, self.behavior = rng, behavior
+        self.number = np.full(num_users, -1)  # sessions begun, less one
         self.start = np.full(num_users, time)
         self.now = np.full(num_users, time)
-        self.intent = np.zeros(num_users, np.int64)
-        self.focus = np.zeros(num_users, np.int64)
-        self.scenario = np.zeros(num_users, np.int64)
+        self.intent, self.focus, self.scenario = np.zeros((3, num_users), int)
         self.counts = np.zeros((num_users, len(SESSION_DENSE)))
 
     def begin(
         self,
-        rng: np.random.Generator,
         users: np.ndarray,
         time: np.ndarray,
         intent: np.ndarray,
@@ -71,12 +66,11 @@ class SessionState:
         self.number[users] += 1
         self.start[users] = self.now[users] = time
         self.intent[users], self.focus[users] = intent, focus
-        to_cart = comes_for_cart & (rng.random(len(users)) < _BEGIN_IN_CART)
+        to_cart = self.rng.random(len(users)) < _BEGIN_IN_CART
+        to_cart &= comes_for_cart
         rates = np.take(self.behavior.search_first_rates, intent)
-        to_search = rng.random(len(users)) < rates
-        self.scenario[users] = np.select(
-            [to_cart, to_search], [CART_PAGE, SEARCH], FEED
-        )
+        pages = [to_cart, self.rng.random(len(users)) < rates]
+        self.scenario[users] = np.select(pages, [CART_PAGE, SEARCH], FEED)
         self.counts[users] = 0.0
 
     def dense(self, users: np.ndarray) -> np.ndarray:
@@ -87,7 +81,6 @@ class SessionState:
 
     def record(
         self,
-        rng: np.random.Generator,
         users: np.ndarray,
         counted: np.ndarray,
         dwell: np.ndarray,
@@ -95,27 +88,19 @@ class SessionState:
     ) -> None:
         """Counts a request that is over and draws the next scenario.
 
-        Args:
-            rng: source of randomness.
-            users: (R,) int, rows.
-            counted: (R, 6) int, labels of the request.
-            dwell: (R,) float, seconds on pages of items.
-            time: (R,) float, of the next request, if there is one.
+        (R, 6) labels were `counted`, (R,) `dwell` seconds went on pages, and
+        the next request is at `time` (R,), if there is one.
         """
         self.counts[users, 0] += 1
         self.counts[users, 1 : 1 + counted.shape[1]] += counted
         self.counts[users, _DWELL] += dwell
         self.now[users] = time
-        point = rng.random(len(users))
+        point = self.rng.random((len(users), 1))
         rates = np.take(self.behavior.search_rates, self.intent[users])
-        to_search = rng.random(len(users)) < rates
+        to_search = self.rng.random(len(users)) < rates
+        goes_on = (counted[:, _LABELS] > 0) & (point < _GO_ON_RATES)
         self.scenario[users] = np.select(
-            [
-                (counted[:, ORDER] > 0) & (point < _GO_TO_ORDER_PAGE),
-                (counted[:, CART] > 0) & (point < _GO_TO_CART),
-                (counted[:, CLICK] > 0) & (point < _GO_TO_PRODUCT_DETAIL),
-                to_search,
-            ],
+            [*goes_on.T, to_search],
             [ORDER_PAGE, CART_PAGE, PRODUCT_DETAIL, SEARCH],
             FEED,
         )

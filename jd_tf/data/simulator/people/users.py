@@ -1,14 +1,24 @@
-"""The hidden state of simulated users: tastes, interests and needs."""
+"""The hidden state of simulated users, and the times of their visits."""
 
 import dataclasses
 
 import numpy as np
 
 from jd_tf.data.simulator.behavior import BehaviorParameters
+from jd_tf.data.simulator.config import DAY, SimulatorConfig
 from jd_tf.data.simulator.shop.catalogue import STYLE_DIM, Catalogue
 
 BROWSING, BUYING = 0, 1
 NUM_LEVELS = 5
+# Visits by hour of the day: few at night, most in the evening.
+_HOURS = np.array(
+    [3, 2, 1, 1, 1, 1, 2, 4, 5, 5, 6, 6, 7, 6, 5, 5, 5, 6, 7, 8, 9, 9, 7, 5.0]
+)
+# Share of users that join after the simulation has begun.
+_NEWCOMERS = 0.15
+# Mean requests of a session, measured; only used to plan how many sessions
+# are needed for a given number of requests.
+_MEAN_SESSION_REQUESTS = 3.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,16 +39,11 @@ class Tastes:
 class Users:
     """The hidden state of a block of users.
 
-    Args:
-        num_users: users of the block.
-        catalogue: of the shop.
-        behavior: coefficients.
-        rng: the block's source of randomness.
-
     Attributes:
         level: (users,) int64, 1 to 5: the shop's class of a user, a noisy view
             of activity and price level.
         activity: (users,) float, positive, mean about 1: how often they come.
+        state: tastes of all users.
     """
 
     def __init__(
@@ -75,10 +80,7 @@ class Users:
 
     def tastes(self, users: np.ndarray) -> Tastes:
         """Copies the state of the users at the given (R,) rows."""
-        fields = dataclasses.fields(self.state)
-        return Tastes(
-            **{f.name: getattr(self.state, f.name)[users] for f in fields}
-        )
+        return Tastes(*(part[users] for part in vars(self.state).values()))
 
     def pass_time(self, users: np.ndarray, days: np.ndarray) -> None:
         """Changes tastes, interests and needs of (R,) rows over (R,) days."""
@@ -90,7 +92,7 @@ class Users:
         state.price[users] = kept * state.price[users] + step * noise
         noise = rng.normal(size=(len(users), STYLE_DIM))
         # A unit vector of 4 has components of spread 1 / 2.
-        moved = state.style[users] + 0.5 * step[:, np.newaxis] * noise
+        moved = state.style[users] + 0.5 * step[:, None] * noise
         state.style[users] = _unit(moved)
 
         shape = (len(users), behavior.num_interests)
@@ -116,16 +118,13 @@ class Users:
         weight = state.interest_strength[users].copy()
         only_needs = buying & need.any(axis=1)
         weight[only_needs] *= need[only_needs]
-        gumbel = rng.gumbel(size=weight.shape)
-        with np.errstate(divide="ignore"):
-            focus = np.argmax(np.log(weight) + gumbel, axis=1)
-        return np.where(buying, BUYING, BROWSING), focus
+        return np.where(buying, BUYING, BROWSING), _pick(rng, weight)
 
     def bought(self, users: np.ndarray, category: np.ndarray) -> None:
         """Ends the needs, and some interests, satisfied by (P,) purchases."""
         state = self.state
-        slots = state.interest_category[users] == category[:, np.newaxis]
-        purchase, slot = np.nonzero(slots)
+        same = state.interest_category[users] == category[:, None]
+        purchase, slot = np.nonzero(same)
         rows = users[purchase]
         state.interest_need[rows, slot] = False
         over = self.rng.random(len(rows)) < self.behavior.satisfied_rate
@@ -149,7 +148,7 @@ class Users:
 
         # The favourite brand is one that suits the user.
         suits = style @ catalogue.brand_style.T
-        suits -= 0.5 * (price[:, np.newaxis] - catalogue.brand_price) ** 2
+        suits -= 0.5 * (price[:, None] - catalogue.brand_price) ** 2
         brand = _pick(rng, catalogue.brand_weight.T[category] * np.exp(suits))
         loyal = rng.random(count) < behavior.brand_loyalty
 
@@ -161,6 +160,32 @@ class Users:
         state.interest_need[users, slots] = False
 
 
+def plan_sessions(
+    config: SimulatorConfig, activity: np.ndarray, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Draws the sorted times at which sessions of each user start.
+
+    Seconds since 1970, warm-up included; `activity` (users,) is the relative
+    frequency of visits.
+    """
+    whole = config.num_warm_up_days + config.num_days
+    joined = rng.uniform(0.0, whole, len(activity))
+    joined[rng.random(len(activity)) >= _NEWCOMERS] = 0.0
+    # A newcomer misses half of the logged days that lie before joining.
+    present = 1.0 - _NEWCOMERS * (0.5 * config.num_days / whole)
+    a_day = config.num_requests / (
+        config.num_users * config.num_days * present * _MEAN_SESSION_REQUESTS
+    )
+    share = _HOURS / _HOURS.sum()
+    plans = []
+    for frequency, first in zip(activity, joined, strict=True):
+        count = rng.poisson(frequency * a_day * (whole - first))
+        day = np.floor(rng.uniform(first, whole, count))
+        hour = rng.choice(24, count, p=share) + rng.random(count)
+        plans.append(np.sort(config.warm_up_time + day * DAY + hour * 3600.0))
+    return plans
+
+
 def _pick(rng: np.random.Generator, weight: np.ndarray) -> np.ndarray:
     """Draws one column a row, proportionally to (rows, columns) weights."""
     with np.errstate(divide="ignore"):
@@ -169,7 +194,7 @@ def _pick(rng: np.random.Generator, weight: np.ndarray) -> np.ndarray:
 
 def _chance(days: np.ndarray, mean_days: float) -> np.ndarray:
     """(R, 1) probability that something of that mean life has ended."""
-    return 1.0 - np.exp(-days / mean_days)[:, np.newaxis]
+    return 1.0 - np.exp(-days / mean_days)[:, None]
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -1,60 +1,120 @@
-"""Draws photos of products from category and style."""
+"""Photos of the simulated products: drawn, and written beside a list."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from jd_tf.data.files import write_whole
 from jd_tf.data.simulator.photos.silhouettes import SILHOUETTES, inside
+from jd_tf.data.simulator.shop.catalogue import Catalogue
 from jd_tf.data.simulator.shop.words import CATEGORY_WORDS, pattern_word
 
-IMAGE_SIZE = 64
+_COLUMNS = ("item_id", "path", "word", "category_id", "brand_id", "late")
+_CHUNK = 250
+_QUALITY = 92
+_PHOTO_STREAM = 3
+_IMAGE_SIZE = 64
 _OVERSAMPLING = 2
 _PATTERN_STRENGTH = 0.55
 
 
-def draw_product(
-    category: int, style: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Draws a photo of one product.
+def draw_item(catalogue: Catalogue, seed: int, item: int) -> np.ndarray:
+    """Draws the photo of an item number, (64, 64, 3) uint8.
 
-    The category gives the silhouette, the style the colour (hue by its angle,
-    vividness by its length), the tone (light or dark) and the pattern (plain,
-    stripes, dots, checks, finer as the number grows). Pose, light, background
-    and grain are each photo's own and mean nothing.
-
-    Args:
-        category: number of the product word.
-        style: (4,) float: hue vector (two), tone, pattern.
-        rng: of pose, light and grain.
-
-    Returns:
-        (64, 64, 3) uint8.
+    The category gives the silhouette, the (4,) style the colour (hue by the
+    angle of its first two, vividness by their length), the tone (light or
+    dark) and the pattern (plain, stripes, dots, checks, finer as the number
+    grows). Pose, light, background and grain are random.
     """
-    fine = IMAGE_SIZE * _OVERSAMPLING
+    style = catalogue.style[item]
+    rng = np.random.default_rng([seed, _PHOTO_STREAM, item])
+    fine = _IMAGE_SIZE * _OVERSAMPLING
     line = (np.arange(fine) + 0.5) / fine * 2.0 - 1.0
     screen_x, screen_y = np.meshgrid(line, line)
     x, y = _pose(screen_x, screen_y, rng)
 
     body, trim = product_colours(style)
-    surface = _pattern(style[3], x, y)[..., np.newaxis]
+    surface = _pattern(style[3], x, y)[..., None]
     cloth = body * (1.0 - surface) + trim * surface
     # Light falls from one side.
     side = rng.uniform(-1.0, 1.0)
-    light = 1.0 + 0.12 * (side * x - y)[..., np.newaxis]
+    light = 1.0 + 0.12 * (side * x - y)[..., None]
 
     backdrop = rng.uniform(0.86, 0.97) + rng.uniform(-0.02, 0.02, 3)
-    picture = backdrop - 0.06 * np.hypot(screen_x, screen_y)[..., np.newaxis]
-    covered = np.zeros(x.shape, bool)
-    trimmed = np.zeros(x.shape, bool)
-    for part in SILHOUETTES[CATEGORY_WORDS[category]]:
+    picture = backdrop - 0.06 * np.hypot(screen_x, screen_y)[..., None]
+    covered = trimmed = np.zeros(x.shape, bool)
+    for part in SILHOUETTES[CATEGORY_WORDS[catalogue.category[item]]]:
         hit = inside(part, x, y)
-        covered = covered & ~hit if part.hole else covered | hit
-        trimmed = trimmed & ~hit if not part.trim else trimmed | hit
-    drawn = np.where(trimmed[..., np.newaxis], trim, cloth) * light
-    picture = np.where(covered[..., np.newaxis], drawn, picture)
+        covered = covered & ~hit if part.layer == "hole" else covered | hit
+        trimmed = trimmed | hit if part.layer == "trim" else trimmed & ~hit
+    drawn = np.where(trimmed[..., None], trim, cloth) * light
+    picture = np.where(covered[..., None], drawn, picture)
 
-    blocks = (IMAGE_SIZE, _OVERSAMPLING, IMAGE_SIZE, _OVERSAMPLING, 3)
+    blocks = (_IMAGE_SIZE, _OVERSAMPLING, _IMAGE_SIZE, _OVERSAMPLING, 3)
     picture = picture.reshape(blocks).mean(axis=(1, 3))
     picture = picture + rng.normal(scale=0.012, size=picture.shape)
     return np.round(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def write_photos(
+    catalogue: Catalogue, seed: int, folder: Path, run: Callable
+) -> None:
+    """Draws every product and writes a list of them into `folder`.
+
+    It gets `images/<item_id>.jpg` and `catalogue.csv`, whose columns are
+    item_id, path (from the list's folder), word, category_id, brand_id, late
+    (1: arrives while logging), title, and the true style as s0, s1, ...
+
+    `run` takes a function, its arguments, a title and a unit of progress.
+    """
+    (folder / "images").mkdir()
+    items = range(catalogue.num_items)
+    tasks = [
+        (catalogue, seed, items[first : first + _CHUNK], folder)
+        for first in items[::_CHUNK]
+    ]
+    for _ in run(_draw, tasks, "photos", "chunk"):
+        pass
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    styles = [f"s{place}" for place in range(catalogue.style.shape[1])]
+    writer.writerow([*_COLUMNS, "title", *styles])
+    writer.writerows(_line(catalogue, item) for item in items)
+    write_whole(folder / "catalogue.csv", text.getvalue().encode())
+
+
+def _path(item: int) -> str:
+    return f"images/{item + 1}.jpg"
+
+
+def _draw(task: tuple[Catalogue, int, range, Path]) -> None:
+    # Only the JPEG writer of TensorFlow is used here.
+    import tensorflow as tf
+
+    catalogue, seed, items, folder = task
+    for item in items:
+        pixels = draw_item(catalogue, seed, item)
+        jpeg = tf.io.encode_jpeg(pixels, quality=_QUALITY).numpy()
+        (folder / _path(item)).write_bytes(jpeg)
+
+
+def _line(catalogue: Catalogue, item: int) -> list[Any]:
+    """Returns an item's line of the list."""
+    category = catalogue.category[item]
+    return [
+        item + 1,
+        _path(item),
+        CATEGORY_WORDS[category],
+        category + 1,
+        catalogue.brand[item] + 1,
+        int(catalogue.late[item]),
+        catalogue.title(item),
+        *(f"{number:.5f}" for number in catalogue.style[item]),
+    ]
 
 
 def product_colours(style: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,18 +144,17 @@ def _pose(
 
 def _pattern(value: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Returns (H, W), the share of the trim's colour in the pattern."""
-    kind = pattern_word(value)
     # Within a kind, the larger the number the finer the pattern.
     waves = 3.0 + 1.5 * np.clip(value, -2.0, 2.0)
     across = np.sin(np.pi * waves * x)
     down = np.sin(np.pi * waves * y)
-    if kind == "plain":
-        return np.zeros(x.shape)
-    if kind == "striped":
-        return _PATTERN_STRENGTH * (down > 0.2)
-    if kind == "dotted":
-        return _PATTERN_STRENGTH * (across * down > 0.45)
-    return _PATTERN_STRENGTH * (across * down > 0.0)
+    marks = {
+        "plain": np.zeros(x.shape),
+        "striped": down > 0.2,
+        "dotted": across * down > 0.45,
+        "checked": across * down > 0.0,
+    }
+    return _PATTERN_STRENGTH * marks[pattern_word(value)]
 
 
 def _rgb(hue: float, saturation: float, value: float) -> np.ndarray:

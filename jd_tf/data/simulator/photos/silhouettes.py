@@ -1,18 +1,63 @@
-"""Silhouettes of the product words, made of a few plain shapes.
+"""Silhouettes of the product words, made of a few plain shapes."""
 
-A silhouette is a list of parts; later parts are laid over earlier ones, and
-parts marked as holes are cut out. Coordinates run from -1 (left, top) to 1.
-"""
-
-import dataclasses
-import functools
+import re
+from typing import NamedTuple
 
 import numpy as np
 
+# Each word is followed by its parts: kind, numbers and layer as in `Part`.
+# Later parts are laid over earlier ones.
+_TABLE = """
+shirt: bar -.35 -.45 -.8 0 .17; bar .35 -.45 .8 0 .17; box 0 .1 .42 .65 .06;
+  ellipse 0 -.6 .2 .16 hole
+kettle: ring 0 -.3 .5 .06 trim; bar .4 .1 .85 -.25 .1; ellipse 0 .25 .58 .5;
+  box 0 .72 .45 .06 .02 trim; ellipse 0 -.28 .12 .08 trim
+lamp: box 0 .3 .05 .5 0 trim; box 0 .8 .35 .07 .05 trim;
+  wedge 0 -.8 .05 .28 .65
+sneaker: wedge -.45 -.35 .4 .25 .4; ellipse .15 .3 .7 .3;
+  box 0 .5 .85 .12 .08 trim; bar 0 .05 .25 .25 .04 trim
+backpack: ring 0 -.6 .2 .05 trim; box 0 .1 .55 .7 .25;
+  box 0 .4 .36 .24 .08 trim; box 0 .36 .3 .15 .05
+watch: box 0 0 .2 .9 .05; ellipse 0 0 .45 .45 trim; ellipse 0 0 .34 .34 hole;
+  bar 0 0 0 -.24 .04 trim; bar 0 0 .18 .05 .04 trim
+mug: ring .5 .05 .3 .08 trim; box -.1 .05 .5 .6 .08
+chair: box -.38 -.3 .08 .6 .03; box 0 .15 .46 .09 .03;
+  bar -.4 .2 -.48 .85 .05 trim; bar .4 .2 .48 .85 .05 trim
+umbrella: bar 0 -.1 0 .7 .04 trim; ring .12 .7 .12 .04 trim;
+  ellipse 0 0 .85 .75; box 0 .5 1 .5 0 hole; bar 0 0 0 .7 .04 trim
+camera: box 0 -.4 .25 .15 .04 trim; box 0 .1 .8 .48 .1;
+  ellipse 0 .1 .36 .36 trim; ellipse 0 .1 .2 .2 hole
+guitar: bar .1 -.1 .55 -.85 .07 trim; ellipse -.05 .05 .33 .3;
+  ellipse -.28 .42 .48 .42; ellipse -.1 .15 .13 .13 hole
+bottle: box 0 -.8 .14 .1 .02 trim; wedge 0 -.75 -.15 .11 .3;
+  box 0 .35 .3 .55 .08
+hat: ellipse 0 .45 .9 .2; box 0 -.05 .45 .5 .2; box 0 .27 .45 .1 0 trim
+phone: box 0 0 .42 .85 .12; box 0 -.05 .33 .62 .02 trim;
+  ellipse 0 .72 .07 .07 hole
+vase: box 0 -.75 .3 .07 .03 trim; wedge 0 -.75 -.1 .2 .18; ellipse 0 .3 .5 .5;
+  box 0 .8 .3 .06 0 trim
+ball: ellipse 0 0 .75 .75
+sofa: box 0 -.05 .7 .4 .12; box 0 .35 .85 .22 .08; box -.8 .2 .13 .35 .1 trim;
+  box .8 .2 .13 .35 .1 trim
+headphones: ring 0 0 .62 .08; box 0 .6 1 .4 0 hole;
+  box -.62 .3 .17 .35 .12 trim; box .62 .3 .17 .35 .12 trim
+glasses: ring -.45 0 .34 .09; ring .45 0 .34 .09;
+  bar -.12 -.05 .12 -.05 .06 trim
+skirt: wedge 0 -.6 .75 .32 .8; box 0 -.6 .33 .1 0 trim
+fan: box 0 .55 .06 .3 0 trim; box 0 .85 .4 .06 .03 trim;
+  ring 0 -.2 .6 .05 trim; ellipse -.25 -.4 .22 .16; ellipse .28 -.35 .16 .22;
+  ellipse 0 .12 .2 .22; ellipse 0 -.2 .1 .1 trim
+racket: bar .1 .2 .6 .85 .08 trim; ellipse -.2 -.25 .5 .58;
+  ellipse -.2 -.25 .4 .48 hole; bar -.2 -.8 -.2 .3 .03;
+  bar -.65 -.25 .25 -.25 .03
+kite: wedge 0 -.85 -.2 0 .6; wedge 0 -.2 .6 .6 0; bar 0 .55 .25 .9 .03 trim
+clock: box 0 0 .75 .75 .12; ellipse 0 0 .55 .55 hole; ring 0 0 .55 .05 trim;
+  bar 0 0 0 -.4 .05 trim; bar 0 0 .3 .12 .05 trim
+"""
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """One plain shape.
+
+class Part(NamedTuple):
+    """One plain shape; coordinates run from -1 (left, top) to 1.
 
     Attributes:
         kind: "ellipse" (x, y, half width, half height), "box" (x, y, half
@@ -21,163 +66,23 @@ class Part:
             (x, top, bottom, half width at the top, half width at the
             bottom).
         numbers: as listed for the kind.
-        hole: cuts the shape out.
-        trim: gives it the second colour and no pattern.
+        layer: "hole" cuts the shape out; "trim" gives it the second colour
+            and no pattern; "" neither.
     """
 
     kind: str
     numbers: tuple[float, ...]
-    hole: bool = False
-    trim: bool = False
+    layer: str
 
 
-def _part(kind: str, *numbers: float, **flags: bool) -> Part:
-    return Part(kind, numbers, **flags)
-
-
-_ellipse, _box, _ring, _bar, _wedge = (
-    functools.partial(_part, kind)
-    for kind in ("ellipse", "box", "ring", "bar", "wedge")
-)
-
-SILHOUETTES: dict[str, tuple[Part, ...]] = {
-    "shirt": (
-        _bar(-0.35, -0.45, -0.8, 0.0, 0.17),
-        _bar(0.35, -0.45, 0.8, 0.0, 0.17),
-        _box(0.0, 0.1, 0.42, 0.65, 0.06),
-        _ellipse(0.0, -0.6, 0.2, 0.16, hole=True),
-    ),
-    "kettle": (
-        _ring(0.0, -0.3, 0.5, 0.06, trim=True),
-        _bar(0.4, 0.1, 0.85, -0.25, 0.1),
-        _ellipse(0.0, 0.25, 0.58, 0.5),
-        _box(0.0, 0.72, 0.45, 0.06, 0.02, trim=True),
-        _ellipse(0.0, -0.28, 0.12, 0.08, trim=True),
-    ),
-    "lamp": (
-        _box(0.0, 0.3, 0.05, 0.5, 0.0, trim=True),
-        _box(0.0, 0.8, 0.35, 0.07, 0.05, trim=True),
-        _wedge(0.0, -0.8, 0.05, 0.28, 0.65),
-    ),
-    "sneaker": (
-        _wedge(-0.45, -0.35, 0.4, 0.25, 0.4),
-        _ellipse(0.15, 0.3, 0.7, 0.3),
-        _box(0.0, 0.5, 0.85, 0.12, 0.08, trim=True),
-        _bar(0.0, 0.05, 0.25, 0.25, 0.04, trim=True),
-    ),
-    "backpack": (
-        _ring(0.0, -0.6, 0.2, 0.05, trim=True),
-        _box(0.0, 0.1, 0.55, 0.7, 0.25),
-        _box(0.0, 0.4, 0.36, 0.24, 0.08, trim=True),
-        _box(0.0, 0.36, 0.3, 0.15, 0.05),
-    ),
-    "watch": (
-        _box(0.0, 0.0, 0.2, 0.9, 0.05),
-        _ellipse(0.0, 0.0, 0.45, 0.45, trim=True),
-        _ellipse(0.0, 0.0, 0.34, 0.34, hole=True),
-        _bar(0.0, 0.0, 0.0, -0.24, 0.04, trim=True),
-        _bar(0.0, 0.0, 0.18, 0.05, 0.04, trim=True),
-    ),
-    "mug": (
-        _ring(0.5, 0.05, 0.3, 0.08, trim=True),
-        _box(-0.1, 0.05, 0.5, 0.6, 0.08),
-    ),
-    "chair": (
-        _box(-0.38, -0.3, 0.08, 0.6, 0.03),
-        _box(0.0, 0.15, 0.46, 0.09, 0.03),
-        _bar(-0.4, 0.2, -0.48, 0.85, 0.05, trim=True),
-        _bar(0.4, 0.2, 0.48, 0.85, 0.05, trim=True),
-    ),
-    "umbrella": (
-        _bar(0.0, -0.1, 0.0, 0.7, 0.04, trim=True),
-        _ring(0.12, 0.7, 0.12, 0.04, trim=True),
-        _ellipse(0.0, 0.0, 0.85, 0.75),
-        _box(0.0, 0.5, 1.0, 0.5, 0.0, hole=True),
-        _bar(0.0, 0.0, 0.0, 0.7, 0.04, trim=True),
-    ),
-    "camera": (
-        _box(0.0, -0.4, 0.25, 0.15, 0.04, trim=True),
-        _box(0.0, 0.1, 0.8, 0.48, 0.1),
-        _ellipse(0.0, 0.1, 0.36, 0.36, trim=True),
-        _ellipse(0.0, 0.1, 0.2, 0.2, hole=True),
-    ),
-    "guitar": (
-        _bar(0.1, -0.1, 0.55, -0.85, 0.07, trim=True),
-        _ellipse(-0.05, 0.05, 0.33, 0.3),
-        _ellipse(-0.28, 0.42, 0.48, 0.42),
-        _ellipse(-0.1, 0.15, 0.13, 0.13, hole=True),
-    ),
-    "bottle": (
-        _box(0.0, -0.8, 0.14, 0.1, 0.02, trim=True),
-        _wedge(0.0, -0.75, -0.15, 0.11, 0.3),
-        _box(0.0, 0.35, 0.3, 0.55, 0.08),
-    ),
-    "hat": (
-        _ellipse(0.0, 0.45, 0.9, 0.2),
-        _box(0.0, -0.05, 0.45, 0.5, 0.2),
-        _box(0.0, 0.27, 0.45, 0.1, 0.0, trim=True),
-    ),
-    "phone": (
-        _box(0.0, 0.0, 0.42, 0.85, 0.12),
-        _box(0.0, -0.05, 0.33, 0.62, 0.02, trim=True),
-        _ellipse(0.0, 0.72, 0.07, 0.07, hole=True),
-    ),
-    "vase": (
-        _box(0.0, -0.75, 0.3, 0.07, 0.03, trim=True),
-        _wedge(0.0, -0.75, -0.1, 0.2, 0.18),
-        _ellipse(0.0, 0.3, 0.5, 0.5),
-        _box(0.0, 0.8, 0.3, 0.06, 0.0, trim=True),
-    ),
-    "ball": (_ellipse(0.0, 0.0, 0.75, 0.75),),
-    "sofa": (
-        _box(0.0, -0.05, 0.7, 0.4, 0.12),
-        _box(0.0, 0.35, 0.85, 0.22, 0.08),
-        _box(-0.8, 0.2, 0.13, 0.35, 0.1, trim=True),
-        _box(0.8, 0.2, 0.13, 0.35, 0.1, trim=True),
-    ),
-    "headphones": (
-        _ring(0.0, 0.0, 0.62, 0.08),
-        _box(0.0, 0.6, 1.0, 0.4, 0.0, hole=True),
-        _box(-0.62, 0.3, 0.17, 0.35, 0.12, trim=True),
-        _box(0.62, 0.3, 0.17, 0.35, 0.12, trim=True),
-    ),
-    "glasses": (
-        _ring(-0.45, 0.0, 0.34, 0.09),
-        _ring(0.45, 0.0, 0.34, 0.09),
-        _bar(-0.12, -0.05, 0.12, -0.05, 0.06, trim=True),
-    ),
-    "skirt": (
-        _wedge(0.0, -0.6, 0.75, 0.32, 0.8),
-        _box(0.0, -0.6, 0.33, 0.1, 0.0, trim=True),
-    ),
-    "fan": (
-        _box(0.0, 0.55, 0.06, 0.3, 0.0, trim=True),
-        _box(0.0, 0.85, 0.4, 0.06, 0.03, trim=True),
-        _ring(0.0, -0.2, 0.6, 0.05, trim=True),
-        _ellipse(-0.25, -0.4, 0.22, 0.16),
-        _ellipse(0.28, -0.35, 0.16, 0.22),
-        _ellipse(0.0, 0.12, 0.2, 0.22),
-        _ellipse(0.0, -0.2, 0.1, 0.1, trim=True),
-    ),
-    "racket": (
-        _bar(0.1, 0.2, 0.6, 0.85, 0.08, trim=True),
-        _ellipse(-0.2, -0.25, 0.5, 0.58),
-        _ellipse(-0.2, -0.25, 0.4, 0.48, hole=True),
-        _bar(-0.2, -0.8, -0.2, 0.3, 0.03),
-        _bar(-0.65, -0.25, 0.25, -0.25, 0.03),
-    ),
-    "kite": (
-        _wedge(0.0, -0.85, -0.2, 0.0, 0.6),
-        _wedge(0.0, -0.2, 0.6, 0.6, 0.0),
-        _bar(0.0, 0.55, 0.25, 0.9, 0.03, trim=True),
-    ),
-    "clock": (
-        _box(0.0, 0.0, 0.75, 0.75, 0.12),
-        _ellipse(0.0, 0.0, 0.55, 0.55, hole=True),
-        _ring(0.0, 0.0, 0.55, 0.05, trim=True),
-        _bar(0.0, 0.0, 0.0, -0.4, 0.05, trim=True),
-        _bar(0.0, 0.0, 0.3, 0.12, 0.05, trim=True),
-    ),
+SILHOUETTES = {
+    word: tuple(
+        Part(kind, tuple(map(float, numbers.split())), layer)
+        for kind, numbers, layer in re.findall(
+            r"([a-z]+) ([-.0-9 ]+)([a-z]*)", parts
+        )
+    )
+    for word, parts in re.findall(r"^(\w+):((?:.|\n )*)", _TABLE, re.MULTILINE)
 }
 
 

@@ -1,6 +1,6 @@
-"""Requests of the schema from the log of a block of simulated users."""
+"""Requests of the schema from the logs of simulated users."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,84 @@ from jd_tf.data.simulator.behavior import BehaviorParameters
 from jd_tf.data.simulator.config import DAY, SimulatorConfig
 from jd_tf.data.simulator.people.actions import examination
 from jd_tf.data.simulator.people.event_log import BlockLog
-from jd_tf.data.simulator.requests.item_counters import ItemCounters
 from jd_tf.data.simulator.requests.shop_schema import TITLE
 from jd_tf.data.simulator.shop.catalogue import Catalogue
 from jd_tf.data.simulator.shop.logging_policy import SCENARIOS
+
+# A new item is taken to be as good as so many average exposures.
+_PRIOR_EXPOSURES = 20.0
+_PRIOR_CLICK_RATE = 0.1
+
+Tally = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class ItemCounters:
+    """Exposures and clicks of every item, updated now and then.
+
+    A counter read at a time holds what was over at the last update before it,
+    as in a shop whose counters come from a batch job: the present request is
+    never in it. `totals` is (2, periods + 1, items) int32, exposures and
+    clicks before each period.
+    """
+
+    def __init__(self, config: SimulatorConfig, totals: np.ndarray):
+        self.config, self.totals = config, totals
+
+    @classmethod
+    def of(
+        cls, config: SimulatorConfig, tallies: Iterable[Tally]
+    ) -> "ItemCounters":
+        """Builds counters from the tallies of all blocks."""
+        shape = (2, _num_periods(config) + 1, config.num_items)
+        totals = np.zeros(shape, np.int32)
+        # Events of one period are known from the next one on.
+        shown, clicked = (part[1:].reshape(-1) for part in totals)
+        for cells, num_shown, num_clicked in tallies:
+            shown[cells] += num_shown
+            clicked[cells] += num_clicked
+        np.cumsum(totals, axis=1, out=totals)
+        return cls(config, totals)
+
+    def read(
+        self, items: np.ndarray, time: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (R, N) exposures and smoothed click rates of (R, N) items.
+
+        As known at (R,) times.
+        """
+        row = _period(self.config, time)[:, None]
+        shown, clicked = self.totals[:, row, items].astype(np.float64)
+        expected = _PRIOR_EXPOSURES * _PRIOR_CLICK_RATE
+        return shown, (clicked + expected) / (shown + _PRIOR_EXPOSURES)
+
+
+def tally(config: SimulatorConfig, exposures: dict[str, np.ndarray]) -> Tally:
+    """Counts a block's `BlockLog.exposures` by period and item.
+
+    (cells,) int64 each: period times items plus item, without repetition;
+    exposures; clicks.
+    """
+    if not exposures:
+        return (np.empty(0, np.int64),) * 3
+    period = _period(config, exposures["time"])
+    # Sessions that outlast the log end in the last period.
+    period = np.minimum(period, _num_periods(config) - 1)
+    cells, place = np.unique(
+        period * config.num_items + exposures["item"], return_inverse=True
+    )
+    clicked = np.bincount(place[exposures["clicked"]], minlength=len(cells))
+    return cells, np.bincount(place, minlength=len(cells)), clicked
+
+
+def _num_periods(config: SimulatorConfig) -> int:
+    """Periods between updates in the whole simulated time."""
+    hours = 24 * (config.num_warm_up_days + config.num_days)
+    return -(-hours // config.counter_hours)
+
+
+def _period(config: SimulatorConfig, time: np.ndarray) -> np.ndarray:
+    since = np.maximum(time - config.warm_up_time, 0.0)
+    return (since // (3600.0 * config.counter_hours)).astype(np.int64)
 
 
 class BlockRequests:
@@ -20,13 +94,12 @@ class BlockRequests:
 
     def __init__(
         self,
-        config: SimulatorConfig,
         behavior: BehaviorParameters,
         catalogue: Catalogue,
         counters: ItemCounters,
     ):
-        self.config, self.catalogue = config, catalogue
-        self.counters = counters
+        self.catalogue, self.counters = catalogue, counters
+        self.config = config = counters.config
         self._examination = examination(behavior, config.num_candidates)
         # Ids start at 1, as 0 pads.
         self._ids: dict[str, np.ndarray] = {
@@ -36,7 +109,7 @@ class BlockRequests:
             "shop_id": catalogue.shop + 1,
         }
         if config.titles:
-            titles = [catalogue.title(i) for i in range(config.num_items)]
+            titles = map(catalogue.title, range(config.num_items))
             self._ids[TITLE] = np.array([t.encode() for t in titles], object)
 
     def build(
@@ -52,7 +125,7 @@ class BlockRequests:
         columns["labels"] = logged["labels"].astype(np.float32)
         columns["label_weights"] = np.ones_like(columns["labels"])
         columns["reward"] = logged["reward"]
-        seen = self._examination.astype(np.float32)[:, np.newaxis]
+        seen = self._examination.astype(np.float32)[:, None]
         columns["oracle_relevance"] = logged["relevance"]
         columns["oracle_probabilities"] = logged["relevance"] * seen
         position = np.arange(items.shape[1], dtype=np.int32)
@@ -85,17 +158,21 @@ class BlockRequests:
                 end = logged[f"{name}_end"][row]
                 past = slice(max(end - length, 0), end)
                 # Newest first.
-                tables = {
+                history = {
                     column: table[user[row], past][::-1]
                     for column, table in events.tables.items()
                 }
-                request |= self._history(name, tables, time[row])
+                age = time[row] - history.pop("time")
+                history["age_seconds"] = age.astype(np.float32)
+                before = history.pop("item")
+                history |= {c: ids[before] for c, ids in self._ids.items()}
+                request |= {f"{name}_{c}": h for c, h in history.items()}
             yield request
 
     def _item_dense(self, items: np.ndarray, time: np.ndarray) -> np.ndarray:
         catalogue = self.catalogue
         exposures, click_rate = self.counters.read(items, time)
-        age = time[:, np.newaxis] - catalogue.arrival_time[items]
+        age = time[:, None] - catalogue.arrival_time[items]
         parts = (
             catalogue.log_price[items],
             catalogue.price_level[items],
@@ -104,15 +181,3 @@ class BlockRequests:
             np.log1p(np.maximum(age, 0.0) / DAY),
         )
         return np.stack(parts, axis=-1).astype(np.float32)
-
-    def _history(
-        self, name: str, tables: dict[str, np.ndarray], time: float
-    ) -> dict[str, np.ndarray]:
-        items = tables["item"]
-        columns = {column: ids[items] for column, ids in self._ids.items()}
-        columns["age_seconds"] = (time - tables["time"]).astype(np.float32)
-        if "dwell" in tables:
-            columns["dwell_seconds"] = tables["dwell"]
-            columns["action_counts"] = tables["counts"]
-            columns["action_ids"] = tables["actions"]
-        return {f"{name}_{column}": part for column, part in columns.items()}

@@ -4,11 +4,7 @@ import numpy as np
 
 from jd_tf.data.simulator.behavior import BehaviorParameters
 from jd_tf.data.simulator.config import DAY, SimulatorConfig
-from jd_tf.data.simulator.shop.words import (
-    CATEGORY_WORDS,
-    brand_name,
-    style_words,
-)
+from jd_tf.data.simulator.shop import words
 
 STYLE_DIM = 4
 _OLDEST_DAYS = 720.0
@@ -45,15 +41,8 @@ class Catalogue:
 
     def __init__(self, config: SimulatorConfig, behavior: BehaviorParameters):
         rng = np.random.default_rng([config.seed, _CATALOGUE_STREAM])
-        self.num_categories = config.num_categories
         self.category_weight = rng.lognormal(0.0, 0.5, config.num_categories)
         self.category_weight /= self.category_weight.sum()
-        self._make_brands(rng, config)
-        self._make_items(rng, config, behavior)
-
-    def _make_brands(
-        self, rng: np.random.Generator, config: SimulatorConfig
-    ) -> None:
         brands, categories = config.num_brands, config.num_categories
         self.brand_style = rng.normal(size=(brands, STYLE_DIM))
         self.brand_price = rng.normal(size=brands)
@@ -61,12 +50,12 @@ class Catalogue:
         # Every category has brands, every brand has a category.
         serves[np.arange(brands), np.arange(brands) % categories] = True
         strength = rng.lognormal(0.0, 0.7, brands)
-        self.brand_weight = serves * strength[:, np.newaxis]
+        self.brand_weight = serves * strength[:, None]
         extra = rng.integers(brands, size=config.num_shops - brands)
         self.shop_brand = np.concatenate([np.arange(brands), extra])
-        self.shop_service = _SHOP_SERVICE_SPREAD * rng.normal(
-            size=config.num_shops
-        )
+        service = rng.normal(size=config.num_shops)
+        self.shop_service = _SHOP_SERVICE_SPREAD * service
+        self._make_items(rng, config, behavior)
 
     def _make_items(
         self,
@@ -85,18 +74,15 @@ class Catalogue:
         arrival = config.warm_up_time - age
         recent = rng.random(items) < _WARM_UP_ARRIVALS
         recent[: 2 * categories] = False
-        arrival[recent] = rng.uniform(
-            config.warm_up_time, config.start_time, recent.sum()
-        )
-        arrival[late] = rng.uniform(
-            config.start_time, config.end_time, num_late
-        )
+        start, end = config.start_time, config.end_time
+        arrival[recent] = rng.uniform(config.warm_up_time, start, recent.sum())
+        arrival[late] = rng.uniform(start, end, num_late)
         mixed = rng.permutation(items)
         self.category, self.late = category[mixed], late[mixed]
         self.arrival_time = arrival[mixed]
 
         self.brand = _choose(rng, self.category, self.brand_weight.T)
-        sells = self.shop_brand == np.arange(config.num_brands)[:, np.newaxis]
+        sells = self.shop_brand == np.arange(config.num_brands)[:, None]
         self.shop = _choose(rng, self.brand, sells)
 
         shared = np.sqrt(behavior.brand_style_share)
@@ -105,10 +91,8 @@ class Catalogue:
         self.style += own * rng.normal(size=(items, STYLE_DIM))
         self.price_level = shared * self.brand_price[self.brand]
         self.price_level += own * rng.normal(size=items)
-        self.category_log_price = rng.uniform(3.0, 7.0, categories)
-        self.log_price = (
-            self.category_log_price[self.category] + 0.5 * self.price_level
-        )
+        usual = rng.uniform(3.0, 7.0, categories)[self.category]
+        self.log_price = usual + 0.5 * self.price_level
 
         seen = np.sqrt(behavior.fashion_share)
         unseen = np.sqrt(1.0 - behavior.fashion_share)
@@ -130,10 +114,9 @@ class Catalogue:
 
     def title(self, item: int) -> str:
         """Returns the title of an item number: brand, style and product."""
-        tone, colour, pattern = style_words(self.style[item])
-        word = CATEGORY_WORDS[self.category[item]]
-        name = brand_name(int(self.brand[item]))
-        return f"{name} {tone} {colour} {pattern} {word}"
+        name = words.brand_name(int(self.brand[item]))
+        word = words.CATEGORY_WORDS[self.category[item]]
+        return " ".join([name, *words.style_words(self.style[item]), word])
 
 
 def _choose(

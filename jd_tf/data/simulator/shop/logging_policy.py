@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 
 from jd_tf.data.simulator.config import DAY
-from jd_tf.data.simulator.shop.arrival_sampler import ArrivalSampler
 from jd_tf.data.simulator.shop.catalogue import Catalogue
 
 # Requests are logged where the shop recommends. Results of a search are not
@@ -31,7 +30,52 @@ _SHARES = np.array(
 # Pages below a cart or an order hold fewer items.
 _PAGE_SHARE = np.array([1.0, 1.0, 0.6, 0.6, 1.0])
 _NEW_DAYS = 7.0
-_EVERYTHING = 0
+
+
+class ArrivalSampler:
+    """Draws items of a group, by weight, among those that have arrived.
+
+    Items are laid out by group and, within it, by arrival, with running sums
+    of weights; then "arrived by now" is one binary search and a draw another,
+    for any number of draws at once. `group` (from 0), `arrival_time` in
+    seconds and positive `weight` are (items,).
+    """
+
+    def __init__(
+        self, group: np.ndarray, arrival_time: np.ndarray, weight: np.ndarray
+    ):
+        self._order = np.lexsort((arrival_time, group))
+        self._first_time = arrival_time.min()
+        # Groups lie this far apart on the line of keys.
+        self._span = 10.0 * (arrival_time.max() - self._first_time + 1.0)
+        self._keys = self._key(group[self._order], arrival_time[self._order])
+        self._sums = np.cumsum(np.append(0.0, weight[self._order]))
+
+    def _key(self, group: np.ndarray, time: np.ndarray) -> np.ndarray:
+        since = np.clip(time - self._first_time, 0.0, 0.5 * self._span)
+        return group * self._span + since
+
+    def draw(
+        self,
+        group: np.ndarray,
+        since: np.ndarray,
+        until: np.ndarray,
+        uniform: np.ndarray,
+    ) -> np.ndarray:
+        """Draws item numbers; all arguments are (draws,), `uniform` in [0, 1).
+
+        Items that arrived before `since` or after `until` are left out; -1
+        where none is left.
+        """
+        first = np.searchsorted(self._keys, self._key(group, since), "left")
+        end = np.searchsorted(self._keys, self._key(group, until), "right")
+        low, high = self._sums[first], self._sums[end]
+        place = np.searchsorted(
+            self._sums, low + uniform * (high - low), "right"
+        )
+        place = np.clip(place - 1, first, np.maximum(end - 1, first))
+        found = self._order[np.minimum(place, len(self._order) - 1)]
+        return np.where(end > first, found, -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +83,6 @@ class KnownPast:
     """The past of some users as the shop knows it: their latest clicks."""
 
     items: np.ndarray  # (R, L) int, item numbers, newest first, -1 pads
-    length: np.ndarray  # (R,) int
     carted: np.ndarray  # (R,) int, the item last put into the cart, -1 for none
     query: np.ndarray  # (R,) int, the category they search for, if they do
 
@@ -64,7 +107,8 @@ class LoggingPolicy:
         self._by_brand = ArrivalSampler(catalogue.brand, arrival, weight)
         self._by_weight = ArrivalSampler(everything, arrival, weight)
         self._evenly = ArrivalSampler(everything, arrival, flat)
-        self._crude = 0.4 * _standard(np.log(weight))
+        known = np.log(weight)
+        self._crude = 0.4 * ((known - known.mean()) / known.std())
 
     def propose(
         self,
@@ -73,13 +117,7 @@ class LoggingPolicy:
         time: np.ndarray,
         past: KnownPast,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Chooses and orders what to show.
-
-        Args:
-            rng: source of randomness.
-            scenario: (R,) int, an index of `ENTRIES`.
-            time: (R,) float, seconds since 1970.
-            past: of the users.
+        """Chooses and orders what to show in (R,) scenarios at (R,) times.
 
         Returns:
             (R, N) int item numbers in the order shown, no item twice in a
@@ -90,20 +128,17 @@ class LoggingPolicy:
         places = np.ceil(_PAGE_SHARE[scenario] * self.num_candidates)
         num_shown = np.minimum(first.sum(axis=1), places.astype(np.int64))
         rank = np.cumsum(first, axis=1)
-        chosen = first & (rank <= num_shown[:, np.newaxis])
+        chosen = first & (rank <= num_shown[:, None])
 
-        known = self.catalogue.category[np.maximum(past.items, 0)]
-        known = np.where(past.items >= 0, known, -1)
-        category = self.catalogue.category[drawn]
-        same = category[:, :, np.newaxis] == known[:, np.newaxis, :]
-        share = same.mean(axis=2)
-        score = self._crude[drawn] + 3.0 * share
+        category = self.catalogue.category
+        known = np.where(past.items >= 0, category[past.items], -1)
+        same = category[drawn][:, :, None] == known[:, None]
+        score = self._crude[drawn] + 3.0 * same.mean(axis=2)
         score += 0.6 * rng.gumbel(size=drawn.shape)
         score[~chosen] = -np.inf
         order = np.argsort(-score, axis=1)[:, : self.num_candidates]
         shown = np.take_along_axis(drawn, order, axis=1)
-        places = np.arange(shown.shape[1])
-        shown[places >= num_shown[:, np.newaxis]] = 0
+        shown[np.arange(shown.shape[1]) >= num_shown[:, None]] = 0
         return shown, num_shown
 
     def _draw(
@@ -117,50 +152,45 @@ class LoggingPolicy:
         shape = (len(time), self._num_draws)
         bounds = np.cumsum(_SHARES, axis=1)[scenario]
         point = rng.random(shape)
-        source = (point[:, :, np.newaxis] >= bounds[:, np.newaxis, :-1]).sum(2)
+        source = (point[:, :, None] >= bounds[:, None, :-1]).sum(2)
         uniform = rng.random(shape)
-        until = np.broadcast_to(time[:, np.newaxis], shape)
+        until = np.broadcast_to(time[:, None], shape)
         since = np.full(shape, -np.inf)
 
         # Recent clicks are looked up more often than old ones.
-        back = past.length[:, np.newaxis] * rng.random(shape) ** 2
+        length = (past.items >= 0).sum(axis=1, keepdims=True)
+        back = length * rng.random(shape) ** 2
         event = np.take_along_axis(past.items, back.astype(np.int64), axis=1)
         last = np.broadcast_to(past.items[:, :1], shape)
-        carted = np.broadcast_to(past.carted[:, np.newaxis], shape)
-        take_cart = (scenario == CART_PAGE)[:, np.newaxis] & (carted >= 0)
+        carted = np.broadcast_to(past.carted[:, None], shape)
+        take_cart = (scenario == CART_PAGE)[:, None] & (carted >= 0)
         take_cart &= rng.random(shape) < 0.5
         seen = np.where(take_cart, carted, event)
 
         drawn = np.full(shape, -1)
         catalogue = self.catalogue
+        query = np.broadcast_to(past.query[:, None], shape)
+        everything = np.zeros(shape, np.int64)
+        recent = until - _NEW_DAYS * DAY
 
-        def fill(name: str, sampler, group_of, items, first=since) -> None:
-            wanted = (source == _SOURCES.index(name)) & (items >= 0)
-            group = group_of[items[wanted]]
+        def fill(wanted, sampler, group, first=since) -> None:
             drawn[wanted] = sampler.draw(
-                group, first[wanted], until[wanted], uniform[wanted]
+                group[wanted], first[wanted], until[wanted], uniform[wanted]
             )
 
-        fill("interest", self._by_category, catalogue.category, event)
-        fill("related", self._by_category, catalogue.category, last)
-        fill("brand", self._by_brand, catalogue.brand, event)
-        query = np.broadcast_to(past.query[:, np.newaxis], shape)
-        categories = np.arange(catalogue.num_categories)
-        fill("query", self._by_category, categories, query)
-        wanted = source == _SOURCES.index("seen")
-        drawn[wanted] = seen[wanted]
-        everything = np.zeros(shape, np.int64)
-        nothing = np.full(1, _EVERYTHING)
-        fill("new", self._evenly, nothing, everything, until - _NEW_DAYS * DAY)
-        fill("random", self._evenly, nothing, everything)
+        def of(name: str, items=everything) -> np.ndarray:
+            return (source == _SOURCES.index(name)) & (items >= 0)
+
+        category, brand = catalogue.category, catalogue.brand
+        fill(of("interest", event), self._by_category, category[event])
+        fill(of("related", last), self._by_category, category[last])
+        fill(of("brand", event), self._by_brand, brand[event])
+        fill(of("query"), self._by_category, query)
+        np.copyto(drawn, seen, where=of("seen"))
+        fill(of("new"), self._evenly, everything, recent)
+        fill(of("random"), self._evenly, everything)
         # Popular items, and whatever could not be found otherwise.
-        missing = drawn < 0
-        drawn[missing] = self._by_weight.draw(
-            everything[missing],
-            since[missing],
-            until[missing],
-            uniform[missing],
-        )
+        fill(drawn < 0, self._by_weight, everything)
         return drawn
 
 
@@ -173,7 +203,3 @@ def _first_occurrence(values: np.ndarray) -> np.ndarray:
     first = np.empty_like(fresh)
     np.put_along_axis(first, order, fresh, axis=1)
     return first
-
-
-def _standard(values: np.ndarray) -> np.ndarray:
-    return (values - values.mean()) / values.std()
