@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int
 
 # Steps of the splitmix64 finaliser: xor with a right shift, then multiply by
@@ -16,7 +17,7 @@ _LAST_SHIFT = 31
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class IdEmbedding(keras.layers.Layer):
+class IdEmbedding(BaseLayer):
     """Looks raw ids up in a table of learned vectors.
 
     Ids come as the logs have them and become rows inside the graph, so that
@@ -160,18 +161,6 @@ class IdEmbedding(keras.layers.Layer):
 
     def compute_output_shape(self, ids_shape: tuple) -> tuple:
         return (*ids_shape, self.embedding_dim)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "embedding_dim": self.embedding_dim,
-            "num_buckets": self.num_buckets,
-            "vocabulary": list(self.vocabulary),
-            "id_dtype": self.id_dtype,
-            "embeddings_initializer": keras.initializers.serialize(
-                self.embeddings_initializer
-            ),
-        }
 
 
 def hashed_rows(ids: Any, num_buckets: Any) -> Any:

@@ -7,11 +7,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class LogBucketEmbedding(keras.layers.Layer):
+class LogBucketEmbedding(BaseLayer):
     """Embeds seconds or counts by logarithmic buckets whose scale is learned.
 
     Number x has the position
@@ -135,15 +136,3 @@ class LogBucketEmbedding(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return (*inputs_shape, self.embedding_dim)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "num_features": self.num_features,
-            "embedding_dim": self.embedding_dim,
-            "num_buckets": self.num_buckets,
-            "max_value": self.max_value,
-            "initial_scale": self.initial_scale,
-        }

@@ -6,12 +6,13 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int
 from jd_tf.layers.embedding.text_tokens import tokenize
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class TextEncoder(keras.layers.Layer):
+class TextEncoder(BaseLayer):
     """Averages the learned vectors of a text's words.
 
     Raw text goes in, so that training and serving cannot drift: it is split
@@ -104,11 +105,3 @@ class TextEncoder(keras.layers.Layer):
 
     def compute_output_shape(self, texts_shape: tuple) -> tuple:
         return (*texts_shape, self.embedding_dim)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "embedding_dim": self.embedding_dim,
-            "num_buckets": self.num_buckets,
-            "max_tokens": self.max_tokens,
-        }

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int
 
 # The key of a table row that is not in use: it sorts behind every id.
@@ -13,7 +14,7 @@ _UNUSED = 2**63 - 1
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class VectorTable(keras.layers.Layer):
+class VectorTable(BaseLayer):
     """Looks raw ids up in a table of frozen vectors, if they have one.
 
     The vectors (of images, for instance) come from another job and are
@@ -189,11 +190,3 @@ class VectorTable(keras.layers.Layer):
             keras.KerasTensor(vectors_shape, dtype=self.compute_dtype),
             keras.KerasTensor(present_shape, dtype="bool"),
         )
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_rows": self.num_rows,
-            "dim": self.dim,
-            "id_dtype": self.id_dtype,
-        }

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_given, check_int
 
 # The range of the knots of a curve that was given none.
@@ -14,7 +15,7 @@ _END = 16.0
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class CalibrationCurve(keras.layers.Layer):
+class CalibrationCurve(BaseLayer):
     """Maps each objective's logits by a rising piecewise-linear curve.
 
     A model trained on reweighted or drifted data can rank well while its
@@ -165,12 +166,3 @@ class CalibrationCurve(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "given": list(self.given),
-            "num_knots": self.num_knots,
-        }

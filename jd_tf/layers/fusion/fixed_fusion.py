@@ -85,8 +85,3 @@ class FixedFusion(Fusion):
         weights = ops.cast(self.weight_vector, self.compute_dtype)
         shape = (ops.shape(session_features)[0], self.num_objectives)
         return ops.broadcast_to(weights, shape)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("num_objectives")
-        return {**config, "objective_weights": list(self.objective_weights)}

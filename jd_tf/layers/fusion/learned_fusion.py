@@ -94,11 +94,3 @@ class LearnedFusion(Fusion):
             scale_logit = ops.cast(self.scale_logit, "float32")
             weights *= ops.exp(bound * ops.tanh(scale_logit))
         return weights
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "min_share": self.min_share,
-            "max_scale": self.max_scale,
-            "initial_shares": list(self.initial_shares),
-        }

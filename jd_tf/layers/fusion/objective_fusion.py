@@ -3,9 +3,9 @@
 import abc
 from typing import Any
 
-import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int
 
 FORMS = ("log_linear", "additive")
@@ -15,7 +15,7 @@ FORMS = ("log_linear", "additive")
 MAX_LOGIT = 80.0
 
 
-class Fusion(keras.layers.Layer, abc.ABC):
+class Fusion(BaseLayer, abc.ABC):
     """Fuses T objectives to one score, by weights of the request.
 
     Calling it chains its halves: `request_weights`, once a request, and
@@ -116,12 +116,3 @@ class Fusion(keras.layers.Layer, abc.ABC):
     ) -> tuple:
         weights_shape = (session_features_shape[0], self.num_objectives)
         return tuple(logits_shape[:-1]), weights_shape
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "num_objectives": self.num_objectives,
-            "form": self.form,
-        }

@@ -117,11 +117,3 @@ class PersonalizedFusion(LearnedFusion):
             hidden = layer(hidden)
         weights = self.weights_of_gate(self.gate(hidden))
         return ops.cast(weights, self.compute_dtype)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "units": list(self.units),
-            "activation": keras.activations.serialize(self.activation),
-            "stop_session_gradient": self.stop_session_gradient,
-        }

@@ -5,11 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int, check_units
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class BiasTower(keras.layers.Layer):
+class BiasTower(BaseLayer):
     """Computes the position's part of an impression's logits.
 
     A shallow network over position, page and the like, added to the main
@@ -119,12 +120,3 @@ class BiasTower(keras.layers.Layer):
     def compute_output_shape(self, inputs_shape: dict) -> tuple:
         shape = inputs_shape[next(iter(self.num_values))]
         return (*shape, self.num_outputs)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_values": dict(self.num_values),
-            "units": list(self.units),
-            "num_outputs": self.num_outputs,
-            "activation": keras.activations.serialize(self.activation),
-        }

@@ -5,11 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_given
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class EntireSpaceLogits(keras.layers.Layer):
+class EntireSpaceLogits(BaseLayer):
     """Turns logits of p(t | given) into logits of p(t) = p(given) p(t | given).
 
     An order follows a click. Learning it on clicks alone leaves out the
@@ -79,6 +80,3 @@ class EntireSpaceLogits(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "given": list(self.given)}

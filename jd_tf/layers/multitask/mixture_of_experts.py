@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int, check_rate, check_units
 from jd_tf.layers.masking import softmax
 from jd_tf.layers.multitask.stacked_mlp import StackedMLP
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class MixtureOfExperts(keras.layers.Layer):
+class MixtureOfExperts(BaseLayer):
     """Multi-gate mixture of experts over a user's candidates.
 
     Each objective t gets sum_e gate_te(x) * expert_e(x), where x is the
@@ -266,13 +267,3 @@ class MixtureOfExperts(keras.layers.Layer):
             self.num_tasks,
             self.expert_units[-1],
         )
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_experts": self.num_experts,
-            "expert_units": list(self.expert_units),
-            "num_tasks": self.num_tasks,
-            "activation": keras.activations.serialize(self.activation),
-            "dropout_rate": self.dropout_rate,
-        }

@@ -7,13 +7,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int, check_units
 from jd_tf.layers.masking import softmax
 from jd_tf.layers.multitask.stacked_mlp import StackedMLP
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class MultiGateImageTransfer(keras.layers.Layer):
+class MultiGateImageTransfer(BaseLayer):
     """Aligns content embeddings trained elsewhere with the ranker's own.
 
     An image vector encodes the content of a picture, not its effect on
@@ -245,16 +246,6 @@ class MultiGateImageTransfer(keras.layers.Layer):
         gate_inputs_shape: tuple,
     ) -> tuple:
         return (*gate_inputs_shape[:-1], self.output_dim)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "output_dim": self.output_dim,
-            "num_experts": self.num_experts,
-            "num_gates": self.num_gates,
-            "hidden_units": list(self.hidden_units),
-            "activation": keras.activations.serialize(self.activation),
-        }
 
 
 def _each_as_its_own(number: int) -> keras.initializers.Initializer:

@@ -7,11 +7,12 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_rate, check_units
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class StackedMLP(keras.layers.Layer):
+class StackedMLP(BaseLayer):
     """Runs S multi-layer perceptrons, each on its own slice, at once.
 
     Slice s of the last but one axis goes through network s: the experts of
@@ -134,14 +135,3 @@ class StackedMLP(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return (*inputs_shape[:-1], self.units[-1])
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "units": list(self.units),
-            "activation": keras.activations.serialize(self.activation),
-            "last_activation": keras.activations.serialize(
-                self.last_activation
-            ),
-            "dropout_rate": self.dropout_rate,
-        }

@@ -6,12 +6,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int
 from jd_tf.layers.masking import length_mask
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class ContentMatch(keras.layers.Layer):
+class ContentMatch(BaseLayer):
     """Compares content embeddings of candidates with the history's.
 
     Does for images and titles what `IdOverlap` does for ids: a new item has
@@ -199,10 +200,3 @@ class ContentMatch(keras.layers.Layer):
             num_weights = event_weights_shape[-1]
         width = self.num_features(num_weights)
         return (*candidate_vectors_shape[:-1], width)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "match_dim": self.match_dim,
-            "num_heads": self.num_heads,
-        }

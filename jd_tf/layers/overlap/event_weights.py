@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int
 
 _HOUR, _MONTH = 3600.0, 30 * 24 * 3600.0
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class EventWeights(keras.layers.Layer):
+class EventWeights(BaseLayer):
     """Gives each event V weights in [0, 1] that decay with its age.
 
     Weight v of an event of age a with features x is
@@ -147,13 +148,3 @@ class EventWeights(keras.layers.Layer):
             num_features = numeric_features_shape[-1]
         width = self.num_weights * (1 + num_features)
         return (*event_features_shape[:-1], width)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "num_weights": self.num_weights,
-            "min_time_constant": self.min_time_constant,
-            "max_time_constant": self.max_time_constant,
-        }

@@ -6,11 +6,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.masking import length_mask
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class IdOverlap(keras.layers.Layer):
+class IdOverlap(BaseLayer):
     """Counts, exactly, how often a candidate's ids are in a history.
 
     Embeddings have to learn that an id equals itself, one id at a time;
@@ -161,9 +162,6 @@ class IdOverlap(keras.layers.Layer):
             num_weights = event_weights_shape[-1]
         width = self.num_features(num_weights) * num_columns
         return (batch, num_candidates, width)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "use_position": self.use_position}
 
 
 def _columns_first(ids: Any) -> Any:

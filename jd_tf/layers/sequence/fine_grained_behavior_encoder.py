@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int, check_rate, check_units
 from jd_tf.layers.embedding.log_bucket_embedding import LogBucketEmbedding
 from jd_tf.layers.multitask.stacked_mlp import StackedMLP
@@ -14,7 +15,7 @@ _LARGEST_COUNT = 100.0
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class FineGrainedBehaviorEncoder(keras.layers.Layer):
+class FineGrainedBehaviorEncoder(BaseLayer):
     """Adds to each event the user's fine-grained behaviour in it.
 
     Two clicks on one product are not alike if one of them stayed for two
@@ -227,16 +228,3 @@ class FineGrainedBehaviorEncoder(keras.layers.Layer):
         action_ids_shape: tuple | None = None,
     ) -> tuple:
         return tuple(inputs_shape)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "num_action_ids": self.num_action_ids,
-            "embedding_dim": self.embedding_dim,
-            "num_buckets": self.num_buckets,
-            "hidden_units": list(self.hidden_units),
-            "activation": keras.activations.serialize(self.activation),
-            "dropout_rate": self.dropout_rate,
-        }

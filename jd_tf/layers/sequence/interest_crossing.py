@@ -5,11 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.masking import length_mask, masked_softmax
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class InterestCrossing(keras.layers.Layer):
+class InterestCrossing(BaseLayer):
     """Sums a history up in a first-order and a second-order interest.
 
     First order: the mean of the events, weighted by learned attention.

@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_heads, check_int, check_rate
 from jd_tf.layers.masking import hide_padding, length_mask, softmax
 from jd_tf.layers.sequence.attention_heads import merge_heads, split_heads
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class TargetAttentionDecoder(keras.layers.Layer):
+class TargetAttentionDecoder(BaseLayer):
     """Reads a user's memory for every candidate, by multi-head attention.
 
     Two halves: `encode_memory` makes keys and values once a user, `attend`
@@ -239,11 +240,3 @@ class TargetAttentionDecoder(keras.layers.Layer):
         length_shape: tuple | None = None,
     ) -> tuple:
         return (*queries_shape[:2], memory_shape[-1])
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "feedforward_dim": self.feedforward_dim,
-            "dropout_rate": self.dropout_rate,
-        }

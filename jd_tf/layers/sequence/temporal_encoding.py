@@ -7,13 +7,14 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int
 
 _TWO_YEARS = 2 * 365 * 24 * 3600.0
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class TemporalEncoding(keras.layers.Layer):
+class TemporalEncoding(BaseLayer):
     """Adds its position and its age to each event.
 
     Two learned tables are summed onto the event: its position counted from
@@ -122,15 +123,3 @@ class TemporalEncoding(keras.layers.Layer):
         self, inputs_shape: tuple, age_seconds_shape: tuple | None = None
     ) -> tuple:
         return tuple(inputs_shape)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "max_length": self.max_length,
-            "num_age_buckets": self.num_age_buckets,
-            "max_age_seconds": self.max_age_seconds,
-            "use_position": self.use_position,
-            "use_recency": self.use_recency,
-        }

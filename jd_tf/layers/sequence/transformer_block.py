@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_heads, check_int, check_rate
 from jd_tf.layers.masking import MASKED_SCORE, length_mask, softmax
 from jd_tf.layers.sequence.attention_heads import merge_heads, split_heads
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(BaseLayer):
     """Self-attention over the real events, then a feed-forward part.
 
     x = x + attention(norm(x)); x = x + feedforward(norm(x)). Normalising
@@ -169,12 +170,3 @@ class TransformerBlock(keras.layers.Layer):
         self, inputs_shape: tuple, length_shape: tuple | None = None
     ) -> tuple:
         return tuple(inputs_shape)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "feedforward_dim": self.feedforward_dim,
-            "dropout_rate": self.dropout_rate,
-            "activation": keras.activations.serialize(self.activation),
-        }

@@ -1,6 +1,5 @@
 """One behaviour's history, from tokens to what candidates read of it."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,12 +13,13 @@ from jd_tf.layers import (
     TemporalEncoding,
     TransformerEncoder,
 )
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.models.blocks.match_reader import MatchReader
 from jd_tf.schema import Behavior
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class BehaviorReader(keras.layers.Layer):
+class BehaviorReader(BaseLayer):
     """Encodes a history once a request and lets candidates read it.
 
     Tokens get their time and fine-grained behaviour, a Transformer encodes
@@ -352,6 +352,9 @@ class BehaviorReader(keras.layers.Layer):
         candidate_contents: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
     ) -> Any:
+        # In a model both are of this type already.
+        tokens = ops.cast(tokens, self.compute_dtype)
+        candidates = ops.cast(candidates, self.compute_dtype)
         state, _ = self.encode(
             tokens, events, length, rows, content_embeddings, training
         )
@@ -363,38 +366,12 @@ class BehaviorReader(keras.layers.Layer):
     def compute_output_shape(
         self,
         tokens_shape: Any,
-        events_shape: Any,
-        length_shape: Any,
-        rows_shape: Any,
-        candidates_shape: Any,
-        candidate_rows_shape: Any,
+        events_shape: Any = None,
+        length_shape: Any = None,
+        rows_shape: Any = None,
+        candidates_shape: Any = None,
+        candidate_rows_shape: Any = None,
         content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
     ) -> tuple:
         return (*candidates_shape[:2], self.reading_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        self.pop("autocast", None)
-        return {
-            **config,
-            "behavior": dataclasses.asdict(self.behavior),
-            "num_id_columns": self.num_id_columns,
-            "model_dim": self.model_dim,
-            "num_encoder_layers": self.num_encoder_layers,
-            "num_heads": self.num_heads,
-            "feedforward_dim": self.feedforward_dim,
-            "decoder_feedforward_dim": self.decoder_feedforward_dim,
-            "num_age_buckets": self.num_age_buckets,
-            "use_position": self.use_position,
-            "use_recency": self.use_recency,
-            "use_second_order": self.use_second_order,
-            "use_dwell": self.use_dwell,
-            "use_action_counts": self.use_action_counts,
-            "use_action_ids": self.use_action_ids,
-            "use_overlap": self.use_overlap,
-            "num_event_weights": self.num_event_weights,
-            "content_dims": list(self.content_dims),
-            "content_match_dim": self.content_match_dim,
-            "dropout_rate": self.dropout_rate,
-        }

@@ -1,6 +1,5 @@
 """User and session context to one vector."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,12 +7,13 @@ import keras
 from keras import ops
 
 from jd_tf.layers import LogScaling
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.models.blocks.item_encoder import id_embedding
 from jd_tf.schema import IdColumn
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class ContextEncoder(keras.layers.Layer):
+class ContextEncoder(BaseLayer):
     """Puts everything known of a request beside its histories in a vector.
 
     Args:
@@ -95,16 +95,5 @@ class ContextEncoder(keras.layers.Layer):
     def compute_output_shape(
         self, ids_shape: Any, session_dense_shape: Any = None
     ) -> tuple:
-        shapes = [*ids_shape, session_dense_shape]
-        batch = next(shape[0] for shape in shapes if shape is not None)
-        return (batch, self.output_dim)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "id_columns": [dataclasses.asdict(c) for c in self.id_columns],
-            "embedding_dim": self.embedding_dim,
-            "num_dense": self.num_dense,
-        }
+        first = ids_shape[0] if ids_shape else session_dense_shape
+        return (first[0], self.output_dim)

@@ -1,6 +1,5 @@
 """The ids, picture and title of an item to one token."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from jd_tf.layers import (
     TextEncoder,
     VectorTable,
 )
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.embedding.id_embedding import hashed_rows
 from jd_tf.schema import IdColumn
 
@@ -22,7 +22,7 @@ CANDIDATE = 0  # the gate of candidates; behaviours count from 1
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class ItemEncoder(keras.layers.Layer):
+class ItemEncoder(BaseLayer):
     """Embeds what is known of an item and projects it to one token.
 
     Its tables are shared by every history and by the candidates: an item is
@@ -248,26 +248,8 @@ class ItemEncoder(keras.layers.Layer):
         names = [column.name for column in self.item_columns]
         return dict(zip(names, columns, strict=True))
 
-    def compute_output_shape(
-        self, columns_shape: Any, gate_index: int = CANDIDATE
-    ) -> tuple:
-        return (*tuple(columns_shape[0]), self.model_dim)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "item_columns": [dataclasses.asdict(c) for c in self.item_columns],
-            "num_behaviors": self.num_behaviors,
-            "model_dim": self.model_dim,
-            "item_embedding_dim": self.item_embedding_dim,
-            "feature_embedding_dim": self.feature_embedding_dim,
-            "use_images": self.use_images,
-            "num_image_rows": self.num_image_rows,
-            "image_dim": self.image_dim,
-            "title_embedding_dim": self.title_embedding_dim,
-            "num_transfer_experts": self.num_transfer_experts,
-            "transfer_dim": self.transfer_dim,
-        }
+    def compute_output_shape(self, columns_shape: Any) -> tuple:
+        return (*columns_shape[0], self.model_dim)
 
 
 def id_embedding(

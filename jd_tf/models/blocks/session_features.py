@@ -1,12 +1,12 @@
 """What is known of a session before any candidate is looked at."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.masking import length_mask
 from jd_tf.schema import Behavior
 
@@ -14,7 +14,7 @@ _SMALL = 1e-6
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class SessionFeatures(keras.layers.Layer):
+class SessionFeatures(BaseLayer):
     """Summarizes a session and its user for a fusion.
 
     Of each behaviour: the interest, what the events of this session were
@@ -97,8 +97,7 @@ class SessionFeatures(keras.layers.Layer):
         states_shape: Any = None,
         context_shape: Any = None,
     ) -> None:
-        """Nothing to make."""
-        self.built = True
+        """Makes nothing: there are no weights."""
 
     def encode_histories(
         self,
@@ -160,22 +159,13 @@ class SessionFeatures(keras.layers.Layer):
         return self.add_context(session, context)
 
     def compute_output_shape(
-        self, histories_shape: Any, states_shape: Any, context_shape: Any = None
+        self,
+        histories_shape: Any,
+        states_shape: Any = None,
+        context_shape: Any = None,
     ) -> tuple:
         lengths = histories_shape[self.behaviors[0].length]
         return (lengths[0], self.output_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "behaviors": [dataclasses.asdict(b) for b in self.behaviors],
-            "interest_dim": self.interest_dim,
-            "context_dim": self.context_dim,
-            "num_dense": self.num_dense,
-            "session_seconds": self.session_seconds,
-        }
 
 
 def _scaled(vectors: Any) -> Any:
