@@ -17,7 +17,8 @@ _LEAST_START = 1e-3
 class LearnedFusion(Fusion):
     """A fusion whose weights are learned within bounds.
 
-    The gate's T numbers g become shares that add up to one, none below a
+    Of single precision under any policy: it is tiny, runs once a request and
+    decides the order of all candidates. The gate's T numbers g become shares that add up to one, none below a
     floor, so that no objective loses all influence:
 
         share = min_share + (1 - T * min_share) * softmax(g)
@@ -72,9 +73,11 @@ class LearnedFusion(Fusion):
         super().build(logits_shape, session_features_shape)
         self.scale_logit = None
         if self.form == "log_linear" and self.max_scale > 1:
-            self.scale_logit = self.add_weight((), "zeros", name="scale_logit")
+            self.scale_logit = self.add_weight(
+                (), "zeros", autocast=False, name="scale_logit"
+            )
 
-    def initial_gate(self) -> np.ndarray:
+    def _initial_gate(self) -> np.ndarray:
         """Returns the (T,) numbers g that give the initial shares."""
         if not self.initial_shares:
             return np.zeros(self.num_objectives, np.float32)
@@ -85,12 +88,11 @@ class LearnedFusion(Fusion):
         logits = np.log(start / start.sum())
         return (logits - logits.mean()).astype(np.float32)
 
-    def weights_of_gate(self, gate: Any) -> Any:
+    def _weights_of_gate(self, gate: Any) -> Any:
         """Returns weights (..., T) float32 for the gate's numbers (..., T)."""
         free = 1.0 - self.num_objectives * self.min_share
         weights = self.min_share + free * softmax(gate)
         if self.scale_logit is not None:
             bound = float(np.log(self.max_scale))
-            scale_logit = ops.cast(self.scale_logit, "float32")
-            weights *= ops.exp(bound * ops.tanh(scale_logit))
+            weights *= ops.exp(bound * ops.tanh(self.scale_logit))
         return weights

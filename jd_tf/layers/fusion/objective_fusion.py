@@ -73,6 +73,10 @@ class Fusion(BaseLayer, abc.ABC):
             (B, T) float, positive.
         """
 
+    def _for_every_request(self, weights: Any, session_features: Any) -> Any:
+        shape = (ops.shape(session_features)[0], self.num_objectives)
+        return ops.broadcast_to(ops.cast(weights, self.compute_dtype), shape)
+
     def fuse(self, logits: Any, weights: Any) -> Any:
         """Returns the scores under given weights.
 

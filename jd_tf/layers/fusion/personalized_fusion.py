@@ -85,28 +85,27 @@ class PersonalizedFusion(LearnedFusion):
                 "`session_features` must have at least one feature. "
                 f"Got: {tuple(session_features_shape)}."
             )
-        # In single precision under any policy: it is tiny, runs once a
-        # request and decides the order of all candidates.
+        dims = (dim, *self.units)
         self.hidden = [
-            keras.layers.Dense(
+            self.add_part(
+                keras.layers.Dense,
                 units,
                 activation=self.activation,
                 dtype="float32",
                 name=f"hidden_{index}",
+                shapes=[(None, dims[index])],
             )
             for index, units in enumerate(self.units)
         ]
-        for layer in self.hidden:
-            layer.build((None, dim))
-            dim = layer.units
-        self.gate = keras.layers.Dense(
+        self.gate = self.add_part(
+            keras.layers.Dense,
             self.num_objectives,
             kernel_initializer="zeros",
             dtype="float32",
             name="gate",
+            shapes=[(None, dims[-1])],
         )
-        self.gate.build((None, dim))
-        self.gate.bias.assign(self.initial_gate())
+        self.gate.bias.assign(self._initial_gate())
 
     def request_weights(self, session_features: Any) -> Any:
         """Returns weights (B, T) for features (B, F)."""
@@ -115,5 +114,5 @@ class PersonalizedFusion(LearnedFusion):
             hidden = ops.stop_gradient(hidden)
         for layer in self.hidden:
             hidden = layer(hidden)
-        weights = self.weights_of_gate(self.gate(hidden))
+        weights = self._weights_of_gate(self.gate(hidden))
         return ops.cast(weights, self.compute_dtype)
