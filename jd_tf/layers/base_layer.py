@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -21,11 +20,22 @@ class BaseLayer(keras.layers.Layer):
         return config
 
     def add_part(
-        self, layer: type, *args: Any, shapes: Sequence[Any], **kwargs: Any
+        self, layer: type, name: str, shape: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        """Returns an inner layer, built for `shapes`, of this one's dtype."""
-        part = layer(*args, **{"dtype": self.dtype_policy, **kwargs})
-        part.build(*shapes)
+        """Returns an inner layer of this one's dtype policy, built.
+
+        Args:
+            layer: its class.
+            name: its name.
+            shape: what its `build` takes, or a dict by the names there.
+            *args: arguments of its constructor.
+            **kwargs: likewise.
+        """
+        part = layer(*args, **{"dtype": self.dtype_policy, **kwargs}, name=name)
+        if isinstance(shape, dict):
+            part.build(**shape)
+        else:
+            part.build(shape)
         return part
 
 

@@ -72,20 +72,8 @@ class TextEncoder(BaseLayer):
         )
 
     def tokens(self, texts: Any) -> tf.RaggedTensor:
-        """Splits texts as `call` does.
-
-        Args:
-            texts: (S,) string.
-
-        Returns:
-            (S, number of tokens) ragged string.
-        """
+        """Splits texts (S,) as `call` does, (S, number of tokens)."""
         return tokenize(tf.convert_to_tensor(texts), self.max_tokens)
-
-    def gather(self, table_rows: Any) -> Any:
-        """Reads these rows of the table, and no others."""
-        # `.value` is the tf.Variable, not its content: see `IdEmbedding`.
-        return tf.nn.embedding_lookup(self.table.value, table_rows)
 
     def call(self, texts: Any) -> Any:
         texts = tf.convert_to_tensor(texts)
@@ -96,7 +84,8 @@ class TextEncoder(BaseLayer):
         distinct, which = tf.unique(tf.reshape(texts, [-1]))
         tokens = self.tokens(distinct)
         rows = tf.strings.to_hash_bucket_fast(tokens.values, self.num_buckets)
-        vectors = self.gather(rows)
+        # `.value` is the tf.Variable, not its content: see `IdEmbedding`.
+        vectors = tf.nn.embedding_lookup(self.table.value, rows)
         means = tf.math.unsorted_segment_mean(
             vectors, tokens.value_rowids(), tokens.nrows()
         )

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
-from jd_tf.layers.checks import check_given, check_int
+from jd_tf.layers.checks import check_given, check_int, check_logits
 
 # The range of the knots of a curve that was given none.
 _END = 16.0
@@ -61,11 +61,7 @@ class CalibrationCurve(BaseLayer):
         self.num_knots = check_int("num_knots", num_knots, 2)
 
     def build(self, inputs_shape: tuple):
-        if inputs_shape[-1] != len(self.given):
-            raise ValueError(
-                f"`inputs` must have {len(self.given)} logits on the last "
-                f"axis, as `given` has. Got: {tuple(inputs_shape)}."
-            )
+        check_logits(inputs_shape, self.given)
         shape = (len(self.given), self.num_knots)
         self.knots = self.add_weight(
             shape, "zeros", trainable=False, autocast=False, name="knots"

@@ -64,29 +64,14 @@ class Fusion(BaseLayer, abc.ABC):
 
     @abc.abstractmethod
     def request_weights(self, session_features: Any) -> Any:
-        """Returns the weights of each request.
-
-        Args:
-            session_features: (B, F) float.
-
-        Returns:
-            (B, T) float, positive.
-        """
+        """Returns weights (B, T) float, positive, for features (B, F)."""
 
     def _for_every_request(self, weights: Any, session_features: Any) -> Any:
         shape = (ops.shape(session_features)[0], self.num_objectives)
         return ops.broadcast_to(ops.cast(weights, self.compute_dtype), shape)
 
     def fuse(self, logits: Any, weights: Any) -> Any:
-        """Returns the scores under given weights.
-
-        Args:
-            logits: (B, N, T) float; no gradient passes to them.
-            weights: (B, T) float, as of `request_weights`.
-
-        Returns:
-            (B, N) float, higher is better.
-        """
+        """Returns scores (B, N) of logits (B, N, T) under weights (B, T)."""
         logits = ops.stop_gradient(ops.cast(logits, "float32"))
         logits = ops.clip(logits, -MAX_LOGIT, MAX_LOGIT)
         # From the logit, log p keeps all digits where p itself is 0 or 1.
@@ -98,17 +83,11 @@ class Fusion(BaseLayer, abc.ABC):
         return ops.cast(ops.sum(parts * weights, axis=-1), self.compute_dtype)
 
     def list_logits(self, score: Any) -> Any:
-        """Returns the logits of a softmax over a request's candidates.
+        """Turns scores (B, N) into logits of a softmax over the candidates.
 
         The log-linear score is a logarithm already, so that the softmax is
         proportional to prod_t p_t^w_t; the additive score becomes one here,
         so that the softmax is proportional to sum_t w_t p_t.
-
-        Args:
-            score: (B, N) float, of `fuse`.
-
-        Returns:
-            (B, N) float32.
         """
         score = ops.cast(score, "float32")
         if self.form == "log_linear":

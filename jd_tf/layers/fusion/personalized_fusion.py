@@ -89,26 +89,25 @@ class PersonalizedFusion(LearnedFusion):
         self.hidden = [
             self.add_part(
                 keras.layers.Dense,
+                f"hidden_{index}",
+                (None, dims[index]),
                 units,
                 activation=self.activation,
                 dtype="float32",
-                name=f"hidden_{index}",
-                shapes=[(None, dims[index])],
             )
             for index, units in enumerate(self.units)
         ]
         self.gate = self.add_part(
             keras.layers.Dense,
+            "gate",
+            (None, dims[-1]),
             self.num_objectives,
             kernel_initializer="zeros",
             dtype="float32",
-            name="gate",
-            shapes=[(None, dims[-1])],
         )
         self.gate.bias.assign(self._initial_gate())
 
     def request_weights(self, session_features: Any) -> Any:
-        """Returns weights (B, T) for features (B, F)."""
         hidden = ops.cast(session_features, "float32")
         if self.stop_session_gradient:
             hidden = ops.stop_gradient(hidden)

@@ -87,24 +87,23 @@ class BiasTower(BaseLayer):
             (self.units[0],), "zeros", name="first_bias"
         )
         self.hidden = [
-            keras.layers.Dense(
+            self.add_part(
+                keras.layers.Dense,
+                f"hidden_{index}",
+                (None, self.units[index - 1]),
                 units,
                 activation=self.activation,
-                dtype=self.dtype_policy,
-                name=f"hidden_{index}",
             )
             for index, units in enumerate(self.units[1:], start=1)
         ]
-        for layer, dim in zip(self.hidden, self.units, strict=False):
-            layer.build((None, dim))
-        self.output_layer = keras.layers.Dense(
+        self.output_layer = self.add_part(
+            keras.layers.Dense,
+            "output_layer",
+            (None, self.units[-1]),
             self.num_outputs,
             use_bias=False,
             kernel_initializer="zeros",
-            dtype=self.dtype_policy,
-            name="output_layer",
         )
-        self.output_layer.build((None, self.units[-1]))
 
     def call(self, inputs: dict) -> Any:
         hidden = ops.cast(self.first_bias, self.compute_dtype)

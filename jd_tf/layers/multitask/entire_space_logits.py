@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
-from jd_tf.layers.checks import check_given
+from jd_tf.layers.checks import check_given, check_logits
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -56,11 +56,7 @@ class EntireSpaceLogits(BaseLayer):
         self.given = check_given(given)
 
     def build(self, inputs_shape: tuple):
-        if inputs_shape[-1] != len(self.given):
-            raise ValueError(
-                f"`inputs` must have {len(self.given)} logits on the last "
-                f"axis, as `given` has. Got: {tuple(inputs_shape)}."
-            )
+        check_logits(inputs_shape, self.given)
 
     def call(self, inputs: Any) -> Any:
         # In float32: half precision has three digits for a sum of logits.

@@ -91,46 +91,45 @@ class MixtureOfExperts(BaseLayer):
         def half(name, dim, use_bias):
             # Both halves together start as one layer of that fan-in would.
             share = dim / (candidate_dim + user_dim)
-            layer = keras.layers.Dense(
+            return self.add_part(
+                keras.layers.Dense,
+                name,
+                (None, dim),
                 self.user_state_dim,
                 use_bias=use_bias,
                 kernel_initializer=keras.initializers.VarianceScaling(
                     share, "fan_in", "uniform"
                 ),
-                dtype=self.dtype_policy,
-                name=name,
             )
-            layer.build((None, dim))
-            return layer
 
         self.user_half = half("user_half", user_dim, True)
         self.candidate_half = half("candidate_half", candidate_dim, False)
-        self.dropout = keras.layers.Dropout(
-            self.dropout_rate, dtype=self.dtype_policy, name="dropout"
+        self.dropout = self.add_part(
+            keras.layers.Dropout,
+            "dropout",
+            (None, self.expert_units[0]),
+            self.dropout_rate,
         )
-        self.dropout.build((None, self.expert_units[0]))
         if len(self.expert_units) > 1:
-            self.deeper = StackedMLP(
+            self.deeper = self.add_part(
+                StackedMLP,
+                "deeper",
+                (None, self.num_experts, self.expert_units[0]),
                 self.expert_units[1:],
                 activation=self.activation,
                 last_activation=self.activation,
                 dropout_rate=self.dropout_rate,
-                dtype=self.dtype_policy,
-                name="deeper",
             )
-            self.deeper.build((None, self.num_experts, self.expert_units[0]))
 
     def encode_user(self, user_features: Any) -> Any:
         """Computes the user's half of the first layer, once a user.
 
-        Features that are known only with the request may be left out; they
-        are added by `add_request`.
-
         Args:
-            user_features: (B, Du) float, or the first columns of it alone.
+            user_features: (B, Du) float, or its first columns alone; those
+                known only with the request are added by `add_request`.
 
         Returns:
-            (B, E * expert_units[0] + T * E) float: the user state.
+            (B, `user_state_dim`) float: the user state.
 
         Raises:
             ValueError: more columns than the layer was built for.
@@ -144,15 +143,12 @@ class MixtureOfExperts(BaseLayer):
     def add_request(self, user_state: Any, request_features: Any) -> Any:
         """Adds the features that `encode_user` was not given.
 
-        `encode_user` of the first columns followed by this of all others is
-        `encode_user` of both side by side.
-
         Args:
-            user_state: (B, user_state_dim) float, of `encode_user`.
+            user_state: (B, `user_state_dim`) float, of `encode_user`.
             request_features: (B, Dr) float, the last Dr of the Du columns.
 
         Returns:
-            (B, user_state_dim) float: the user state of this request.
+            As `encode_user` of all Du columns.
 
         Raises:
             ValueError: more columns than the layer was built for.
@@ -174,7 +170,6 @@ class MixtureOfExperts(BaseLayer):
         return width
 
     def _user_product(self, features: Any, kernel: Any) -> Any:
-        """Multiplies (B, D) by a kernel in the layer's compute dtype."""
         return ops.matmul(
             ops.cast(features, self.compute_dtype),
             ops.cast(kernel, self.compute_dtype),
@@ -188,13 +183,7 @@ class MixtureOfExperts(BaseLayer):
     ) -> Any:
         """Runs experts and gates for each candidate.
 
-        Args:
-            candidate_features: (B, N, Dc) float.
-            user_state: (B, user_state_dim) float, of `encode_user`.
-            training: bool. Whether dropout is active.
-
-        Returns:
-            (B, N, T, expert_units[-1]) float.
+        `user_state` is of `encode_user`; the rest is that of the call.
         """
         num_candidates = ops.shape(candidate_features)[1]
         *hidden, scores = self._first_layer(candidate_features, user_state)
@@ -211,9 +200,7 @@ class MixtureOfExperts(BaseLayer):
     def gate_weights(self, candidate_features: Any, user_state: Any) -> Any:
         """Returns the share of each expert for each objective.
 
-        Args:
-            candidate_features: (B, N, Dc) float.
-            user_state: (B, user_state_dim) float, of `encode_user`.
+        Arguments are those of `mix`.
 
         Returns:
             (B, N, T, E) float32, sums to 1 over the experts.

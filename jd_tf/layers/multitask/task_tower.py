@@ -61,14 +61,14 @@ class TaskTower(BaseLayer):
                 f"`inputs` must have `num_tasks`={self.num_tasks} slices on "
                 f"the last but one axis. Got: {tuple(inputs_shape)}."
             )
-        self.towers = StackedMLP(
+        self.towers = self.add_part(
+            StackedMLP,
+            "towers",
+            inputs_shape,
             (*self.units, 1),
             activation=self.activation,
             dropout_rate=self.dropout_rate,
-            dtype=self.dtype_policy,
-            name="towers",
         )
-        self.towers.build(inputs_shape)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self.towers(inputs, training=training)[..., 0]

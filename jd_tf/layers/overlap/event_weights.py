@@ -85,19 +85,17 @@ class EventWeights(BaseLayer):
         age_seconds_shape: tuple | None = None,
         numeric_features_shape: tuple | None = None,
     ):
-        self.weighing = keras.layers.Dense(
+        self.weighing = self.add_part(
+            keras.layers.Dense,
+            "weighing",
+            (None, event_features_shape[-1]),
             self.num_weights,
             activation="sigmoid",
-            dtype=self.dtype_policy,
-            name="weighing",
         )
-        self.weighing.build((None, None, event_features_shape[-1]))
         self.log_time_constant = None
         if age_seconds_shape is not None:
             self.log_time_constant = self.add_weight(
-                (self.num_weights,),
-                self._spaced,
-                name="log_time_constant",
+                (self.num_weights,), self._spaced, name="log_time_constant"
             )
 
     def _spaced(self, shape: tuple, dtype: Any = None) -> Any:
@@ -143,8 +141,6 @@ class EventWeights(BaseLayer):
         age_seconds_shape: tuple | None = None,
         numeric_features_shape: tuple | None = None,
     ) -> tuple:
-        num_features = 0
-        if numeric_features_shape is not None:
-            num_features = numeric_features_shape[-1]
-        width = self.num_weights * (1 + num_features)
+        num_numeric = (numeric_features_shape or (0,))[-1]
+        width = self.num_weights * (1 + num_numeric)
         return (*event_features_shape[:-1], width)

@@ -94,34 +94,33 @@ class FineGrainedBehaviorEncoder(BaseLayer):
         action_counts_shape: tuple | None = None,
         action_ids_shape: tuple | None = None,
     ):
-        shared = {"dtype": self.dtype_policy}
         width = 0
         self.dwell_embedding: Any = None
         self.count_embedding: Any = None
         self.action_table = None
         if dwell_seconds_shape is not None:
-            self.dwell_embedding = LogBucketEmbedding(
+            self.dwell_embedding = self.add_part(
+                LogBucketEmbedding,
+                "dwell_embedding",
+                (None, None, 1),
                 1,
                 self.embedding_dim,
                 self.num_buckets,
                 max_value=_LONGEST_DWELL_SECONDS,
                 initial_scale=5.0,
-                name="dwell_embedding",
-                **shared,
             )
-            self.dwell_embedding.build((None, None, 1))
             width += self.embedding_dim
         if action_counts_shape is not None:
             num_counters = action_counts_shape[-1]
-            self.count_embedding = LogBucketEmbedding(
+            self.count_embedding = self.add_part(
+                LogBucketEmbedding,
+                "count_embedding",
+                (None, None, num_counters),
                 num_counters,
                 self.embedding_dim,
                 self.num_buckets,
                 max_value=_LARGEST_COUNT,
-                name="count_embedding",
-                **shared,
             )
-            self.count_embedding.build((None, None, num_counters))
             width += num_counters * self.embedding_dim
         if action_ids_shape is not None:
             if not self.num_action_ids:
@@ -142,14 +141,14 @@ class FineGrainedBehaviorEncoder(BaseLayer):
             )
         self._width = width
         self._dim = inputs_shape[-1]
-        self.mlp = StackedMLP(
+        self.mlp = self.add_part(
+            StackedMLP,
+            "mlp",
+            (None, 1, width),
             (*self.hidden_units, self._dim),
             activation=self.activation,
             dropout_rate=self.dropout_rate,
-            name="mlp",
-            **shared,
         )
-        self.mlp.build((None, 1, width))
 
     def call(
         self,

@@ -44,10 +44,9 @@ class InterestCrossing(BaseLayer):
 
     def build(self, memory_shape: tuple, length_shape: tuple | None = None):
         dim = memory_shape[-1]
-        self.attention = keras.layers.Dense(
-            dim, activation="tanh", dtype=self.dtype_policy, name="attention"
+        self.attention = self.add_part(
+            keras.layers.Dense, "attention", (None, dim), dim, activation="tanh"
         )
-        self.attention.build((None, dim))
         self.attention_query = self.add_weight(
             (dim, 1), "glorot_uniform", name="attention_query"
         )

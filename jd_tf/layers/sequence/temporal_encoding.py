@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
-from jd_tf.layers.checks import check_int
+from jd_tf.layers.checks import check_int, check_positive
 
 _TWO_YEARS = 2 * 365 * 24 * 3600.0
 
@@ -64,17 +64,14 @@ class TemporalEncoding(BaseLayer):
         super().__init__(**{**kwargs, "autocast": False})
         self.max_length = check_int("max_length", max_length, 1)
         self.num_age_buckets = check_int("num_age_buckets", num_age_buckets, 2)
-        if not 0.0 < max_age_seconds < math.inf:
-            raise ValueError(
-                "`max_age_seconds` must be positive and finite. "
-                f"Got: {max_age_seconds!r}."
-            )
         if not (use_position or use_recency):
             raise ValueError(
                 "At least one of `use_position` and `use_recency` must be "
                 "True. Got: both False."
             )
-        self.max_age_seconds = float(max_age_seconds)
+        self.max_age_seconds = check_positive(
+            "max_age_seconds", max_age_seconds
+        )
         self.use_position = use_position
         self.use_recency = use_recency
         self.supports_masking = True

@@ -69,22 +69,20 @@ class TransformerEncoder(BaseLayer):
 
     def build(self, inputs_shape: tuple, length_shape: tuple | None = None):
         self.blocks = [
-            TransformerBlock(
+            self.add_part(
+                TransformerBlock,
+                f"block_{index}",
+                inputs_shape,
                 self.num_heads,
                 self.feedforward_dim,
                 self.dropout_rate,
                 self.activation,
-                dtype=self.dtype_policy,
-                name=f"block_{index}",
             )
             for index in range(self.num_layers)
         ]
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=1e-6, dtype=self.dtype_policy, name="norm"
+        self.norm = self.add_part(
+            keras.layers.LayerNormalization, "norm", inputs_shape, epsilon=1e-6
         )
-        for block in self.blocks:
-            block.build(inputs_shape, length_shape)
-        self.norm.build(inputs_shape)
 
     def call(
         self, inputs: Any, length: Any, training: bool | None = None
