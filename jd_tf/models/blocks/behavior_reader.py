@@ -176,54 +176,50 @@ class BehaviorReader(BaseLayer):
         content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
     ) -> None:
-        shared = {"dtype": self.dtype_policy}
         histories = (None, None, self.model_dim)
         self.temporal_encoding = None
         if self.use_position or self.use_recency:
-            self.temporal_encoding = TemporalEncoding(
+            self.temporal_encoding = self.add_part(
+                TemporalEncoding,
+                "temporal_encoding",
+                histories,
                 self.behavior.max_length,
                 self.num_age_buckets,
                 use_position=self.use_position,
                 use_recency=self.use_recency,
-                name="temporal_encoding",
-                **shared,
             )
-            self.temporal_encoding.build(histories, (None, None))
         self.fine_grained = None
         if self.event_details:
-            self.fine_grained = FineGrainedBehaviorEncoder(
+            shapes = {
+                f"{name}_shape": (None, None, width) if width else (None, None)
+                for name, width in self.event_details.items()
+            }
+            self.fine_grained = self.add_part(
+                FineGrainedBehaviorEncoder,
+                "fine_grained",
+                {"inputs_shape": histories, **shapes},
                 self.behavior.num_action_ids,
-                name="fine_grained",
-                **shared,
             )
-            self.fine_grained.build(
-                histories,
-                **{
-                    f"{name}_shape": (None, None, width)[: 2 + bool(width)]
-                    for name, width in self.event_details.items()
-                },
-            )
-        self.encoder = TransformerEncoder(
+        self.encoder = self.add_part(
+            TransformerEncoder,
+            "encoder",
+            histories,
             self.num_encoder_layers,
             self.num_heads,
             self.feedforward_dim,
             self.dropout_rate,
-            name="encoder",
-            **shared,
         )
-        self.encoder.build(histories, (None,))
-        self.interest_crossing = InterestCrossing(
-            name="interest_crossing", **shared
+        self.interest_crossing = self.add_part(
+            InterestCrossing, "interest_crossing", histories
         )
-        self.interest_crossing.build(histories, (None,))
-        self.decoder = TargetAttentionDecoder(
+        self.decoder = self.add_part(
+            TargetAttentionDecoder,
+            "decoder",
+            {"queries_shape": histories, "memory_shape": histories},
             self.num_heads,
             self.decoder_feedforward_dim,
             self.dropout_rate,
-            name="decoder",
-            **shared,
         )
-        self.decoder.build(histories, histories, (None,))
         self.match_reader.build(histories)
 
     def encode(
@@ -237,21 +233,12 @@ class BehaviorReader(BaseLayer):
     ) -> tuple[dict[str, Any], Any]:
         """Encodes a history, once a request.
 
-        Args:
-            tokens: (B, L, D) float, newest first.
-            events: dict of (B, L) float32 `age_seconds` and the columns of
-                `event_details`.
-            length: (B,) integer. Real events.
-            rows: (B, L, C) integer. Table rows of the events' ids.
-            content_embeddings: a pair for each of `content_dims`: vectors
-                (B, L, V) and which events have one (B, L).
-            training: whether dropout is active.
+        Arguments are those of the call.
 
         Returns:
             What `read` needs, a dict of `keys` and `values`
             (B, H, L, D / H), `interest` (B, D), `length` (B,) and what
-            `MatchReader` needs;
-            and the interests, (B, `interest_dim`).
+            `MatchReader` needs; and the interests, (B, `interest_dim`).
         """
         details = self._details(tokens, events, training)
         tokens += details
@@ -306,28 +293,19 @@ class BehaviorReader(BaseLayer):
         content_embeddings: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
     ) -> list[Any]:
-        """Reads an encoded history for each candidate.
+        """Reads a state of `encode` for each candidate.
 
-        Args:
-            candidates: (B, N, D) float.
-            candidate_rows: (B, N, C) integer. Table rows of their ids.
-            state: of `encode`.
-            content_embeddings: a pair for each of `content_dims`: vectors
-                (B, N, V) and which candidates have one (B, N).
-            training: whether dropout is active.
+        Other arguments are those of the call; contents are the candidates'.
 
         Returns:
             Tensors (B, N, ...) float, `reading_dim` wide together.
         """
+        length = state["length"]
         read = self.decoder.attend(
-            candidates,
-            state["keys"],
-            state["values"],
-            state["length"],
-            training=training,
+            candidates, state["keys"], state["values"], length, training
         )
         matches = self.match_reader.read(
-            candidate_rows, state["length"], state, content_embeddings
+            candidate_rows, length, state, content_embeddings
         )
         met = candidates * ops.expand_dims(state["interest"], 1)
         return [read, met, *matches]

@@ -91,7 +91,6 @@ class ItemEncoder(BaseLayer):
         self.transfer_dim = transfer_dim
 
     def build(self, columns_shape: Any = None) -> None:
-        shared = {"dtype": self.dtype_policy}
         self.tables, self.texts = {}, {}
         for place, column in enumerate(self.item_columns):
             if not column.text:
@@ -101,50 +100,51 @@ class ItemEncoder(BaseLayer):
                 table.build((None, None))
                 self.tables[column.name] = table
             elif self.title_embedding_dim:
-                text = TextEncoder(
+                self.texts[column.name] = self.add_part(
+                    TextEncoder,
+                    column.name,
+                    (None, None),
                     self.title_embedding_dim,
                     column.num_buckets,
-                    name=column.name,
-                    **shared,
                 )
-                text.build((None, None))
-                self.texts[column.name] = text
         self.images = None
         if self.use_images:
             if not self.num_image_rows:
                 raise ValueError(
                     "`use_images` needs an image table: give `num_image_rows`."
                 )
-            self.images = VectorTable(
+            self.images = self.add_part(
+                VectorTable,
+                "images",
+                (None, None),
                 self.num_image_rows,
                 self.image_dim,
                 self.item_columns[0].dtype,
-                name="images",
-                **shared,
             )
-            self.images.build((None, None))
         width = sum(table.embedding_dim for table in self.tables.values())
-        content_embeddings = list(self.content_dims)
+        dims = list(self.content_dims)
         self.transfer = None
-        if content_embeddings and self.use_images != "concat":
-            self.transfer = MultiGateImageTransfer(
+        if dims and self.use_images != "concat":
+            self.transfer = self.add_part(
+                MultiGateImageTransfer,
+                "transfer",
+                {
+                    "vectors_shape": [(None, None, dim) for dim in dims],
+                    "present_shape": [(None, None)] * len(dims),
+                    "gate_inputs_shape": (None, None, width),
+                },
                 self.transfer_dim,
                 self.num_transfer_experts,
                 1 + self.num_behaviors,
-                name="transfer",
-                **shared,
             )
-            self.transfer.build(
-                [(None, None, dim) for dim in content_embeddings],
-                [(None, None)] * len(content_embeddings),
-                (None, None, width),
-            )
-            content_embeddings = [self.transfer_dim]
-        self._width = width + sum(content_embeddings)
-        self.projection = keras.layers.Dense(
-            self.model_dim, name="projection", **shared
+            dims = [self.transfer_dim]
+        self._width = width + sum(dims)
+        self.projection = self.add_part(
+            keras.layers.Dense,
+            "projection",
+            (None, self._width),
+            self.model_dim,
         )
-        self.projection.build((None, self._width))
 
     @property
     def content_dims(self) -> tuple[int, ...]:
@@ -166,16 +166,7 @@ class ItemEncoder(BaseLayer):
         content_embeddings: Sequence[tuple[Any, Any]],
         gate_index: int = CANDIDATE,
     ) -> Any:
-        """`call`, for content embeddings that were looked up already.
-
-        Args:
-            columns: one tensor (B, L) or (B, N) a column.
-            content_embeddings: of `content_embeddings`.
-            gate_index: `CANDIDATE`, or 1 + number of the behaviour.
-
-        Returns:
-            (B, L, D) or (B, N, D) float.
-        """
+        """Does the work of the call on a result of `content_embeddings`."""
         learned = self.embed(columns)
         parts = [learned]
         vectors = [vector for vector, _ in content_embeddings]
@@ -194,7 +185,7 @@ class ItemEncoder(BaseLayer):
         return ops.reshape(self.projection(flat), shape)
 
     def embed(self, columns: Sequence[Any]) -> Any:
-        """What is learned of the item by its ids, (B, L or N, widths)."""
+        """Returns what is learned of the item by its ids, (B, L or N, W)."""
         rows = self._table_rows(columns)
         vectors = [
             table.vectors(rows[name]) for name, table in self.tables.items()
@@ -204,7 +195,7 @@ class ItemEncoder(BaseLayer):
     def content_embeddings(
         self, columns: Sequence[Any]
     ) -> list[tuple[Any, Any]]:
-        """Picture and texts: vectors (B, L or N, V) and which are there."""
+        """Returns vectors (B, L or N, V) of contents and which are there."""
         named, found = self._named(columns), []
         if self.images is not None:
             found.append(self.images(named[self.item_columns[0].name]))
@@ -213,7 +204,7 @@ class ItemEncoder(BaseLayer):
         return found
 
     def rows(self, columns: Sequence[Any]) -> Any:
-        """Says which table rows the ids read, (B, L or N, C) int32.
+        """Returns the table rows that the ids read, (B, L or N, C) int32.
 
         Equal ids have equal rows, whatever their dtype. Ids that a
         vocabulary does not know have row 0, like padding: two of them need
@@ -255,7 +246,7 @@ class ItemEncoder(BaseLayer):
 def id_embedding(
     column: IdColumn, embedding_dim: int, dtype: Any
 ) -> IdEmbedding:
-    """The embedding layer of a schema's id column."""
+    """Returns the embedding layer of a schema's id column."""
     return IdEmbedding(
         embedding_dim,
         num_buckets=column.num_buckets,

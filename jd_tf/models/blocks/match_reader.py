@@ -147,6 +147,8 @@ class MatchReader(BaseLayer):
     ) -> dict[str, Any]:
         """Weighs events and sums their contents up, once a request.
 
+        Arguments are those of the call.
+
         Returns:
             What `read` needs, if it is matched: `rows` (B, C, L), those of
             no id replaced, `overlap_weights` (B, L, features), what an event
@@ -174,7 +176,7 @@ class MatchReader(BaseLayer):
         state: Mapping[str, Any],
         content_embeddings: Sequence[tuple[Any, Any]] = (),
     ) -> list[Any]:
-        """Compares each candidate with an encoded history.
+        """Compares each candidate with a state of `encode`.
 
         Returns:
             Tensors (B, N, ...) float, `output_dim` wide together; none if
