@@ -138,15 +138,13 @@ class BehaviorReader(BaseLayer):
     @property
     def event_details(self) -> dict[str, int]:
         """Fine-grained columns that are read: name to inner width, or 0."""
-        counters = self.behavior.action_counters
-        slots = self.behavior.action_slots
-        details = {}
-        if self.behavior.dwell and self.use_dwell:
+        behavior, details = self.behavior, {}
+        if behavior.dwell and self.use_dwell:
             details["dwell_seconds"] = 0
-        if counters and self.use_action_counts:
-            details["action_counts"] = len(counters)
-        if slots and self.use_action_ids:
-            details["action_ids"] = len(slots)
+        if behavior.action_counters and self.use_action_counts:
+            details["action_counts"] = len(behavior.action_counters)
+        if behavior.action_slots and self.use_action_ids:
+            details["action_ids"] = len(behavior.action_slots)
         return details
 
     @property
@@ -241,8 +239,7 @@ class BehaviorReader(BaseLayer):
             `MatchReader` needs; and the interests, (B, `interest_dim`).
         """
         details = self._details(tokens, events, training)
-        tokens += details
-        memory = self.encoder(tokens, length, training=training)
+        memory = self.encoder(tokens + details, length, training=training)
         crossed = self.interest_crossing(memory, length)
         interests = crossed["first_order"]
         state = {

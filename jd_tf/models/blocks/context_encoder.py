@@ -8,7 +8,7 @@ from keras import ops
 
 from jd_tf.layers import LogScaling
 from jd_tf.layers.base_layer import BaseLayer
-from jd_tf.models.blocks.item_encoder import id_embedding
+from jd_tf.models.blocks.item_encoder import add_id_embedding
 from jd_tf.schema import IdColumn
 
 
@@ -54,19 +54,18 @@ class ContextEncoder(BaseLayer):
 
     @property
     def output_dim(self) -> int:
-        """Returns the width of the vector."""
+        """Width of the vector."""
         return len(self.id_columns) * self.embedding_dim + self.num_dense
 
     def build(self, ids_shape: Any = None, session_dense_shape: Any = None):
         self.tables = [
-            id_embedding(column, self.embedding_dim, self.dtype_policy)
+            add_id_embedding(self, column, self.embedding_dim)
             for column in self.id_columns
         ]
-        for table in self.tables:
-            table.build((None,))
         if self.num_dense:
-            self.scaling = LogScaling(dtype=self.dtype_policy, name="scaling")
-            self.scaling.build((None, self.num_dense))
+            self.scaling = self.add_part(
+                LogScaling, "scaling", (None, self.num_dense)
+            )
 
     def call(self, ids: Sequence[Any], session_dense: Any = None) -> Any:
         parts = [
@@ -78,15 +77,7 @@ class ContextEncoder(BaseLayer):
         return ops.concatenate(parts, axis=-1)
 
     def of_request(self, request: Mapping[str, Any]) -> Any:
-        """Encodes the columns of a request.
-
-        Args:
-            request: dict of the id columns (B,) and, where `num_dense` is
-                not 0, `session_dense`.
-
-        Returns:
-            As the call; None where there is nothing to encode.
-        """
+        """Encodes the columns of a request; None if there are none."""
         if not self.output_dim:
             return None
         ids = [request[column.name] for column in self.id_columns]

@@ -96,9 +96,7 @@ class ItemEncoder(BaseLayer):
             if not column.text:
                 dim = self.feature_embedding_dim
                 dim = dim if place else self.item_embedding_dim
-                table = id_embedding(column, dim, self.dtype_policy)
-                table.build((None, None))
-                self.tables[column.name] = table
+                self.tables[column.name] = add_id_embedding(self, column, dim)
             elif self.title_embedding_dim:
                 self.texts[column.name] = self.add_part(
                     TextEncoder,
@@ -243,15 +241,16 @@ class ItemEncoder(BaseLayer):
         return (*columns_shape[0], self.model_dim)
 
 
-def id_embedding(
-    column: IdColumn, embedding_dim: int, dtype: Any
+def add_id_embedding(
+    layer: BaseLayer, column: IdColumn, embedding_dim: int
 ) -> IdEmbedding:
-    """Returns the embedding layer of a schema's id column."""
-    return IdEmbedding(
+    """Returns the embedding of a schema's id column, a part of the layer."""
+    return layer.add_part(
+        IdEmbedding,
+        column.name,
+        (None,),
         embedding_dim,
         num_buckets=column.num_buckets,
         vocabulary=column.vocabulary,
         id_dtype=column.dtype,
-        dtype=dtype,
-        name=column.name,
     )

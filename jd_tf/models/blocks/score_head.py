@@ -21,7 +21,6 @@ _LEARNED = {"global": GlobalFusion, "personalized": PersonalizedFusion}
 class ScoreHead(BaseLayer):
     """Calibrates logits, then fuses the objectives to a score.
 
-    Calibration comes first, as fused probabilities must mean what they say.
     Both are left out where they are not asked for, and while the main network
     trains. Without a fusion the score is the expected business value. All of
     it computes in single precision whatever the ranker's policy: close
@@ -89,26 +88,21 @@ class ScoreHead(BaseLayer):
             self.calibration = CalibrationCurve(
                 self.given, name="calibration", dtype="float32"
             )
-        self.fusion = self._make_fusion()
-
-    def _make_fusion(self) -> Any:
-        shared: dict[str, Any] = {
-            "form": self.form,
-            "name": "fusion",
-            "dtype": "float32",
-        }
-        if not self.kind:
-            return None
-        if self.kind == "fixed":
-            return FixedFusion(self.fusion_weights or self.values, **shared)
-        shared |= {
-            "min_share": self.min_share,
-            "max_scale": self.max_scale,
-            "initial_shares": self.fusion_weights,
-        }
-        if self.kind == "personalized":
-            shared["units"] = self.units
-        return _LEARNED[self.kind](len(self.values), **shared)
+        self.fusion: Any = None
+        shared = {"form": form, "name": "fusion", "dtype": "float32"}
+        if kind == "fixed":
+            self.fusion = FixedFusion(fusion_weights or self.values, **shared)
+        elif kind:
+            # The gate of the session alone has hidden layers.
+            gate = {"units": units} if kind == "personalized" else {}
+            self.fusion = _LEARNED[kind](
+                len(self.values),
+                min_share=min_share,
+                max_scale=max_scale,
+                initial_shares=fusion_weights,
+                **gate,
+                **shared,
+            )
 
     def build(
         self,
@@ -122,18 +116,12 @@ class ScoreHead(BaseLayer):
             self.fusion.build(logits_shape, session_features_shape)
 
     def calibrated(self, logits: Any) -> Any:
-        """Logits (B, N, T) float32 that mean what they say."""
+        """Returns calibrated logits (B, N, T) float32."""
         logits = ops.cast(logits, "float32")
-        if self.calibration is None:
-            return logits
-        return self.calibration(logits)
+        return logits if self.calibration is None else self.calibration(logits)
 
     def request_weights(self, session_features: Any) -> Any:
-        """Fusion weights (B, T) of requests; there must be a fusion.
-
-        Args:
-            session_features: (B, F) float.
-        """
+        """Returns the fusion's weights (B, T) for features (B, F)."""
         return self.fusion.request_weights(session_features)
 
     def call(

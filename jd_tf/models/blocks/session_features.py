@@ -84,12 +84,11 @@ class SessionFeatures(BaseLayer):
     @property
     def output_dim(self) -> int:
         """Width of the features."""
-        counted = (
-            1 + behavior.dwell + len(behavior.action_counters)
+        learned = 2 * self.interest_dim + 1
+        return self.context_dim + sum(
+            learned + behavior.dwell + len(behavior.action_counters)
             for behavior in self.behaviors
         )
-        learned = 2 * self.interest_dim * len(self.behaviors)
-        return learned + sum(counted) + self.context_dim
 
     def build(
         self,
@@ -104,12 +103,7 @@ class SessionFeatures(BaseLayer):
         histories: Mapping[str, Any],
         states: Sequence[Mapping[str, Any]],
     ) -> Any:
-        """Returns the part that depends on histories alone, (B, F).
-
-        Args:
-            histories: dict of the `columns`.
-            states: as for the call.
-        """
+        """Returns the part that depends on histories alone, (B, F)."""
         parts = []
         for behavior, state in zip(self.behaviors, states, strict=True):
             name = behavior.name
@@ -135,12 +129,7 @@ class SessionFeatures(BaseLayer):
         return ops.stop_gradient(ops.concatenate(parts, axis=-1))
 
     def add_context(self, session: Any, context: Any) -> Any:
-        """Returns the features, (B, `output_dim`).
-
-        Args:
-            session: of `encode_histories`.
-            context: (B, `context_dim`) float; None without.
-        """
+        """Returns the features, given the part of `encode_histories`."""
         parts = [session]
         if context is not None:
             context = ops.cast(context, "float32")
@@ -169,7 +158,7 @@ class SessionFeatures(BaseLayer):
 
 
 def _scaled(vectors: Any) -> Any:
-    """Vectors (B, D) of root mean square one, or of zeros."""
+    """Scales vectors (B, D) to a root mean square of one, if not zero."""
     vectors = ops.cast(vectors, "float32")
     mean = ops.mean(ops.square(vectors), axis=-1, keepdims=True)
     return vectors * ops.rsqrt(mean + _SMALL)
