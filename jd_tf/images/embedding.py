@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 import tqdm
 
-from jd_tf.data.files import write_whole
+from jd_tf.data.files import read_json, write_json, write_whole
 from jd_tf.data.item_vectors import ItemVectors
-from jd_tf.data.files import read_json, write_json
 from jd_tf.images.decoding import find_broken
 from jd_tf.images.image_list import Catalogue
 from jd_tf.images.image_tower import ImageTower

@@ -1,19 +1,17 @@
-"""Checks of layer arguments, with one wording for every layer."""
+"""Checks of layer arguments, with one wording for every layer.
 
+Each returns the value in its plain type, or raises a ValueError that names
+the argument and what it was given.
+"""
+
+import math
 from collections.abc import Sequence
+
+ID_DTYPES = ("int64", "string")
 
 
 def check_int(name: str, value: int, minimum: int) -> int:
-    """Returns `value` as an int, or raises an error that names the argument.
-
-    Args:
-        name: str. The argument's name, for the message.
-        value: int. The value to check.
-        minimum: int. The smallest value allowed.
-
-    Raises:
-        ValueError: `value` is no whole number or below `minimum`.
-    """
+    """Returns a whole number that is not below `minimum`."""
     if not hasattr(value, "__index__") or value < minimum:
         raise ValueError(
             f"`{name}` must be an integer >= {minimum}. Got: {value!r}."
@@ -21,19 +19,19 @@ def check_int(name: str, value: int, minimum: int) -> int:
     return int(value)
 
 
+def check_positive(name: str, value: float) -> float:
+    """Returns a finite number above 0."""
+    if not 0.0 < value < math.inf:
+        raise ValueError(
+            f"`{name}` must be positive and finite. Got: {value!r}."
+        )
+    return float(value)
+
+
 def check_units(
     name: str, units: Sequence[int], minimum_count: int = 1
 ) -> tuple[int, ...]:
-    """Returns layer widths as a tuple of ints, or raises an error.
-
-    Args:
-        name: str. The argument's name, for the message.
-        units: ints. The widths, first layer first.
-        minimum_count: int. How many widths there must be at least.
-
-    Raises:
-        ValueError: too few widths, or one that is not positive.
-    """
+    """Returns layer widths, at least `minimum_count` of them."""
     if isinstance(units, str) or not hasattr(units, "__iter__"):
         raise ValueError(f"`{name}` must be a tuple of widths. Got: {units!r}.")
     units = tuple(units)
@@ -46,31 +44,23 @@ def check_units(
 
 
 def check_rate(name: str, rate: float) -> float:
-    """Returns a dropout rate as a float, or raises an error.
-
-    Args:
-        name: str. The argument's name, for the message.
-        rate: float. The share to drop.
-
-    Raises:
-        ValueError: `rate` is not in [0, 1).
-    """
+    """Returns a dropout rate in [0, 1)."""
     if not 0.0 <= rate < 1.0:
         raise ValueError(f"`{name}` must be in [0, 1). Got: {rate!r}.")
     return float(rate)
 
 
+def check_id_dtype(id_dtype: str) -> str:
+    """Returns one of `ID_DTYPES`."""
+    if id_dtype not in ID_DTYPES:
+        raise ValueError(
+            f'`id_dtype` must be "int64" or "string". Got: {id_dtype!r}.'
+        )
+    return id_dtype
+
+
 def check_heads(dim: int | None, num_heads: int, where: str) -> int:
-    """Returns the width of one head, or raises an error if heads do not fit.
-
-    Args:
-        dim: int or None. Width of the tensor to split.
-        num_heads: int. Number of heads.
-        where: str. The name of that tensor, for the message.
-
-    Raises:
-        ValueError: the width is unknown or no multiple of `num_heads`.
-    """
+    """Returns the width of one head of a tensor that is `dim` wide."""
     if dim is None or dim % num_heads:
         raise ValueError(
             f"The last axis of {where} must be known and a multiple of "
@@ -82,23 +72,11 @@ def check_heads(dim: int | None, num_heads: int, where: str) -> int:
 def check_weights(
     name: str, weights: Sequence[float], num_objectives: int
 ) -> tuple[float, ...]:
-    """Returns no or T finite numbers >= 0, or raises an error.
-
-    Args:
-        name: str. The argument's name, for the message.
-        weights: the numbers to check; may be empty.
-        num_objectives: int. T.
-
-    Raises:
-        ValueError: another number of them, one negative or not finite, or
-            all zero.
-    """
+    """Returns no or T finite numbers >= 0, not all of them 0."""
     weights = tuple(float(weight) for weight in weights)
-    if not weights:
-        return weights
-    if (
+    if weights and (
         len(weights) != num_objectives
-        or not all(0 <= weight < float("inf") for weight in weights)
+        or not all(0 <= weight < math.inf for weight in weights)
         or not any(weights)
     ):
         raise ValueError(
@@ -108,16 +86,8 @@ def check_weights(
     return weights
 
 
-def check_given(given: Sequence[int]) -> tuple:
-    """Returns the objective that each one needs, or raises an error.
-
-    Args:
-        given: ints. Per objective the index of the one it cannot happen
-            without, which must come before it; -1 for none.
-
-    Raises:
-        ValueError: no objective, or an index not before its own place.
-    """
+def check_given(given: Sequence[int]) -> tuple[int, ...]:
+    """Returns for each objective the earlier one that it needs, -1 for none."""
     given = tuple(check_int(f"given[{i}]", g, -1) for i, g in enumerate(given))
     if not given:
         raise ValueError("`given` must name an objective. Got: ().")
@@ -128,3 +98,12 @@ def check_given(given: Sequence[int]) -> tuple:
                 f"objective. Got: {parent}."
             )
     return given
+
+
+def check_logits(inputs_shape: Sequence, given: Sequence[int]) -> None:
+    """Raises an error if the last axis is not as long as `given`."""
+    if inputs_shape[-1] != len(given):
+        raise ValueError(
+            f"`inputs` must have {len(given)} logits on the last axis, as "
+            f"`given` has. Got: {tuple(inputs_shape)}."
+        )

@@ -11,21 +11,13 @@ from jd_tf.layers.checks import check_int
 
 
 class _Cells(NamedTuple):
-    """The cells of a batch; those that do not count have label and weight 0.
-
-    Attributes:
-        labels: (M,) float32.
-        scores: (M,) float32.
-        weights: (M,) float32.
-        lists: (M,) int32, the list of each.
-        num_lists: lists G, of which some may be empty.
-    """
+    """M cells of a batch; those that do not count have label and weight 0."""
 
     labels: Any
     scores: Any
     weights: Any
-    lists: Any
-    num_lists: Any
+    lists: Any  # int32, the list of each
+    num_lists: Any  # G, of which some may be empty
 
     def sums(self, values: Any, order: Any = None) -> Any:
         """Returns (G,) sums by list of values (M,), which may be sorted."""
@@ -98,10 +90,7 @@ class _ListMean(keras.metrics.Metric, abc.ABC):
 
     @abc.abstractmethod
     def _values(self, cells: _Cells) -> tuple[Any, Any]:
-        """Returns each list's value and its weight in the mean, 0 for none.
-
-        Two (G,) float64.
-        """
+        """Returns values of lists and weights, 0 for none, (G,) float64."""
 
     def result(self) -> Any:
         """Returns the mean; nan without a list that counts."""
@@ -250,16 +239,10 @@ def _lists_of(inside: Any, groups: Any) -> tuple[Any, Any]:
 
 
 def _ranked(keys: Any, cells: _Cells, weights: Any) -> tuple[Any, Any, Any]:
-    """Sorts by list, then from the highest key.
+    """Sorts (M,) by list, then from the highest key.
 
-    Args:
-        keys: (M,) float32.
-        cells: whose lists those are.
-        weights: (M,) float64 >= 0.
-
-    Returns:
-        (M,) int32, the order; in that order, (M,) float64: the weight in
-        the list of higher keys, and of equal ones, its own included.
+    Returns the order and, in that order, the weight in the list of higher
+    keys, and of equal ones, its own included.
     """
     order = ops.argsort(-keys)
     # Sorting keeps the order of equals.

@@ -5,8 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-# Far below any real score; its exponential is zero beside one.
-_MASKED_SCORE = -1e9
+from jd_tf.layers.masking import MASKED_SCORE
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -52,11 +51,10 @@ class ListwiseSoftmaxLoss(keras.losses.Loss):
         super().__init__(name=name, dtype=dtype)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Returns terms, shaped as `y_true`, whose mean is the loss."""
         listed = y_true >= 0
         gains = ops.where(listed, ops.cast(y_true, "float32"), 0.0)
         scores = ops.cast(y_pred, "float32")
-        scores = ops.where(listed, scores, _MASKED_SCORE)
+        scores = ops.where(listed, scores, MASKED_SCORE)
         total = ops.sum(gains, axis=1, keepdims=True)
         shares = ops.divide_no_nan(gains, total)
         terms = -shares * ops.log_softmax(scores, axis=1)

@@ -7,21 +7,12 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-# Labels of batches; the model reads every other column.
-LABEL_COLUMNS = ("labels", "label_weights")
 # The label of a cell that never counts.
-NOT_COUNTED = -1.0
+_NOT_COUNTED = -1.0
 
 
 def cell_weights(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """Returns the weights of all cells, 0 where there is no candidate.
-
-    Args:
-        batch: with `label_weights` (B, N, T) and `num_candidates` (B,).
-
-    Returns:
-        (B, N, T) float32. What padding holds does not matter.
-    """
+    """Returns the label weights (B, N, T), 0 where there is no candidate."""
     weights = batch["label_weights"]
     mask = tf.sequence_mask(batch["num_candidates"], tf.shape(weights)[1])
     return tf.where(mask[..., None], weights, tf.zeros_like(weights))
@@ -30,16 +21,11 @@ def cell_weights(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
 def objective_losses(
     labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the mean cross entropy of each objective's sample space.
+    """Returns mean cross entropies (T,) and sums of weights (T,).
 
-    Args:
-        labels: (B, N, T), 0 or 1.
-        logits: (B, N, T), any float.
-        weights: (B, N, T) >= 0; 0 is outside the sample space, and what
-            labels and logits hold there does not matter.
-
-    Returns:
-        (T,) losses, 0 for an objective without samples; (T,) sums of weights.
+    All arguments are (B, N, T). Weight 0 is outside an objective's sample
+    space, and what labels and logits hold there does not matter; the loss of
+    an objective without samples is 0.
     """
     inside = weights > 0
     # Masked before, not after: padding may hold infinity, and the gradient
@@ -98,12 +84,9 @@ class MultiObjectiveLoss(keras.losses.Loss):
         dtype: Any = None,
     ):
         super().__init__(name=name, dtype=dtype)
-        self.objective_weights = tuple(
-            float(weight) for weight in objective_weights
-        )
+        self.objective_weights = tuple(map(float, objective_weights))
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Returns (B, N, T) terms, whose mean is the loss."""
         weights = self.objective_weights or (1.0,) * y_pred.shape[-1]
         if len(weights) != y_pred.shape[-1]:
             raise ValueError(
@@ -122,11 +105,8 @@ class MultiObjectiveLoss(keras.losses.Loss):
         return ops.where(inside, entropies * scale, 0.0)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "dtype": self.dtype,
-            "objective_weights": list(self.objective_weights),
-        }
+        config = {"name": self.name, "dtype": self.dtype}
+        return {**config, "objective_weights": list(self.objective_weights)}
 
 
 def labels_and_weights(
@@ -164,18 +144,19 @@ def labels_and_weights(
         >>> weights["logits"].numpy().ravel().tolist()
         [1.0, 1.0, 0.0]
     """
-    inputs = {k: v for k, v in batch.items() if k not in LABEL_COLUMNS}
+    label_columns = ("labels", "label_weights")
+    inputs = {k: v for k, v in batch.items() if k not in label_columns}
     weights = tf.cast(cell_weights(batch), tf.float32)
     inside = weights > 0
     labels = tf.cast(batch["labels"], tf.float32)
     count = tf.math.count_nonzero(inside, axis=(0, 1), dtype=tf.float32)
     mean = tf.math.divide_no_nan(tf.reduce_sum(weights, axis=(0, 1)), count)
-    y = {"logits": tf.where(inside, labels, NOT_COUNTED)}
+    y = {"logits": tf.where(inside, labels, _NOT_COUNTED)}
     sample_weight = {"logits": tf.math.divide_no_nan(weights, mean)}
     if objective_values:
         values = tf.constant(objective_values, tf.float32)
         gains = tf.where(inside, labels * weights, 0.0) * values
         listed = tf.reduce_any(inside, axis=-1)
-        y["score"] = tf.where(listed, tf.reduce_sum(gains, -1), NOT_COUNTED)
+        y["score"] = tf.where(listed, tf.reduce_sum(gains, -1), _NOT_COUNTED)
         sample_weight["score"] = tf.cast(listed, tf.float32)
     return inputs, y, sample_weight

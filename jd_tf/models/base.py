@@ -82,12 +82,12 @@ class RankingModel(CompiledMetrics, keras.Model):
             schema.given_indices,
             schema.objective_values,
             calibrate=self.config.calibrate,
-            fusion=fusion.kind,
+            kind=fusion.kind,
             form=fusion.form,
             units=fusion.units,
             min_share=fusion.min_share,
             max_scale=fusion.max_scale,
-            weights=fusion.weights,
+            fusion_weights=fusion.weights,
             name="score_head",
         )
         # The schema tells every shape, so all weights exist from here on.
@@ -253,15 +253,15 @@ class RankingModel(CompiledMetrics, keras.Model):
         logits, shared = self.candidate_logits(
             state, context, candidates, training=training
         )
-        weights, values = None, None
+        session, values = None, None
         # In the graph of a training step a fusion would change how TensorFlow
         # rounds the main network.
         if self.fusion is not None and not training:
             session = self.session_features(state, context)
-            weights = self.head.request_weights(ops.stop_gradient(session))
+            session = ops.stop_gradient(session)
         elif self.fusion is None and self.schema.scenario_values:
             values = request_values(self.schema, request)
-        scored = self.head(logits, weights, values, training=training)
+        scored = self.head(logits, session, values, training=training)
         return {"logits": logits, **scored}, shared
 
     # Main network and fusion ------------------------------------------------

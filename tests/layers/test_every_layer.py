@@ -2,6 +2,8 @@
 
 import doctest
 import inspect
+import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,6 +12,7 @@ import tensorflow as tf
 from keras import tree
 
 from jd_tf import layers
+from jd_tf.models import blocks
 from tests.block_cases import BLOCK_CASES
 from tests.cases import CASES, REQUESTS
 from tests.layers import harness
@@ -27,6 +30,16 @@ every_layer = over(ALL)
 def test_every_public_layer_has_a_case():
     covered = {type(case.create()).__name__ for case in CASES}
     assert covered == set(layers.__all__)
+
+
+def test_every_block_has_a_case():
+    folder = Path(blocks.__file__).parent
+    defined = {
+        name
+        for path in folder.glob("*.py")
+        for name in re.findall(r"(?m)^class (\w+)\(BaseLayer", path.read_text())
+    }
+    assert {type(case.create()).__name__ for case in BLOCK_CASES} == defined
 
 
 @pytest.mark.parametrize("name", layers.__all__)

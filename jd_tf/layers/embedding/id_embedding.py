@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from jd_tf.layers.checks import check_int
+from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.layers.checks import check_id_dtype, check_int
 
 # Steps of the splitmix64 finaliser: xor with a right shift, then multiply by
 # the published constants, here as signed 64-bit numbers; TensorFlow's
@@ -16,7 +17,7 @@ _LAST_SHIFT = 31
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class IdEmbedding(keras.layers.Layer):
+class IdEmbedding(BaseLayer):
     """Looks raw ids up in a table of learned vectors.
 
     Ids come as the logs have them and become rows inside the graph, so that
@@ -78,10 +79,7 @@ class IdEmbedding(keras.layers.Layer):
         # XLA has no strings, no tables and no sparse gradients.
         self.supports_jit = False
         self.embedding_dim = check_int("embedding_dim", embedding_dim, 1)
-        if id_dtype not in ("int64", "string"):
-            raise ValueError(
-                f'`id_dtype` must be "int64" or "string". Got: {id_dtype!r}.'
-            )
+        self.id_dtype = check_id_dtype(id_dtype)
         if bool(num_buckets) == (len(vocabulary) > 0):
             raise ValueError(
                 "Give exactly one of `num_buckets` and `vocabulary`. Got: "
@@ -90,7 +88,6 @@ class IdEmbedding(keras.layers.Layer):
         if num_buckets:
             num_buckets = check_int("num_buckets", num_buckets, 2)
         self.num_buckets = num_buckets
-        self.id_dtype = id_dtype
         self.vocabulary = _check_vocabulary(vocabulary, id_dtype)
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer
@@ -98,16 +95,14 @@ class IdEmbedding(keras.layers.Layer):
         if self.vocabulary:
             self._row_of_id = _static_table(self.vocabulary, id_dtype)
 
-    @property
-    def num_rows(self) -> int:
-        """Rows of the table, padding included."""
-        return self.num_buckets or len(self.vocabulary) + 2
-
     def build(self, ids_shape: tuple | None = None):
         # Without autocast: a half-precision copy of the whole table would be
         # made on every call, and the gradient would be as large.
         self.table = self.add_weight(
-            (self.num_rows, self.embedding_dim),
+            (
+                self.num_buckets or len(self.vocabulary) + 2,
+                self.embedding_dim,
+            ),
             self.embeddings_initializer,
             autocast=False,
             name="table",
@@ -122,25 +117,13 @@ class IdEmbedding(keras.layers.Layer):
         Returns:
             Shape of `ids`, int64, 0 for padding.
         """
-        ids = tf.convert_to_tensor(ids)
-        if self.id_dtype == "int64" and ids.dtype == tf.int32:
-            ids = tf.cast(ids, tf.int64)
-        if ids.dtype != self.id_dtype:
-            raise ValueError(
-                f"Layer {self.name!r} takes {self.id_dtype} ids. "
-                f"Got: {ids.dtype.name}."
-            )
+        ids = ids_of_dtype(ids, self.id_dtype, self.name)
         if self.vocabulary:
             return self._row_of_id.lookup(ids)
         if self.id_dtype == "int64":
             return hashed_rows(ids, self.num_buckets)
         rows = tf.strings.to_hash_bucket_fast(ids, self.num_buckets - 1)
         return tf.where(ids == "", tf.zeros_like(rows), rows + 1)
-
-    def gather(self, table_rows: Any) -> Any:
-        """Reads these rows of the table, and no others."""
-        # `.value` is the tf.Variable, not its content: see the docstring.
-        return tf.nn.embedding_lookup(self.table.value, table_rows)
 
     def call(self, ids: Any) -> Any:
         return self.vectors(self.rows(ids))
@@ -154,54 +137,50 @@ class IdEmbedding(keras.layers.Layer):
         Returns:
             Shape of `table_rows` + (D,) float, zero for row 0.
         """
-        vectors = self.gather(table_rows)
+        # `.value` is the tf.Variable, not its content: see the docstring.
+        vectors = tf.nn.embedding_lookup(self.table.value, table_rows)
         is_real = tf.cast(table_rows > 0, vectors.dtype)
         return ops.cast(vectors * is_real[..., None], self.compute_dtype)
 
     def compute_output_shape(self, ids_shape: tuple) -> tuple:
         return (*ids_shape, self.embedding_dim)
 
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "embedding_dim": self.embedding_dim,
-            "num_buckets": self.num_buckets,
-            "vocabulary": list(self.vocabulary),
-            "id_dtype": self.id_dtype,
-            "embeddings_initializer": keras.initializers.serialize(
-                self.embeddings_initializer
-            ),
-        }
-
 
 def hashed_rows(ids: Any, num_buckets: Any) -> Any:
-    """Returns the row of a hashed table for each id.
+    """Returns the row of a hashed table for each int64 id, 0 for padding.
 
     Columns of several tables are best stacked and hashed together: each
-    operation then runs once.
-
-    Args:
-        ids: any shape, int64. Raw ids.
-        num_buckets: int, or one int a column on the last axis of `ids`. Rows
-            of the tables.
-
-    Returns:
-        Shape of `ids`, int64, 0 for padding.
+    operation then runs once. `num_buckets` is one int, or one a column on the
+    last axis of `ids`.
     """
     num_hashed = tf.constant(num_buckets, tf.int64) - 1
     rows = _mix(ids) % num_hashed + 1
     return tf.where(ids == 0, tf.zeros_like(rows), rows)
 
 
+def ids_of_dtype(ids: Any, id_dtype: str, layer_name: str) -> tf.Tensor:
+    """Returns ids as a tensor, int32 widened, or raises an error."""
+    ids = tf.convert_to_tensor(ids)
+    if id_dtype == "int64" and ids.dtype == tf.int32:
+        ids = tf.cast(ids, tf.int64)
+    if ids.dtype != id_dtype:
+        raise ValueError(
+            f"Layer {layer_name!r} takes {id_dtype} ids. Got: {ids.dtype.name}."
+        )
+    return ids
+
+
 def _check_vocabulary(vocabulary: tuple, id_dtype: str) -> tuple:
     """Returns the ids as Python values, or raises an error that names one."""
+    convert: type = str if id_dtype == "string" else int
     seen = set()
     for value in vocabulary:
-        if id_dtype == "string":
-            is_id = isinstance(value, str) and value != ""
-        else:
-            is_id = hasattr(value, "__index__") and value != 0
-        if not is_id:
+        has_type = (
+            isinstance(value, str)
+            if convert is str
+            else hasattr(value, "__index__")
+        )
+        if not (has_type and value):
             raise ValueError(
                 f"`vocabulary` must hold {id_dtype} ids, and not the padding "
                 f'id (0 or ""). Got: {value!r}.'
@@ -211,7 +190,6 @@ def _check_vocabulary(vocabulary: tuple, id_dtype: str) -> tuple:
                 f"`vocabulary` must name each id once. Got twice: {value!r}."
             )
         seen.add(value)
-    convert = str if id_dtype == "string" else int
     return tuple(convert(value) for value in vocabulary)
 
 

@@ -7,11 +7,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from jd_tf.layers.checks import check_int
+from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.layers.checks import check_int, check_positive
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class LogBucketEmbedding(keras.layers.Layer):
+class LogBucketEmbedding(BaseLayer):
     """Embeds seconds or counts by logarithmic buckets whose scale is learned.
 
     Number x has the position
@@ -66,16 +67,8 @@ class LogBucketEmbedding(keras.layers.Layer):
         self.num_features = check_int("num_features", num_features, 1)
         self.embedding_dim = check_int("embedding_dim", embedding_dim, 1)
         self.num_buckets = check_int("num_buckets", num_buckets, 2)
-        for name, value in (
-            ("max_value", max_value),
-            ("initial_scale", initial_scale),
-        ):
-            if not 0.0 < value < math.inf:
-                raise ValueError(
-                    f"`{name}` must be positive and finite. Got: {value!r}."
-                )
-        self.max_value = float(max_value)
-        self.initial_scale = float(initial_scale)
+        self.max_value = check_positive("max_value", max_value)
+        self.initial_scale = check_positive("initial_scale", initial_scale)
 
     def build(self, inputs_shape: tuple):
         if inputs_shape[-1] != self.num_features:
@@ -94,16 +87,8 @@ class LogBucketEmbedding(keras.layers.Layer):
             name="bucket_table",
         )
 
-    def positions(self, inputs: Any) -> Any:
-        """Returns the positions of numbers between the edges.
-
-        Args:
-            inputs: (..., F) float, numeric features.
-
-        Returns:
-            (..., F) float32 in [0, num_buckets - 1]; 0 for unknown ones.
-        """
-        numbers = ops.cast(inputs, "float32")
+    def _positions(self, numbers: Any) -> Any:
+        """Returns places between the edges, [0, num_buckets - 1], float32."""
         # NaN compares as false, and so becomes 0 here.
         numbers = ops.where(numbers > 0.0, numbers, 0.0)
         numbers = ops.minimum(numbers, self.max_value)
@@ -116,7 +101,7 @@ class LogBucketEmbedding(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         inputs = ops.cast(inputs, "float32")
         known = inputs >= 0.0
-        place = self.positions(inputs)
+        place = self._positions(inputs)
         lower = ops.minimum(ops.floor(place), self.num_buckets - 2.0)
         share = ops.cast(place - lower, self.compute_dtype)[..., None]
         lower = ops.cast(lower, "int32")
@@ -135,15 +120,3 @@ class LogBucketEmbedding(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return (*inputs_shape, self.embedding_dim)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "num_features": self.num_features,
-            "embedding_dim": self.embedding_dim,
-            "num_buckets": self.num_buckets,
-            "max_value": self.max_value,
-            "initial_scale": self.initial_scale,
-        }

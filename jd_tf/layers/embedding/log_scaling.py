@@ -5,9 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
+
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class LogScaling(keras.layers.Layer):
+class LogScaling(BaseLayer):
     """Scales dense features of any magnitude to the order of one.
 
     y = scale * sign(x) * log(1 + |x|) + bias, with a learned scale and bias
@@ -49,8 +51,3 @@ class LogScaling(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return config

@@ -6,12 +6,13 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int
 from jd_tf.layers.embedding.text_tokens import tokenize
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class TextEncoder(keras.layers.Layer):
+class TextEncoder(BaseLayer):
     """Averages the learned vectors of a text's words.
 
     Raw text goes in, so that training and serving cannot drift: it is split
@@ -71,20 +72,8 @@ class TextEncoder(keras.layers.Layer):
         )
 
     def tokens(self, texts: Any) -> tf.RaggedTensor:
-        """Splits texts as `call` does.
-
-        Args:
-            texts: (S,) string.
-
-        Returns:
-            (S, number of tokens) ragged string.
-        """
+        """Splits texts (S,) as `call` does, (S, number of tokens)."""
         return tokenize(tf.convert_to_tensor(texts), self.max_tokens)
-
-    def gather(self, table_rows: Any) -> Any:
-        """Reads these rows of the table, and no others."""
-        # `.value` is the tf.Variable, not its content: see `IdEmbedding`.
-        return tf.nn.embedding_lookup(self.table.value, table_rows)
 
     def call(self, texts: Any) -> Any:
         texts = tf.convert_to_tensor(texts)
@@ -95,7 +84,8 @@ class TextEncoder(keras.layers.Layer):
         distinct, which = tf.unique(tf.reshape(texts, [-1]))
         tokens = self.tokens(distinct)
         rows = tf.strings.to_hash_bucket_fast(tokens.values, self.num_buckets)
-        vectors = self.gather(rows)
+        # `.value` is the tf.Variable, not its content: see `IdEmbedding`.
+        vectors = tf.nn.embedding_lookup(self.table.value, rows)
         means = tf.math.unsorted_segment_mean(
             vectors, tokens.value_rowids(), tokens.nrows()
         )
@@ -104,11 +94,3 @@ class TextEncoder(keras.layers.Layer):
 
     def compute_output_shape(self, texts_shape: tuple) -> tuple:
         return (*texts_shape, self.embedding_dim)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "embedding_dim": self.embedding_dim,
-            "num_buckets": self.num_buckets,
-            "max_tokens": self.max_tokens,
-        }

@@ -20,20 +20,13 @@ _PAGE_SIZE = 256
 
 
 def tokenize(texts: Any, max_tokens: int) -> tf.RaggedTensor:
-    """Splits texts into words, and into pairs where no spaces are written.
+    """Splits texts (S,) of UTF-8 into at most `max_tokens` tokens each.
 
     Letters and digits become lower case and their compatibility form,
     where that is one character (full-width latin, for instance);
     all other characters separate. Runs of letters and digits are words;
     runs of Chinese, Japanese or Korean characters become their overlapping
     pairs, or the character if it is alone. Broken UTF-8 separates.
-
-    Args:
-        texts: (S,) string, UTF-8.
-        max_tokens: int. Later tokens of a text are dropped.
-
-    Returns:
-        (S, number of tokens) ragged string.
     """
     # The line feed ends every text with a separator, so that neighbours can
     # be compared across the ends of texts.
@@ -81,11 +74,10 @@ def _fold(characters: Any) -> tuple:
 
 @functools.cache
 def _character_pages() -> tuple[np.ndarray, np.ndarray]:
-    """Returns the kind of every character, in pages, most of them equal.
+    """Returns the page of each 256 characters; and all pages, concatenated.
 
-    Returns:
-        Page of each 256 characters; and all pages, concatenated, as 4 *
-        (folded code point - code point) + kind.
+    Most pages are equal. They hold 4 * (folded code point - code point) +
+    kind.
     """
     packed = np.zeros(_NUM_CHARACTERS, np.int32)
     for number in range(_NUM_CHARACTERS):

@@ -6,14 +6,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from jd_tf.layers.checks import check_int
+from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.layers.checks import check_id_dtype, check_int
+from jd_tf.layers.embedding.id_embedding import ids_of_dtype
 
 # The key of a table row that is not in use: it sorts behind every id.
 _UNUSED = 2**63 - 1
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class VectorTable(keras.layers.Layer):
+class VectorTable(BaseLayer):
     """Looks raw ids up in a table of frozen vectors, if they have one.
 
     The vectors (of images, for instance) come from another job and are
@@ -57,11 +59,7 @@ class VectorTable(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_rows = check_int("num_rows", num_rows, 1)
         self.dim = check_int("dim", dim, 1)
-        if id_dtype not in ("int64", "string"):
-            raise ValueError(
-                f'`id_dtype` must be "int64" or "string". Got: {id_dtype!r}.'
-            )
-        self.id_dtype = id_dtype
+        self.id_dtype = check_id_dtype(id_dtype)
         # XLA compares every id with every row instead of searching.
         self.supports_jit = False
 
@@ -124,14 +122,11 @@ class VectorTable(keras.layers.Layer):
                     f"Layer {self.name!r} got an id that is {what}: "
                     f"{item_ids[places[0]]!r}."
                 )
-        all_keys = np.full((self.num_rows,), _UNUSED, np.int64)
-        all_keys[:count] = keys
-        all_vectors = np.zeros((self.num_rows, self.dim), np.float32)
-        all_vectors[:count] = vectors[order]
         if not self.built:
             self.build((None,))
-        self.keys.assign(all_keys)
-        self.vectors.assign(all_vectors)
+        unused = (0, self.num_rows - count)
+        self.keys.assign(np.pad(keys, unused, constant_values=_UNUSED))
+        self.vectors.assign(np.pad(vectors[order], (unused, (0, 0))))
 
     def filled(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the keys in use, ascending, and their vectors."""
@@ -140,19 +135,8 @@ class VectorTable(keras.layers.Layer):
         return keys[used], self.vectors.numpy()[used]
 
     def keys_of(self, ids: Any) -> Any:
-        """Returns the keys that ids are kept as.
-
-        Args:
-            ids: any shape, int64 or string. Raw ids.
-
-        Returns:
-            Shape of `ids`, int64.
-        """
+        """Returns the int64 keys that raw ids are kept as."""
         return self._keys_of(ids)[0]
-
-    def gather(self, table_rows: Any) -> Any:
-        """Reads these rows of the vectors, and no others."""
-        return tf.nn.embedding_lookup(self.vectors.value, table_rows)
 
     def call(self, ids: Any) -> tuple:
         keys, named = self._keys_of(ids)
@@ -162,20 +146,13 @@ class VectorTable(keras.layers.Layer):
         # An id above all others has no row of its own to be compared with.
         rows = tf.reshape(tf.minimum(rows, self.num_rows - 1), tf.shape(keys))
         present = named & (tf.gather(row_keys, rows) == keys)
-        vectors = self.gather(rows)
+        vectors = tf.nn.embedding_lookup(self.vectors.value, rows)
         vectors *= tf.cast(present, vectors.dtype)[..., None]
         return tf.cast(vectors, self.compute_dtype), present
 
     def _keys_of(self, ids: Any) -> tuple:
         """Keys of ids, int64, and whether they may have a vector at all."""
-        ids = tf.convert_to_tensor(ids)
-        if self.id_dtype == "int64" and ids.dtype == tf.int32:
-            ids = tf.cast(ids, tf.int64)
-        if ids.dtype != self.id_dtype:
-            raise ValueError(
-                f"Layer {self.name!r} takes {self.id_dtype} ids. "
-                f"Got: {ids.dtype.name}."
-            )
+        ids = ids_of_dtype(ids, self.id_dtype, self.name)
         if self.id_dtype == "string":
             return tf.strings.to_hash_bucket_fast(ids, _UNUSED), ids != ""
         return ids, (ids != 0) & (ids != _UNUSED)
@@ -189,11 +166,3 @@ class VectorTable(keras.layers.Layer):
             keras.KerasTensor(vectors_shape, dtype=self.compute_dtype),
             keras.KerasTensor(present_shape, dtype="bool"),
         )
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_rows": self.num_rows,
-            "dim": self.dim,
-            "id_dtype": self.id_dtype,
-        }

@@ -7,14 +7,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from jd_tf.layers.checks import check_given, check_int
+from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.layers.checks import check_given, check_int, check_logits
 
 # The range of the knots of a curve that was given none.
 _END = 16.0
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class CalibrationCurve(keras.layers.Layer):
+class CalibrationCurve(BaseLayer):
     """Maps each objective's logits by a rising piecewise-linear curve.
 
     A model trained on reweighted or drifted data can rank well while its
@@ -60,11 +61,7 @@ class CalibrationCurve(keras.layers.Layer):
         self.num_knots = check_int("num_knots", num_knots, 2)
 
     def build(self, inputs_shape: tuple):
-        if inputs_shape[-1] != len(self.given):
-            raise ValueError(
-                f"`inputs` must have {len(self.given)} logits on the last "
-                f"axis, as `given` has. Got: {tuple(inputs_shape)}."
-            )
+        check_logits(inputs_shape, self.given)
         shape = (len(self.given), self.num_knots)
         self.knots = self.add_weight(
             shape, "zeros", trainable=False, autocast=False, name="knots"
@@ -165,12 +162,3 @@ class CalibrationCurve(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "given": list(self.given),
-            "num_knots": self.num_knots,
-        }

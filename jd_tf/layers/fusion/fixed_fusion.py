@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from jd_tf.layers.checks import check_weights
 from jd_tf.layers.fusion.objective_fusion import Fusion
@@ -60,6 +59,7 @@ class FixedFusion(Fusion):
             (self.num_objectives,),
             "zeros",
             trainable=False,
+            autocast=False,
             name="weight_vector",
         )
         self.weight_vector.assign(self.objective_weights)
@@ -81,12 +81,4 @@ class FixedFusion(Fusion):
         self.weight_vector.assign(weights)
 
     def request_weights(self, session_features: Any) -> Any:
-        """Returns weights (B, T) for features (B, F)."""
-        weights = ops.cast(self.weight_vector, self.compute_dtype)
-        shape = (ops.shape(session_features)[0], self.num_objectives)
-        return ops.broadcast_to(weights, shape)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("num_objectives")
-        return {**config, "objective_weights": list(self.objective_weights)}
+        return self._for_every_request(self.weight_vector, session_features)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from jd_tf.layers.fusion.learned_fusion import LearnedFusion
 
@@ -41,13 +40,10 @@ class GlobalFusion(LearnedFusion):
     def build(self, logits_shape: tuple, session_features_shape: tuple):
         super().build(logits_shape, session_features_shape)
         self.gate_bias = self.add_weight(
-            (self.num_objectives,), "zeros", name="gate_bias"
+            (self.num_objectives,), "zeros", autocast=False, name="gate_bias"
         )
-        self.gate_bias.assign(self.initial_gate())
+        self.gate_bias.assign(self._initial_gate())
 
     def request_weights(self, session_features: Any) -> Any:
-        """Returns weights (B, T) for features (B, F)."""
-        gate = ops.cast(self.gate_bias, "float32")
-        weights = ops.cast(self.weights_of_gate(gate), self.compute_dtype)
-        shape = (ops.shape(session_features)[0], self.num_objectives)
-        return ops.broadcast_to(weights, shape)
+        weights = self._weights_of_gate(self.gate_bias.value)
+        return self._for_every_request(weights, session_features)

@@ -17,8 +17,10 @@ _LEAST_START = 1e-3
 class LearnedFusion(Fusion):
     """A fusion whose weights are learned within bounds.
 
-    The gate's T numbers g become shares that add up to one, none below a
-    floor, so that no objective loses all influence:
+    Of single precision under any policy: it is tiny, runs once a request and
+    decides the order of all candidates. The gate's T numbers g become shares
+    that add up to one, none below a floor, so that no objective loses all
+    influence:
 
         share = min_share + (1 - T * min_share) * softmax(g)
         weight = scale * share,   scale in [1 / max_scale, max_scale]
@@ -30,8 +32,7 @@ class LearnedFusion(Fusion):
     removes it.
 
     Args:
-        num_objectives: int. T.
-        form: str. As `Fusion`.
+        num_objectives, form: as of `Fusion`.
         min_share: float. The floor, in (0, 1 / T).
         max_scale: float, >= 1. Bound of the scale; 1 fixes it.
         initial_shares: tuple of T floats > 0, of any sum: the shares before
@@ -65,6 +66,7 @@ class LearnedFusion(Fusion):
                 f"`initial_shares` must be positive. Got: {shares}."
             )
         self.min_share = float(min_share)
+        self._free = 1.0 - self.num_objectives * self.min_share
         self.max_scale = float(max_scale)
         self.initial_shares = shares
 
@@ -72,33 +74,24 @@ class LearnedFusion(Fusion):
         super().build(logits_shape, session_features_shape)
         self.scale_logit = None
         if self.form == "log_linear" and self.max_scale > 1:
-            self.scale_logit = self.add_weight((), "zeros", name="scale_logit")
+            self.scale_logit = self.add_weight(
+                (), "zeros", autocast=False, name="scale_logit"
+            )
 
-    def initial_gate(self) -> np.ndarray:
+    def _initial_gate(self) -> np.ndarray:
         """Returns the (T,) numbers g that give the initial shares."""
         if not self.initial_shares:
             return np.zeros(self.num_objectives, np.float32)
         shares = np.array(self.initial_shares, np.float64)
         shares /= shares.sum()
-        free = 1.0 - self.num_objectives * self.min_share
-        start = np.maximum((shares - self.min_share) / free, _LEAST_START)
+        start = np.maximum((shares - self.min_share) / self._free, _LEAST_START)
         logits = np.log(start / start.sum())
         return (logits - logits.mean()).astype(np.float32)
 
-    def weights_of_gate(self, gate: Any) -> Any:
+    def _weights_of_gate(self, gate: Any) -> Any:
         """Returns weights (..., T) float32 for the gate's numbers (..., T)."""
-        free = 1.0 - self.num_objectives * self.min_share
-        weights = self.min_share + free * softmax(gate)
+        weights = self.min_share + self._free * softmax(gate)
         if self.scale_logit is not None:
             bound = float(np.log(self.max_scale))
-            scale_logit = ops.cast(self.scale_logit, "float32")
-            weights *= ops.exp(bound * ops.tanh(scale_logit))
+            weights *= ops.exp(bound * ops.tanh(self.scale_logit))
         return weights
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "min_share": self.min_share,
-            "max_scale": self.max_scale,
-            "initial_shares": list(self.initial_shares),
-        }

@@ -3,9 +3,9 @@
 import abc
 from typing import Any
 
-import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int
 
 FORMS = ("log_linear", "additive")
@@ -15,7 +15,7 @@ FORMS = ("log_linear", "additive")
 MAX_LOGIT = 80.0
 
 
-class Fusion(keras.layers.Layer, abc.ABC):
+class Fusion(BaseLayer, abc.ABC):
     """Fuses T objectives to one score, by weights of the request.
 
     Calling it chains its halves: `request_weights`, once a request, and
@@ -64,25 +64,14 @@ class Fusion(keras.layers.Layer, abc.ABC):
 
     @abc.abstractmethod
     def request_weights(self, session_features: Any) -> Any:
-        """Returns the weights of each request.
+        """Returns weights (B, T) float, positive, for features (B, F)."""
 
-        Args:
-            session_features: (B, F) float.
-
-        Returns:
-            (B, T) float, positive.
-        """
+    def _for_every_request(self, weights: Any, session_features: Any) -> Any:
+        shape = (ops.shape(session_features)[0], self.num_objectives)
+        return ops.broadcast_to(ops.cast(weights, self.compute_dtype), shape)
 
     def fuse(self, logits: Any, weights: Any) -> Any:
-        """Returns the scores under given weights.
-
-        Args:
-            logits: (B, N, T) float; no gradient passes to them.
-            weights: (B, T) float, as of `request_weights`.
-
-        Returns:
-            (B, N) float, higher is better.
-        """
+        """Returns scores (B, N) of logits (B, N, T) under weights (B, T)."""
         logits = ops.stop_gradient(ops.cast(logits, "float32"))
         logits = ops.clip(logits, -MAX_LOGIT, MAX_LOGIT)
         # From the logit, log p keeps all digits where p itself is 0 or 1.
@@ -94,17 +83,11 @@ class Fusion(keras.layers.Layer, abc.ABC):
         return ops.cast(ops.sum(parts * weights, axis=-1), self.compute_dtype)
 
     def list_logits(self, score: Any) -> Any:
-        """Returns the logits of a softmax over a request's candidates.
+        """Turns scores (B, N) into logits of a softmax over the candidates.
 
         The log-linear score is a logarithm already, so that the softmax is
         proportional to prod_t p_t^w_t; the additive score becomes one here,
         so that the softmax is proportional to sum_t w_t p_t.
-
-        Args:
-            score: (B, N) float, of `fuse`.
-
-        Returns:
-            (B, N) float32.
         """
         score = ops.cast(score, "float32")
         if self.form == "log_linear":
@@ -116,12 +99,3 @@ class Fusion(keras.layers.Layer, abc.ABC):
     ) -> tuple:
         weights_shape = (session_features_shape[0], self.num_objectives)
         return tuple(logits_shape[:-1]), weights_shape
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "num_objectives": self.num_objectives,
-            "form": self.form,
-        }

@@ -85,43 +85,33 @@ class PersonalizedFusion(LearnedFusion):
                 "`session_features` must have at least one feature. "
                 f"Got: {tuple(session_features_shape)}."
             )
-        # In single precision under any policy: it is tiny, runs once a
-        # request and decides the order of all candidates.
+        dims = (dim, *self.units)
         self.hidden = [
-            keras.layers.Dense(
+            self.add_part(
+                keras.layers.Dense,
+                f"hidden_{index}",
+                (None, dims[index]),
                 units,
                 activation=self.activation,
                 dtype="float32",
-                name=f"hidden_{index}",
             )
             for index, units in enumerate(self.units)
         ]
-        for layer in self.hidden:
-            layer.build((None, dim))
-            dim = layer.units
-        self.gate = keras.layers.Dense(
+        self.gate = self.add_part(
+            keras.layers.Dense,
+            "gate",
+            (None, dims[-1]),
             self.num_objectives,
             kernel_initializer="zeros",
             dtype="float32",
-            name="gate",
         )
-        self.gate.build((None, dim))
-        self.gate.bias.assign(self.initial_gate())
+        self.gate.bias.assign(self._initial_gate())
 
     def request_weights(self, session_features: Any) -> Any:
-        """Returns weights (B, T) for features (B, F)."""
         hidden = ops.cast(session_features, "float32")
         if self.stop_session_gradient:
             hidden = ops.stop_gradient(hidden)
         for layer in self.hidden:
             hidden = layer(hidden)
-        weights = self.weights_of_gate(self.gate(hidden))
+        weights = self._weights_of_gate(self.gate(hidden))
         return ops.cast(weights, self.compute_dtype)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "units": list(self.units),
-            "activation": keras.activations.serialize(self.activation),
-            "stop_session_gradient": self.stop_session_gradient,
-        }

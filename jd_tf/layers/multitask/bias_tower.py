@@ -5,11 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int, check_units
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class BiasTower(keras.layers.Layer):
+class BiasTower(BaseLayer):
     """Computes the position's part of an impression's logits.
 
     A shallow network over position, page and the like, added to the main
@@ -86,24 +87,23 @@ class BiasTower(keras.layers.Layer):
             (self.units[0],), "zeros", name="first_bias"
         )
         self.hidden = [
-            keras.layers.Dense(
+            self.add_part(
+                keras.layers.Dense,
+                f"hidden_{index}",
+                (None, self.units[index - 1]),
                 units,
                 activation=self.activation,
-                dtype=self.dtype_policy,
-                name=f"hidden_{index}",
             )
             for index, units in enumerate(self.units[1:], start=1)
         ]
-        for layer, dim in zip(self.hidden, self.units, strict=False):
-            layer.build((None, dim))
-        self.output_layer = keras.layers.Dense(
+        self.output_layer = self.add_part(
+            keras.layers.Dense,
+            "output_layer",
+            (None, self.units[-1]),
             self.num_outputs,
             use_bias=False,
             kernel_initializer="zeros",
-            dtype=self.dtype_policy,
-            name="output_layer",
         )
-        self.output_layer.build((None, self.units[-1]))
 
     def call(self, inputs: dict) -> Any:
         hidden = ops.cast(self.first_bias, self.compute_dtype)
@@ -119,12 +119,3 @@ class BiasTower(keras.layers.Layer):
     def compute_output_shape(self, inputs_shape: dict) -> tuple:
         shape = inputs_shape[next(iter(self.num_values))]
         return (*shape, self.num_outputs)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_values": dict(self.num_values),
-            "units": list(self.units),
-            "num_outputs": self.num_outputs,
-            "activation": keras.activations.serialize(self.activation),
-        }

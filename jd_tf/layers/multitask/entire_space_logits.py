@@ -5,11 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from jd_tf.layers.checks import check_given
+from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.layers.checks import check_given, check_logits
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class EntireSpaceLogits(keras.layers.Layer):
+class EntireSpaceLogits(BaseLayer):
     """Turns logits of p(t | given) into logits of p(t) = p(given) p(t | given).
 
     An order follows a click. Learning it on clicks alone leaves out the
@@ -55,11 +56,7 @@ class EntireSpaceLogits(keras.layers.Layer):
         self.given = check_given(given)
 
     def build(self, inputs_shape: tuple):
-        if inputs_shape[-1] != len(self.given):
-            raise ValueError(
-                f"`inputs` must have {len(self.given)} logits on the last "
-                f"axis, as `given` has. Got: {tuple(inputs_shape)}."
-            )
+        check_logits(inputs_shape, self.given)
 
     def call(self, inputs: Any) -> Any:
         # In float32: half precision has three digits for a sum of logits.
@@ -79,6 +76,3 @@ class EntireSpaceLogits(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "given": list(self.given)}

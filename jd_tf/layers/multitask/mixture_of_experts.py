@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int, check_rate, check_units
 from jd_tf.layers.masking import softmax
 from jd_tf.layers.multitask.stacked_mlp import StackedMLP
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class MixtureOfExperts(keras.layers.Layer):
+class MixtureOfExperts(BaseLayer):
     """Multi-gate mixture of experts over a user's candidates.
 
     Each objective t gets sum_e gate_te(x) * expert_e(x), where x is the
@@ -90,46 +91,45 @@ class MixtureOfExperts(keras.layers.Layer):
         def half(name, dim, use_bias):
             # Both halves together start as one layer of that fan-in would.
             share = dim / (candidate_dim + user_dim)
-            layer = keras.layers.Dense(
+            return self.add_part(
+                keras.layers.Dense,
+                name,
+                (None, dim),
                 self.user_state_dim,
                 use_bias=use_bias,
                 kernel_initializer=keras.initializers.VarianceScaling(
                     share, "fan_in", "uniform"
                 ),
-                dtype=self.dtype_policy,
-                name=name,
             )
-            layer.build((None, dim))
-            return layer
 
         self.user_half = half("user_half", user_dim, True)
         self.candidate_half = half("candidate_half", candidate_dim, False)
-        self.dropout = keras.layers.Dropout(
-            self.dropout_rate, dtype=self.dtype_policy, name="dropout"
+        self.dropout = self.add_part(
+            keras.layers.Dropout,
+            "dropout",
+            (None, self.expert_units[0]),
+            self.dropout_rate,
         )
-        self.dropout.build((None, self.expert_units[0]))
         if len(self.expert_units) > 1:
-            self.deeper = StackedMLP(
+            self.deeper = self.add_part(
+                StackedMLP,
+                "deeper",
+                (None, self.num_experts, self.expert_units[0]),
                 self.expert_units[1:],
                 activation=self.activation,
                 last_activation=self.activation,
                 dropout_rate=self.dropout_rate,
-                dtype=self.dtype_policy,
-                name="deeper",
             )
-            self.deeper.build((None, self.num_experts, self.expert_units[0]))
 
     def encode_user(self, user_features: Any) -> Any:
         """Computes the user's half of the first layer, once a user.
 
-        Features that are known only with the request may be left out; they
-        are added by `add_request`.
-
         Args:
-            user_features: (B, Du) float, or the first columns of it alone.
+            user_features: (B, Du) float, or its first columns alone; those
+                known only with the request are added by `add_request`.
 
         Returns:
-            (B, E * expert_units[0] + T * E) float: the user state.
+            (B, `user_state_dim`) float: the user state.
 
         Raises:
             ValueError: more columns than the layer was built for.
@@ -143,15 +143,12 @@ class MixtureOfExperts(keras.layers.Layer):
     def add_request(self, user_state: Any, request_features: Any) -> Any:
         """Adds the features that `encode_user` was not given.
 
-        `encode_user` of the first columns followed by this of all others is
-        `encode_user` of both side by side.
-
         Args:
-            user_state: (B, user_state_dim) float, of `encode_user`.
+            user_state: (B, `user_state_dim`) float, of `encode_user`.
             request_features: (B, Dr) float, the last Dr of the Du columns.
 
         Returns:
-            (B, user_state_dim) float: the user state of this request.
+            As `encode_user` of all Du columns.
 
         Raises:
             ValueError: more columns than the layer was built for.
@@ -173,7 +170,6 @@ class MixtureOfExperts(keras.layers.Layer):
         return width
 
     def _user_product(self, features: Any, kernel: Any) -> Any:
-        """Multiplies (B, D) by a kernel in the layer's compute dtype."""
         return ops.matmul(
             ops.cast(features, self.compute_dtype),
             ops.cast(kernel, self.compute_dtype),
@@ -187,13 +183,7 @@ class MixtureOfExperts(keras.layers.Layer):
     ) -> Any:
         """Runs experts and gates for each candidate.
 
-        Args:
-            candidate_features: (B, N, Dc) float.
-            user_state: (B, user_state_dim) float, of `encode_user`.
-            training: bool. Whether dropout is active.
-
-        Returns:
-            (B, N, T, expert_units[-1]) float.
+        `user_state` is of `encode_user`; the rest is that of the call.
         """
         num_candidates = ops.shape(candidate_features)[1]
         *hidden, scores = self._first_layer(candidate_features, user_state)
@@ -210,9 +200,7 @@ class MixtureOfExperts(keras.layers.Layer):
     def gate_weights(self, candidate_features: Any, user_state: Any) -> Any:
         """Returns the share of each expert for each objective.
 
-        Args:
-            candidate_features: (B, N, Dc) float.
-            user_state: (B, user_state_dim) float, of `encode_user`.
+        Arguments are those of `mix`.
 
         Returns:
             (B, N, T, E) float32, sums to 1 over the experts.
@@ -266,13 +254,3 @@ class MixtureOfExperts(keras.layers.Layer):
             self.num_tasks,
             self.expert_units[-1],
         )
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_experts": self.num_experts,
-            "expert_units": list(self.expert_units),
-            "num_tasks": self.num_tasks,
-            "activation": keras.activations.serialize(self.activation),
-            "dropout_rate": self.dropout_rate,
-        }

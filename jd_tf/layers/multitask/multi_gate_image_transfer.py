@@ -7,13 +7,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int, check_units
 from jd_tf.layers.masking import softmax
-from jd_tf.layers.multitask.stacked_mlp import StackedMLP
+from jd_tf.layers.multitask.stacked_mlp import StackedMLP, stacked_glorot
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class MultiGateImageTransfer(keras.layers.Layer):
+class MultiGateImageTransfer(BaseLayer):
     """Aligns content embeddings trained elsewhere with the ranker's own.
 
     An image vector encodes the content of a picture, not its effect on
@@ -101,15 +102,15 @@ class MultiGateImageTransfer(keras.layers.Layer):
         num_shares = self.num_modalities * self.num_experts
         self.gate_kernel = self.add_weight(
             (self.num_gates, gate_inputs_shape[-1], num_shares),
-            _each_as_its_own(self.num_gates),
+            stacked_glorot(self.num_gates),
             name="gate_kernel",
         )
         self.gate_bias = self.add_weight(
             (self.num_gates, num_shares), "zeros", name="gate_bias"
         )
         self.missing: list[Any] = []
-        self.first: list[keras.layers.Dense] = []
-        self.deeper: list[StackedMLP] = []
+        self.first: list[Any] = []
+        self.deeper: list[Any] = []
         self.output_kernels: list[Any] = []
         self.output_biases: list[Any] = []
         for index, shape in enumerate(vectors_shape):
@@ -118,39 +119,38 @@ class MultiGateImageTransfer(keras.layers.Layer):
     def _build_modality(self, index: int, dim: int) -> None:
         first_units, *other_units = self.hidden_units
         # A root mean square of one, as the vectors have.
+        normal = keras.initializers.RandomNormal(stddev=1.0)
         self.missing.append(
-            self.add_weight(
-                (dim,),
-                keras.initializers.RandomNormal(stddev=1.0),
-                name=f"missing_{index}",
-            )
+            self.add_weight((dim,), normal, name=f"missing_{index}")
         )
         # All experts read the same vector: their first layers are one.
-        first = keras.layers.Dense(
-            self.num_experts * first_units,
-            activation=self.activation,
-            kernel_initializer=keras.initializers.VarianceScaling(
-                1.0, "fan_in", "uniform"
-            ),
-            dtype=self.dtype_policy,
-            name=f"first_{index}",
-        )
-        first.build((None, dim))
-        self.first.append(first)
-        if other_units:
-            deeper = StackedMLP(
-                other_units,
+        self.first.append(
+            self.add_part(
+                keras.layers.Dense,
+                f"first_{index}",
+                (None, dim),
+                self.num_experts * first_units,
                 activation=self.activation,
-                last_activation=self.activation,
-                dtype=self.dtype_policy,
-                name=f"deeper_{index}",
+                kernel_initializer=keras.initializers.VarianceScaling(
+                    1.0, "fan_in", "uniform"
+                ),
             )
-            deeper.build((None, self.num_experts, first_units))
-            self.deeper.append(deeper)
+        )
+        if other_units:
+            self.deeper.append(
+                self.add_part(
+                    StackedMLP,
+                    f"deeper_{index}",
+                    (None, self.num_experts, first_units),
+                    other_units,
+                    activation=self.activation,
+                    last_activation=self.activation,
+                )
+            )
         self.output_kernels.append(
             self.add_weight(
                 (self.num_experts, self.hidden_units[-1], self.output_dim),
-                _each_as_its_own(self.num_experts),
+                stacked_glorot(self.num_experts),
                 name=f"output_kernel_{index}",
             )
         )
@@ -245,22 +245,3 @@ class MultiGateImageTransfer(keras.layers.Layer):
         gate_inputs_shape: tuple,
     ) -> tuple:
         return (*gate_inputs_shape[:-1], self.output_dim)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "output_dim": self.output_dim,
-            "num_experts": self.num_experts,
-            "num_gates": self.num_gates,
-            "hidden_units": list(self.hidden_units),
-            "activation": keras.activations.serialize(self.activation),
-        }
-
-
-def _each_as_its_own(number: int) -> keras.initializers.Initializer:
-    """Returns an initialiser of stacked kernels, each as if alone.
-
-    Keras reads the first axis of a three-dimensional kernel as a
-    convolution's window and divides by it; the scale undoes that.
-    """
-    return keras.initializers.VarianceScaling(number, "fan_avg", "uniform")

@@ -7,11 +7,12 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_rate, check_units
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class StackedMLP(keras.layers.Layer):
+class StackedMLP(BaseLayer):
     """Runs S multi-layer perceptrons, each on its own slice, at once.
 
     Slice s of the last but one axis goes through network s: the experts of
@@ -66,14 +67,11 @@ class StackedMLP(keras.layers.Layer):
             )
         self.kernels, self.biases = [], []
         for index, units in enumerate(self.units):
-            # Keras reads the first axis of a kernel as a convolution's
-            # window and divides by it; the scale undoes that.
-            glorot = keras.initializers.VarianceScaling(
-                num_slices, "fan_avg", "uniform"
-            )
             self.kernels.append(
                 self.add_weight(
-                    (num_slices, dim, units), glorot, name=f"kernel_{index}"
+                    (num_slices, dim, units),
+                    stacked_glorot(num_slices),
+                    name=f"kernel_{index}",
                 )
             )
             self.biases.append(
@@ -82,10 +80,9 @@ class StackedMLP(keras.layers.Layer):
                 )
             )
             dim = units
-        self.dropout = keras.layers.Dropout(
-            self.dropout_rate, dtype=self.dtype_policy, name="dropout"
+        self.dropout = self.add_part(
+            keras.layers.Dropout, "dropout", (None, None), self.dropout_rate
         )
-        self.dropout.build((None, None))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         shape = ops.shape(inputs)
@@ -98,15 +95,7 @@ class StackedMLP(keras.layers.Layer):
     def each(
         self, slices: Sequence[Any], training: bool | None = None
     ) -> list[Any]:
-        """Runs every network on its own slice.
-
-        Args:
-            slices: S of (M, D) float.
-            training: bool. Whether dropout is active.
-
-        Returns:
-            S of (M, units[-1]) float.
-        """
+        """Runs every network on its slice (M, D), to (M, units[-1])."""
         hidden, last = list(slices), len(self.units) - 1
         for index in range(last + 1):
             # Cast before they are taken apart: one cast instead of S.
@@ -135,13 +124,11 @@ class StackedMLP(keras.layers.Layer):
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return (*inputs_shape[:-1], self.units[-1])
 
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "units": list(self.units),
-            "activation": keras.activations.serialize(self.activation),
-            "last_activation": keras.activations.serialize(
-                self.last_activation
-            ),
-            "dropout_rate": self.dropout_rate,
-        }
+
+def stacked_glorot(number: int) -> keras.initializers.Initializer:
+    """Returns an initializer of stacked kernels, each as if alone.
+
+    Keras reads the first axis of a three-dimensional kernel as a
+    convolution's window and divides by it; the scale undoes that.
+    """
+    return keras.initializers.VarianceScaling(number, "fan_avg", "uniform")

@@ -5,12 +5,13 @@ from typing import Any
 
 import keras
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int, check_rate, check_units
 from jd_tf.layers.multitask.stacked_mlp import StackedMLP
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class TaskTower(keras.layers.Layer):
+class TaskTower(BaseLayer):
     """Turns each objective's features into its logit.
 
     Objective t has a network of its own over slice t of the input; all run
@@ -60,26 +61,17 @@ class TaskTower(keras.layers.Layer):
                 f"`inputs` must have `num_tasks`={self.num_tasks} slices on "
                 f"the last but one axis. Got: {tuple(inputs_shape)}."
             )
-        self.towers = StackedMLP(
+        self.towers = self.add_part(
+            StackedMLP,
+            "towers",
+            inputs_shape,
             (*self.units, 1),
             activation=self.activation,
             dropout_rate=self.dropout_rate,
-            dtype=self.dtype_policy,
-            name="towers",
         )
-        self.towers.build(inputs_shape)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self.towers(inputs, training=training)[..., 0]
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape[:-1])
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_tasks": self.num_tasks,
-            "units": list(self.units),
-            "activation": keras.activations.serialize(self.activation),
-            "dropout_rate": self.dropout_rate,
-        }

@@ -6,12 +6,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int
 from jd_tf.layers.masking import length_mask
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class ContentMatch(keras.layers.Layer):
+class ContentMatch(BaseLayer):
     """Compares content embeddings of candidates with the history's.
 
     Does for images and titles what `IdOverlap` does for ids: a new item has
@@ -96,13 +97,13 @@ class ContentMatch(keras.layers.Layer):
                 f"width. Got: {dim} and {history_vectors_shape[-1]}."
             )
         # Orthogonal: similarity starts as the cosine.
-        self.mapping = keras.layers.Dense(
+        self.mapping = self.add_part(
+            keras.layers.Dense,
+            "mapping",
+            (None, dim),
             self.match_dim,
             kernel_initializer="orthogonal",
-            dtype=self.dtype_policy,
-            name="mapping",
         )
-        self.mapping.build((None, dim))
 
     def encode_history(
         self,
@@ -113,11 +114,7 @@ class ContentMatch(keras.layers.Layer):
     ) -> Any:
         """Computes the profiles of a history, once a user.
 
-        Args:
-            vectors: (B, L, M) float.
-            present: (B, L) bool.
-            length: (B,) integer. Real events.
-            event_weights: (B, L, V) float >= 0, or None.
+        Arguments are those of the call.
 
         Returns:
             (B, V, K) float, the profiles.
@@ -134,15 +131,9 @@ class ContentMatch(keras.layers.Layer):
         return ops.cast(profile, self.compute_dtype)
 
     def match(self, vectors: Any, present: Any, profile: Any) -> Any:
-        """Compares candidates with the profiles of their users.
+        """Compares candidates with the profiles of `encode_history`.
 
-        Args:
-            vectors: (B, N, M) float.
-            present: (B, N) bool.
-            profile: of `encode_history`.
-
-        Returns:
-            (B, N, V H) float.
+        Other arguments, and what is returned, are those of the call.
         """
         parts = (self.num_heads, self.match_dim // self.num_heads)
         mapped = self._map(vectors, present)
@@ -194,15 +185,6 @@ class ContentMatch(keras.layers.Layer):
         length_shape: tuple | None = None,
         event_weights_shape: tuple | None = None,
     ) -> tuple:
-        num_weights = 1
-        if event_weights_shape is not None:
-            num_weights = event_weights_shape[-1]
+        num_weights = event_weights_shape[-1] if event_weights_shape else 1
         width = self.num_features(num_weights)
         return (*candidate_vectors_shape[:-1], width)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "match_dim": self.match_dim,
-            "num_heads": self.num_heads,
-        }

@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int
 
 _HOUR, _MONTH = 3600.0, 30 * 24 * 3600.0
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class EventWeights(keras.layers.Layer):
+class EventWeights(BaseLayer):
     """Gives each event V weights in [0, 1] that decay with its age.
 
     Weight v of an event of age a with features x is
@@ -84,19 +85,17 @@ class EventWeights(keras.layers.Layer):
         age_seconds_shape: tuple | None = None,
         numeric_features_shape: tuple | None = None,
     ):
-        self.weighing = keras.layers.Dense(
+        self.weighing = self.add_part(
+            keras.layers.Dense,
+            "weighing",
+            (None, event_features_shape[-1]),
             self.num_weights,
             activation="sigmoid",
-            dtype=self.dtype_policy,
-            name="weighing",
         )
-        self.weighing.build((None, None, event_features_shape[-1]))
         self.log_time_constant = None
         if age_seconds_shape is not None:
             self.log_time_constant = self.add_weight(
-                (self.num_weights,),
-                self._spaced,
-                name="log_time_constant",
+                (self.num_weights,), self._spaced, name="log_time_constant"
             )
 
     def _spaced(self, shape: tuple, dtype: Any = None) -> Any:
@@ -142,18 +141,6 @@ class EventWeights(keras.layers.Layer):
         age_seconds_shape: tuple | None = None,
         numeric_features_shape: tuple | None = None,
     ) -> tuple:
-        num_features = 0
-        if numeric_features_shape is not None:
-            num_features = numeric_features_shape[-1]
-        width = self.num_weights * (1 + num_features)
+        num_numeric = (numeric_features_shape or (0,))[-1]
+        width = self.num_weights * (1 + num_numeric)
         return (*event_features_shape[:-1], width)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "num_weights": self.num_weights,
-            "min_time_constant": self.min_time_constant,
-            "max_time_constant": self.max_time_constant,
-        }

@@ -6,11 +6,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.masking import length_mask
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class IdOverlap(keras.layers.Layer):
+class IdOverlap(BaseLayer):
     """Counts, exactly, how often a candidate's ids are in a history.
 
     Embeddings have to learn that an id equals itself, one id at a time;
@@ -79,10 +80,7 @@ class IdOverlap(keras.layers.Layer):
     ) -> dict[str, Any]:
         """Prepares a history, once for all candidates.
 
-        Args:
-            history_ids: (B, L, C) integer, newest first.
-            length: (B,) integer. Real events.
-            event_weights: (B, L, V) float, or None.
+        Arguments are those of the call.
 
         Returns:
             dict of `ids` (B, C, L), 0 replaced by a number that no candidate
@@ -90,8 +88,10 @@ class IdOverlap(keras.layers.Layer):
             to each feature; both meaningless in padding.
         """
         history_ids = ops.convert_to_tensor(history_ids)
-        none = ops.equal(history_ids, 0)
-        ids = ops.where(none, _unused_id(history_ids), history_ids)
+        # The least number of the dtype, which is no id.
+        unused = np.iinfo(history_ids.dtype.name).min
+        unused = ops.cast(unused, history_ids.dtype)
+        ids = ops.where(ops.equal(history_ids, 0), unused, history_ids)
         ones = ops.ones_like(history_ids[..., 0], dtype="float32")
         total = ops.cast(ops.maximum(length, 1), "float32")
         weights = [ones / total[:, None], ones]
@@ -102,21 +102,18 @@ class IdOverlap(keras.layers.Layer):
         if event_weights is not None:
             event_weights = ops.cast(event_weights, "float32")
             weights = ops.concatenate([weights, event_weights], axis=-1)
-        return {"ids": _columns_first(ids), "weights": weights}
+        # (B, L, C) to (B, C, L), not by `ops.transpose`: on many processors
+        # oneDNN takes over transposes of integers and then logs that it cannot
+        # run them.
+        columns = ops.stack(ops.unstack(ids, axis=-1), axis=1)
+        return {"ids": columns, "weights": weights}
 
     def match(
         self, candidate_ids: Any, ids: Any, weights: Any, length: Any
     ) -> Any:
-        """Compares candidates with the histories of their users.
+        """Compares candidates with `ids` and `weights` of `encode_history`.
 
-        Args:
-            candidate_ids: (B, N, C) integer.
-            ids: (B, C, L) integer, of `encode_history`.
-            weights: (B, L, features) float, of `encode_history`.
-            length: (B,) integer. Real events.
-
-        Returns:
-            (B, N, features C) float.
+        Other arguments, and what is returned, are those of the call.
         """
         num_columns, width = ids.shape[1], weights.shape[-1]
         num_candidates = ops.shape(candidate_ids)[1]
@@ -156,25 +153,6 @@ class IdOverlap(keras.layers.Layer):
         event_weights_shape: tuple | None = None,
     ) -> tuple:
         batch, num_candidates, num_columns = candidate_ids_shape
-        num_weights = 0
-        if event_weights_shape is not None:
-            num_weights = event_weights_shape[-1]
+        num_weights = event_weights_shape[-1] if event_weights_shape else 0
         width = self.num_features(num_weights) * num_columns
         return (batch, num_candidates, width)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "use_position": self.use_position}
-
-
-def _columns_first(ids: Any) -> Any:
-    """(B, N or L, C) to (B, C, N or L).
-
-    Not by `ops.transpose`: on many processors oneDNN takes over transposes
-    of integers and then logs that it cannot run them.
-    """
-    return ops.stack(ops.unstack(ids, axis=-1), axis=1)
-
-
-def _unused_id(ids: Any) -> Any:
-    """Returns the least number of the dtype of ids, which is no id."""
-    return ops.cast(np.iinfo(ids.dtype.name).min, ids.dtype)

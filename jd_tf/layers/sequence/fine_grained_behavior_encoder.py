@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int, check_rate, check_units
 from jd_tf.layers.embedding.log_bucket_embedding import LogBucketEmbedding
 from jd_tf.layers.multitask.stacked_mlp import StackedMLP
@@ -14,7 +15,7 @@ _LARGEST_COUNT = 100.0
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class FineGrainedBehaviorEncoder(keras.layers.Layer):
+class FineGrainedBehaviorEncoder(BaseLayer):
     """Adds to each event the user's fine-grained behaviour in it.
 
     Two clicks on one product are not alike if one of them stayed for two
@@ -93,34 +94,33 @@ class FineGrainedBehaviorEncoder(keras.layers.Layer):
         action_counts_shape: tuple | None = None,
         action_ids_shape: tuple | None = None,
     ):
-        shared = {"dtype": self.dtype_policy}
         width = 0
         self.dwell_embedding: Any = None
         self.count_embedding: Any = None
         self.action_table = None
         if dwell_seconds_shape is not None:
-            self.dwell_embedding = LogBucketEmbedding(
+            self.dwell_embedding = self.add_part(
+                LogBucketEmbedding,
+                "dwell_embedding",
+                (None, None, 1),
                 1,
                 self.embedding_dim,
                 self.num_buckets,
                 max_value=_LONGEST_DWELL_SECONDS,
                 initial_scale=5.0,
-                name="dwell_embedding",
-                **shared,
             )
-            self.dwell_embedding.build((None, None, 1))
             width += self.embedding_dim
         if action_counts_shape is not None:
             num_counters = action_counts_shape[-1]
-            self.count_embedding = LogBucketEmbedding(
+            self.count_embedding = self.add_part(
+                LogBucketEmbedding,
+                "count_embedding",
+                (None, None, num_counters),
                 num_counters,
                 self.embedding_dim,
                 self.num_buckets,
                 max_value=_LARGEST_COUNT,
-                name="count_embedding",
-                **shared,
             )
-            self.count_embedding.build((None, None, num_counters))
             width += num_counters * self.embedding_dim
         if action_ids_shape is not None:
             if not self.num_action_ids:
@@ -141,14 +141,14 @@ class FineGrainedBehaviorEncoder(keras.layers.Layer):
             )
         self._width = width
         self._dim = inputs_shape[-1]
-        self.mlp = StackedMLP(
+        self.mlp = self.add_part(
+            StackedMLP,
+            "mlp",
+            (None, 1, width),
             (*self.hidden_units, self._dim),
             activation=self.activation,
             dropout_rate=self.dropout_rate,
-            name="mlp",
-            **shared,
         )
-        self.mlp.build((None, 1, width))
 
     def call(
         self,
@@ -227,16 +227,3 @@ class FineGrainedBehaviorEncoder(keras.layers.Layer):
         action_ids_shape: tuple | None = None,
     ) -> tuple:
         return tuple(inputs_shape)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "num_action_ids": self.num_action_ids,
-            "embedding_dim": self.embedding_dim,
-            "num_buckets": self.num_buckets,
-            "hidden_units": list(self.hidden_units),
-            "activation": keras.activations.serialize(self.activation),
-            "dropout_rate": self.dropout_rate,
-        }

@@ -5,11 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.masking import length_mask, masked_softmax
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class InterestCrossing(keras.layers.Layer):
+class InterestCrossing(BaseLayer):
     """Sums a history up in a first-order and a second-order interest.
 
     First order: the mean of the events, weighted by learned attention.
@@ -43,10 +44,9 @@ class InterestCrossing(keras.layers.Layer):
 
     def build(self, memory_shape: tuple, length_shape: tuple | None = None):
         dim = memory_shape[-1]
-        self.attention = keras.layers.Dense(
-            dim, activation="tanh", dtype=self.dtype_policy, name="attention"
+        self.attention = self.add_part(
+            keras.layers.Dense, "attention", (None, dim), dim, activation="tanh"
         )
-        self.attention.build((None, dim))
         self.attention_query = self.add_weight(
             (dim, 1), "glorot_uniform", name="attention_query"
         )

@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_heads, check_int, check_rate
 from jd_tf.layers.masking import hide_padding, length_mask, softmax
 from jd_tf.layers.sequence.attention_heads import merge_heads, split_heads
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class TargetAttentionDecoder(keras.layers.Layer):
+class TargetAttentionDecoder(BaseLayer):
     """Reads a user's memory for every candidate, by multi-head attention.
 
     Two halves: `encode_memory` makes keys and values once a user, `attend`
@@ -87,53 +88,43 @@ class TargetAttentionDecoder(keras.layers.Layer):
                 "With `feedforward_dim`, `queries` and `memory` must be "
                 f"equally wide. Got: {query_dim} and {dim}."
             )
-        policy = self.dtype_policy
         dense, norm = keras.layers.Dense, keras.layers.LayerNormalization
-        self.query_norm = norm(epsilon=1e-6, dtype=policy, name="query_norm")
-        self.query_norm.build((None, query_dim))
-        self.query = dense(dim, dtype=policy, name="query")
-        self.query.build((None, query_dim))
-        self.key_value = dense(
-            2 * dim,
-            # One product for two projections, each initialised as itself.
-            kernel_initializer=keras.initializers.VarianceScaling(
-                mode="fan_in", distribution="uniform"
-            ),
-            dtype=policy,
-            name="key_value",
+        self.query_norm = self.add_part(
+            norm, "query_norm", (None, query_dim), epsilon=1e-6
         )
-        self.key_value.build((None, dim))
-        self.attention_output = dense(
-            dim, dtype=policy, name="attention_output"
+        self.query = self.add_part(dense, "query", (None, query_dim), dim)
+        # One product for two projections, each initialised as itself.
+        fan_in = keras.initializers.VarianceScaling(
+            mode="fan_in", distribution="uniform"
         )
-        self.attention_output.build((None, dim))
+        self.key_value = self.add_part(
+            dense, "key_value", (None, dim), 2 * dim, kernel_initializer=fan_in
+        )
+        self.attention_output = self.add_part(
+            dense, "attention_output", (None, dim), dim
+        )
         self.no_history = self.add_weight((dim,), "uniform", name="no_history")
-        self.dropout = keras.layers.Dropout(
-            self.dropout_rate, dtype=policy, name="dropout"
+        self.dropout = self.add_part(
+            keras.layers.Dropout, "dropout", (None, dim), self.dropout_rate
         )
-        self.dropout.build((None, None, dim))
         if self.feedforward_dim:
-            self.feedforward_norm = norm(
-                epsilon=1e-6, dtype=policy, name="feedforward_norm"
+            inner = self.feedforward_dim
+            self.feedforward_norm = self.add_part(
+                norm, "feedforward_norm", (None, dim), epsilon=1e-6
             )
-            self.feedforward_inner = dense(
-                self.feedforward_dim,
+            self.feedforward_inner = self.add_part(
+                dense,
+                "feedforward_inner",
+                (None, dim),
+                inner,
                 activation="gelu",
-                dtype=policy,
-                name="feedforward_inner",
             )
-            self.feedforward_output = dense(
-                dim, dtype=policy, name="feedforward_output"
+            self.feedforward_output = self.add_part(
+                dense, "feedforward_output", (None, inner), dim
             )
-            self.feedforward_norm.build((None, dim))
-            self.feedforward_inner.build((None, dim))
-            self.feedforward_output.build((None, self.feedforward_dim))
 
     def encode_memory(self, memory: Any) -> dict:
-        """Projects a user's memory, once for all candidates.
-
-        Args:
-            memory: (B, L, D) float.
+        """Projects a user's memory (B, L, D), once for all candidates.
 
         Returns:
             dict of (B, H, L, D / H) float: `keys` and `values`.
@@ -156,15 +147,8 @@ class TargetAttentionDecoder(keras.layers.Layer):
     ) -> Any:
         """Reads an encoded memory for each candidate.
 
-        Args:
-            queries: (B, N, Dq) float.
-            keys: (B, H, L, D / H) float, of `encode_memory`.
-            values: (B, H, L, D / H) float, of `encode_memory`.
-            length: (B,) integer. Real events.
-            training: bool. Whether dropout is active.
-
-        Returns:
-            (B, N, D) float.
+        `keys` and `values` are of `encode_memory`; the rest is that of the
+        call.
         """
         num_candidates = ops.shape(queries)[1]
         dim = self.num_heads * self.head_dim
@@ -191,10 +175,7 @@ class TargetAttentionDecoder(keras.layers.Layer):
     def attention_weights(self, queries: Any, keys: Any, length: Any) -> Any:
         """Returns the attention of each candidate to each event, by head.
 
-        Args:
-            queries: (B, N, Dq) float.
-            keys: (B, H, L, D / H) float, of `encode_memory`.
-            length: (B,) integer. Real events.
+        Arguments are those of `attend`.
 
         Returns:
             (B, H, N, L) float32. Over real events they sum to 1, padding
@@ -224,13 +205,7 @@ class TargetAttentionDecoder(keras.layers.Layer):
         training: bool | None = None,
     ) -> Any:
         encoded = self.encode_memory(memory)
-        return self.attend(
-            queries,
-            encoded["keys"],
-            encoded["values"],
-            length,
-            training=training,
-        )
+        return self.attend(queries, **encoded, length=length, training=training)
 
     def compute_output_shape(
         self,
@@ -239,11 +214,3 @@ class TargetAttentionDecoder(keras.layers.Layer):
         length_shape: tuple | None = None,
     ) -> tuple:
         return (*queries_shape[:2], memory_shape[-1])
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "feedforward_dim": self.feedforward_dim,
-            "dropout_rate": self.dropout_rate,
-        }

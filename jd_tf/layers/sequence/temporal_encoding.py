@@ -7,13 +7,14 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from jd_tf.layers.checks import check_int
+from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.layers.checks import check_int, check_positive
 
 _TWO_YEARS = 2 * 365 * 24 * 3600.0
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class TemporalEncoding(keras.layers.Layer):
+class TemporalEncoding(BaseLayer):
     """Adds its position and its age to each event.
 
     Two learned tables are summed onto the event: its position counted from
@@ -63,17 +64,14 @@ class TemporalEncoding(keras.layers.Layer):
         super().__init__(**{**kwargs, "autocast": False})
         self.max_length = check_int("max_length", max_length, 1)
         self.num_age_buckets = check_int("num_age_buckets", num_age_buckets, 2)
-        if not 0.0 < max_age_seconds < math.inf:
-            raise ValueError(
-                "`max_age_seconds` must be positive and finite. "
-                f"Got: {max_age_seconds!r}."
-            )
         if not (use_position or use_recency):
             raise ValueError(
                 "At least one of `use_position` and `use_recency` must be "
                 "True. Got: both False."
             )
-        self.max_age_seconds = float(max_age_seconds)
+        self.max_age_seconds = check_positive(
+            "max_age_seconds", max_age_seconds
+        )
         self.use_position = use_position
         self.use_recency = use_recency
         self.supports_masking = True
@@ -122,15 +120,3 @@ class TemporalEncoding(keras.layers.Layer):
         self, inputs_shape: tuple, age_seconds_shape: tuple | None = None
     ) -> tuple:
         return tuple(inputs_shape)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "max_length": self.max_length,
-            "num_age_buckets": self.num_age_buckets,
-            "max_age_seconds": self.max_age_seconds,
-            "use_position": self.use_position,
-            "use_recency": self.use_recency,
-        }

@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_heads, check_int, check_rate
 from jd_tf.layers.masking import MASKED_SCORE, length_mask, softmax
 from jd_tf.layers.sequence.attention_heads import merge_heads, split_heads
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(BaseLayer):
     """Self-attention over the real events, then a feed-forward part.
 
     x = x + attention(norm(x)); x = x + feedforward(norm(x)). Normalising
@@ -69,46 +70,34 @@ class TransformerBlock(keras.layers.Layer):
     def build(self, inputs_shape: tuple, length_shape: tuple | None = None):
         dim = inputs_shape[-1]
         check_heads(dim, self.num_heads, "`inputs`")
-        policy = self.dtype_policy
-
-        def dense(units, name, **kwargs):
-            return keras.layers.Dense(units, dtype=policy, name=name, **kwargs)
-
-        def norm(name):
-            return keras.layers.LayerNormalization(
-                epsilon=1e-6, dtype=policy, name=name
-            )
-
-        self.attention_norm = norm("attention_norm")
+        flat = (None, dim)
+        dense, norm = keras.layers.Dense, keras.layers.LayerNormalization
+        self.attention_norm = self.add_part(
+            norm, "attention_norm", flat, epsilon=1e-6
+        )
         # One product for three projections, but each initialised as itself.
-        self.query_key_value = dense(
-            3 * dim,
-            "query_key_value",
-            kernel_initializer=keras.initializers.VarianceScaling(
-                mode="fan_in", distribution="uniform"
-            ),
+        fan_in = keras.initializers.VarianceScaling(
+            mode="fan_in", distribution="uniform"
         )
-        self.attention_output = dense(dim, "attention_output")
-        self.feedforward_norm = norm("feedforward_norm")
-        self.feedforward_inner = dense(
-            self.feedforward_dim,
-            "feedforward_inner",
-            activation=self.activation,
+        self.query_key_value = self.add_part(
+            dense, "query_key_value", flat, 3 * dim, kernel_initializer=fan_in
         )
-        self.feedforward_output = dense(dim, "feedforward_output")
-        self.dropout = keras.layers.Dropout(
-            self.dropout_rate, dtype=policy, name="dropout"
+        self.attention_output = self.add_part(
+            dense, "attention_output", flat, dim
         )
-        for layer in (
-            self.attention_norm,
-            self.query_key_value,
-            self.attention_output,
-            self.feedforward_norm,
-            self.feedforward_inner,
-            self.dropout,
-        ):
-            layer.build((None, dim))
-        self.feedforward_output.build((None, self.feedforward_dim))
+        self.feedforward_norm = self.add_part(
+            norm, "feedforward_norm", flat, epsilon=1e-6
+        )
+        inner = self.feedforward_dim
+        self.feedforward_inner = self.add_part(
+            dense, "feedforward_inner", flat, inner, activation=self.activation
+        )
+        self.feedforward_output = self.add_part(
+            dense, "feedforward_output", (None, inner), dim
+        )
+        self.dropout = self.add_part(
+            keras.layers.Dropout, "dropout", flat, self.dropout_rate
+        )
 
     def call(
         self, inputs: Any, length: Any, training: bool | None = None
@@ -126,18 +115,9 @@ class TransformerBlock(keras.layers.Layer):
         max_length: Any,
         training: bool | None = None,
     ) -> Any:
-        """Does the work of `call` on events as one matrix.
+        """Does the work of `call` on events as one matrix (B * L, D).
 
-        A stack of blocks so shapes its events once.
-
-        Args:
-            flat: (B * L, D) float.
-            mask: (B, L) bool, True = real.
-            max_length: int or scalar tensor, L.
-            training: bool. Whether dropout is active.
-
-        Returns:
-            (B * L, D) float.
+        So a stack of blocks shapes and masks (B, L) its events once.
         """
         attended = self.query_key_value(self.attention_norm(flat))
         attended = self._attend(attended, mask, max_length)
@@ -169,12 +149,3 @@ class TransformerBlock(keras.layers.Layer):
         self, inputs_shape: tuple, length_shape: tuple | None = None
     ) -> tuple:
         return tuple(inputs_shape)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "feedforward_dim": self.feedforward_dim,
-            "dropout_rate": self.dropout_rate,
-            "activation": keras.activations.serialize(self.activation),
-        }

@@ -5,13 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int, check_rate
 from jd_tf.layers.masking import length_mask
 from jd_tf.layers.sequence.transformer_block import TransformerBlock
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class TransformerEncoder(keras.layers.Layer):
+class TransformerEncoder(BaseLayer):
     """Encodes a padded history into a memory of the same shape.
 
     Blocks as in `TransformerBlock`, then a last layer norm, since the sum of
@@ -68,22 +69,20 @@ class TransformerEncoder(keras.layers.Layer):
 
     def build(self, inputs_shape: tuple, length_shape: tuple | None = None):
         self.blocks = [
-            TransformerBlock(
+            self.add_part(
+                TransformerBlock,
+                f"block_{index}",
+                inputs_shape,
                 self.num_heads,
                 self.feedforward_dim,
                 self.dropout_rate,
                 self.activation,
-                dtype=self.dtype_policy,
-                name=f"block_{index}",
             )
             for index in range(self.num_layers)
         ]
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=1e-6, dtype=self.dtype_policy, name="norm"
+        self.norm = self.add_part(
+            keras.layers.LayerNormalization, "norm", inputs_shape, epsilon=1e-6
         )
-        for block in self.blocks:
-            block.build(inputs_shape, length_shape)
-        self.norm.build(inputs_shape)
 
     def call(
         self, inputs: Any, length: Any, training: bool | None = None
@@ -102,13 +101,3 @@ class TransformerEncoder(keras.layers.Layer):
         self, inputs_shape: tuple, length_shape: tuple | None = None
     ) -> tuple:
         return tuple(inputs_shape)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_layers": self.num_layers,
-            "num_heads": self.num_heads,
-            "feedforward_dim": self.feedforward_dim,
-            "dropout_rate": self.dropout_rate,
-            "activation": keras.activations.serialize(self.activation),
-        }

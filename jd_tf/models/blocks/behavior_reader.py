@@ -1,6 +1,5 @@
 """One behaviour's history, from tokens to what candidates read of it."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,12 +13,13 @@ from jd_tf.layers import (
     TemporalEncoding,
     TransformerEncoder,
 )
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.models.blocks.match_reader import MatchReader
 from jd_tf.schema import Behavior
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class BehaviorReader(keras.layers.Layer):
+class BehaviorReader(BaseLayer):
     """Encodes a history once a request and lets candidates read it.
 
     Tokens get their time and fine-grained behaviour, a Transformer encodes
@@ -138,15 +138,13 @@ class BehaviorReader(keras.layers.Layer):
     @property
     def event_details(self) -> dict[str, int]:
         """Fine-grained columns that are read: name to inner width, or 0."""
-        counters = self.behavior.action_counters
-        slots = self.behavior.action_slots
-        details = {}
-        if self.behavior.dwell and self.use_dwell:
+        behavior, details = self.behavior, {}
+        if behavior.dwell and self.use_dwell:
             details["dwell_seconds"] = 0
-        if counters and self.use_action_counts:
-            details["action_counts"] = len(counters)
-        if slots and self.use_action_ids:
-            details["action_ids"] = len(slots)
+        if behavior.action_counters and self.use_action_counts:
+            details["action_counts"] = len(behavior.action_counters)
+        if behavior.action_slots and self.use_action_ids:
+            details["action_ids"] = len(behavior.action_slots)
         return details
 
     @property
@@ -176,54 +174,50 @@ class BehaviorReader(keras.layers.Layer):
         content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
     ) -> None:
-        shared = {"dtype": self.dtype_policy}
         histories = (None, None, self.model_dim)
         self.temporal_encoding = None
         if self.use_position or self.use_recency:
-            self.temporal_encoding = TemporalEncoding(
+            self.temporal_encoding = self.add_part(
+                TemporalEncoding,
+                "temporal_encoding",
+                histories,
                 self.behavior.max_length,
                 self.num_age_buckets,
                 use_position=self.use_position,
                 use_recency=self.use_recency,
-                name="temporal_encoding",
-                **shared,
             )
-            self.temporal_encoding.build(histories, (None, None))
         self.fine_grained = None
         if self.event_details:
-            self.fine_grained = FineGrainedBehaviorEncoder(
+            shapes = {
+                f"{name}_shape": (None, None, width) if width else (None, None)
+                for name, width in self.event_details.items()
+            }
+            self.fine_grained = self.add_part(
+                FineGrainedBehaviorEncoder,
+                "fine_grained",
+                {"inputs_shape": histories, **shapes},
                 self.behavior.num_action_ids,
-                name="fine_grained",
-                **shared,
             )
-            self.fine_grained.build(
-                histories,
-                **{
-                    f"{name}_shape": (None, None, width)[: 2 + bool(width)]
-                    for name, width in self.event_details.items()
-                },
-            )
-        self.encoder = TransformerEncoder(
+        self.encoder = self.add_part(
+            TransformerEncoder,
+            "encoder",
+            histories,
             self.num_encoder_layers,
             self.num_heads,
             self.feedforward_dim,
             self.dropout_rate,
-            name="encoder",
-            **shared,
         )
-        self.encoder.build(histories, (None,))
-        self.interest_crossing = InterestCrossing(
-            name="interest_crossing", **shared
+        self.interest_crossing = self.add_part(
+            InterestCrossing, "interest_crossing", histories
         )
-        self.interest_crossing.build(histories, (None,))
-        self.decoder = TargetAttentionDecoder(
+        self.decoder = self.add_part(
+            TargetAttentionDecoder,
+            "decoder",
+            {"queries_shape": histories, "memory_shape": histories},
             self.num_heads,
             self.decoder_feedforward_dim,
             self.dropout_rate,
-            name="decoder",
-            **shared,
         )
-        self.decoder.build(histories, histories, (None,))
         self.match_reader.build(histories)
 
     def encode(
@@ -237,25 +231,15 @@ class BehaviorReader(keras.layers.Layer):
     ) -> tuple[dict[str, Any], Any]:
         """Encodes a history, once a request.
 
-        Args:
-            tokens: (B, L, D) float, newest first.
-            events: dict of (B, L) float32 `age_seconds` and the columns of
-                `event_details`.
-            length: (B,) integer. Real events.
-            rows: (B, L, C) integer. Table rows of the events' ids.
-            content_embeddings: a pair for each of `content_dims`: vectors
-                (B, L, V) and which events have one (B, L).
-            training: whether dropout is active.
+        Arguments are those of the call.
 
         Returns:
             What `read` needs, a dict of `keys` and `values`
             (B, H, L, D / H), `interest` (B, D), `length` (B,) and what
-            `MatchReader` needs;
-            and the interests, (B, `interest_dim`).
+            `MatchReader` needs; and the interests, (B, `interest_dim`).
         """
         details = self._details(tokens, events, training)
-        tokens += details
-        memory = self.encoder(tokens, length, training=training)
+        memory = self.encoder(tokens + details, length, training=training)
         crossed = self.interest_crossing(memory, length)
         interests = crossed["first_order"]
         state = {
@@ -306,28 +290,19 @@ class BehaviorReader(keras.layers.Layer):
         content_embeddings: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
     ) -> list[Any]:
-        """Reads an encoded history for each candidate.
+        """Reads a state of `encode` for each candidate.
 
-        Args:
-            candidates: (B, N, D) float.
-            candidate_rows: (B, N, C) integer. Table rows of their ids.
-            state: of `encode`.
-            content_embeddings: a pair for each of `content_dims`: vectors
-                (B, N, V) and which candidates have one (B, N).
-            training: whether dropout is active.
+        Other arguments are those of the call; contents are the candidates'.
 
         Returns:
             Tensors (B, N, ...) float, `reading_dim` wide together.
         """
+        length = state["length"]
         read = self.decoder.attend(
-            candidates,
-            state["keys"],
-            state["values"],
-            state["length"],
-            training=training,
+            candidates, state["keys"], state["values"], length, training
         )
         matches = self.match_reader.read(
-            candidate_rows, state["length"], state, content_embeddings
+            candidate_rows, length, state, content_embeddings
         )
         met = candidates * ops.expand_dims(state["interest"], 1)
         return [read, met, *matches]
@@ -352,6 +327,9 @@ class BehaviorReader(keras.layers.Layer):
         candidate_contents: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
     ) -> Any:
+        # In a model both are of this type already.
+        tokens = ops.cast(tokens, self.compute_dtype)
+        candidates = ops.cast(candidates, self.compute_dtype)
         state, _ = self.encode(
             tokens, events, length, rows, content_embeddings, training
         )
@@ -363,38 +341,12 @@ class BehaviorReader(keras.layers.Layer):
     def compute_output_shape(
         self,
         tokens_shape: Any,
-        events_shape: Any,
-        length_shape: Any,
-        rows_shape: Any,
-        candidates_shape: Any,
-        candidate_rows_shape: Any,
+        events_shape: Any = None,
+        length_shape: Any = None,
+        rows_shape: Any = None,
+        candidates_shape: Any = None,
+        candidate_rows_shape: Any = None,
         content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
     ) -> tuple:
         return (*candidates_shape[:2], self.reading_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        self.pop("autocast", None)
-        return {
-            **config,
-            "behavior": dataclasses.asdict(self.behavior),
-            "num_id_columns": self.num_id_columns,
-            "model_dim": self.model_dim,
-            "num_encoder_layers": self.num_encoder_layers,
-            "num_heads": self.num_heads,
-            "feedforward_dim": self.feedforward_dim,
-            "decoder_feedforward_dim": self.decoder_feedforward_dim,
-            "num_age_buckets": self.num_age_buckets,
-            "use_position": self.use_position,
-            "use_recency": self.use_recency,
-            "use_second_order": self.use_second_order,
-            "use_dwell": self.use_dwell,
-            "use_action_counts": self.use_action_counts,
-            "use_action_ids": self.use_action_ids,
-            "use_overlap": self.use_overlap,
-            "num_event_weights": self.num_event_weights,
-            "content_dims": list(self.content_dims),
-            "content_match_dim": self.content_match_dim,
-            "dropout_rate": self.dropout_rate,
-        }

@@ -1,6 +1,5 @@
 """User and session context to one vector."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,12 +7,13 @@ import keras
 from keras import ops
 
 from jd_tf.layers import LogScaling
-from jd_tf.models.blocks.item_encoder import id_embedding
+from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.models.blocks.item_encoder import add_id_embedding
 from jd_tf.schema import IdColumn
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class ContextEncoder(keras.layers.Layer):
+class ContextEncoder(BaseLayer):
     """Puts everything known of a request beside its histories in a vector.
 
     Args:
@@ -54,19 +54,18 @@ class ContextEncoder(keras.layers.Layer):
 
     @property
     def output_dim(self) -> int:
-        """Returns the width of the vector."""
+        """Width of the vector."""
         return len(self.id_columns) * self.embedding_dim + self.num_dense
 
     def build(self, ids_shape: Any = None, session_dense_shape: Any = None):
         self.tables = [
-            id_embedding(column, self.embedding_dim, self.dtype_policy)
+            add_id_embedding(self, column, self.embedding_dim)
             for column in self.id_columns
         ]
-        for table in self.tables:
-            table.build((None,))
         if self.num_dense:
-            self.scaling = LogScaling(dtype=self.dtype_policy, name="scaling")
-            self.scaling.build((None, self.num_dense))
+            self.scaling = self.add_part(
+                LogScaling, "scaling", (None, self.num_dense)
+            )
 
     def call(self, ids: Sequence[Any], session_dense: Any = None) -> Any:
         parts = [
@@ -78,15 +77,7 @@ class ContextEncoder(keras.layers.Layer):
         return ops.concatenate(parts, axis=-1)
 
     def of_request(self, request: Mapping[str, Any]) -> Any:
-        """Encodes the columns of a request.
-
-        Args:
-            request: dict of the id columns (B,) and, where `num_dense` is
-                not 0, `session_dense`.
-
-        Returns:
-            As the call; None where there is nothing to encode.
-        """
+        """Encodes the columns of a request; None if there are none."""
         if not self.output_dim:
             return None
         ids = [request[column.name] for column in self.id_columns]
@@ -95,16 +86,5 @@ class ContextEncoder(keras.layers.Layer):
     def compute_output_shape(
         self, ids_shape: Any, session_dense_shape: Any = None
     ) -> tuple:
-        shapes = [*ids_shape, session_dense_shape]
-        batch = next(shape[0] for shape in shapes if shape is not None)
-        return (batch, self.output_dim)
-
-    def get_config(self) -> dict:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "id_columns": [dataclasses.asdict(c) for c in self.id_columns],
-            "embedding_dim": self.embedding_dim,
-            "num_dense": self.num_dense,
-        }
+        first = ids_shape[0] if ids_shape else session_dense_shape
+        return (first[0], self.output_dim)

@@ -1,6 +1,5 @@
 """The ids, picture and title of an item to one token."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from jd_tf.layers import (
     TextEncoder,
     VectorTable,
 )
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.embedding.id_embedding import hashed_rows
 from jd_tf.schema import IdColumn
 
@@ -22,7 +22,7 @@ CANDIDATE = 0  # the gate of candidates; behaviours count from 1
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class ItemEncoder(keras.layers.Layer):
+class ItemEncoder(BaseLayer):
     """Embeds what is known of an item and projects it to one token.
 
     Its tables are shared by every history and by the candidates: an item is
@@ -91,60 +91,58 @@ class ItemEncoder(keras.layers.Layer):
         self.transfer_dim = transfer_dim
 
     def build(self, columns_shape: Any = None) -> None:
-        shared = {"dtype": self.dtype_policy}
         self.tables, self.texts = {}, {}
         for place, column in enumerate(self.item_columns):
             if not column.text:
                 dim = self.feature_embedding_dim
                 dim = dim if place else self.item_embedding_dim
-                table = id_embedding(column, dim, self.dtype_policy)
-                table.build((None, None))
-                self.tables[column.name] = table
+                self.tables[column.name] = add_id_embedding(self, column, dim)
             elif self.title_embedding_dim:
-                text = TextEncoder(
+                self.texts[column.name] = self.add_part(
+                    TextEncoder,
+                    column.name,
+                    (None, None),
                     self.title_embedding_dim,
                     column.num_buckets,
-                    name=column.name,
-                    **shared,
                 )
-                text.build((None, None))
-                self.texts[column.name] = text
         self.images = None
         if self.use_images:
             if not self.num_image_rows:
                 raise ValueError(
                     "`use_images` needs an image table: give `num_image_rows`."
                 )
-            self.images = VectorTable(
+            self.images = self.add_part(
+                VectorTable,
+                "images",
+                (None, None),
                 self.num_image_rows,
                 self.image_dim,
                 self.item_columns[0].dtype,
-                name="images",
-                **shared,
             )
-            self.images.build((None, None))
         width = sum(table.embedding_dim for table in self.tables.values())
-        content_embeddings = list(self.content_dims)
+        dims = list(self.content_dims)
         self.transfer = None
-        if content_embeddings and self.use_images != "concat":
-            self.transfer = MultiGateImageTransfer(
+        if dims and self.use_images != "concat":
+            self.transfer = self.add_part(
+                MultiGateImageTransfer,
+                "transfer",
+                {
+                    "vectors_shape": [(None, None, dim) for dim in dims],
+                    "present_shape": [(None, None)] * len(dims),
+                    "gate_inputs_shape": (None, None, width),
+                },
                 self.transfer_dim,
                 self.num_transfer_experts,
                 1 + self.num_behaviors,
-                name="transfer",
-                **shared,
             )
-            self.transfer.build(
-                [(None, None, dim) for dim in content_embeddings],
-                [(None, None)] * len(content_embeddings),
-                (None, None, width),
-            )
-            content_embeddings = [self.transfer_dim]
-        self._width = width + sum(content_embeddings)
-        self.projection = keras.layers.Dense(
-            self.model_dim, name="projection", **shared
+            dims = [self.transfer_dim]
+        self._width = width + sum(dims)
+        self.projection = self.add_part(
+            keras.layers.Dense,
+            "projection",
+            (None, self._width),
+            self.model_dim,
         )
-        self.projection.build((None, self._width))
 
     @property
     def content_dims(self) -> tuple[int, ...]:
@@ -166,16 +164,7 @@ class ItemEncoder(keras.layers.Layer):
         content_embeddings: Sequence[tuple[Any, Any]],
         gate_index: int = CANDIDATE,
     ) -> Any:
-        """`call`, for content embeddings that were looked up already.
-
-        Args:
-            columns: one tensor (B, L) or (B, N) a column.
-            content_embeddings: of `content_embeddings`.
-            gate_index: `CANDIDATE`, or 1 + number of the behaviour.
-
-        Returns:
-            (B, L, D) or (B, N, D) float.
-        """
+        """Does the work of the call on a result of `content_embeddings`."""
         learned = self.embed(columns)
         parts = [learned]
         vectors = [vector for vector, _ in content_embeddings]
@@ -204,7 +193,7 @@ class ItemEncoder(keras.layers.Layer):
     def content_embeddings(
         self, columns: Sequence[Any]
     ) -> list[tuple[Any, Any]]:
-        """Picture and texts: vectors (B, L or N, V) and which are there."""
+        """Returns vectors (B, L or N, V) of contents and which are there."""
         named, found = self._named(columns), []
         if self.images is not None:
             found.append(self.images(named[self.item_columns[0].name]))
@@ -213,7 +202,7 @@ class ItemEncoder(keras.layers.Layer):
         return found
 
     def rows(self, columns: Sequence[Any]) -> Any:
-        """Says which table rows the ids read, (B, L or N, C) int32.
+        """Returns the table rows that the ids read, (B, L or N, C) int32.
 
         Equal ids have equal rows, whatever their dtype. Ids that a
         vocabulary does not know have row 0, like padding: two of them need
@@ -248,37 +237,20 @@ class ItemEncoder(keras.layers.Layer):
         names = [column.name for column in self.item_columns]
         return dict(zip(names, columns, strict=True))
 
-    def compute_output_shape(
-        self, columns_shape: Any, gate_index: int = CANDIDATE
-    ) -> tuple:
-        return (*tuple(columns_shape[0]), self.model_dim)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "item_columns": [dataclasses.asdict(c) for c in self.item_columns],
-            "num_behaviors": self.num_behaviors,
-            "model_dim": self.model_dim,
-            "item_embedding_dim": self.item_embedding_dim,
-            "feature_embedding_dim": self.feature_embedding_dim,
-            "use_images": self.use_images,
-            "num_image_rows": self.num_image_rows,
-            "image_dim": self.image_dim,
-            "title_embedding_dim": self.title_embedding_dim,
-            "num_transfer_experts": self.num_transfer_experts,
-            "transfer_dim": self.transfer_dim,
-        }
+    def compute_output_shape(self, columns_shape: Any) -> tuple:
+        return (*columns_shape[0], self.model_dim)
 
 
-def id_embedding(
-    column: IdColumn, embedding_dim: int, dtype: Any
+def add_id_embedding(
+    layer: BaseLayer, column: IdColumn, embedding_dim: int
 ) -> IdEmbedding:
-    """The embedding layer of a schema's id column."""
-    return IdEmbedding(
+    """Returns the embedding of a schema's id column, a part of the layer."""
+    return layer.add_part(
+        IdEmbedding,
+        column.name,
+        (None,),
         embedding_dim,
         num_buckets=column.num_buckets,
         vocabulary=column.vocabulary,
         id_dtype=column.dtype,
-        dtype=dtype,
-        name=column.name,
     )

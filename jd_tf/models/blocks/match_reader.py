@@ -7,10 +7,11 @@ import keras
 from keras import ops
 
 from jd_tf.layers import ContentMatch, EventWeights, IdOverlap
+from jd_tf.layers.base_layer import BaseLayer
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class MatchReader(keras.layers.Layer):
+class MatchReader(BaseLayer):
     """Compares candidates with the events of a history.
 
     Candidates get id-overlap features and the similarity of their picture and
@@ -110,7 +111,7 @@ class MatchReader(keras.layers.Layer):
 
     def build(
         self,
-        details_shape: Any = None,
+        details_shape: tuple,
         age_seconds_shape: Any = None,
         numeric_features_shape: Any = None,
         length_shape: Any = None,
@@ -120,10 +121,20 @@ class MatchReader(keras.layers.Layer):
         candidate_contents_shape: Any = None,
     ) -> None:
         if self.event_weights is not None:
-            ages = (None, None) if self.use_recency else None
-            self.event_weights.build(tuple(details_shape), ages)
-        for number, match in enumerate(self.content_matches):
-            match.build((None, None, self.content_dims[number]))
+            events = (None, None)
+            self.event_weights.build(
+                details_shape,
+                events if self.use_recency else None,
+                (*events, self.num_numeric) if self.num_numeric else None,
+            )
+        if self.id_overlap is not None:
+            ids = (None, None, self.num_id_columns)
+            self.id_overlap.build(ids, ids)
+        # Without content matches, `content_dims` may still be given.
+        for match, dim in zip(
+            self.content_matches, self.content_dims, strict=False
+        ):
+            match.build((None, None, dim))
 
     def encode(
         self,
@@ -135,6 +146,8 @@ class MatchReader(keras.layers.Layer):
         content_embeddings: Sequence[tuple[Any, Any]] = (),
     ) -> dict[str, Any]:
         """Weighs events and sums their contents up, once a request.
+
+        Arguments are those of the call.
 
         Returns:
             What `read` needs, if it is matched: `rows` (B, C, L), those of
@@ -163,7 +176,7 @@ class MatchReader(keras.layers.Layer):
         state: Mapping[str, Any],
         content_embeddings: Sequence[tuple[Any, Any]] = (),
     ) -> list[Any]:
-        """Compares each candidate with an encoded history.
+        """Compares each candidate with a state of `encode`.
 
         Returns:
             Tensors (B, N, ...) float, `output_dim` wide together; none if
@@ -206,18 +219,15 @@ class MatchReader(keras.layers.Layer):
         found = self.read(candidate_rows, length, state, candidate_contents)
         return ops.concatenate(found, axis=-1)
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "num_id_columns": self.num_id_columns,
-            "num_numeric": self.num_numeric,
-            "use_overlap": self.use_overlap,
-            "use_position": self.use_position,
-            "use_recency": self.use_recency,
-            "num_event_weights": self.num_event_weights,
-            "content_dims": list(self.content_dims),
-            "content_match_dim": self.content_match_dim,
-            "num_heads": self.num_heads,
-        }
+    def compute_output_shape(
+        self,
+        details_shape: tuple,
+        age_seconds_shape: Any = None,
+        numeric_features_shape: Any = None,
+        length_shape: Any = None,
+        rows_shape: Any = None,
+        candidate_rows_shape: Any = None,
+        content_embeddings_shape: Any = None,
+        candidate_contents_shape: Any = None,
+    ) -> tuple:
+        return (*candidate_rows_shape[:2], self.output_dim)

@@ -18,29 +18,25 @@ def mean_preserving_bias(
     given: Sequence[int],
     num_candidates: Any,
 ) -> Any:
-    """Shifts a bias until it leaves the expected number of outcomes alone.
+    """Shifts the bias tower's logits, to be added to conditional ones.
 
     Serving leaves the bias tower out: an offset that it had learned for
-    all impressions would be missing from the probabilities then. So what
-    it says is shifted, an objective at a time, until it multiplies the
-    expected number of outcomes by one. Good items stand in good
-    places; hence the mean over outcomes, not over impressions.
+    all impressions would be missing from the probabilities then. So it is
+    shifted, an objective at a time, until it multiplies the expected number
+    of outcomes by one. Good items stand in good places; hence the mean over
+    outcomes, not over impressions.
 
     Args:
-        bias: (B, N, T) float, logits of the bias tower.
+        bias: (B, N, T) float.
         conditional: (B, N, T) float32, logits without position.
         entire_space: brings conditional logits to all impressions.
         given: for each objective the index of the one it needs, or -1.
         num_candidates: (B,) int.
-
-    Returns:
-        (B, N, T) float32, to add to `conditional`.
     """
     bias = ops.cast(bias, "float32")
     real = length_mask(num_candidates, ops.shape(bias)[1])
     outcomes = ops.sigmoid(entire_space(conditional))
-    outcomes = ops.where(real[..., None], outcomes, 0.0)
-    outcomes = ops.stop_gradient(outcomes)
+    outcomes = ops.stop_gradient(ops.where(real[..., None], outcomes, 0.0))
     # An order needs its click: what moves the click moves it too. A column
     # of `chains` holds an objective and all that it needs.
     steps = np.eye(len(given), dtype="float32")

@@ -9,18 +9,10 @@ from jd_tf.schema import Schema
 
 
 def request_values(schema: Schema, inputs: Mapping[str, Any]) -> Any:
-    """Business values of each request: those of its scenario.
+    """Returns the business values (B, T) of each request's scenario.
 
-    In the graph, so that training, the model and what is exported of it take
-    the same ones.
-
-    Args:
-        schema: with values of scenarios; requests of others, and of unknown
-            ones, have those of the objectives.
-        inputs: with the schema's `scenario_column`, (B,).
-
-    Returns:
-        (B, T) float32.
+    Other scenarios, and unknown ones, have those of the objectives. In the
+    graph, so that training, the model and its exports take the same values.
     """
     values = tf.constant(schema.objective_values, tf.float32)
     scenarios = tf.convert_to_tensor(inputs[schema.scenario_column])

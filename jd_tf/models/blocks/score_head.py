@@ -12,15 +12,15 @@ from jd_tf.layers import (
     GlobalFusion,
     PersonalizedFusion,
 )
+from jd_tf.layers.base_layer import BaseLayer
 
 _LEARNED = {"global": GlobalFusion, "personalized": PersonalizedFusion}
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class ScoreHead(keras.layers.Layer):
+class ScoreHead(BaseLayer):
     """Calibrates logits, then fuses the objectives to a score.
 
-    Calibration comes first, as fused probabilities must mean what they say.
     Both are left out where they are not asked for, and while the main network
     trains. Without a fusion the score is the expected business value. All of
     it computes in single precision whatever the ranker's policy: close
@@ -32,16 +32,17 @@ class ScoreHead(keras.layers.Layer):
         values: T floats. Business values of the objectives, where the call
             brings none.
         calibrate: bool. Whether there is a calibration curve.
-        fusion: "fixed", "global", "personalized", or "" for none.
+        kind: "fixed", "global" or "personalized" fusion, or "" for none.
         form: "log_linear" or "additive"; see the fusion layers.
         units: tuple of ints. Hidden layers of the personalised gate.
         min_share: float. Least share of the weights an objective gets.
         max_scale: float. Bound of the log-linear score's scale.
-        weights: floats. The fixed weights, or the shares learning starts at.
+        fusion_weights: floats. The fixed weights, or the shares that learning
+            starts at.
 
     Call arguments:
         logits: (B, N, T) float, over all impressions, not calibrated.
-        weights: (B, T) float, of `request_weights`; None without a fusion.
+        session_features: (B, F) float; unused without a fusion.
         values: (B, T) float. Business values of each request, where they
             differ; unused with a fusion.
         training: bool. Whether the main network trains.
@@ -63,12 +64,12 @@ class ScoreHead(keras.layers.Layer):
         given: Sequence[int],
         values: Sequence[float],
         calibrate: bool = False,
-        fusion: str = "",
+        kind: str = "",
         form: str = "log_linear",
         units: Sequence[int] = (32,),
         min_share: float = 0.01,
         max_scale: float = 16.0,
-        weights: Sequence[float] = (),
+        fusion_weights: Sequence[float] = (),
         **kwargs: Any,
     ):
         # Whatever the policy of the ranker says.
@@ -76,64 +77,57 @@ class ScoreHead(keras.layers.Layer):
         self.given = tuple(given)
         self.values = tuple(float(value) for value in values)
         self.calibrate = calibrate
-        self.fusion_kind = fusion
+        self.kind = kind
         self.form = form
         self.units = tuple(units)
         self.min_share = min_share
         self.max_scale = max_scale
-        self.weights_of_fusion = tuple(weights)
+        self.fusion_weights = tuple(fusion_weights)
         self.calibration = None
         if calibrate:
             self.calibration = CalibrationCurve(
                 self.given, name="calibration", dtype="float32"
             )
-        self.fusion = self._make_fusion()
+        self.fusion: Any = None
+        shared = {"form": form, "name": "fusion", "dtype": "float32"}
+        if kind == "fixed":
+            self.fusion = FixedFusion(fusion_weights or self.values, **shared)
+        elif kind:
+            # The gate of the session alone has hidden layers.
+            gate = {"units": units} if kind == "personalized" else {}
+            self.fusion = _LEARNED[kind](
+                len(self.values),
+                min_share=min_share,
+                max_scale=max_scale,
+                initial_shares=fusion_weights,
+                **gate,
+                **shared,
+            )
 
-    def _make_fusion(self) -> Any:
-        shared: dict[str, Any] = {
-            "form": self.form,
-            "name": "fusion",
-            "dtype": "float32",
-        }
-        if not self.fusion_kind:
-            return None
-        if self.fusion_kind == "fixed":
-            weights = self.weights_of_fusion or self.values
-            return FixedFusion(weights, **shared)
-        shared |= {
-            "min_share": self.min_share,
-            "max_scale": self.max_scale,
-            "initial_shares": self.weights_of_fusion,
-        }
-        if self.fusion_kind == "personalized":
-            shared["units"] = self.units
-        return _LEARNED[self.fusion_kind](len(self.values), **shared)
-
-    def build(self, logits_shape: Any, session_features_shape: Any = None):
+    def build(
+        self,
+        logits_shape: Any,
+        session_features_shape: Any = None,
+        values_shape: Any = None,
+    ) -> None:
         if self.calibration is not None:
             self.calibration.build(logits_shape)
         if self.fusion is not None:
             self.fusion.build(logits_shape, session_features_shape)
 
     def calibrated(self, logits: Any) -> Any:
-        """Logits (B, N, T) float32 that mean what they say."""
+        """Returns calibrated logits (B, N, T) float32."""
         logits = ops.cast(logits, "float32")
-        if self.calibration is None:
-            return logits
-        return self.calibration(logits)
+        return logits if self.calibration is None else self.calibration(logits)
 
     def request_weights(self, session_features: Any) -> Any:
-        """Fusion weights (B, T) of requests; there must be a fusion.
-
-        Args:
-            session_features: (B, F) float.
-        """
+        """Returns the fusion's weights (B, T) for features (B, F)."""
         return self.fusion.request_weights(session_features)
 
     def call(
         self,
         logits: Any,
-        weights: Any = None,
+        session_features: Any = None,
         values: Any = None,
         training: bool = False,
     ) -> dict[str, Any]:
@@ -145,6 +139,9 @@ class ScoreHead(keras.layers.Layer):
         if self.calibration is not None and not training:
             probabilities = self.calibration.bound(probabilities)
         outputs = {"probabilities": probabilities}
+        weights = None
+        if self.fusion is not None:
+            weights = self.request_weights(session_features)
         if self.fusion is None or training:
             if values is None:
                 values = ops.convert_to_tensor(self.values, "float32")
@@ -153,14 +150,14 @@ class ScoreHead(keras.layers.Layer):
             outputs["score"] = ops.sum(probabilities * values, axis=-1)
         else:
             outputs["score"] = self.fusion.fuse(logits, weights)
-        if self.fusion is not None and not training:
+        if weights is not None:
             outputs["fusion_weights"] = ops.cast(weights, "float32")
         return outputs
 
     def compute_output_shape(
         self,
         logits_shape: Any,
-        weights_shape: Any = None,
+        session_features_shape: Any = None,
         values_shape: Any = None,
     ) -> dict[str, tuple]:
         shapes = {
@@ -170,19 +167,3 @@ class ScoreHead(keras.layers.Layer):
         if self.fusion is not None:
             shapes["fusion_weights"] = (logits_shape[0], logits_shape[-1])
         return shapes
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "given": list(self.given),
-            "values": list(self.values),
-            "calibrate": self.calibrate,
-            "fusion": self.fusion_kind,
-            "form": self.form,
-            "units": list(self.units),
-            "min_share": self.min_share,
-            "max_scale": self.max_scale,
-            "weights": list(self.weights_of_fusion),
-        }

@@ -1,12 +1,12 @@
 """Features of a session, for a fusion."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.masking import length_mask
 from jd_tf.schema import Behavior
 
@@ -14,7 +14,7 @@ _SMALL = 1e-6
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class SessionFeatures(keras.layers.Layer):
+class SessionFeatures(BaseLayer):
     """Summarizes a session and its user for a fusion.
 
     Of each behaviour: the interest, what the events of this session were
@@ -84,12 +84,11 @@ class SessionFeatures(keras.layers.Layer):
     @property
     def output_dim(self) -> int:
         """Width of the features."""
-        counted = (
-            1 + behavior.dwell + len(behavior.action_counters)
+        learned = 2 * self.interest_dim + 1
+        return self.context_dim + sum(
+            learned + behavior.dwell + len(behavior.action_counters)
             for behavior in self.behaviors
         )
-        learned = 2 * self.interest_dim * len(self.behaviors)
-        return learned + sum(counted) + self.context_dim
 
     def build(
         self,
@@ -97,20 +96,14 @@ class SessionFeatures(keras.layers.Layer):
         states_shape: Any = None,
         context_shape: Any = None,
     ) -> None:
-        """Nothing to make."""
-        self.built = True
+        """Makes nothing: there are no weights."""
 
     def encode_histories(
         self,
         histories: Mapping[str, Any],
         states: Sequence[Mapping[str, Any]],
     ) -> Any:
-        """Returns the part that depends on histories alone, (B, F).
-
-        Args:
-            histories: dict of the `columns`.
-            states: as for the call.
-        """
+        """Returns the part that depends on histories alone, (B, F)."""
         parts = []
         for behavior, state in zip(self.behaviors, states, strict=True):
             name = behavior.name
@@ -136,12 +129,7 @@ class SessionFeatures(keras.layers.Layer):
         return ops.stop_gradient(ops.concatenate(parts, axis=-1))
 
     def add_context(self, session: Any, context: Any) -> Any:
-        """Returns the features, (B, `output_dim`).
-
-        Args:
-            session: of `encode_histories`.
-            context: (B, `context_dim`) float; None without.
-        """
+        """Returns the features, given the part of `encode_histories`."""
         parts = [session]
         if context is not None:
             context = ops.cast(context, "float32")
@@ -160,26 +148,17 @@ class SessionFeatures(keras.layers.Layer):
         return self.add_context(session, context)
 
     def compute_output_shape(
-        self, histories_shape: Any, states_shape: Any, context_shape: Any = None
+        self,
+        histories_shape: Any,
+        states_shape: Any = None,
+        context_shape: Any = None,
     ) -> tuple:
         lengths = histories_shape[self.behaviors[0].length]
         return (lengths[0], self.output_dim)
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "behaviors": [dataclasses.asdict(b) for b in self.behaviors],
-            "interest_dim": self.interest_dim,
-            "context_dim": self.context_dim,
-            "num_dense": self.num_dense,
-            "session_seconds": self.session_seconds,
-        }
-
 
 def _scaled(vectors: Any) -> Any:
-    """Vectors (B, D) of root mean square one, or of zeros."""
+    """Scales vectors (B, D) to a root mean square of one, if not zero."""
     vectors = ops.cast(vectors, "float32")
     mean = ops.mean(ops.square(vectors), axis=-1, keepdims=True)
     return vectors * ops.rsqrt(mean + _SMALL)

@@ -1,0 +1,52 @@
+"""The base of all layers: config and parts."""
+
+import dataclasses
+import inspect
+from typing import Any
+
+import keras
+
+
+class BaseLayer(keras.layers.Layer):
+    """A layer that keeps every constructor argument under its own name."""
+
+    def get_config(self) -> dict[str, Any]:
+        # `autocast` is the constructor's to set.
+        config = super().get_config()
+        config.pop("autocast", None)
+        for name in inspect.signature(type(self).__init__).parameters:
+            if name not in ("self", "kwargs"):
+                config[name] = _plain(getattr(self, name))
+        return config
+
+    def add_part(
+        self, layer: type, name: str, shape: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Returns an inner layer of this one's dtype policy, built.
+
+        Args:
+            layer: its class.
+            name: its name.
+            shape: what its `build` takes, or a dict by the names there.
+            *args: arguments of its constructor.
+            **kwargs: likewise.
+        """
+        part = layer(*args, **{"dtype": self.dtype_policy, **kwargs}, name=name)
+        if isinstance(shape, dict):
+            part.build(**shape)
+        else:
+            part.build(shape)
+        return part
+
+
+def _plain(value: Any) -> Any:
+    """Returns an argument as JSON has it."""
+    if isinstance(value, keras.initializers.Initializer):
+        return keras.initializers.serialize(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if dataclasses.is_dataclass(value):
+        return dataclasses.asdict(value)  # type: ignore[arg-type]
+    return keras.activations.serialize(value) if callable(value) else value
