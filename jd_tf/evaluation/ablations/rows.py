@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.json_files import read_json
+from jd_tf.data.files import read_json
 from jd_tf.models.config_fields import replace_fields
 from jd_tf.schema import DataError
 
