@@ -140,7 +140,7 @@ class ScoreHead(BaseLayer):
             probabilities = self.calibration.bound(probabilities)
         outputs = {"probabilities": probabilities}
         weights = None
-        if self.fusion is not None:
+        if self.fusion is not None and session_features is not None:
             weights = self.request_weights(session_features)
         if self.fusion is None or training:
             if values is None:
