@@ -9,7 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 import numpy as np
 
 from tests.serving.fake_server.options import BatchingOptions
-from tests.serving.fake_server.status_error import StatusError
+from tests.serving.fake_server.status_error import StatusError, invalid
 
 
 class Batcher:
@@ -50,23 +50,20 @@ class Batcher:
 
     def _rows(self, inputs):
         if any(array.ndim == 0 for array in inputs.values()):
-            raise StatusError(
-                "INVALID_ARGUMENT",
-                "Batching Run() input tensors must have at least one dimension",
+            raise invalid(
+                "Batching Run() input tensors must have at least one dimension"
             )
         rows = {len(array) for array in inputs.values()}
         if len(rows) != 1:
-            raise StatusError(
-                "INVALID_ARGUMENT",
+            raise invalid(
                 "Batching Run() input tensors must have equal 0th-dimension "
-                "size",
+                "size"
             )
         (count,) = rows
         if count > self.options.max_batch_size:
-            raise StatusError(
-                "INVALID_ARGUMENT",
+            raise invalid(
                 f"Task size {count} is larger than maximum input batch size "
-                f"{self.options.max_batch_size}",
+                f"{self.options.max_batch_size}"
             )
         return count
 
@@ -113,11 +110,10 @@ class Batcher:
             raise StatusError("INTERNAL", "ranks differ: a server would abort")
         if len(shapes) > 1:
             if not self.options.pad_variable_length_inputs:
-                raise StatusError(
-                    "INVALID_ARGUMENT",
+                raise invalid(
                     "Tensors with name are from different tasks, but their "
                     "shapes differ beyond dimension 0; consider setting "
-                    "pad_variable_length_inputs",
+                    "pad_variable_length_inputs"
                 )
             widest = np.max(list(shapes), axis=0)
             arrays = [self._pad(array, widest) for array in arrays]
@@ -128,9 +124,7 @@ class Batcher:
             (0, w - s) for w, s in zip(widest, array.shape[1:], strict=True)
         ]
         if not array.size:
-            raise StatusError(
-                "INVALID_ARGUMENT", "cannot pad a tensor without elements"
-            )
+            raise invalid("cannot pad a tensor without elements")
         # With the first element, whatever it is.
         return np.pad(
             array, [(0, 0), *missing], constant_values=array.ravel()[0]

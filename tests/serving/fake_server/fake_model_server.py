@@ -1,8 +1,5 @@
 """A fake of the model server, in this process."""
 
-import collections
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -15,7 +12,6 @@ from tests.serving.fake_server.model_manager import ModelManager
 from tests.serving.fake_server.model_server import ModelServer
 from tests.serving.fake_server.rest_server import RestServer
 from tests.serving.fake_server.services import ModelService, PredictionService
-from tests.serving.fake_server.status_error import StatusError
 
 
 class FakeModelServer(ModelServer):
@@ -25,18 +21,11 @@ class FakeModelServer(ModelServer):
         config: what is served.
         batching: `BatchingOptions`; calls are not batched without.
         tls: `TlsPems` for gRPC.
-        poll_seconds: between readings of the folders.
         tensor_content: how numbers are answered, as by the server's flag
             `--enable_serialization_as_tensor_content`.
-        allow_new_labels: the server's
-            `--allow_version_labels_for_unavailable_models`.
         warm: whether warm-up files are replayed.
         optimize: whether graphs are rewritten before they run, as the server
             does; it takes longer than the tests' few calls.
-
-    Attributes:
-        calls: how many Predict calls came in, by signature.
-        delay_seconds: every Predict call takes this much longer.
     """
 
     kind = "fake"
@@ -46,27 +35,19 @@ class FakeModelServer(ModelServer):
         config,
         batching=None,
         tls=None,
-        poll_seconds=0.05,
         tensor_content=False,
-        allow_new_labels=True,
         warm=True,
         optimize=False,
     ):
         super().__init__(config)
         self.tensor_content = tensor_content
-        self.calls = collections.Counter()
-        self.delay_seconds = 0.0
         self.manager = None
         self._options = {
-            "poll_seconds": poll_seconds,
-            "allow_new_labels": allow_new_labels,
             "batching": batching,
             "warm": warm,
             "optimize": optimize,
         }
         self._tls = tls
-        self._failures = collections.deque()
-        self._lock = threading.Lock()
         self._grpc = self._rest = None
 
     def start(self, seconds=120):
@@ -107,18 +88,3 @@ class FakeModelServer(ModelServer):
             self._rest.stop()
             self.manager.stop()
             self._grpc = None
-
-    def fail_next(self, code, times=1, message="injected"):
-        """The next Predict calls end with this status."""
-        self._failures.extend([StatusError(code, message)] * times)
-
-    def before_predict(self, request, context):
-        """Counts a call, and delays or fails it."""
-        signature = request.model_spec.signature_name or "serving_default"
-        with self._lock:
-            self.calls[signature] += 1
-            failure = self._failures.popleft() if self._failures else None
-        if self.delay_seconds:
-            time.sleep(self.delay_seconds)
-        if failure:
-            raise failure

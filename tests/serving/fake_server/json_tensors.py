@@ -5,7 +5,7 @@ import base64
 import numpy as np
 import tensorflow as tf
 
-from tests.serving.fake_server.status_error import StatusError
+from tests.serving.fake_server.status_error import StatusError, invalid
 
 _SUPPORTED = [
     "float32",
@@ -30,9 +30,9 @@ def read_body(body, signature):
         signature: a SignatureDef.
     """
     if not isinstance(body, dict):
-        raise _bad("JSON Value: is not an object")
+        raise invalid("JSON Value: is not an object")
     if ("instances" in body) == ("inputs" in body):
-        raise _bad("Request needs exactly one of 'instances' and 'inputs'")
+        raise invalid("Request needs exactly one of 'instances' and 'inputs'")
     if "instances" in body:
         return _rows(body["instances"], signature), True
     given = body["inputs"]
@@ -40,10 +40,10 @@ def read_body(body, signature):
     if not isinstance(given, dict) and len(names) == 1:
         given = {names[0]: given}
     if not isinstance(given, dict):
-        raise _bad("'inputs' must be an object")
+        raise invalid("'inputs' must be an object")
     for name in names:
         if name not in given:
-            raise _bad(f"Missing named input: {name} in 'inputs' object.")
+            raise invalid(f"Missing named input: {name} in 'inputs' object.")
     # Unknown keys are ignored.
     return {n: _array(given[n], signature.inputs[n], n) for n in names}, False
 
@@ -57,7 +57,7 @@ def write_outputs(outputs, rows):
         return {"outputs": plain}
     counts = {np.asarray(a).shape[:1] for a in outputs.values()}
     if len(counts) != 1 or () in counts:
-        raise _bad("Tensors do not share dimension 0")
+        raise invalid("Tensors do not share dimension 0")
     if len(plain) == 1:
         return {"predictions": next(iter(plain.values()))}
     (count,) = counts.pop()
@@ -71,14 +71,14 @@ def write_outputs(outputs, rows):
 
 def _rows(instances, signature):
     if not isinstance(instances, list) or not instances:
-        raise _bad("'instances' must be a list that is not empty")
+        raise invalid("'instances' must be a list that is not empty")
     names = set(signature.inputs)
     if len(names) == 1 and not isinstance(instances[0], dict):
         (name,) = names
         instances = [{name: value} for value in instances]
     for instance in instances:
         if not isinstance(instance, dict) or set(instance) != names:
-            raise _bad(
+            raise invalid(
                 "Failed to process element: JSON object keys must be "
                 f"{sorted(names)}"
             )
@@ -102,7 +102,7 @@ def _array(value, info, name):
         array = np.empty(len(flat), kind)
         array[:] = flat
     except (OverflowError, ValueError) as error:
-        raise _bad(f"tensor: {name}: {error}") from error
+        raise invalid(f"tensor: {name}: {error}") from error
     return array.reshape(leaves.shape)
 
 
@@ -120,7 +120,7 @@ def _scalar(value, dtype, name):
     else:
         good = number and isinstance(value, int)
     if not good:
-        raise _bad(
+        raise invalid(
             f"JSON Value: {value!r} Type: {type(value).__name__} is not of "
             f"expected type: {dtype.name} (tensor: {name})"
         )
@@ -145,7 +145,3 @@ def _texts(value, binary):
     if binary:
         return {"b64": base64.b64encode(value).decode()}
     return value.decode()
-
-
-def _bad(message):
-    return StatusError("INVALID_ARGUMENT", message)

@@ -8,7 +8,11 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tests.serving.fake_server.batcher import Batcher
-from tests.serving.fake_server.status_error import StatusError, of_tensorflow
+from tests.serving.fake_server.status_error import (
+    StatusError,
+    invalid,
+    of_tensorflow,
+)
 
 _WARMUP = "assets.extra/tf_serving_warmup_requests"
 _MAX_WARMUP = 1000
@@ -102,11 +106,10 @@ class LoadedVersion:
         extra = sorted(set(inputs) - set(signature.inputs))
         missing = sorted(set(signature.inputs) - set(inputs))
         if extra or missing:
-            raise StatusError(
-                "INVALID_ARGUMENT",
+            raise invalid(
                 f"input size does not match signature: {len(inputs)}!="
                 f"{len(signature.inputs)}. Sent extra: {{{','.join(extra)}}}. "
-                f"Missing but required: {{{','.join(missing)}}}.",
+                f"Missing but required: {{{','.join(missing)}}}."
             )
         for number, (name, array) in enumerate(sorted(inputs.items())):
             expected = tf.as_dtype(signature.inputs[name].dtype)
@@ -116,26 +119,22 @@ class LoadedVersion:
                 else tf.as_dtype(array.dtype)
             )
             if given != expected:
-                raise StatusError(
-                    "INVALID_ARGUMENT",
+                raise invalid(
                     f"Expects arg[{number}] to be {expected.name} but "
-                    f"{given.name} is provided",
+                    f"{given.name} is provided"
                 )
 
     def _fetched(self, signature, output_filter):
         chosen = list(output_filter) or list(signature.outputs)
         for name in chosen:
             if name not in signature.outputs:
-                raise StatusError(
-                    "INVALID_ARGUMENT",
+                raise invalid(
                     f"output tensor alias not found in signature: {name} "
                     f"Outputs expected to be in the set "
-                    f"{{{','.join(sorted(signature.outputs))}}}.",
+                    f"{{{','.join(sorted(signature.outputs))}}}."
                 )
         if len(set(chosen)) < len(chosen):
-            raise StatusError(
-                "INVALID_ARGUMENT", "duplicate output tensor alias"
-            )
+            raise invalid("duplicate output tensor alias")
         return {name: signature.outputs[name].name for name in chosen}
 
     def _warm_up(self):
@@ -147,10 +146,9 @@ class LoadedVersion:
                 str(path)
             ).as_numpy_iterator():
                 if self.num_warmed == _MAX_WARMUP:
-                    raise StatusError(
-                        "INVALID_ARGUMENT",
+                    raise invalid(
                         "Number of warmup records exceeds the maximum "
-                        f"({_MAX_WARMUP}) at {path}",
+                        f"({_MAX_WARMUP}) at {path}"
                     )
                 self._replay(
                     prediction_log_pb2.PredictionLog.FromString(record)

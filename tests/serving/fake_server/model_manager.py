@@ -8,7 +8,9 @@ from pathlib import Path
 from tensorflow_serving.config import model_server_config_pb2
 
 from tests.serving.fake_server.loaded_version import LoadedVersion
-from tests.serving.fake_server.status_error import StatusError
+from tests.serving.fake_server.status_error import StatusError, invalid
+
+_POLL_SECONDS = 0.05
 
 
 @dataclasses.dataclass
@@ -32,11 +34,9 @@ class VersionRecord:
 class ModelManager:
     """The server's view of its folders, by its documented rules."""
 
-    def __init__(self, poll_seconds=0.05, allow_new_labels=True, **loading):
-        self.poll_seconds = poll_seconds
+    def __init__(self, **loading):
         self.records: dict[tuple[str, int], VersionRecord] = {}
         self._loading = loading
-        self._allow_new_labels = allow_new_labels
         self._config = model_server_config_pb2.ModelConfigList()
         self._labels = {}
         self._lock = threading.RLock()
@@ -50,7 +50,7 @@ class ModelManager:
         _check_config(config)
         with self._lock:
             self._config.CopyFrom(config.model_config_list)
-            self._set_labels(self._config, starting=True)
+            self._set_labels(self._config)
         self._thread.start()
         end = time.monotonic() + seconds
         for name in self._names():
@@ -73,14 +73,12 @@ class ModelManager:
         """A new configuration; waits for new models, whatever it takes."""
         with self._reloading:
             if config.WhichOneof("config") != "model_config_list":
-                raise StatusError(
-                    "INVALID_ARGUMENT", "ModelServerConfig has no config set"
-                )
+                raise invalid("ModelServerConfig has no config set")
             _check_config(config)
             new = config.model_config_list
             with self._lock:
                 known = set(self._names())
-                self._set_labels(new, starting=False)
+                self._set_labels(new)
                 self._config = type(self._config)()
                 self._config.CopyFrom(new)
             self._polled.set()
@@ -96,7 +94,7 @@ class ModelManager:
     def find(self, spec):
         """The version that a ModelSpec means."""
         if not spec.name:
-            raise StatusError("INVALID_ARGUMENT", "ModelSpec has no name")
+            raise invalid("ModelSpec has no name")
         with self._lock:
             choice = spec.WhichOneof("version_choice")
             if choice is None:
@@ -110,10 +108,9 @@ class ModelManager:
             if choice == "version_label":
                 labels = self._labels.get(spec.name, {})
                 if spec.version_label not in labels:
-                    raise StatusError(
-                        "INVALID_ARGUMENT",
+                    raise invalid(
                         "Unrecognized servable version label: "
-                        f"{spec.version_label}",
+                        f"{spec.version_label}"
                     )
                 version = labels[spec.version_label]
             else:
@@ -149,7 +146,7 @@ class ModelManager:
         while not self._stopping:
             self._polled.clear()
             self._poll()
-            self._polled.wait(self.poll_seconds)
+            self._polled.wait(_POLL_SECONDS)
 
     def _poll(self):
         with self._lock:
@@ -189,14 +186,13 @@ class ModelManager:
         with self._lock:
             record.loaded, record.state = loaded, "AVAILABLE"
 
-    def _set_labels(self, config, starting):
+    def _set_labels(self, config):
         labels = {}
         for model in config.config:
             available = self._available(model.name)
             for label, version in model.version_labels.items():
                 new = label not in self._labels.get(model.name, {})
-                allowed = self._allow_new_labels and new
-                if version not in available and not allowed:
+                if version not in available and not new:
                     raise StatusError(
                         "FAILED_PRECONDITION",
                         f"Request to assign label to version {version} of "
@@ -225,24 +221,16 @@ def _check_config(config):
     names = [model.name for model in config.model_config_list.config]
     for model in config.model_config_list.config:
         if not (model.name and model.base_path and model.model_platform):
-            raise StatusError(
-                "INVALID_ARGUMENT",
-                "name, base_path and model_platform are required",
-            )
+            raise invalid("name, base_path and model_platform are required")
         if not Path(model.base_path).is_absolute():
-            raise StatusError(
-                "INVALID_ARGUMENT",
+            raise invalid(
                 f"Expected model {model.name} to have an absolute path or URI; "
-                f"got base_path()={model.base_path}",
+                f"got base_path()={model.base_path}"
             )
         if model.HasField("logging_config"):
-            raise StatusError(
-                "INVALID_ARGUMENT", "No request-logger-creator provided"
-            )
+            raise invalid("No request-logger-creator provided")
     if len(set(names)) < len(names):
-        raise StatusError(
-            "INVALID_ARGUMENT", "Duplicate model name in the configuration"
-        )
+        raise invalid("Duplicate model name in the configuration")
 
 
 def _wanted(model):

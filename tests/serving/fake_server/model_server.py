@@ -64,22 +64,20 @@ class ModelServer(abc.ABC):
         self.stop()
 
 
-def model_config(name, base_path, versions=(), latest=1, labels=None):
-    """The configuration of one model; `versions` wins over `latest`."""
+def model_config(name, base_path, versions=(), labels=None):
+    """The configuration of one model; the latest without `versions`."""
     config = model_server_config_pb2.ModelServerConfig()
-    add_model(config, name, base_path, versions, latest, labels)
+    add_model(config, name, base_path, versions, labels)
     return config
 
 
-def add_model(config, name, base_path, versions=(), latest=1, labels=None):
+def add_model(config, name, base_path, versions=(), labels=None):
     """One more model."""
     model = config.model_config_list.config.add(
         name=name, base_path=str(base_path), model_platform="tensorflow"
     )
     if versions:
         model.model_version_policy.specific.versions.extend(versions)
-    else:
-        model.model_version_policy.latest.num_versions = latest
     for label, version in (labels or {}).items():
         model.version_labels[label] = version
 

@@ -1,6 +1,5 @@
 """The server itself, as a process."""
 
-import math
 import os
 import socket
 import subprocess
@@ -25,9 +24,7 @@ class RealModelServer(ModelServer):
         config,
         batching=None,
         tls=None,
-        poll_seconds=1,
         tensor_content=False,
-        allow_new_labels=True,
         warm=True,
         optimize=True,
     ):
@@ -39,11 +36,10 @@ class RealModelServer(ModelServer):
             os.environ["JD_TF_MODEL_SERVER"],
             f"--port={self.port}",
             f"--rest_api_port={self.rest_port}",
-            f"--file_system_poll_wait_seconds={math.ceil(poll_seconds)}",
+            "--file_system_poll_wait_seconds=1",
             "--max_num_load_retries=0",
             "--num_load_threads=2",
-            "--allow_version_labels_for_unavailable_models="
-            f"{str(allow_new_labels).lower()}",
+            "--allow_version_labels_for_unavailable_models=true",
             f"--enable_model_warmup={str(warm).lower()}",
             "--enable_serialization_as_tensor_content="
             f"{str(tensor_content).lower()}",

@@ -12,7 +12,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from tests.serving.fake_server.json_tensors import read_body, write_outputs
 from tests.serving.fake_server.services import signature_map, status_response
-from tests.serving.fake_server.status_error import StatusError
+from tests.serving.fake_server.status_error import StatusError, invalid
 
 _PATH = re.compile(
     r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
@@ -130,14 +130,11 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             parsed = json.loads(body)
         except ValueError as error:
-            raise StatusError(
-                "INVALID_ARGUMENT", f"JSON Parse error: {error}"
-            ) from error
+            raise invalid(f"JSON Parse error: {error}") from error
         name = ""
         if isinstance(parsed, dict):
             name = parsed.get("signature_name", "")
         request.model_spec.signature_name = name
-        self.model_server.before_predict(request, None)
         loaded = self.model_server.manager.find(request.model_spec)
         _, signature = loaded.signature(name)
         inputs, rows = read_body(parsed, signature)

@@ -12,7 +12,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tests.serving.fake_server.status_error import StatusError
+from tests.serving.fake_server.status_error import StatusError, invalid
 
 _FIELDS = {
     "float32": "float_val",
@@ -38,14 +38,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def _predict(self, request, context):
         server = self._server
-        server.before_predict(request, context)
         loaded = server.manager.find(request.model_spec)
         try:
             arrays = {n: tf.make_ndarray(p) for n, p in request.inputs.items()}
         except (TypeError, ValueError) as error:
-            raise StatusError(
-                "INVALID_ARGUMENT", f"tensor parsing error: {error}"
-            ) from error
+            raise invalid(f"tensor parsing error: {error}") from error
         name = request.model_spec.signature_name
         remaining = context.time_remaining()
         outputs = loaded.run(
@@ -63,15 +60,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def _metadata(self, request):
         for field in request.metadata_field:
             if field != "signature_def":
-                raise StatusError(
-                    "INVALID_ARGUMENT",
-                    f"Metadata field {field} is not supported",
-                )
+                raise invalid(f"Metadata field {field} is not supported")
         if not request.metadata_field:
-            raise StatusError(
-                "INVALID_ARGUMENT",
+            raise invalid(
                 "GetModelMetadataRequest must specify at least one "
-                "metadata_field",
+                "metadata_field"
             )
         loaded = self._server.manager.find(request.model_spec)
         response = get_model_metadata_pb2.GetModelMetadataResponse()

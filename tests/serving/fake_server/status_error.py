@@ -16,6 +16,11 @@ class StatusError(Exception):
         self.message = message
 
 
+def invalid(message: str) -> StatusError:
+    """The status of a request that is wrong."""
+    return StatusError("INVALID_ARGUMENT", message)
+
+
 def of_tensorflow(error: tf.errors.OpError) -> StatusError:
     """The status an op failed with."""
     names = {
