@@ -45,6 +45,7 @@ CONTRACT_METHODS = {
     "encode_histories",
     "encode_request",
     "make_layers",
+    "request_weights",  # of every fusion, by ObjectiveFusion
     "session_features",
 }
 PACKAGE = sorted((ROOT / "jd_tf").rglob("*.py"))

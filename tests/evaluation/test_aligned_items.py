@@ -1,4 +1,4 @@
-"""What the transfer layer makes of items, item by item."""
+"""Aligned vectors of items, item by item."""
 
 import types
 

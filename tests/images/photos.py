@@ -18,7 +18,7 @@ def photo(color, seed=0, height=24, width=20):
 
 
 def pixels_of(contents):
-    """What Pillow sees in an image, in RGB on white."""
+    """Returns the pixels of an image by Pillow, in RGB on white."""
     image = Image.open(io.BytesIO(contents))
     if "A" in image.getbands():
         white = Image.new("RGBA", image.size, "white")

@@ -1,4 +1,4 @@
-"""Which words of titles are learned, and what a photo's target is."""
+"""The learned words of titles, and the target of a photo."""
 
 import numpy as np
 import pytest

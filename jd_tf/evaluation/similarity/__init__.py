@@ -1,1 +1,1 @@
-"""Whether what looks alike lies close in an embedding."""
+"""Neighbours of items in embeddings, beside their photos."""

@@ -71,7 +71,7 @@ class FakeTransport(Transport):
         self.closed = True
 
     def signatures(self):
-        """How often each was called."""
+        """Returns the number of calls of each."""
         return dict(collections.Counter(name for name, _ in self.calls))
 
 

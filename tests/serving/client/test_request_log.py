@@ -1,4 +1,4 @@
-"""What is logged, in which files, and that it can be replayed."""
+"""Logged requests: their content and files, and their replay."""
 
 import numpy as np
 import pytest

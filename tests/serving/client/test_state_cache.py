@@ -1,4 +1,4 @@
-"""What the cache keeps, and for how long."""
+"""The content of the cache, and its age."""
 
 import threading
 

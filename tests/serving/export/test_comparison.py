@@ -1,4 +1,4 @@
-"""How far apart two answers are."""
+"""Differences of two answers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What stands before a REST port that is to be reached by https."""
+"""A proxy before a REST port that is to be reached by https."""
 
 import socket
 import ssl
