@@ -54,7 +54,7 @@ class ServedImageTower:
         }
 
     def answer(self, signature: str, image_bytes: Any) -> dict[str, tf.Tensor]:
-        """Returns the answer of the live model, without a trace or a SavedModel.
+        """Returns the answer of the live model, without a SavedModel.
 
         Args:
             signature: one of `IMAGE_SIGNATURES`.
