@@ -85,7 +85,8 @@ def test_every_ranking_comes_with_its_weights(folder, model):
         if column.ragged:
             many[column.name] = np.concatenate([longest[column.name]] * 4)
     with RankingClient.from_saved_model(folder) as client:
-        alone, sliced = map(client.rank, (longest, many))
+        # The first calls of a graph are slow on a busy machine.
+        alone, sliced = (client.rank(r, timeout=60.0) for r in (longest, many))
     assert alone.fusion_weights.shape == (3,)
     np.testing.assert_allclose(
         sliced.fusion_weights, alone.fusion_weights, rtol=1e-4

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from jd_tf.data.validation import RequestValidator
-from jd_tf.schema import HISTORY_ROLES, SERVING_ROLES, Role
+from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES, SERVING_ROLES, Role
 from jd_tf.serving.batching import pad_requests
 from jd_tf.serving.export.signatures import ServedRanker
 from jd_tf.serving.signature_names import SIGNATURES
@@ -116,8 +116,8 @@ def test_inputs_are_the_schemas_columns(loaded, exported):
 def test_rank_candidates_takes_what_encode_user_gives(loaded, exported):
     given = loaded.signatures["encode_user"].structured_outputs
     taken = loaded.signatures["rank_candidates"].structured_input_signature[1]
-    candidates = {c.name for c in exported.schema.columns(Role.CANDIDATE)}
-    assert set(taken) == candidates | set(given)
+    columns = exported.schema.columns(*REQUEST_ROLES, Role.CANDIDATE)
+    assert set(taken) == {c.name for c in columns} | set(given)
     for name, spec in given.items():
         assert taken[name].dtype == spec.dtype
         assert taken[name].shape.as_list() == spec.shape.as_list()
