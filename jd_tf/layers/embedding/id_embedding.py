@@ -52,8 +52,6 @@ class IdEmbedding(BaseLayer):
             that is there twice, is padding or is of the wrong type.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import IdEmbedding
         >>> layer = IdEmbedding(4, vocabulary=(11, 12))
         >>> vectors = layer(np.array([[11, 99, 0]]))
         >>> vectors.shape

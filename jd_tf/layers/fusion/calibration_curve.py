@@ -46,8 +46,6 @@ class CalibrationCurve(BaseLayer):
         ValueError: an argument out of range, or `inputs` not of T logits.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import CalibrationCurve
         >>> layer = CalibrationCurve(given=(-1,))
         >>> layer.build((None, 1))
         >>> layer.assign_curves([([-1.0, 1.0], [-3.0, 1.0])])
