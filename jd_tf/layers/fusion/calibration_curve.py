@@ -141,16 +141,10 @@ class CalibrationCurve(BaseLayer):
         return ops.cast(self.bound(logits + shift), self.compute_dtype)
 
     def bound(self, values: Any) -> Any:
-        """Limits each objective by the one it presupposes.
+        """Limits each objective of (..., T) by the one it presupposes.
 
         For probabilities too: two equal logits can have sigmoids that
         differ in the last bit, depending on their place in the tensor.
-
-        Args:
-            values: (..., T) float. Logits or probabilities.
-
-        Returns:
-            (..., T) of the same type.
         """
         bounded = ops.unstack(values, len(self.given), axis=-1)
         for index, parent in enumerate(self.given):
