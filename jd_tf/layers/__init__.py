@@ -2,7 +2,8 @@
 
 Axis letters: B requests, N candidates, L history events, D model width,
 H heads, T objectives, E experts. Lengths travel instead of masks; a mask is
-made inside a layer and True means real.
+made inside a layer and True means real. Examples have NumPy as `np` and the
+layers by their names.
 """
 
 from jd_tf.layers.embedding.id_embedding import IdEmbedding

@@ -38,6 +38,13 @@ class BaseLayer(keras.layers.Layer):
             part.build(shape)
         return part
 
+    def add_dense(
+        self, name: str, input_dim: int, units: int, **kwargs: Any
+    ) -> keras.layers.Dense:
+        """Returns a dense part; `kwargs` are its arguments."""
+        shape = (None, input_dim)
+        return self.add_part(keras.layers.Dense, name, shape, units, **kwargs)
+
 
 def _plain(value: Any) -> Any:
     """Returns an argument as JSON has it."""

@@ -112,11 +112,9 @@ class GAUC(_ListMean):
     Args:
         objective: int. Index on the last axis of the objective to judge;
             None: all of them, each with lists of its own.
-        name: str.
-        dtype: str or None.
+        name, dtype: of the metric.
 
     Example:
-        >>> from jd_tf.losses import GAUC
         >>> metric = GAUC()
         >>> metric.update_state([[1.0, 0.0, -1.0]], [[2.0, 1.0, 9.0]])
         >>> metric.update_state([[0.0, 1.0, 0.0]], [[2.0, 2.0, 1.0]])
@@ -160,13 +158,10 @@ class NDCG(_ListMean):
 
     Args:
         k: int. Places that count.
-        objective: int. Index on the last axis of the objective to judge;
-            None: all of them, each with lists of its own.
-        name: str or None for `ndcg_<k>`.
-        dtype: str or None.
+        objective: int or None, as of `GAUC`.
+        name, dtype: of the metric; its name is `ndcg_<k>` if None.
 
     Example:
-        >>> from jd_tf.losses import NDCG
         >>> metric = NDCG(k=1)
         >>> metric.update_state([[3.0, 1.0, -1.0]], [[2.0, 2.0, 9.0]])
         >>> print(f"{float(metric.result()):.4f}")  # 2 of 3

@@ -23,8 +23,7 @@ class ListwiseSoftmaxLoss(keras.losses.Loss):
     positive gain; others have no best order.
 
     Args:
-        name: str.
-        dtype: str, policy or None. Of the result; inside it is float32.
+        name, dtype: of the loss; inside it is float32.
 
     Call arguments:
         y_true: (B, N) or (B, N, T) gains >= 0, labels for instance; below 0
@@ -34,8 +33,6 @@ class ListwiseSoftmaxLoss(keras.losses.Loss):
         sample_weight: of that shape, or None. Multiplies a candidate's term.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.losses import ListwiseSoftmaxLoss
         >>> loss = ListwiseSoftmaxLoss()
         >>> gains = np.array([[1, 0, -1], [0, 0, 0]])
         >>> scores = np.array([[2, 2, 9], [1, 2, 3]])

@@ -52,8 +52,7 @@ class MultiObjectiveLoss(keras.losses.Loss):
 
     Args:
         objective_weights: T floats, or () for 1 each.
-        name: str.
-        dtype: str, policy or None. Of the result; inside it is float32.
+        name, dtype: of the loss; inside it is float32.
 
     Call arguments:
         y_true: (B, N, T), 0 or 1; below 0 where a cell does not count.
@@ -64,8 +63,6 @@ class MultiObjectiveLoss(keras.losses.Loss):
         ValueError: `objective_weights` not as many as T.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.losses import MultiObjectiveLoss
         >>> loss = MultiObjectiveLoss((1.0, 2.0))
         >>> labels = np.array([[[1, 0], [0, 0], [-1, -1]]])
         >>> logits = np.array([[[0, 0], [0, 0], [9, 9]]])
@@ -128,8 +125,6 @@ def labels_and_weights(
         -1 for candidates without any cell that counts.
 
     Example:
-        >>> import tensorflow as tf
-        >>> from jd_tf.losses import labels_and_weights
         >>> batch = {
         ...     "item_id": tf.constant([[7, 8, 0]]),
         ...     "num_candidates": tf.constant([2]),

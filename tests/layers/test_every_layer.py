@@ -45,7 +45,7 @@ def test_every_block_has_a_case():
 @pytest.mark.parametrize("name", layers.__all__)
 def test_example_of_the_docstring_runs(name):
     (found,) = doctest.DocTestFinder(recurse=False).find(
-        getattr(layers, name), name, globs={}
+        getattr(layers, name), name, globs={**vars(layers), "np": np}
     )
     assert found.examples
     assert doctest.DocTestRunner().run(found).failed == 0

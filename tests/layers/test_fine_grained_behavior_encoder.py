@@ -32,7 +32,8 @@ def test_equals_a_loop(kind):
 
 
 def _encoded(layer, dwell=1.0, counts=(0.0,), ids=(0, 0)):
-    return layer.encode(
+    return layer(
+        np.zeros((1, 1, 5), np.float32),
         np.array([[dwell]], np.float32),
         np.array([[counts]], np.float32),
         np.array([[ids]]),

@@ -117,7 +117,7 @@ def test_losses_and_metrics_of_two_outputs():
 @pytest.mark.parametrize("name", losses.__all__)
 def test_example_of_the_docstring_runs(name):
     (found,) = doctest.DocTestFinder(recurse=False).find(
-        getattr(losses, name), name, globs={}
+        getattr(losses, name), name, globs={**vars(losses), "np": np, "tf": tf}
     )
     assert found.examples
     assert doctest.DocTestRunner().run(found).failed == 0

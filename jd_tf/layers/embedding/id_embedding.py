@@ -52,8 +52,6 @@ class IdEmbedding(BaseLayer):
             that is there twice, is padding or is of the wrong type.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import IdEmbedding
         >>> layer = IdEmbedding(4, vocabulary=(11, 12))
         >>> vectors = layer(np.array([[11, 99, 0]]))
         >>> vectors.shape
@@ -98,25 +96,16 @@ class IdEmbedding(BaseLayer):
     def build(self, ids_shape: tuple | None = None):
         # Without autocast: a half-precision copy of the whole table would be
         # made on every call, and the gradient would be as large.
+        num_rows = self.num_buckets or len(self.vocabulary) + 2
         self.table = self.add_weight(
-            (
-                self.num_buckets or len(self.vocabulary) + 2,
-                self.embedding_dim,
-            ),
+            (num_rows, self.embedding_dim),
             self.embeddings_initializer,
             autocast=False,
             name="table",
         )
 
     def rows(self, ids: Any) -> Any:
-        """Returns the table row of each id.
-
-        Args:
-            ids: any shape, int64 or string. Raw ids.
-
-        Returns:
-            Shape of `ids`, int64, 0 for padding.
-        """
+        """Returns the table row of each raw id, int64, 0 for padding."""
         ids = ids_of_dtype(ids, self.id_dtype, self.name)
         if self.vocabulary:
             return self._row_of_id.lookup(ids)
@@ -129,14 +118,7 @@ class IdEmbedding(BaseLayer):
         return self.vectors(self.rows(ids))
 
     def vectors(self, table_rows: Any) -> Any:
-        """Returns the vectors of table rows.
-
-        Args:
-            table_rows: any shape, integer, of `rows`.
-
-        Returns:
-            Shape of `table_rows` + (D,) float, zero for row 0.
-        """
+        """Returns the vector (D,) of each table row, zero for row 0."""
         # `.value` is the tf.Variable, not its content: see the docstring.
         vectors = tf.nn.embedding_lookup(self.table.value, table_rows)
         is_real = tf.cast(table_rows > 0, vectors.dtype)
@@ -175,12 +157,8 @@ def _check_vocabulary(vocabulary: tuple, id_dtype: str) -> tuple:
     convert: type = str if id_dtype == "string" else int
     seen = set()
     for value in vocabulary:
-        has_type = (
-            isinstance(value, str)
-            if convert is str
-            else hasattr(value, "__index__")
-        )
-        if not (has_type and value):
+        is_text, is_int = isinstance(value, str), hasattr(value, "__index__")
+        if not value or not (is_text if convert is str else is_int):
             raise ValueError(
                 f"`vocabulary` must hold {id_dtype} ids, and not the padding "
                 f'id (0 or ""). Got: {value!r}.'

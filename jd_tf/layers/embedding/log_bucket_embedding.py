@@ -46,8 +46,6 @@ class LogBucketEmbedding(BaseLayer):
         ValueError: an argument out of range, or another number of features.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import LogBucketEmbedding
         >>> layer = LogBucketEmbedding(num_features=2, embedding_dim=3)
         >>> layer(np.array([[120.0, -1.0]])).shape
         TensorShape([1, 2, 3])

@@ -25,8 +25,6 @@ class LogScaling(BaseLayer):
         (..., F) float.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import LogScaling
         >>> prices = np.array([[0.0, np.e**3 - 1.0]])
         >>> print(np.round(LogScaling()(prices), 3))
         [[0. 3.]]

@@ -41,8 +41,6 @@ class TextEncoder(BaseLayer):
         ValueError: an argument out of range, or `texts` of another type.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import TextEncoder
         >>> layer = TextEncoder(4, num_buckets=100)
         >>> layer(np.array([["green tea 50g", ""]])).shape
         TensorShape([1, 2, 4])

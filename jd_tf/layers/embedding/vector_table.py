@@ -44,8 +44,6 @@ class VectorTable(BaseLayer):
         ValueError: an argument out of range, or ids of another type.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import VectorTable
         >>> layer = VectorTable(num_rows=10, dim=2)
         >>> layer.assign([7, 12], [[1.0, 2.0], [3.0, 4.0]])
         >>> vectors, present = layer(np.array([12, 8]))

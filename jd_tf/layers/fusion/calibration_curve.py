@@ -46,8 +46,6 @@ class CalibrationCurve(BaseLayer):
         ValueError: an argument out of range, or `inputs` not of T logits.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import CalibrationCurve
         >>> layer = CalibrationCurve(given=(-1,))
         >>> layer.build((None, 1))
         >>> layer.assign_curves([([-1.0, 1.0], [-3.0, 1.0])])
@@ -143,16 +141,10 @@ class CalibrationCurve(BaseLayer):
         return ops.cast(self.bound(logits + shift), self.compute_dtype)
 
     def bound(self, values: Any) -> Any:
-        """Limits each objective by the one it presupposes.
+        """Limits each objective of (..., T) by the one it presupposes.
 
         For probabilities too: two equal logits can have sigmoids that
         differ in the last bit, depending on their place in the tensor.
-
-        Args:
-            values: (..., T) float. Logits or probabilities.
-
-        Returns:
-            (..., T) of the same type.
         """
         bounded = ops.unstack(values, len(self.given), axis=-1)
         for index, parent in enumerate(self.given):

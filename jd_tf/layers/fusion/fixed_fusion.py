@@ -33,8 +33,6 @@ class FixedFusion(Fusion):
         ValueError: an argument out of range.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import FixedFusion
         >>> layer = FixedFusion((1.0, 5.0), form="additive")
         >>> score, weights = layer(np.zeros((1, 3, 2)), np.ones((1, 4)))
         >>> score.numpy().tolist()

@@ -17,9 +17,7 @@ class GlobalFusion(LearnedFusion):
     Args:
         num_objectives: int. T.
         form: str. `"log_linear"` or `"additive"`, see `Fusion`.
-        min_share: float. Least share of an objective, see `LearnedFusion`.
-        max_scale: float. Bound of the scale, see `LearnedFusion`.
-        initial_shares: tuple of T floats > 0, or () for equal ones.
+        min_share, max_scale, initial_shares: see `LearnedFusion`.
 
     Call arguments:
         logits: (B, N, T) float; no gradient passes to them.
@@ -29,8 +27,6 @@ class GlobalFusion(LearnedFusion):
         Score (B, N) float, and weights (B, T) float, equal in every row.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import GlobalFusion
         >>> layer = GlobalFusion(2, initial_shares=(1.0, 3.0))
         >>> score, weights = layer(np.zeros((1, 3, 2)), np.ones((1, 4)))
         >>> print(np.round(weights, 2))

@@ -24,9 +24,7 @@ class PersonalizedFusion(LearnedFusion):
         units: tuple of ints. Hidden widths of the gate; may be empty.
         activation: str or callable. Of the hidden layers.
         form: str. `"log_linear"` or `"additive"`, see `Fusion`.
-        min_share: float. Least share of an objective, see `LearnedFusion`.
-        max_scale: float. Bound of the scale, see `LearnedFusion`.
-        initial_shares: tuple of T floats > 0, or () for equal ones.
+        min_share, max_scale, initial_shares: see `LearnedFusion`.
         stop_session_gradient: bool. Whether no gradient passes to the
             features either; needed where another loss trains them.
 
@@ -41,8 +39,6 @@ class PersonalizedFusion(LearnedFusion):
         ValueError: an argument out of range, or F unknown.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import PersonalizedFusion
         >>> layer = PersonalizedFusion(num_objectives=2, units=(8,))
         >>> score, weights = layer(np.zeros((1, 3, 2)), np.ones((1, 4)))
         >>> score.shape, weights.numpy().tolist()
@@ -87,20 +83,18 @@ class PersonalizedFusion(LearnedFusion):
             )
         dims = (dim, *self.units)
         self.hidden = [
-            self.add_part(
-                keras.layers.Dense,
+            self.add_dense(
                 f"hidden_{index}",
-                (None, dims[index]),
+                dims[index],
                 units,
                 activation=self.activation,
                 dtype="float32",
             )
             for index, units in enumerate(self.units)
         ]
-        self.gate = self.add_part(
-            keras.layers.Dense,
+        self.gate = self.add_dense(
             "gate",
-            (None, dims[-1]),
+            dims[-1],
             self.num_objectives,
             kernel_initializer="zeros",
             dtype="float32",

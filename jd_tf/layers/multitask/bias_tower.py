@@ -37,8 +37,6 @@ class BiasTower(BaseLayer):
         ValueError: an argument out of range, or a column that is missing.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import BiasTower
         >>> layer = BiasTower({"position": 10}, units=(8,), num_outputs=2)
         >>> layer({"position": np.array([[0, 1, 2]])}).shape
         TensorShape([1, 3, 2])
@@ -87,19 +85,17 @@ class BiasTower(BaseLayer):
             (self.units[0],), "zeros", name="first_bias"
         )
         self.hidden = [
-            self.add_part(
-                keras.layers.Dense,
+            self.add_dense(
                 f"hidden_{index}",
-                (None, self.units[index - 1]),
+                self.units[index - 1],
                 units,
                 activation=self.activation,
             )
             for index, units in enumerate(self.units[1:], start=1)
         ]
-        self.output_layer = self.add_part(
-            keras.layers.Dense,
+        self.output_layer = self.add_dense(
             "output_layer",
-            (None, self.units[-1]),
+            self.units[-1],
             self.num_outputs,
             use_bias=False,
             kernel_initializer="zeros",

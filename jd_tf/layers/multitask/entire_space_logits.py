@@ -39,8 +39,6 @@ class EntireSpaceLogits(BaseLayer):
             `inputs` not of T logits.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import EntireSpaceLogits
         >>> layer = EntireSpaceLogits(given=(-1, 0))  # an order needs a click
         >>> logits = layer(np.zeros((1, 3, 2)))  # 1/2 and 1/2 given a click
         >>> print(np.round(1 / (1 + np.exp(-logits[0, 0])), 2))

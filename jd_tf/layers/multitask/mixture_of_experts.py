@@ -45,8 +45,6 @@ class MixtureOfExperts(BaseLayer):
         ValueError: an argument out of range.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import MixtureOfExperts
         >>> layer = MixtureOfExperts(4, expert_units=(16, 8), num_tasks=2)
         >>> candidates, user = np.ones((1, 3, 5)), np.ones((1, 6))
         >>> layer(candidates, user).shape
@@ -91,10 +89,9 @@ class MixtureOfExperts(BaseLayer):
         def half(name, dim, use_bias):
             # Both halves together start as one layer of that fan-in would.
             share = dim / (candidate_dim + user_dim)
-            return self.add_part(
-                keras.layers.Dense,
+            return self.add_dense(
                 name,
-                (None, dim),
+                dim,
                 self.user_state_dim,
                 use_bias=use_bias,
                 kernel_initializer=keras.initializers.VarianceScaling(
@@ -225,18 +222,15 @@ class MixtureOfExperts(BaseLayer):
         The gates' scores, (B * N, T * E), are the last of the list.
         """
         num_candidates, dim = ops.shape(candidate_features)[1:]
-        candidates = self.candidate_half(
-            ops.reshape(candidate_features, (-1, dim))
-        )
+        flat = ops.reshape(candidate_features, (-1, dim))
         candidates = ops.reshape(
-            candidates, (-1, num_candidates, self.user_state_dim)
+            self.candidate_half(flat),
+            (-1, num_candidates, self.user_state_dim),
         )
         user = ops.cast(user_state, candidates.dtype)[:, None, :]
         both = ops.reshape(candidates + user, (-1, self.user_state_dim))
-        ends = [
-            self.expert_units[0] * (expert + 1)
-            for expert in range(self.num_experts)
-        ]
+        units = self.expert_units[0]
+        ends = [units * number for number in range(1, self.num_experts + 1)]
         # The gradient of a split is one concatenation; that of a slice is a
         # padding with zeros for each slice.
         return ops.split(both, ends, axis=-1)

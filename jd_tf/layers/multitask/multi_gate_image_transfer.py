@@ -56,8 +56,6 @@ class MultiGateImageTransfer(BaseLayer):
         ValueError: an argument out of range, or a modality that is missing.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import MultiGateImageTransfer
         >>> layer = MultiGateImageTransfer(output_dim=4, num_gates=2)
         >>> vectors, present = [np.ones((1, 3, 16))], [np.ones((1, 3), bool)]
         >>> layer(vectors, present, np.ones((1, 3, 8)), gate_index=1).shape
@@ -125,10 +123,9 @@ class MultiGateImageTransfer(BaseLayer):
         )
         # All experts read the same vector: their first layers are one.
         self.first.append(
-            self.add_part(
-                keras.layers.Dense,
+            self.add_dense(
                 f"first_{index}",
-                (None, dim),
+                dim,
                 self.num_experts * first_units,
                 activation=self.activation,
                 kernel_initializer=keras.initializers.VarianceScaling(
@@ -163,15 +160,9 @@ class MultiGateImageTransfer(BaseLayer):
         )
 
     def gate_weights(self, gate_inputs: Any, gate_index: int = 0) -> Any:
-        """Returns the shares of a gate for each expert.
+        """Returns the shares of each expert, (..., M * E) float32.
 
-        Args:
-            gate_inputs: (..., D) float. Embeddings of the item.
-            gate_index: int. The gate to use.
-
-        Returns:
-            (..., M * E) float32, sums to 1; all experts of the first
-            modality, then those of the next.
+        All experts of the first modality come first. Shares add up to 1.
         """
         if not 0 <= gate_index < self.num_gates:
             raise ValueError(
@@ -180,17 +171,12 @@ class MultiGateImageTransfer(BaseLayer):
             )
         inputs = ops.cast(gate_inputs, self.compute_dtype)
         dim = inputs.shape[-1]
-        scores = ops.matmul(
-            ops.reshape(inputs, (-1, dim)),
-            ops.cast(self.gate_kernel[gate_index], self.compute_dtype),
-        )
+        kernel = ops.cast(self.gate_kernel[gate_index], self.compute_dtype)
+        scores = ops.matmul(ops.reshape(inputs, (-1, dim)), kernel)
         scores = ops.cast(scores, "float32")
         scores += ops.cast(self.gate_bias[gate_index], "float32")
-        num_shares = self.num_modalities * self.num_experts
-        return ops.reshape(
-            softmax(scores),
-            (*ops.shape(inputs)[:-1], num_shares),
-        )
+        shape = (*ops.shape(inputs)[:-1], scores.shape[-1])
+        return ops.reshape(softmax(scores), shape)
 
     def call(
         self,

@@ -38,8 +38,6 @@ class StackedMLP(BaseLayer):
         ValueError: an argument out of range, or S or D unknown.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import StackedMLP
         >>> StackedMLP(units=(16, 4))(np.ones((2, 3, 8))).shape
         TensorShape([2, 3, 4])
     """

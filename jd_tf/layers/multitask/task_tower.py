@@ -35,8 +35,6 @@ class TaskTower(BaseLayer):
             slices.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import TaskTower
         >>> TaskTower(num_tasks=2, units=(16,))(np.ones((1, 3, 2, 8))).shape
         TensorShape([1, 3, 2])
     """

@@ -49,8 +49,6 @@ class ContentMatch(BaseLayer):
         ValueError: an argument out of range, or vectors of two widths.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import ContentMatch
         >>> layer = ContentMatch(match_dim=8, num_heads=2)
         >>> outputs = layer(
         ...     np.ones((1, 3, 16)),
@@ -97,12 +95,8 @@ class ContentMatch(BaseLayer):
                 f"width. Got: {dim} and {history_vectors_shape[-1]}."
             )
         # Orthogonal: similarity starts as the cosine.
-        self.mapping = self.add_part(
-            keras.layers.Dense,
-            "mapping",
-            (None, dim),
-            self.match_dim,
-            kernel_initializer="orthogonal",
+        self.mapping = self.add_dense(
+            "mapping", dim, self.match_dim, kernel_initializer="orthogonal"
         )
 
     def encode_history(

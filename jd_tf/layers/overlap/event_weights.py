@@ -51,8 +51,6 @@ class EventWeights(BaseLayer):
         ValueError: an argument out of range.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import EventWeights
         >>> events, ages = np.ones((1, 3, 4)), np.array([[0.0, 60.0, 1e9]])
         >>> weights = EventWeights(num_weights=2)(events, ages)
         >>> weights.shape
@@ -85,10 +83,9 @@ class EventWeights(BaseLayer):
         age_seconds_shape: tuple | None = None,
         numeric_features_shape: tuple | None = None,
     ):
-        self.weighing = self.add_part(
-            keras.layers.Dense,
+        self.weighing = self.add_dense(
             "weighing",
-            (None, event_features_shape[-1]),
+            event_features_shape[-1],
             self.num_weights,
             activation="sigmoid",
         )

@@ -44,8 +44,6 @@ class IdOverlap(BaseLayer):
         ValueError: candidates and history differ in their columns.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import IdOverlap
         >>> candidates = np.array([[[7], [8]]])
         >>> history, length = np.array([[[7], [5], [7], [0]]]), np.array([3])
         >>> print(np.round(IdOverlap()(candidates, history, length), 2))

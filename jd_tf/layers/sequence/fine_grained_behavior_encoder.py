@@ -55,8 +55,6 @@ class FineGrainedBehaviorEncoder(BaseLayer):
             inputs than the layer was built with.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import FineGrainedBehaviorEncoder
         >>> layer = FineGrainedBehaviorEncoder()
         >>> events, dwell = np.zeros((1, 2, 4)), np.array([[90.0, -1.0]])
         >>> layer(events, dwell_seconds=dwell).shape
@@ -158,29 +156,6 @@ class FineGrainedBehaviorEncoder(BaseLayer):
         action_ids: Any = None,
         training: bool | None = None,
     ) -> Any:
-        events = ops.cast(inputs, self.compute_dtype)
-        return events + self.encode(
-            dwell_seconds, action_counts, action_ids, training=training
-        )
-
-    def encode(
-        self,
-        dwell_seconds: Any = None,
-        action_counts: Any = None,
-        action_ids: Any = None,
-        training: bool | None = None,
-    ) -> Any:
-        """Encodes the behaviour in each event, without its token.
-
-        Args:
-            dwell_seconds: (B, L) float32, or None.
-            action_counts: (B, L, C) float32, or None.
-            action_ids: (B, L, A) integer, 0 pads, or None.
-            training: bool. Whether dropout is active.
-
-        Returns:
-            (B, L, D) float.
-        """
         self._check_given("dwell_seconds", dwell_seconds, self.dwell_embedding)
         self._check_given("action_counts", action_counts, self.count_embedding)
         self._check_given("action_ids", action_ids, self.action_table)
@@ -199,7 +174,8 @@ class FineGrainedBehaviorEncoder(BaseLayer):
         length = ops.shape(features)[1]
         flat = ops.reshape(features, (-1, 1, self._width))
         encoded = self.mlp(flat, training=training)
-        return ops.reshape(encoded, (-1, length, self._dim))
+        events = ops.cast(inputs, self.compute_dtype)
+        return events + ops.reshape(encoded, (-1, length, self._dim))
 
     def _sum_of_actions(self, action_ids: Any) -> Any:
         """Sums the vectors of an event's slots, (B, L, embedding_dim)."""

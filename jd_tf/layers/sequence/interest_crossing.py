@@ -28,8 +28,6 @@ class InterestCrossing(BaseLayer):
         history) and `second_order` (zero for fewer than two events).
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import InterestCrossing
         >>> memory, length = np.ones((2, 5, 4)), np.array([5, 1])
         >>> outputs = InterestCrossing()(memory, length)
         >>> outputs["second_order"].numpy().tolist()
@@ -44,8 +42,8 @@ class InterestCrossing(BaseLayer):
 
     def build(self, memory_shape: tuple, length_shape: tuple | None = None):
         dim = memory_shape[-1]
-        self.attention = self.add_part(
-            keras.layers.Dense, "attention", (None, dim), dim, activation="tanh"
+        self.attention = self.add_dense(
+            "attention", dim, dim, activation="tanh"
         )
         self.attention_query = self.add_weight(
             (dim, 1), "glorot_uniform", name="attention_query"

@@ -50,8 +50,6 @@ class TargetAttentionDecoder(BaseLayer):
             or Dq other than D with `feedforward_dim`.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import TargetAttentionDecoder
         >>> candidates, memory = np.ones((2, 3, 8)), np.ones((2, 5, 8))
         >>> layer = TargetAttentionDecoder(num_heads=2)
         >>> layer(candidates, memory, np.array([5, 0])).shape
@@ -88,21 +86,19 @@ class TargetAttentionDecoder(BaseLayer):
                 "With `feedforward_dim`, `queries` and `memory` must be "
                 f"equally wide. Got: {query_dim} and {dim}."
             )
-        dense, norm = keras.layers.Dense, keras.layers.LayerNormalization
+        norm = keras.layers.LayerNormalization
         self.query_norm = self.add_part(
             norm, "query_norm", (None, query_dim), epsilon=1e-6
         )
-        self.query = self.add_part(dense, "query", (None, query_dim), dim)
+        self.query = self.add_dense("query", query_dim, dim)
         # One product for two projections, each initialised as itself.
         fan_in = keras.initializers.VarianceScaling(
             mode="fan_in", distribution="uniform"
         )
-        self.key_value = self.add_part(
-            dense, "key_value", (None, dim), 2 * dim, kernel_initializer=fan_in
+        self.key_value = self.add_dense(
+            "key_value", dim, 2 * dim, kernel_initializer=fan_in
         )
-        self.attention_output = self.add_part(
-            dense, "attention_output", (None, dim), dim
-        )
+        self.attention_output = self.add_dense("attention_output", dim, dim)
         self.no_history = self.add_weight((dim,), "uniform", name="no_history")
         self.dropout = self.add_part(
             keras.layers.Dropout, "dropout", (None, dim), self.dropout_rate
@@ -112,15 +108,11 @@ class TargetAttentionDecoder(BaseLayer):
             self.feedforward_norm = self.add_part(
                 norm, "feedforward_norm", (None, dim), epsilon=1e-6
             )
-            self.feedforward_inner = self.add_part(
-                dense,
-                "feedforward_inner",
-                (None, dim),
-                inner,
-                activation="gelu",
+            self.feedforward_inner = self.add_dense(
+                "feedforward_inner", dim, inner, activation="gelu"
             )
-            self.feedforward_output = self.add_part(
-                dense, "feedforward_output", (None, inner), dim
+            self.feedforward_output = self.add_dense(
+                "feedforward_output", inner, dim
             )
 
     def encode_memory(self, memory: Any) -> dict:

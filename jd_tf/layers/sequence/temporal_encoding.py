@@ -44,8 +44,6 @@ class TemporalEncoding(BaseLayer):
         ValueError: an argument out of range, nothing to add, or no ages.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import TemporalEncoding
         >>> events, ages = np.zeros((1, 3, 4)), np.array([[5.0, 60.0, 1e6]])
         >>> TemporalEncoding(max_length=10)(events, ages).shape
         TensorShape([1, 3, 4])

@@ -42,8 +42,6 @@ class TransformerBlock(BaseLayer):
             `num_heads`.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import TransformerBlock
         >>> layer = TransformerBlock(num_heads=2, feedforward_dim=16)
         >>> layer(np.ones((2, 5, 8)), np.array([5, 3])).shape
         TensorShape([2, 5, 8])
@@ -71,7 +69,7 @@ class TransformerBlock(BaseLayer):
         dim = inputs_shape[-1]
         check_heads(dim, self.num_heads, "`inputs`")
         flat = (None, dim)
-        dense, norm = keras.layers.Dense, keras.layers.LayerNormalization
+        norm = keras.layers.LayerNormalization
         self.attention_norm = self.add_part(
             norm, "attention_norm", flat, epsilon=1e-6
         )
@@ -79,21 +77,19 @@ class TransformerBlock(BaseLayer):
         fan_in = keras.initializers.VarianceScaling(
             mode="fan_in", distribution="uniform"
         )
-        self.query_key_value = self.add_part(
-            dense, "query_key_value", flat, 3 * dim, kernel_initializer=fan_in
+        self.query_key_value = self.add_dense(
+            "query_key_value", dim, 3 * dim, kernel_initializer=fan_in
         )
-        self.attention_output = self.add_part(
-            dense, "attention_output", flat, dim
-        )
+        self.attention_output = self.add_dense("attention_output", dim, dim)
         self.feedforward_norm = self.add_part(
             norm, "feedforward_norm", flat, epsilon=1e-6
         )
         inner = self.feedforward_dim
-        self.feedforward_inner = self.add_part(
-            dense, "feedforward_inner", flat, inner, activation=self.activation
+        self.feedforward_inner = self.add_dense(
+            "feedforward_inner", dim, inner, activation=self.activation
         )
-        self.feedforward_output = self.add_part(
-            dense, "feedforward_output", (None, inner), dim
+        self.feedforward_output = self.add_dense(
+            "feedforward_output", inner, dim
         )
         self.dropout = self.add_part(
             keras.layers.Dropout, "dropout", flat, self.dropout_rate

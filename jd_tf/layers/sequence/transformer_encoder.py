@@ -39,8 +39,6 @@ class TransformerEncoder(BaseLayer):
             `num_heads`.
 
     Example:
-        >>> import numpy as np
-        >>> from jd_tf.layers import TransformerEncoder
         >>> layer = TransformerEncoder(2, num_heads=2, feedforward_dim=16)
         >>> layer(np.ones((2, 5, 8)), np.array([5, 3])).shape
         TensorShape([2, 5, 8])

@@ -31,30 +31,22 @@ class BehaviorReader(BaseLayer):
         behavior: of the schema, or its dict.
         num_id_columns: int. Ids an item has, C.
         model_dim: int. Width D of tokens and memories.
-        num_encoder_layers: int. Transformer blocks.
-        num_heads: int. Attention heads of encoder and decoder.
-        feedforward_dim: int. Inner width of the Transformer blocks.
-        decoder_feedforward_dim: int. Inner width of the decoder's
-            feed-forward part; 0 leaves it out.
+        num_encoder_layers, feedforward_dim: of the `TransformerEncoder`.
+        num_heads, dropout_rate: of encoder and decoder.
+        decoder_feedforward_dim: of the `TargetAttentionDecoder`.
         num_age_buckets: int. Logarithmic buckets of recency.
-        use_position: bool. Whether events know their place.
-        use_recency: bool. Whether events know their age.
+        use_position, use_recency: bool. Whether events know their place and
+            their age.
         use_second_order: bool. Whether second-order interests are read.
         use_dwell: bool. Whether dwell seconds are read, if there are any;
             likewise `use_action_counts` and `use_action_ids`.
-        use_overlap: bool. Whether there are id-overlap features.
-        num_event_weights: int. Learned weights of an event in them.
-        content_dims: ints. Widths of the content embeddings: of pictures, of
-            titles.
-        content_match_dim: int. Width of the map in which they are compared
-            with candidates'; 0 leaves the comparison out.
-        dropout_rate: float. Of encoder and decoder.
+        use_overlap, num_event_weights, content_dims, content_match_dim: of
+            the `MatchReader`.
 
     Call arguments:
         tokens: (B, L, D) float, newest first.
-        events: dict of the behaviour's columns without its name:
-            `age_seconds`, and `dwell_seconds`, `action_counts`, `action_ids`
-            where the behaviour has them.
+        events: dict of `age_seconds` (B, L) and the columns of
+            `event_details`, named without the behaviour.
         length: (B,) integer. Real events.
         rows: (B, L, C) integer. Table rows of the events' ids.
         candidates: (B, N, D) float.
@@ -275,10 +267,10 @@ class BehaviorReader(BaseLayer):
 
     def _numeric_features(self, events: Mapping[str, Any]) -> Any:
         """Returns numeric features of events, (B, L, A), or None."""
-        features = []
-        if "dwell_seconds" in self.event_details:
+        details, features = self.event_details, []
+        if "dwell_seconds" in details:
             features.append(events["dwell_seconds"][..., None])
-        if "action_counts" in self.event_details:
+        if "action_counts" in details:
             features.append(events["action_counts"])
         return ops.concatenate(features, axis=-1) if features else None
 

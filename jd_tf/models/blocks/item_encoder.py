@@ -137,11 +137,8 @@ class ItemEncoder(BaseLayer):
             )
             dims = [self.transfer_dim]
         self._width = width + sum(dims)
-        self.projection = self.add_part(
-            keras.layers.Dense,
-            "projection",
-            (None, self._width),
-            self.model_dim,
+        self.projection = self.add_dense(
+            "projection", self._width, self.model_dim
         )
 
     @property

@@ -100,14 +100,12 @@ class MatchReader(BaseLayer):
     def output_dim(self) -> int:
         """Width of the features of a candidate."""
         learned = self.num_event_weights if self.event_weights else 0
-        width = 0
+        width = sum(m.num_features(learned) for m in self.content_matches)
         if self.id_overlap is not None:
             values = learned * (1 + self.num_numeric)
-            width = self.id_overlap.num_features(values)
-            width *= self.num_id_columns
-        return width + sum(
-            match.num_features(learned) for match in self.content_matches
-        )
+            features = self.id_overlap.num_features(values)
+            width += features * self.num_id_columns
+        return width
 
     def build(
         self,
@@ -130,11 +128,8 @@ class MatchReader(BaseLayer):
         if self.id_overlap is not None:
             ids = (None, None, self.num_id_columns)
             self.id_overlap.build(ids, ids)
-        # Without content matches, `content_dims` may still be given.
-        for match, dim in zip(
-            self.content_matches, self.content_dims, strict=False
-        ):
-            match.build((None, None, dim))
+        for number, match in enumerate(self.content_matches):
+            match.build((None, None, self.content_dims[number]))
 
     def encode(
         self,
