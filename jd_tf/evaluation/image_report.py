@@ -51,7 +51,7 @@ def report_image_run(
     found = {split: image_metrics(predictions[split]) for split in splits}
     write_metrics(workdir / METRICS_FILE, found)
     metrics, words = found[shown], word_results(predictions[shown])
-    count = metrics["num_images"]
+    count: Any = metrics["num_images"]
     write_page(
         workdir / REPORT_FILE,
         "image_report.html",
@@ -59,9 +59,9 @@ def report_image_run(
         split=shown,
         metrics=metrics,
         shares=[
-            (name, metrics[key], share_interval(metrics[key], count))
+            (name, share, share_interval(share, count))
             for key, name in (("top1", "top-1"), ("top5", "top-5"))
-            if metrics[key] is not None
+            if (share := metrics[key]) is not None
         ],
         notes=notes,
         words=words,
