@@ -56,8 +56,7 @@ _PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show a bar.")
 
 def main(_: object) -> None:
     """Writes the three files and prints the best weights."""
-    from jd_tf.evaluation.fusion.grid_report import JSON_FILE
-    from jd_tf.evaluation.fusion.grid_run import grid_run
+    from jd_tf.evaluation.fusion.grid_run import JSON_FILE, grid_run
 
     report = grid_run(
         _PREDICTIONS.value,

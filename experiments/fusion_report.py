@@ -56,8 +56,7 @@ def main(_: object) -> None:
     """Writes page and JSON and prints the recommendation."""
     beside = _named(_BESIDE.value)
     # TensorFlow takes seconds to load; --help should not wait for it.
-    from jd_tf.evaluation.fusion.fusion_report import advice_lines
-    from jd_tf.evaluation.fusion.fusion_run import report_fusion
+    from jd_tf.evaluation.fusion.report import advice_lines, report_fusion
 
     page, report = report_fusion(
         _DATA.value,

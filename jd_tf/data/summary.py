@@ -27,15 +27,7 @@ _BIN_SECONDS = (
 def write_summary(
     folder: Path, report: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Writes `summary.json`, `summary.txt` and `summary.png` of a data set.
-
-    Args:
-        folder: a sealed data set.
-        report: of its source, on the log it was made from.
-
-    Returns:
-        The summary.
-    """
+    """Writes `summary.json`, `.txt` and `.png` of a sealed data set."""
     summary = summarize(folder, report)
     write_json(folder / SUMMARY_FILE, summary)
     text = summary_text(summary)
@@ -137,11 +129,7 @@ class _SplitCount:
         return max(map(np.max, self.times)) - min(map(np.min, self.times))
 
     def result(self, bin_seconds: int) -> dict[str, Any]:
-        """The split's part of the summary.
-
-        Args:
-            bin_seconds: width of the bins of time.
-        """
+        """The split's part of the summary."""
         labels = {}
         for index, name in enumerate(self.schema.objective_names):
             positives = int(self.positives[index])

@@ -16,11 +16,7 @@ _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
 def summary_text(summary: dict[str, Any]) -> str:
-    """A page of text.
-
-    Args:
-        summary: what `jd_tf.data.summary.summarize` returns.
-    """
+    """A page of text from what `summarize` returns."""
     splits = summary["splits"]
     lines = [f"Data set {summary['schema']}", ""]
     lines += _table(
@@ -72,12 +68,7 @@ def summary_text(summary: dict[str, Any]) -> str:
 
 
 def draw_summary(summary: dict[str, Any], path: Path) -> None:
-    """Draws history lengths, label rates and requests over time.
-
-    Args:
-        summary: as of `jd_tf.data.summary.summarize`.
-        path: PNG file; overwritten.
-    """
+    """Draws history lengths, label rates and requests over time."""
     figure = Figure(figsize=(14, 4.2), layout="constrained")
     splits = summary["splits"]
     requests = sum(split["requests"] for split in splits.values())
@@ -199,12 +190,12 @@ def _range(histogram: dict[str, int]) -> str:
 def _span(time: dict[str, Any] | None) -> list[str]:
     if time is None:
         return ["no clock", "", ""]
-    ends = [_clock(time[end], "%Y-%m-%d %H:%M:%S") for end in ("first", "last")]
-    return [*ends, span_text(time["last"] - time["first"])]
-
-
-def _clock(seconds: int, form: str) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime(form)
+    ends = [
+        datetime.fromtimestamp(time[end], timezone.utc)
+        for end in ("first", "last")
+    ]
+    texts = [end.strftime("%Y-%m-%d %H:%M:%S") for end in ends]
+    return [*texts, span_text(time["last"] - time["first"])]
 
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:

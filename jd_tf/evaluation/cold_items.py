@@ -12,15 +12,11 @@ ITEM = "item_id"
 
 
 class ColdItems:
-    """Separates cold items from warm ones by their training impressions.
+    """Items that the training split showed as candidates hardly ever.
 
-    An item is cold if the training split showed it as a candidate at most
-    `max_impressions` times. Events in histories do not count: a model learns
-    to rank an item from impressions of it, and an item that was shown nowhere
-    may still have been bought elsewhere.
-
-    Args:
-        max_impressions: impressions that still leave an item cold; 0: none.
+    Cold are those of at most `max_impressions`. Events in histories do not
+    count: a model learns to rank an item from impressions of it, and an item
+    that was shown nowhere may still have been bought elsewhere.
     """
 
     def __init__(self, max_impressions: int = 0):
@@ -29,8 +25,10 @@ class ColdItems:
 
     def fit(self, batches: Iterable[Batch]) -> "ColdItems":
         """Counts the candidates of training batches, in one pass."""
-        for batch in batches:
-            ids = _real_ids(to_numpy(batch))
+        for raw in batches:
+            batch = to_numpy(raw)
+            ids = batch[ITEM]
+            ids = ids[real_cells(batch["num_candidates"], ids.shape[1])]
             self._impressions.add(ids, np.ones((len(ids), 1)))
         return self
 
@@ -40,8 +38,3 @@ class ColdItems:
         real = real_cells(batch["num_candidates"], ids.shape[1])
         shown = self._impressions.find(ids)[..., 0]
         return real & (shown <= self.max_impressions)
-
-
-def _real_ids(batch: Mapping[str, np.ndarray]) -> np.ndarray:
-    ids = batch[ITEM]
-    return ids[real_cells(batch["num_candidates"], ids.shape[1])]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.scenarios import evaluate_scenarios, values_by_request
 from jd_tf.evaluation.system_metrics import evaluate_predictions
+from jd_tf.metrics.business_value import scenario_names, values_by_request
 from jd_tf.schema import SERVING_ROLES, Schema
 
 Batch = Mapping[str, Any]
@@ -16,6 +16,10 @@ Scorer = Callable[[dict[str, np.ndarray]], Outputs]
 Mark = Callable[[dict[str, np.ndarray]], np.ndarray]
 
 ORACLE = "oracle"
+# With fewer requests the intervals matter more than the numbers.
+_FEW_REQUESTS = 100
+# Metrics of all requests alone, not of a scenario.
+_OF_ALL = ("reliability", "lead", "popularity_to_oracle")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,18 @@ class Predictions:
         marks: name -> [R, N] bool, True for candidates of some kind.
         columns: name -> [R] or [R, N], columns kept as they are; that of
             the scenario among them, where there is one.
+
+    Example:
+        >>> import numpy as np
+        >>> from jd_tf.schema import Behavior, IdColumn, Objective
+        >>> schema = Schema("shop", (IdColumn("item_id", num_buckets=9),),
+        ...     (Behavior("click", 3),), (Objective("click"),), 2)
+        >>> labels = np.array([[[1.0], [0.0]], [[0.0], [1.0]]])
+        >>> predictions = Predictions(
+        ...     schema, labels, np.ones_like(labels), np.array([2, 2]), None,
+        ...     {"jd_ranker": {"score": np.array([[2.0, 1.0], [3.0, 1.0]])}})
+        >>> predictions.evaluate()["jd_ranker"]["click"]["gauc"]
+        0.5
     """
 
     schema: Schema
@@ -62,17 +78,65 @@ class Predictions:
             **options,
         )
 
-    def evaluate_scenarios(self, **options: Any) -> dict[str, dict[str, Any]]:
-        """Judges all systems by scenario; see `evaluate_scenarios`."""
-        return evaluate_scenarios(
+    def evaluate_scenarios(
+        self, num_replicates: int = 200, **options: Any
+    ) -> dict[str, dict[str, Any]]:
+        """Judges all systems on the requests of each scenario.
+
+        A model of all pages may be good on the largest and bad on another.
+        Returns scenario -> `num_requests`, `values` by objective, `note` (a
+        sentence, or None), and `systems` as of `evaluate`, None without
+        requests; in the order of the vocabulary, then as they sort.
+        """
+        if self.scenarios is None:
+            return {}
+        names = scenario_names(self.scenarios)
+        known = {str(scenario): scenario for scenario in self.schema.scenarios}
+        found = {}
+        for scenario in dict.fromkeys([*known, *np.unique(names).tolist()]):
+            rows = np.flatnonzero(names == scenario)
+            note, systems = None, None
+            if not len(rows):
+                note = "no requests of this scenario: nothing is known of it"
+            elif len(rows) < _FEW_REQUESTS:
+                note = (
+                    f"{len(rows)} requests only: read the intervals, not the "
+                    "numbers"
+                )
+            if len(rows):
+                systems = self._select(rows).evaluate(
+                    num_replicates=num_replicates if len(rows) > 1 else 0,
+                    **options,
+                )
+                for objectives in systems.values():
+                    for metrics in objectives.values():
+                        for name in _OF_ALL:
+                            metrics.pop(name, None)
+            values = self.schema.values_in(known.get(scenario, scenario))
+            found[scenario] = {
+                "num_requests": len(rows),
+                "values": dict(
+                    zip(self.schema.objective_names, values, strict=True)
+                ),
+                "note": note,
+                "systems": systems,
+            }
+        return found
+
+    def _select(self, rows: np.ndarray) -> "Predictions":
+        """Some of the requests."""
+        return Predictions(
             self.schema,
-            self.scenarios,
-            self.labels,
-            self.label_weights,
-            self.num_candidates,
-            self.systems,
-            self.user_ids,
-            **options,
+            self.labels[rows],
+            self.label_weights[rows],
+            self.num_candidates[rows],
+            None if self.user_ids is None else self.user_ids[rows],
+            {
+                system: {name: output[rows] for name, output in outputs.items()}
+                for system, outputs in self.systems.items()
+            },
+            {name: mark[rows] for name, mark in self.marks.items()},
+            {name: column[rows] for name, column in self.columns.items()},
         )
 
     @property
@@ -115,55 +179,51 @@ def collect_predictions(
     """
     width = schema.max_candidates
     known = [column.name for column in schema.columns(*SERVING_ROLES)]
-    parts: dict[str, list[np.ndarray]] = {}
-    systems: dict[str, dict[str, list[np.ndarray]]] = {}
-    marked: dict[str, list[np.ndarray]] = {name: [] for name in marks or {}}
     scenario = [schema.scenario_column] * bool(schema.scenario_column)
-    wanted: dict[str, list[np.ndarray]] = {n: [] for n in (*columns, *scenario)}
+    parts: dict[tuple[str, ...], list[np.ndarray]] = {}
+
+    def keep(array: Any, *key: str) -> None:
+        parts.setdefault(key, []).append(_widen(np.asarray(array), width))
+
     count = 0
     for raw in batches:
         batch = to_numpy(raw)
         served = {name: batch[name] for name in known}
         for name in ("labels", "label_weights", "num_candidates", "user_id"):
             if name in batch:
-                part = _widen(batch[name], width, name.startswith("label"))
-                parts.setdefault(name, []).append(part)
-        for name, kept in wanted.items():
-            column = batch[name]
-            kept.append(_widen(column, width, column.ndim > 1))
+                keep(batch[name], name)
+        for name in dict.fromkeys((*columns, *scenario)):
+            keep(batch[name], "columns", name)
         scored = {n: score(dict(served)) for n, score in scorers.items()}
         if "oracle_relevance" in batch:
             scored[ORACLE] = {"objective_scores": batch["oracle_relevance"]}
-        for name, outputs in scored.items():
-            outs = systems.setdefault(name, {})
-            for key, value in outputs.items():
-                if value is not None:
-                    value = _widen(np.asarray(value), width)
-                    outs.setdefault(key, []).append(value)
+        for system, outputs in scored.items():
+            for name, output in outputs.items():
+                if output is not None:
+                    keep(output, "systems", system, name)
         for name, mark in (marks or {}).items():
-            marked[name].append(_widen(mark(dict(served)), width))
+            keep(mark(dict(served)), "marks", name)
         count += len(batch["num_candidates"])
         if max_requests and count >= max_requests:
             break
     if not count:
         raise ValueError("there are no batches to score.")
-
-    def join(arrays: list[np.ndarray]) -> np.ndarray:
+    found: dict[str, Any] = {"user_id": None}
+    for key, arrays in parts.items():
+        into = found
+        for name in key[:-1]:
+            into = into.setdefault(name, {})
         whole = np.concatenate(arrays)
-        return whole[:max_requests] if max_requests else whole
-
+        into[key[-1]] = whole[:max_requests] if max_requests else whole
     return Predictions(
         schema,
-        join(parts["labels"]),
-        join(parts["label_weights"]),
-        join(parts["num_candidates"]),
-        join(parts["user_id"]) if "user_id" in parts else None,
-        {
-            name: {key: join(arrays) for key, arrays in outputs.items()}
-            for name, outputs in systems.items()
-        },
-        {name: join(kept) for name, kept in marked.items()},
-        {name: join(kept) for name, kept in wanted.items()},
+        found["labels"],
+        found["label_weights"],
+        found["num_candidates"],
+        found["user_id"],
+        found.get("systems", {}),
+        found.get("marks", {}),
+        found.get("columns", {}),
     )
 
 
@@ -172,10 +232,9 @@ def to_numpy(batch: Batch) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in batch.items()}
 
 
-def _widen(array: np.ndarray, width: int, padded: bool = True) -> np.ndarray:
-    """Pads axis 1 (candidates) with zeros up to `width`."""
-    if not padded or array.shape[1] == width:
+def _widen(array: np.ndarray, width: int) -> np.ndarray:
+    """Pads axis 1 (candidates), if any, with zeros up to `width`."""
+    if array.ndim == 1 or array.shape[1] == width:
         return array
-    missing = width - array.shape[1]
-    padding = [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2)
-    return np.pad(array, padding)
+    padding = [(0, 0), (0, width - array.shape[1])]
+    return np.pad(array, padding + [(0, 0)] * (array.ndim - 2))

@@ -8,8 +8,8 @@ from jd_tf.data.batches import numpy_batches, read_batches
 from jd_tf.data.dataset import split_files
 from jd_tf.evaluation.baselines import BASELINES, Trees
 from jd_tf.evaluation.collect import Scorer, collect_predictions
+from jd_tf.evaluation.fusion.observation import name_hidden_facts
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
-from jd_tf.evaluation.fusion.session_state import name_hidden_facts
 from jd_tf.evaluation.metrics_file import (
     METRICS_FILE,
     SCENARIOS,
@@ -64,7 +64,7 @@ def evaluate(
     workdir = Path(workdir)
     model = load_trained(workdir)
     schema, ranker = model.schema, model_name(model)
-    columns = segment_columns(schema, segments)
+    columns = _segment_columns(schema, segments)
     hidden = [f"oracle_{n}" for n in schema.oracle_names if segments is None]
     kept = [*columns, *hidden, *(["reward"] if reward else [])]
     if reward and not schema.reward:
@@ -115,18 +115,8 @@ def evaluate(
     return metrics
 
 
-def segment_columns(
-    schema: Schema, names: Sequence[str] | None = None
-) -> list[str]:
-    """Context columns whose ids are the segments of requests.
-
-    Args:
-        schema: of the data.
-        names: of context columns; None for the scenario's, if it has one.
-
-    Raises:
-        DataError: a name that is no context column.
-    """
+def _segment_columns(schema: Schema, names: Sequence[str] | None) -> list[str]:
+    """Context columns whose ids are segments; the scenario's for None."""
     known = [column.name for column in schema.context_columns]
     if names is None:
         return [schema.scenario_column] * bool(schema.scenario_column)

@@ -32,11 +32,7 @@ def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
 
 
 def read_metrics(path: str | Path) -> dict[str, Any]:
-    """Reads what `write_metrics` wrote.
-
-    Raises:
-        DataError: naming the file, if it is missing or not JSON.
-    """
+    """Reads what `write_metrics` wrote; a DataError names a bad file."""
     try:
         metrics = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:

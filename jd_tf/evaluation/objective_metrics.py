@@ -24,27 +24,29 @@ Metrics = dict[str, Any]
 Replicates = dict[str, np.ndarray]
 
 
+def request_ndcg(
+    cells: Cells, order: np.ndarray, k: int = NDCG_PLACES
+) -> np.ndarray:
+    """[R] NDCG of an order [R, N]; nan for requests without gain."""
+    size, scores = cells.num_requests, cells.pick(order)
+    return metrics.group_ndcg(scores, cells.labels, cells.request, size, k)
+
+
 def order_metrics(
     cells: Cells,
     order: np.ndarray,
     users: np.ndarray | None,
     bootstrap: Bootstrap | None,
 ) -> tuple[Metrics, Replicates]:
-    """Judges an order against one objective's labels.
+    """Judges an order [R, N] against one objective's labels of 0 and 1.
 
-    Args:
-        cells: the objective's impressions; labels of 0 and 1.
-        order: [R, N] scores, higher is better.
-        users: [R] int from 0, the user of each request, if known.
-        bootstrap: resamples, None for none.
-
-    Returns:
-        Metrics by name, and the replicates of those that have intervals.
+    `users` [R] int from 0 are the user of each request, if known. Returns
+    metrics by name, and the replicates of those that have intervals.
     """
     scores, size = cells.pick(order), cells.num_requests
     labels, weights = cells.labels, cells.weights
     by_request = metrics.group_auc(scores, labels, cells.request, size, weights)
-    gain = metrics.group_ndcg(scores, labels, cells.request, size, NDCG_PLACES)
+    gain = request_ndcg(cells, order)
     found: Metrics = {
         "auc": metrics.auc(scores, labels, weights),
         "gauc": by_request.mean(),
@@ -97,20 +99,14 @@ def probability_metrics(
 def value_metrics(
     cells: Cells, score: np.ndarray, bootstrap: Bootstrap | None
 ) -> tuple[Metrics, Replicates]:
-    """Judges the final order ([R, N] scores) against business value.
+    """Judges the final order [R, N]; labels are business value.
 
-    Args:
-        cells: all real impressions; labels are their business value.
-        score: [R, N], higher is better.
-        bootstrap: resamples, None for none.
-
-    Returns:
-        Metrics by name (GAUC: any value against none), and replicates.
+    Returns metrics by name (GAUC: any value against none), and replicates.
     """
     scores, gains = cells.pick(score), cells.labels
     request, size = cells.request, cells.num_requests
     by_request = metrics.group_auc(scores, gains > 0, request, size)
-    gain = metrics.group_ndcg(scores, gains, request, size, NDCG_PLACES)
+    gain = request_ndcg(cells, score)
     total = metrics.group_sum(gains, request, size, len(gains))
     found: Metrics = {
         "gauc": by_request.mean(),
@@ -146,3 +142,16 @@ _OF_PROBABILITIES = {
     "calibration_error": calibration.calibration_error,
     "calibration_ratio": calibration.calibration_ratio,
 }
+
+
+def paired_difference(one: np.ndarray, other: np.ndarray) -> Metrics:
+    """Mean of `one - other` where both are known, and its standard error."""
+    apart = (one - other)[~np.isnan(one - other)]
+    count, error = len(apart), float("nan")
+    if count > 1:
+        error = float(apart.std(ddof=1) / np.sqrt(count))
+    return {
+        "difference": float(apart.mean()) if count else float("nan"),
+        "standard_error": error,
+        "num_requests": count,
+    }

@@ -13,10 +13,8 @@ UNDEFINED = "\N{EN DASH}"
 class Highlight(NamedTuple):
     """One line of what a page shows first.
 
-    Attributes:
-        kind: "loses", "suspect", "warning", "level", "leads" or "note";
-            pages show the first two in red.
-        text: the line.
+    `kind` is "loses", "suspect", "warning", "level", "leads" or "note"; pages
+    show the first two in red.
     """
 
     kind: str

@@ -23,13 +23,7 @@ _DPI = 150
 
 
 class Picture(NamedTuple):
-    """A picture to put into a page.
-
-    Attributes:
-        title: heading above it.
-        alt: text for those who cannot see it.
-        png: the bytes.
-    """
+    """A picture for a page: heading, text for those who cannot see it, PNG."""
 
     title: str
     alt: str

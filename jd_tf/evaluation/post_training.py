@@ -1,29 +1,29 @@
 """Metrics of the post-training stage: calibration and fusion."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.calibration_comparison import (
-    AFTER,
-    BEFORE,
-    compare_calibration,
-    segment_name,
-)
 from jd_tf.evaluation.collect import Predictions
+from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.evaluation.objective_metrics import (
-    NDCG_PLACES,
+    paired_difference,
+    probability_metrics,
+    request_ndcg,
     value_metrics,
 )
-from jd_tf.metrics import ranking_metrics as metrics
-from jd_tf.metrics.business_value import expected_value
-from jd_tf.metrics.cells import Cells
+from jd_tf.metrics.business_value import expected_value, scenario_names
+from jd_tf.metrics.cells import Cells, real_cells
+from jd_tf.metrics.ranking_metrics import ratio
+from jd_tf.schema import Objective
 
 # Outputs of a scorer that are no predictions: probabilities before the curves
 # [B, N, T], and weights [B, 1, T].
 UNCALIBRATED, WEIGHTS = "uncalibrated", "fusion_weights"
 CALIBRATION, FUSION = "calibration", "fusion"
+BEFORE, AFTER = "before", "after"
 FUSED, EXPECTED = "fused", "expected_value"
 
 
@@ -31,12 +31,9 @@ FUSED, EXPECTED = "fused", "expected_value"
 class PostTraining:
     """Predictions of a ranker before and after its post-training stage.
 
-    Attributes:
-        predictions: without those outputs.
-        system: name of the ranker in there.
-        uncalibrated: [R, N, T] probabilities before the curves, None where
-            it has none.
-        weights: [R, T] fusion weights, None where it has none.
+    `predictions` are without the outputs that are none; `system` is the ranker
+    in there; `uncalibrated` [R, N, T] probabilities before the curves and
+    `weights` [R, T] of the fusion are None where it has no such stage.
     """
 
     predictions: Predictions
@@ -61,43 +58,32 @@ class PostTraining:
     def add_to(self, metrics_of_split: dict[str, dict[str, Any]]) -> None:
         """Puts calibration and fusion among the ranker's metrics.
 
-        Args:
-            metrics_of_split: as of `Predictions.evaluate`. Objectives get
-                `calibration`, see `compare_calibration`; `value` gets
-                `fusion`, see `_fusion_metrics`; where there is such a thing.
+        Of `metrics_of_split` (see `Predictions.evaluate`), objectives get
+        `calibration` (see `compare_calibration`) and `value` gets `fusion`.
         """
-        mine = metrics_of_split[self.system]
-        for name, entry in self.calibration_metrics().items():
-            mine[name][CALIBRATION] = entry
+        mine, found = metrics_of_split[self.system], self.predictions
+        if self.uncalibrated is not None:
+            after = found.systems[self.system]["probabilities"]
+            compared = compare_calibration(
+                {BEFORE: self.uncalibrated, AFTER: after},
+                found.labels,
+                found.label_weights,
+                found.num_candidates,
+                found.schema.objectives,
+                found.columns_by_request(),
+            )
+            for name, entry in compared.items():
+                mine[name][CALIBRATION] = entry
         if self.weights is not None:
             mine["value"][FUSION] = self._fusion_metrics(self.weights)
-
-    def calibration_metrics(self) -> dict[str, Any]:
-        """Every objective's probabilities before and after the curves."""
-        if self.uncalibrated is None:
-            return {}
-        found = self.predictions
-        after = found.systems[self.system]["probabilities"]
-        return compare_calibration(
-            {BEFORE: self.uncalibrated, AFTER: after},
-            found.labels,
-            found.label_weights,
-            found.num_candidates,
-            found.schema.objectives,
-            found.columns_by_request(),
-        )
 
     def _fusion_metrics(self, weights: np.ndarray) -> dict[str, Any]:
         """The fused order beside the plain rule, and its weights.
 
-        Returns:
-            `fused` and `expected_value` (business values times the same
-            probabilities, nothing learned), each with value-NDCG and captured
-            value; `difference`, fused minus expected value in value-NDCG,
-            paired, and its `standard_error`; `weights` and `weight_spread`,
-            mean and standard deviation over requests, and `shares`, mean
-            shares, an objective each; `segments`: column -> segment ->
-            shares.
+        `fused` and `expected_value` (nothing learned) have value-NDCG and
+        captured value; `difference` in value-NDCG is paired; `weights` and
+        `weight_spread` are mean and standard deviation over requests, `shares`
+        mean shares, also by column and segment under `segments`.
         """
         found = self.predictions
         outputs = found.systems[self.system]
@@ -107,52 +93,113 @@ class PostTraining:
             values = np.array([found.schema.objective_values])
         gains = (counts * values[:, None]).sum(axis=-1)
         cells = Cells.of(gains, found.num_candidates)
-        orders = {
-            FUSED: outputs["score"],
-            EXPECTED: expected_value(
-                outputs["probabilities"],
-                found.schema.objectives,
-                found.values,
-            ),
-        }
-        ndcg = {name: _ndcg(cells, order) for name, order in orders.items()}
-        apart = ndcg[FUSED] - ndcg[EXPECTED]
-        apart = apart[~np.isnan(apart)]
+        plain = expected_value(
+            outputs["probabilities"], found.schema.objectives, found.values
+        )
+        orders = {FUSED: outputs["score"], EXPECTED: plain}
+        ndcg = [request_ndcg(cells, order) for order in orders.values()]
         shares = weights / weights.sum(axis=1, keepdims=True)
-        names = found.schema.objective_names
 
         def by_name(numbers: np.ndarray) -> dict[str, float]:
+            names = found.schema.objective_names
             return dict(zip(names, numbers.tolist(), strict=True))
 
-        return {
-            **{
-                name: value_metrics(cells, order, None)[0]
-                for name, order in orders.items()
-            },
-            "difference": float(apart.mean()) if len(apart) else None,
-            "standard_error": float(apart.std(ddof=1) / np.sqrt(len(apart)))
-            if len(apart) > 1
-            else None,
-            "num_requests": len(apart),
+        judged = {
+            **{n: value_metrics(cells, o, None)[0] for n, o in orders.items()},
+            **paired_difference(*ndcg),
             "weights": by_name(weights.mean(axis=0)),
             "weight_spread": by_name(weights.std(axis=0)),
             "shares": by_name(shares.mean(axis=0)),
             "segments": {
                 column: {
-                    segment_name(one): by_name(shares[ids == one].mean(axis=0))
-                    for one in np.unique(ids)
+                    name: by_name(shares[rows].mean(axis=0))
+                    for name, rows in members(ids).items()
                 }
                 for column, ids in found.columns_by_request().items()
             },
         }
+        return nan_to_none(judged)
 
 
-def _ndcg(cells: Cells, order: np.ndarray) -> np.ndarray:
-    """[R] value-NDCG, nan for requests without value."""
-    return metrics.group_ndcg(
-        cells.pick(order),
-        cells.labels,
-        cells.request,
-        cells.num_requests,
-        NDCG_PLACES,
-    )
+def compare_calibration(
+    probabilities: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    label_weights: np.ndarray,
+    num_candidates: np.ndarray,
+    objectives: Sequence[Objective],
+    segments: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """Judges the same predictions under several calibrations.
+
+    Args:
+        probabilities: name, as `BEFORE` and `AFTER` -> [R, N, T].
+        labels: [R, N, T] of 0 and 1.
+        label_weights: [R, N, T] >= 0; 0 is outside the sample space.
+        num_candidates: [R] int.
+        objectives: T of them.
+        segments: name -> [R], to judge each segment on its own too.
+
+    Returns:
+        objective -> `all`: name -> counts and `probability_metrics`;
+        `segments`: segmentation -> segment -> name -> the same without bins;
+        and, of an objective with a `given`, `consistency` by name.
+    """
+    names = [objective.name for objective in objectives]
+
+    def judged(t: int, rows: Any = slice(None)) -> dict[str, dict[str, Any]]:
+        cells = Cells.of(
+            labels[rows, :, t], num_candidates[rows], label_weights[rows, :, t]
+        )
+        counts = {
+            "num_impressions": len(cells.labels),
+            "num_positives": int(np.count_nonzero(cells.labels)),
+        }
+        return {
+            name: counts | probability_metrics(cells, chances[rows, :, t])
+            for name, chances in probabilities.items()
+        }
+
+    found: dict[str, Any] = {}
+    for t, objective in enumerate(objectives):
+        by_segment: dict[str, Any] = {}
+        for segmentation, ids in (segments or {}).items():
+            parts = {n: judged(t, rows) for n, rows in members(ids).items()}
+            for entries in parts.values():
+                for entry in entries.values():
+                    del entry["reliability"]
+            by_segment[segmentation] = parts
+        found[objective.name] = {"all": judged(t), "segments": by_segment}
+        if objective.given:
+            parent = names.index(objective.given)
+            found[objective.name]["consistency"] = {
+                name: consistency(p[..., t], p[..., parent], num_candidates)
+                for name, p in probabilities.items()
+            }
+    return nan_to_none(found)
+
+
+def members(ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Name of each segment -> [R] bool, its requests."""
+    segments = np.unique(ids)
+    names = scenario_names(segments).tolist()
+    return {n: ids == one for n, one in zip(names, segments, strict=True)}
+
+
+def consistency(
+    probabilities: np.ndarray, given: np.ndarray, num_candidates: np.ndarray
+) -> dict[str, float]:
+    """Compares [R, N] probabilities of an outcome with those of its `given`.
+
+    `share_above`: of the candidates whose outcome is more probable than what
+    it presupposes, which cannot be; `share_equal`: of those where both are the
+    same, as where the bound acts; `mean_ratio`: the predicted conversion.
+    """
+    real = real_cells(num_candidates, given.shape[1])
+    one, other = probabilities[real], given[real]
+    return {
+        "share_above": ratio(np.sum(one > other), len(one)),
+        "share_equal": ratio(np.sum(one == other), len(one)),
+        "mean_ratio": ratio(
+            one.sum(dtype=np.float64), other.sum(dtype=np.float64)
+        ),
+    }

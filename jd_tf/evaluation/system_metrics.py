@@ -63,8 +63,11 @@ def evaluate_predictions(
     Returns:
         system -> objective (and "value") -> metric -> number, or None where
         undefined; see `objective_metrics` for the names. The reference has
-        `lead` over each system too and, where there are `popularity` and
-        `oracle`, `popularity_to_oracle`; see `compare_systems`.
+        `lead` too: system -> metric -> `difference` (reference minus system)
+        and its `interval`; and, where there are `popularity` and `oracle`,
+        `popularity_to_oracle`: metric -> `share` of the gap between popularity
+        (0) and oracle (1) that the reference closes, and its `interval`, None
+        unless the oracle is the better of the two.
 
     Raises:
         ValueError: naming the system whose predictions are missing, unknown,
@@ -94,7 +97,7 @@ def evaluate_predictions(
     if num_replicates and len(labels):
         bootstrap = Bootstrap(len(labels), users, num_replicates, seed)
     real = real_cells(num_candidates, labels.shape[1])
-    judged = [
+    cells = [
         Cells.of(labels[..., t], num_candidates, label_weights[..., t])
         for t in range(len(objectives))
     ]
@@ -111,28 +114,23 @@ def evaluate_predictions(
         probabilities, scores, score = _complete(
             system, outputs, objectives, real, values
         )
-        results[system], replicates[system] = {}, {}
+        judged = {}
         for t, objective in enumerate(objectives):
             order = score if scores is None else scores[..., t]
-            found, drawn = order_metrics(judged[t], order, users, bootstrap)
-            found |= probability_metrics(
-                judged[t],
-                None if probabilities is None else probabilities[..., t],
-            )
-            results[system][objective.name] = found
-            replicates[system][objective.name] = drawn
-        found, drawn = value_metrics(valued, score, bootstrap)
-        results[system][VALUE] = found
-        replicates[system][VALUE] = drawn
-    for system, by_objective in results.items():
-        for key, found in by_objective.items():
-            drawn = replicates[system][key]
+            chances = None if probabilities is None else probabilities[..., t]
+            found, drawn = order_metrics(cells[t], order, users, bootstrap)
+            found |= probability_metrics(cells[t], chances)
+            judged[objective.name] = (found, drawn)
+        judged[VALUE] = value_metrics(valued, score, bootstrap)
+        for found, drawn in judged.values():
             for name in [name for name in WITH_INTERVAL if name in found]:
                 found[f"{name}_interval"] = (
                     interval(drawn[name]) if name in drawn else None
                 )
+        results[system] = {key: found for key, (found, _) in judged.items()}
+        replicates[system] = {key: drawn for key, (_, drawn) in judged.items()}
     for key, found in results.get(reference, {}).items():
-        found |= compare_systems(
+        found |= _compare_systems(
             {system: results[system][key] for system in results},
             {system: replicates[system][key] for system in results},
             reference,
@@ -140,7 +138,7 @@ def evaluate_predictions(
     return nan_to_none(results)
 
 
-def compare_systems(
+def _compare_systems(
     found: Mapping[str, Mapping[str, Any]],
     replicates: Mapping[str, Mapping[str, np.ndarray]],
     reference: str,
@@ -148,18 +146,9 @@ def compare_systems(
     """Compares the reference with the others, resample by resample.
 
     Two systems are judged on the same users, so the interval of their
-    difference is narrower than their own intervals suggest.
-
-    Args:
-        found: system -> metric -> value of one objective, nan where undefined.
-        replicates: system -> metric -> [replicates]; all empty for none.
-        reference: the system in question, a key of both.
-
-    Returns:
-        `lead`: system -> metric -> `difference` (reference minus system) and
-        its `interval`; `popularity_to_oracle`: metric -> `share` of the gap
-        between popularity (0) and oracle (1) that the reference closes, and
-        its `interval`, nan unless the oracle is the better of the two.
+    difference is narrower than their own intervals suggest. `found` and
+    `replicates` are system -> metric -> value or [replicates], of one
+    objective.
     """
     names = [n for n in WITH_INTERVAL if n in found[reference]]
 

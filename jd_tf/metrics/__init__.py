@@ -23,13 +23,11 @@ from jd_tf.metrics.ranking_metrics import (
     group_ndcg,
     ndcg,
 )
-from jd_tf.metrics.ranks import RankedScores
 
 __all__ = [
     "Bootstrap",
     "Cells",
     "GroupAuc",
-    "RankedScores",
     "Reliability",
     "auc",
     "calibration_error",

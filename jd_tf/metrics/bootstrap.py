@@ -62,30 +62,18 @@ class Bootstrap:
             row[:] = np.bincount(rng.integers(0, size, size), minlength=size)
 
     def means(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Weighted means of per-request values in every resample.
+        """[replicates] weighted means of values per request ([R] each).
 
-        Args:
-            values: [R], nan where undefined.
-            weights: [R] >= 0; what is undefined does not weigh.
-
-        Returns:
-            [replicates], nan where nothing defined was drawn.
+        What is nan does not weigh; nan where nothing defined was drawn.
         """
-        weights = np.where(np.isnan(values), 0.0, weights)
-        values = np.where(np.isnan(values), 0.0, values)
-        return self.ratios(values * weights, weights)
+        return self.ratios(*_defined(values, weights))
 
     def ratios(
         self, numerators: np.ndarray, denominators: np.ndarray
     ) -> np.ndarray:
-        """Ratios of sums over requests in every resample.
+        """[replicates] ratios of sums over requests ([R] each).
 
-        Args:
-            numerators: [R], a part of each request.
-            denominators: [R] >= 0.
-
-        Returns:
-            [replicates], nan where the denominators drawn add up to 0.
+        nan where the denominators drawn add up to 0.
         """
         parts = [
             np.bincount(self.clusters, part, minlength=self.num_clusters)
@@ -97,9 +85,7 @@ class Bootstrap:
         self, values: np.ndarray, weights: np.ndarray
     ) -> np.ndarray:
         """As `means`, of values per cluster ([G] each) instead of request."""
-        weights = np.where(np.isnan(values), 0.0, weights)
-        values = np.where(np.isnan(values), 0.0, values)
-        return self._ratios_of_clusters(values * weights, weights)
+        return self._ratios_of_clusters(*_defined(values, weights))
 
     def _ratios_of_clusters(
         self, numerators: np.ndarray, denominators: np.ndarray
@@ -116,16 +102,13 @@ class Bootstrap:
         request: np.ndarray,
         weights: np.ndarray | None = None,
     ) -> np.ndarray:
-        """AUC in every resample; scores are sorted once.
+        """[replicates] AUC; scores are sorted once; nan for one class only.
 
         Args:
             scores: [M].
             labels: [M] of 0 and 1.
             request: [M] int, the request of each impression.
             weights: [M] > 0; 1 each if None.
-
-        Returns:
-            [replicates], nan where one class only was drawn.
         """
         chosen = np.flatnonzero(labels)
         ranking = RankedScores(scores, chosen, keep_order=True)
@@ -145,6 +128,14 @@ class Bootstrap:
                 drawn.sum(dtype=np.float64),
             )
         return replicates
+
+
+def _defined(
+    values: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted values and weights, 0 where a value is nan."""
+    weights = np.where(np.isnan(values), 0.0, weights)
+    return np.nan_to_num(values) * weights, weights
 
 
 def interval(

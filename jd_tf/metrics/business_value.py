@@ -1,11 +1,28 @@
-"""Probabilities -> the business value to expect of a candidate."""
+"""Business value: of a scenario, and to be expected of a candidate."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from jd_tf.schema import Objective
+from jd_tf.schema import Objective, Schema
+
+
+def scenario_names(ids: np.ndarray) -> np.ndarray:
+    """[R] ids of any dtype as texts."""
+    return np.array(
+        [i.decode("utf-8") if isinstance(i, bytes) else str(i) for i in ids],
+        np.str_,
+    )
+
+
+def values_by_request(schema: Schema, ids: np.ndarray) -> np.ndarray:
+    """[R, T] business values by scenario; `ids` [R] of `scenario_column`."""
+    names = scenario_names(ids)
+    values = np.tile(np.array(schema.objective_values), (len(names), 1))
+    for entry in schema.scenario_values:
+        values[names == str(entry.scenario)] = entry.values
+    return values
 
 
 def expected_value(

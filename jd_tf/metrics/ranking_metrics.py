@@ -48,13 +48,7 @@ def auc(
 ) -> float:
     """Probability that a positive scores above a negative, ties half.
 
-    Args:
-        scores: [M].
-        labels: [M] of 0 and 1.
-        weights: [M] >= 0; 1 each if None.
-
-    Returns:
-        The area under the ROC curve; nan where there is one class only.
+    `weights` [M] >= 0 are 1 each if None; nan where there is one class only.
 
     Example:
         >>> import numpy as np
@@ -114,13 +108,11 @@ def group_auc(
 def auc_from_ranks(
     above: np.ndarray, positives: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
-    """Mann and Whitney's formula.
+    """[G] AUC by Mann and Whitney's formula.
 
-    Args:
-        above: [G] summed over positives (weighted): weight of the
-            impressions that score higher, ties half, itself half.
-        positives: [G] weight of positives.
-        weight: [G] weight of all impressions.
+    `above` is summed over positives: weight of the impressions that score
+    higher, ties half, itself half; `positives` and `weight` are weights of the
+    positives and of all.
     """
     pairs = positives * (weight - positives)
     # Of two positives one stands above the other, or they tie and each counts
@@ -199,17 +191,10 @@ def group_gain_at(
     num_groups: int = 1,
     k: int = 1,
 ) -> np.ndarray:
-    """Gain among the first k of every group, undiscounted.
+    """[G] gain among the first k of every group, undiscounted.
 
-    Args:
-        scores: [M].
-        gains: [M] >= 0.
-        groups: [M] int from 0 to `num_groups` - 1; one group if None.
-        num_groups: number of groups G.
-        k: places that count.
-
-    Returns:
-        [G]; tied elements share the gain of their places.
+    Arguments are those of `group_ndcg`; tied elements share the gain of their
+    places.
 
     Example:
         >>> import numpy as np

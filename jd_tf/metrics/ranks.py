@@ -19,23 +19,8 @@ class RankedScores:
         chosen: [P] int, elements to rank.
         groups: [M] int from 0 to `num_groups` - 1; one group if None.
         num_groups: number of groups G, below 2^32.
-        keep_order: whether to keep the sorted order of all elements, which
-            weighted ranks need; costs several times more.
-
-    Attributes:
-        chosen: [P] as given.
-        first: [P] int, begin of each chosen element's block of ties in the
-            sorted order, groups ascending, best first.
-        last: [P] int, end of the block, exclusive.
-        start: [P] int, begin of each chosen element's group.
-        order: [M] int, the sorted order, or None.
-
-    Example:
-        >>> import numpy as np
-        >>> ranked = RankedScores(np.array([0.2, 0.9, 0.5]), np.array([2, 0]))
-        >>> above, through = ranked.ranks()
-        >>> above.tolist(), through.tolist()
-        ([1, 2], [2, 3])
+        keep_order: whether to keep `order` [M], groups ascending, best first,
+            which weighted ranks need; costs several times more.
     """
 
     def __init__(
@@ -47,46 +32,37 @@ class RankedScores:
         keep_order: bool = False,
     ):
         keys = _keys(scores, groups, num_groups)
-        self.chosen = chosen
         wanted = keys[chosen]
-        if keep_order:
-            order = np.argsort(keys)
-            self.order: np.ndarray | None = order
-            keys = keys[order]
-        else:
-            self.order = None
-            keys = np.sort(keys)
+        self.order = np.argsort(keys) if keep_order else None
+        keys = np.sort(keys) if self.order is None else keys[self.order]
         # Searching in ascending order walks memory forwards.
         ascending = np.argsort(wanted)
-        self.first = np.empty(len(wanted), np.int64)
-        self.last = np.empty(len(wanted), np.int64)
+        self._first = np.empty(len(wanted), np.int64)
+        self._last = np.empty(len(wanted), np.int64)
         wanted = wanted[ascending]
-        self.first[ascending] = np.searchsorted(keys, wanted, "left")
-        self.last[ascending] = np.searchsorted(keys, wanted, "right")
+        # Begin and end (exclusive) of each chosen element's block of ties.
+        self._first[ascending] = np.searchsorted(keys, wanted, "left")
+        self._last[ascending] = np.searchsorted(keys, wanted, "right")
         if groups is None:
-            self.start = np.zeros(len(wanted), np.int64)
+            self._start = np.zeros(len(wanted), np.int64)
         else:
             sizes = np.bincount(groups, minlength=num_groups)
-            self.start = (np.cumsum(sizes) - sizes)[groups[chosen]]
+            self._start = (np.cumsum(sizes) - sizes)[groups[chosen]]
 
     def ranks(
         self, weights: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Weight in the group above, and above or tied with, each chosen.
+        """Two [P]: weight in the group above each chosen, and above or tied.
 
-        Args:
-            weights: [M] in sorted order, i.e. `given[ranking.order]`; every
-                element weighs 1 if None.
-
-        Returns:
-            Two [P] arrays; the second counts the element itself.
+        The second counts the element itself. `weights` are [M] in sorted order,
+        i.e. `given[ranking.order]`; every element weighs 1 if None.
         """
         if weights is None:
-            return self.first - self.start, self.last - self.start
+            return self._first - self._start, self._last - self._start
         total = np.zeros(len(weights) + 1)
         np.cumsum(weights, out=total[1:])
-        before = total[self.start]
-        return total[self.first] - before, total[self.last] - before
+        before = total[self._start]
+        return total[self._first] - before, total[self._last] - before
 
 
 def _keys(

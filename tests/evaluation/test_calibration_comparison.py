@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from jd_tf.evaluation.calibration_comparison import (
+from jd_tf.evaluation.metrics_file import write_metrics
+from jd_tf.evaluation.post_training import (
     AFTER,
     BEFORE,
     compare_calibration,
     consistency,
 )
-from jd_tf.evaluation.metrics_file import write_metrics
 from jd_tf.evaluation.report.metric_pictures import (
     calibration_pictures,
     segment_picture,

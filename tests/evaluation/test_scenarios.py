@@ -5,8 +5,8 @@ import pytest
 
 from jd_tf.evaluation.collect import collect_predictions
 from jd_tf.evaluation.report.run_report import write_report
-from jd_tf.evaluation.scenarios import values_by_request
 from jd_tf.evaluation.system_metrics import evaluate_predictions
+from jd_tf.metrics.business_value import values_by_request
 from jd_tf.metrics.ranking_metrics import group_ndcg
 from jd_tf.schema import IdColumn, Objective, ScenarioValues
 from tests.requests import small_schema

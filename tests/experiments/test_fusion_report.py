@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jd_tf.evaluation.fusion import fusion_run
+from jd_tf.evaluation.fusion import report as reports
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
 from tests.evaluation.fusion.fused_shop import SESSION, shop
@@ -23,16 +23,16 @@ def report(monkeypatch, tmp_path):
         config = JDRankerConfig.of(
             fusion="personalized", session_seconds=SESSION
         )
-        return {s: shop(100 * i) for i, s in enumerate(splits)}, config
+        return {s: shop(100 * i) for i, s in enumerate(splits)}, config.fusion
 
     def scores_of_run(data, workdir, split, max_requests):
         return shop(100).expected[:, ::-1]
 
-    monkeypatch.setattr(fusion_run, "observe_run", observe_run)
-    monkeypatch.setattr(fusion_run, "scores_of_run", scores_of_run)
+    monkeypatch.setattr(reports, "observe_run", observe_run)
+    monkeypatch.setattr(reports, "scores_of_run", scores_of_run)
 
     def go(**options):
-        return fusion_run.report_fusion(
+        return reports.report_fusion(
             "data",
             "run",
             tmp_path / "fusion",
@@ -66,7 +66,7 @@ def test_other_runs_need_names_of_their_own(report):
 
 def test_missing_data_are_named(tmp_path):
     with pytest.raises(DataError, match="nowhere"):
-        fusion_run.observe_run(tmp_path / "nowhere", tmp_path, ("test",))
+        reports.observe_run(tmp_path / "nowhere", tmp_path, ("test",))
 
 
 def test_a_wrong_flag_is_one_line_and_exit_code_2():

@@ -6,8 +6,8 @@ It reads the columns that exist when serving, the labels of the training
 split, and nothing else.
 """
 
-from jd_tf.evaluation.baselines.baseline import Baseline
 from jd_tf.evaluation.baselines.simple_baselines import (
+    Baseline,
     LastCategory,
     Popularity,
 )

@@ -13,60 +13,40 @@ class Categories:
 
     Columns: what else an item has (category, brand, shop), user and context
     ids, and the categorical actions of the newest event of each behaviour.
-
-    Args:
-        schema: of the batches.
-        max_categories: numbers at most.
     """
 
     def __init__(self, schema: Schema, max_categories: int = 250):
         self.schema = schema
         self.max_categories = max_categories
-        self._sums = {name: IdSums(1) for name in self.names}
-        self._known: dict[str, np.ndarray] = {}
-
-    @property
-    def names(self) -> list[str]:
-        """K names of the columns."""
-        return [
-            *(column.name for column in self.schema.item_id_columns[1:]),
-            *(column.name for column in self.schema.context_columns),
-            *(
-                f"{behavior.name}_newest_{slot}"
-                for behavior in self.schema.behaviors
-                for slot in behavior.action_slots
-            ),
-        ]
+        slots = sum(len(behavior.action_slots) for behavior in schema.behaviors)
+        size = len(schema.item_id_columns[1:]) + len(schema.context_columns)
+        self._sums = [IdSums(1) for _ in range(size + slots)]
+        self._known: list[np.ndarray] = []
 
     def add(self, batch: Arrays) -> None:
         """Counts the ids of a batch's real impressions."""
         real = real_cells(batch["num_candidates"], batch["item_id"].shape[1])
-        for name, ids in self._columns(batch):
+        for place, ids in enumerate(self._columns(batch)):
             ids = ids[real]
-            self._sums[name].add(ids, np.ones((len(ids), 1)))
+            self._sums[place].add(ids, np.ones((len(ids), 1)))
 
     def settle(self) -> None:
         """Fixes the numbers; call once all batches are counted."""
-        self._known = {
-            name: sums.top(self.max_categories)
-            for name, sums in self._sums.items()
-        }
+        self._known = [sums.top(self.max_categories) for sums in self._sums]
 
     def encode(self, batch: Arrays) -> np.ndarray:
         """[B, N, K] float32 numbers from 0, nan for ids without one."""
         parts = [np.zeros((*batch["item_id"].shape, 0), np.float32)]
-        for name, ids in self._columns(batch):
-            known = self._known[name]
-            if not len(known):
-                parts.append(np.full((*ids.shape, 1), np.nan))
-                continue
-            place = np.searchsorted(known, ids)
-            place = np.minimum(place, len(known) - 1)
-            number = np.where(known[place] == ids, place, np.nan)
+        for known, ids in zip(self._known, self._columns(batch), strict=True):
+            number = np.full(ids.shape, np.nan)
+            if len(known):
+                place = np.searchsorted(known, ids)
+                place = np.minimum(place, len(known) - 1)
+                number = np.where(known[place] == ids, place, np.nan)
             parts.append(number[..., None])
         return np.concatenate(parts, axis=2, dtype=np.float32)
 
-    def _columns(self, batch: Arrays) -> list[tuple[str, np.ndarray]]:
+    def _columns(self, batch: Arrays) -> list[np.ndarray]:
         """Every column as [B, N]."""
         shape = batch["item_id"].shape
         columns = [batch[c.name] for c in self.schema.item_id_columns[1:]]
@@ -81,4 +61,4 @@ class Categories:
                 newest = np.where(some, actions[:, 0], 0)
             per_request += list(newest.T)
         columns += [np.broadcast_to(ids[:, None], shape) for ids in per_request]
-        return list(zip(self.names, columns, strict=True))
+        return columns

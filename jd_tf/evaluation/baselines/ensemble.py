@@ -14,11 +14,7 @@ _MIN_VALUES_OF_A_COLUMN = 20
 
 
 class Ensemble:
-    """Learns T labels from the same rows with scikit-learn's boosted trees.
-
-    Args:
-        options: of `HistGradientBoostingClassifier`.
-    """
+    """Learns T labels from the same rows; options are scikit-learn's."""
 
     def __init__(self, **options: Any):
         self.options = options
@@ -30,7 +26,7 @@ class Ensemble:
         labels: np.ndarray,
         weights: np.ndarray,
         means: np.ndarray,
-    ) -> "Ensemble":
+    ) -> None:
         """Learns every objective, side by side.
 
         Args:
@@ -58,7 +54,6 @@ class Ensemble:
 
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             self._models = list(pool.map(fit, range(len(means))))
-        return self
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """[M, T] float32 probabilities."""

@@ -35,19 +35,13 @@ def newest_first(batch: Arrays, behavior: Behavior) -> np.ndarray:
 def history_features(
     batch: Arrays, schema: Schema
 ) -> tuple[np.ndarray, list[str]]:
-    """Summaries of histories, and their overlap with candidates.
+    """[B, N, K] summaries of histories, overlap with candidates; K names.
 
     Per behaviour: events, age of the newest and oldest, mean dwell and action
     counts. Per behaviour and id column: how many events share the candidate's
     id, the same by recency, dwell and action counts on them, place and age of
-    the newest one. Seconds and counts are taken as log(1 + x).
-
-    Args:
-        batch: arrays as the schema says.
-        schema: of the batch.
-
-    Returns:
-        [B, N, K] float32, nan where there is no such event, and K names.
+    the newest one; nan where there is no such event. Seconds and counts are
+    taken as log(1 + x).
     """
     size, width = batch["item_id"].shape
     parts: list[np.ndarray] = []
@@ -85,10 +79,8 @@ def history_features(
     return features, names
 
 
-def dense_features(
-    batch: Arrays, schema: Schema
-) -> tuple[np.ndarray, list[str]]:
-    """`item_dense` and `session_dense` side by side, [B, N, K], and names."""
+def dense_features(batch: Arrays, schema: Schema) -> np.ndarray:
+    """`item_dense` and `session_dense` side by side, [B, N, K]."""
     size, width = batch["item_id"].shape
     parts = [np.zeros((size, width, 0), np.float32)]
     if schema.item_dense:
@@ -96,8 +88,7 @@ def dense_features(
     if schema.session_dense:
         session = batch["session_dense"][:, None]
         parts.append(np.repeat(session, width, axis=1))
-    names = [*schema.item_dense, *schema.session_dense]
-    return np.concatenate(parts, axis=2, dtype=np.float32), names
+    return np.concatenate(parts, axis=2, dtype=np.float32)
 
 
 def _events(batch: Arrays, behavior: Behavior) -> tuple[np.ndarray, list[str]]:

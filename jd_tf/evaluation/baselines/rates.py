@@ -11,11 +11,7 @@ _WAITING_ROWS = 100_000
 
 
 class IdSums:
-    """Adds rows up by id; memory follows the ids, not the rows.
-
-    Args:
-        width: numbers in a row, W.
-    """
+    """Adds rows of `width` numbers by id; memory follows the ids."""
 
     def __init__(self, width: int):
         self.width = width
@@ -79,14 +75,9 @@ class IdSums:
 class RateTable:
     """Counts impressions and positives by id, and gives smoothed rates.
 
-    An id seen rarely is drawn to the rate of the level above it: an item to
-    its category, a category to all impressions, as if it had been shown
-    `strength` more times at that rate.
-
-    Args:
-        levels: names of the id columns, widest first.
-        num_objectives: T.
-        strength: impressions the level above counts for.
+    An id seen rarely is drawn to the rate of the level above it (`levels` of
+    id columns are widest first): an item to its category, a category to all
+    impressions, as if it had been shown `strength` more times at that rate.
     """
 
     def __init__(
@@ -106,22 +97,10 @@ class RateTable:
     def add(self, batch: Mapping[str, np.ndarray]) -> None:
         """Counts the real impressions of a batch with labels."""
         real = real_cells(batch["num_candidates"], batch["labels"].shape[1])
-        self.add_impressions(
-            {name: batch[name][real] for name in self.levels},
-            batch["labels"][real],
-            batch["label_weights"][real],
-        )
-
-    def add_impressions(
-        self,
-        ids: Mapping[str, np.ndarray],
-        labels: np.ndarray,
-        weights: np.ndarray,
-    ) -> None:
-        """Counts impressions: ids [M] by level, labels and weights [M, T]."""
+        labels, weights = batch["labels"][real], batch["label_weights"][real]
         rows = np.concatenate([labels * weights, weights], axis=1)
         for name in self.levels:
-            self._sums[name].add(ids[name], rows)
+            self._sums[name].add(batch[name][real], rows)
         self._total += rows.sum(axis=0, dtype=np.float64)
 
     def merge(self, other: "RateTable") -> None:
@@ -141,14 +120,7 @@ class RateTable:
         return self._total[:half] / np.where(shown > 0, shown, 1.0)
 
     def rates(self, ids: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Smoothed rates of every level.
-
-        Args:
-            ids: level -> [...], all of one shape.
-
-        Returns:
-            level -> [..., T] float32.
-        """
+        """Smoothed rates [..., T] of ids [...] on every level."""
         half = self.num_objectives
         above = self.mean()
         found = {}

@@ -1,14 +1,39 @@
 """Baselines without a model: popularity, and what a user touched last."""
 
-from collections.abc import Iterable
+import abc
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.baselines.baseline import Baseline, Batch
 from jd_tf.evaluation.baselines.features import match_events, newest_first
 from jd_tf.evaluation.baselines.rates import RateTable, rate_levels
 from jd_tf.evaluation.collect import to_numpy
 from jd_tf.schema import Schema
+
+Batch = Mapping[str, Any]
+
+
+class Baseline(abc.ABC):
+    """Ranks candidates of batches laid out as the schema says."""
+
+    def __init__(self, schema: Schema):
+        self.schema = schema
+
+    @abc.abstractmethod
+    def fit(self, batches: Iterable[Batch]) -> "Baseline":
+        """Learns from batches of the training split, and returns itself.
+
+        Some iterate more than once over these dicts of arrays or tensors with
+        labels: pass a list or a `tf.data.Dataset`, not a generator.
+        """
+
+    @abc.abstractmethod
+    def score(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Returns `probabilities` [B, N, T] or `score` [B, N], float32.
+
+        Higher is better; what stands beyond `num_candidates` is meaningless.
+        """
 
 
 class Popularity(Baseline):

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from jd_tf.evaluation.baselines.baseline import Baseline, Batch
 from jd_tf.evaluation.baselines.categories import Categories
 from jd_tf.evaluation.baselines.ensemble import Ensemble
 from jd_tf.evaluation.baselines.features import (
@@ -13,10 +12,12 @@ from jd_tf.evaluation.baselines.features import (
     history_features,
 )
 from jd_tf.evaluation.baselines.rates import RateTable, rate_levels
+from jd_tf.evaluation.baselines.simple_baselines import Baseline, Batch
 from jd_tf.evaluation.collect import to_numpy
 from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Schema
 
+_SEED = 0
 # The first part of the training split is counted only; each later part is
 # learned from with the rates of all parts before it.
 _PART_STARTS = (0.0, 0.4, 0.6, 0.8)
@@ -39,9 +40,6 @@ class Trees(Baseline):
         schema: of the batches.
         max_impressions: learned from at most; whole requests are drawn.
         max_iter: trees an objective; fewer where they stop helping.
-        learning_rate: of the boosting.
-        strength: see `RateTable`.
-        seed: of drawing and early stopping.
     """
 
     def __init__(
@@ -49,9 +47,6 @@ class Trees(Baseline):
         schema: Schema,
         max_impressions: int = 300_000,
         max_iter: int = 300,
-        learning_rate: float = 0.1,
-        strength: float = 20.0,
-        seed: int = 0,
     ):
         super().__init__(schema)
         if max_impressions < 1:
@@ -59,13 +54,11 @@ class Trees(Baseline):
                 f"`max_impressions` must be positive. Got: {max_impressions}."
             )
         self.max_impressions = max_impressions
-        self.strength = strength
-        self.seed = seed
         self._tables: list[RateTable] = []
         self._categories = Categories(schema)
         self._ensemble = Ensemble(
             max_iter=max_iter,
-            learning_rate=learning_rate,
+            learning_rate=0.1,
             max_leaf_nodes=15,
             # Half the features a split and coarse bins: as good as all of
             # them at half the learning rate, in two thirds of the time.
@@ -76,7 +69,7 @@ class Trees(Baseline):
             # with 37 orders, normalised entropy was 13 without, 1 with it.
             l2_regularization=5.0,
             early_stopping=True,
-            random_state=seed,
+            random_state=_SEED,
         )
 
     def fit(self, batches: Iterable[Batch]) -> "Trees":
@@ -131,7 +124,7 @@ class Trees(Baseline):
         chain = rate_levels(self.schema)
         alone = [(n,) for n in self._id_names if n not in chain]
         size = len(self.schema.objectives)
-        return [RateTable(c, size, self.strength) for c in (chain, *alone)]
+        return [RateTable(c, size) for c in (chain, *alone)]
 
     def _plan(
         self, batches: Iterable[Batch]
@@ -152,7 +145,7 @@ class Trees(Baseline):
         starts = np.array(_PART_STARTS) * len(time)
         part = np.searchsorted(starts, rank, side="right") - 1
         share = self.max_impressions / max(size[part > 0].sum(), 1)
-        lots = np.random.default_rng(self.seed).random(len(part))
+        lots = np.random.default_rng(_SEED).random(len(part))
         return size, part, (part > 0) & (lots < share)
 
     def _rows(self, batch: Arrays, part: np.ndarray) -> dict[str, np.ndarray]:
@@ -169,7 +162,7 @@ class Trees(Baseline):
         """[B, N, K] features that depend on no label, categories first."""
         parts = (
             self._categories.encode(batch),
-            dense_features(batch, self.schema)[0],
+            dense_features(batch, self.schema),
             history_features(batch, self.schema)[0],
         )
         return np.concatenate(parts, axis=2)

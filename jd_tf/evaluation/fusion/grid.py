@@ -1,12 +1,12 @@
 """Search for the best constant fusion weights, overall and by segment."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tqdm
 
-from jd_tf.evaluation.fusion.weight_judge import Group, WeightJudge
+from jd_tf.evaluation.fusion.weight_judge import Group, Progress, WeightJudge
 from jd_tf.schema import DataError
 
 # Half of the weight vectors look everywhere, the rest near the best so far.
@@ -43,11 +43,7 @@ class FusionGrid:
         return np.where(some.max(axis=1) < 0, -1, some.argmax(axis=1))
 
     def best_weights(self, group: int = 0) -> np.ndarray:
-        """[T] the best weights of a group, of all requests where it has none.
-
-        Raises:
-            DataError: no request has any gain.
-        """
+        """[T] the best of a group, or of all requests where it has no gain."""
         best = self.best
         if best[0] < 0:
             raise DataError("no request has any gain: nothing to search for.")
@@ -55,27 +51,19 @@ class FusionGrid:
 
     def judged_on(self, judge: WeightJudge) -> "FusionGrid":
         """The same vectors on other requests, whose groups may be others."""
-        found = _judged(judge, self.weights, 0)
-        return dataclasses.replace(found, rounds=self.rounds)
+        return _judged(judge, self.weights, self.rounds)
 
     def front(self, first: int, second: int) -> np.ndarray:
-        """Weight vectors that no other beats in two objectives at once.
+        """[F] int, vectors that no other beats in two objectives at once.
 
-        Args:
-            first: index of an objective.
-            second: index of another.
-
-        Returns:
-            [F] int, ascending in what they capture of the first.
+        They ascend in what they capture of the first objective; `first` and
+        `second` are indices of objectives.
         """
         one, other = self.captured[first], self.captured[second]
         order = np.lexsort((-other, -one))
-        kept, reached = [], -np.inf
-        for number in order:
-            if other[number] > reached:
-                kept.append(number)
-                reached = other[number]
-        return np.array(kept[::-1], np.int64)
+        before = np.maximum.accumulate(other[order])[:-1]
+        kept = other[order] > np.concatenate([[-np.inf], before])
+        return order[kept][::-1]
 
 
 def search_weights(
@@ -98,15 +86,12 @@ def search_weights(
 
     Args:
         judge: of the requests.
-        num_weights: W; at least 2 T + 2 and those of `starts`.
+        num_weights: W; a DataError names the least.
         starts: weight vectors to begin with, of any sum.
         seed: of what is random.
         progress: whether to show a bar.
         axes: two objectives; a quarter of the closer looks then goes to the
             front of what is captured of the two.
-
-    Raises:
-        DataError: `num_weights` is too small.
     """
     real = judge.predictions.real
     # Padding and missing objectives have no spread; their unit is 1.
@@ -131,14 +116,14 @@ def search_weights(
     with tqdm.tqdm(
         total=total, unit="ranking", unit_scale=True, disable=not progress
     ) as bar:
-        grid = _judged(judge, coarse, 0, bar.update)
+        grid = _judged(judge, coarse, np.zeros(num_coarse, int), bar.update)
         for number, spread in enumerate(_SPREADS, 1):
             rounds_left = len(_SPREADS) - number + 1
             share = (num_weights - len(grid.weights)) // rounds_left
             if share and grid.best[0] >= 0:
-                centres = _centres(grid, share, axes)
-                near = _near(rng, centres, unit, spread)
-                found = _judged(judge, near, number, bar.update)
+                near = _near(rng, _centres(grid, share, axes), unit, spread)
+                rounds = np.full(share, number)
+                found = _judged(judge, near, rounds, bar.update)
                 grid = _joined(grid, found)
     return grid
 
@@ -146,20 +131,11 @@ def search_weights(
 def _judged(
     judge: WeightJudge,
     weights: np.ndarray,
-    number: int,
-    progress: Callable[[int], object] | None = None,
+    rounds: np.ndarray,
+    progress: Progress | None = None,
 ) -> FusionGrid:
-    """A grid of one round."""
     found = judge.judge(weights, progress)
-    rounds = np.full(len(weights), number)
-    return FusionGrid(
-        judge.groups,
-        judge.group_sizes,
-        weights,
-        rounds,
-        found.ndcg,
-        found.captured,
-    )
+    return FusionGrid(judge.groups, judge.group_sizes, weights, rounds, *found)
 
 
 def _joined(one: FusionGrid, other: FusionGrid) -> FusionGrid:
@@ -194,12 +170,11 @@ def _near(
 ) -> np.ndarray:
     """A vector near each of the centres, [C, T] both."""
     centres = _on_simplex(centres * unit)
-    count = len(centres)
     factors = np.exp(spread * rng.normal(size=centres.shape))
     # A share of zero is left by mixing, not by multiplying.
-    drawn = _random_mixtures(rng, count, centres.shape[1])
+    drawn = _random_mixtures(rng, *centres.shape)
     mixed = (1 - spread / 2) * centres + spread / 2 * drawn
-    either = rng.random(count)[:, None] < 0.5
+    either = rng.random((len(centres), 1)) < 0.5
     return _on_simplex(np.where(either, centres * factors, mixed) / unit)
 
 
@@ -207,13 +182,12 @@ def _random_mixtures(
     rng: np.random.Generator, count: int, num_objectives: int
 ) -> np.ndarray:
     """[count, T] points of the simplex, even and uneven ones in turn."""
-    drawn = np.stack(
-        [
-            rng.dirichlet(np.full(num_objectives, concentration), count)
-            for concentration in _CONCENTRATIONS
-        ]
-    )
-    return drawn[np.arange(count) % len(drawn), np.arange(count)]
+    drawn = [
+        rng.dirichlet(np.full(num_objectives, concentration), count)
+        for concentration in _CONCENTRATIONS
+    ]
+    numbers = np.arange(count)
+    return np.stack(drawn)[numbers % len(drawn), numbers]
 
 
 def _on_simplex(weights: np.ndarray) -> np.ndarray:

@@ -1,15 +1,27 @@
-"""Searches the best constant weights of a file of predictions."""
+"""Best constant weights of a file of predictions: JSON, table, picture."""
 
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jd_tf.evaluation.fusion.grid import search_weights
-from jd_tf.evaluation.fusion.grid_report import report_grid, write_grid
+import numpy as np
+import pandas as pd
+
+from jd_tf.data.files import write_whole
+from jd_tf.evaluation.fusion.grid import FusionGrid, search_weights
+from jd_tf.evaluation.fusion.pictures import front_picture
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
-from jd_tf.evaluation.fusion.weight_judge import WeightJudge
+from jd_tf.evaluation.fusion.weight_judge import ALL, WeightJudge
+from jd_tf.evaluation.metrics_file import write_metrics
+from jd_tf.evaluation.objective_metrics import paired_difference
 from jd_tf.schema import DataError
+
+JSON_FILE, TABLE_FILE = "fusion_grid.json", "fusion_grid.csv"
+PICTURE_FILE = "fusion_grid.png"
+# Names of rankings in the report.
+GLOBAL, SEGMENTED = "best_global_weights", "best_weights_by_"
+EXPECTED = "expected_value"
 
 
 def grid_run(
@@ -25,7 +37,7 @@ def grid_run(
     seed: int = 0,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Writes `fusion_grid.json`, `.csv` and `.png`.
+    """Writes the three files of `experiments.fusion_grid`.
 
     Args:
         predictions: file whose requests are searched.
@@ -44,9 +56,6 @@ def grid_run(
 
     Returns:
         What the JSON holds; see `report_grid`.
-
-    Raises:
-        DataError: if a file is damaged, or they do not fit each other.
     """
     searched = FusionPredictions.load(predictions)
     others = FusionPredictions.load(judge) if judge else searched
@@ -80,13 +89,128 @@ def grid_run(
         weights = WeightJudge(others, form, k, segments)
         shown = grid.judged_on(weights)
     report = {
-        **report_grid(grid, weights, others),
+        **report_grid(grid, weights),
         "searched": str(predictions),
         "judged": str(judge or predictions),
         "seconds": round(seconds, 2),
     }
-    write_grid(output_dir, report, grid, shown, names, places)
+    folder = Path(output_dir)
+    write_whole(folder / TABLE_FILE, _table(grid, names).encode("utf-8"))
+    picture = front_picture(shown, names, places, report["rankings"])
+    write_whole(folder / PICTURE_FILE, picture.png)
+    write_metrics(folder / JSON_FILE, report)
     return report
+
+
+def report_grid(grid: FusionGrid, judge: WeightJudge) -> dict[str, Any]:
+    """The best weights, and the metrics of all rankings.
+
+    The best weights of all requests and of each segment with their value-NDCG
+    and the regret of the global ones on the requests searched; and every
+    ranking on the requests of `judge`, which may be others, with its mean
+    distance from the best global weights and its standard error.
+    """
+    predictions, best = judge.predictions, grid.best
+    names = predictions.objectives
+    segments: dict[str, Any] = {}
+    for number, (name, segment) in enumerate(grid.groups):
+        if (name, segment) == ALL or best[number] < 0:
+            continue
+        ndcg = grid.ndcg[number]
+        segments.setdefault(name, {})[segment] = {
+            "num_requests": int(grid.group_sizes[number]),
+            "weights": _by_name(names, grid.best_weights(number)),
+            "ndcg": ndcg[best[number]],
+            "ndcg_of_global_weights": ndcg[best[0]],
+            "regret_of_global_weights": ndcg[best[number]] - ndcg[best[0]],
+        }
+    return {
+        "form": judge.form,
+        "k": judge.k,
+        "objectives": list(names),
+        "values": _by_name(names, predictions.values),
+        "reward": predictions.gains is not None,
+        "num_weights": len(grid.weights),
+        "num_requests": int(grid.group_sizes[0]),
+        "global": {
+            "weights": _by_name(names, grid.best_weights()),
+            "ndcg": grid.ndcg[0, best[0]],
+        },
+        "segments": segments,
+        "rankings": _judge_rankings(grid, judge),
+    }
+
+
+def rankings_of(grid: FusionGrid, judge: WeightJudge) -> dict[str, np.ndarray]:
+    """Scores [R, N] of the best weights, the plain rule, and those given.
+
+    Segments that the grid has not met get the global weights.
+    """
+    predictions, everywhere = judge.predictions, grid.best_weights()
+    rankings = {GLOBAL: judge.features @ everywhere.astype(np.float32)}
+    place = {group: number for number, group in enumerate(grid.groups)}
+    for name in dict.fromkeys(n for n, _ in grid.groups if n != ALL[0]):
+        chosen = [
+            grid.best_weights(place.get((name, str(segment)), 0))
+            for segment in predictions.segments[name]
+        ]
+        rankings[f"{SEGMENTED}{name}"] = np.einsum(
+            "rnt,rt->rn", judge.features, np.array(chosen, np.float32)
+        )
+    rankings[EXPECTED] = predictions.expected_values()
+    return {**rankings, **predictions.scores}
+
+
+def _judge_rankings(grid: FusionGrid, judge: WeightJudge) -> dict[str, Any]:
+    rankings = rankings_of(grid, judge)
+    judged = judge.judge_scores(rankings)
+    base = judge.request_ndcg(rankings[GLOBAL])
+    found = {}
+    for number, (name, scores) in enumerate(rankings.items()):
+        apart = paired_difference(judge.request_ndcg(scores), base)
+        found[name] = {
+            "ndcg": judged.ndcg[0, number],
+            "minus_best_global_weights": apart["difference"],
+            "standard_error": apart["standard_error"],
+            "segments": {
+                _column(group): judged.ndcg[place, number]
+                for place, group in enumerate(judge.groups)
+                if group != ALL
+            },
+            "captured": _by_name(
+                judge.predictions.objectives, judged.captured[:, number]
+            ),
+        }
+    return found
+
+
+def _table(grid: FusionGrid, objectives: Sequence[str]) -> str:
+    """CSV of all weight vectors, the best first."""
+    groups = [_column(group) for group in grid.groups]
+    table = pd.DataFrame(
+        {
+            "round": grid.rounds,
+            **_by_column([f"weight_{n}" for n in objectives], grid.weights.T),
+            **_by_column(groups, grid.ndcg),
+            **_by_column([f"captured_{n}" for n in objectives], grid.captured),
+        }
+    )
+    order = np.argsort(-np.nan_to_num(grid.ndcg[0]), kind="stable")
+    return table.iloc[order].to_csv(
+        index=False, float_format="%.6g", na_rep="nan", lineterminator="\n"
+    )
+
+
+def _column(group: tuple[str, str]) -> str:
+    return "ndcg" if group == ALL else f"ndcg_{group[0]}_{group[1]}"
+
+
+def _by_column(names: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
+    return dict(zip(names, rows, strict=True))
+
+
+def _by_name(names: Sequence[str], numbers: Any) -> dict[str, Any]:
+    return dict(zip(names, np.asarray(numbers).tolist(), strict=True))
 
 
 def _values(values: Mapping[str, float], names: Sequence[str]) -> list[float]:

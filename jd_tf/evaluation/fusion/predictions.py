@@ -46,69 +46,57 @@ class FusionPredictions:
         object.__setattr__(self, "objectives", tuple(self.objectives))
         values = tuple(float(value) for value in self.values)
         object.__setattr__(self, "values", values)
-        shape = self.probabilities.shape
+        shape, most = self.probabilities.shape, np.finfo(np.float32).max
         if len(shape) != 3 or len(self.objectives) != shape[2]:
             raise DataError(
                 f"`probabilities` must be [R, N, {len(self.objectives)}], as "
                 f"there are objectives. Got: {shape}."
             )
-        expected = {"labels": shape, "num_candidates": shape[:1]}
-        if self.gains is not None:
-            expected["gains"] = shape[:2]
-        for name, wanted in expected.items():
-            self._check_shape(name, getattr(self, name), wanted)
-        for name, ids in self.segments.items():
-            self._check_shape(f"{_SEGMENT}{name}", ids, shape[:1])
-        for name, score in self.scores.items():
-            self._check_shape(f"{_SCORE}{name}", score, shape[:2])
-        if len(values) != shape[2] or not all(
-            0 <= value < np.inf for value in values
-        ):
+        if len(values) != shape[2] or not all(0 <= v < np.inf for v in values):
             raise DataError(
                 f"`values` must be {shape[2]} finite numbers >= 0. "
                 f"Got: {values}."
             )
-        self._check_numbers()
-
-    def _check_shape(
-        self, name: str, array: np.ndarray, wanted: Sequence[int]
-    ) -> None:
-        if np.shape(array) != tuple(wanted):
-            raise DataError(
-                f"`{name}` must have shape {tuple(wanted)}. "
-                f"Got: {np.shape(array)}."
-            )
-
-    def _check_numbers(self) -> None:
-        count, width = self.num_candidates, self.labels.shape[1]
+        _check_shape("num_candidates", self.num_candidates, shape[:1])
+        count, width = self.num_candidates, shape[1]
         if len(count) and not 0 <= count.min() <= count.max() <= width:
             raise DataError(
                 f"`num_candidates` must lie in 0..{width}. "
                 f"Got: {count.min()}..{count.max()}."
             )
-        real = self.real
-        wrong = {
-            "probabilities": (self.probabilities, 0.0, 1.0),
-            "labels": (self.labels, 0.0, np.finfo(np.float32).max),
-        }
+        for name, ids in self.segments.items():
+            _check_shape(f"{_SEGMENT}{name}", ids, shape[:1])
+        self._check("probabilities", self.probabilities, shape, 0.0, 1.0)
+        self._check("labels", self.labels, shape, 0.0, most)
         if self.gains is not None:
-            wrong["gains"] = (self.gains, 0.0, np.finfo(np.float32).max)
+            self._check("gains", self.gains, shape[:2], 0.0, most)
         for name, score in self.scores.items():
-            wrong[f"{_SCORE}{name}"] = (score, -np.inf, np.inf)
-        for name, (array, low, high) in wrong.items():
-            inside = (array >= low) & (array <= high)
-            odd = real.reshape(real.shape + (1,) * (array.ndim - 2)) & ~inside
-            if odd.any():
-                place = tuple(int(i) for i in np.argwhere(odd)[0])
-                raise DataError(
-                    f"`{name}` must lie in [{low:g}, {high:g}]. "
-                    f"Got: {array[place]} at {place}."
-                )
+            name = f"{_SCORE}{name}"
+            self._check(name, score, shape[:2], -np.inf, np.inf)
+
+    def _check(
+        self,
+        name: str,
+        array: np.ndarray,
+        shape: tuple[int, ...],
+        low: float,
+        high: float,
+    ) -> None:
+        """Raises a DataError for a wrong shape or a number outside."""
+        _check_shape(name, array, shape)
+        real = self.real.reshape(self.real.shape + (1,) * (array.ndim - 2))
+        odd = real & ~((array >= low) & (array <= high))
+        if odd.any():
+            place = tuple(int(i) for i in np.argwhere(odd)[0])
+            raise DataError(
+                f"`{name}` must lie in [{low:g}, {high:g}]. "
+                f"Got: {array[place]} at {place}."
+            )
 
     @property
     def real(self) -> np.ndarray:
         """[R, N] bool, True where a candidate is real."""
-        return real_cells(self.num_candidates, self.labels.shape[1])
+        return real_cells(self.num_candidates, self.probabilities.shape[1])
 
     def total_gains(self) -> np.ndarray:
         """[R, N] float64, gain of each candidate; 0 in padding."""
@@ -126,46 +114,40 @@ class FusionPredictions:
         """The same under other business values; a reward is set aside."""
         return dataclasses.replace(self, values=tuple(values), gains=None)
 
-    # Files -----------------------------------------------------------------
-
     def save(self, path: str | Path) -> None:
         """Writes an `.npz` file, whole or not at all."""
+        single = {
+            "probabilities": self.probabilities,
+            "labels": self.labels,
+            **({} if self.gains is None else {"gains": self.gains}),
+            **{f"{_SCORE}{name}": a for name, a in self.scores.items()},
+        }
         arrays: dict[str, Any] = {
-            "probabilities": self.probabilities.astype(np.float32),
-            "labels": self.labels.astype(np.float32),
             "num_candidates": np.asarray(self.num_candidates),
             "objectives": np.array(self.objectives, np.str_),
             "values": np.array(self.values, np.float64),
+            **{name: a.astype(np.float32) for name, a in single.items()},
+            **{f"{_SEGMENT}{n}": _plain(a) for n, a in self.segments.items()},
         }
-        if self.gains is not None:
-            arrays["gains"] = self.gains.astype(np.float32)
-        for name, ids in self.segments.items():
-            arrays[f"{_SEGMENT}{name}"] = _plain(np.asarray(ids))
-        for name, score in self.scores.items():
-            arrays[f"{_SCORE}{name}"] = score.astype(np.float32)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         write_whole(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> "FusionPredictions":
-        """Reads what `save` wrote.
-
-        Raises:
-            DataError: naming file and problem.
-        """
+        """Reads what `save` wrote; a DataError names file and problem."""
         try:
             # From memory: NumPy leaves a damaged file open.
             whole = io.BytesIO(Path(path).read_bytes())
             with np.load(whole, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             return cls(
-                probabilities=arrays.pop("probabilities"),
-                labels=arrays.pop("labels"),
-                num_candidates=arrays.pop("num_candidates"),
-                objectives=arrays.pop("objectives").tolist(),
-                values=arrays.pop("values").tolist(),
-                gains=arrays.pop("gains", None),
+                probabilities=arrays["probabilities"],
+                labels=arrays["labels"],
+                num_candidates=arrays["num_candidates"],
+                objectives=arrays["objectives"].tolist(),
+                values=arrays["values"].tolist(),
+                gains=arrays.get("gains"),
                 segments=_named(arrays, _SEGMENT),
                 scores=_named(arrays, _SCORE),
             )
@@ -176,9 +158,8 @@ class FusionPredictions:
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: no readable .npz file: {error}.") from (
-                error
-            )
+            message = f"{path}: no readable .npz file: {error}."
+            raise DataError(message) from error
 
     @classmethod
     def of_run(
@@ -186,11 +167,8 @@ class FusionPredictions:
     ) -> "FusionPredictions":
         """Predictions of a run's ranker, its own order among the scores.
 
-        Args:
-            predictions: with the columns that are segments, and perhaps
-                `reward`, which then counts as gains.
-            system: the ranker, with `probabilities` over all impressions and
-                `score`.
+        Columns kept by request are segments; `reward`, if kept, counts as
+        gains.
         """
         schema, outputs = predictions.schema, predictions.systems[system]
         real = real_cells(
@@ -199,23 +177,28 @@ class FusionPredictions:
         # As the value of `evaluate_predictions`: judged or not, no matter how.
         counts = real[..., None] & (predictions.label_weights > 0)
         rewards = predictions.columns.get("reward")
+        if rewards is not None:
+            # A list's least reward, if negative, is taken off.
+            rewards = np.where(real, rewards, 0.0)
+            rewards = rewards - rewards.min(axis=1, keepdims=True, initial=0.0)
+            rewards = np.where(real, rewards, 0.0).astype(np.float32)
         return cls(
             outputs["probabilities"],
             np.where(counts, predictions.labels, 0.0).astype(np.float32),
             predictions.num_candidates,
             schema.objective_names,
             schema.objective_values,
-            None if rewards is None else _above_zero(rewards, real),
+            rewards,
             predictions.columns_by_request(),
             {system: outputs["score"]},
         )
 
 
-def _above_zero(rewards: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Rewards [R, N] with a list's least, if negative, taken off."""
-    rewards = np.where(real, rewards, 0.0)
-    least = np.minimum(rewards.min(axis=1, keepdims=True, initial=0.0), 0.0)
-    return np.where(real, rewards - least, 0.0).astype(np.float32)
+def _check_shape(name: str, array: np.ndarray, wanted: Sequence[int]) -> None:
+    if np.shape(array) != tuple(wanted):
+        raise DataError(
+            f"`{name}` must have shape {tuple(wanted)}. Got: {np.shape(array)}."
+        )
 
 
 def _named(
@@ -230,6 +213,7 @@ def _named(
 
 def _plain(ids: np.ndarray) -> np.ndarray:
     """Numbers as they are, everything else as text: no pickles in files."""
+    ids = np.asarray(ids)
     if ids.dtype.kind in "biuf":
         return ids
     texts = [i.decode() if isinstance(i, bytes) else str(i) for i in ids]

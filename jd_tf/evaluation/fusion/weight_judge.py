@@ -7,6 +7,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
+from jd_tf.evaluation.objective_metrics import request_ndcg
+from jd_tf.metrics.cells import Cells
 
 FORMS = ("log_linear", "additive")
 ALL = ("all", "all")
@@ -16,16 +18,15 @@ _BLOCK_BYTES = 4 << 20
 _MAX_WEIGHTS = 256
 
 Group = tuple[str, str]
+Progress = Callable[[int], object]
 
 
 class Judged(NamedTuple):
     """Metrics of W weight vectors, or of W rankings.
 
-    Attributes:
-        ndcg: [G, W] mean value-NDCG of each group's requests; nan where no
-            request of the group has any gain.
-        captured: [T, W] discounted outcomes of each objective, as a share of
-            the most that any ranking gets.
+    `ndcg` [G, W] are means of value-NDCG over each group's requests, nan where
+    none has any gain; `captured` [T, W] the discounted outcomes of each
+    objective, as a share of the most that any ranking gets.
     """
 
     ndcg: np.ndarray
@@ -53,6 +54,7 @@ class WeightJudge:
         groups: G of (segmentation, segment), the first is all requests.
         group_sizes: [G] int, requests with any gain.
         features: [R, N, T] float32, the factors of the weights.
+        num_ranked: requests with any outcome: those that are ranked.
     """
 
     def __init__(
@@ -67,136 +69,94 @@ class WeightJudge:
         self.predictions = predictions
         self.form = form
         self.k = k
-        features = np.where(
-            predictions.real[..., None], predictions.probabilities, 0.5
-        ).astype(np.float32)
+        real = predictions.real[..., None]
+        features = np.where(real, predictions.probabilities, 0.5)
+        self.features = features.astype(np.float32)
         if form == "log_linear":
-            features = np.log(np.maximum(features, _LEAST_PROBABILITY))
-        self.features = features
+            self.features = np.log(
+                np.maximum(self.features, _LEAST_PROBABILITY)
+            )
         gains = predictions.total_gains()
-        labels = np.where(
-            predictions.real[..., None], predictions.labels, 0.0
-        ).astype(np.float64)
+        labels = np.where(real, predictions.labels, 0.0).astype(np.float64)
         discounts = 1.0 / np.log2(np.arange(2, k + 2))
         ideal = _ideal(gains, discounts)
-        self._rows = np.flatnonzero((ideal > 0) | labels.any(axis=(1, 2)))
-        # Requests with as many outcomes fill a block evenly.
-        outcomes = ((gains > 0) | labels.any(axis=-1)).sum(axis=1)
-        self._rows = self._rows[np.argsort(outcomes[self._rows])]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            self._shares = np.where(
-                ideal[:, None] > 0, gains / ideal[:, None], 0.0
-            )
         self._labels = labels
-        self._gained = (gains > 0) | labels.any(axis=-1)
         self._label_ideal = _ideal(labels, discounts, axis=1).sum(axis=0)
+        self._gained = (gains > 0) | labels.any(axis=-1)
+        # Requests with as many outcomes fill a block evenly.
+        outcomes = self._gained.sum(axis=1)
+        self._rows = np.flatnonzero(outcomes)
+        self._rows = self._rows[np.argsort(outcomes[self._rows])]
+        self.num_ranked = len(self._rows)
+        self._shares = _ratio(gains, ideal[:, None], 0.0)
         self._table = _tie_table(labels.shape[1], discounts)
-        self.groups, self._member = _groups(predictions.segments, segments)
-        self._member = self._member & (ideal > 0)
+        self.groups, members = [ALL], [np.ones(len(gains), bool)]
+        for name in segments:
+            ids = predictions.segments[name]
+            for segment in np.unique(ids):
+                self.groups.append((name, str(segment)))
+                members.append(ids == segment)
+        self._member = np.stack(members) & (ideal > 0)
         self.group_sizes = self._member.sum(axis=1)
 
-    @property
-    def num_ranked(self) -> int:
-        """Requests with any outcome: those that are ranked."""
-        return len(self._rows)
-
     def judge(
-        self,
-        weights: np.ndarray,
-        progress: Callable[[int], object] | None = None,
+        self, weights: np.ndarray, progress: Progress | None = None
     ) -> Judged:
-        """Judges weight vectors.
-
-        Args:
-            weights: [W, T]; only their direction matters.
-            progress: called with the number of rankings made.
-        """
+        """Judges weight vectors [W, T]; `progress` gets numbers of rankings."""
         weights = np.asarray(weights, np.float32)
-        width = self.features.shape[1]
 
         def scores(rows: np.ndarray, chosen: slice) -> np.ndarray:
-            flat = self.features[rows].reshape(-1, weights.shape[1])
-            fused = flat @ weights[chosen].T
-            return fused.reshape(len(rows), width, -1)
+            block = self.features[rows]
+            flat = block.reshape(-1, block.shape[2]) @ weights[chosen].T
+            return flat.reshape(*block.shape[:2], -1)
 
         return self._judge(scores, len(weights), progress)
 
     def judge_scores(self, rankings: Mapping[str, np.ndarray]) -> Judged:
-        """Judges rankings that come as scores; W is their order.
-
-        Args:
-            rankings: name -> [R, N], higher is better.
-        """
+        """Judges rankings, name -> scores [R, N]; W is their order."""
         stacked = np.stack(list(rankings.values()), axis=-1)
         return self._judge(
-            lambda rows, chosen: stacked[rows][..., chosen], len(rankings), None
+            lambda rows, chosen: stacked[rows][..., chosen], len(rankings)
         )
 
     def request_ndcg(self, scores: np.ndarray) -> np.ndarray:
         """[R] value-NDCG of one ranking [R, N]; nan without any gain."""
-        found = np.where(self._member[0], 0.0, np.nan)
-        stacked = np.asarray(scores)[..., None]
-        for rows in self._blocks(1):
-            owner, cell = np.nonzero(self._gained[rows])
-            discount = self._discounts(rows, stacked[rows], owner, cell)
-            gain = self._shares[rows][owner, cell] * discount[:, 0]
-            found[rows] += np.bincount(owner, gain, minlength=len(rows))
-        return found
-
-    # Blocks ----------------------------------------------------------------
-
-    def _blocks(self, num_weights: int) -> list[np.ndarray]:
-        cells = 4 * self.features.shape[1] * min(num_weights, _MAX_WEIGHTS)
-        size = max(1, _BLOCK_BYTES // cells)
-        return [
-            self._rows[start : start + size]
-            for start in range(0, len(self._rows), size)
-        ]
+        gains = self.predictions.total_gains()
+        cells = Cells.of(gains, self.predictions.num_candidates)
+        return request_ndcg(cells, np.asarray(scores), self.k)
 
     def _judge(
         self,
         scores: Callable[[np.ndarray, slice], np.ndarray],
         num_weights: int,
-        progress: Callable[[int], object] | None,
+        progress: Progress | None = None,
     ) -> Judged:
+        """Judges `scores(requests [r], which of W)` [r, N, w], in blocks."""
         ndcg = np.zeros((len(self.groups), num_weights))
         captured = np.zeros((self._labels.shape[-1], num_weights))
+        cells = 4 * self.features.shape[1] * min(num_weights, _MAX_WEIGHTS)
+        size = max(1, _BLOCK_BYTES // cells)
         # Two BLAS threads wait for each other longer than these products take.
         with threadpool_limits(1, user_api="blas"):
-            self._add_blocks(scores, ndcg, captured, progress)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return Judged(
-                ndcg
-                / np.where(self.group_sizes, self.group_sizes, np.nan)[:, None],
-                captured
-                / np.where(self._label_ideal > 0, self._label_ideal, np.nan)[
-                    :, None
-                ],
-            )
-
-    def _add_blocks(
-        self,
-        scores: Callable[[np.ndarray, slice], np.ndarray],
-        ndcg: np.ndarray,
-        captured: np.ndarray,
-        progress: Callable[[int], object] | None,
-    ) -> None:
-        """Adds every request to the sums [G, W] and [T, W]."""
-        num_weights = ndcg.shape[1]
-        for rows in self._blocks(num_weights):
-            owner, cell = np.nonzero(self._gained[rows])
-            shares = self._shares[rows][owner, cell]
-            shares = self._member[:, rows[owner]] * shares.astype(np.float32)
-            labels = self._labels[rows][owner, cell].T.astype(np.float32)
-            for start in range(0, num_weights, _MAX_WEIGHTS):
-                chosen = slice(start, min(start + _MAX_WEIGHTS, num_weights))
-                discount = self._discounts(
-                    rows, scores(rows, chosen), owner, cell
-                )
-                ndcg[:, chosen] += shares @ discount
-                captured[:, chosen] += labels @ discount
-                if progress:
-                    progress(len(rows) * (chosen.stop - chosen.start))
+            for begin in range(0, len(self._rows), size):
+                rows = self._rows[begin : begin + size]
+                owner, cell = np.nonzero(self._gained[rows])
+                shares = self._shares[rows][owner, cell]
+                shares = self._member[:, rows[owner]] * shares.astype("float32")
+                labels = self._labels[rows][owner, cell].T.astype(np.float32)
+                for start in range(0, num_weights, _MAX_WEIGHTS):
+                    stop = min(start + _MAX_WEIGHTS, num_weights)
+                    chosen = slice(start, stop)
+                    block = scores(rows, chosen)
+                    discount = self._discounts(rows, block, owner, cell)
+                    ndcg[:, chosen] += shares @ discount
+                    captured[:, chosen] += labels @ discount
+                    if progress:
+                        progress(len(rows) * (stop - start))
+        return Judged(
+            _ratio(ndcg, self.group_sizes[:, None]),
+            _ratio(captured, self._label_ideal[:, None]),
+        )
 
     def _discounts(
         self,
@@ -205,22 +165,15 @@ class WeightJudge:
         owner: np.ndarray,
         cell: np.ndarray,
     ) -> np.ndarray:
-        """Discounts of the candidates of a block that have an outcome.
+        """[P, W] discounts of the candidates of a block that have an outcome.
 
-        Args:
-            rows: [r] the block's requests.
-            scores: [r, N, W].
-            owner: [P] index of the request in the block.
-            cell: [P] index of the candidate in it.
-
-        Returns:
-            [P, W] float32.
+        `rows` [r] are the block's requests, with `scores` [r, N, W]; candidate
+        `cell` [P] of request `owner` [P] has an outcome.
         """
         count = self.predictions.num_candidates[rows]
         mine = scores[owner, cell]
         small = np.uint8 if len(self._table) < 256 else np.uint16
-        above = np.zeros(mine.shape, small)
-        through = np.zeros(mine.shape, small)
+        above, through = np.zeros((2, *mine.shape), small)
         other = np.empty_like(mine)
         better = np.empty(mine.shape, bool)
         for place in range(scores.shape[1]):
@@ -230,12 +183,17 @@ class WeightJudge:
             if not there.all():
                 others = np.where(there, others, -np.inf)
             np.take(others, owner, axis=0, out=other)
-            np.greater(other, mine, out=better)
-            above += better
-            np.greater_equal(other, mine, out=better)
-            through += better
+            above += np.greater(other, mine, out=better)
+            through += np.greater_equal(other, mine, out=better)
         entry = above.astype(np.int32) * len(self._table) + through
         return np.take(self._table.reshape(-1), entry)
+
+
+def _ratio(
+    part: np.ndarray, whole: np.ndarray, undefined: float = np.nan
+) -> np.ndarray:
+    """The quotient, `undefined` where the whole is 0."""
+    return np.where(whole > 0, part / np.where(whole > 0, whole, 1), undefined)
 
 
 def _ideal(
@@ -256,17 +214,3 @@ def _tie_table(width: int, discounts: np.ndarray) -> np.ndarray:
     above, through = np.ogrid[: width + 1, : width + 1]
     tied = np.maximum(through - above, 1)
     return ((total[None, :] - total[:, None]) / tied).astype(np.float32)
-
-
-def _groups(
-    ids: Mapping[str, np.ndarray], names: Sequence[str]
-) -> tuple[list[Group], np.ndarray]:
-    """All requests and every segment: names, and [G, R] members."""
-    groups, members = [ALL], []
-    for name in names:
-        for segment in np.unique(ids[name]):
-            groups.append((name, str(segment)))
-            members.append(ids[name] == segment)
-    count = len(next(iter(ids.values()))) if members else 1
-    everyone = np.ones((1, count), bool)
-    return groups, np.concatenate([everyone, *[m[None] for m in members]])

@@ -18,7 +18,6 @@ from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Behavior, DataError, Schema
 from jd_tf.training.workdir import load_trained
 
-PREFIX = "attention_"
 _BATCH_SIZE = 64
 _MAX_EVENTS_SHOWN = 30
 _MIN_EVENTS_SHOWN = 5
@@ -65,7 +64,7 @@ def write_attention_report(
     max_requests_shown: int = 4,
     title: str = "Attention",
 ) -> Path:
-    """Writes PNG pictures and one self-contained page that holds them.
+    """Writes PNG pictures and `index.html`, a self-contained page of them.
 
     Args:
         output_dir: the folder; made if missing.
@@ -76,9 +75,6 @@ def write_attention_report(
             at least 5 events of some behaviour.
         title: heading of the page.
 
-    Returns:
-        Path of `index.html`.
-
     Raises:
         DataError: where no request has a history of two events.
     """
@@ -87,9 +83,11 @@ def write_attention_report(
     pictures: list[Picture] = []
     for raw, explained in observed:
         batch, lifts = to_numpy(raw), {}
+        has_id = "request_id" in batch
         for behavior in schema.behaviors:
             name, length = behavior.name, batch[behavior.length]
-            lifts[name] = lift_of(batch, behavior, explained[PREFIX + name])
+            weights = explained[f"attention_{name}"]
+            lifts[name] = lift_of(batch, behavior, weights)
             # Attention to one event has no choice.
             real = real_cells(length, lifts[name].shape[1])
             real &= (length > 1)[:, None]
@@ -100,8 +98,11 @@ def write_attention_report(
                 break
             histories = _histories(batch, lifts, schema, row)
             if histories:
-                of = f"Request {_request_id(batch, row)}"
-                pictures.append(request_picture(of, histories))
+                # Its place where batches come without keys.
+                number = batch["request_id"][row] if has_id else row
+                if isinstance(number, bytes):
+                    number = number.decode("utf-8")
+                pictures.append(request_picture(f"Request {number}", histories))
     events = {n: np.concatenate(p) for n, p in read.items() if num_requests[n]}
     if not events:
         raise DataError(
@@ -135,21 +136,12 @@ def write_attention_report(
 def lift_of(
     batch: Mapping[str, np.ndarray], behavior: Behavior, weights: Any
 ) -> np.ndarray:
-    """Attention to each event in units of an even share.
+    """[B, L, H] attention to each event in units of an even share.
 
     The weight of an event times the number of events, averaged over the
-    candidates, so that users of long and short histories compare.
-
-    Args:
-        batch: arrays of the schema's serving columns.
-        behavior: of the history.
-        weights: [B, H, N, L]; over real events they sum to 1.
-
-    Returns:
-        [B, L, H].
-
-    Raises:
-        ValueError: naming the behaviour whose weights do not fit.
+    candidates, so that users of long and short histories compare. `weights`
+    are [B, H, N, L]; a ValueError names a behaviour where they do not fit or,
+    over real events, do not sum to 1.
     """
     name, length = behavior.name, batch[behavior.length]
     weights = np.asarray(weights, np.float32)
@@ -180,26 +172,23 @@ def request_picture(
 ) -> Picture:
     """One request: heads against events, and the actions at each event.
 
-    Args:
-        title: of the picture.
-        histories: behaviour -> `lift` [L, H], `age` [L] seconds, and rows
-            named after actions, [L] each; real events only, newest first.
+    `histories` are behaviour -> `lift` [L, H], `age` [L] seconds, and rows
+    named after actions, [L] each; real events only, newest first.
     """
+    # The age is no row.
     heights = [
-        rows["lift"].shape[1] + len(rows) - 2 for rows in histories.values()
+        len(rows["lift"].T) + len(rows) - 2 for rows in histories.values()
     ]
-    figure = Figure(
-        figsize=(7.2, 0.9 * len(histories) + 0.24 * sum(heights)),
-        layout="constrained",
-    )
+    height = 0.9 * len(histories) + 0.24 * sum(heights)
+    figure = Figure(figsize=(7.2, height), layout="constrained")
     panels = figure.subplots(
         len(heights), 1, height_ratios=heights, squeeze=False
     )
     for axes, (behavior, rows) in zip(
         panels[:, 0], histories.items(), strict=True
     ):
-        lift, age = rows["lift"].T, rows["age"]
-        actions = {n: r for n, r in rows.items() if n not in ("lift", "age")}
+        actions = dict(rows)
+        lift, age = actions.pop("lift").T, actions.pop("age")
         labels = [f"head {head}" for head in range(len(lift))]
         labels += [name.replace("_", " ") for name in actions]
         # Blank where the other picture of the panel stands.
@@ -257,9 +246,3 @@ def _histories(
             rows |= dict(zip(behavior.action_counters, counts.T, strict=True))
         found[name] = rows
     return found
-
-
-def _request_id(batch: Mapping[str, np.ndarray], row: int) -> str:
-    """The request's id, or its place where batches come without keys."""
-    value = batch["request_id"][row] if "request_id" in batch else row
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -21,40 +21,42 @@ def highlights(
 ) -> list[Highlight]:
     """Compares the reference with every system, objective by objective.
 
-    Args:
-        systems: system -> objective -> metric, of one split.
-        reference: the system the report is about.
-        biased: True where a position bias is taken out of its probabilities,
-            so that the logging policy moves their mean.
-
-    Returns:
-        Highlights, losses first.
+    Losses come first. `systems` are system -> objective -> metric, of one
+    split; `biased` is True where a position bias is taken out of probabilities,
+    so that the logging policy moves their mean.
     """
     found = [
         highlight
         for objective, entry in systems.get(reference, {}).items()
         for highlight in (
-            *_few_positives(objective, entry),
+            *_warnings(objective, entry, biased),
             *_differences(objective, entry),
-            *_calibration(objective, entry, biased),
             *_fusion(objective, entry),
         )
     ]
     return sorted(found, key=lambda highlight: KINDS.index(highlight.kind))
 
 
-def _few_positives(
-    objective: str, entry: Mapping[str, Any]
+def _warnings(
+    objective: str, entry: Mapping[str, Any], biased: bool
 ) -> Iterator[Highlight]:
-    if "num_positives" not in entry:
-        return
-    positives, shown = entry["num_positives"], entry["num_impressions"]
+    """Few positives; predictions far from what happens."""
+    positives = entry.get("num_positives", FEW_POSITIVES)
+    shown = entry.get("num_impressions", 2 * FEW_POSITIVES)
     if min(positives, shown - positives) < FEW_POSITIVES:
         undefined = positives in (0, shown)
         yield Highlight(
             "warning",
             f"{objective}: {positives:,} of {shown:,} impressions are positive"
             + (": metrics are undefined" if undefined else ": few"),
+        )
+    ratio = entry.get("calibration_ratio")
+    low, high = CALIBRATION_BOUNDS
+    if ratio is not None and not low <= ratio <= high:
+        yield Highlight(
+            "warning",
+            f"{objective}: mean prediction over mean label is {ratio:.2f}"
+            + (", position bias taken out" if biased else ""),
         )
 
 
@@ -98,20 +100,6 @@ def _number(leads: Mapping[str, Any], metric: str) -> str:
     spread = bounds(lead["interval"])
     spread = f"95 %: {spread}" if spread else "no interval"
     return f"{_LABELS[metric]} {lead['difference']:+.4f} ({spread})"
-
-
-def _calibration(
-    objective: str, entry: Mapping[str, Any], biased: bool
-) -> Iterator[Highlight]:
-    ratio = entry.get("calibration_ratio")
-    low, high = CALIBRATION_BOUNDS
-    if ratio is None or low <= ratio <= high:
-        return
-    yield Highlight(
-        "warning",
-        f"{objective}: mean prediction over mean label is {ratio:.2f}"
-        + (", position bias taken out" if biased else ""),
-    )
 
 
 def _fusion(objective: str, entry: Mapping[str, Any]) -> Iterator[Highlight]:

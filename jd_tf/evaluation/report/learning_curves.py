@@ -24,15 +24,10 @@ def learning_pictures(
 ) -> list[Picture]:
     """Losses and validation metrics, then all else the history holds.
 
-    Args:
-        history: rows of `step` and numbers, named
-            `[validation/]quantity[/objective]`, as `loss/click`; what is
-            None or not finite is left out.
-        objectives: their names.
-
-    Returns:
-        Up to two pictures: a panel for each objective's loss in training and
-        validation; of other quantities, all objectives share a panel.
+    Rows of `history` have `step` and numbers, named
+    `[validation/]quantity[/objective]`, as `loss/click`; what is None or not
+    finite is left out. A panel for each objective's loss in training and
+    validation; of other quantities, all objectives share a panel.
     """
     objectives = list(objectives)
     main: Curves = {}

@@ -33,12 +33,7 @@ def by_objective(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def interval_picture(entries: Entries, title: str) -> Picture | None:
     """AUC (or NDCG of value) of every system with its interval.
 
-    Args:
-        entries: objective -> system -> metrics.
-        title: heading.
-
-    Returns:
-        One panel an objective; None where nothing is defined.
+    A panel an objective of `entries`; None where nothing is defined.
     """
     known = {
         f"{objective}: {'AUC' if metric == 'auc' else 'NDCG@10'}": (
@@ -69,27 +64,19 @@ def interval_picture(entries: Entries, title: str) -> Picture | None:
         axes.set_ylim(len(found) - 0.5, -0.8)
         axes.margins(x=0.15)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-    return Picture(
-        title,
-        "Values and 95 % intervals. "
-        + "; ".join(
-            f"{name} "
-            + ", ".join(f"{s} {e[metric]:.4f}" for s, e in found.items())
-            for name, (metric, found) in known.items()
-        ),
-        to_png(figure),
+    texts = (
+        f"{name} " + ", ".join(f"{s} {e[metric]:.4f}" for s, e in found.items())
+        for name, (metric, found) in known.items()
     )
+    alt = f"Values and 95 % intervals. {'; '.join(texts)}"
+    return Picture(title, alt, to_png(figure))
 
 
 def reliability_picture(entries: Entries, title: str) -> Picture | None:
     """Predicted against observed rates of every calibrated system.
 
-    Args:
-        entries: objective -> system (or calibration) -> metrics.
-        title: heading.
-
-    Returns:
-        One panel an objective; None where nothing has bins.
+    A panel an objective of `entries`, whose systems may be calibrations; None
+    where nothing has bins.
     """
     known = {
         objective: {s: e for s, e in found.items() if _has_bins(e)}
@@ -113,15 +100,11 @@ def reliability_picture(entries: Entries, title: str) -> Picture | None:
 def calibration_pictures(
     systems: Mapping[str, Mapping[str, Any]], reference: str
 ) -> list[Picture]:
-    """Reliability of all systems, then of the ranker's calibration curves.
+    """Reliability of all systems, and the ranker's calibration curves.
 
-    Args:
-        systems: system -> objective -> metrics.
-        reference: the ranker; its objectives may have `calibration`.
-
-    Returns:
-        Systems; before and after the curves; and the calibration error of
-        each segment before and after; where there is such a thing.
+    Systems; before and after the curves that `calibration` of the ranker's
+    (`reference`) objectives holds; and the calibration error of each segment
+    before and after; where there is such a thing.
     """
     curves = {
         objective: entry[CALIBRATION]
@@ -142,22 +125,23 @@ def calibration_pictures(
 def segment_picture(curves: Mapping[str, Mapping[str, Any]]) -> Picture | None:
     """Calibration error of every segment, before and after the curves.
 
-    Args:
-        curves: objective -> as of `compare_calibration`.
-
-    Returns:
-        One panel an objective; None where no segment has an error.
+    A panel an objective of `curves` (see `compare_calibration`); None where
+    no segment has an error.
     """
     errors: dict[str, dict[str, dict[str, float]]] = {}
     for objective, entry in curves.items():
-        for segmentation, parts in entry["segments"].items():
-            for segment, found in parts.items():
-                label = f"{segmentation.replace('_', ' ')}: {segment}"
-                for when, metrics in found.items():
-                    error = metrics["calibration_error"]
-                    if error is not None:
-                        lines = errors.setdefault(objective, {})
-                        lines.setdefault(label, {})[when] = error
+        lines = {
+            f"{segmentation.replace('_', ' ')}: {segment}": {
+                when: metrics["calibration_error"]
+                for when, metrics in found.items()
+                if metrics["calibration_error"] is not None
+            }
+            for segmentation, parts in entry["segments"].items()
+            for segment, found in parts.items()
+        }
+        lines = {label: found for label, found in lines.items() if found}
+        if lines:
+            errors[objective] = lines
     if not errors:
         return None
     most = max(len(lines) for lines in errors.values())

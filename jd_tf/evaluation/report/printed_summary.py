@@ -16,9 +16,7 @@ from jd_tf.evaluation.system_metrics import VALUE
 def printed_summary(systems: Mapping[str, Mapping[str, Any]]) -> str:
     """AUC of every system, and the gain of calibration and fusion, as text.
 
-    Args:
-        systems: system -> objective -> metric, of one split; the ranker
-            first, with `calibration` and `fusion` where it has such a stage.
+    `systems` are system -> objective -> metric, of one split, the ranker first.
     """
     mine = next(iter(systems.values()))
     objectives = [name for name in mine if name != VALUE]

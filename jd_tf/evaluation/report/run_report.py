@@ -49,17 +49,7 @@ _VALUE_COLUMNS = {
 def report_run(
     data_dir: str | Path, workdir: str | Path, schema: Schema, reference: str
 ) -> Path:
-    """Writes the report of a run that has been evaluated.
-
-    Args:
-        data_dir: the data; its summary is shown.
-        workdir: of the run; its metrics.json and history are read.
-        schema: of the run.
-        reference: name of the ranker in metrics.json.
-
-    Returns:
-        The page, `report.html` of the run.
-    """
+    """Writes `report.html` of an evaluated run; the data give a summary."""
     workdir, summary = Path(workdir), Path(data_dir) / SUMMARY_FILE
     return write_report(
         workdir / REPORT_FILE,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jd_tf.evaluation.fusion.grid import FusionGrid, search_weights
-from jd_tf.evaluation.fusion.grid_report import rankings_of, report_grid
+from jd_tf.evaluation.fusion.grid_run import rankings_of, report_grid
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
 from jd_tf.evaluation.fusion.weight_judge import WeightJudge
 from jd_tf.schema import DataError
@@ -147,7 +147,7 @@ def test_a_segment_without_gain_gets_the_global_weights():
     grid = search_weights(judge, 30)
     assert grid.best[2] == -1
     np.testing.assert_array_equal(grid.best_weights(2), grid.best_weights(0))
-    report = report_grid(grid, judge, predictions)
+    report = report_grid(grid, judge)
     assert list(report["segments"]["intent"]) == ["browse"]
     empty = dataclasses.replace(predictions, gains=0 * gains)
     grid = search_weights(WeightJudge(empty), 30)
@@ -173,7 +173,7 @@ def test_rankings_follow_each_requests_segment():
     predictions = dataclasses.replace(
         predictions, segments={"scenario": segments}
     )
-    rankings = rankings_of(grid, judge, predictions)
+    rankings = rankings_of(grid, WeightJudge(predictions))
     row_of = {"live": 0, "cart": 1, "feed": 2}
     everywhere = fused_scores(predictions, weights[0], "log_linear")
     real = predictions.real
@@ -196,7 +196,7 @@ def test_the_report_compares_rankings_pair_by_pair():
     predictions = dataclasses.replace(predictions, scores={"truth": oracle})
     judge = WeightJudge(predictions, segments=("intent",))
     grid = search_weights(judge, 60)
-    report = report_grid(grid, judge, predictions)
+    report = report_grid(grid, judge)
     found = report["rankings"]
     assert found["best_global_weights"]["minus_best_global_weights"] == 0
     assert found["truth"]["ndcg"] == pytest.approx(1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jd_tf.evaluation.collect import collect_predictions
-from jd_tf.evaluation.fusion.session_state import (
+from jd_tf.evaluation.fusion.observation import (
     name_hidden_facts,
     session_counts,
 )
@@ -25,7 +25,7 @@ def observation():
 
 def test_session_counts_are_those_of_the_recent_events():
     batch, schema = toy_batch(7), shop_schema()
-    counts = session_counts(batch, schema, SESSION)
+    found, actions = session_counts(batch, schema, SESSION)
     for row in range(100):
         events, reads = [], 0.0
         for behavior in ("click", "order"):
@@ -37,15 +37,15 @@ def test_session_counts_are_those_of_the_recent_events():
             events.append(len(recent))
             if behavior == "click":
                 reads = batch["click_action_counts"][row, recent, 1:].sum()
-        assert counts["events"][row].tolist() == events
-        assert counts["actions"][row] == reads
+        assert found[row].tolist() == events
+        assert actions[row] == reads
 
 
 def test_segments_are_those_of_the_session_and_of_hidden_facts(observation):
     segments = observation.predictions.segments
     events = np.concatenate(
         [
-            session_counts(batch, shop_schema(), SESSION)["events"]
+            session_counts(batch, shop_schema(), SESSION)[0]
             for batch in shop_batches(0)[0]
         ]
     )

@@ -1,0 +1,231 @@
+"""The report on a fusion: its weights, and its order against simpler ones."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jd_tf.data.batches import numpy_batches
+from jd_tf.data.dataset import split_files
+from jd_tf.evaluation.collect import collect_predictions
+from jd_tf.evaluation.fusion.comparison import (
+    ADDITIVE,
+    DESCRIPTIONS,
+    compare_orders,
+    recommend,
+    weights_by_segment,
+)
+from jd_tf.evaluation.fusion.grid import search_weights
+from jd_tf.evaluation.fusion.grid_run import EXPECTED, GLOBAL
+from jd_tf.evaluation.fusion.observation import (
+    LEARNED,
+    FusionObservation,
+    observe,
+)
+from jd_tf.evaluation.fusion.pictures import segments_picture
+from jd_tf.evaluation.fusion.weight_judge import WeightJudge
+from jd_tf.evaluation.metrics_file import nan_to_none, write_metrics
+from jd_tf.evaluation.model_scorer import model_scorer
+from jd_tf.evaluation.pages import bounds, write_page
+from jd_tf.metrics.bootstrap import Bootstrap
+from jd_tf.schema import DataError
+from jd_tf.training.workdir import load_trained
+
+PAGE_FILE, JSON_FILE = "fusion_report.html", "fusion_report.json"
+_BATCH_SIZE = 256
+
+
+def report_fusion(
+    data_dir: str | Path,
+    workdir: str | Path,
+    output_dir: str | Path,
+    search: str = "validation",
+    split: str = "test",
+    beside: Mapping[str, str | Path] | None = None,
+    reward: bool = False,
+    max_requests: int = 0,
+    **options: Any,
+) -> tuple[Path, dict[str, Any]]:
+    """Writes the fusion report of a run; see experiments.fusion_report.
+
+    Args:
+        data_dir: the data; its schema must equal the run's.
+        workdir: of the run.
+        output_dir: gets page and JSON.
+        search: the split that constant weights are searched on.
+        split: the split that is judged.
+        beside: name -> folder of more runs on the same data to compare with.
+        reward: whether the reward column counts, not business value.
+        max_requests: of each split at most; 0 for all.
+        **options: of `fusion_report`.
+
+    Returns:
+        The page, and what the JSON holds.
+    """
+    began = time.monotonic()
+    if search == split:
+        raise DataError(
+            "the splits to search and to judge on must differ: weights look "
+            f"best where they were searched. Got: {split} twice."
+        )
+    taken = sorted(set(beside or {}).intersection(DESCRIPTIONS))
+    if taken:
+        raise DataError(
+            f"a run beside cannot be called `{taken[0]}`; that is an order of "
+            "the report's own."
+        )
+    seen, fusion = observe_run(
+        data_dir, workdir, (search, split), reward, max_requests
+    )
+    others = {
+        name: scores_of_run(data_dir, folder, split, max_requests)
+        for name, folder in (beside or {}).items()
+    }
+    found = fusion_report(
+        seen[search], seen[split], fusion.form, others, **options
+    )
+    found["fusion"] = fusion.kind
+    found["seconds"] = round(time.monotonic() - began, 1)
+    title = f"Fusion weights: {fusion.kind} on {found['schema']}"
+    return write_fusion_report(output_dir, found, title), found
+
+
+def observe_run(
+    data_dir: str | Path,
+    workdir: str | Path,
+    splits: Sequence[str],
+    reward: bool = False,
+    max_requests: int = 0,
+) -> tuple[dict[str, FusionObservation], Any]:
+    """Split -> what the best weights of a run make of it; fusion settings."""
+    for split in splits:
+        split_files(data_dir, split)
+    model = load_trained(workdir)
+    if model.fusion is None:
+        raise DataError(
+            f"{workdir}: its ranker fuses nothing. Train one with "
+            "--fusion=personalized or --fusion=global."
+        )
+    if reward and not model.schema.reward:
+        raise DataError(
+            f"{data_dir}: schema `{model.schema.name}` has no reward column; "
+            "leave --reward out."
+        )
+    scorer, settings = model_scorer(model, True), model.config.fusion
+    found = {}
+    for split in splits:
+        batches = numpy_batches(
+            data_dir,
+            split,
+            _BATCH_SIZE,
+            schema=model.schema,
+            keys=True,
+            oracle=True,
+            reward=reward,
+        )
+        seconds = settings.session_seconds
+        found[split] = observe(
+            batches, model.schema, scorer, seconds, reward, max_requests
+        )
+    return found, settings
+
+
+def scores_of_run(
+    data_dir: str | Path,
+    workdir: str | Path,
+    split: str,
+    max_requests: int = 0,
+) -> np.ndarray:
+    """[R, N] final scores of a run on a split."""
+    model = load_trained(workdir)
+    batches = numpy_batches(data_dir, split, _BATCH_SIZE, schema=model.schema)
+    predictions = collect_predictions(
+        batches, model.schema, {LEARNED: model_scorer(model)}, max_requests
+    )
+    return predictions.systems[LEARNED]["score"]
+
+
+def fusion_report(
+    searched: FusionObservation,
+    judged: FusionObservation,
+    form: str,
+    others: Mapping[str, np.ndarray] | None = None,
+    num_weights: int = 1000,
+    num_replicates: int = 500,
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """All that the page shows, as plain values.
+
+    Args:
+        searched: requests on which constant weights are searched.
+        judged: other requests, on which all is judged.
+        form: of the learned fusion, `"log_linear"` or `"additive"`.
+        others: name -> [R, N] more orders of `judged` to compare.
+        num_weights: weight vectors tried, for each form.
+        num_replicates: bootstrap resamples of users.
+        seed: of everything random.
+        progress: whether to show bars.
+    """
+    for name, observation in (("searched", searched), ("judged", judged)):
+        if not observation.predictions.total_gains().any():
+            raise DataError(
+                f"no request among those {name} has any gain: nothing to "
+                "compare. Use more requests."
+            )
+    values = searched.predictions.values
+    starts = [values] if any(values) else []
+    orders = {EXPECTED: judged.expected}
+    for one, name in (("log_linear", GLOBAL), ("additive", ADDITIVE)):
+        judge = WeightJudge(searched.predictions, one)
+        grid = search_weights(judge, num_weights, starts, seed, progress)
+        features = WeightJudge(judged.predictions, one).features
+        orders[name] = features @ grid.best_weights().astype(np.float32)
+    orders[LEARNED] = judged.predictions.scores[LEARNED]
+    bootstrap = Bootstrap(len(judged.users), judged.users, num_replicates, seed)
+    compared = compare_orders(judged, orders | dict(others or {}), bootstrap)
+    return nan_to_none(
+        {
+            "schema": judged.schema.name,
+            "form": form,
+            "objectives": list(judged.schema.objective_names),
+            "values": list(judged.schema.objective_values),
+            "reward": judged.predictions.gains is not None,
+            "num_requests": len(judged.users),
+            "num_users": int(judged.users.max()) + 1,
+            "num_searched": len(searched.users),
+            "recommendation": recommend(compared),
+            "comparison": compared,
+            "weights": weights_by_segment(judged, bootstrap),
+        }
+    )
+
+
+def write_fusion_report(
+    output_dir: str | Path, report: Mapping[str, Any], title: str
+) -> Path:
+    """Writes page (returned) and JSON of a `fusion_report`; whole or not."""
+    folder = Path(output_dir)
+    page = write_page(
+        folder / PAGE_FILE,
+        "fusion_report.html",
+        title=title,
+        report=report,
+        advice=advice_lines(report),
+        descriptions=DESCRIPTIONS,
+        pictures=[segments_picture(report["weights"])],
+    )
+    write_metrics(folder / JSON_FILE, report)
+    return page
+
+
+def advice_lines(report: Mapping[str, Any]) -> list[str]:
+    """The recommendation of each metric as one line with its numbers."""
+    return [
+        f"{metric}: use {one['use']}; {one['use']} - {one['against']} = "
+        f"{one['difference']:+.5f} (95 %: "
+        f"{bounds(one['interval'], 5) or 'no interval'})"
+        for metric, one in report["recommendation"].items()
+    ]
