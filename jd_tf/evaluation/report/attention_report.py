@@ -15,6 +15,7 @@ from jd_tf.evaluation.collect import to_numpy
 from jd_tf.evaluation.pages import Highlight, write_page
 from jd_tf.evaluation.pictures import Picture, to_png
 from jd_tf.metrics.cells import real_cells
+from jd_tf.models.base import RankingModel
 from jd_tf.schema import Behavior, DataError, Schema
 from jd_tf.training.workdir import load_trained
 
@@ -46,6 +47,11 @@ def report_attention(
         The page.
     """
     model = load_trained(workdir)
+    if type(model).explain is RankingModel.explain:
+        raise DataError(
+            f"{workdir}: model `{model.registered_name}` has no attention to "
+            "report. Override `explain`, or report a model that has."
+        )
     explain = tf.function(model.explain, reduce_retracing=True, autograph=False)
     batches = read_batches(
         data, split, _BATCH_SIZE, model.schema, keys=True
