@@ -82,7 +82,7 @@ def augmentation(min_area: float) -> keras.Sequential:
     return keras.Sequential(
         [
             layers.RandomFlip("horizontal"),
-            layers.RandomTranslation(side / 2, side / 2),
+            layers.RandomTranslation(side / 4, side / 4),
             layers.RandomZoom((-side, 0.0), (-side, 0.0)),
             # Not hue or saturation: colours are what clothes are about.
             layers.RandomBrightness(0.2, value_range=(0, 255)),
