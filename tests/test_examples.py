@@ -4,6 +4,7 @@ import doctest
 import importlib
 import inspect
 
+import numpy as np
 import pytest
 
 PUBLIC = (
@@ -23,7 +24,7 @@ def public_classes():
         module = importlib.import_module(package)
         for name in module.__all__:
             value = getattr(module, name)
-            if inspect.isclass(value):
+            if inspect.isclass(value) and not issubclass(value, Exception):
                 yield pytest.param(value, id=f"{package}.{name}")
 
 
@@ -35,5 +36,6 @@ def test_examples_of_public_classes_run(public):
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     output = []
     for test in found:
+        test.globs["np"] = np
         runner.run(test, out=output.append)
     assert runner.summarize(verbose=False).failed == 0, "".join(output)

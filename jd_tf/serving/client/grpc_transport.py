@@ -231,6 +231,18 @@ class AsyncGrpcTransport(_GrpcTransport, AsyncTransport):
     """The same as `GrpcTransport`, with the same arguments, for asyncio.
 
     Make it inside the event loop that uses it.
+
+    Example:
+        >>> import asyncio
+        >>> from jd_tf.serving.client import ModelChoice
+        >>> async def where():
+        ...     transport = AsyncGrpcTransport(
+        ...         "localhost:8500", ModelChoice("jd_ranker")
+        ...     )
+        ...     await transport.close()
+        ...     return transport.remote
+        >>> asyncio.run(where())
+        True
     """
 
     _library = grpc.aio

@@ -107,6 +107,10 @@ class TlsFiles:
         key: the private key of `certificate`.
         server_name: the name in the server's certificate, where it is not
             the address.
+
+    Example:
+        >>> TlsFiles(authority="ca.pem").certificate is None
+        True
     """
 
     authority: str | Path | None = None

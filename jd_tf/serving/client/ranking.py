@@ -26,6 +26,18 @@ class Ranking:
         fusion_weights: (T,) float32, the request's weights of the
             objectives; None where business values fuse them.
         model_version: the version that answered, where that is known.
+
+    Example:
+        >>> ranking = Ranking(
+        ...     request_id=7,
+        ...     item_ids=np.array([11, 5]),
+        ...     scores=np.array([0.9, 0.2]),
+        ...     probabilities=np.array([[0.5], [0.1]]),
+        ...     objectives=("click",),
+        ...     order=np.array([1, 0]),
+        ... )
+        >>> ranking.item_ids[0].item()
+        11
     """
 
     request_id: Any

@@ -237,6 +237,25 @@ class AsyncRankingClient(_Client[AsyncTransport]):
 
     Make and use it in one event loop. The arguments are the same; `parallel`
     is how many calls of all requests together are under way at once.
+
+    Example:
+        >>> import asyncio
+        >>> from jd_tf.schema import Behavior, IdColumn, Objective, Schema
+        >>> from jd_tf.serving.client import AsyncGrpcTransport, ModelChoice
+        >>> schema = Schema(
+        ...     name="shop",
+        ...     item_columns=(IdColumn("item_id", num_buckets=100),),
+        ...     behaviors=(Behavior("click", max_length=50),),
+        ...     objectives=(Objective("click"),),
+        ...     max_candidates=20,
+        ... )
+        >>> async def count():
+        ...     choice = ModelChoice("jd_ranker")
+        ...     transport = AsyncGrpcTransport("localhost:8500", choice)
+        ...     async with AsyncRankingClient(transport, schema) as client:
+        ...         return client.stats()["requests"]
+        >>> asyncio.run(count())
+        0
     """
 
     async def rank(

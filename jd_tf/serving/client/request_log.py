@@ -45,6 +45,12 @@ class RequestLog:
         max_files: finished ones kept; the oldest go.
         model_name: written into the records.
         seed: of the sampling; another each time by default.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     log = RequestLog(folder, rate=0.01)
+        ...     log.close()
     """
 
     def __init__(

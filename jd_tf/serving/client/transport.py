@@ -158,6 +158,12 @@ class ThreadedTransport(AsyncTransport):
         transport: over REST or in process; belongs to this one, which closes
             it.
         num_threads: calls under way at once; more wait.
+
+    Example:
+        >>> from jd_tf.serving.client import ModelChoice, RestTransport
+        >>> rest = RestTransport("http://localhost:8501", ModelChoice("jd_ranker"))
+        >>> ThreadedTransport(rest, num_threads=4).remote
+        True
     """
 
     def __init__(self, transport: Transport, num_threads: int = 8):
@@ -193,6 +199,10 @@ class SavedModelTransport(Transport):
 
     Raises:
         ExportError: if there is no whole SavedModel.
+
+    Example:
+        >>> SavedModelTransport.remote
+        False
     """
 
     remote = False
