@@ -1,4 +1,4 @@
-"""What the page of an image tower says."""
+"""The page of an image tower, and its numbers."""
 
 import numpy as np
 import pytest
