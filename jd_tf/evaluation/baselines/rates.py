@@ -81,10 +81,7 @@ class RateTable:
     """
 
     def __init__(
-        self,
-        levels: Sequence[str],
-        num_objectives: int,
-        strength: float = 20.0,
+        self, levels: Sequence[str], num_objectives: int, strength: float = 20.0
     ):
         if strength <= 0:
             raise ValueError(f"`strength` must be positive. Got: {strength}.")

@@ -168,9 +168,7 @@ class Trees(Baseline):
         return np.concatenate(parts, axis=2)
 
     def _learn(
-        self,
-        tables: list[list[RateTable]],
-        rows: list[dict[str, np.ndarray]],
+        self, tables: list[list[RateTable]], rows: list[dict[str, np.ndarray]]
     ) -> None:
         """Takes the parts one by one, each with the rates before it."""
         blocks = {

@@ -133,10 +133,7 @@ def observe_run(
 
 
 def scores_of_run(
-    data_dir: str | Path,
-    workdir: str | Path,
-    split: str,
-    max_requests: int = 0,
+    data_dir: str | Path, workdir: str | Path, split: str, max_requests: int = 0
 ) -> np.ndarray:
     """[R, N] final scores of a run on a split."""
     model = load_trained(workdir)

@@ -5,12 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.pictures import (
-    PALETTE,
-    Picture,
-    new_panels,
-    to_png,
-)
+from jd_tf.evaluation.pictures import PALETTE, Picture, new_panels, to_png
 
 _LOSS, _VALIDATION = "loss", "validation"
 _NOT_DRAWN = ("step", "epoch", "seconds")

@@ -4,12 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jd_tf.evaluation.objective_metrics import NDCG
-from jd_tf.evaluation.post_training import (
-    CALIBRATION,
-    EXPECTED,
-    FUSED,
-    FUSION,
-)
+from jd_tf.evaluation.post_training import CALIBRATION, EXPECTED, FUSED, FUSION
 from jd_tf.evaluation.system_metrics import VALUE
 
 
