@@ -1,6 +1,7 @@
 """Names of all variables that a checkpoint must hold."""
 
 import re
+from collections import Counter
 
 import keras
 import tensorflow as tf
@@ -21,13 +22,12 @@ def model_variables(model: keras.Model) -> NamedVariables:
     same configuration, in whatever process.
     """
     named: NamedVariables = {}
+    counts: Counter[str] = Counter()
     for variable in model.variables:
         path = _path_in_model(model, variable.path)
-        name, number = path, 1
-        while name in named:
-            number += 1
-            name = f"{path}#{number}"
-        named[name] = variable.value
+        counts[path] += 1
+        number = counts[path]
+        named[path if number == 1 else f"{path}#{number}"] = variable.value
     return named
 
 

@@ -240,18 +240,14 @@ class Trainer:
 
     def _stop_reason(self) -> str:
         config, state = self.config, self.state
-        limit = config.time_limit_seconds
-        if self._signals.received:
-            return "signal"
-        if state.epoch >= config.epochs:
-            return "epochs"
-        if config.max_steps and state.step >= config.max_steps:
-            return "max_steps"
-        if config.patience and state.worse_evaluations >= config.patience:
-            return "patience"
-        if limit and state.seconds >= limit:
-            return "time_limit"
-        return ""
+        reasons = {
+            "signal": self._signals.received,
+            "epochs": state.epoch >= config.epochs,
+            "max_steps": 0 < config.max_steps <= state.step,
+            "patience": 0 < config.patience <= state.worse_evaluations,
+            "time_limit": 0 < config.time_limit_seconds <= state.seconds,
+        }
+        return next((name for name, met in reasons.items() if met), "")
 
     def _show(self) -> None:
         row = self.state.window_row(self.step_fn)
