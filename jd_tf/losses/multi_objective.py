@@ -46,9 +46,8 @@ class MultiObjectiveLoss(keras.losses.Loss):
     Each objective is averaged over its own sample space, the cells whose
     label is not below 0, so that padding and the size of a sample space
     (orders among clicks, for instance) do not change its share. Sample weights
-    multiply the cells; with a mean of 1 over an objective's sample space,
-    as `labels_and_weights` scales them, they make it the weighted mean that
-    `objective_losses` gives and `jd_tf.train` minimises.
+    multiply the cells; `labels_and_weights` scales them to a mean of 1 over
+    each sample space, and the loss is that of the trainer.
 
     Args:
         objective_weights: T floats, or () for 1 each.
@@ -112,8 +111,8 @@ def labels_and_weights(
     """Splits a batch into what Keras' `fit` and `evaluate` read.
 
     Args:
-        batch: a training batch: `labels` and `label_weights` (B, N, T),
-            `num_candidates` (B,) and the model's inputs.
+        batch: `labels` and `label_weights` (B, N, T), `num_candidates` (B,)
+            and the model's inputs.
         objective_values: T business values. With them there are also gains
             of candidates to judge the output `score` by; () for none.
 

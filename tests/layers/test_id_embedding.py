@@ -33,7 +33,8 @@ def test_vocabulary_rows_are_padding_unknown_then_in_order():
     layer = IdEmbedding(2, vocabulary=(30, -5, 20))
     rows = layer.rows(np.array([[0, 30, -5], [20, 31, 2**62]]))
     assert rows.numpy().tolist() == [[0, 2, 3], [4, 1, 1]]
-    assert layer.num_rows == 5
+    layer.build()
+    assert layer.table.shape == (5, 2)
 
 
 def test_words_are_looked_up_or_hashed():

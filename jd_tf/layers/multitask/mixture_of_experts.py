@@ -217,10 +217,7 @@ class MixtureOfExperts(BaseLayer):
         return self.mix(candidate_features, user_state, training=training)
 
     def _first_layer(self, candidate_features: Any, user_state: Any) -> list:
-        """Computes the experts' first layers, (B * N, units), and the gates.
-
-        The gates' scores, (B * N, T * E), are the last of the list.
-        """
+        """Returns the experts' first layers, and last (B * N, T * E) gates."""
         num_candidates, dim = ops.shape(candidate_features)[1:]
         flat = ops.reshape(candidate_features, (-1, dim))
         candidates = ops.reshape(

@@ -167,10 +167,9 @@ class ItemEncoder(BaseLayer):
         vectors = [vector for vector, _ in content_embeddings]
         present = [is_there for _, is_there in content_embeddings]
         if self.transfer is not None:
-            aligned = self.transfer(
-                vectors, present, learned, gate_index=gate_index
+            parts.append(
+                self.transfer(vectors, present, learned, gate_index=gate_index)
             )
-            parts.append(aligned)
         else:
             parts += vectors
         token = ops.concatenate(parts, axis=-1)
