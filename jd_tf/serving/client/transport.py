@@ -161,7 +161,8 @@ class ThreadedTransport(AsyncTransport):
 
     Example:
         >>> from jd_tf.serving.client import ModelChoice, RestTransport
-        >>> rest = RestTransport("http://localhost:8501", ModelChoice("jd_ranker"))
+        >>> choice = ModelChoice("jd_ranker")
+        >>> rest = RestTransport("http://localhost:8501", choice)
         >>> ThreadedTransport(rest, num_threads=4).remote
         True
     """
