@@ -1,1 +1,1 @@
-"""Tests; the folders are named after the rooms they test."""
+"""Tests; the folders are named after the packages they test."""

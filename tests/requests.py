@@ -1,4 +1,4 @@
-"""Small random requests of any schema, for tests of every room."""
+"""Small random requests of any schema, for tests of every package."""
 
 from typing import Any
 

@@ -39,7 +39,7 @@ def hold_contest(
     num_rounds: int,
     slice_size: int,
     num_users: int,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Times every way with every number of candidates, in turns.
 
@@ -50,7 +50,7 @@ def hold_contest(
         num_rounds: turns that each way gets.
         slice_size: candidates a slice.
         num_users: users in one batch.
-        say: told what is being done.
+        log: gets a line for each step.
 
     Returns:
         What `bench_serving.json` holds: transport -> N -> `p50_ms`, `p99_ms`,
@@ -74,7 +74,7 @@ def hold_contest(
             for key, asked in ways.items():
                 for way in WAYS:
                     times[key][way] += _turn(asked.ways[way])
-            say(f"round {number + 1} of {num_rounds}")
+            log(f"round {number + 1} of {num_rounds}")
     result: dict[str, Any] = {transport: {} for transport in calls}
     for (transport, count), by_way in times.items():
         per_user = {
@@ -126,7 +126,7 @@ def load_test(
     num_candidates: int,
     levels: Sequence[int],
     seconds: float,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Calls a second when several callers ask at once.
 
@@ -136,7 +136,7 @@ def load_test(
         num_candidates: N.
         levels: numbers of callers.
         seconds: of each measurement.
-        say: told what is being done.
+        log: gets a line for each step.
 
     Returns:
         transport -> way -> callers -> `calls_per_second`, `p50_ms`, `p99_ms`.
@@ -153,7 +153,7 @@ def load_test(
                     found[transport][way][str(level)] = _callers(
                         asked.ways[way], level, seconds
                     )
-                say(f"{transport}: {level} callers")
+                log(f"{transport}: {level} callers")
     return found
 
 

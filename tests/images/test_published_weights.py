@@ -1,4 +1,4 @@
-"""Published weights: read where they are, asked for only if told to."""
+"""Published weights: read where they are, fetched only on request."""
 
 import collections
 import dataclasses

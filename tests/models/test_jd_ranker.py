@@ -1,4 +1,4 @@
-"""JDRanker: two halves of one computation, and its laws."""
+"""JDRanker: two halves of one computation, and its invariants."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Optimizer steps against NumPy loops, and the law that cost is touch."""
+"""Optimizer steps against NumPy loops, and their cost: the rows touched."""
 
 import keras
 import numpy as np
