@@ -67,7 +67,7 @@ def test_ways_that_disagree_are_refused(ranker):
 
     with pytest.raises(DataError, match="`encode_then_slices` scores differ"):
         serving_contest.hold_contest(
-            {"in_process": call}, ranker.schema, [6], 1, 4, 2, say=len
+            {"in_process": call}, ranker.schema, [6], 1, 4, 2, log=len
         )
 
 
