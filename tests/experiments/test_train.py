@@ -93,4 +93,4 @@ def test_numbers_that_are_not_finite_have_their_own_code(
     with pytest.raises(SystemExit) as stopped:
         train_ranker(data, tmp_path / "run", small, steep)
     assert stopped.value.code == NOT_FINITE
-    assert "error: step" in capsys.readouterr().err
+    assert "error: training step" in capsys.readouterr().err
