@@ -79,4 +79,5 @@ class FixedFusion(Fusion):
         self.weight_vector.assign(weights)
 
     def request_weights(self, session_features: Any) -> Any:
+        """Returns weights (B, T) for features (B, F)."""
         return self._for_every_request(self.weight_vector, session_features)

@@ -41,5 +41,6 @@ class GlobalFusion(LearnedFusion):
         self.gate_bias.assign(self._initial_gate())
 
     def request_weights(self, session_features: Any) -> Any:
+        """Returns weights (B, T) for features (B, F)."""
         weights = self._weights_of_gate(self.gate_bias.value)
         return self._for_every_request(weights, session_features)

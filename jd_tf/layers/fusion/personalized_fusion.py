@@ -102,6 +102,7 @@ class PersonalizedFusion(LearnedFusion):
         self.gate.bias.assign(self._initial_gate())
 
     def request_weights(self, session_features: Any) -> Any:
+        """Returns weights (B, T) for features (B, F)."""
         hidden = ops.cast(session_features, "float32")
         if self.stop_session_gradient:
             hidden = ops.stop_gradient(hidden)
