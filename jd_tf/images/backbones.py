@@ -125,11 +125,9 @@ class Backbone:
 def _published(network: Callable[..., keras.Model]) -> Any:
 
     def create(size: int, alpha: float, weights: str | None) -> keras.Model:
-        shape = (size, size, 3)
-        width = {} if alpha == 1.0 else {"alpha": alpha}
-        return network(
-            include_top=False, weights=weights, input_shape=shape, **width
-        )
+        options: dict[str, Any] = {} if alpha == 1.0 else {"alpha": alpha}
+        options |= {"weights": weights, "input_shape": (size, size, 3)}
+        return network(include_top=False, **options)
 
     return create
 

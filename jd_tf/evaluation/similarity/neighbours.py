@@ -89,10 +89,8 @@ def explained(
     `within`, the variance to explain is that inside a kind.
     """
     kinds = np.zeros(len(style), int) if within is None else within
-    _, codes = np.unique(kinds, return_inverse=True)
-    sizes = np.bincount(codes)
-    means = np.stack([np.bincount(codes, column) for column in style.T], 1)
-    centred = style - (means / sizes[:, None])[codes]
+    means = pd.DataFrame(style).groupby(kinds).transform("mean")
+    centred = style - means.to_numpy()
     there = (places >= 0)[..., None]
     count = np.maximum(there.sum(axis=1), 1)
     predicted = np.where(there, centred[places], 0.0).sum(axis=1) / count

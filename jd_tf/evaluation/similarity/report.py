@@ -136,20 +136,17 @@ def _examples(
     turn = asked.groupby(asked).cumcount()
     for query in queries[np.argsort(turn, kind="stable")]:
         shown = _item(items, query, query)
-        if shown["photo"]:
-            yield {
-                "query": shown,
-                "rows": {
-                    name: [
-                        _item(items, place, query)
-                        for place in nearest(
-                            rows, np.array([query]), num_neighbours
-                        )[0]
-                        if place >= 0
-                    ]
-                    for name, rows in vectors.items()
-                },
-            }
+        if not shown["photo"]:
+            continue
+        near = {
+            name: nearest(rows, np.array([query]), num_neighbours)[0]
+            for name, rows in vectors.items()
+        }
+        rows = {
+            name: [_item(items, place, query) for place in places if place >= 0]
+            for name, places in near.items()
+        }
+        yield {"query": shown, "rows": rows}
 
 
 def _item(items: ItemStyles, place: int, query: int) -> dict[str, Any]:
