@@ -58,15 +58,10 @@ def load_image(contents: tf.Tensor, image_size: int) -> tf.Tensor:
 def load_images(
     contents: tf.Tensor, image_size: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes a batch; what does not start like an image is left white.
+    """Decodes a batch of bytes, (B,); bytes without an image header stay white.
 
-    Args:
-        contents: (B,) string, the bytes of each file; empty for none.
-        image_size: pixels a side.
-
-    Returns:
-        Images, (B, image_size, image_size, 3) float32 in 0 ... 255, and
-        whether each one started like an image, (B,) bool.
+    Returns (B, image_size, image_size, 3) float32 in 0 ... 255, and whether
+    each one started like an image, (B,) bool.
     """
     present = _has_header(contents)
     shape = (image_size, image_size, 3)

@@ -46,10 +46,7 @@ class GateUse:
 
     @classmethod
     def load(cls, path: str | Path) -> "GateUse":
-        """Reads an `.npz` of `item_ids` [M] and `gates` [M, X] or [M, C, X].
-
-        Names are optional: `consumers` [C] and `experts` [X].
-        """
+        """Reads `item_ids` [M], `gates` [M, X] or [M, C, X], names if any."""
         path = Path(path)
         if not path.is_file():
             raise DataError(f"{path}: no such file of gates.")

@@ -31,14 +31,8 @@ def nearest(
 ) -> np.ndarray:
     """Finds the most alike items of each query by cosine, itself left out.
 
-    Args:
-        vectors: [M, V].
-        queries: [Q] int, places of the queries.
-        num_neighbours: K.
-        within: [M], to look only among items of the query's own kind.
-
-    Returns:
-        [Q, K] int places, nearest first; -1 where there are fewer.
+    Returns [Q, K] places, nearest first; -1 where there are fewer. `within`
+    [M] restricts them to items of the query's own kind.
     """
     kinds = np.zeros(len(vectors), int) if within is None else within
     places = np.full((len(queries), num_neighbours), -1)

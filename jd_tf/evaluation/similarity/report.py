@@ -40,19 +40,10 @@ def write_similarity_report(
 ) -> dict[str, Any]:
     """Compares spaces on the items they all have; writes page and numbers.
 
-    Args:
-        output_dir: gets `similarity.html` and `similarity.json`.
-        spaces: name -> vectors, e.g. before and after fine-tuning; the first
-            is what others are compared with.
-        items: the catalogue.
-        gates: weights of a transfer layer's gates, if known.
-        num_neighbours: K.
-        max_queries: items that are queries at most, drawn at random.
-        num_shown: of those, shown with their neighbours.
-        seed: of what is drawn.
-
-    Returns:
-        The content of similarity.json: space -> measure -> numbers.
+    The first of `spaces` (name -> vectors, e.g. before and after fine-tuning)
+    is what others are compared with; `max_queries` items are drawn, of which
+    `num_shown` appear with their neighbours. Returns the content of
+    `similarity.json`: space -> measure -> numbers.
     """
     items, vectors = _common(spaces, items)
     size, rng = len(items.item_ids), np.random.default_rng(seed)
