@@ -140,8 +140,7 @@ def main(_: object) -> int | None:
     from jd_tf.images.image_list import read_labelled
     from jd_tf.images.image_tower import ImageTower, ImageTowerConfig
     from jd_tf.images.published_weights import start_weights
-    from jd_tf.images.title_words import frequent_words
-    from jd_tf.images.training_images import usable_images
+    from jd_tf.images.training_images import frequent_words, usable_images
     from jd_tf.schema import DataError
 
     workdir = Path(_WORKDIR.value)

@@ -33,16 +33,8 @@ def report_image_run(
 ) -> dict[str, dict[str, Any]]:
     """Evaluates a tower; writes `metrics.json` and `report.html`.
 
-    Args:
-        workdir: of the run.
-        tower: with the weights to judge.
-        sets: split -> readable images. "test" is on the page, or
-            "validation" if there is none.
-        history: rows of `fine_tune`.
-        notes: sentences for the page.
-
-    Returns:
-        Split -> metrics, see `image_metrics`.
+    The page is about the split "test", or "validation" without any of it;
+    `history` holds the rows of `fine_tune`. Returns metrics by split.
     """
     workdir, run = Path(workdir), read_run(workdir)
     shown = "test" if len(sets.get("test", ())) else "validation"
@@ -116,7 +108,6 @@ def share_interval(share: float, count: int) -> tuple[float, float]:
 
 
 def _confusion(predictions: ImagePredictions) -> np.ndarray:
-    """Returns (C, C) counts: rows show, columns answered."""
     places = range(len(predictions.label_names))
     answers = predictions.answers
     return confusion_matrix(predictions.labels, answers, labels=places)
@@ -129,7 +120,6 @@ def _share(part: int, whole: int) -> float | None:
 def _curve(
     history: Sequence[Mapping[str, Any]], metric: str, run: Mapping[str, Any]
 ) -> Picture:
-    """Draws a metric over the passes, training beside validation."""
     label = {"top1": "top-1 accuracy", "loss": "loss (nats)"}[metric]
     figure, axes = new_figure()
     epochs = [row["epoch"] for row in history]

@@ -26,13 +26,7 @@ def efficientnet_lite0(image_size: int) -> keras.Model:
     As published for mobile and edge devices; 3.4 million weights, 74.8 % top-1
     on ImageNet with the published ones. Layers stand in the order of the
     published PyTorch port, whose weights are read in that order.
-
-    Args:
-        image_size: pixels a side.
-
-    Returns:
-        (B, image_size, image_size, 3) float -> (B, h, w, 1280), 32 times
-        smaller.
+    (B, image_size, image_size, 3) float -> (B, h, w, 1280), 32 times smaller.
     """
     images = keras.Input((image_size, image_size, 3), name="images")
     x = layers.ReLU(6.0)(_convolve(images, 32, 3, strides=2, name="stem"))
@@ -68,13 +62,7 @@ def small_cnn(image_size: int, alpha: float = 1.0) -> keras.Model:
     Plain 3 x 3 convolutions rather than depthwise ones: on a processor they
     take less time an operation, and 1.2 million weights are enough to learn
     from thousands of images without published weights.
-
-    Args:
-        image_size: pixels a side.
-        alpha: multiplies the width of every layer.
-
-    Returns:
-        (B, image_size, image_size, 3) float -> (B, h, w, 256 * alpha).
+    (B, image_size, image_size, 3) float -> (B, h, w, 256 * alpha).
     """
     widths = [max(8, int(alpha * width)) for width in (32, 64, 128, 256)]
     images = keras.Input((image_size, image_size, 3), name="images")
@@ -135,14 +123,11 @@ class Backbone:
 
 
 def _published(network: Callable[..., keras.Model]) -> Any:
-    """Returns the `create` of a network of keras.applications."""
 
     def create(size: int, alpha: float, weights: str | None) -> keras.Model:
-        shape = (size, size, 3)
-        width = {} if alpha == 1.0 else {"alpha": alpha}
-        return network(
-            include_top=False, weights=weights, input_shape=shape, **width
-        )
+        options: dict[str, Any] = {} if alpha == 1.0 else {"alpha": alpha}
+        options |= {"weights": weights, "input_shape": (size, size, 3)}
+        return network(include_top=False, **options)
 
     return create
 

@@ -28,11 +28,8 @@ def decode_image(contents: tf.Tensor, image_size: int) -> tf.Tensor:
     """Decodes the bytes of one file to (height, width, 3) uint8, RGB.
 
     A JPEG is decoded at an eighth, a quarter or half its size where that is
-    still half as many pixels a side again as `image_size`.
-
-    Raises:
-        tf.errors.InvalidArgumentError: when it runs, on what is no image, or
-            a truncated one.
+    still half as many pixels a side again as `image_size`. What is no image,
+    or a truncated one, raises `tf.errors.InvalidArgumentError` when it runs.
     """
     image = tf.cond(
         _starts_with(contents, _JPEG),
@@ -50,11 +47,7 @@ def decode_image(contents: tf.Tensor, image_size: int) -> tf.Tensor:
 
 
 def load_image(contents: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Decodes one image and stretches it to a square.
-
-    Returns:
-        (image_size, image_size, 3) float32 in 0 ... 255, RGB.
-    """
+    """Decodes one image to a square, (S, S, 3) float32 in 0 ... 255, RGB."""
     image, square = decode_image(contents, image_size), (image_size, image_size)
     # Without antialiasing a photo shrunk ten times keeps every tenth pixel.
     image = tf.image.resize(image, square, antialias=True)
@@ -65,19 +58,10 @@ def load_image(contents: tf.Tensor, image_size: int) -> tf.Tensor:
 def load_images(
     contents: tf.Tensor, image_size: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes a batch; what does not start like an image is left white.
+    """Decodes a batch of bytes, (B,); bytes without an image header stay white.
 
-    Args:
-        contents: (B,) string, the bytes of each file; empty for none.
-        image_size: pixels a side.
-
-    Returns:
-        Images, (B, image_size, image_size, 3) float32 in 0 ... 255, and
-        whether each one started like an image, (B,) bool.
-
-    Raises:
-        tf.errors.InvalidArgumentError: when it runs, on bytes that start
-            like an image and are none.
+    Returns (B, image_size, image_size, 3) float32 in 0 ... 255, and whether
+    each one started like an image, (B,) bool.
     """
     present = _has_header(contents)
     shape = (image_size, image_size, 3)
@@ -101,9 +85,8 @@ def readable_images(
 ) -> tf.data.Dataset:
     """Reads files in order and leaves out those that cannot be read.
 
-    Returns:
-        Batches of places in `paths`, (B,) int64, ascending, and images,
-        (B, image_size, image_size, 3) float32.
+    Batches hold places in `paths`, (B,) int64, ascending, and images,
+    (B, image_size, image_size, 3) float32.
     """
     # Names that are no UTF-8 included.
     names = tf.constant([os.fsencode(path) for path in paths], tf.string)
@@ -125,19 +108,10 @@ def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
 def find_broken(
     paths: Sequence[str], image_size: int, found: Iterable[int]
 ) -> dict[int, str]:
-    """Finds why images are missing from what `readable_images` gave.
+    """Returns place -> reason of the files that `readable_images` left out.
 
-    Args:
-        paths: as given to it.
-        image_size: as given to it.
-        found: places it gave.
-
-    Returns:
-        Place -> reason for every other place.
-
-    Raises:
-        DataError: if a file that was left out can be read now: it is being
-            written, or the disk fails now and then.
+    `found` are the places it gave. A file that can be read now is a
+    DataError: it is being written, or the disk fails now and then.
     """
     broken = {}
     for place in sorted(set(range(len(paths))) - set(map(int, found))):

@@ -43,27 +43,14 @@ def embed_catalogue(
     overwrite: bool = False,
     progress: bool = False,
 ) -> EmbeddingReport:
-    """Writes the vector of every item that has a readable image.
+    """Writes the vector of every item with a readable image, and `meta`.
 
     Chunks lie in `<output>.parts/` until all are there; a job that was killed
     goes on with the chunk it was at. Items whose image is missing or broken
     are absent from the output and listed, with the reason, in
-    `<output>.no_image.csv`; they never end the job.
-
-    Args:
-        tower: the model.
-        catalogue: the items.
-        output: the `.npz` file, see `ItemVectors`.
-        meta: what the vectors come from, stored with them.
-        batch_size: images a batch.
-        chunk_size: items a chunk.
-        num_threads: files decoded at a time.
-        overwrite: replace an `output` that is there.
-        progress: whether to show a bar.
-
-    Raises:
-        DataError: if `output` is there, its parts are another job's, or no
-            image at all can be read.
+    `<output>.no_image.csv`; they never end the job. An output that is there
+    (unless `overwrite`), parts of another job, and a catalogue without any
+    readable image are a DataError.
     """
     output, began, num_resumed = Path(output), time.monotonic(), 0
     if output.exists() and not overwrite:

@@ -238,9 +238,8 @@ class _Keeper(keras.callbacks.BackupAndRestore):
         workdir: Path,
         name: str,
     ):
-        folder = str(workdir / name)
         super().__init__(
-            folder, double_checkpoint=True, delete_checkpoint=False
+            str(workdir / name), double_checkpoint=True, delete_checkpoint=False
         )
         self.workdir, self.epoch = workdir, 0
         self._tower, self._config = tower, config

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ SPLITS = ("train", "validation", "test")
 # Tenths of the images that a source without splits gives to each.
 _TENTHS = ("train",) * 8 + ("validation", "test")
 _LARGEST_ID = 2**63 - 1
+# Split, path, word and title of an image.
+_Row = tuple[str, str, str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Catalogue:
 def read_labelled(
     source: str | Path, word_column: str = "word", title_column: str = ""
 ) -> dict[str, LabelledImages]:
-    """Reads images for learning product words.
+    """Reads images for learning product words, by split.
 
     Args:
         source: a folder of `train`, `validation` and `test` folders that hold
@@ -75,9 +78,6 @@ def read_labelled(
             Without splits, a hash of the path deals 80, 10 and 10 per cent.
         word_column: the column that holds the product word.
         title_column: the column that holds the title; "" for no titles.
-
-    Returns:
-        Split -> images, all with the product words of "train".
 
     Raises:
         DataError: naming file, line and value; or a word of another split
@@ -124,18 +124,11 @@ def read_labelled(
 
 
 def read_catalogue(source: str | Path) -> Catalogue:
-    """Reads the image of each item.
+    """Reads the image of each item, in the order of the file or of the paths.
 
-    Args:
-        source: a folder, however deep, of files named after their item; or a
-            CSV file with the columns `item_id` and `path`, others ignored.
-
-    Returns:
-        The items in the order of the file, or of their paths.
-
-    Raises:
-        DataError: naming file, line and value: an id that is empty, 0 or
-            there twice.
+    `source` is a folder, however deep, of files named after their item; or a
+    CSV file with the columns `item_id` and `path`, others ignored. An id that
+    is empty, 0 or there twice is a DataError naming file, line and value.
     """
     source = Path(source)
     if source.is_dir():
@@ -161,10 +154,7 @@ def read_catalogue(source: str | Path) -> Catalogue:
         seen[item_id] = where
     # "007" stays text: as a number it would be another id.
     plain = all(
-        text.isascii()
-        and text.isdigit()
-        and text[0] != "0"
-        and int(text) <= _LARGEST_ID
+        re.fullmatch("[1-9][0-9]*", text) and int(text) <= _LARGEST_ID
         for text in seen
     )
     item_ids = np.array(list(seen), np.int64 if plain else np.str_)
@@ -174,15 +164,8 @@ def read_catalogue(source: str | Path) -> Catalogue:
 def read_table(source: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Reads a CSV file in UTF-8 as text; paths become relative to its folder.
 
-    Args:
-        source: with a header.
-        columns: it must have, `path` among them.
-
-    Returns:
-        A row a record, indexed by its number, the header being 1.
-
-    Raises:
-        DataError: naming the file and what is missing.
+    It must have `columns`, `path` among them. Rows are indexed by the number
+    of their record, the header being 1.
     """
     if not source.is_file():
         raise DataError(f"{source}: no such file or folder.")
@@ -209,8 +192,7 @@ def read_table(source: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 def _table_rows(
     source: Path, word_column: str, title_column: str
-) -> Iterator[tuple[str, str, str, str]]:
-    """Yields split, path, word and title of every image of a CSV file."""
+) -> Iterator[_Row]:
     wanted = [name for name in ("path", word_column, title_column) if name]
     table = read_table(source, wanted)
     for line, row in zip(table.index, table.to_dict("records"), strict=True):
@@ -225,8 +207,7 @@ def _table_rows(
         yield split, path, word, row.get(title_column, "").strip()
 
 
-def _folder_rows(source: Path) -> Iterator[tuple[str, str, str, str]]:
-    """Yields split, path, word and no title of every image of a folder."""
+def _folder_rows(source: Path) -> Iterator[_Row]:
     has_splits = (source / "train").is_dir()
     roots = [source / split for split in SPLITS] if has_splits else [source]
     for root in roots:

@@ -169,10 +169,7 @@ class ImageTower(keras.Model):
     def outputs_of(
         self, paths: Sequence[str], batch_size: int = 64, num_threads: int = 2
     ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        """Yields places in `paths`, (B,) int64, ascending, and outputs.
-
-        Files that cannot be read are left out.
-        """
+        """Yields places in `paths`, (B,) int64, and outputs, if readable."""
         size = self.config.image_size
         for places, images in readable_images(
             paths, size, batch_size, num_threads

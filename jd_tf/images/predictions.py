@@ -15,13 +15,11 @@ class ImagePredictions:
     """Answers to the images of a list that could be read, in its order.
 
     Attributes:
-        places: (P,) int64, which images of the list.
         labels: (P,) int64.
         probabilities: (P, C) float32.
         label_names: C product words.
     """
 
-    places: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray
     label_names: tuple[str, ...]
@@ -41,31 +39,28 @@ def predict_images(
     for found, outputs in tower.outputs_of(images.paths):
         places.append(found)
         logits.append(outputs["logits"])
-    place = np.concatenate(places)
+    labels = images.labels[np.concatenate(places)]
     probabilities = softmax(np.concatenate(logits), axis=1)
-    labels = images.labels[place]
-    return ImagePredictions(place, labels, probabilities, tower.label_names)
+    return ImagePredictions(labels, probabilities, tower.label_names)
 
 
 def image_metrics(predictions: ImagePredictions) -> dict[str, float | None]:
     """Measures how well product words are told apart.
 
-    Returns:
-        `top1` and `top5` (share of images whose word is the first, or among
-        the first five; None if there are not more than five words),
-        `mean_recall` (mean over the words present, so that rare ones count
-        as much), `loss` (nats) and `num_images`; None without images.
+    `top1` and `top5` are shares of images whose word is the first, or among
+    the first five (None of five words or fewer), `mean_recall` the mean over
+    the words present, `loss` in nats; None without images.
     """
     labels, answers = predictions.labels, predictions.answers
     odds = predictions.probabilities
-    classes, present = np.arange(odds.shape[1]), np.unique(labels)
+    classes = np.arange(odds.shape[1])
     found: dict[str, float | None] = dict.fromkeys(
         ("top1", "top5", "mean_recall", "loss")
     )
     if len(labels):
         found["top1"] = metrics.accuracy_score(labels, answers)
         found["mean_recall"] = metrics.recall_score(
-            labels, answers, labels=present, average="macro", zero_division=0.0
+            labels, answers, labels=np.unique(labels), average="macro"
         )
         own = odds[np.arange(len(labels)), labels]
         found["loss"] = -np.log(np.maximum(own, 1e-12)).mean()

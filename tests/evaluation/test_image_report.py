@@ -24,9 +24,7 @@ def _predictions(labels, answers, sure=0.8, names=NAMES):
     rest = (1 - sure) / (len(names) - 1)
     probabilities = np.repeat(rest[:, None], len(names), axis=1)
     probabilities[np.arange(len(labels)), answers] = sure
-    return ImagePredictions(
-        np.arange(len(labels)), np.array(labels), probabilities, names
-    )
+    return ImagePredictions(np.array(labels), probabilities, names)
 
 
 def test_metrics_count_ranks():
@@ -41,9 +39,7 @@ def test_metrics_count_ranks():
     probabilities = np.zeros((4, 7), "float32")
     for row, ranked in enumerate(order):
         probabilities[row, ranked] = np.array([22, 8, 7, 6, 5, 4, 3]) / 55
-    found = image_metrics(
-        ImagePredictions(np.arange(4), labels, probabilities, names)
-    )
+    found = image_metrics(ImagePredictions(labels, probabilities, names))
     assert found["top1"] == 0.25
     assert found["top5"] == 0.75
     assert found["mean_recall"] == 0.25

@@ -15,12 +15,16 @@ from jd_tf.images.training_images import (
     BROKEN_FILE,
     augmentation,
     balanced_weights,
+    frequent_words,
     labelled_batches,
+    title_tokens,
     usable_images,
+    word_targets,
 )
 from jd_tf.schema import DataError
 from tests.images.photos import COLORS, broken_photos, photo, write_folder
 
+TITLES = ("Red hat", "red SHOE", "Blue shoe", "", "blue blue hat, new")
 SMALL = {"backbone": "small_cnn", "image_size": 16, "alpha": 0.25}
 
 
@@ -119,3 +123,39 @@ def test_balance_counts_images_or_words():
     for weights in (even, between):
         assert np.bincount(labels) @ weights == pytest.approx(10)
     assert balanced_weights(labels, 3, 1.0)[2] == 0
+
+
+def test_words_of_some_titles_are_learned():
+    # "new" stands in one title only; a word twice in a title counts once.
+    assert frequent_words(TITLES, 2) == ("blue", "hat", "red", "shoe")
+    assert frequent_words(TITLES, 3) == ()
+    # What all titles share tells nothing.
+    assert frequent_words(("a hat", "a shoe", "a hat", "a shoe"), 1) == (
+        "hat",
+        "shoe",
+    )
+
+
+def test_the_words_of_a_title_share_one():
+    words = ("blue", "hat", "red", "shoe")
+    expected = [
+        [0, 1 / 2, 1 / 2, 0],
+        [0, 0, 1 / 2, 1 / 2],
+        [1 / 2, 0, 0, 1 / 2],
+        [0, 0, 0, 0],
+        [1 / 2, 1 / 2, 0, 0],
+    ]
+    np.testing.assert_allclose(word_targets(TITLES, words), expected)
+
+
+def test_titles_are_split_as_the_ranker_splits_them():
+    assert title_tokens(["红色连衣裙 XL", "T-shirt"]) == [
+        ["红色", "色连", "连衣", "衣裙", "xl"],
+        ["t", "shirt"],
+    ]
+
+
+@pytest.mark.parametrize("titles", [(), ("", "")])
+def test_no_titles_no_words(titles):
+    assert frequent_words(titles, 1) == ()
+    assert word_targets(titles, ()).shape == (len(titles), 0)

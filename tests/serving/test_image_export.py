@@ -12,17 +12,19 @@ from jd_tf.images.decoding import load_image
 from jd_tf.images.image_tower import ImageTower
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export import image_export
-from jd_tf.serving.export.image_export import export_image_tower
-from jd_tf.serving.export.image_signature import (
-    CLASSIFY,
-    IMAGE_BYTES,
-    SERVING_DEFAULT,
+from jd_tf.serving.export.image_export import (
     ServedImageTower,
+    export_image_tower,
 )
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.recordings import WARMUP_FILE
 from jd_tf.serving.export.verification.folder_check import count_ops, read_graph
 from jd_tf.serving.export.verification.verify import main, verify
+from jd_tf.serving.signature_names import (
+    CLASSIFY,
+    IMAGE_BYTES,
+    SERVING_DEFAULT,
+)
 from tests.images.photos import (
     COLORS,
     broken_photos,

@@ -21,17 +21,9 @@ def aligned_items(
 ) -> tuple[ItemVectors, GateUse]:
     """Aligns pictures and titles of all candidates, item by item.
 
-    Args:
-        model: a ranker with a transfer layer.
-        batches: of requests; each item is taken where it first stands.
-        where: named in errors and in the vectors.
-
-    Returns:
-        The transfer layer's output for candidates, one vector an item; and
-        the gates of candidates and of every behaviour.
-
-    Raises:
-        DataError: if the ranker has no transfer layer, or there are no items.
+    Each item is taken where it first stands in `batches`; errors and the
+    vectors name `where`. Returns the transfer layer's output for candidates,
+    one vector an item; and the gates of candidates and of every behaviour.
     """
     encoder: Any = getattr(model, "item_encoder", None)
     transfer = getattr(encoder, "transfer", None)
@@ -64,17 +56,13 @@ def aligned_items(
         gates.append(np.stack(weights, axis=1))
     if item_ids.dtype == object:
         item_ids = np.array([item.decode("utf-8") for item in item_ids])
-    joined = np.concatenate(vectors).astype(np.float32)
-    behaviors = (behavior.name for behavior in model.schema.behaviors)
+    consumers = ("candidate", *(b.name for b in model.schema.behaviors))
     modalities = ["image"] * (encoder.images is not None) + list(encoder.texts)
     experts = tuple(
         f"{name} {number}"
         for name in modalities
         for number in range(transfer.num_experts)
     )
-    return (
-        ItemVectors(item_ids, joined, where=where),
-        GateUse(
-            item_ids, np.concatenate(gates), ("candidate", *behaviors), experts
-        ),
-    )
+    joined = np.concatenate(vectors).astype(np.float32)
+    use = GateUse(item_ids, np.concatenate(gates), consumers, experts)
+    return ItemVectors(item_ids, joined, where=where), use

@@ -32,9 +32,12 @@ class ItemStyles:
 
     def take(self, places: np.ndarray) -> "ItemStyles":
         """Returns some of the items, in the given order."""
-        style = None if self.style is None else self.style[places]
-        ids, paths = self.item_ids[places], self.paths[places]
-        return ItemStyles(ids, paths, self.categories[places], style)
+        return ItemStyles(
+            self.item_ids[places],
+            self.paths[places],
+            self.categories[places],
+            None if self.style is None else self.style[places],
+        )
 
 
 def read_styles(
@@ -48,9 +51,6 @@ def read_styles(
             one of `word`, `category` and `category_id`, and perhaps style.
         style: columns of style; `style`, or `s0`, `s1`, ... by default. One
             column that is not all numbers is words; others are numbers.
-
-    Raises:
-        DataError: naming file, item, column and value.
     """
     source = Path(source)
     if not source.exists():
@@ -85,9 +85,8 @@ def read_styles(
         try:
             numbers = table[columns].to_numpy(float)
             spread = numbers.std(axis=0)
-            found = (numbers - numbers.mean(axis=0)) / np.where(
-                spread, spread, 1
-            )
+            spread[spread == 0] = 1
+            found = (numbers - numbers.mean(axis=0)) / spread
         except ValueError as error:
             if len(columns) > 1:
                 raise DataError(

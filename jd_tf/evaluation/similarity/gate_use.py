@@ -46,15 +46,7 @@ class GateUse:
 
     @classmethod
     def load(cls, path: str | Path) -> "GateUse":
-        """Reads an `.npz`.
-
-        Args:
-            path: holds `item_ids` [M], `gates` [M, X] or [M, C, X], and
-                perhaps names: `consumers` [C] and `experts` [X].
-
-        Raises:
-            DataError: naming file, array and what is wrong with it.
-        """
+        """Reads `item_ids` [M], `gates` [M, X] or [M, C, X], names if any."""
         path = Path(path)
         if not path.is_file():
             raise DataError(f"{path}: no such file of gates.")
@@ -96,16 +88,11 @@ class GateUse:
         return cls(ids, gates, *names)
 
     def summary(self, categories: np.ndarray) -> dict[str, Any]:
-        """Summarizes every gate.
+        """Summarizes every gate over items of known `categories` [M].
 
-        Args:
-            categories: [M] of the items.
-
-        Returns:
-            Gate -> `entropy`, mean over items, 1 for an even gate; `use`, the
-            mean weight of every expert; and `category_information`, the
-            mutual information of category and expert. Both over the entropy
-            of an even gate.
+        `entropy` is the mean over items, 1 for an even gate; `use` the mean
+        weight of every expert; `category_information` the mutual information of
+        category and expert. Both are over the entropy of an even gate.
         """
         scale = np.log(max(self.gates.shape[2], 2))
         use = self.gates.mean(axis=0)
@@ -113,12 +100,12 @@ class GateUse:
         for name in np.unique(categories):
             mine = self.gates[categories == name]
             inside += len(mine) * entropy(mine.mean(axis=0), axis=1)
-        told = entropy(use, axis=1) - inside / len(self.gates)
+        information = entropy(use, axis=1) - inside / len(self.gates)
         mean = entropy(self.gates, axis=2).mean(axis=0)
         return {
             name: {
                 "entropy": float(mean[gate] / scale),
-                "category_information": float(told[gate] / scale),
+                "category_information": float(information[gate] / scale),
                 "use": dict(zip(self.experts, use[gate].tolist(), strict=True)),
             }
             for gate, name in enumerate(self.consumers)

@@ -17,12 +17,7 @@ STYLE_WITHIN = "style within the category"
 
 
 class Measure(NamedTuple):
-    """A number a query, nan where undefined, beside the mean of chance.
-
-    Attributes:
-        values: [Q].
-        chance: mean of items drawn at random.
-    """
+    """A number a query, nan where undefined, beside the mean of chance."""
 
     values: np.ndarray
     chance: float
@@ -36,14 +31,8 @@ def nearest(
 ) -> np.ndarray:
     """Finds the most alike items of each query by cosine, itself left out.
 
-    Args:
-        vectors: [M, V].
-        queries: [Q] int, places of the queries.
-        num_neighbours: K.
-        within: [M], to look only among items of the query's own kind.
-
-    Returns:
-        [Q, K] int places, nearest first; -1 where there are fewer.
+    Returns [Q, K] places, nearest first; -1 where there are fewer. `within`
+    [M] restricts them to items of the query's own kind.
     """
     kinds = np.zeros(len(vectors), int) if within is None else within
     places = np.full((len(queries), num_neighbours), -1)
@@ -69,21 +58,16 @@ def shared(
     classes: np.ndarray,
     within: np.ndarray | None = None,
 ) -> Measure:
-    """Measures the share of each query's neighbours of its class.
-
-    Args:
-        places: [Q, K] of `nearest`.
-        queries: [Q] int.
-        classes: [M].
-        within: [M], as `nearest` had it.
-    """
-    same = classes[places] == classes[queries][:, None]
+    """Measures the share of each query's neighbours of its class (of [M])."""
+    same = np.ma.masked_array(
+        classes[places] == classes[queries][:, None], places < 0
+    )
     kinds = np.zeros(len(classes), int) if within is None else within
     table = pd.DataFrame({"kind": kinds, "class": classes})
     mates = table.groupby("kind")["kind"].transform("size")
     alike = table.groupby(["kind", "class"])["kind"].transform("size")
     chance = ((alike - 1) / (mates - 1))[queries].mean()
-    return Measure(_mean_where(places >= 0, same), float(chance))
+    return Measure(same.mean(axis=1).filled(np.nan), float(chance))
 
 
 def explained(
@@ -92,22 +76,15 @@ def explained(
     style: np.ndarray,
     within: np.ndarray | None = None,
 ) -> Measure:
-    """Measures the variance of style that neighbours explain.
+    """Measures the variance of style [M, S] that neighbours explain.
 
     The mean style of the neighbours predicts that of the query; the mean of
-    the values is R squared, at most 1, below 0 for neighbours at random.
-
-    Args:
-        places: [Q, K] of `nearest`.
-        queries: [Q] int.
-        style: [M, S] float.
-        within: [M]; the variance to explain is then that inside a kind.
+    the values is R squared, at most 1, below 0 for neighbours at random. With
+    `within`, the variance to explain is that inside a kind.
     """
     kinds = np.zeros(len(style), int) if within is None else within
-    _, codes = np.unique(kinds, return_inverse=True)
-    sizes = np.bincount(codes)
-    means = np.stack([np.bincount(codes, column) for column in style.T], 1)
-    centred = style - (means / sizes[:, None])[codes]
+    means = pd.DataFrame(style).groupby(kinds).transform("mean")
+    centred = style - means.to_numpy()
     there = (places >= 0)[..., None]
     count = np.maximum(there.sum(axis=1), 1)
     predicted = np.where(there, centred[places], 0.0).sum(axis=1) / count
@@ -127,12 +104,6 @@ def measure_space(
 
     Style goes with category in many shops, so it is measured a second time
     among items of the query's own category.
-
-    Args:
-        vectors: [M, V].
-        items: M of them.
-        queries: [Q] int, places of the queries.
-        num_neighbours: K.
     """
     near = nearest(vectors, queries, num_neighbours)
     measures = {CATEGORY: shared(near, queries, items.categories)}
@@ -155,10 +126,3 @@ def summarize(measure: Measure, first: Measure) -> dict[str, float]:
         "gain": float(np.nanmean(gain)),
         "gain_error": float(stats.sem(gain, nan_policy="omit")),
     }
-
-
-def _mean_where(there: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Returns means over the last axis; nan where nothing is there."""
-    count = there.sum(axis=-1)
-    total = np.where(there, values, 0.0).sum(axis=-1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

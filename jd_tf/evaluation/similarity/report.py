@@ -1,6 +1,7 @@
 """The page that tells how well likeness shows in an embedding."""
 
 import base64
+import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -39,22 +40,10 @@ def write_similarity_report(
 ) -> dict[str, Any]:
     """Compares spaces on the items they all have; writes page and numbers.
 
-    Args:
-        output_dir: gets `similarity.html` and `similarity.json`.
-        spaces: name -> vectors, e.g. before and after fine-tuning; the first
-            is what others are compared with.
-        items: the catalogue.
-        gates: weights of a transfer layer's gates, if known.
-        num_neighbours: K.
-        max_queries: items that are queries at most, drawn at random.
-        num_shown: of those, shown with their neighbours.
-        seed: of what is drawn.
-
-    Returns:
-        What similarity.json holds: space -> measure -> numbers.
-
-    Raises:
-        DataError: if fewer than two items are in all of them.
+    The first of `spaces` (name -> vectors, e.g. before and after fine-tuning)
+    is what others are compared with; `max_queries` items are drawn, of which
+    `num_shown` appear with their neighbours. Returns the content of
+    `similarity.json`: space -> measure -> numbers.
     """
     items, vectors = _common(spaces, items)
     size, rng = len(items.item_ids), np.random.default_rng(seed)
@@ -75,22 +64,19 @@ def write_similarity_report(
         for name, measures in found.items()
     }
     if gates is not None:
-        known = pd.Index(items.item_ids).get_indexer(gates.item_ids)
-        if not (known >= 0).any():
+        places = pd.Index(items.item_ids).get_indexer(gates.item_ids)
+        known = places >= 0
+        if not known.any():
             raise DataError("gates: no item of theirs is in the catalogue.")
-        mine = GateUse(
-            gates.item_ids[known >= 0],
-            gates.gates[known >= 0],
-            gates.consumers,
-            gates.experts,
+        mine = dataclasses.replace(
+            gates, item_ids=gates.item_ids[known], gates=gates.gates[known]
         )
-        metrics["gates"] = mine.summary(items.categories[known[known >= 0]])
+        metrics["gates"] = mine.summary(items.categories[places[known]])
     metrics = nan_to_none(metrics)
-    folder = Path(output_dir)
-    write_metrics(folder / METRICS_FILE, metrics)
+    write_metrics(Path(output_dir) / METRICS_FILE, metrics)
     examples = _examples(vectors, items, queries, num_neighbours)
     write_page(
-        folder / PAGE_FILE,
+        Path(output_dir) / PAGE_FILE,
         "similarity.html",
         title="Does likeness show in the embedding?",
         num_items=size,
@@ -117,8 +103,7 @@ def _common(
                 "catalogue."
             )
         rows[name] = pd.Index(space.item_ids).get_indexer(items.item_ids)
-    there = np.all([row >= 0 for row in rows.values()], axis=0)
-    places = np.flatnonzero(there)
+    places = np.flatnonzero(np.min(list(rows.values()), axis=0) >= 0)
     if len(places) < 2:
         counts = ", ".join(f"{n} {len(v)}" for n, v in spaces.items())
         raise DataError(
@@ -142,20 +127,17 @@ def _examples(
     turn = asked.groupby(asked).cumcount()
     for query in queries[np.argsort(turn, kind="stable")]:
         shown = _item(items, query, query)
-        if shown["photo"]:
-            yield {
-                "query": shown,
-                "rows": {
-                    name: [
-                        _item(items, place, query)
-                        for place in nearest(
-                            rows, np.array([query]), num_neighbours
-                        )[0]
-                        if place >= 0
-                    ]
-                    for name, rows in vectors.items()
-                },
-            }
+        if not shown["photo"]:
+            continue
+        near = {
+            name: nearest(rows, np.array([query]), num_neighbours)[0]
+            for name, rows in vectors.items()
+        }
+        rows = {
+            name: [_item(items, place, query) for place in places if place >= 0]
+            for name, places in near.items()
+        }
+        yield {"query": shown, "rows": rows}
 
 
 def _item(items: ItemStyles, place: int, query: int) -> dict[str, Any]:
