@@ -100,7 +100,8 @@ def test_embeds_with_trained_and_with_initial_weights(run, tmp_path):
         first = finished.stdout.splitlines()[0]
         assert first.startswith("12 items embedded, 5 without image; ")
         assert "images/s" in first
-        vectors[weights] = ItemVectors.load(output, width=64)
+        vectors[weights] = ItemVectors.load(output)
+        assert vectors[weights].width == 64
         assert vectors[weights].meta["weights"] == weights
     best, initial = vectors["best"], vectors["initial"]
     np.testing.assert_array_equal(best.item_ids, initial.item_ids)
