@@ -25,15 +25,7 @@ from jd_tf.serving.client.transport import (
     Operation,
     Transport,
 )
-from jd_tf.serving.export.signature_table import signature_table
-from jd_tf.serving.protos.messages import (
-    GET_MODEL_METADATA,
-    PREDICT,
-    GetModelMetadataRequest,
-    PredictRequest,
-    SignatureDefMap,
-    open_method,
-)
+from jd_tf.serving.protos import messages
 
 # A user state and a thousand candidates; the library would stop at 4 MiB.
 MAX_MESSAGE_BYTES = 64 * 2**20
@@ -144,8 +136,10 @@ class _GrpcTransport:
         self._channel = open_channel(
             address, tls, max_message_bytes, self._retries, self._library
         )
-        self._predict = open_method(self._channel, PREDICT)
-        self._metadata = open_method(self._channel, GET_MODEL_METADATA)
+        self._predict = messages.open_method(self._channel, messages.PREDICT)
+        self._metadata = messages.open_method(
+            self._channel, messages.GET_MODEL_METADATA
+        )
 
     def close(self) -> Any:
         """See `Transport`; to be awaited under asyncio."""
@@ -161,7 +155,7 @@ class _GrpcTransport:
         """The method of an operation, and its message."""
         if isinstance(operation, Call):
             return self._predict, predict_request(self.model, operation)
-        request = GetModelMetadataRequest(metadata_field=[_SIGNATURES])
+        request = messages.GetModelMetadataRequest(metadata_field=[_SIGNATURES])
         _fill_spec(request.model_spec, self.model)
         return self._metadata, request
 
@@ -175,13 +169,13 @@ class _GrpcTransport:
         version = response.model_spec.version.value
         if isinstance(operation, Call):
             return Answer(to_arrays(response.outputs), version)
-        signatures = SignatureDefMap()
+        signatures = messages.SignatureDefMap()
         if not response.metadata[_SIGNATURES].Unpack(signatures):
             raise AnswerError(
                 f"{where}: its metadata has no signatures. Is this a model "
                 "server?"
             )
-        return ModelDescription(version, signature_table(signatures))
+        return ModelDescription(version, messages.signature_table(signatures))
 
     @contextlib.contextmanager
     def _errors(self, operation: Operation) -> Iterator[None]:
@@ -257,7 +251,7 @@ class AsyncGrpcTransport(_GrpcTransport, AsyncTransport):
 
 def predict_request(model: ModelChoice, call: Call) -> Any:
     """Returns the message of a call."""
-    request = PredictRequest()
+    request = messages.PredictRequest()
     _fill_spec(request.model_spec, model)
     request.model_spec.signature_name = call.signature
     for name, array in call.inputs.items():

@@ -7,15 +7,7 @@ import grpc
 
 from jd_tf.serving.client.errors import RejectedError
 from jd_tf.serving.client.grpc_transport import rpc_errors
-from jd_tf.serving.protos.messages import (
-    ERROR_CODES,
-    GET_MODEL_STATUS,
-    RELOAD_CONFIG,
-    VERSION_STATES,
-    GetModelStatusRequest,
-    ReloadConfigRequest,
-    open_method,
-)
+from jd_tf.serving.protos import messages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +37,8 @@ class ModelServiceClient:
 
     def __init__(self, channel: grpc.Channel, address: str = "model server"):
         self.address = address
-        self._status = open_method(channel, GET_MODEL_STATUS)
-        self._reload = open_method(channel, RELOAD_CONFIG)
+        self._status = messages.open_method(channel, messages.GET_MODEL_STATUS)
+        self._reload = messages.open_method(channel, messages.RELOAD_CONFIG)
 
     def status(
         self, model: str, version: int | None = None, timeout: float = 5.0
@@ -59,7 +51,7 @@ class ModelServiceClient:
         Raises:
             ModelNotFoundError: if the server knows no such model or version.
         """
-        request = GetModelStatusRequest()
+        request = messages.GetModelStatusRequest()
         request.model_spec.name = model
         if version is not None:
             request.model_spec.version.value = version
@@ -68,7 +60,9 @@ class ModelServiceClient:
         return {
             found.version: VersionStatus(
                 found.version,
-                VERSION_STATES.get(found.state, f"state {found.state}"),
+                messages.VERSION_STATES.get(
+                    found.state, f"state {found.state}"
+                ),
                 _text(found.status) if found.status.error_code else "",
             )
             for found in sorted(
@@ -87,7 +81,7 @@ class ModelServiceClient:
         Raises:
             RejectedError: if the server refuses; the old one stays then.
         """
-        request = ReloadConfigRequest()
+        request = messages.ReloadConfigRequest()
         # By its bytes: two classes of one message cannot copy each other.
         request.config.ParseFromString(config.SerializeToString())
         request.config.SetInParent()
@@ -101,4 +95,5 @@ class ModelServiceClient:
 
 def _text(status: Any) -> str:
     code = status.error_code
-    return f"{ERROR_CODES.get(code, f'code {code}')}: {status.error_message}"
+    name = messages.ERROR_CODES.get(code, f"code {code}")
+    return f"{name}: {status.error_message}"

@@ -13,8 +13,7 @@ import ml_dtypes  # noqa: F401  (makes bfloat16 a dtype of NumPy)
 import numpy as np
 
 from jd_tf.serving.client.errors import AnswerError, RequestError
-from jd_tf.serving.export.signature_table import dtype_name
-from jd_tf.serving.protos.messages import DATA_TYPES, TensorProto
+from jd_tf.serving.protos.messages import DATA_TYPES, TensorProto, dtype_name
 
 # Numbers by the field per element that has them.
 _FIELDS = {

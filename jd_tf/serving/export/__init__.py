@@ -12,7 +12,7 @@ _MODULES = {
     "export_image_tower": "image_export",
     "export_model": "exporting",
     "refresh": "refresh_images",
-    "round_ranker": "rounding.rounding",
+    "round_ranker": "rounding",
     "verify_export": "verification.verify",
 }
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
+from jd_tf.serving.batching import BATCH_SIZES
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.protos.messages import BatchingParameters, parse_text
-from jd_tf.serving.shape_buckets import BATCH_SIZES
 
 # Read by a server with --enable_per_model_batching_parameters.
 BATCHING_FILE = "batching_params.pbtxt"

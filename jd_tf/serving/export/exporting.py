@@ -21,12 +21,12 @@ from jd_tf.serving.export.recordings import (
     Recording,
     write_recordings,
 )
-from jd_tf.serving.export.rounding.rounding import (
+from jd_tf.serving.export.rounding import (
     FLOAT32,
     TOLERANCES,
     round_ranker,
+    rounding_cost,
 )
-from jd_tf.serving.export.rounding.rounding_cost import rounding_cost
 from jd_tf.serving.export.signatures import ServedRanker
 from jd_tf.serving.export.verification.comparison import TOLERANCE
 from jd_tf.serving.export.verification.verify import verify_elsewhere

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.images.image_tower import ImageTower
+from jd_tf.serving.batching import BATCH_SIZES
 from jd_tf.serving.export.exporting import export_served
 from jd_tf.serving.export.image_signature import ServedImageTower
 from jd_tf.serving.export.recordings import Recording
 from jd_tf.serving.export.verification.comparison import TOLERANCE
-from jd_tf.serving.shape_buckets import BATCH_SIZES
 from jd_tf.serving.signature_names import IMAGE_BYTES, IMAGE_SIGNATURES
 
 NAME = "image_tower"

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.model_card import changed_files
-from jd_tf.serving.export.signature_table import signature_table
 from jd_tf.serving.export.verification.folder_check import read_graph
+from jd_tf.serving.protos.messages import signature_table
 
 _INIT = "__saved_model_init_op"
 _EMPTY_LINE = "Graph execution error:"

@@ -8,11 +8,10 @@ import numpy as np
 
 from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import SERVING_ROLES, IdColumn, Role, Schema
-from jd_tf.serving.batching import pad_requests
+from jd_tf.serving.batching import BATCH_SIZES, candidate_buckets, pad_requests
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.recordings import Recording
 from jd_tf.serving.export.signatures import ServedRanker, state_of
-from jd_tf.serving.shape_buckets import BATCH_SIZES, candidate_buckets
 from jd_tf.serving.signature_names import SIGNATURES
 
 # Generated where there are no real ones.

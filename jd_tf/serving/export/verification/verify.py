@@ -22,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import jd_tf
 from jd_tf.schema import DataError, Schema
+from jd_tf.serving.batching import candidate_buckets
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.batching_parameters import (
     BATCHING_FILE,
@@ -34,26 +35,15 @@ from jd_tf.serving.export.recordings import (
     Recording,
     read_recordings,
 )
-from jd_tf.serving.export.signature_table import signature_table
+from jd_tf.serving.export.verification import folder_check
 from jd_tf.serving.export.verification.comparison import TOLERANCE, check_equal
-from jd_tf.serving.export.verification.folder_check import (
-    batching_errors,
-    count_ops,
-    coverage_errors,
-    missing_shards,
-    read_graph,
-    refused_ops,
-    schema_errors,
-    tower_errors,
-    warmup_errors,
-)
 from jd_tf.serving.export.verification.invariants import (
     check_invariants,
     halves_and_padding,
     rows_alone,
 )
 from jd_tf.serving.export.versions import SCHEMA_FILE, is_version
-from jd_tf.serving.shape_buckets import candidate_buckets
+from jd_tf.serving.protos.messages import signature_table
 from jd_tf.serving.signature_names import (
     CLASSIFY,
     IMAGE_SIGNATURES,
@@ -156,16 +146,19 @@ def _examine(
     graph = None
     with _gathered(errors):
         errors += changed_files(folder)
-        graph = read_graph(folder)
+        graph = folder_check.read_graph(folder)
     if graph is None:
         return {}
     table = signature_table(graph)
-    refused = sorted(refused_ops(graph).items())
+    refused = sorted(folder_check.refused_ops(graph).items())
     errors += (
         f"a stock model server cannot run this graph: {op} {reason}"
         for op, reason in refused
     )
-    errors += [*batching_errors(table), *missing_shards(folder)]
+    errors += [
+        *folder_check.batching_errors(table),
+        *folder_check.missing_shards(folder),
+    ]
     batch_sizes: tuple[int, ...] = ()
     widths: tuple[int, ...] = ()
     calls: list[Recording] = []
@@ -173,23 +166,25 @@ def _examine(
         batch_sizes = read_batching(folder / BATCHING_FILE)
     with _gathered(errors):
         calls = list(read_recordings(folder / WARMUP_FILE))
-        errors += warmup_errors(folder / WARMUP_FILE, calls, table)
+        errors += folder_check.warmup_errors(folder / WARMUP_FILE, calls, table)
     is_tower = set(IMAGE_SIGNATURES) <= set(table)
     signatures = IMAGE_SIGNATURES if is_tower else SIGNATURES
     schema = None
     if is_tower:
-        errors += tower_errors(table, folder)
+        errors += folder_check.tower_errors(table, folder)
     else:
         with _gathered(errors):
             schema = Schema.load(folder / SCHEMA_FILE)
             widths = candidate_buckets(schema.max_candidates)
-            wrong = list(schema_errors(table, schema))
+            wrong = list(folder_check.schema_errors(table, schema))
             errors += wrong
             schema = None if wrong else schema
-    errors += coverage_errors(calls, signatures, batch_sizes, widths)
+    errors += folder_check.coverage_errors(
+        calls, signatures, batch_sizes, widths
+    )
     report = {
         "signatures": table,
-        "ops": count_ops(graph),
+        "ops": folder_check.count_ops(graph),
         "tolerance": tolerance,
         "num_recordings": len(calls),
         "max_relative_difference": dict.fromkeys(

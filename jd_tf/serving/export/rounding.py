@@ -1,15 +1,20 @@
 """Smaller copies of a trained ranker: half precision, compact tables."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from jd_tf.data.batches import numpy_batches
+from jd_tf.evaluation.collect import collect_predictions
+from jd_tf.evaluation.model_scorer import model_scorer
 from jd_tf.layers import IdEmbedding, TextEncoder, VectorTable
 from jd_tf.schema import HISTORY_ROLES
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.export.model_card import SHOWN_METRICS
 from jd_tf.serving.export.signatures import column_specs, state_of
 from jd_tf.serving.export.verification.comparison import TOLERANCE
 
@@ -19,6 +24,8 @@ FLOAT32 = "float32"
 # Largest relative difference of a reloaded model: bfloat16 keeps 8 bits, and
 # a graph rounds at other places than eager code does.
 TOLERANCES = {"float32": TOLERANCE, "bfloat16": 0.03}
+EXACT, EXPORTED = FLOAT32, "exported"
+_BATCH_SIZE = 128
 _LARGEST_CODE = 127
 # Layers with a table, and the weight that holds it.
 _TABLES = {IdEmbedding: "table", TextEncoder: "table", VectorTable: "vectors"}
@@ -198,6 +205,45 @@ def quantize_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     codes = np.rint(table / divisors[:, None])
     codes = np.clip(codes, -_LARGEST_CODE, _LARGEST_CODE)
     return codes.astype(np.int8), scales
+
+
+def rounding_cost(
+    exact: Any, rounded: Any, data_dir: str | Path, split: str
+) -> dict[str, Any]:
+    """Scores a split before and after rounding; undefined metrics are None.
+
+    The change of scores is relative to the largest.
+    """
+    batches = numpy_batches(
+        data_dir, split, _BATCH_SIZE, schema=exact.schema, keys=True
+    )
+    scorers = {EXACT: model_scorer(exact), EXPORTED: model_scorer(rounded)}
+    predictions = collect_predictions(batches, exact.schema, scorers)
+    found = predictions.evaluate(num_replicates=0, reference=EXPORTED)
+    before, after = (predictions.systems[name]["score"] for name in scorers)
+    width = before.shape[1]
+    real = np.arange(width) < predictions.num_candidates[:, None]
+    scale = np.abs(before[real]).max(initial=0.0)
+    change = np.abs(before[real] - after[real]).max(initial=0.0)
+    return {
+        "split": split,
+        "num_requests": len(predictions.num_candidates),
+        "largest_score_change": float(change / scale) if scale else 0.0,
+        "metrics": {
+            objective: {
+                name: _compared(before[name], found[EXPORTED][objective][name])
+                for name in SHOWN_METRICS
+                if name in before
+            }
+            for objective, before in found[EXACT].items()
+        },
+    }
+
+
+def _compared(before: float | None, after: float | None) -> dict[str, Any]:
+    defined = before is not None and after is not None
+    change = after - before if defined else None  # type: ignore[operator]
+    return {EXACT: before, EXPORTED: after, "change": change}
 
 
 def _widened(tensors: Mapping[str, Any]) -> dict[str, Any]:
