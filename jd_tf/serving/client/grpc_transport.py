@@ -51,11 +51,7 @@ def open_channel(
     retries: RetryPolicy | None = None,
     library: Any = grpc,
 ) -> Any:
-    """Opens a channel, to be closed; it connects with the first call.
-
-    `library` is `grpc` for threads, `grpc.aio` for asyncio. There are no
-    retries without a policy, and no limit if `max_message_bytes` is -1.
-    """
+    """Opens a channel, to be closed; no retries without a policy."""
     if not address or "://" in address.replace(":///", ""):
         raise RequestError(f"gRPC takes `host:port`, no URL. Got: {address!r}.")
     options = [

@@ -45,11 +45,7 @@ class ModelServiceClient:
     ) -> dict[int, VersionStatus]:
         """Returns the status of a model's versions, ascending.
 
-        Those that failed or left are among them. There is no status by label:
-        a server ignores labels here.
-
-        Raises:
-            ModelNotFoundError: if the server knows no such model or version.
+        Those that failed or left are among them; labels are ignored.
         """
         request = messages.GetModelStatusRequest()
         request.model_spec.name = model
@@ -74,12 +70,8 @@ class ModelServiceClient:
         """Sets the models that are served: those left out are unloaded.
 
         The server answers when new *models* are available, not when new
-        versions of known ones are: see `status` for those. A base path that
-        is missing or holds no version blocks this and every later reload
-        until it does, whatever the timeout here: check paths first.
-
-        Raises:
-            RejectedError: if the server refuses; the old one stays then.
+        versions of known ones are. A base path without a version blocks this
+        and every later reload, whatever the timeout: check paths first.
         """
         request = messages.ReloadConfigRequest()
         # By its bytes: two classes of one message cannot copy each other.

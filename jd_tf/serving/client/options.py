@@ -194,11 +194,7 @@ class ClientOptions:
 
 
 def check_timeout(seconds: float) -> float:
-    """Returns the timeout.
-
-    Raises:
-        RequestError: unless it is a positive, finite number of seconds.
-    """
+    """Returns the timeout, a positive, finite number of seconds."""
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not number or not 0 < seconds < float("inf"):
         raise RequestError(

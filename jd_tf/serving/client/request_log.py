@@ -94,11 +94,7 @@ class RequestLog:
         request: Mapping[str, Any],
         ranking: Ranking,
     ) -> None:
-        """Logs a ranking, or leaves it out of the sample.
-
-        `serving_inputs` makes the inputs of `serving_default` of a request
-        that is logged.
-        """
+        """Logs a ranking, or leaves it out; only logged ones need inputs."""
         with self._lock:
             chosen = self._generator.random() < self._rate
         if not chosen or not len(ranking.item_ids):
@@ -197,15 +193,7 @@ def log_files(folder: str | Path) -> list[Path]:
 def read_request_log(
     path: str | Path, schema: Schema
 ) -> Iterator[dict[str, Any]]:
-    """Yields logged requests, as clients and `export_model` take them.
-
-    Args:
-        path: a file, or a folder of them.
-        schema: names the lengths.
-
-    Raises:
-        DataError: naming the file that cannot be read.
-    """
+    """Yields requests of a log file or folder, as `export_model` takes them."""
     path = Path(path)
     files = log_files(path) if path.is_dir() else [path]
     if not files:

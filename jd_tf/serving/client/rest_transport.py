@@ -172,10 +172,7 @@ class RestTransport(Transport):
 
 
 def _predict_body(call: Call) -> bytes:
-    """The JSON of a call: a value per input, as columns.
-
-    A float32 keeps every digit; strings travel as base64, whatever they are.
-    """
+    """The JSON of a call; strings travel as base64, whatever they are."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, list):
@@ -308,4 +305,5 @@ def _status_error(
     except (ValueError, KeyError, TypeError):
         # Unknown paths are answered in HTML.
         message = f"HTTP {status}: {content[:120]!r}"
-    return errors.error_of(errors.http_code(status), message, where)
+    code = errors.HTTP_CODES.get(status, "UNKNOWN")
+    return errors.error_of(code, message, where)

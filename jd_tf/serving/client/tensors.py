@@ -44,11 +44,7 @@ def to_proto(array: np.ndarray) -> Any:
 
 
 def fill_proto(proto: Any, array: np.ndarray) -> None:
-    """Writes an array, of objects or bytes for strings, into an empty message.
-
-    Raises:
-        RequestError: if no tensor holds such values.
-    """
+    """Writes an array, for strings of objects or bytes, to an empty message."""
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     if array.dtype.kind in "OSU":
@@ -71,9 +67,6 @@ def to_array(proto: Any) -> np.ndarray:
     """Returns the message as an array; strings are an array of bytes.
 
     As everywhere in TensorFlow the last of too few values is repeated.
-
-    Raises:
-        AnswerError: if values and shape disagree, or the type is unknown.
     """
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     try:

@@ -114,29 +114,22 @@ class Answer:
 
 
 class BaseTransport(abc.ABC):
-    """One model of one target.
+    """One model of the target that `where` names in messages.
 
-    Attributes:
-        where: names the target in messages.
-        schema: the model's, where the transport can read it.
-        remote: whether calls leave the process. Shapes are then limited to few
-            buckets, since a server that batches joins equal shapes only.
-        keeps_deadlines: whether a call ends in time by itself.
+    `schema` is the model's, where the transport can read it. Shapes of calls
+    to a `remote` one are limited to few buckets, since a server that batches
+    joins equal shapes only.
     """
 
     where: str = ""
     schema: Schema | None = None
     remote: bool = True
+    # A call ends in time by itself.
     keeps_deadlines: bool = False
 
     @abc.abstractmethod
     def call(self, operation: Operation, timeout: float) -> Any:
-        """Returns the outcome of an operation, within a timeout in seconds.
-
-        Raises:
-            UnavailableError: if no attempt reached a server.
-            ClientError: for everything else.
-        """
+        """Returns the outcome of an operation, within a timeout in seconds."""
 
     @abc.abstractmethod
     def close(self) -> Any:

@@ -76,10 +76,7 @@ def find_models(
     names: tuple[str, ...] = (),
     labels: Mapping[str, Mapping[str, int]] | None = None,
 ) -> tuple[ServedModel, ...]:
-    """Finds models by name, all by default; `stable` is the highest version.
-
-    `labels`, model -> label -> version, replaces that.
-    """
+    """Finds models by name; `stable` is the highest version without labels."""
     saved_models = Path(saved_models).resolve()
     labels = labels or {}
     if not saved_models.is_dir():
@@ -107,16 +104,9 @@ def find_models(
 class Deployment:
     """Models, resources and flags of a model server.
 
-    Attributes:
-        models: that it serves.
-        mount: path of the folder of all models as the server sees it.
-        image: of the container.
-        cpus: cores of one server.
-        memory_mib: memory of one server; 0 computes it from the models.
-        replicas: number of servers, in Kubernetes.
-        batching: joins calls into batches.
-        grpc_port: of the server.
-        rest_port: of the server; also status and metrics.
+    `mount` is the path of all models as the server sees it; `memory_mib` 0
+    is computed from the models; `replicas` is of Kubernetes; `rest_port` has
+    status and metrics, too.
     """
 
     models: tuple[ServedModel, ...]
@@ -137,10 +127,7 @@ class Deployment:
 
     @property
     def memory(self) -> int:
-        """The MiB of one server: all labelled versions, and one beside them.
-
-        While a version is promoted, the old and the new one are loaded.
-        """
+        """The MiB of one server: all labelled versions, and a promoted one."""
         if self.memory_mib:
             return self.memory_mib
         sizes = [

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import grpc
 import numpy as np
 
-from jd_tf.serving.client.errors import UnavailableError, error_of
-from jd_tf.serving.client.grpc_transport import open_channel, predict_request
+from jd_tf.serving.client.errors import UnavailableError
+from jd_tf.serving.client.grpc_transport import (
+    open_channel,
+    predict_request,
+    rpc_errors,
+)
 from jd_tf.serving.client.model_service_client import (
     ModelServiceClient,
     VersionStatus,
@@ -71,11 +74,7 @@ class VersionServer(ModelServiceClient):
         version: int | str | None = None,
         timeout: float = 10.0,
     ) -> tuple[dict[str, np.ndarray], int]:
-        """Calls a signature of a version: a number, a label or the latest.
-
-        Returns:
-            Outputs by name, and the version that answered.
-        """
+        """Calls a version: a number, a label or the latest; returns which."""
         label = version if isinstance(version, str) else None
         number = None if isinstance(version, str) else version
         choice = ModelChoice(model, number, label)
@@ -83,11 +82,8 @@ class VersionServer(ModelServiceClient):
         where = f"{self.address}: {choice}: `{signature}`"
 
         def send() -> Any:
-            try:
+            with rpc_errors(where):
                 return self._predict(request, timeout=timeout)
-            except grpc.RpcError as error:
-                code, details = error.code().name, error.details() or ""
-                raise error_of(code, details, where) from error
 
         answer = _retried(send, timeout)
         return to_arrays(answer.outputs), answer.model_spec.version.value
@@ -100,13 +96,9 @@ class VersionServer(ModelServiceClient):
         tolerance: float | None,
         timeout: float,
     ) -> float:
-        """Replays an export's recorded calls and compares the answers.
+        """Replays an export's recorded calls; returns the largest difference.
 
-        The tolerance is by default ten times that of the export's
-        verification.
-
-        Returns:
-            The largest relative difference found.
+        The tolerance is by default ten times that of its verification.
         """
         if tolerance is None:
             tolerance = _OTHER_MACHINE * written_tolerance(folder, TOLERANCE)

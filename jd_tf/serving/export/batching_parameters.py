@@ -23,12 +23,7 @@ _COMMENT = """\
 
 
 def batching_parameters(batch_sizes: Sequence[int] = BATCH_SIZES) -> str:
-    """Returns the text of a `BatchingParameters` file.
-
-    Requests to one model differ in their widths, so the server pads: without
-    `pad_variable_length_inputs` one request wider than the others of its
-    batch fails them all. Large batches are not split.
-    """
+    """Returns the text of a `BatchingParameters` file; widths are padded."""
     parameters = BatchingParameters(
         allowed_batch_sizes=batch_sizes, pad_variable_length_inputs=True
     )

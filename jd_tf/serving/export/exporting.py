@@ -169,15 +169,10 @@ def export_served(
 ) -> Path:
     """Writes, verifies and publishes the next version of any model.
 
-    The folder is written beside the versions, reloaded in a fresh process
-    that replays recorded calls and compares its answers with the live
-    model's, and only then renamed to the next free number: a model server
-    that polls the folder never sees half a version. On any failure nothing
-    is left behind.
-
+    The folder is written beside the versions, verified in a fresh process
+    and only then renamed: a server that polls never sees half a version.
     `served` has `variables()` and `functions()` for `tf.saved_model.save`;
-    `record` makes calls of the live model from the traced functions, `card`
-    has further entries of the model card, `add_files` writes further files.
+    `record` makes calls of the live model from the traced functions.
     """
     base = Path(output_dir) / name
     with aside(base) as folder:

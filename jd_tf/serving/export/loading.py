@@ -18,13 +18,11 @@ _EMPTY_LINE = "Graph execution error:"
 
 
 class LoadedModel:
-    """A SavedModel whose signatures are called with arrays.
+    """A SavedModel whose signatures are called with arrays, from any threads.
 
-    Loads and runs it as a model server does: the graph, its restore op and
-    its initialisation op in a session. A variable that this leaves unfilled
-    is missing here too, where `tf.saved_model.load` would find it by the
-    Python objects that held it. Threads may call at once; `signatures` are
-    as of `signature_table`.
+    It is restored by its graph's own ops, as in a model server: a variable
+    that these leave unfilled is missing here too, where `tf.saved_model.load`
+    would find it by the Python objects that held it.
     """
 
     def __init__(self, folder: str | Path):

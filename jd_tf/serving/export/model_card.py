@@ -74,10 +74,7 @@ def written_tolerance(folder: Path, default: float) -> float:
 
 
 def changed_files(folder: Path) -> Iterable[str]:
-    """Yields an error for each file that is not as the folder's card lists it.
-
-    A folder without a card passes: it may come from elsewhere.
-    """
+    """Yields an error for each file that is not as a card, if any, lists it."""
     if not (folder / CARD_FILE).is_file():
         return
     for name, size in read_json(folder / CARD_FILE)["files"].items():

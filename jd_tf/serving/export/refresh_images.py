@@ -23,9 +23,8 @@ _BATCH_SIZE = 64
 class RefreshReport:
     """Numbers of items with another vector, and of candidates.
 
-    A candidate is touched if it is such an item or has one in its histories;
-    `moved` and `largest` count and measure changed scores of touched ones,
-    `wrongly_moved` counts those of others: must be 0.
+    A candidate is touched if it is such an item or has one in its histories.
+    `wrongly_moved` counts changed scores of others: must be 0.
     """
 
     added: int

@@ -78,10 +78,9 @@ def round_ranker(
 class RoundedRanker:
     """A ranker in half precision behind inputs and outputs in float32.
 
-    REST has no half precision and NumPy no bfloat16, so the user state is
-    sent as float32. Widening loses nothing: narrowed again, it is the state
-    that was encoded. The methods are those of a `RankingModel`; layers and
-    weights are the rounded copy's.
+    REST has no half precision and NumPy no bfloat16. Widening the user state
+    loses nothing. Methods are a `RankingModel`'s, layers and weights the
+    rounded copy's.
     """
 
     def __init__(self, original: Any, rounded: Any):
@@ -126,11 +125,7 @@ class RoundedRanker:
 
 
 def compact_tables(model: keras.Model, storage: str) -> int:
-    """Replaces the tables of a model that is never trained again.
-
-    Returns:
-        The number of tables.
-    """
+    """Replaces and counts the tables of a model; it cannot be trained again."""
     tables: list[tuple[Any, str]] = [
         (layer, attribute)
         for layer in model._flatten_layers()
@@ -151,12 +146,7 @@ def compact_tables(model: keras.Model, storage: str) -> int:
 
 
 class CompactTable(tf.Module):
-    """A table of vectors in few bytes, whose rows are read as float32.
-
-    Only the rows that are read are restored, by ops that every stock
-    TensorFlow server has: a gather, a cast, and for `int8` a product with the
-    row's scale.
-    """
+    """A table of vectors in few bytes, whose rows are read as float32."""
 
     def __init__(self, table: np.ndarray, storage: str):
         super().__init__(name="compact_table")
@@ -179,20 +169,10 @@ class CompactTable(tf.Module):
 
 
 def quantize_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rounds every row to whole numbers from -127 to 127 times its scale.
+    """Rounds each row (D,) to whole numbers from -127 to 127 times its scale.
 
-    Each row has a scale of its own: its largest value becomes 127, so a rare
-    item's small vector is rounded as finely as a popular one's large one.
-
-    Args:
-        table: (V, D) float, finite.
-
-    Returns:
-        `codes` (V, D) int8 and `scales` (V,) float32, 0 for a row of zeros.
-        A value is restored as `code * scale`, off by half a scale at most.
-
-    Raises:
-        ValueError: if a value is not finite.
+    Returns codes (V, D) int8 and scales (V,) float32, 0 for a row of zeros. A
+    rare item's small vector is rounded as finely as a popular one's.
     """
     table = np.asarray(table, np.float32)
     if not np.isfinite(table).all():

@@ -53,10 +53,7 @@ class ServedRanker:
         )
 
     def functions(self) -> dict[str, Any]:
-        """Traces the signatures: name -> concrete function.
-
-        They take keyword tensors and return a dict of tensors.
-        """
+        """Traces the signatures: name -> concrete function of keywords."""
         traced: dict[str, Any] = {}
         for signature, roles in _ROLES.items():
             specs = column_specs(self.schema, *roles)

@@ -72,11 +72,7 @@ VERSION_STATES = _names("tensorflow.serving.ModelVersionStatus.State")
 
 
 def open_method(channel: Any, path: str) -> Callable[..., Any]:
-    """Returns a callable that takes a message and `timeout=` seconds.
-
-    `path` is one of this module's. On a channel of asyncio the answer is
-    awaited; calls that fail raise grpc.RpcError.
-    """
+    """Returns a callable that takes a message and `timeout=` seconds."""
     _, service, name = path.split("/")
     method = POOL.FindServiceByName(service).methods_by_name[name]
     request, response = (
@@ -91,11 +87,7 @@ def open_method(channel: Any, path: str) -> Callable[..., Any]:
 
 
 def parse_text(text: str, kind: Any, where: str) -> Any:
-    """Parses a message of class `kind` as strictly as a model server.
-
-    Raises:
-        ExportError: naming the file (`where`) and the line that is wrong.
-    """
+    """Parses a message of class `kind` as strictly as a model server."""
     try:
         return text_format.Parse(text, kind())
     except text_format.ParseError as error:

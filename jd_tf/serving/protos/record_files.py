@@ -49,11 +49,7 @@ class RecordWriter:
 
 
 def iterate_records(path: str | Path) -> Iterator[bytes]:
-    """Yields the records of an uncompressed TFRecord file.
-
-    Raises:
-        DataError: naming the file and the record that is cut or changed.
-    """
+    """Yields the records of an uncompressed TFRecord file."""
     size = Path(path).stat().st_size
     with Path(path).open("rb") as file:
         number = 0

@@ -29,11 +29,7 @@ _LENGTHS = "num_candidates"
 
 
 def check_invariants(compared: Compared, tolerance: float) -> float:
-    """Compares answers that must be equal and returns the largest difference.
-
-    Ten times the tolerance of a mere reload passes. An `ExportError` names
-    the invariant and the tensor.
-    """
+    """Compares answers that must be equal; returns the largest difference."""
     differences = (
         check_equal(expected, actual, what, _MORE_NOISE * tolerance)
         for what, expected, actual in compared

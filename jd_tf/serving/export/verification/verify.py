@@ -88,11 +88,7 @@ def verify_export(
 
 
 def verify(folder: str | Path, tolerance: float = TOLERANCE) -> dict[str, Any]:
-    """Checks files, graph, signatures, recorded answers and invariants.
-
-    Returns:
-        What the model card has of signatures, ops and verification.
-    """
+    """Checks a folder; returns the model card's signatures, ops and report."""
     errors: list[str] = []
     report = _examine(Path(folder), errors, tolerance)
     if errors:
