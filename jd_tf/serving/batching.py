@@ -29,9 +29,8 @@ def pad_requests(
 ) -> dict[str, np.ndarray]:
     """Stacks checked requests, padded to the longest with 0 or "".
 
-    `widths` has the least width by length column, for buckets of shapes. No
-    axis of the arrays is empty: a server that pads requests to a common width
-    cannot pad from nothing.
+    `widths` has the least width by length column. No axis is empty: a server
+    that pads requests to a common width cannot pad from nothing.
     """
     widths = widths or {}
     batch = {}
@@ -60,9 +59,6 @@ def split_batch(
     """Cuts a padded batch, with its lengths, into its unpadded requests.
 
     Columns that are not served are left out if the schema knows them.
-
-    Raises:
-        DataError: naming the column that disagrees with the others.
     """
     num_requests = len(batch["num_candidates"])
     ragged = {c.name: c for c in schema.columns() if c.ragged}

@@ -148,7 +148,6 @@ class _GrpcTransport:
         return f"{self.where}: `{operation.signature}`"
 
     def _prepare(self, operation: Operation) -> tuple[Any, Any]:
-        """The method of an operation, and its message."""
         if isinstance(operation, Call):
             return self._predict, predict_request(self.model, operation)
         request = messages.GetModelMetadataRequest(metadata_field=[_SIGNATURES])
@@ -175,7 +174,6 @@ class _GrpcTransport:
 
     @contextlib.contextmanager
     def _errors(self, operation: Operation) -> Iterator[None]:
-        """Makes typed errors of those of the library."""
         where = self._where(operation)
         try:
             if self._closed:

@@ -126,11 +126,7 @@ class TlsFiles:
             )
 
     def read(self) -> dict[str, bytes | None]:
-        """Reads the files, named as the credentials of a gRPC channel are.
-
-        Raises:
-            RequestError: naming the file that cannot be read.
-        """
+        """Reads the files, named as the credentials of a gRPC channel are."""
         return {
             "root_certificates": _read_pem(self.authority),
             "certificate_chain": _read_pem(self.certificate),

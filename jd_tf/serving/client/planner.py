@@ -120,7 +120,6 @@ class Planner:
         return pad_requests([self._check(request)], self._columns)
 
     def _check_buckets(self) -> tuple[int, ...]:
-        """Ascending widths that end with the slice size, or ()."""
         buckets, size = self._options.buckets, self._slice_size
         if not 1 <= size <= self._schema.max_candidates:
             raise errors.RequestError(
@@ -139,7 +138,6 @@ class Planner:
         return buckets
 
     def _check(self, request: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The served columns, typed, or an error before anything is sent."""
         try:
             return self._validator.check(request)
         except DataError as error:

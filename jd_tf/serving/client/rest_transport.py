@@ -193,7 +193,6 @@ def _predict_body(call: Call) -> bytes:
 def _read_answer(
     body: bytes, call: Call, description: ModelDescription, where: str
 ) -> Answer:
-    """The arrays of an answer, typed by the signature."""
     expected = description.signatures[call.signature]["outputs"]
     outputs = _parse(body, where).get("outputs")
     if len(expected) == 1 and not isinstance(outputs, dict):
@@ -253,7 +252,6 @@ def _parse(body: bytes, where: str) -> dict[str, Any]:
 def _open_pool(
     url: str, tls: TlsFiles | None
 ) -> tuple[urllib3.HTTPConnectionPool, str]:
-    """The connections of an address, and the path before a model's."""
     try:
         parts = urllib3.util.parse_url(url)
     except exceptions.LocationParseError as error:

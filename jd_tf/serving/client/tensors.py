@@ -1,9 +1,7 @@
 """NumPy arrays to TensorProtos and back, without a list in between.
 
-Numbers travel as `tensor_content`, the bytes as they lie in memory: a
-hundred times faster than a field per element. Strings have no such form. A
-server answers in fields per element by default; those are read at
-once too.
+Numbers travel as `tensor_content`, a hundred times faster than a field per
+element, in which a server answers by default and strings always travel.
 """
 
 from collections.abc import Mapping

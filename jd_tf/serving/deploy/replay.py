@@ -139,7 +139,6 @@ def replay(
 def _call(
     target: Target, call: Recording, failures: Counter[str]
 ) -> tuple[np.ndarray, float] | None:
-    """Returns scores and seconds; None and one more failure without."""
     start = time.perf_counter()
     try:
         answer = target.call(call.signature, call.inputs)

@@ -34,10 +34,7 @@ _OTHER_MACHINE = 10
 
 
 class VersionServer(ModelServiceClient):
-    """A connection to a model server at `host:port`, whose calls are retried.
-
-    All calls here may be repeated: they read, or set a whole state.
-    """
+    """A connection to `host:port`; retries calls, which all may be repeated."""
 
     def __init__(self, address: str, tls: TlsFiles | None = None):
         self._channel = open_channel(address, tls)

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from jd_tf.images.decoding import load_images
-from jd_tf.serving.export.exported_state import exported_state
+from jd_tf.serving.export.signatures import exported_state
 from jd_tf.serving.signature_names import (
     CLASSIFY,
     IMAGE_BYTES,

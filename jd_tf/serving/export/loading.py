@@ -95,7 +95,6 @@ class LoadedModel:
             self._session.run(init.name, feeds)
 
     def _callable(self, signature: str) -> Any:
-        """Returns a function of arrays, in the order of `signatures`."""
         with self._lock:
             if signature not in self._callables:
                 infos = self._definitions[signature]
@@ -110,7 +109,6 @@ class LoadedModel:
 def _array(
     value: Any, signature: str, name: str, dtype: str, shape: list | None
 ) -> np.ndarray:
-    """Returns the array of an input, checked and cast to its dtype."""
     array = np.asarray(value)
     where = f"signature `{signature}`: input `{name}` must"
     if array.dtype.name != dtype:
@@ -128,7 +126,6 @@ def _array(
 
 
 def _first_line(error: Exception) -> str:
-    """Returns the first line of an error message that says something."""
     message = getattr(error, "message", None) or str(error)
     lines = (line.strip() for line in message.splitlines())
     useful = (line for line in lines if line and line != _EMPTY_LINE)

@@ -116,7 +116,6 @@ def _size_of(
 
 
 def _git_state() -> dict[str, Any] | None:
-    """Returns the commit of this working copy; None if it is none."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(

@@ -160,7 +160,6 @@ def _image_table(model: Any) -> VectorTable:
 
 
 def _differences(before: Any, after: Any) -> tuple:
-    """Returns the keys that were added, changed and removed."""
     old, new = (_image_table(model).filled() for model in (before, after))
     both, here, there = np.intersect1d(old[0], new[0], return_indices=True)
     other = (old[1][here] != new[1][there]).any(axis=1)

@@ -58,12 +58,7 @@ def rows_alone(
 def halves_and_padding(
     model: LoadedModel, batch: Arrays, schema: Schema
 ) -> Iterator[tuple[str, Arrays, Arrays]]:
-    """Yields answers of a ranker by which nothing but real cells counts.
-
-    - `encode_user` followed by `rank_candidates` is `serving_default`.
-    - Padding as a model server pads, with each tensor's first element,
-      changes nothing, neither of requests nor of user states.
-    """
+    """Yields answers that must be equal: in two calls, with more padding."""
 
     def call(signature: str, tensors: Arrays) -> Arrays:
         names = model.signatures[signature]["inputs"]
@@ -104,7 +99,6 @@ def _row(arrays: Arrays, row: int) -> Arrays:
 
 
 def _pad_like_a_server(batch: Arrays, columns: Sequence[Column]) -> Arrays:
-    """Widens a batch; all padding becomes each tensor's first element."""
     padded = dict(batch)
     for column in columns:
         if column.ragged:
@@ -119,14 +113,12 @@ def _pad_like_a_server(batch: Arrays, columns: Sequence[Column]) -> Arrays:
 
 
 def _pad(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Widens an array with its own first element."""
     wide = np.full(shape, array.flat[0], array.dtype)
     wide[tuple(slice(size) for size in array.shape)] = array
     return wide
 
 
 def _real_cells(answer: Arrays, lengths: np.ndarray | None) -> Arrays:
-    """Drops padded candidates of a ranking, and joins its requests."""
     if lengths is None:
         return answer
     return {

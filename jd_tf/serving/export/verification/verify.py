@@ -122,7 +122,6 @@ def verify_elsewhere(folder: Path, tolerance: float) -> dict[str, Any]:
 
 
 def _lines(errors: Iterable[str]) -> list[str]:
-    """Returns each error message once, on one line."""
     return list(dict.fromkeys(" ".join(error.split()) for error in errors))
 
 
