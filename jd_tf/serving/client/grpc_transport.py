@@ -8,12 +8,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from jd_tf.serving.client.errors import (
-    AnswerError,
-    ClosedError,
-    RequestError,
-    error_of,
-)
+from jd_tf.serving.client import errors
 from jd_tf.serving.client.options import ModelChoice, RetryPolicy, TlsFiles
 from jd_tf.serving.client.tensors import fill_proto, to_arrays
 from jd_tf.serving.client.transport import (
@@ -53,7 +48,9 @@ def open_channel(
 ) -> Any:
     """Opens a channel, to be closed; no retries without a policy."""
     if not address or "://" in address.replace(":///", ""):
-        raise RequestError(f"gRPC takes `host:port`, no URL. Got: {address!r}.")
+        raise errors.RequestError(
+            f"gRPC takes `host:port`, no URL. Got: {address!r}."
+        )
     options = [
         *_OPTIONS,
         *_retry_options(retries, max_message_bytes),
@@ -79,7 +76,7 @@ def rpc_errors(where: str, max_attempts: int = 1) -> Iterator[None]:
             text += (
                 f" ({max_attempts} attempts, or fewer by the budget of retries)"
             )
-        raise error_of(code, text, where) from error
+        raise errors.error_of(code, text, where) from error
 
 
 def _retry_options(
@@ -157,7 +154,7 @@ class _GrpcTransport:
     def _outcome(self, operation: Operation, response: Any) -> Any:
         where = self._where(operation)
         if not response.model_spec.HasField("version"):
-            raise AnswerError(
+            raise errors.AnswerError(
                 f"{where}: the answer does not name its version. Is this a "
                 "model server?"
             )
@@ -166,7 +163,7 @@ class _GrpcTransport:
             return Answer(to_arrays(response.outputs), version)
         signatures = messages.SignatureDefMap()
         if not response.metadata[_SIGNATURES].Unpack(signatures):
-            raise AnswerError(
+            raise errors.AnswerError(
                 f"{where}: its metadata has no signatures. Is this a model "
                 "server?"
             )
@@ -177,14 +174,16 @@ class _GrpcTransport:
         where = self._where(operation)
         try:
             if self._closed:
-                raise ClosedError(f"{where}: closed. Open a new client.")
+                raise errors.ClosedError(f"{where}: closed. Open a new client.")
             with rpc_errors(where, self._retries.max_attempts):
                 yield
         except (ValueError, grpc.aio.UsageError) as error:
             # Another thread closed it on the way.
             if not self._closed:
                 raise
-            raise ClosedError(f"{where}: {error} Open a new client.") from error
+            raise errors.ClosedError(
+                f"{where}: {error} Open a new client."
+            ) from error
 
 
 class GrpcTransport(_GrpcTransport, Transport):

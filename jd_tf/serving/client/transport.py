@@ -11,11 +11,7 @@ from typing import Any
 import numpy as np
 
 from jd_tf.schema import SERVING_ROLES, Schema
-from jd_tf.serving.client.errors import (
-    ClosedError,
-    SchemaMismatchError,
-    ServerError,
-)
+from jd_tf.serving.client import errors
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.versions import SCHEMA_FILE, resolve
 from jd_tf.serving.signature_names import (
@@ -50,7 +46,7 @@ class ModelDescription:
         where = f"{where}: version {self.version}"
         default = self.signatures.get(SERVING_DEFAULT)
         if default is None:
-            raise SchemaMismatchError(
+            raise errors.SchemaMismatchError(
                 f"{where}: has no signature `{SERVING_DEFAULT}`, only "
                 f"{sorted(self.signatures)}. Export it with jd_tf."
             )
@@ -60,7 +56,7 @@ class ModelDescription:
             self._check_columns([ENCODE_USER, RANK_CANDIDATES], schema, where)
         missing = set(RANKED) - set(default["outputs"])
         if missing:
-            raise SchemaMismatchError(
+            raise errors.SchemaMismatchError(
                 f"{where}: signature `{SERVING_DEFAULT}` gives no "
                 f"{' and no '.join(sorted(missing))}: this is no ranker."
             )
@@ -80,7 +76,7 @@ class ModelDescription:
         }
         for name in sorted({*expected, *found}):
             if expected.get(name) != found.get(name):
-                raise SchemaMismatchError(
+                raise errors.SchemaMismatchError(
                     f"{where}: signature `{'` and `'.join(signatures)}`: "
                     f"column `{name}` is {found.get(name, 'not taken')} there, "
                     f"{expected.get(name, 'unknown')} in the client's schema "
@@ -219,13 +215,15 @@ class SavedModelTransport(Transport):
         # Read once: another thread may close.
         model = self.model
         if model is None:
-            raise ClosedError(f"{self.where}: closed. Open a new client.")
+            raise errors.ClosedError(
+                f"{self.where}: closed. Open a new client."
+            )
         if isinstance(operation, Describe):
             return self._description
         try:
             outputs = model.call(operation.signature, operation.inputs)
         except ExportError as error:
-            raise ServerError(str(error)) from error
+            raise errors.ServerError(str(error)) from error
         return Answer(outputs, self._description.version)
 
     def close(self) -> None:

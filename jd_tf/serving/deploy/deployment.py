@@ -22,11 +22,7 @@ from jd_tf.serving.deploy.model_config import (
 )
 from jd_tf.serving.export.model_card import list_files
 from jd_tf.serving.export.versions import GRAPH_FILE, versions
-from jd_tf.serving.protos.messages import (
-    BatchingParameters,
-    ModelServerConfig,
-    MonitoringConfig,
-)
+from jd_tf.serving.protos import messages
 
 CONFIG_FILE = "models.config"
 BATCHING_FILE = "batching.config"
@@ -143,12 +139,12 @@ class Deployment:
 
     def files(self) -> dict[str, str]:
         """Returns the texts of the server's own files, by name."""
-        config = ModelServerConfig()
+        config = messages.ModelServerConfig()
         for model in self.models:
             path = f"{self.mount.rstrip('/')}/{model.name}"
             add_model(config, model.name, path, model.labels)
         prometheus = {"enable": True, "path": METRICS_PATH}
-        monitoring = MonitoringConfig(prometheus_config=prometheus)
+        monitoring = messages.MonitoringConfig(prometheus_config=prometheus)
         files = {
             CONFIG_FILE: config_text(config),
             MONITORING_FILE: text_format.MessageToString(monitoring),
@@ -156,7 +152,9 @@ class Deployment:
         if self.batching:
             # Every version has its own batching_params.pbtxt; this file has
             # the number of threads that run the batches of all of them.
-            threads = BatchingParameters(num_batch_threads={"value": self.cpus})
+            threads = messages.BatchingParameters(
+                num_batch_threads={"value": self.cpus}
+            )
             files[BATCHING_FILE] = text_format.MessageToString(threads)
         return files
 

@@ -8,12 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from jd_tf.serving.client import grpc_transport
 from jd_tf.serving.client.errors import UnavailableError
-from jd_tf.serving.client.grpc_transport import (
-    open_channel,
-    predict_request,
-    rpc_errors,
-)
 from jd_tf.serving.client.model_service_client import (
     ModelServiceClient,
     VersionStatus,
@@ -37,7 +33,7 @@ class VersionServer(ModelServiceClient):
     """A connection to `host:port`; retries calls, which all may be repeated."""
 
     def __init__(self, address: str, tls: TlsFiles | None = None):
-        self._channel = open_channel(address, tls)
+        self._channel = grpc_transport.open_channel(address, tls)
         super().__init__(self._channel, address)
         self._predict = open_method(self._channel, PREDICT)
 
@@ -75,11 +71,13 @@ class VersionServer(ModelServiceClient):
         label = version if isinstance(version, str) else None
         number = None if isinstance(version, str) else version
         choice = ModelChoice(model, number, label)
-        request = predict_request(choice, Call(signature, inputs))
+        request = grpc_transport.predict_request(
+            choice, Call(signature, inputs)
+        )
         where = f"{self.address}: {choice}: `{signature}`"
 
         def send() -> Any:
-            with rpc_errors(where):
+            with grpc_transport.rpc_errors(where):
                 return self._predict(request, timeout=timeout)
 
         answer = _retried(send, timeout)

@@ -8,12 +8,7 @@ import numpy as np
 
 from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import SERVING_ROLES, IdColumn, Schema
-from jd_tf.serving.batching import (
-    BATCH_SIZES,
-    candidate_buckets,
-    cut_slices,
-    pad_requests,
-)
+from jd_tf.serving import batching
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.recordings import Recording
 from jd_tf.serving.export.signatures import ServedRanker, state_of
@@ -44,8 +39,11 @@ def record_calls(
         widths = {b.length: b.max_length for b in schema.behaviors}
         widths["num_candidates"] = num_candidates
         chosen = itertools.islice(endless, num_requests)
-        cut = [cut_slices(one, schema, num_candidates)[0] for one in chosen]
-        tensors = pad_requests(cut, columns, widths)
+        cut = [
+            batching.cut_slices(one, schema, num_candidates)[0]
+            for one in chosen
+        ]
+        tensors = batching.pad_requests(cut, columns, widths)
         for signature in SIGNATURES:
             names = functions[signature].structured_input_signature[1]
             inputs = {name: tensors[name] for name in names}
@@ -61,9 +59,9 @@ def record_calls(
 
 def shape_buckets(schema: Schema) -> list[tuple[int, int]]:
     """Returns requests B and candidates N of each warm-up batch."""
-    widths = candidate_buckets(schema.max_candidates)
+    widths = batching.candidate_buckets(schema.max_candidates)
     alone = {(1, width) for width in widths}
-    return sorted(alone | {(size, widths[0]) for size in BATCH_SIZES})
+    return sorted(alone | {(size, widths[0]) for size in batching.BATCH_SIZES})
 
 
 def sample_requests(schema: Schema, seed: int = 0) -> list[dict[str, Any]]:

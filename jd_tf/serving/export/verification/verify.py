@@ -24,24 +24,15 @@ import jd_tf
 from jd_tf.schema import DataError, Schema
 from jd_tf.serving.batching import candidate_buckets
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.export import recordings
 from jd_tf.serving.export.batching_parameters import (
     BATCHING_FILE,
     read_batching,
 )
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.model_card import changed_files, written_tolerance
-from jd_tf.serving.export.recordings import (
-    WARMUP_FILE,
-    Recording,
-    read_recordings,
-)
-from jd_tf.serving.export.verification import folder_check
+from jd_tf.serving.export.verification import folder_check, invariants
 from jd_tf.serving.export.verification.comparison import TOLERANCE, check_equal
-from jd_tf.serving.export.verification.invariants import (
-    check_invariants,
-    halves_and_padding,
-    rows_alone,
-)
 from jd_tf.serving.export.versions import SCHEMA_FILE, is_version
 from jd_tf.serving.protos.messages import signature_table
 from jd_tf.serving.signature_names import (
@@ -156,12 +147,16 @@ def _examine(
     ]
     batch_sizes: tuple[int, ...] = ()
     widths: tuple[int, ...] = ()
-    calls: list[Recording] = []
+    calls: list[recordings.Recording] = []
     with _gathered(errors):
         batch_sizes = read_batching(folder / BATCHING_FILE)
     with _gathered(errors):
-        calls = list(read_recordings(folder / WARMUP_FILE))
-        errors += folder_check.warmup_errors(folder / WARMUP_FILE, calls, table)
+        calls = list(
+            recordings.read_recordings(folder / recordings.WARMUP_FILE)
+        )
+        errors += folder_check.warmup_errors(
+            folder / recordings.WARMUP_FILE, calls, table
+        )
     is_tower = set(IMAGE_SIGNATURES) <= set(table)
     signatures = IMAGE_SIGNATURES if is_tower else SIGNATURES
     schema = None
@@ -200,7 +195,7 @@ def _examine(
 
 def _replay(
     model: LoadedModel,
-    call: Recording,
+    call: recordings.Recording,
     schema: Schema | None,
     report: Mapping[str, Any],
     errors: list[str],
@@ -215,15 +210,17 @@ def _replay(
         differences[name] = max(differences[name], found)
     compared = []
     if CLASSIFY in model.signatures:
-        compared = [rows_alone(model, name, call.inputs)]
+        compared = [invariants.rows_alone(model, name, call.inputs)]
     elif schema is not None and name == SERVING_DEFAULT:
         tolerance = min(tolerance, _INVARIANT_TOLERANCE)
         compared = [
-            halves_and_padding(model, call.inputs, schema),
-            rows_alone(model, name, call.inputs),
+            invariants.halves_and_padding(model, call.inputs, schema),
+            invariants.rows_alone(model, name, call.inputs),
         ]
     with _gathered(errors):
-        found = check_invariants(itertools.chain(*compared), tolerance)
+        found = invariants.check_invariants(
+            itertools.chain(*compared), tolerance
+        )
         differences["invariants"] = max(differences["invariants"], found)
 
 
