@@ -46,7 +46,14 @@ def write_card(
             **{package: _version(package) for package in _PACKAGES},
         },
         "signatures": report.pop("signatures"),
-        "size": _size_of(files, report["ops"]),
+        "size": {
+            "graph_bytes": files.get(GRAPH_FILE, 0),
+            # The least that a server keeps in memory.
+            "variables_bytes": sum(list_files(folder / "variables").values()),
+            "total_bytes": sum(files.values()),
+            "num_nodes": sum(report["ops"].values()),
+            "num_ops": len(report["ops"]),
+        },
         "ops": report.pop("ops"),
         "verification": report,
         "files": files,
@@ -98,20 +105,6 @@ def list_files(folder: Path) -> dict[str, int]:
         str(path.relative_to(folder)): path.stat().st_size
         for path in sorted(folder.rglob("*"))
         if path.is_file()
-    }
-
-
-def _size_of(
-    files: Mapping[str, int], ops: Mapping[str, int]
-) -> dict[str, int]:
-    variables = (s for n, s in files.items() if n.startswith("variables/"))
-    return {
-        "graph_bytes": files.get(GRAPH_FILE, 0),
-        # The least that a server keeps in memory.
-        "variables_bytes": sum(variables),
-        "total_bytes": sum(files.values()),
-        "num_nodes": sum(ops.values()),
-        "num_ops": len(ops),
     }
 
 
