@@ -7,6 +7,20 @@ import numpy as np
 
 from jd_tf.schema import SERVING_ROLES, Column, DataError, Role, Schema
 
+# Requests B that a batching server runs together, ascending. The last is the
+# largest call it takes.
+BATCH_SIZES = (1, 2, 4, 8, 16)
+
+
+def candidate_buckets(max_candidates: int) -> tuple[int, ...]:
+    """Candidates N that a client pads to and a server is warmed for, ascending.
+
+    They double up to the schema's maximum: at most half of a call is padding.
+    """
+    # Fewer candidates are padded to 16.
+    doubled = [2**power for power in range(4, max_candidates.bit_length())]
+    return (*(w for w in doubled if w < max_candidates), max_candidates)
+
 
 def pad_requests(
     requests: Sequence[Mapping[str, np.ndarray]],
@@ -15,9 +29,8 @@ def pad_requests(
 ) -> dict[str, np.ndarray]:
     """Stacks checked requests, padded to the longest with 0 or "".
 
-    `widths` has the least width by length column, for buckets of shapes. No
-    axis of the arrays is empty: a server that pads requests to a common width
-    cannot pad from nothing.
+    `widths` has the least width by length column. No axis is empty: a server
+    that pads requests to a common width cannot pad from nothing.
     """
     widths = widths or {}
     batch = {}
@@ -46,9 +59,6 @@ def split_batch(
     """Cuts a padded batch, with its lengths, into its unpadded requests.
 
     Columns that are not served are left out if the schema knows them.
-
-    Raises:
-        DataError: naming the column that disagrees with the others.
     """
     num_requests = len(batch["num_candidates"])
     ragged = {c.name: c for c in schema.columns() if c.ragged}

@@ -6,7 +6,8 @@ them in one line. Every message names a remedy.
 
 from jd_tf.schema import DataError
 
-_HTTP_CODES = {
+# gRPC codes that HTTP statuses of a server mean.
+HTTP_CODES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
@@ -140,11 +141,6 @@ _BY_TEXT: dict[str, type[ClientError]] = {
     "Resource localhost": IncompleteVersionError,
     "Unrecognized servable version label": ModelNotFoundError,
 }
-
-
-def http_code(status: int) -> str:
-    """Returns the name of the gRPC code that a server's HTTP status means."""
-    return _HTTP_CODES.get(status, "UNKNOWN")
 
 
 def error_of(code: str, message: str, where: str) -> ClientError:

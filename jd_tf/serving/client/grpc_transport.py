@@ -8,12 +8,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from jd_tf.serving.client.errors import (
-    AnswerError,
-    ClosedError,
-    RequestError,
-    error_of,
-)
+from jd_tf.serving.client import errors
 from jd_tf.serving.client.options import ModelChoice, RetryPolicy, TlsFiles
 from jd_tf.serving.client.tensors import fill_proto, to_arrays
 from jd_tf.serving.client.transport import (
@@ -25,15 +20,7 @@ from jd_tf.serving.client.transport import (
     Operation,
     Transport,
 )
-from jd_tf.serving.export.signature_table import signature_table
-from jd_tf.serving.protos.messages import (
-    GET_MODEL_METADATA,
-    PREDICT,
-    GetModelMetadataRequest,
-    PredictRequest,
-    SignatureDefMap,
-    open_method,
-)
+from jd_tf.serving.protos import messages
 
 # A user state and a thousand candidates; the library would stop at 4 MiB.
 MAX_MESSAGE_BYTES = 64 * 2**20
@@ -59,13 +46,11 @@ def open_channel(
     retries: RetryPolicy | None = None,
     library: Any = grpc,
 ) -> Any:
-    """Opens a channel, to be closed; it connects with the first call.
-
-    `library` is `grpc` for threads, `grpc.aio` for asyncio. There are no
-    retries without a policy, and no limit if `max_message_bytes` is -1.
-    """
+    """Opens a channel, to be closed; no retries without a policy."""
     if not address or "://" in address.replace(":///", ""):
-        raise RequestError(f"gRPC takes `host:port`, no URL. Got: {address!r}.")
+        raise errors.RequestError(
+            f"gRPC takes `host:port`, no URL. Got: {address!r}."
+        )
     options = [
         *_OPTIONS,
         *_retry_options(retries, max_message_bytes),
@@ -91,7 +76,7 @@ def rpc_errors(where: str, max_attempts: int = 1) -> Iterator[None]:
             text += (
                 f" ({max_attempts} attempts, or fewer by the budget of retries)"
             )
-        raise error_of(code, text, where) from error
+        raise errors.error_of(code, text, where) from error
 
 
 def _retry_options(
@@ -144,8 +129,10 @@ class _GrpcTransport:
         self._channel = open_channel(
             address, tls, max_message_bytes, self._retries, self._library
         )
-        self._predict = open_method(self._channel, PREDICT)
-        self._metadata = open_method(self._channel, GET_MODEL_METADATA)
+        self._predict = messages.open_method(self._channel, messages.PREDICT)
+        self._metadata = messages.open_method(
+            self._channel, messages.GET_MODEL_METADATA
+        )
 
     def close(self) -> Any:
         """See `Transport`; to be awaited under asyncio."""
@@ -158,45 +145,45 @@ class _GrpcTransport:
         return f"{self.where}: `{operation.signature}`"
 
     def _prepare(self, operation: Operation) -> tuple[Any, Any]:
-        """The method of an operation, and its message."""
         if isinstance(operation, Call):
             return self._predict, predict_request(self.model, operation)
-        request = GetModelMetadataRequest(metadata_field=[_SIGNATURES])
+        request = messages.GetModelMetadataRequest(metadata_field=[_SIGNATURES])
         _fill_spec(request.model_spec, self.model)
         return self._metadata, request
 
     def _outcome(self, operation: Operation, response: Any) -> Any:
         where = self._where(operation)
         if not response.model_spec.HasField("version"):
-            raise AnswerError(
+            raise errors.AnswerError(
                 f"{where}: the answer does not name its version. Is this a "
                 "model server?"
             )
         version = response.model_spec.version.value
         if isinstance(operation, Call):
             return Answer(to_arrays(response.outputs), version)
-        signatures = SignatureDefMap()
+        signatures = messages.SignatureDefMap()
         if not response.metadata[_SIGNATURES].Unpack(signatures):
-            raise AnswerError(
+            raise errors.AnswerError(
                 f"{where}: its metadata has no signatures. Is this a model "
                 "server?"
             )
-        return ModelDescription(version, signature_table(signatures))
+        return ModelDescription(version, messages.signature_table(signatures))
 
     @contextlib.contextmanager
     def _errors(self, operation: Operation) -> Iterator[None]:
-        """Makes typed errors of those of the library."""
         where = self._where(operation)
         try:
             if self._closed:
-                raise ClosedError(f"{where}: closed. Open a new client.")
+                raise errors.ClosedError(f"{where}: closed. Open a new client.")
             with rpc_errors(where, self._retries.max_attempts):
                 yield
         except (ValueError, grpc.aio.UsageError) as error:
             # Another thread closed it on the way.
             if not self._closed:
                 raise
-            raise ClosedError(f"{where}: {error} Open a new client.") from error
+            raise errors.ClosedError(
+                f"{where}: {error} Open a new client."
+            ) from error
 
 
 class GrpcTransport(_GrpcTransport, Transport):
@@ -257,7 +244,7 @@ class AsyncGrpcTransport(_GrpcTransport, AsyncTransport):
 
 def predict_request(model: ModelChoice, call: Call) -> Any:
     """Returns the message of a call."""
-    request = PredictRequest()
+    request = messages.PredictRequest()
     _fill_spec(request.model_spec, model)
     request.model_spec.signature_name = call.signature
     for name, array in call.inputs.items():

@@ -7,15 +7,7 @@ import grpc
 
 from jd_tf.serving.client.errors import RejectedError
 from jd_tf.serving.client.grpc_transport import rpc_errors
-from jd_tf.serving.protos.messages import (
-    ERROR_CODES,
-    GET_MODEL_STATUS,
-    RELOAD_CONFIG,
-    VERSION_STATES,
-    GetModelStatusRequest,
-    ReloadConfigRequest,
-    open_method,
-)
+from jd_tf.serving.protos import messages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,21 +37,17 @@ class ModelServiceClient:
 
     def __init__(self, channel: grpc.Channel, address: str = "model server"):
         self.address = address
-        self._status = open_method(channel, GET_MODEL_STATUS)
-        self._reload = open_method(channel, RELOAD_CONFIG)
+        self._status = messages.open_method(channel, messages.GET_MODEL_STATUS)
+        self._reload = messages.open_method(channel, messages.RELOAD_CONFIG)
 
     def status(
         self, model: str, version: int | None = None, timeout: float = 5.0
     ) -> dict[int, VersionStatus]:
         """Returns the status of a model's versions, ascending.
 
-        Those that failed or left are among them. There is no status by label:
-        a server ignores labels here.
-
-        Raises:
-            ModelNotFoundError: if the server knows no such model or version.
+        Those that failed or left are among them; labels are ignored.
         """
-        request = GetModelStatusRequest()
+        request = messages.GetModelStatusRequest()
         request.model_spec.name = model
         if version is not None:
             request.model_spec.version.value = version
@@ -68,7 +56,9 @@ class ModelServiceClient:
         return {
             found.version: VersionStatus(
                 found.version,
-                VERSION_STATES.get(found.state, f"state {found.state}"),
+                messages.VERSION_STATES.get(
+                    found.state, f"state {found.state}"
+                ),
                 _text(found.status) if found.status.error_code else "",
             )
             for found in sorted(
@@ -80,14 +70,10 @@ class ModelServiceClient:
         """Sets the models that are served: those left out are unloaded.
 
         The server answers when new *models* are available, not when new
-        versions of known ones are: see `status` for those. A base path that
-        is missing or holds no version blocks this and every later reload
-        until it does, whatever the timeout here: check paths first.
-
-        Raises:
-            RejectedError: if the server refuses; the old one stays then.
+        versions of known ones are. A base path without a version blocks this
+        and every later reload, whatever the timeout: check paths first.
         """
-        request = ReloadConfigRequest()
+        request = messages.ReloadConfigRequest()
         # By its bytes: two classes of one message cannot copy each other.
         request.config.ParseFromString(config.SerializeToString())
         request.config.SetInParent()
@@ -101,4 +87,5 @@ class ModelServiceClient:
 
 def _text(status: Any) -> str:
     code = status.error_code
-    return f"{ERROR_CODES.get(code, f'code {code}')}: {status.error_message}"
+    name = messages.ERROR_CODES.get(code, f"code {code}")
+    return f"{name}: {status.error_message}"

@@ -126,11 +126,7 @@ class TlsFiles:
             )
 
     def read(self) -> dict[str, bytes | None]:
-        """Reads the files, named as the credentials of a gRPC channel are.
-
-        Raises:
-            RequestError: naming the file that cannot be read.
-        """
+        """Reads the files, named as the credentials of a gRPC channel are."""
         return {
             "root_certificates": _read_pem(self.authority),
             "certificate_chain": _read_pem(self.certificate),
@@ -194,11 +190,7 @@ class ClientOptions:
 
 
 def check_timeout(seconds: float) -> float:
-    """Returns the timeout.
-
-    Raises:
-        RequestError: unless it is a positive, finite number of seconds.
-    """
+    """Returns the timeout, a positive, finite number of seconds."""
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not number or not 0 < seconds < float("inf"):
         raise RequestError(

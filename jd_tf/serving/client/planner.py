@@ -13,15 +13,8 @@ import numpy as np
 
 from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import HISTORY_ROLES, SERVING_ROLES, DataError, Schema
-from jd_tf.serving.batching import cut_slices, pad_requests
-from jd_tf.serving.client.errors import (
-    AnswerError,
-    ModelNotFoundError,
-    RejectedError,
-    RequestError,
-    ServerError,
-    VersionSwitchError,
-)
+from jd_tf.serving.batching import candidate_buckets, cut_slices, pad_requests
+from jd_tf.serving.client import errors
 from jd_tf.serving.client.options import ClientOptions
 from jd_tf.serving.client.ranking import (
     Ranking,
@@ -37,7 +30,6 @@ from jd_tf.serving.client.transport import (
     ModelDescription,
     Operation,
 )
-from jd_tf.serving.shape_buckets import candidate_buckets
 from jd_tf.serving.signature_names import (
     ENCODE_USER,
     RANK_CANDIDATES,
@@ -80,7 +72,7 @@ class Planner:
         histories = [c.name for c in schema.columns(*HISTORY_ROLES)]
         unknown = sorted(set(options.key_ignores) - set(histories))
         if unknown:
-            raise RequestError(
+            raise errors.RequestError(
                 f"`key_ignores` must name history columns. Got: {unknown}; "
                 f"there are {histories}."
             )
@@ -128,10 +120,9 @@ class Planner:
         return pad_requests([self._check(request)], self._columns)
 
     def _check_buckets(self) -> tuple[int, ...]:
-        """Ascending widths that end with the slice size, or ()."""
         buckets, size = self._options.buckets, self._slice_size
         if not 1 <= size <= self._schema.max_candidates:
-            raise RequestError(
+            raise errors.RequestError(
                 f"`slice_size` must be from 1 to {self._schema.max_candidates},"
                 f" which the schema allows. Got: {size}."
             )
@@ -140,23 +131,22 @@ class Planner:
         buckets = tuple(buckets)
         ascending = list(buckets) == sorted({b for b in buckets if b > 0})
         if buckets and not (ascending and buckets[-1] == size):
-            raise RequestError(
+            raise errors.RequestError(
                 f"`buckets` must ascend to `slice_size` ({size}). Got: "
                 f"{buckets}."
             )
         return buckets
 
     def _check(self, request: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The served columns, typed, or an error before anything is sent."""
         try:
             return self._validator.check(request)
         except DataError as error:
             message = str(error)
             if len(message) > _LONGEST_MESSAGE:
                 message = f"{message[:_LONGEST_MESSAGE]} ..."
-            raise RequestError(message) from error
+            raise errors.RequestError(message) from error
         except (TypeError, ValueError, OverflowError) as error:
-            raise RequestError(
+            raise errors.RequestError(
                 f"cannot be read: {error!s:.{_LONGEST_MESSAGE}}"
             ) from error
 
@@ -175,14 +165,18 @@ class Planner:
                 )
             except _VersionSwitched:
                 pass
-            except (ModelNotFoundError, RejectedError, ServerError):
+            except (
+                errors.ModelNotFoundError,
+                errors.RejectedError,
+                errors.ServerError,
+            ):
                 # A version that is gone, or to which the state of another has
                 # no shape. Otherwise the error stands.
                 now = await self._described(send, anew=True)
                 if now.version == description.version:
                     raise
             self._count("version_switches")
-        raise VersionSwitchError(
+        raise errors.VersionSwitchError(
             f"{self._transport.where}: the model's version changed during "
             f"each of {switches + 1} attempts. Is a broken version published "
             "again and again, or do servers behind one address serve "
@@ -237,7 +231,7 @@ class Planner:
         names = description.state_names
         missing = set(names) - set(answer.outputs)
         if missing:
-            raise AnswerError(
+            raise errors.AnswerError(
                 f"{self._transport.where}: `{ENCODE_USER}` lacks "
                 f"{sorted(missing)}, which `{RANK_CANDIDATES}` takes. Export "
                 "the model again."

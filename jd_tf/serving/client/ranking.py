@@ -102,11 +102,7 @@ def make_ranking(
     objectives: tuple[str, ...],
     model_version: int | None = None,
 ) -> Ranking:
-    """Sorts a request's candidates by score, best first.
-
-    `answer` has `score` (n,), `probabilities` (n, T) and, with a fusion,
-    `fusion_weights` (T,), all in request order.
-    """
+    """Sorts a request's candidates by score, best first."""
     order = np.argsort(-answer["score"], kind="stable")
     return Ranking(
         request_id,
@@ -126,11 +122,7 @@ def merge_answers(
     schema: Schema,
     where: str,
 ) -> dict[str, np.ndarray]:
-    """Joins the answers to slices, without batch axis and padding.
-
-    Outputs may be wider than the `counts` candidates of their slices. Wrong
-    shapes and numbers that are not finite are AnswerErrors.
-    """
+    """Joins the answers to slices of `counts` candidates, without padding."""
     parts = [
         _trim(answer, count, len(schema.objectives), where)
         for answer, count in zip(answers, counts, strict=True)

@@ -10,11 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from jd_tf.schema import Schema
-from jd_tf.serving.client.errors import (
-    ClosedError,
-    DeadlineError,
-    RequestError,
-)
+from jd_tf.serving.client import errors
 from jd_tf.serving.client.options import ClientOptions, check_timeout
 from jd_tf.serving.client.planner import Planner
 from jd_tf.serving.client.ranking import Ranking
@@ -41,11 +37,11 @@ class _Deadline:
         """Seconds left, at least 0."""
         return max(self._end - time.monotonic(), 0.0)
 
-    def error(self) -> DeadlineError:
+    def error(self) -> errors.DeadlineError:
         """The error of a ranking that is too late."""
-        return DeadlineError(
+        return errors.DeadlineError(
             f"{self._where}: not ranked within {self._seconds:.3g} s. "
-            f"{DeadlineError.remedy}"
+            f"{errors.DeadlineError.remedy}"
         )
 
 
@@ -61,7 +57,7 @@ class _Client(abc.ABC, Generic[AnyTransport]):
     ):
         schema = schema or transport.schema
         if schema is None:
-            raise RequestError(
+            raise errors.RequestError(
                 f"{transport.where}: a server does not send its schema; give "
                 "the client that of the model: Schema.load(<version>/"
                 "assets.extra/schema.json)."
@@ -106,8 +102,8 @@ class _Client(abc.ABC, Generic[AnyTransport]):
         if self._log is not None:
             self._log.close()
 
-    def _closed_error(self) -> ClosedError:
-        return ClosedError(
+    def _closed_error(self) -> errors.ClosedError:
+        return errors.ClosedError(
             f"{self.transport.where}: this client is closed. Open a new one."
         )
 

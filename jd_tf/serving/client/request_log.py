@@ -75,7 +75,7 @@ class RequestLog:
         self._max_records, self._max_bytes = max_records, max_bytes
         self._max_files = max_files
         self._generator = random.Random(seed)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._numbers = itertools.count()
         self._writer: RecordWriter | None = None
         self._records = self._bytes = 0
@@ -94,11 +94,7 @@ class RequestLog:
         request: Mapping[str, Any],
         ranking: Ranking,
     ) -> None:
-        """Logs a ranking, or leaves it out of the sample.
-
-        `serving_inputs` makes the inputs of `serving_default` of a request
-        that is logged.
-        """
+        """Logs a ranking, or leaves it out; only logged ones need inputs."""
         with self._lock:
             chosen = self._generator.random() < self._rate
         if not chosen or not len(ranking.item_ids):
@@ -115,7 +111,25 @@ class RequestLog:
     def rotate(self) -> Path | None:
         """Finishes the file being written; returns it, or None."""
         with self._lock:
-            return self._rotate()
+            if self._writer is None:
+                return None
+            writer, self._writer = self._writer, None
+            records, self._records, self._bytes = self._records, 0, 0
+            try:
+                writer.close()
+            except OSError:
+                # The next record begins the file anew.
+                self._written -= records
+                self._dropped += records
+                raise
+            # Names sort by time.
+            stamp = f"{int(time.time() * 1000):014d}-{self._name}"
+            target = f"requests-{stamp}-{next(self._numbers)}.tfrecord"
+            os.rename(self._aside, self.folder / target)
+            sync(self.folder)
+            for old in log_files(self.folder)[: -self._max_files]:
+                old.unlink(missing_ok=True)
+            return self.folder / target
 
     def close(self) -> None:
         """The same; a later request starts another file."""
@@ -157,7 +171,7 @@ class RequestLog:
             self._dropped += 1
             return
         if self._bytes + len(record) > self._max_bytes:
-            self._rotate()
+            self.rotate()
         if self._writer is None:
             self._writer = RecordWriter(self._aside)
         self._writer.write(record)
@@ -165,28 +179,7 @@ class RequestLog:
         self._bytes += len(record)
         self._written += 1
         if self._records == self._max_records:
-            self._rotate()
-
-    def _rotate(self) -> Path | None:
-        if self._writer is None:
-            return None
-        writer, self._writer = self._writer, None
-        records, self._records, self._bytes = self._records, 0, 0
-        try:
-            writer.close()
-        except OSError:
-            # The next record begins the file anew.
-            self._written -= records
-            self._dropped += records
-            raise
-        # Names sort by time.
-        stamp = f"{int(time.time() * 1000):014d}-{self._name}"
-        target = f"requests-{stamp}-{next(self._numbers)}.tfrecord"
-        os.rename(self._aside, self.folder / target)
-        sync(self.folder)
-        for old in log_files(self.folder)[: -self._max_files]:
-            old.unlink(missing_ok=True)
-        return self.folder / target
+            self.rotate()
 
 
 def log_files(folder: str | Path) -> list[Path]:
@@ -197,15 +190,7 @@ def log_files(folder: str | Path) -> list[Path]:
 def read_request_log(
     path: str | Path, schema: Schema
 ) -> Iterator[dict[str, Any]]:
-    """Yields logged requests, as clients and `export_model` take them.
-
-    Args:
-        path: a file, or a folder of them.
-        schema: names the lengths.
-
-    Raises:
-        DataError: naming the file that cannot be read.
-    """
+    """Yields requests of a log file or folder, as `export_model` takes them."""
     path = Path(path)
     files = log_files(path) if path.is_dir() else [path]
     if not files:

@@ -13,18 +13,7 @@ import urllib3
 from google.protobuf import json_format
 from urllib3 import exceptions
 
-from jd_tf.serving.client.errors import (
-    AnswerError,
-    ClientError,
-    ClosedError,
-    DeadlineError,
-    MessageTooLargeError,
-    ModelNotFoundError,
-    RequestError,
-    UnavailableError,
-    error_of,
-    http_code,
-)
+from jd_tf.serving.client import errors
 from jd_tf.serving.client.grpc_transport import MAX_MESSAGE_BYTES
 from jd_tf.serving.client.options import ModelChoice, RetryPolicy, TlsFiles
 from jd_tf.serving.client.transport import (
@@ -35,8 +24,7 @@ from jd_tf.serving.client.transport import (
     Operation,
     Transport,
 )
-from jd_tf.serving.export.signature_table import signature_table
-from jd_tf.serving.protos.messages import SignatureDefMap
+from jd_tf.serving.protos.messages import SignatureDefMap, signature_table
 
 _MAX_IDLE = 32
 
@@ -96,7 +84,7 @@ class RestTransport(Transport):
         path = f"{self._path(description.version)}:predict"
         try:
             content = self._send("POST", path, body, end, where)
-        except ModelNotFoundError:
+        except errors.ModelNotFoundError:
             # Unloaded since: the next call learns of the new one.
             self._known = None
             raise
@@ -133,7 +121,7 @@ class RestTransport(Transport):
         while True:
             try:
                 content = self._attempt(method, path, body, end, where)
-            except UnavailableError:
+            except errors.UnavailableError:
                 with self._lock:
                     affordable = self._budget >= 1
                     self._budget = max(self._budget - 1, 0.0)
@@ -171,9 +159,9 @@ class RestTransport(Transport):
             )
             if 0 <= self._limit < len(content):
                 response.close()
-                raise MessageTooLargeError(
+                raise errors.MessageTooLargeError(
                     f"{at}: answered more than {self._limit} bytes. "
-                    f"{MessageTooLargeError.remedy}"
+                    f"{errors.MessageTooLargeError.remedy}"
                 )
             response.release_conn()
         except exceptions.HTTPError as error:
@@ -184,10 +172,7 @@ class RestTransport(Transport):
 
 
 def _predict_body(call: Call) -> bytes:
-    """The JSON of a call: a value per input, as columns.
-
-    A float32 keeps every digit; strings travel as base64, whatever they are.
-    """
+    """The JSON of a call; strings travel as base64, whatever they are."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, list):
@@ -208,7 +193,6 @@ def _predict_body(call: Call) -> bytes:
 def _read_answer(
     body: bytes, call: Call, description: ModelDescription, where: str
 ) -> Answer:
-    """The arrays of an answer, typed by the signature."""
     expected = description.signatures[call.signature]["outputs"]
     outputs = _parse(body, where).get("outputs")
     if len(expected) == 1 and not isinstance(outputs, dict):
@@ -216,7 +200,7 @@ def _read_answer(
         outputs = {name: outputs for name in expected}
     if not isinstance(outputs, dict) or set(outputs) != set(expected):
         found = sorted(outputs) if isinstance(outputs, dict) else outputs
-        raise AnswerError(
+        raise errors.AnswerError(
             f"{where}: should answer {sorted(expected)}. Got: {found!s:.200}."
         )
     arrays = {}
@@ -225,7 +209,7 @@ def _read_answer(
         try:
             array = np.array(outputs[name], object if text else tensor["dtype"])
         except (TypeError, ValueError, OverflowError) as error:
-            raise AnswerError(
+            raise errors.AnswerError(
                 f"{where}: output `{name}` is not {tensor['dtype']}: {error}."
             ) from error
         if array.size == 0:
@@ -244,7 +228,7 @@ def _read_description(body: bytes, where: str) -> ModelDescription:
         found = parsed["metadata"]["signature_def"]
         json_format.ParseDict(found, signatures, ignore_unknown_fields=True)
     except (KeyError, TypeError, ValueError, json_format.ParseError) as error:
-        raise AnswerError(
+        raise errors.AnswerError(
             f"{where}: its metadata cannot be read: {error!r}. Is this a model "
             "server?"
         ) from error
@@ -258,7 +242,7 @@ def _parse(body: bytes, where: str) -> dict[str, Any]:
     except ValueError:
         parsed = None
     if not isinstance(parsed, dict):
-        raise AnswerError(
+        raise errors.AnswerError(
             f"{where}: no JSON object: {body[:80]!r}. Is this the REST port of "
             "a model server?"
         )
@@ -268,16 +252,17 @@ def _parse(body: bytes, where: str) -> dict[str, Any]:
 def _open_pool(
     url: str, tls: TlsFiles | None
 ) -> tuple[urllib3.HTTPConnectionPool, str]:
-    """The connections of an address, and the path before a model's."""
     try:
         parts = urllib3.util.parse_url(url)
     except exceptions.LocationParseError as error:
-        raise RequestError(f"REST address {url!r}: {error}.") from error
+        raise errors.RequestError(f"REST address {url!r}: {error}.") from error
     if parts.scheme not in ("http", "https") or not parts.host:
-        raise RequestError(f"REST takes `http://host:port`. Got: {url!r}.")
+        raise errors.RequestError(
+            f"REST takes `http://host:port`. Got: {url!r}."
+        )
     settings: dict[str, Any] = {"maxsize": _MAX_IDLE}
     if tls and parts.scheme == "http":
-        raise RequestError(
+        raise errors.RequestError(
             "a model server's REST port does not encrypt: TLS files need an "
             f"https:// proxy, or gRPC. Got: {url!r}."
         )
@@ -294,25 +279,29 @@ def _open_pool(
 
 def _connection_error(
     error: exceptions.HTTPError, at: str, timeout: float
-) -> ClientError:
+) -> errors.ClientError:
     if isinstance(error, exceptions.ClosedPoolError):
-        return ClosedError(f"{at}: closed. Open a new client.")
+        return errors.ClosedError(f"{at}: closed. Open a new client.")
     # A refused connection is, to urllib3, a kind of timeout.
     refused = isinstance(error, exceptions.NewConnectionError)
     if isinstance(error, exceptions.TimeoutError) and not refused:
-        return DeadlineError(
-            f"{at}: no answer within {timeout:.3g} s. {DeadlineError.remedy}"
+        return errors.DeadlineError(
+            f"{at}: no answer within {timeout:.3g} s. "
+            f"{errors.DeadlineError.remedy}"
         )
-    return UnavailableError(
+    return errors.UnavailableError(
         f"{at}: {error or type(error).__name__}. Check that the server runs "
         "there, and its REST port."
     )
 
 
-def _status_error(status: int, content: bytes, where: str) -> ClientError:
+def _status_error(
+    status: int, content: bytes, where: str
+) -> errors.ClientError:
     try:
         message = str(json.loads(content)["error"])
     except (ValueError, KeyError, TypeError):
         # Unknown paths are answered in HTML.
         message = f"HTTP {status}: {content[:120]!r}"
-    return error_of(http_code(status), message, where)
+    code = errors.HTTP_CODES.get(status, "UNKNOWN")
+    return errors.error_of(code, message, where)

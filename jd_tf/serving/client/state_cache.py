@@ -41,9 +41,7 @@ class _Entry(NamedTuple):
 class StateCache:
     """The user states used last, bounded in number, memory and time.
 
-    A state is what `encode_user` answers: arrays by name, for
-    `rank_candidates` of the same version, which is part of the key. The
-    bounds are those of `ClientOptions`.
+    A key has the version, which alone knows the state.
     """
 
     def __init__(

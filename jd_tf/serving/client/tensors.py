@@ -1,9 +1,7 @@
 """NumPy arrays to TensorProtos and back, without a list in between.
 
-Numbers travel as `tensor_content`, the bytes as they lie in memory: a
-hundred times faster than a field per element. Strings have no such form. A
-server answers in fields per element by default; those are read at
-once too.
+Numbers travel as `tensor_content`, a hundred times faster than a field per
+element, in which a server answers by default and strings always travel.
 """
 
 from collections.abc import Mapping
@@ -13,8 +11,7 @@ import ml_dtypes  # noqa: F401  (makes bfloat16 a dtype of NumPy)
 import numpy as np
 
 from jd_tf.serving.client.errors import AnswerError, RequestError
-from jd_tf.serving.export.signature_table import dtype_name
-from jd_tf.serving.protos.messages import DATA_TYPES, TensorProto
+from jd_tf.serving.protos.messages import DATA_TYPES, TensorProto, dtype_name
 
 # Numbers by the field per element that has them.
 _FIELDS = {
@@ -45,11 +42,7 @@ def to_proto(array: np.ndarray) -> Any:
 
 
 def fill_proto(proto: Any, array: np.ndarray) -> None:
-    """Writes an array, of objects or bytes for strings, into an empty message.
-
-    Raises:
-        RequestError: if no tensor holds such values.
-    """
+    """Writes an array, for strings of objects or bytes, to an empty message."""
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     if array.dtype.kind in "OSU":
@@ -72,9 +65,6 @@ def to_array(proto: Any) -> np.ndarray:
     """Returns the message as an array; strings are an array of bytes.
 
     As everywhere in TensorFlow the last of too few values is repeated.
-
-    Raises:
-        AnswerError: if values and shape disagree, or the type is unknown.
     """
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     try:

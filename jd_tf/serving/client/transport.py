@@ -11,11 +11,7 @@ from typing import Any
 import numpy as np
 
 from jd_tf.schema import SERVING_ROLES, Schema
-from jd_tf.serving.client.errors import (
-    ClosedError,
-    SchemaMismatchError,
-    ServerError,
-)
+from jd_tf.serving.client import errors
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.versions import SCHEMA_FILE, resolve
 from jd_tf.serving.signature_names import (
@@ -50,7 +46,7 @@ class ModelDescription:
         where = f"{where}: version {self.version}"
         default = self.signatures.get(SERVING_DEFAULT)
         if default is None:
-            raise SchemaMismatchError(
+            raise errors.SchemaMismatchError(
                 f"{where}: has no signature `{SERVING_DEFAULT}`, only "
                 f"{sorted(self.signatures)}. Export it with jd_tf."
             )
@@ -60,7 +56,7 @@ class ModelDescription:
             self._check_columns([ENCODE_USER, RANK_CANDIDATES], schema, where)
         missing = set(RANKED) - set(default["outputs"])
         if missing:
-            raise SchemaMismatchError(
+            raise errors.SchemaMismatchError(
                 f"{where}: signature `{SERVING_DEFAULT}` gives no "
                 f"{' and no '.join(sorted(missing))}: this is no ranker."
             )
@@ -80,7 +76,7 @@ class ModelDescription:
         }
         for name in sorted({*expected, *found}):
             if expected.get(name) != found.get(name):
-                raise SchemaMismatchError(
+                raise errors.SchemaMismatchError(
                     f"{where}: signature `{'` and `'.join(signatures)}`: "
                     f"column `{name}` is {found.get(name, 'not taken')} there, "
                     f"{expected.get(name, 'unknown')} in the client's schema "
@@ -114,29 +110,22 @@ class Answer:
 
 
 class BaseTransport(abc.ABC):
-    """One model of one target.
+    """One model of the target that `where` names in messages.
 
-    Attributes:
-        where: names the target in messages.
-        schema: the model's, where the transport can read it.
-        remote: whether calls leave the process. Shapes are then limited to few
-            buckets, since a server that batches joins equal shapes only.
-        keeps_deadlines: whether a call ends in time by itself.
+    `schema` is the model's, where the transport can read it. Shapes of calls
+    to a `remote` one are limited to few buckets, since a server that batches
+    joins equal shapes only.
     """
 
     where: str = ""
     schema: Schema | None = None
     remote: bool = True
+    # A call ends in time by itself.
     keeps_deadlines: bool = False
 
     @abc.abstractmethod
     def call(self, operation: Operation, timeout: float) -> Any:
-        """Returns the outcome of an operation, within a timeout in seconds.
-
-        Raises:
-            UnavailableError: if no attempt reached a server.
-            ClientError: for everything else.
-        """
+        """Returns the outcome of an operation, within a timeout in seconds."""
 
     @abc.abstractmethod
     def close(self) -> Any:
@@ -226,13 +215,15 @@ class SavedModelTransport(Transport):
         # Read once: another thread may close.
         model = self.model
         if model is None:
-            raise ClosedError(f"{self.where}: closed. Open a new client.")
+            raise errors.ClosedError(
+                f"{self.where}: closed. Open a new client."
+            )
         if isinstance(operation, Describe):
             return self._description
         try:
             outputs = model.call(operation.signature, operation.inputs)
         except ExportError as error:
-            raise ServerError(str(error)) from error
+            raise errors.ServerError(str(error)) from error
         return Answer(outputs, self._description.version)
 
     def close(self) -> None:

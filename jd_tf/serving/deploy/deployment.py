@@ -22,11 +22,7 @@ from jd_tf.serving.deploy.model_config import (
 )
 from jd_tf.serving.export.model_card import list_files
 from jd_tf.serving.export.versions import GRAPH_FILE, versions
-from jd_tf.serving.protos.messages import (
-    BatchingParameters,
-    ModelServerConfig,
-    MonitoringConfig,
-)
+from jd_tf.serving.protos import messages
 
 CONFIG_FILE = "models.config"
 BATCHING_FILE = "batching.config"
@@ -76,10 +72,7 @@ def find_models(
     names: tuple[str, ...] = (),
     labels: Mapping[str, Mapping[str, int]] | None = None,
 ) -> tuple[ServedModel, ...]:
-    """Finds models by name, all by default; `stable` is the highest version.
-
-    `labels`, model -> label -> version, replaces that.
-    """
+    """Finds models by name; `stable` is the highest version without labels."""
     saved_models = Path(saved_models).resolve()
     labels = labels or {}
     if not saved_models.is_dir():
@@ -107,16 +100,9 @@ def find_models(
 class Deployment:
     """Models, resources and flags of a model server.
 
-    Attributes:
-        models: that it serves.
-        mount: path of the folder of all models as the server sees it.
-        image: of the container.
-        cpus: cores of one server.
-        memory_mib: memory of one server; 0 computes it from the models.
-        replicas: number of servers, in Kubernetes.
-        batching: joins calls into batches.
-        grpc_port: of the server.
-        rest_port: of the server; also status and metrics.
+    `mount` is the path of all models as the server sees it; `memory_mib` 0
+    is computed from the models; `replicas` is of Kubernetes; `rest_port` has
+    status and metrics, too.
     """
 
     models: tuple[ServedModel, ...]
@@ -137,10 +123,7 @@ class Deployment:
 
     @property
     def memory(self) -> int:
-        """The MiB of one server: all labelled versions, and one beside them.
-
-        While a version is promoted, the old and the new one are loaded.
-        """
+        """The MiB of one server: all labelled versions, and a promoted one."""
         if self.memory_mib:
             return self.memory_mib
         sizes = [
@@ -156,12 +139,12 @@ class Deployment:
 
     def files(self) -> dict[str, str]:
         """Returns the texts of the server's own files, by name."""
-        config = ModelServerConfig()
+        config = messages.ModelServerConfig()
         for model in self.models:
             path = f"{self.mount.rstrip('/')}/{model.name}"
             add_model(config, model.name, path, model.labels)
         prometheus = {"enable": True, "path": METRICS_PATH}
-        monitoring = MonitoringConfig(prometheus_config=prometheus)
+        monitoring = messages.MonitoringConfig(prometheus_config=prometheus)
         files = {
             CONFIG_FILE: config_text(config),
             MONITORING_FILE: text_format.MessageToString(monitoring),
@@ -169,7 +152,9 @@ class Deployment:
         if self.batching:
             # Every version has its own batching_params.pbtxt; this file has
             # the number of threads that run the batches of all of them.
-            threads = BatchingParameters(num_batch_threads={"value": self.cpus})
+            threads = messages.BatchingParameters(
+                num_batch_threads={"value": self.cpus}
+            )
             files[BATCHING_FILE] = text_format.MessageToString(threads)
         return files
 

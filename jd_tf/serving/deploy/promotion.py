@@ -86,9 +86,7 @@ class Promotion:
     file is not changed.
 
     Attributes:
-        servers: all that read this configuration file.
-        config_file: their configuration, as `make_deployment` wrote it.
-        model: its name there.
+        servers: all that read `config_file`.
         label: the label to move; may be new.
         mapped: server's prefix -> local prefix of base paths, where they
             differ.
@@ -176,10 +174,7 @@ class Promotion:
                 )
 
     def _pinned(self, config: ServerConfig) -> ServerConfig:
-        """Returns the configuration with the loaded versions by number.
-
-        A policy such as `latest` would load the new version by itself.
-        """
+        # A policy such as `latest` would load the new version by itself.
         labels = model_of(config, self.model).version_labels
         loaded = map(self._available, self.servers)
         return self._changed(config, {*labels.values()}.union(*loaded))
@@ -225,7 +220,6 @@ class Promotion:
     def _roll_back(
         self, base: ServerConfig, version: int, reason: BaseException
     ) -> None:
-        """Sends every server the old configuration."""
         errors = []
         for server in self.servers:
             try:
@@ -310,7 +304,6 @@ class Promotion:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Locks the configuration file against other promotions."""
         name = f".{self.config_file.name}.lock"
         if not self.config_file.parent.is_dir():
             raise OperationError(f"{self.config_file}: no such file.")

@@ -1,6 +1,7 @@
 """Replays logged requests on two versions and compares their rankings."""
 
 import dataclasses
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -67,24 +68,20 @@ def open_target(
 
 @dataclasses.dataclass
 class Replay:
-    """Answers of two versions.
+    """Answers of two versions, by "before" and "after".
 
-    Attributes:
-        names: of both, under "before" and "after".
-        scores: pairs of (n,) arrays, one pair a request that both answered
-            and that has candidates.
-        seconds: of every call that both answered, by target.
-        failures: error message -> count, by target.
-        skipped: reason -> number of records that were not replayed.
-        num_calls: those that were replayed.
+    There is a pair of `scores` (n,) for each request that both answered.
+    `failures` and `skipped` count messages and reasons.
     """
 
     names: dict[str, str]
-    scores: list[tuple[np.ndarray, np.ndarray]]
-    seconds: dict[str, list[float]]
-    failures: dict[str, Counter[str]]
-    skipped: Counter[str]
     num_calls: int = 0
+
+    def __post_init__(self) -> None:
+        self.scores: list[tuple[np.ndarray, np.ndarray]] = []
+        self.seconds: dict[str, list[float]] = {n: [] for n in self.names}
+        self.failures = {name: Counter[str]() for name in self.names}
+        self.skipped = Counter[str]()
 
 
 def replay(
@@ -93,20 +90,12 @@ def replay(
     after: Target,
     max_calls: int = 0,
 ) -> Replay:
-    """Replays logged calls on two targets, one call after the other.
+    """Replays calls of `serving_default` on two targets, which take turns.
 
-    They take turns in being first, so that neither always has the warmer
-    caches. Only calls of `serving_default` are replayed: a user state of one
-    version means nothing to another.
+    A user state of one version means nothing to another.
     """
     targets = {BEFORE: before, AFTER: after}
-    done = Replay(
-        {name: target.name for name, target in targets.items()},
-        [],
-        {name: [] for name in targets},
-        {name: Counter() for name in targets},
-        Counter(),
-    )
+    done = Replay({name: target.name for name, target in targets.items()})
     for call in log:
         if call.signature != SERVING_DEFAULT:
             done.skipped[f"signature `{call.signature}`"] += 1
@@ -122,11 +111,8 @@ def replay(
                 _call(target, call, Counter())
         order = list(targets) if done.num_calls % 2 else list(targets)[::-1]
         done.num_calls += 1
-        found = {}
-        for name in order:
-            answer = _call(targets[name], call, done.failures[name])
-            if answer is not None:
-                found[name] = answer
+        answers = {n: _call(targets[n], call, done.failures[n]) for n in order}
+        found = {n: answer for n, answer in answers.items() if answer}
         if len(found) < len(targets):
             continue
         for name, (_, seconds) in found.items():
@@ -142,12 +128,10 @@ def replay(
             f"replayed: {dict(done.skipped) or 'it is empty'}."
         )
     if not done.scores:
-        errors = [
-            error for counts in done.failures.values() for error in counts
-        ]
+        errors = "; ".join(itertools.chain(*done.failures.values()))
         raise OperationError(
             "no request was answered by both: "
-            f"{'; '.join(errors) or 'none has candidates'}."
+            f"{errors or 'none has candidates'}."
         )
     return done
 
@@ -155,7 +139,6 @@ def replay(
 def _call(
     target: Target, call: Recording, failures: Counter[str]
 ) -> tuple[np.ndarray, float] | None:
-    """Returns scores and seconds; None and one more failure without."""
     start = time.perf_counter()
     try:
         answer = target.call(call.signature, call.inputs)
@@ -172,13 +155,9 @@ def _call(
 class RankingAgreement(NamedTuple):
     """Agreement of two orders of one request's candidates.
 
-    Attributes:
-        difference: largest change of a score, relative to the largest score
-            of the first.
-        overlap: share of candidates that are among the first k of both.
-        same_first: both have the same candidate first.
-        tau: Kendall's tau-b of all candidates, 1 for the same order and -1
-            for its reverse; nan with fewer than two, or all scores equal.
+    The `difference` is relative to the largest score of the first, `overlap`
+    the share of candidates among the first k of both. Kendall's `tau` is nan
+    with fewer than two candidates, or all scores equal.
     """
 
     difference: float
@@ -190,10 +169,7 @@ class RankingAgreement(NamedTuple):
 def agreement(
     before: np.ndarray, after: np.ndarray, top_k: int
 ) -> RankingAgreement:
-    """Compares two scores (n,) of the same candidates; equal ones keep order.
-
-    The top are `top_k` places, or all, if there are fewer.
-    """
+    """Compares two scores (n,) of the same candidates; ties keep order."""
     scale = np.abs(before).max()
     change = float(np.abs(before - after).max())
     orders = [np.argsort(-scores, kind="stable") for scores in (before, after)]

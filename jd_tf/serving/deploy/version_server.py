@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import grpc
 import numpy as np
 
-from jd_tf.serving.client.errors import UnavailableError, error_of
-from jd_tf.serving.client.grpc_transport import open_channel, predict_request
+from jd_tf.serving.client import grpc_transport
+from jd_tf.serving.client.errors import UnavailableError
 from jd_tf.serving.client.model_service_client import (
     ModelServiceClient,
     VersionStatus,
@@ -31,13 +30,10 @@ _OTHER_MACHINE = 10
 
 
 class VersionServer(ModelServiceClient):
-    """A connection to a model server at `host:port`, whose calls are retried.
-
-    All calls here may be repeated: they read, or set a whole state.
-    """
+    """A connection to `host:port`; retries calls, which all may be repeated."""
 
     def __init__(self, address: str, tls: TlsFiles | None = None):
-        self._channel = open_channel(address, tls)
+        self._channel = grpc_transport.open_channel(address, tls)
         super().__init__(self._channel, address)
         self._predict = open_method(self._channel, PREDICT)
 
@@ -71,23 +67,18 @@ class VersionServer(ModelServiceClient):
         version: int | str | None = None,
         timeout: float = 10.0,
     ) -> tuple[dict[str, np.ndarray], int]:
-        """Calls a signature of a version: a number, a label or the latest.
-
-        Returns:
-            Outputs by name, and the version that answered.
-        """
+        """Calls a version: a number, a label or the latest; returns which."""
         label = version if isinstance(version, str) else None
         number = None if isinstance(version, str) else version
         choice = ModelChoice(model, number, label)
-        request = predict_request(choice, Call(signature, inputs))
+        request = grpc_transport.predict_request(
+            choice, Call(signature, inputs)
+        )
         where = f"{self.address}: {choice}: `{signature}`"
 
         def send() -> Any:
-            try:
+            with grpc_transport.rpc_errors(where):
                 return self._predict(request, timeout=timeout)
-            except grpc.RpcError as error:
-                code, details = error.code().name, error.details() or ""
-                raise error_of(code, details, where) from error
 
         answer = _retried(send, timeout)
         return to_arrays(answer.outputs), answer.model_spec.version.value
@@ -100,13 +91,9 @@ class VersionServer(ModelServiceClient):
         tolerance: float | None,
         timeout: float,
     ) -> float:
-        """Replays an export's recorded calls and compares the answers.
+        """Replays an export's recorded calls; returns the largest difference.
 
-        The tolerance is by default ten times that of the export's
-        verification.
-
-        Returns:
-            The largest relative difference found.
+        The tolerance is by default ten times that of its verification.
         """
         if tolerance is None:
             tolerance = _OTHER_MACHINE * written_tolerance(folder, TOLERANCE)

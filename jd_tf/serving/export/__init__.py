@@ -1,7 +1,7 @@
 """Writes and verifies SavedModels for a model server.
 
-Names are loaded when they are first used: a client reads `versions` and
-`signature_table` from here and must not load TensorFlow.
+Names are loaded when they are first used: a client reads `versions` from here
+and must not load TensorFlow.
 """
 
 import importlib
@@ -12,7 +12,7 @@ _MODULES = {
     "export_image_tower": "image_export",
     "export_model": "exporting",
     "refresh": "refresh_images",
-    "round_ranker": "rounding.rounding",
+    "round_ranker": "rounding",
     "verify_export": "verification.verify",
 }
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
+from jd_tf.serving.batching import BATCH_SIZES
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.protos.messages import BatchingParameters, parse_text
-from jd_tf.serving.shape_buckets import BATCH_SIZES
 
 # Read by a server with --enable_per_model_batching_parameters.
 BATCHING_FILE = "batching_params.pbtxt"
@@ -23,12 +23,7 @@ _COMMENT = """\
 
 
 def batching_parameters(batch_sizes: Sequence[int] = BATCH_SIZES) -> str:
-    """Returns the text of a `BatchingParameters` file.
-
-    Requests to one model differ in their widths, so the server pads: without
-    `pad_variable_length_inputs` one request wider than the others of its
-    batch fails them all. Large batches are not split.
-    """
+    """Returns the text of a `BatchingParameters` file; widths are padded."""
     parameters = BatchingParameters(
         allowed_batch_sizes=batch_sizes, pad_variable_length_inputs=True
     )

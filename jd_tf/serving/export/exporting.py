@@ -11,22 +11,12 @@ from jd_tf.data.files import write_whole
 from jd_tf.evaluation.metrics_file import METRICS_FILE, read_metrics
 from jd_tf.serving.client.request_file import read_requests
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.export import recordings, rounding
 from jd_tf.serving.export.batching_parameters import (
     BATCHING_FILE,
     batching_parameters,
 )
 from jd_tf.serving.export.model_card import write_card
-from jd_tf.serving.export.recordings import (
-    WARMUP_FILE,
-    Recording,
-    write_recordings,
-)
-from jd_tf.serving.export.rounding.rounding import (
-    FLOAT32,
-    TOLERANCES,
-    round_ranker,
-)
-from jd_tf.serving.export.rounding.rounding_cost import rounding_cost
 from jd_tf.serving.export.signatures import ServedRanker
 from jd_tf.serving.export.verification.comparison import TOLERANCE
 from jd_tf.serving.export.verification.verify import verify_elsewhere
@@ -46,8 +36,8 @@ def export(
     name: str = "",
     metrics: str | Path | None = None,
     tolerance: float | None = None,
-    dtype: str = FLOAT32,
-    tables: str = FLOAT32,
+    dtype: str = rounding.FLOAT32,
+    tables: str = rounding.FLOAT32,
     split: str = VALIDATION,
     model: Any = None,
 ) -> Path:
@@ -80,7 +70,7 @@ def export(
     evaluated = Path(workdir) / METRICS_FILE
     metrics = metrics or (evaluated if evaluated.exists() else None)
     evaluation = read_metrics(metrics) if metrics else None
-    rounded = round_ranker(model, dtype, tables)
+    rounded = rounding.round_ranker(model, dtype, tables)
     precision = None
     if rounded is not model:
         if data is None or not Path(data).is_dir():
@@ -88,7 +78,7 @@ def export(
                 "rounding costs accuracy: name a data folder whose requests "
                 "it can be measured on."
             )
-        cost = rounding_cost(model, rounded, data, split)
+        cost = rounding.rounding_cost(model, rounded, data, split)
         precision = {"dtype": dtype, "tables": tables, **cost}
     requests = None
     if data is not None:
@@ -101,7 +91,7 @@ def export(
         name,
         requests,
         evaluation,
-        TOLERANCES[dtype] if tolerance is None else tolerance,
+        rounding.TOLERANCES[dtype] if tolerance is None else tolerance,
         precision,
     )
 
@@ -162,22 +152,17 @@ def export_served(
     model: Any,
     output_dir: str | Path,
     name: str,
-    record: Callable[[Mapping[str, Any]], Sequence[Recording]],
+    record: Callable[[Mapping[str, Any]], Sequence[recordings.Recording]],
     tolerance: float,
     card: Mapping[str, Any],
     add_files: Callable[[Path], object] = lambda folder: None,
 ) -> Path:
     """Writes, verifies and publishes the next version of any model.
 
-    The folder is written beside the versions, reloaded in a fresh process
-    that replays recorded calls and compares its answers with the live
-    model's, and only then renamed to the next free number: a model server
-    that polls the folder never sees half a version. On any failure nothing
-    is left behind.
-
+    The folder is written beside the versions, verified in a fresh process
+    and only then renamed: a server that polls never sees half a version.
     `served` has `variables()` and `functions()` for `tf.saved_model.save`;
-    `record` makes calls of the live model from the traced functions, `card`
-    has further entries of the model card, `add_files` writes further files.
+    `record` makes calls of the live model from the traced functions.
     """
     base = Path(output_dir) / name
     with aside(base) as folder:
@@ -189,7 +174,9 @@ def export_served(
         # On the processor that the verifying process, too, computes on.
         with tf.device("CPU:0"):
             calls = record(functions)
-        write_recordings(folder / WARMUP_FILE, calls, name)
+        recordings.write_recordings(
+            folder / recordings.WARMUP_FILE, calls, name
+        )
         add_files(folder)
         write_whole(folder / BATCHING_FILE, batching_parameters().encode())
         report = verify_elsewhere(folder, tolerance)

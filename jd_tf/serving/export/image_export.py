@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from jd_tf.images.decoding import load_images
 from jd_tf.images.image_tower import ImageTower
-from jd_tf.serving.export.exported_state import exported_state
+from jd_tf.serving.batching import BATCH_SIZES
 from jd_tf.serving.export.exporting import export_served
 from jd_tf.serving.export.recordings import Recording
 from jd_tf.serving.export.verification.comparison import TOLERANCE
-from jd_tf.serving.shape_buckets import BATCH_SIZES
+from jd_tf.serving.export.signatures import exported_state
 from jd_tf.serving.signature_names import (
     CLASSIFY,
     IMAGE_BYTES,

@@ -10,21 +10,19 @@ import tensorflow as tf
 
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.model_card import changed_files
-from jd_tf.serving.export.signature_table import signature_table
 from jd_tf.serving.export.verification.folder_check import read_graph
+from jd_tf.serving.protos.messages import signature_table
 
 _INIT = "__saved_model_init_op"
 _EMPTY_LINE = "Graph execution error:"
 
 
 class LoadedModel:
-    """A SavedModel whose signatures are called with arrays.
+    """A SavedModel whose signatures are called with arrays, from any threads.
 
-    Loads and runs it as a model server does: the graph, its restore op and
-    its initialisation op in a session. A variable that this leaves unfilled
-    is missing here too, where `tf.saved_model.load` would find it by the
-    Python objects that held it. Threads may call at once; `signatures` are
-    as of `signature_table`.
+    It is restored by its graph's own ops, as in a model server: a variable
+    that these leave unfilled is missing here too, where `tf.saved_model.load`
+    would find it by the Python objects that held it.
     """
 
     def __init__(self, folder: str | Path):
@@ -97,7 +95,6 @@ class LoadedModel:
             self._session.run(init.name, feeds)
 
     def _callable(self, signature: str) -> Any:
-        """Returns a function of arrays, in the order of `signatures`."""
         with self._lock:
             if signature not in self._callables:
                 infos = self._definitions[signature]
@@ -112,7 +109,6 @@ class LoadedModel:
 def _array(
     value: Any, signature: str, name: str, dtype: str, shape: list | None
 ) -> np.ndarray:
-    """Returns the array of an input, checked and cast to its dtype."""
     array = np.asarray(value)
     where = f"signature `{signature}`: input `{name}` must"
     if array.dtype.name != dtype:
@@ -130,7 +126,6 @@ def _array(
 
 
 def _first_line(error: Exception) -> str:
-    """Returns the first line of an error message that says something."""
     message = getattr(error, "message", None) or str(error)
     lines = (line.strip() for line in message.splitlines())
     useful = (line for line in lines if line and line != _EMPTY_LINE)

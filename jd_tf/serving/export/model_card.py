@@ -46,7 +46,14 @@ def write_card(
             **{package: _version(package) for package in _PACKAGES},
         },
         "signatures": report.pop("signatures"),
-        "size": _size_of(files, report["ops"]),
+        "size": {
+            "graph_bytes": files.get(GRAPH_FILE, 0),
+            # The least that a server keeps in memory.
+            "variables_bytes": sum(list_files(folder / "variables").values()),
+            "total_bytes": sum(files.values()),
+            "num_nodes": sum(report["ops"].values()),
+            "num_ops": len(report["ops"]),
+        },
         "ops": report.pop("ops"),
         "verification": report,
         "files": files,
@@ -74,10 +81,7 @@ def written_tolerance(folder: Path, default: float) -> float:
 
 
 def changed_files(folder: Path) -> Iterable[str]:
-    """Yields an error for each file that is not as the folder's card lists it.
-
-    A folder without a card passes: it may come from elsewhere.
-    """
+    """Yields an error for each file that is not as a card, if any, lists it."""
     if not (folder / CARD_FILE).is_file():
         return
     for name, size in read_json(folder / CARD_FILE)["files"].items():
@@ -104,22 +108,7 @@ def list_files(folder: Path) -> dict[str, int]:
     }
 
 
-def _size_of(
-    files: Mapping[str, int], ops: Mapping[str, int]
-) -> dict[str, int]:
-    variables = (s for n, s in files.items() if n.startswith("variables/"))
-    return {
-        "graph_bytes": files.get(GRAPH_FILE, 0),
-        # The least that a server keeps in memory.
-        "variables_bytes": sum(variables),
-        "total_bytes": sum(files.values()),
-        "num_nodes": sum(ops.values()),
-        "num_ops": len(ops),
-    }
-
-
 def _git_state() -> dict[str, Any] | None:
-    """Returns the commit of this working copy; None if it is none."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(

@@ -1,8 +1,7 @@
 """Signature calls on disk, as a model server's warm-up file holds them.
 
-A record is a `tensorflow.serving.PredictionLog` with the request and the live
-model's answer. The server replays the requests when it loads a version;
-verification compares the answers as well.
+A record is a `tensorflow.serving.PredictionLog` with the live model's answer,
+which verification compares.
 """
 
 import dataclasses

@@ -23,9 +23,8 @@ _BATCH_SIZE = 64
 class RefreshReport:
     """Numbers of items with another vector, and of candidates.
 
-    A candidate is touched if it is such an item or has one in its histories;
-    `moved` and `largest` count and measure changed scores of touched ones,
-    `wrongly_moved` counts those of others: must be 0.
+    A candidate is touched if it is such an item or has one in its histories.
+    `wrongly_moved` counts changed scores of others: must be 0.
     """
 
     added: int
@@ -161,7 +160,6 @@ def _image_table(model: Any) -> VectorTable:
 
 
 def _differences(before: Any, after: Any) -> tuple:
-    """Returns the keys that were added, changed and removed."""
     old, new = (_image_table(model).filled() for model in (before, after))
     both, here, there = np.intersect1d(old[0], new[0], return_indices=True)
     other = (old[1][here] != new[1][there]).any(axis=1)

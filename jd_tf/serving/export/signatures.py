@@ -1,8 +1,9 @@
 """The signatures of a served ranker, and the columns they take."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from jd_tf.schema import (
@@ -13,7 +14,6 @@ from jd_tf.schema import (
     Schema,
 )
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export.exported_state import exported_state
 from jd_tf.serving.signature_names import (
     ENCODE_USER,
     EXPLAIN,
@@ -53,10 +53,7 @@ class ServedRanker:
         )
 
     def functions(self) -> dict[str, Any]:
-        """Traces the signatures: name -> concrete function.
-
-        They take keyword tensors and return a dict of tensors.
-        """
+        """Traces the signatures: name -> concrete function of keywords."""
         traced: dict[str, Any] = {}
         for signature, roles in _ROLES.items():
             specs = column_specs(self.schema, *roles)
@@ -100,7 +97,6 @@ def state_of(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ranked(ranked: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """Selects the outputs of a ranking that are served."""
     wanted = (*RANKED, *PER_REQUEST)
     return _named({name: ranked[name] for name in wanted if name in ranked})
 
@@ -126,3 +122,40 @@ def _state_specs(outputs: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
             f"{sorted(outputs)}."
         )
     return specs
+
+
+def exported_state(
+    layers: Iterable[Any], weights: Iterable[Any], name: str
+) -> tf.Module:
+    """Collects TensorFlow's own variables and tables, and no Keras object.
+
+    Keras exports a *copy* of the variable underneath its own, which a model
+    server's restore op would fill in its place.
+    """
+    found: dict[int, Any] = {}
+    descendants = (
+        part for layer in layers for part in _View(layer).descendants()
+    )
+    for part in (*weights, *descendants):
+        # The variable that Keras wraps, not the copy it would export.
+        state = part.value if isinstance(part, keras.Variable) else part
+        if isinstance(
+            state,
+            tf.Variable | tf.saved_model.experimental.TrackableResource,
+        ):
+            found[id(state)] = state
+    module = tf.Module(name=name)
+    module.state = list(found.values())
+    return module
+
+
+class _View(tf.train.TrackableView):
+    """A view of all a SavedModel would hold; a checkpoint has no tables."""
+
+    @classmethod
+    def children(
+        cls, obj: Any, save_type: str = "savedmodel", **kwargs: Any
+    ) -> Any:
+        # The traversal keeps traced functions in it.
+        kwargs.setdefault("cache", {})
+        return super().children(obj, save_type, **kwargs)

@@ -20,11 +20,7 @@ _LARGEST = 2**63 - 1
 
 
 def versions(base: str | Path) -> dict[int, Path]:
-    """Returns the version folders of a model, ascending.
-
-    As a model server does, it reads decimal numbers that fit an int64 and
-    ignores other names.
-    """
+    """Returns the version folders of a model by number, ascending."""
     base = Path(base)
     if not base.is_dir():
         return {}
@@ -67,10 +63,7 @@ def resolve(path: str | Path) -> Path:
 
 @contextlib.contextmanager
 def aside(base: str | Path) -> Iterator[Path]:
-    """Yields a folder beside the versions that servers ignore.
-
-    It is removed at the end, unless `publish` has renamed it.
-    """
+    """Yields a folder that servers ignore; removes it unless published."""
     base = Path(base)
     try:
         base.mkdir(parents=True, exist_ok=True)
@@ -88,9 +81,8 @@ def aside(base: str | Path) -> Iterator[Path]:
 def publish(folder: Path, base: str | Path) -> Path:
     """Renames a finished folder to the next free version number.
 
-    Numbers only grow, even where the highest version was removed: a model
-    server that knows a number does not read its folder again. On a disk
-    without locks the rename still gives each process its own number.
+    Numbers only grow: a server that knows one does not read it again. On a
+    disk without locks the rename still gives each process its own number.
     """
     sync_tree(folder)
     base = Path(base)

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from jd_tf.data.validation import RequestValidator
-from jd_tf.schema import SERVING_ROLES, IdColumn, Role, Schema
-from jd_tf.serving.batching import pad_requests
+from jd_tf.schema import SERVING_ROLES, IdColumn, Schema
+from jd_tf.serving import batching
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.recordings import Recording
 from jd_tf.serving.export.signatures import ServedRanker, state_of
-from jd_tf.serving.shape_buckets import BATCH_SIZES, candidate_buckets
 from jd_tf.serving.signature_names import SIGNATURES
 
 # Generated where there are no real ones.
@@ -40,8 +39,11 @@ def record_calls(
         widths = {b.length: b.max_length for b in schema.behaviors}
         widths["num_candidates"] = num_candidates
         chosen = itertools.islice(endless, num_requests)
-        cut = [_cut(request, schema, num_candidates) for request in chosen]
-        tensors = pad_requests(cut, columns, widths)
+        cut = [
+            batching.cut_slices(one, schema, num_candidates)[0]
+            for one in chosen
+        ]
+        tensors = batching.pad_requests(cut, columns, widths)
         for signature in SIGNATURES:
             names = functions[signature].structured_input_signature[1]
             inputs = {name: tensors[name] for name in names}
@@ -56,21 +58,14 @@ def record_calls(
 
 
 def shape_buckets(schema: Schema) -> list[tuple[int, int]]:
-    """Returns requests B and candidates N of each warm-up batch.
-
-    Every width that a client pads one request to, and every batch size that
-    a batching server fills up to.
-    """
-    widths = candidate_buckets(schema.max_candidates)
+    """Returns requests B and candidates N of each warm-up batch."""
+    widths = batching.candidate_buckets(schema.max_candidates)
     alone = {(1, width) for width in widths}
-    return sorted(alone | {(size, widths[0]) for size in BATCH_SIZES})
+    return sorted(alone | {(size, widths[0]) for size in batching.BATCH_SIZES})
 
 
 def sample_requests(schema: Schema, seed: int = 0) -> list[dict[str, Any]]:
-    """Generates requests, from full histories and candidates to almost none.
-
-    Ids are random, ages grow, other numbers are positive.
-    """
+    """Generates requests, from full histories to none, with growing ages."""
     generator = np.random.default_rng(seed)
     longest = max(behavior.max_length for behavior in schema.behaviors)
     lengths = np.linspace(longest, 0, _NUM_REQUESTS).round().astype(int)
@@ -100,13 +95,12 @@ def _sample_request(
     request: dict[str, Any] = {}
     for column in schema.columns(*SERVING_ROLES):
         name = column.name
-        shape: tuple[int, ...] = ()
+        shape: tuple[int, ...] = (column.inner,) if column.inner else ()
         if name in lengths:
             continue
         if column.ragged:
-            shape = (min(lengths[column.length], column.max_length),)
-        if column.inner:
-            shape = (*shape, column.inner)
+            size = min(lengths[column.length], column.max_length)
+            shape = (size, *shape)
         if name in ids:
             request[name] = _random_ids(ids[name], generator, shape)
         elif name in action_ids:
@@ -129,14 +123,3 @@ def _random_ids(
     if column.dtype == "int64":
         return chosen.astype("int64")
     return chosen.astype(str).astype(object)
-
-
-def _cut(
-    request: Mapping[str, np.ndarray], schema: Schema, num_candidates: int
-) -> dict[str, np.ndarray]:
-    cut = dict(request)
-    for column in schema.columns(Role.CANDIDATE):
-        if column.ragged:
-            cut[column.name] = request[column.name][:num_candidates]
-    cut["num_candidates"] = np.array(len(cut["item_id"]), np.int32)
-    return cut

@@ -65,16 +65,14 @@ BatchingParameters = message("jd_tf.serving.BatchingParameters")
 MonitoringConfig = message("jd_tf.serving.MonitoringConfig")
 
 DATA_TYPES = _names("tensorflow.DataType")
+# All other types have the same name there and in NumPy.
+_ALIASES = {"float": "float32", "double": "float64", "half": "float16"}
 ERROR_CODES = _names("tensorflow.error.Code")
 VERSION_STATES = _names("tensorflow.serving.ModelVersionStatus.State")
 
 
 def open_method(channel: Any, path: str) -> Callable[..., Any]:
-    """Returns a callable that takes a message and `timeout=` seconds.
-
-    `path` is one of this module's. On a channel of asyncio the answer is
-    awaited; calls that fail raise grpc.RpcError.
-    """
+    """Returns a callable that takes a message and `timeout=` seconds."""
     _, service, name = path.split("/")
     method = POOL.FindServiceByName(service).methods_by_name[name]
     request, response = (
@@ -89,13 +87,48 @@ def open_method(channel: Any, path: str) -> Callable[..., Any]:
 
 
 def parse_text(text: str, kind: Any, where: str) -> Any:
-    """Parses a message of class `kind` as strictly as a model server.
-
-    Raises:
-        ExportError: naming the file (`where`) and the line that is wrong.
-    """
+    """Parses a message of class `kind` as strictly as a model server."""
     try:
         return text_format.Parse(text, kind())
     except text_format.ParseError as error:
         name = kind.DESCRIPTOR.name
         raise ExportError(f"{where}: not a {name}: {error}.") from error
+
+
+def signature_table(graph: Any) -> dict[str, dict[str, dict[str, Any]]]:
+    """Lists tensors of a MetaGraphDef or of a server's SignatureDefMap.
+
+    It is signature -> "inputs" or "outputs" -> tensor name -> its `dtype` and
+    `shape`, with None for B, L and N.
+    """
+    return {
+        name: {
+            "inputs": _tensors(signature.inputs),
+            "outputs": _tensors(signature.outputs),
+        }
+        for name, signature in graph.signature_def.items()
+        if not name.startswith("__saved_model")
+    }
+
+
+def dtype_name(data_type: int) -> str:
+    """Returns the NumPy name of a DataType, such as `float32`."""
+    code = DATA_TYPES.get(data_type, f"DT_{data_type}")
+    name = code.removeprefix("DT_").lower()
+    kind = name.removesuffix("_ref")
+    return _ALIASES.get(kind, kind) + name[len(kind) :]
+
+
+def _tensors(infos: Any) -> dict[str, dict[str, Any]]:
+    return {
+        name: {
+            "dtype": dtype_name(info.dtype),
+            "shape": None
+            if info.tensor_shape.unknown_rank
+            else [
+                None if dim.size < 0 else dim.size
+                for dim in info.tensor_shape.dim
+            ],
+        }
+        for name, info in sorted(infos.items())
+    }

@@ -18,9 +18,7 @@ _MASK = 0xA282EAD8
 class RecordWriter:
     """Appends records to one uncompressed TFRecord file.
 
-    Every record is handed to the system at once. One that cannot be written
-    leaves no trace: half a record would end the file for its readers. Methods
-    raise OSErrors, as on a full disk.
+    One that cannot be written (an OSError) leaves no trace.
     """
 
     def __init__(self, path: str | Path):
@@ -49,23 +47,17 @@ class RecordWriter:
 
 
 def iterate_records(path: str | Path) -> Iterator[bytes]:
-    """Yields the records of an uncompressed TFRecord file.
-
-    Raises:
-        DataError: naming the file and the record that is cut or changed.
-    """
+    """Yields the records of an uncompressed TFRecord file."""
     size = Path(path).stat().st_size
     with Path(path).open("rb") as file:
         number = 0
         while file.tell() < size:
+            bad = f"{path}: record {number}: not a request: corrupted"
             head = file.read(_LENGTH.size + _CHECKSUM.size)
             length, rest = head[: _LENGTH.size], head[_LENGTH.size :]
             whole = len(head) == _LENGTH.size + _CHECKSUM.size
             if whole and rest != _checksum(length):
-                raise DataError(
-                    f"{path}: record {number}: not a request: corrupted or no "
-                    "TFRecord. Copy or make it again."
-                )
+                raise DataError(f"{bad} or no TFRecord. Copy or make it again.")
             count = _LENGTH.unpack(length)[0] if whole else 0
             left = size - file.tell()
             if not whole or count + _CHECKSUM.size > left:
@@ -75,10 +67,7 @@ def iterate_records(path: str | Path) -> Iterator[bytes]:
                 )
             record = file.read(count)
             if file.read(_CHECKSUM.size) != _checksum(record):
-                raise DataError(
-                    f"{path}: record {number}: not a request: corrupted. Copy "
-                    "or make it again."
-                )
+                raise DataError(f"{bad}. Copy or make it again.")
             yield record
             number += 1
 

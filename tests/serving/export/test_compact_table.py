@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.serving.export.rounding.rounding import (
+from jd_tf.serving.export.rounding import (
     STORAGES,
     CompactTable,
     quantize_rows,

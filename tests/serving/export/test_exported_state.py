@@ -6,9 +6,8 @@ import pytest
 import tensorflow as tf
 
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export.exported_state import exported_state
 from jd_tf.serving.export.loading import LoadedModel
-from jd_tf.serving.export.signatures import ServedRanker
+from jd_tf.serving.export.signatures import ServedRanker, exported_state
 from jd_tf.serving.signature_names import SERVING_DEFAULT
 from tests.serving.tiny_ranker import TinyRanker
 

@@ -16,7 +16,7 @@ from jd_tf.serving.export import exporting
 from jd_tf.serving.export.exporting import export
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.recordings import WARMUP_FILE, read_recordings
-from jd_tf.serving.export.rounding.rounding import (
+from jd_tf.serving.export.rounding import (
     DTYPES,
     TOLERANCES,
     CompactTable,

@@ -17,7 +17,6 @@ from jd_tf.serving.export.recordings import (
     read_recordings,
     write_recordings,
 )
-from jd_tf.serving.export.signature_table import signature_table
 from jd_tf.serving.export.verification.folder_check import (
     batching_errors,
     count_ops,
@@ -25,6 +24,7 @@ from jd_tf.serving.export.verification.folder_check import (
     refused_ops,
 )
 from jd_tf.serving.export.verification.verify import verify
+from jd_tf.serving.protos.messages import signature_table
 
 VARIABLES = "variables/variables.data-00000-of-00001"
 

@@ -10,7 +10,6 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from experiments.generate_protos import file_set
 from jd_tf.serving.client.tensors import to_array, to_proto
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export.signature_table import dtype_name, signature_table
 from jd_tf.serving.protos import messages
 from jd_tf.serving.protos.messages import (
     DATA_TYPES,
@@ -18,8 +17,10 @@ from jd_tf.serving.protos.messages import (
     BatchingParameters,
     PredictRequest,
     SignatureDefMap,
+    dtype_name,
     message,
     parse_text,
+    signature_table,
 )
 
 

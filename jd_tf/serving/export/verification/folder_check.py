@@ -68,11 +68,7 @@ def count_ops(graph: Any) -> dict[str, int]:
 
 
 def refused_ops(graph: Any) -> dict[str, str]:
-    """Finds ops and functions that a stock server cannot run.
-
-    Run it in a process that has imported TensorFlow alone: an op that some
-    other library registered is then unknown here as on the server.
-    """
+    """Finds what no stock server runs, in a process with TensorFlow alone."""
     refused = {
         function.signature.name: "is compiled by XLA"
         for function in graph.graph_def.library.function
@@ -90,11 +86,7 @@ def refused_ops(graph: Any) -> dict[str, str]:
 
 
 def batching_errors(table: Mapping[str, Any]) -> Iterable[str]:
-    """Yields an error for each tensor whose dimension 0 is not B.
-
-    A server that batches requests joins every input and splits every output
-    along dimension 0.
-    """
+    """Yields an error for each tensor whose dimension 0 is not B."""
     for signature, sides in table.items():
         for side, tensors in sides.items():
             for name, tensor in tensors.items():

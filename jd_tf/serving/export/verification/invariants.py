@@ -29,11 +29,7 @@ _LENGTHS = "num_candidates"
 
 
 def check_invariants(compared: Compared, tolerance: float) -> float:
-    """Compares answers that must be equal and returns the largest difference.
-
-    Ten times the tolerance of a mere reload passes. An `ExportError` names
-    the invariant and the tensor.
-    """
+    """Compares answers that must be equal; returns the largest difference."""
     differences = (
         check_equal(expected, actual, what, _MORE_NOISE * tolerance)
         for what, expected, actual in compared
@@ -62,12 +58,7 @@ def rows_alone(
 def halves_and_padding(
     model: LoadedModel, batch: Arrays, schema: Schema
 ) -> Iterator[tuple[str, Arrays, Arrays]]:
-    """Yields answers of a ranker by which nothing but real cells counts.
-
-    - `encode_user` followed by `rank_candidates` is `serving_default`.
-    - Padding as a model server pads, with each tensor's first element,
-      changes nothing, neither of requests nor of user states.
-    """
+    """Yields answers that must be equal: in two calls, with more padding."""
 
     def call(signature: str, tensors: Arrays) -> Arrays:
         names = model.signatures[signature]["inputs"]
@@ -108,7 +99,6 @@ def _row(arrays: Arrays, row: int) -> Arrays:
 
 
 def _pad_like_a_server(batch: Arrays, columns: Sequence[Column]) -> Arrays:
-    """Widens a batch; all padding becomes each tensor's first element."""
     padded = dict(batch)
     for column in columns:
         if column.ragged:
@@ -123,14 +113,12 @@ def _pad_like_a_server(batch: Arrays, columns: Sequence[Column]) -> Arrays:
 
 
 def _pad(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Widens an array with its own first element."""
     wide = np.full(shape, array.flat[0], array.dtype)
     wide[tuple(slice(size) for size in array.shape)] = array
     return wide
 
 
 def _real_cells(answer: Arrays, lengths: np.ndarray | None) -> Arrays:
-    """Drops padded candidates of a ranking, and joins its requests."""
     if lengths is None:
         return answer
     return {

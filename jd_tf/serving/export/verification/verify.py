@@ -22,38 +22,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import jd_tf
 from jd_tf.schema import DataError, Schema
+from jd_tf.serving.batching import candidate_buckets
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.export import recordings
 from jd_tf.serving.export.batching_parameters import (
     BATCHING_FILE,
     read_batching,
 )
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.model_card import changed_files, written_tolerance
-from jd_tf.serving.export.recordings import (
-    WARMUP_FILE,
-    Recording,
-    read_recordings,
-)
-from jd_tf.serving.export.signature_table import signature_table
+from jd_tf.serving.export.verification import folder_check, invariants
 from jd_tf.serving.export.verification.comparison import TOLERANCE, check_equal
-from jd_tf.serving.export.verification.folder_check import (
-    batching_errors,
-    count_ops,
-    coverage_errors,
-    missing_shards,
-    read_graph,
-    refused_ops,
-    schema_errors,
-    tower_errors,
-    warmup_errors,
-)
-from jd_tf.serving.export.verification.invariants import (
-    check_invariants,
-    halves_and_padding,
-    rows_alone,
-)
 from jd_tf.serving.export.versions import SCHEMA_FILE, is_version
-from jd_tf.serving.shape_buckets import candidate_buckets
+from jd_tf.serving.protos.messages import signature_table
 from jd_tf.serving.signature_names import (
     CLASSIFY,
     IMAGE_SIGNATURES,
@@ -98,11 +79,7 @@ def verify_export(
 
 
 def verify(folder: str | Path, tolerance: float = TOLERANCE) -> dict[str, Any]:
-    """Checks files, graph, signatures, recorded answers and invariants.
-
-    Returns:
-        What the model card has of signatures, ops and verification.
-    """
+    """Checks a folder; returns the model card's signatures, ops and report."""
     errors: list[str] = []
     report = _examine(Path(folder), errors, tolerance)
     if errors:
@@ -136,7 +113,6 @@ def verify_elsewhere(folder: Path, tolerance: float) -> dict[str, Any]:
 
 
 def _lines(errors: Iterable[str]) -> list[str]:
-    """Returns each error message once, on one line."""
     return list(dict.fromkeys(" ".join(error.split()) for error in errors))
 
 
@@ -156,40 +132,49 @@ def _examine(
     graph = None
     with _gathered(errors):
         errors += changed_files(folder)
-        graph = read_graph(folder)
+        graph = folder_check.read_graph(folder)
     if graph is None:
         return {}
     table = signature_table(graph)
-    refused = sorted(refused_ops(graph).items())
+    refused = sorted(folder_check.refused_ops(graph).items())
     errors += (
         f"a stock model server cannot run this graph: {op} {reason}"
         for op, reason in refused
     )
-    errors += [*batching_errors(table), *missing_shards(folder)]
+    errors += [
+        *folder_check.batching_errors(table),
+        *folder_check.missing_shards(folder),
+    ]
     batch_sizes: tuple[int, ...] = ()
     widths: tuple[int, ...] = ()
-    calls: list[Recording] = []
+    calls: list[recordings.Recording] = []
     with _gathered(errors):
         batch_sizes = read_batching(folder / BATCHING_FILE)
     with _gathered(errors):
-        calls = list(read_recordings(folder / WARMUP_FILE))
-        errors += warmup_errors(folder / WARMUP_FILE, calls, table)
+        calls = list(
+            recordings.read_recordings(folder / recordings.WARMUP_FILE)
+        )
+        errors += folder_check.warmup_errors(
+            folder / recordings.WARMUP_FILE, calls, table
+        )
     is_tower = set(IMAGE_SIGNATURES) <= set(table)
     signatures = IMAGE_SIGNATURES if is_tower else SIGNATURES
     schema = None
     if is_tower:
-        errors += tower_errors(table, folder)
+        errors += folder_check.tower_errors(table, folder)
     else:
         with _gathered(errors):
             schema = Schema.load(folder / SCHEMA_FILE)
             widths = candidate_buckets(schema.max_candidates)
-            wrong = list(schema_errors(table, schema))
+            wrong = list(folder_check.schema_errors(table, schema))
             errors += wrong
             schema = None if wrong else schema
-    errors += coverage_errors(calls, signatures, batch_sizes, widths)
+    errors += folder_check.coverage_errors(
+        calls, signatures, batch_sizes, widths
+    )
     report = {
         "signatures": table,
-        "ops": count_ops(graph),
+        "ops": folder_check.count_ops(graph),
         "tolerance": tolerance,
         "num_recordings": len(calls),
         "max_relative_difference": dict.fromkeys(
@@ -210,7 +195,7 @@ def _examine(
 
 def _replay(
     model: LoadedModel,
-    call: Recording,
+    call: recordings.Recording,
     schema: Schema | None,
     report: Mapping[str, Any],
     errors: list[str],
@@ -225,15 +210,17 @@ def _replay(
         differences[name] = max(differences[name], found)
     compared = []
     if CLASSIFY in model.signatures:
-        compared = [rows_alone(model, name, call.inputs)]
+        compared = [invariants.rows_alone(model, name, call.inputs)]
     elif schema is not None and name == SERVING_DEFAULT:
         tolerance = min(tolerance, _INVARIANT_TOLERANCE)
         compared = [
-            halves_and_padding(model, call.inputs, schema),
-            rows_alone(model, name, call.inputs),
+            invariants.halves_and_padding(model, call.inputs, schema),
+            invariants.rows_alone(model, name, call.inputs),
         ]
     with _gathered(errors):
-        found = check_invariants(itertools.chain(*compared), tolerance)
+        found = invariants.check_invariants(
+            itertools.chain(*compared), tolerance
+        )
         differences["invariants"] = max(differences["invariants"], found)
 
 

@@ -1,15 +1,20 @@
 """Smaller copies of a trained ranker: half precision, compact tables."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from jd_tf.data.batches import numpy_batches
+from jd_tf.evaluation.collect import collect_predictions
+from jd_tf.evaluation.model_scorer import model_scorer
 from jd_tf.layers import IdEmbedding, TextEncoder, VectorTable
 from jd_tf.schema import HISTORY_ROLES
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.export.model_card import SHOWN_METRICS
 from jd_tf.serving.export.signatures import column_specs, state_of
 from jd_tf.serving.export.verification.comparison import TOLERANCE
 
@@ -19,6 +24,8 @@ FLOAT32 = "float32"
 # Largest relative difference of a reloaded model: bfloat16 keeps 8 bits, and
 # a graph rounds at other places than eager code does.
 TOLERANCES = {"float32": TOLERANCE, "bfloat16": 0.03}
+EXACT, EXPORTED = FLOAT32, "exported"
+_BATCH_SIZE = 128
 _LARGEST_CODE = 127
 # Layers with a table, and the weight that holds it.
 _TABLES = {IdEmbedding: "table", TextEncoder: "table", VectorTable: "vectors"}
@@ -71,10 +78,9 @@ def round_ranker(
 class RoundedRanker:
     """A ranker in half precision behind inputs and outputs in float32.
 
-    REST has no half precision and NumPy no bfloat16, so the user state is
-    sent as float32. Widening loses nothing: narrowed again, it is the state
-    that was encoded. The methods are those of a `RankingModel`; layers and
-    weights are the rounded copy's.
+    REST has no half precision and NumPy no bfloat16. Widening the user state
+    loses nothing. Methods are a `RankingModel`'s, layers and weights the
+    rounded copy's.
     """
 
     def __init__(self, original: Any, rounded: Any):
@@ -119,11 +125,7 @@ class RoundedRanker:
 
 
 def compact_tables(model: keras.Model, storage: str) -> int:
-    """Replaces the tables of a model that is never trained again.
-
-    Returns:
-        The number of tables.
-    """
+    """Replaces and counts the tables of a model; it cannot be trained again."""
     tables: list[tuple[Any, str]] = [
         (layer, attribute)
         for layer in model._flatten_layers()
@@ -144,12 +146,7 @@ def compact_tables(model: keras.Model, storage: str) -> int:
 
 
 class CompactTable(tf.Module):
-    """A table of vectors in few bytes, whose rows are read as float32.
-
-    Only the rows that are read are restored, by ops that every stock
-    TensorFlow server has: a gather, a cast, and for `int8` a product with the
-    row's scale.
-    """
+    """A table of vectors in few bytes, whose rows are read as float32."""
 
     def __init__(self, table: np.ndarray, storage: str):
         super().__init__(name="compact_table")
@@ -172,20 +169,10 @@ class CompactTable(tf.Module):
 
 
 def quantize_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rounds every row to whole numbers from -127 to 127 times its scale.
+    """Rounds each row (D,) to whole numbers from -127 to 127 times its scale.
 
-    Each row has a scale of its own: its largest value becomes 127, so a rare
-    item's small vector is rounded as finely as a popular one's large one.
-
-    Args:
-        table: (V, D) float, finite.
-
-    Returns:
-        `codes` (V, D) int8 and `scales` (V,) float32, 0 for a row of zeros.
-        A value is restored as `code * scale`, off by half a scale at most.
-
-    Raises:
-        ValueError: if a value is not finite.
+    Returns codes (V, D) int8 and scales (V,) float32, 0 for a row of zeros. A
+    rare item's small vector is rounded as finely as a popular one's.
     """
     table = np.asarray(table, np.float32)
     if not np.isfinite(table).all():
@@ -198,6 +185,45 @@ def quantize_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     codes = np.rint(table / divisors[:, None])
     codes = np.clip(codes, -_LARGEST_CODE, _LARGEST_CODE)
     return codes.astype(np.int8), scales
+
+
+def rounding_cost(
+    exact: Any, rounded: Any, data_dir: str | Path, split: str
+) -> dict[str, Any]:
+    """Scores a split before and after rounding; undefined metrics are None.
+
+    The change of scores is relative to the largest.
+    """
+    batches = numpy_batches(
+        data_dir, split, _BATCH_SIZE, schema=exact.schema, keys=True
+    )
+    scorers = {EXACT: model_scorer(exact), EXPORTED: model_scorer(rounded)}
+    predictions = collect_predictions(batches, exact.schema, scorers)
+    found = predictions.evaluate(num_replicates=0, reference=EXPORTED)
+    before, after = (predictions.systems[name]["score"] for name in scorers)
+    width = before.shape[1]
+    real = np.arange(width) < predictions.num_candidates[:, None]
+    scale = np.abs(before[real]).max(initial=0.0)
+    change = np.abs(before[real] - after[real]).max(initial=0.0)
+    return {
+        "split": split,
+        "num_requests": len(predictions.num_candidates),
+        "largest_score_change": float(change / scale) if scale else 0.0,
+        "metrics": {
+            objective: {
+                name: _compared(before[name], found[EXPORTED][objective][name])
+                for name in SHOWN_METRICS
+                if name in before
+            }
+            for objective, before in found[EXACT].items()
+        },
+    }
+
+
+def _compared(before: float | None, after: float | None) -> dict[str, Any]:
+    defined = before is not None and after is not None
+    change = after - before if defined else None  # type: ignore[operator]
+    return {EXACT: before, EXPORTED: after, "change": change}
 
 
 def _widened(tensors: Mapping[str, Any]) -> dict[str, Any]:

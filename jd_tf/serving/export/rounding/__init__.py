@@ -1,1 +1,0 @@
-"""Exports rankers in fewer bits: half precision, compact tables."""
