@@ -68,15 +68,10 @@ _FIELDS = {
 
 @dataclasses.dataclass(eq=False)
 class JDMicroSource(BehaviorSource):
-    """Micro-behaviour sessions as requests, one at each new product.
+    """Sessions of `JD_*` or `*.txt` files, a request at each new product.
 
-    Attributes:
-        input_dir: folder of `JD_*` or `*.txt` files.
-        max_bad_records: sessions that may be skipped.
-        validation_share: share of each file, before the test sessions.
-        test_share: share of each file, its last sessions.
-        num_candidates, same_category_share, moment_share, seed: as in
-            `RequestBuilderConfig`.
+    Shares are of each file; bad records are sessions. The other options are
+    those of `RequestBuilderConfig`.
     """
 
     name = "jd_micro"
@@ -126,12 +121,9 @@ class JDMicroSource(BehaviorSource):
             size = path.stat().st_size
             categories: dict[int, tuple[int]] = {}
             sampler = NegativeSampler(schema.item_dense)
+            category_of = categories.__getitem__
             builder = RequestBuilder(
-                schema,
-                self.config,
-                sampler,
-                self.report,
-                categories.__getitem__,
+                schema, self, sampler, self.report, category_of
             )
             for line in read_lines(path, self.report):
                 try:
@@ -156,12 +148,7 @@ class JDMicroSource(BehaviorSource):
 
 
 def parse_session(text: str) -> tuple[list[Event], dict[int, int]]:
-    """Parses one line.
-
-    Returns:
-        Events with the session's first one at second 0, and the category of
-        each item.
-    """
+    """Parses a line to events, from second 0, and the items' categories."""
     events: list[Event] = []
     categories: dict[int, int] = {}
     now = 0

@@ -70,12 +70,9 @@ def read_lines(
 class TextTable:
     """A file of values separated by commas or tabs, gzipped or not.
 
-    Args:
-        path: the file, the first line of which names the columns.
-        columns: those wanted.
-        optional: those wanted where they are there.
-        errors: Python's way with undecodable bytes.
-        remedy: ends the error about a missing column.
+    The first line names the columns. `optional` ones may be missing; `errors`
+    is Python's way with undecodable bytes; `remedy` ends the error about a
+    missing column.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ ID_COLUMNS = {
     "brand_id": "brand",
     "shop_id": "shop",
 }
-# name in the schema -> prefix of its columns.
+# Name in the schema -> prefix of its columns.
 BEHAVIORS = {"click": "clk", "order": "ord", "cart": "cart"}
 # name in the schema -> its column and the number that larger ones become.
 PLACES = {"position": ("pos", 400), "page": ("page", 100)}
@@ -34,13 +34,10 @@ _CLASSES = (0, 1, 2, 4, 5)
 def read_examples(
     path: Path, report: LogReport
 ) -> Iterator[tuple[int, tf.train.Example]]:
-    """Reads a TFRecord file, gzipped or not.
+    """Yields the numbered examples of a TFRecord file, gzipped or not.
 
     After a record that cannot be framed nothing behind it can be found, so
     it ends the file, as one bad record.
-
-    Yields:
-        Record number, from 0, and example.
     """
     with path.open("rb") as file:
         start = file.read(2)
@@ -75,12 +72,7 @@ class RecordFormat:
     The paper's description calls the order history `ord_seq_*_12m_50`, the
     published files `ord_seq_*_12m_10`: a reader of the former gets an
     empty history and no error. So the suffix is looked up, and a history that
-    has no columns is an error.
-
-    Attributes:
-        suffixes: behaviour -> what follows `<prefix>_seq_<id>_`, e.g. "7d_50".
-        max_lengths: behaviour -> the number its suffix ends with.
-        num_features: length of `features`.
+    has no columns is an error. Lengths are the numbers that suffixes end with.
     """
 
     def __init__(self, example: tf.train.Example):
@@ -200,9 +192,8 @@ def _records(path: Path, gzipped: bool) -> Iterator[bytes]:
 def _labels(example: tf.train.Example) -> tuple[bool, bool]:
     """Returns clicked and ordered.
 
-    `label` is described as 0, 1 or 2 for a click, 4 or 5 for an order. In
-    the published records it is 0 or 1, no more than clicked; the
-    class is in `mask`, one-hot.
+    `label` is described as 0, 1 or 2 for a click, 4 or 5 for an order. In the
+    published records it is 0 or 1, clicked; the class is in `mask`, one-hot.
     """
     label = _floats(example, "label")
     if len(label) != 1 or label[0] not in _CLASSES:

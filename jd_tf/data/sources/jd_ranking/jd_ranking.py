@@ -66,15 +66,10 @@ _NUM_BUCKETS = {
 
 @dataclasses.dataclass(eq=False)
 class JDRankingSource(Source):
-    """DMT impressions as requests.
+    """DMT impressions, in `part-*` or `*.tfrecord*` files, as requests.
 
-    Attributes:
-        input_dir: folder of `part-*` or `*.tfrecord*` files.
-        max_bad_records: records that may be skipped.
-        validation_share: share of the requests not in a test folder.
-        test_share: share of the requests where there is no test folder.
-        max_candidates: impressions joined to one request at most.
-        seed: of the split.
+    Shares are of the requests that no folder assigns; at most
+    `max_candidates` impressions are joined; `seed` is that of the split.
     """
 
     name = "jd_ranking"

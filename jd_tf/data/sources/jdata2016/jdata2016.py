@@ -69,15 +69,10 @@ _PAST_COUNTERS = ("past_visits", "past_carts", "past_favourites", "past_orders")
 class JData2016Source(BehaviorSource):
     """JData action logs as requests, one at each new product.
 
-    Attributes:
-        input_dir: folder of `JData_Action_*.csv` and, maybe, the tables.
-        max_bad_records: lines that may be skipped, those of tables included.
-        validation_share: share of the training files' bytes, at their end.
-        test_share: share of the bytes if there is one file; else the last
-            file is the test split.
-        session_gap_minutes: pause that ends a session.
-        num_candidates, same_category_share, moment_share, seed: as in
-            `RequestBuilderConfig`.
+    Bad records are lines, those of tables included. `validation_share` is of
+    the training files' bytes, `test_share` of those of a single file;
+    `session_gap_minutes` is the pause that ends a session. The other options
+    are those of `RequestBuilderConfig`.
     """
 
     name = "jdata2016"
@@ -148,7 +143,7 @@ class JData2016Source(BehaviorSource):
         sampler = NegativeSampler(_PAST_COUNTERS)
         builder = RequestBuilder(
             schema,
-            self.config,
+            self,
             sampler,
             self.report,
             attributes.__getitem__,

@@ -43,16 +43,14 @@ import numpy as np
 
 from jd_tf.data.sources.kuairand.kuairand_log import (
     FEEDBACK,
-    TAB,
-    Impression,
-    open_log,
-    read_impressions,
-)
-from jd_tf.data.sources.kuairand.kuairand_state import (
     ITEM_COUNTERS,
     SESSION_DENSE,
+    TAB,
     DailyCounts,
+    Impression,
     Viewer,
+    open_log,
+    read_impressions,
 )
 from jd_tf.data.sources.source import LogReport, Request, Source, split_of_time
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
@@ -77,16 +75,10 @@ _CLOCK = datetime.timezone(datetime.timedelta(hours=8))
 
 @dataclasses.dataclass(eq=False)
 class KuaiRandSource(Source):
-    """KuaiRand impressions as requests.
+    """Impressions of `feedback*.tsv*` or `log_*.csv*` files as requests.
 
-    Attributes:
-        input_dir: folder of `feedback*.tsv*` or `log_*.csv*` files.
-        max_bad_records: lines that may be skipped.
-        validation_share: share of the impressions, before the test ones.
-        test_share: share of the impressions, the last ones.
-        request_gap_seconds: pause that ends a request.
-        max_candidates: impressions joined to one request at most.
-        session_gap_minutes: pause that ends a session.
+    Shares are of the impressions. A pause of `request_gap_seconds` ends a
+    request of up to `max_candidates`, one of `session_gap_minutes` a session.
     """
 
     name = "kuairand"

@@ -1,12 +1,16 @@
-"""The feedback log of KuaiRand, line by line."""
+"""The feedback log of KuaiRand, and the state after some impressions."""
 
+import collections
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from jd_tf.data.sources.source import LogReport
 from jd_tf.data.sources.text_files import NO_LIMIT, TextTable, whole_numbers
-from jd_tf.schema import DataError
+from jd_tf.schema import DataError, Schema
 
 FEEDBACK = (
     "is_click",
@@ -16,6 +20,20 @@ FEEDBACK = (
     "is_forward",
     "is_follow",
 )
+_PLURALS = [f"{name.removeprefix('is_')}s" for name in FEEDBACK]
+SESSION_DENSE = (
+    "session_seconds",
+    "session_impressions",
+    "session_play_seconds",
+    "session_comment_seconds",
+    *(f"session_{name}" for name in _PLURALS),
+)
+ITEM_COUNTERS = (
+    "past_impressions",
+    *(f"past_{name}" for name in _PLURALS),
+)
+# Behaviour -> the feedback that puts an impression into it.
+_KEPT = {"click": 0, "profile_enter": 2, "comment": 3}
 TAB = "tab"
 _LIMITS = {
     "user_id": (1, NO_LIMIT),
@@ -81,3 +99,111 @@ def _parse(values: list[str]) -> Impression:
         duration / 1000,
         tab[0] if tab else -1,
     )
+
+
+class Viewer:
+    """State of one user after some impressions of the log.
+
+    An impression counts once it is over: while it plays, its length and its
+    feedback are not known yet. Memory is bounded: as many impressions as the
+    histories hold, and those still playing. A session ends after
+    `session_gap` seconds without an impression.
+    """
+
+    def __init__(self, schema: Schema, session_gap: float):
+        self._behaviors = schema.behaviors
+        self._session_gap = session_gap
+        # Those still playing take places of the histories' own.
+        playing = schema.max_candidates
+        self._events: dict[str, collections.deque[Impression]] = {
+            b.name: collections.deque(maxlen=b.max_length + playing)
+            for b in schema.behaviors
+        }
+        # The first impression starts a session.
+        self._session_end = -math.inf
+
+    def record(self, impression: Impression) -> None:
+        """Adds an impression, the latest so far."""
+        self._start_session_if_due(impression.time)
+        self._session_end = max(self._session_end, impression.end)
+        self._playing.append(impression)
+        for behavior, place in _KEPT.items():
+            if impression.feedback[place]:
+                self._events[behavior].append(impression)
+
+    def columns(self, now: float) -> dict[str, np.ndarray]:
+        """Returns `session_dense` and histories, newest first, as known now."""
+        self._start_session_if_due(now)
+        found = {"session_dense": self._session_dense(now)}
+        for behavior in self._behaviors:
+            events = [e for e in self._events[behavior.name] if e.end <= now]
+            events = events[: -behavior.max_length - 1 : -1]
+            name = behavior.name
+            found[f"{name}_item_id"] = np.array(
+                [event.item for event in events], np.int64
+            )
+            found[f"{name}_age_seconds"] = np.array(
+                [now - event.time for event in events], np.float32
+            )
+            if behavior.dwell:
+                found[f"{name}_dwell_seconds"] = np.array(
+                    [event.play for event in events], np.float32
+                )
+            if behavior.action_counters:
+                counts = [(*e.feedback[1:], e.comment_stay) for e in events]
+                found[f"{name}_action_counts"] = np.array(
+                    counts, np.float32
+                ).reshape(len(events), len(behavior.action_counters))
+        return found
+
+    def _start_session_if_due(self, now: float) -> None:
+        if now - self._session_end > self._session_gap:
+            self._session_start = self._session_end = now
+            self._session = np.zeros(len(SESSION_DENSE) - 1)
+            self._playing: list[Impression] = []
+
+    def _session_dense(self, now: float) -> np.ndarray:
+        for event in self._playing:
+            if event.end <= now:
+                stay = event.comment_stay
+                self._session += (1.0, event.play, stay, *event.feedback)
+        self._playing = [e for e in self._playing if e.end > now]
+        return np.array([now - self._session_start, *self._session], np.float32)
+
+
+class DailyCounts:
+    """Counters of videos that stand still during a day.
+
+    A request of nine in the morning must not know the events of ten; the
+    counters of the midnight before serve a whole day alike, as a nightly job
+    would give them. An impression counts from the midnight after its end.
+
+    Memory: a row for every video met.
+    """
+
+    def __init__(self) -> None:
+        self._known = _zeros_of_items()
+        # Day -> counts of what ended on it.
+        self._waiting: dict[int, dict[int, np.ndarray]] = (
+            collections.defaultdict(_zeros_of_items)
+        )
+
+    def start_day(self, day: int) -> None:
+        """Adds everything that ended on days before."""
+        for earlier in [d for d in self._waiting if d < day]:
+            for item, counts in self._waiting.pop(earlier).items():
+                self._known[item] += counts
+
+    def add(self, impression: Impression, day_of_end: int) -> None:
+        """Keeps an impression for the day after its end."""
+        self._waiting[day_of_end][impression.item] += (1, *impression.feedback)
+
+    def read(self, item: int) -> list[int]:
+        """Returns an item's `ITEM_COUNTERS` of the last midnight."""
+        if item not in self._known:
+            return [0] * len(ITEM_COUNTERS)
+        return self._known[item].tolist()
+
+
+def _zeros_of_items() -> dict[int, np.ndarray]:
+    return collections.defaultdict(lambda: np.zeros(len(ITEM_COUNTERS), int))
