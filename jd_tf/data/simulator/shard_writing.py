@@ -12,13 +12,13 @@ from tqdm import tqdm
 
 from jd_tf.data.dataset import shard_name
 from jd_tf.data.records import RequestWriter
-from jd_tf.data.simulator.photos.drawing import write_photos
-from jd_tf.data.simulator.requests.block_requests import (
+from jd_tf.data.simulator.block_requests import (
     BlockRequests,
     ItemCounters,
     Tally,
     tally,
 )
+from jd_tf.data.simulator.product_photos import write_photos
 from jd_tf.data.simulator.simulator import Simulator
 
 _COUNTERS_FILE = "counters.npy"

@@ -59,11 +59,8 @@ def draw_actions(
 
     uniform = rng.random((*shape, len(OBJECTIVES)))
     labels = (uniform < chances.given_wanted) & wanted[..., None]
-    ordered = np.where(
-        labels[..., CART],
-        chances.order_carted,
-        chances.given_wanted[..., ORDER],
-    )
+    uncarted = chances.given_wanted[..., ORDER]
+    ordered = np.where(labels[..., CART], chances.order_carted, uncarted)
     labels[..., ORDER] = wanted & (uniform[..., ORDER] < ordered)
     labels[..., CLICK] = wanted | accident
     labels[..., LONG_VIEW] = dwell > b.long_view_seconds
@@ -105,11 +102,9 @@ def session_reward(
 
     A wanted click makes another request likelier and gets an equal share of
     what all clicks of the request add to the expected rest of the session; an
-    order that ends a buying session answers for the rest it cuts off.
-
-    Returns:
-        (R, N) float; a request's sum is the value it earned plus the change of
-        what the rest of the session is expected to earn.
+    order that ends a buying session answers for the rest it cuts off. So the
+    sum of a request's (R, N) rewards is the value it earned plus the change of
+    what the rest of the session is expected to earn.
     """
     num_wanted = wanted.sum(axis=1)
     num_orders = labels[..., ORDER].sum(axis=1)
@@ -120,8 +115,5 @@ def session_reward(
     rest = np.take(behavior.continuation_values, intent)
     a_click = rest * (held - alone) / np.maximum(num_wanted, 1)
     an_order = rest * (after - held) / np.maximum(num_orders, 1)
-    return (
-        labels @ _VALUES
-        + wanted * a_click[:, None]
-        + labels[..., ORDER] * an_order[:, None]
-    )
+    clicks, orders = wanted * a_click[:, None], labels[..., ORDER]
+    return labels @ _VALUES + clicks + orders * an_order[:, None]

@@ -6,6 +6,7 @@ from jd_tf.data.simulator.behavior import (
     CART,
     CLICK,
     COUNTERS,
+    OBJECTIVES,
     ORDER,
     BehaviorParameters,
 )
@@ -18,16 +19,29 @@ from jd_tf.data.simulator.people.actions import (
 )
 from jd_tf.data.simulator.people.event_log import BlockLog, EventLog
 from jd_tf.data.simulator.people.outcome import ShownList, outcome_chances
-from jd_tf.data.simulator.people.session_state import SessionState
 from jd_tf.data.simulator.people.users import BUYING, Users, plan_sessions
 from jd_tf.data.simulator.shop.catalogue import Catalogue
 from jd_tf.data.simulator.shop.logging_policy import (
+    CART_PAGE,
     ENTRIES,
+    FEED,
+    ORDER_PAGE,
+    PRODUCT_DETAIL,
     SEARCH,
     KnownPast,
     LoggingPolicy,
 )
 
+SESSION_DENSE = (
+    "requests",
+    *(f"{objective.name}s" for objective in OBJECTIVES),
+    "dwell_seconds",
+    "elapsed_seconds",
+)
+_DWELL = SESSION_DENSE.index("dwell_seconds")
+# Chances of the order page, the cart and a product's page after these labels.
+_LABELS, _GO_ON_RATES = (ORDER, CART, CLICK), (0.6, 0.5, 0.3)
+_BEGIN_IN_CART = 0.3
 ACTION_SLOTS = ("entry", "module")
 # Entries come first, then the modules of an item's page.
 NUM_ACTION_IDS = len(ENTRIES) + len(COUNTERS)
@@ -36,6 +50,76 @@ _SECONDS_A_PLACE = 2.0
 _PAUSE_SECONDS = 8.0
 _SESSION_GAP_SECONDS = 1800.0
 _MEMORY = 50
+
+
+class SessionState:
+    """Clock, intent and counters of the sessions of a block, one row a user.
+
+    Times are in seconds since 1970; `focus` is the interest that the session
+    is about, `scenario` that of the next request; `counts` (users, F) has the
+    columns of `SESSION_DENSE`.
+    """
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        num_users: int,
+        time: float,
+        behavior: BehaviorParameters,
+    ):
+        self.rng, self.behavior = rng, behavior
+        self.number = np.full(num_users, -1)  # sessions begun, less one
+        self.start = np.full(num_users, time)
+        self.now = np.full(num_users, time)
+        self.intent, self.focus, self.scenario = np.zeros((3, num_users), int)
+        self.counts = np.zeros((num_users, len(SESSION_DENSE)))
+
+    def begin(
+        self,
+        users: np.ndarray,
+        time: np.ndarray,
+        intent: np.ndarray,
+        focus: np.ndarray,
+        comes_for_cart: np.ndarray,
+    ) -> None:
+        """Starts sessions; where `comes_for_cart`, the cart is likely."""
+        self.number[users] += 1
+        self.start[users] = self.now[users] = time
+        self.intent[users], self.focus[users] = intent, focus
+        to_cart = self.rng.random(len(users)) < _BEGIN_IN_CART
+        to_cart &= comes_for_cart
+        rates = np.take(self.behavior.search_first_rates, intent)
+        pages = [to_cart, self.rng.random(len(users)) < rates]
+        self.scenario[users] = np.select(pages, [CART_PAGE, SEARCH], FEED)
+        self.counts[users] = 0.0
+
+    def dense(self, users: np.ndarray) -> np.ndarray:
+        """Returns (R, F) float32, the session before the next request."""
+        counts = self.counts[users].copy()
+        counts[:, -1] = self.now[users] - self.start[users]
+        return np.log1p(counts).astype(np.float32)
+
+    def record(
+        self,
+        users: np.ndarray,
+        counted: np.ndarray,
+        dwell: np.ndarray,
+        time: np.ndarray,
+    ) -> None:
+        """Counts a request's labels and dwell; draws the next scenario."""
+        self.counts[users, 0] += 1
+        self.counts[users, 1 : 1 + counted.shape[1]] += counted
+        self.counts[users, _DWELL] += dwell
+        self.now[users] = time
+        point = self.rng.random((len(users), 1))
+        rates = np.take(self.behavior.search_rates, self.intent[users])
+        to_search = self.rng.random(len(users)) < rates
+        goes_on = (counted[:, _LABELS] > 0) & (point < _GO_ON_RATES)
+        self.scenario[users] = np.select(
+            [*goes_on.T, to_search],
+            [ORDER_PAGE, CART_PAGE, PRODUCT_DETAIL, SEARCH],
+            FEED,
+        )
 
 
 class BlockSimulation:
@@ -121,14 +205,16 @@ class BlockSimulation:
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
         """Shows each user a list once and lets them act on it.
 
-        Returns:
-            The request as in `BlockLog.requests`, the items shown as in
-            `BlockLog.exposures`, and (R,) bool, True where the user goes on.
+        Returns parts of `BlockLog.requests` and `BlockLog.exposures`, and (R,)
+        bool, True where the user goes on.
         """
         session, behavior = self.session, self.behavior
         shown = self._show(users)
         chances = outcome_chances(self.catalogue, behavior, shown)
         actions = draw_actions(self.rng, behavior, chances, shown.real)
+        reward = session_reward(
+            behavior, shown.intent, actions.labels, actions.wanted
+        )
         # As logged; histories end before it.
         request = {
             "user": users,
@@ -141,21 +227,16 @@ class BlockSimulation:
             "num_shown": shown.num_shown,
             "labels": actions.labels,
             "relevance": chances.relevance.astype(np.float32),
-            "reward": session_reward(
-                self.behavior, shown.intent, actions.labels, actions.wanted
-            ).astype(np.float32),
+            "reward": reward.astype(np.float32),
             "session_dense": session.dense(users),
             "click_end": self.clicks.length[users],
             "cart_end": self.carts.length[users],
             "order_end": self.orders.length[users],
             "intent": shown.intent,
         }
-        stays = continuation(
-            behavior,
-            shown.intent,
-            actions.wanted.sum(axis=1),
-            np.any(actions.labels[..., ORDER], axis=1),
-        )
+        num_wanted = actions.wanted.sum(axis=1)
+        ordered = np.any(actions.labels[..., ORDER], axis=1)
+        stays = continuation(behavior, shown.intent, num_wanted, ordered)
         goes_on = self.rng.random(len(users)) < stays
         self._record(users, shown, actions)
         goes_on &= session.counts[users, 0] < behavior.max_session_requests

@@ -39,11 +39,8 @@ class Tastes:
 class Users:
     """The hidden state of a block of users.
 
-    Attributes:
-        level: (users,) int64, 1 to 5: the shop's class of a user, a noisy view
-            of activity and price level.
-        activity: (users,) float, positive, mean about 1: how often they come.
-        state: tastes of all users.
+    `level` (users,) is the shop's class of a user, 1 to 5, a noisy view of
+    activity and price level; `activity` (users,), about 1, how often they come.
     """
 
     def __init__(

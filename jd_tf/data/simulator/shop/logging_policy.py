@@ -119,9 +119,8 @@ class LoggingPolicy:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Chooses and orders what to show in (R,) scenarios at (R,) times.
 
-        Returns:
-            (R, N) int item numbers in the order shown, no item twice in a
-            request, and (R,) int, how many of them are real; the rest are 0.
+        Returns (R, N) item numbers, none twice in a request, and (R,) numbers
+        of those that are real; the rest are 0.
         """
         drawn = self._draw(rng, scenario, time, past)
         first = _first_occurrence(drawn)
