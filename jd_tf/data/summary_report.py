@@ -1,5 +1,6 @@
 """The summary of a data set for people: text and picture."""
 
+import collections
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -89,13 +90,11 @@ def draw_summary(summary: dict[str, Any], path: Path) -> None:
 def _draw_histories(axes: Axes, splits: dict[str, Any]) -> None:
     behaviors = next(iter(splits.values()))["histories"]
     for place, behavior in enumerate(behaviors):
-        sizes = np.zeros(1)
+        found: collections.Counter = collections.Counter()
         for split in splits.values():
-            histogram = split["histories"][behavior]["histogram"]
-            lengths = [int(length) for length in histogram]
-            both = max(len(sizes), max(lengths) + 2)
-            sizes = np.pad(sizes, (0, both - len(sizes)))
-            sizes += np.bincount(lengths, [*histogram.values()], both)
+            found.update(split["histories"][behavior]["histogram"])
+        lengths = [int(length) for length in found]
+        sizes = np.bincount(lengths, [*found.values()], max(lengths) + 2)
         # Share of the requests with at least that many events.
         share = 100 * sizes[::-1].cumsum()[::-1] / sizes.sum()
         color = _LINES[place % len(_LINES)]

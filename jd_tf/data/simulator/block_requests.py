@@ -90,12 +90,10 @@ def shop_schema(config: SimulatorConfig) -> Schema:
 
 
 class ItemCounters:
-    """Exposures and clicks of every item, updated now and then.
+    """Exposures and clicks of every item, as a batch job would update them.
 
-    A counter read at a time holds what was over at the last update before it,
-    as in a shop whose counters come from a batch job: the present request is
-    never in it. `totals` is (2, periods + 1, items) int32, exposures and
-    clicks before each period.
+    A counter holds what was over at the last update, never this request.
+    `totals` (2, periods + 1, items): exposures and clicks before each.
     """
 
     def __init__(self, config: SimulatorConfig, totals: np.ndarray):
@@ -119,10 +117,7 @@ class ItemCounters:
     def read(
         self, items: np.ndarray, time: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (R, N) exposures and smoothed click rates of (R, N) items.
-
-        As known at (R,) times.
-        """
+        """Returns (R, N) exposures and smoothed click rates at (R,) times."""
         row = _period(self.config, time)[:, None]
         shown, clicked = self.totals[:, row, items].astype(np.float64)
         expected = _PRIOR_EXPOSURES * _PRIOR_CLICK_RATE
@@ -130,11 +125,7 @@ class ItemCounters:
 
 
 def tally(config: SimulatorConfig, exposures: dict[str, np.ndarray]) -> Tally:
-    """Counts a block's `BlockLog.exposures` by period and item.
-
-    (cells,) int64 each: period times items plus item, without repetition;
-    exposures; clicks.
-    """
+    """Counts exposures and clicks by cell: period times items plus item."""
     if not exposures:
         return (np.empty(0, np.int64),) * 3
     period = _period(config, exposures["time"])

@@ -124,10 +124,8 @@ def inside(part: Part, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def draw_item(catalogue: Catalogue, seed: int, item: int) -> np.ndarray:
     """Draws the photo of an item number, (64, 64, 3) uint8.
 
-    The category gives the silhouette, the (4,) style the colour (hue by the
-    angle of its first two, vividness by their length), the tone (light or
-    dark) and the pattern (plain, stripes, dots, checks, finer as the number
-    grows). Pose, light, background and grain are random.
+    The category gives the silhouette, the style colour, vividness, tone and
+    pattern; pose, light, background and grain are random.
     """
     style = catalogue.style[item]
     rng = np.random.default_rng([seed, _PHOTO_STREAM, item])
@@ -162,13 +160,10 @@ def draw_item(catalogue: Catalogue, seed: int, item: int) -> np.ndarray:
 def write_photos(
     catalogue: Catalogue, seed: int, folder: Path, run: Callable
 ) -> None:
-    """Draws every product and writes a list of them into `folder`.
+    """Writes `images/<item_id>.jpg` of every product and `catalogue.csv`.
 
-    It gets `images/<item_id>.jpg` and `catalogue.csv`, whose columns are
-    item_id, path (from the list's folder), word, category_id, brand_id, late
-    (1: arrives while logging), title, and the true style as s0, s1, ...
-
-    `run` takes a function, its arguments, a title and a unit of progress.
+    Its paths are relative; `late` is 1 for items that arrive while logging;
+    s0, s1, ... are the true style. `run` maps with a title and a unit.
     """
     (folder / "images").mkdir()
     items = range(catalogue.num_items)

@@ -33,9 +33,8 @@ def write_simulated(
 ) -> None:
     """Simulates all splits; writes their shards and, if asked, photos.
 
-    Blocks of users are simulated first and kept beside the shards; then the
-    shards are written, each with its share of every block. Neither step
-    depends on which process does it; one process is this one.
+    Blocks of users are simulated first and kept beside the shards. Nothing
+    depends on which process does what; one process is this one.
     """
     config = simulator.config
     with (

@@ -8,16 +8,12 @@ Interval and dwell are in seconds. There are no users and no clock.
 
 How it is read, and why:
 
-- An interval is the time to the *next* event. The data set's description
-  states it, and the published sample agrees: a stay with one product lasts
-  exactly as long as its intervals add up to in one stay of four, within a
-  second in one of three, and at least as long as its dwell in 94 of 100;
-  shifted by one event, fewer than three in 100 add up. A session's clock
-  therefore starts at 0 with its first event; the last interval is not used.
+- An interval is the time to the *next* event: the description states it and
+  the sample agrees (`docs/data.md`). A session's clock starts at 0 with its
+  first event; the last interval is not used.
 - The events of one stay share one dwell: the total, known when the product
-  is left. A twentieth of them are longer than the stay, as a page may stay
-  open behind others. So a request sees the smaller of the dwell and the time
-  since the stay began, as a shop would know it then.
+  is left. A request sees the smaller of the dwell and the time since the stay
+  began, as a shop would know it then.
 - Without a clock, lines stand for time: an item is known from the line after
   the one it was first seen in, and the last lines of each file are the test
   split. Each file is a shop of its own: items of one are no negatives in

@@ -67,11 +67,7 @@ class NegativeSampler:
         same_category_share: float,
         excluded: Container[int],
     ) -> list[int] | None:
-        """Draws distinct items, popular ones more often; None if too few.
-
-        Each is with a chance of `same_category_share` drawn from the category
-        alone; where that has too few items, from all.
-        """
+        """Draws distinct items, popular ones more often; None if too few."""
         drawn: dict[int, None] = {}
         within = self._arrivals_in.get(category, self._arrivals)
         for _ in range(num_items):

@@ -131,10 +131,7 @@ class RequestBuilder:
     def step(
         self, history: UserHistory, event: Event, request_id: str, clock: int
     ) -> None:
-        """Records one event of a user; may open a request of that id.
-
-        Its `request_time` is `clock`, in seconds, 0 without a clock.
-        """
+        """Records an event; may open a request with id and time `clock`."""
         category = self.attributes(event.item)[0]
         if history.starts_visit(event):
             known = history.known_items()

@@ -25,10 +25,7 @@ class Line(NamedTuple):
 
 
 def read_lines(
-    path: Path,
-    report: LogReport,
-    errors: str = "strict",
-    gzipped: bool = False,
+    path: Path, report: LogReport, errors: str = "strict", gzipped: bool = False
 ) -> Iterator[Line]:
     """Reads UTF-8 lines; undecodable and cut-off ones are bad records."""
     number = start = 0
@@ -70,9 +67,8 @@ def read_lines(
 class TextTable:
     """A file of values separated by commas or tabs, gzipped or not.
 
-    The first line names the columns. `optional` ones may be missing; `errors`
-    is Python's way with undecodable bytes; `remedy` ends the error about a
-    missing column.
+    The first line names the columns; `errors` is Python's way with undecodable
+    bytes, `remedy` ends the error about a missing column.
     """
 
     def __init__(
@@ -113,10 +109,7 @@ class TextTable:
         parse: Callable[[list[str]], Any],
         sorted_by: str = "",
     ) -> Iterator[Any]:
-        """Yields what `parse` makes of the wanted values of each good line.
-
-        With `sorted_by`, the column of their `time`, that may not decrease.
-        """
+        """Yields what `parse` makes of good lines; `sorted_by` is checked."""
         latest = 0
         wanted = [self.header.index(name) for name in self.columns]
         lines = read_lines(self.path, report, self._errors, self._gzipped)
@@ -153,10 +146,7 @@ class TextTable:
 def whole_numbers(
     limits: Mapping[str, tuple[int, float]], texts: Sequence[str]
 ) -> list[int]:
-    """Reads numbers like `266079` and `266079.0`, the last may be missing.
-
-    `limits` are the least and greatest number allowed in each column.
-    """
+    """Reads numbers like `266079` and `266079.0`; the last may be missing."""
     numbers = []
     for column, text in zip(limits, texts, strict=False):
         least, most = limits[column]

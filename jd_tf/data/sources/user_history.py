@@ -46,8 +46,7 @@ class Visit:
 class UserHistory:
     """State of one user after some events of the log.
 
-    The schema's first behaviour is the visits, the others are by name. It
-    keeps as many events as the histories hold: about 350 bytes a visit.
+    The schema's first behaviour is the visits. Memory: 350 bytes a visit.
     """
 
     def __init__(self, schema: Schema, user_id: int | str):

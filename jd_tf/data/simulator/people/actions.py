@@ -80,11 +80,7 @@ def continuation(
     num_wanted: np.ndarray,
     ordered: np.ndarray,
 ) -> np.ndarray:
-    """Returns (R,) probabilities that users go on to another request.
-
-    After `num_wanted` (R,) clicks that were meant and, where `ordered` (R,)
-    is True, an order.
-    """
+    """Returns (R,) probabilities that users go on to another request."""
     leaves = 1.0 - np.take(behavior.continue_rates, intent)
     unheld = 1.0 - np.take(behavior.click_hold_rates, intent)
     stays = 1.0 - leaves * unheld**num_wanted
@@ -98,13 +94,11 @@ def session_reward(
     labels: np.ndarray,
     wanted: np.ndarray,
 ) -> np.ndarray:
-    """Adds the value earned at once and the change of the session's rest.
+    """Returns (R, N): the value earned and the change of the session's rest.
 
     A wanted click makes another request likelier and gets an equal share of
     what all clicks of the request add to the expected rest of the session; an
-    order that ends a buying session answers for the rest it cuts off. So the
-    sum of a request's (R, N) rewards is the value it earned plus the change of
-    what the rest of the session is expected to earn.
+    order that ends a buying session answers for the rest it cuts off.
     """
     num_wanted = wanted.sum(axis=1)
     num_orders = labels[..., ORDER].sum(axis=1)

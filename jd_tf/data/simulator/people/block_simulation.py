@@ -55,9 +55,8 @@ _MEMORY = 50
 class SessionState:
     """Clock, intent and counters of the sessions of a block, one row a user.
 
-    Times are in seconds since 1970; `focus` is the interest that the session
-    is about, `scenario` that of the next request; `counts` (users, F) has the
-    columns of `SESSION_DENSE`.
+    `focus` is the interest that the session is about, `scenario` that of the
+    next request; `counts` (users, F) has the columns of `SESSION_DENSE`.
     """
 
     def __init__(
@@ -125,8 +124,7 @@ class SessionState:
 class BlockSimulation:
     """Advances all users of a block, one request of each at a time.
 
-    Users never meet, so each may be at another day of the calendar. With the
-    seed, the number of the block decides everything.
+    Users never meet, so each may be at another day of the calendar.
     """
 
     def __init__(
@@ -203,11 +201,7 @@ class BlockSimulation:
     def _request(
         self, users: np.ndarray
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-        """Shows each user a list once and lets them act on it.
-
-        Returns parts of `BlockLog.requests` and `BlockLog.exposures`, and (R,)
-        bool, True where the user goes on.
-        """
+        """Returns request and exposures for the log, and who goes on."""
         session, behavior = self.session, self.behavior
         shown = self._show(users)
         chances = outcome_chances(self.catalogue, behavior, shown)

@@ -191,11 +191,7 @@ def _match(catalogue: Catalogue, items: np.ndarray, tastes: Tastes) -> _Match:
 
 
 def private_liking(users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Hashes pairs of (R,) users and (R, N) items, int64, to lasting likings.
-
-    (R, N) float64, standard normal over pairs. The same pair always gives the
-    same number, so it need not be stored.
-    """
+    """Hashes pairs of (R,) users and (R, N) items to N(0, 1) likings."""
     pair = users.astype(np.uint64)[:, None] << np.uint64(32)
     bits = _mix(pair | items.astype(np.uint64))
     low = (bits & np.uint64(0xFFFFFFFF)).astype(np.float64)

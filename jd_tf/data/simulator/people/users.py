@@ -160,11 +160,7 @@ class Users:
 def plan_sessions(
     config: SimulatorConfig, activity: np.ndarray, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Draws the sorted times at which sessions of each user start.
-
-    Seconds since 1970, warm-up included; `activity` (users,) is the relative
-    frequency of visits.
-    """
+    """Draws sorted start times of each user's sessions, with warm-up."""
     whole = config.num_warm_up_days + config.num_days
     joined = rng.uniform(0.0, whole, len(activity))
     joined[rng.random(len(activity)) >= _NEWCOMERS] = 0.0

@@ -115,11 +115,9 @@ class KeyedTable:
 
 
 class CommentTable:
-    """Comments of products as known before a day.
+    """Comments of products before a day; no columns without a file.
 
-    The CSV file has `dt`, `sku_id`, `comment_num` (0 none, 1 one, 2 up to
-    ten, 3 up to fifty, 4 more), `has_bad_comment` and `bad_comment_rate`.
-    Without a file it is a table without columns.
+    `comment_num` is 0 none, 1 one, 2 up to ten, 3 up to fifty, 4 more.
     """
 
     def __init__(self, path: Path | None, report: LogReport):

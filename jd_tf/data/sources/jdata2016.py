@@ -9,8 +9,7 @@ where the file is there.
 
 How it is read, and why:
 
-- Exact duplicates, a quarter of the published sample, are dropped: a second
-  line of the same user, product, second, type and module adds nothing.
+- Exact duplicates, a quarter of the published sample, are dropped.
 - A visit is a run of a user's actions on one product that starts with a view
   or a click; its first four different modules are its fine-grained actions.
 - A session ends after half an hour without an action. Labels reach from the
@@ -33,7 +32,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.sources.jdata2016.jdata_files import (
+from jd_tf.data.sources.jdata_files import (
     MAX_MODULE_ID,
     PRODUCT_COLUMNS,
     USER_COLUMNS,

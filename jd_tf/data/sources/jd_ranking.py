@@ -13,13 +13,11 @@ and why:
 - The 615 dense features are normalised numbers without names, of user, item
   and both; which is which is not published, so all stay with the candidate.
 - `pos` and `page` are bias columns, capped at 400 and 100 as in the paper's
-  code. The neighbouring exposures (`near_expo_seq_*`) are sets, known only
-  after ranking; the bags of words and weights (`clk_term_4d`, `ord_pw_1y`,
-  ...) are not published in a way that serving could reproduce. Neither is read.
+  code. Not read: the neighbouring exposures (`near_expo_seq_*`), known only
+  after ranking, and bags of words that serving could not reproduce.
 - The request's id was removed with the `header` column. Consecutive records
-  with the same histories, to the second, are one request. In the published
-  240 records no two are alike, so each is a request of one candidate;
-  records without any history are never joined.
+  with the same histories, to the second, are one request; records without
+  any history are never joined.
 - There are no users and no clock: `user_id` is the request, `request_time` 0.
   Below a folder whose name starts with train, valid or test a file
   belongs to that split; other requests are dealt out at random, seeded.
@@ -33,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.data.sources.jd_ranking.dmt_records import (
+from jd_tf.data.sources.dmt_records import (
     BEHAVIORS,
     ID_COLUMNS,
     PLACES,

@@ -28,10 +28,7 @@ SESSION_DENSE = (
     "session_comment_seconds",
     *(f"session_{name}" for name in _PLURALS),
 )
-ITEM_COUNTERS = (
-    "past_impressions",
-    *(f"past_{name}" for name in _PLURALS),
-)
+ITEM_COUNTERS = ("past_impressions", *(f"past_{name}" for name in _PLURALS))
 # Behaviour -> the feedback that puts an impression into it.
 _KEPT = {"click": 0, "profile_enter": 2, "comment": 3}
 TAB = "tab"
@@ -105,9 +102,8 @@ class Viewer:
     """State of one user after some impressions of the log.
 
     An impression counts once it is over: while it plays, its length and its
-    feedback are not known yet. Memory is bounded: as many impressions as the
-    histories hold, and those still playing. A session ends after
-    `session_gap` seconds without an impression.
+    feedback are not known yet. It keeps as many impressions as the histories
+    hold, and those still playing.
     """
 
     def __init__(self, schema: Schema, session_gap: float):
@@ -172,13 +168,9 @@ class Viewer:
 
 
 class DailyCounts:
-    """Counters of videos that stand still during a day.
+    """Counters of videos as of the last midnight, as a nightly job gives them.
 
-    A request of nine in the morning must not know the events of ten; the
-    counters of the midnight before serve a whole day alike, as a nightly job
-    would give them. An impression counts from the midnight after its end.
-
-    Memory: a row for every video met.
+    An impression counts from the midnight after its end. Memory: a row a video.
     """
 
     def __init__(self) -> None:

@@ -17,12 +17,9 @@ How it is read, and why:
   is the time it was played. Nothing of a candidate but its id and its
   duration is known, and counters of the midnight before.
 - `long_view` and `comment` are conditional on a click, as in the log they
-  come without one only once in 80 and 35 times. Entering a profile,
-  forwarding and following come without one in 9 to 16 of 100 and so stand
-  alone.
+  come without one only once in 80 and 35 times; the others stand alone.
 - There is no money in this log. Values were chosen so that no kind of feedback
-  is lost beside the others at the rates of the published sample: two clicks
-  in three impressions, a follow or a forward in 130.
+  is lost beside the others at the rates of the published sample.
 - Splits are cut by time, at shares of the impressions. A request whose outcome
   was known only after a cut is left out.
 - `label`, `is_like` and `is_hate` are not read: by them the sample was drawn.
@@ -41,7 +38,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.data.sources.kuairand.kuairand_log import (
+from jd_tf.data.sources.kuairand_log import (
     FEEDBACK,
     ITEM_COUNTERS,
     SESSION_DENSE,
