@@ -121,24 +121,24 @@ class JDMicroSource(BehaviorSource):
             builder = RequestBuilder(
                 schema, self, sampler, self.report, category_of
             )
-            for line in read_lines(path, self.report):
+            for line, start, text in read_lines(path, self.report):
                 try:
-                    events, seen = parse_session(line.text)
+                    events, seen = parse_session(text)
                 except DataError as error:
-                    self.report.tolerate(f"{path}: line {line.number}: {error}")
+                    self.report.tolerate(f"{path}: line {line}: {error}")
                     continue
                 # The first category an item was seen in stays, so that later
                 # lines cannot change earlier requests.
                 for item, category in seen.items():
                     categories.setdefault(item, (category,))
-                sampler.advance(line.number)
-                session = f"{path.name}:{line.number}"
+                sampler.advance(line)
+                session = f"{path.name}:{line}"
                 history = UserHistory(schema, session)
                 for number, event in enumerate(events):
                     builder.step(history, event, f"{session}:{number}", 0)
                 self.report.counts["sessions"] += 1
                 self.report.counts["events"] += len(events)
-                split = self.split_of_share(line.start / size)
+                split = self.split_of_share(start / size)
                 for request in builder.close(history):
                     yield split, request
 

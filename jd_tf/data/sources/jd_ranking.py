@@ -38,7 +38,13 @@ from jd_tf.data.sources.dmt_records import (
     RecordFormat,
     read_examples,
 )
-from jd_tf.data.sources.source import SPLITS, LogReport, Request, Source
+from jd_tf.data.sources.source import (
+    SPLITS,
+    LogReport,
+    Request,
+    Source,
+    check_least,
+)
 from jd_tf.schema import (
     Behavior,
     BiasColumn,
@@ -78,11 +84,7 @@ class JDRankingSource(Source):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_candidates < 1:
-            raise DataError(
-                "`max_candidates` must be at least 1. "
-                f"Got: {self.max_candidates}."
-            )
+        check_least(self, max_candidates=1)
         self.paths = self.find_files("part-*", "*.tfrecord*")
         self.format = self._find_format(self.paths[0])
 

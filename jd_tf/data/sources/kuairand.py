@@ -49,7 +49,13 @@ from jd_tf.data.sources.kuairand_log import (
     open_log,
     read_impressions,
 )
-from jd_tf.data.sources.source import LogReport, Request, Source, split_of_time
+from jd_tf.data.sources.source import (
+    LogReport,
+    Request,
+    Source,
+    check_least,
+    split_of_time,
+)
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
 
 OBJECTIVES = (
@@ -85,15 +91,8 @@ class KuaiRandSource(Source):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        least = dict(
-            request_gap_seconds=0, max_candidates=1, session_gap_minutes=0
-        )
-        for name, limit in least.items():
-            value = getattr(self, name)
-            if not value >= limit:
-                raise DataError(
-                    f"`{name}` must be at least {limit}. Got: {value}."
-                )
+        check_least(self, request_gap_seconds=0, max_candidates=1)
+        check_least(self, session_gap_minutes=0)
         paths = self.find_files("feedback*.tsv*", "log_*.csv*")
         self.tables = [open_log(path) for path in paths]
         self.has_tab = all(TAB in table.columns for table in self.tables)

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from jd_tf.data.sources.negative_sampling import NegativeSampler
-from jd_tf.data.sources.source import LogReport, Source
+from jd_tf.data.sources.source import LogReport, Source, check_least
 from jd_tf.data.sources.user_history import Event, UserHistory
 from jd_tf.schema import DataError, Schema
 
@@ -59,11 +59,7 @@ class RequestBuilderConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.num_candidates < 2:
-            raise DataError(
-                "`num_candidates` must be at least 2. "
-                f"Got: {self.num_candidates}."
-            )
+        check_least(self, num_candidates=2)
         for name in ("same_category_share", "moment_share"):
             share = getattr(self, name)
             if not 0 <= share <= 1:

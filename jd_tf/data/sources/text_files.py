@@ -6,7 +6,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, cast
 
 from jd_tf.data.sources.source import LogReport
 from jd_tf.schema import DataError
@@ -16,18 +16,13 @@ _DAMAGE = (OSError, EOFError, zlib.error)
 NO_LIMIT = math.inf  # No greatest number
 
 
-class Line(NamedTuple):
-    """A line of a text file."""
-
-    number: int  # Counted from 1
-    start: int  # Its first byte
-    text: str  # Without its end
-
-
 def read_lines(
     path: Path, report: LogReport, errors: str = "strict", gzipped: bool = False
-) -> Iterator[Line]:
-    """Reads UTF-8 lines; undecodable and cut-off ones are bad records."""
+) -> Iterator[tuple[int, int, str]]:
+    """Yields number from 1, first byte and text of UTF-8 lines.
+
+    Undecodable and cut-off ones are bad records.
+    """
     number = start = 0
     with _open(path, gzipped) as file:
         while True:
@@ -58,7 +53,7 @@ def read_lines(
             if problem:
                 report.tolerate(f"{path}: line {number}: {problem}")
             else:
-                yield Line(number, start, text.rstrip("\r\n"))
+                yield number, start, text.rstrip("\r\n")
             start += len(raw)
     if not start:
         raise DataError(f"{path}: the file is empty. Copy it again.")

@@ -59,66 +59,18 @@ class SessionState:
     next request; `counts` (users, F) has the columns of `SESSION_DENSE`.
     """
 
-    def __init__(
-        self,
-        rng: np.random.Generator,
-        num_users: int,
-        time: float,
-        behavior: BehaviorParameters,
-    ):
-        self.rng, self.behavior = rng, behavior
+    def __init__(self, num_users: int, time: float):
         self.number = np.full(num_users, -1)  # sessions begun, less one
         self.start = np.full(num_users, time)
         self.now = np.full(num_users, time)
         self.intent, self.focus, self.scenario = np.zeros((3, num_users), int)
         self.counts = np.zeros((num_users, len(SESSION_DENSE)))
 
-    def begin(
-        self,
-        users: np.ndarray,
-        time: np.ndarray,
-        intent: np.ndarray,
-        focus: np.ndarray,
-        comes_for_cart: np.ndarray,
-    ) -> None:
-        """Starts sessions; where `comes_for_cart`, the cart is likely."""
-        self.number[users] += 1
-        self.start[users] = self.now[users] = time
-        self.intent[users], self.focus[users] = intent, focus
-        to_cart = self.rng.random(len(users)) < _BEGIN_IN_CART
-        to_cart &= comes_for_cart
-        rates = np.take(self.behavior.search_first_rates, intent)
-        pages = [to_cart, self.rng.random(len(users)) < rates]
-        self.scenario[users] = np.select(pages, [CART_PAGE, SEARCH], FEED)
-        self.counts[users] = 0.0
-
     def dense(self, users: np.ndarray) -> np.ndarray:
         """Returns (R, F) float32, the session before the next request."""
         counts = self.counts[users].copy()
         counts[:, -1] = self.now[users] - self.start[users]
         return np.log1p(counts).astype(np.float32)
-
-    def record(
-        self,
-        users: np.ndarray,
-        counted: np.ndarray,
-        dwell: np.ndarray,
-        time: np.ndarray,
-    ) -> None:
-        """Counts a request's labels and dwell; draws the next scenario."""
-        self.counts[users, 0] += 1
-        self.counts[users, 1 : 1 + counted.shape[1]] += counted
-        self.counts[users, _DWELL] += dwell
-        self.now[users] = time
-        point = self.rng.random((len(users), 1))
-        rates = np.take(self.behavior.search_rates, self.intent[users])
-        to_search = self.rng.random(len(users)) < rates
-        goes_on = (counted[:, _LABELS] > 0) & (point < _GO_ON_RATES)
-        self.scenario[users] = np.select(
-            [*goes_on.T, to_search],
-            [ORDER_PAGE, CART_PAGE, PRODUCT_DETAIL, SEARCH],
-            FEED,
-        )
 
 
 class BlockSimulation:
@@ -143,9 +95,7 @@ class BlockSimulation:
         self.plans = plan_sessions(config, self.users.activity, self.rng)
         self.num_planned = np.array([len(plan) for plan in self.plans])
         self.policy = LoggingPolicy(catalogue, config.num_candidates)
-        self.session = SessionState(
-            self.rng, count, config.warm_up_time, behavior
-        )
+        self.session = SessionState(count, config.warm_up_time)
         item: dict[str, tuple[type, int]] = {"item": (np.int64, 0)}
         page = {
             "dwell_seconds": (np.float32, 0),
@@ -194,8 +144,15 @@ class BlockSimulation:
         days = (time - session.start[users]) / DAY
         self.users.pass_time(users, days)
         intent, focus = self.users.start_session(users)
-        to_cart = (intent == BUYING) & (self.carts.length[users] > 0)
-        session.begin(users, time, intent, focus, to_cart)
+        session.number[users] += 1
+        session.start[users] = session.now[users] = time
+        session.intent[users], session.focus[users] = intent, focus
+        to_cart = self.rng.random(len(users)) < _BEGIN_IN_CART
+        to_cart &= (intent == BUYING) & (self.carts.length[users] > 0)
+        rates = np.take(self.behavior.search_first_rates, intent)
+        pages = [to_cart, self.rng.random(len(users)) < rates]
+        session.scenario[users] = np.select(pages, [CART_PAGE, SEARCH], FEED)
+        session.counts[users] = 0.0
         return users
 
     def _request(
@@ -297,9 +254,18 @@ class BlockSimulation:
             users[rows], self.catalogue.category[items[rows, places]]
         )
         pause = 1.0 + self.rng.exponential(_PAUSE_SECONDS, len(users))
-        next_time, counted = left[:, -1] + pause, labels.sum(axis=1)
-        spent = dwell.sum(axis=1)
-        self.session.record(users, counted, spent, next_time)
+        session, counted = self.session, labels.sum(axis=1)
+        session.now[users] = left[:, -1] + pause
+        session.counts[users, 0] += 1
+        session.counts[users, 1 : 1 + counted.shape[1]] += counted
+        session.counts[users, _DWELL] += dwell.sum(axis=1)
+        point = self.rng.random((len(users), 1))
+        rates = np.take(self.behavior.search_rates, session.intent[users])
+        to_search = self.rng.random(len(users)) < rates
+        goes_on = (counted[:, _LABELS] > 0) & (point < _GO_ON_RATES)
+        pages = [ORDER_PAGE, CART_PAGE, PRODUCT_DETAIL, SEARCH]
+        chosen = [*goes_on.T, to_search]
+        session.scenario[users] = np.select(chosen, pages, FEED)
 
 
 def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
