@@ -1,7 +1,6 @@
 """The summary of a data set for people: text and picture."""
 
 import collections
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -189,11 +188,8 @@ def _range(histogram: dict[str, int]) -> str:
 def _span(time: dict[str, Any] | None) -> list[str]:
     if time is None:
         return ["no clock", "", ""]
-    ends = [
-        datetime.fromtimestamp(time[end], timezone.utc)
-        for end in ("first", "last")
-    ]
-    texts = [end.strftime("%Y-%m-%d %H:%M:%S") for end in ends]
+    ends = np.array([time["first"], time["last"]]).astype("datetime64[s]")
+    texts = [str(end).replace("T", " ") for end in ends]
     return [*texts, span_text(time["last"] - time["first"])]
 
 

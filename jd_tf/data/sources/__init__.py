@@ -11,15 +11,8 @@ from jd_tf.data.sources.kuairand import KuaiRandSource
 from jd_tf.data.sources.source import Source, check_options
 from jd_tf.schema import DataError
 
-SOURCES: dict[str, type[Source]] = {
-    source.name: source
-    for source in (
-        JDRankingSource,
-        JDMicroSource,
-        JData2016Source,
-        KuaiRandSource,
-    )
-}
+_ALL = (JDRankingSource, JDMicroSource, JData2016Source, KuaiRandSource)
+SOURCES: dict[str, type[Source]] = {source.name: source for source in _ALL}
 
 
 def open_source(name: str, input_dir: str | Path, **options: Any) -> Source:

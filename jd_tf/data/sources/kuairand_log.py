@@ -86,16 +86,10 @@ def _parse(values: list[str]) -> Impression:
             f"column `time_ms` must be milliseconds since 1970. Got: {time}"
         )
     feedback, tab = tuple(rest[: len(FEEDBACK)]), rest[len(FEEDBACK) :]
-    return Impression(
-        time / 1000,
-        user,
-        item,
-        feedback,
-        play / 1000,
-        stay / 1000,
-        duration / 1000,
-        tab[0] if tab else -1,
-    )
+    spans = (time, play, stay, duration)
+    shown, played, stayed, lasts = (number / 1000 for number in spans)
+    place = tab[0] if tab else -1
+    return Impression(shown, user, item, feedback, played, stayed, lasts, place)
 
 
 class Viewer:

@@ -208,13 +208,11 @@ class RequestBuilder:
             request |= columns
             request |= self._ids(f"{behavior.name}_", items)
         request |= self._ids("", candidates)
-        request["item_dense"] = np.array(
-            [
-                [*self.sampler.counts(item), *self.item_features(item, now)]
-                for item in candidates
-            ],
-            np.float32,
-        )
+        rows = [
+            [*self.sampler.counts(item), *self.item_features(item, now)]
+            for item in candidates
+        ]
+        request["item_dense"] = np.array(rows, np.float32)
         request["session_dense"] = history.session_dense(now)
         return request
 
