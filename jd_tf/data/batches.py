@@ -149,10 +149,7 @@ def parse_requests(
 def numpy_batches(
     data_dir: str | Path, split: str, batch_size: int, **options: Any
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Reads batches as NumPy arrays, with errors that name the file.
-
-    Takes the options of `read_batches`.
-    """
+    """Reads `read_batches` as NumPy arrays, with errors that name the file."""
     dataset = read_batches(data_dir, split, batch_size, **options)
     try:
         yield from dataset.as_numpy_iterator()
@@ -188,10 +185,7 @@ def _feature(column: Column) -> Any:
 
 
 def _check_columns(path: Path, columns: tuple[Column, ...]) -> None:
-    """Refuses a file whose first record lacks a column.
-
-    A parser would take a column that is not there for an empty history.
-    """
+    """Refuses a first record without a column, which would pass for empty."""
     try:
         first = next(iter(tf.data.TFRecordDataset(str(path)).take(1)), None)
         if first is None:

@@ -70,7 +70,11 @@ def make_dataset(
     if source == SIMULATOR:
         if input_dir is not None:
             raise DataError(f"the simulator reads nothing. Got: {input_dir}.")
-        source = _simulator(options)
+        from jd_tf.data.simulator import Simulator, SimulatorConfig
+
+        known = [field.name for field in dataclasses.fields(SimulatorConfig)]
+        check_options("the simulator", options, known)
+        source = Simulator(SimulatorConfig(**options))
     elif isinstance(source, str):
         if input_dir is None:
             raise DataError(f"source `{source}` needs the folder of its log.")
@@ -91,14 +95,6 @@ def make_dataset(
             write_simulated(source, folder, num_shards, num_processes, progress)
         seal(folder, source.schema)
         return write_summary(folder, report)
-
-
-def _simulator(options: dict[str, Any]) -> "Simulator":
-    from jd_tf.data.simulator import Simulator, SimulatorConfig
-
-    known = [field.name for field in dataclasses.fields(SimulatorConfig)]
-    check_options("the simulator", options, known)
-    return Simulator(SimulatorConfig(**options))
 
 
 def _write_log(

@@ -44,35 +44,32 @@ class ItemVectors:
     where: str = "item vectors"
 
     def __post_init__(self) -> None:
+        def refuse(array: str, problem: str) -> None:
+            raise DataError(f"{self.where}: `{array}` {problem}.")
+
         ids, vectors = np.asarray(self.item_ids), np.asarray(self.vectors)
         object.__setattr__(self, "item_ids", ids)
         object.__setattr__(self, "vectors", vectors)
         text = ids.dtype.kind == "U"
         if ids.ndim != 1 or not (text or ids.dtype == np.int64):
-            self._refuse(
-                IDS, f"is {_kind(ids)}, must be one axis of int64 or text"
-            )
+            refuse(IDS, f"is {_kind(ids)}, must be one axis of int64 or text")
         if vectors.ndim != 2 or vectors.dtype != np.float32:
-            self._refuse(
+            refuse(
                 VECTORS, f"is {_kind(vectors)}, must be (items, width) float32"
             )
         if len(ids) != len(vectors):
-            self._refuse(
-                VECTORS, f"has {len(vectors)} rows for {len(ids)} item_ids"
-            )
+            refuse(VECTORS, f"has {len(vectors)} rows for {len(ids)} item_ids")
         if not vectors.size:
-            self._refuse(VECTORS, f"is empty: {_kind(vectors)}")
+            refuse(VECTORS, f"is empty: {_kind(vectors)}")
         for place in np.flatnonzero(ids == ("" if text else 0))[:1]:
-            self._refuse(
-                IDS, f"[{place}] is {ids[place]!r}, which pads histories"
-            )
+            refuse(IDS, f"[{place}] is {ids[place]!r}, which pads histories")
         unique, counts = np.unique(ids, return_counts=True)
         for twice in unique[counts > 1][:1]:
             places = np.flatnonzero(ids == twice)[:2].tolist()
-            self._refuse(IDS, f"holds {twice!r} twice, at {places}")
+            refuse(IDS, f"holds {twice!r} twice, at {places}")
         for row, column in np.argwhere(~np.isfinite(vectors))[:1]:
             value = vectors[row, column]
-            self._refuse(
+            refuse(
                 VECTORS, f"[{row}, {column}] of item {ids[row]!r} is {value}"
             )
 
@@ -125,9 +122,6 @@ class ItemVectors:
                     f"{path}: has no array `{name}`, only {sorted(arrays)}."
                 )
         return cls(arrays[IDS], arrays[VECTORS], meta, str(path))
-
-    def _refuse(self, array: str, problem: str) -> None:
-        raise DataError(f"{self.where}: `{array}` {problem}.")
 
 
 def _kind(array: np.ndarray) -> str:

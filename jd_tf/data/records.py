@@ -19,8 +19,7 @@ _CHECKSUM_BYTES = 4
 class RequestWriter:
     """Writes checked requests to one TFRecord file.
 
-    Ragged columns are flat lists; the lengths stand beside them, so that a
-    column that got lost cannot pass for an empty history.
+    Lengths stand beside flat lists, so that no lost column passes for empty.
     """
 
     def __init__(self, path: str | Path, schema: Schema):
@@ -41,17 +40,13 @@ class RequestWriter:
         self._writer.write(encode_request(checked))
         self.num_requests += 1
 
-    def close(self) -> None:
-        """Flushes to disk."""
-        self._writer.close()
-        with self.path.open("rb") as file:
-            os.fsync(file.fileno())
-
     def __enter__(self) -> "RequestWriter":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
+        self._writer.close()
+        with self.path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def encode_request(checked: Mapping[str, np.ndarray]) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from jd_tf.data.batches import explain_read_error, parse_requests
+from jd_tf.data.batches import READ_ERRORS, explain_read_error, parse_requests
 from jd_tf.data.dataset import SUMMARY_FILE, read_schema, split_files
 from jd_tf.data.files import write_json
 from jd_tf.data.summary_report import draw_summary, summary_text
@@ -39,23 +39,13 @@ def write_summary(
 def summarize(
     folder: str | Path, report: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Counts what a data set holds.
+    """Counts what a data set holds; `report` is kept under "log".
 
-    Args:
-        folder: a sealed data set.
-        report: kept in the summary, under "log".
-
-    Returns:
-        `schema` (its name), `log`, and per split under `splits`: `requests`,
-        `users`, `items` (different candidates), `candidates` (number,
-        `histogram`: value -> requests), `labels` (objective -> `positives`,
-        `impressions`, `rate`), `histories` (behaviour -> `mean`, `median`,
-        `p90`, `max`, `empty_share`, `histogram`: length -> requests), and
-        `time` (`first`, `last`, in seconds, `bin_seconds`, the same for all
-        splits, `requests` per bin; None without a clock).
-
-    Raises:
-        DataError: naming the file and record that cannot be read.
+    `splits` holds for each `requests`, `users`, `items` (different candidates),
+    `candidates` (`number`, `histogram`: value -> requests), `labels` (objective
+    -> `positives`, `impressions`, `rate`), `histories` (behaviour -> `mean`,
+    ..., `histogram`: length -> requests) and `time` (`first`, `last`,
+    `bin_seconds`, `requests` per bin; None without a clock).
     """
     schema = read_schema(folder)
     counts = {}
@@ -65,10 +55,7 @@ def summarize(
         try:
             for batch in _read(paths, schema):
                 count.add(batch)
-        except (
-            tf.errors.DataLossError,
-            tf.errors.InvalidArgumentError,
-        ) as error:
+        except READ_ERRORS as error:
             raise explain_read_error(error, folder, split) from error
     longest = max(count.time_span() for count in counts.values())
     bin_seconds = next(
@@ -101,17 +88,13 @@ class _SplitCount:
         self.users: set[bytes] = set()
         self.items: set[int | bytes] = set()
         self.candidates: collections.Counter = collections.Counter()
-        self.lengths: dict[str, collections.Counter] = {
-            behavior.name: collections.Counter()
-            for behavior in schema.behaviors
-        }
-        shape = len(schema.objectives)
-        self.positives = np.zeros(shape)
-        self.impressions = np.zeros(shape)
+        self.lengths: dict[str, collections.Counter] = collections.defaultdict(
+            collections.Counter
+        )
+        self.positives, self.impressions = np.zeros((2, len(schema.objectives)))
         self.times: list[np.ndarray] = []
 
     def add(self, batch: dict[str, np.ndarray]) -> None:
-        """Counts a batch."""
         num_candidates = batch["num_candidates"]
         self.users.update(batch["user_id"].tolist())
         real = np.arange(batch["item_id"].shape[1]) < num_candidates[:, None]
@@ -125,11 +108,9 @@ class _SplitCount:
         self.times.append(batch["request_time"])
 
     def time_span(self) -> int:
-        """Seconds from the first request to the last."""
         return max(map(np.max, self.times)) - min(map(np.min, self.times))
 
     def result(self, bin_seconds: int) -> dict[str, Any]:
-        """The split's part of the summary."""
         labels = {}
         for index, name in enumerate(self.schema.objective_names):
             positives = int(self.positives[index])

@@ -1,6 +1,6 @@
 """The summary of a data set for people: text and picture."""
 
-from datetime import datetime, timezone
+import collections
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +89,11 @@ def draw_summary(summary: dict[str, Any], path: Path) -> None:
 def _draw_histories(axes: Axes, splits: dict[str, Any]) -> None:
     behaviors = next(iter(splits.values()))["histories"]
     for place, behavior in enumerate(behaviors):
-        sizes = np.zeros(1)
+        found: collections.Counter = collections.Counter()
         for split in splits.values():
-            histogram = split["histories"][behavior]["histogram"]
-            lengths = [int(length) for length in histogram]
-            both = max(len(sizes), max(lengths) + 2)
-            sizes = np.pad(sizes, (0, both - len(sizes)))
-            sizes += np.bincount(lengths, [*histogram.values()], both)
+            found.update(split["histories"][behavior]["histogram"])
+        lengths = [int(length) for length in found]
+        sizes = np.bincount(lengths, [*found.values()], max(lengths) + 2)
         # Share of the requests with at least that many events.
         share = 100 * sizes[::-1].cumsum()[::-1] / sizes.sum()
         color = _LINES[place % len(_LINES)]
@@ -190,11 +188,8 @@ def _range(histogram: dict[str, int]) -> str:
 def _span(time: dict[str, Any] | None) -> list[str]:
     if time is None:
         return ["no clock", "", ""]
-    ends = [
-        datetime.fromtimestamp(time[end], timezone.utc)
-        for end in ("first", "last")
-    ]
-    texts = [end.strftime("%Y-%m-%d %H:%M:%S") for end in ends]
+    ends = np.array([time["first"], time["last"]]).astype("datetime64[s]")
+    texts = [str(end).replace("T", " ") for end in ends]
     return [*texts, span_text(time["last"] - time["first"])]
 
 

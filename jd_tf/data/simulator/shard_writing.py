@@ -12,13 +12,13 @@ from tqdm import tqdm
 
 from jd_tf.data.dataset import shard_name
 from jd_tf.data.records import RequestWriter
-from jd_tf.data.simulator.photos.drawing import write_photos
-from jd_tf.data.simulator.requests.block_requests import (
+from jd_tf.data.simulator.block_requests import (
     BlockRequests,
     ItemCounters,
     Tally,
     tally,
 )
+from jd_tf.data.simulator.product_photos import write_photos
 from jd_tf.data.simulator.simulator import Simulator
 
 _COUNTERS_FILE = "counters.npy"
@@ -33,9 +33,8 @@ def write_simulated(
 ) -> None:
     """Simulates all splits; writes their shards and, if asked, photos.
 
-    Blocks of users are simulated first and kept beside the shards; then the
-    shards are written, each with its share of every block. Neither step
-    depends on which process does it; one process is this one.
+    Blocks of users are simulated first and kept beside the shards. Nothing
+    depends on which process does what; one process is this one.
     """
     config = simulator.config
     with (

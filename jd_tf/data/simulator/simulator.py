@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from jd_tf.data.simulator.behavior import BehaviorParameters
+from jd_tf.data.simulator.block_requests import (
+    BlockRequests,
+    ItemCounters,
+    shop_schema,
+    tally,
+)
 from jd_tf.data.simulator.config import SimulatorConfig
 from jd_tf.data.simulator.people.block_simulation import BlockSimulation
 from jd_tf.data.simulator.people.event_log import BlockLog
-from jd_tf.data.simulator.requests.block_requests import (
-    BlockRequests,
-    ItemCounters,
-    tally,
-)
-from jd_tf.data.simulator.requests.shop_schema import shop_schema
 from jd_tf.data.simulator.shop.catalogue import Catalogue
 from jd_tf.schema import DataError, Schema
 

@@ -5,21 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from jd_tf.data.sources.jd_micro import JDMicroSource
-from jd_tf.data.sources.jd_ranking.jd_ranking import JDRankingSource
-from jd_tf.data.sources.jdata2016.jdata2016 import JData2016Source
-from jd_tf.data.sources.kuairand.kuairand import KuaiRandSource
+from jd_tf.data.sources.jd_ranking import JDRankingSource
+from jd_tf.data.sources.jdata2016 import JData2016Source
+from jd_tf.data.sources.kuairand import KuaiRandSource
 from jd_tf.data.sources.source import Source, check_options
 from jd_tf.schema import DataError
 
-SOURCES: dict[str, type[Source]] = {
-    source.name: source
-    for source in (
-        JDRankingSource,
-        JDMicroSource,
-        JData2016Source,
-        KuaiRandSource,
-    )
-}
+_ALL = (JDRankingSource, JDMicroSource, JData2016Source, KuaiRandSource)
+SOURCES: dict[str, type[Source]] = {source.name: source for source in _ALL}
 
 
 def open_source(name: str, input_dir: str | Path, **options: Any) -> Source:

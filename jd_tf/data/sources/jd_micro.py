@@ -8,16 +8,12 @@ Interval and dwell are in seconds. There are no users and no clock.
 
 How it is read, and why:
 
-- An interval is the time to the *next* event. The data set's description
-  states it, and the published sample agrees: a stay with one product lasts
-  exactly as long as its intervals add up to in one stay of four, within a
-  second in one of three, and at least as long as its dwell in 94 of 100;
-  shifted by one event, fewer than three in 100 add up. A session's clock
-  therefore starts at 0 with its first event; the last interval is not used.
+- An interval is the time to the *next* event: the description states it and
+  the sample agrees (`docs/data.md`). A session's clock starts at 0 with its
+  first event; the last interval is not used.
 - The events of one stay share one dwell: the total, known when the product
-  is left. A twentieth of them are longer than the stay, as a page may stay
-  open behind others. So a request sees the smaller of the dwell and the time
-  since the stay began, as a shop would know it then.
+  is left. A request sees the smaller of the dwell and the time since the stay
+  began, as a shop would know it then.
 - Without a clock, lines stand for time: an item is known from the line after
   the one it was first seen in, and the last lines of each file are the test
   split. Each file is a shop of its own: items of one are no negatives in
@@ -68,15 +64,10 @@ _FIELDS = {
 
 @dataclasses.dataclass(eq=False)
 class JDMicroSource(BehaviorSource):
-    """Micro-behaviour sessions as requests, one at each new product.
+    """Sessions of `JD_*` or `*.txt` files, a request at each new product.
 
-    Attributes:
-        input_dir: folder of `JD_*` or `*.txt` files.
-        max_bad_records: sessions that may be skipped.
-        validation_share: share of each file, before the test sessions.
-        test_share: share of each file, its last sessions.
-        num_candidates, same_category_share, moment_share, seed: as in
-            `RequestBuilderConfig`.
+    Shares are of each file; bad records are sessions. The other options are
+    those of `RequestBuilderConfig`.
     """
 
     name = "jd_micro"
@@ -126,42 +117,34 @@ class JDMicroSource(BehaviorSource):
             size = path.stat().st_size
             categories: dict[int, tuple[int]] = {}
             sampler = NegativeSampler(schema.item_dense)
+            category_of = categories.__getitem__
             builder = RequestBuilder(
-                schema,
-                self.config,
-                sampler,
-                self.report,
-                categories.__getitem__,
+                schema, self, sampler, self.report, category_of
             )
-            for line in read_lines(path, self.report):
+            for line, start, text in read_lines(path, self.report):
                 try:
-                    events, seen = parse_session(line.text)
+                    events, seen = parse_session(text)
                 except DataError as error:
-                    self.report.tolerate(f"{path}: line {line.number}: {error}")
+                    self.report.tolerate(f"{path}: line {line}: {error}")
                     continue
                 # The first category an item was seen in stays, so that later
                 # lines cannot change earlier requests.
                 for item, category in seen.items():
                     categories.setdefault(item, (category,))
-                sampler.advance(line.number)
-                session = f"{path.name}:{line.number}"
+                sampler.advance(line)
+                session = f"{path.name}:{line}"
                 history = UserHistory(schema, session)
                 for number, event in enumerate(events):
                     builder.step(history, event, f"{session}:{number}", 0)
                 self.report.counts["sessions"] += 1
                 self.report.counts["events"] += len(events)
-                split = self.split_of_share(line.start / size)
+                split = self.split_of_share(start / size)
                 for request in builder.close(history):
                     yield split, request
 
 
 def parse_session(text: str) -> tuple[list[Event], dict[int, int]]:
-    """Parses one line.
-
-    Returns:
-        Events with the session's first one at second 0, and the category of
-        each item.
-    """
+    """Parses a line to events, from second 0, and the items' categories."""
     events: list[Event] = []
     categories: dict[int, int] = {}
     now = 0

@@ -16,31 +16,7 @@ class NegativeSampler:
 
     A draw picks one of the arrivals so far, each equally likely, and takes
     its item: popularity-weighted in constant time, whatever the number of
-    items. It needs 8 bytes an arrival.
-
-    Args:
-        counters: names of the counts per item; the first is of arrivals.
-
-    Example:
-        >>> import random
-        >>> from jd_tf.data import NegativeSampler
-        >>> sampler = NegativeSampler(("arrivals", "orders"))
-        >>> sampler.advance(0)
-        >>> for item in (5, 6, 6):
-        ...     sampler.add(item, category=1)
-        >>> 6 in sampler
-        False
-        >>> sampler.advance(1)
-        >>> sampler.counts(6)
-        [2, 0]
-        >>> sampler.draw(
-        ...     random.Random(0),
-        ...     num_items=1,
-        ...     category=1,
-        ...     same_category_share=0.5,
-        ...     excluded={6},
-        ... )
-        [5]
+    items. It needs 8 bytes an arrival. The first counter is of arrivals.
     """
 
     def __init__(self, counters: Sequence[str]):
@@ -91,19 +67,7 @@ class NegativeSampler:
         same_category_share: float,
         excluded: Container[int],
     ) -> list[int] | None:
-        """Draws distinct items, popular ones more often.
-
-        Args:
-            generator: source of randomness.
-            num_items: how many.
-            category: the category that some are drawn from.
-            same_category_share: probability that one is drawn from that
-                category alone; where it has too few items, all are used.
-            excluded: items not to be drawn.
-
-        Returns:
-            The items, or None if too few are known.
-        """
+        """Draws distinct items, popular ones more often; None if too few."""
         drawn: dict[int, None] = {}
         within = self._arrivals_in.get(category, self._arrivals)
         for _ in range(num_items):

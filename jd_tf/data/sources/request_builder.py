@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from jd_tf.data.sources.negative_sampling import NegativeSampler
-from jd_tf.data.sources.source import LogReport, Source
+from jd_tf.data.sources.source import LogReport, Source, check_least
 from jd_tf.data.sources.user_history import Event, UserHistory
 from jd_tf.schema import DataError, Schema
 
@@ -38,7 +38,7 @@ def session_columns(counters: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"session_{name}" for name in names)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(eq=False)
 class RequestBuilderConfig:
     """Options of `RequestBuilder`.
 
@@ -51,14 +51,6 @@ class RequestBuilderConfig:
         moment_share: share of the visits to new products that become
             requests.
         seed: of everything drawn.
-
-    Raises:
-        DataError: naming the option and its value.
-
-    Example:
-        >>> from jd_tf.data import RequestBuilderConfig
-        >>> RequestBuilderConfig(num_candidates=5).moment_share
-        1.0
     """
 
     num_candidates: int = 20
@@ -67,11 +59,7 @@ class RequestBuilderConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.num_candidates < 2:
-            raise DataError(
-                "`num_candidates` must be at least 2. "
-                f"Got: {self.num_candidates}."
-            )
+        check_least(self, num_candidates=2)
         for name in ("same_category_share", "moment_share"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
@@ -98,10 +86,12 @@ class RequestBuilder:
         context: (user, time) -> the context columns.
 
     Example:
-        >>> from jd_tf.data import NegativeSampler, RequestBuilder
-        >>> from jd_tf.data import RequestBuilderConfig, Simulator, UserHistory
+        >>> from jd_tf.data import RequestBuilder, Simulator
+        >>> from jd_tf.data.sources.negative_sampling import NegativeSampler
+        >>> from jd_tf.data.sources.request_builder import RequestBuilderConfig
         >>> from jd_tf.data.sources.source import LogReport
         >>> from jd_tf.data.sources.user_history import Action, Event
+        >>> from jd_tf.data.sources.user_history import UserHistory
         >>> schema = Simulator().schema
         >>> sampler = NegativeSampler(("past_visits",))
         >>> builder = RequestBuilder(
@@ -137,14 +127,7 @@ class RequestBuilder:
     def step(
         self, history: UserHistory, event: Event, request_id: str, clock: int
     ) -> None:
-        """Records one event; may open a request of the user.
-
-        Args:
-            history: the user's state before the event.
-            event: the latest event of the log.
-            request_id: of the request, if one is opened.
-            clock: seconds for `request_time`, 0 without a clock.
-        """
+        """Records an event; may open a request with id and time `clock`."""
         category = self.attributes(event.item)[0]
         if history.starts_visit(event):
             known = history.known_items()
@@ -173,9 +156,8 @@ class RequestBuilder:
             labels = np.array(last) >= position
             request["labels"] = labels.astype(np.float32)
             request["label_weights"] = np.ones_like(request["labels"])
-            self.report.counts["requests with several clicks"] += bool(
-                labels[:, 0].sum() > 1
-            )
+            several = bool(labels[:, 0].sum() > 1)
+            self.report.counts["requests with several clicks"] += several
             yield request
         history.start_session()
 
@@ -226,13 +208,11 @@ class RequestBuilder:
             request |= columns
             request |= self._ids(f"{behavior.name}_", items)
         request |= self._ids("", candidates)
-        request["item_dense"] = np.array(
-            [
-                [*self.sampler.counts(item), *self.item_features(item, now)]
-                for item in candidates
-            ],
-            np.float32,
-        )
+        rows = [
+            [*self.sampler.counts(item), *self.item_features(item, now)]
+            for item in candidates
+        ]
+        request["item_dense"] = np.array(rows, np.float32)
         request["session_dense"] = history.session_dense(now)
         return request
 
@@ -249,19 +229,9 @@ class RequestBuilder:
 
 
 @dataclasses.dataclass(eq=False)
-class BehaviorSource(Source):
-    """A log without impressions; its options are `RequestBuilderConfig`'s."""
-
-    num_candidates: int = 20
-    same_category_share: float = 0.5
-    moment_share: float = 1.0
-    seed: int = 1
+class BehaviorSource(RequestBuilderConfig, Source):
+    """A log without impressions, the requests of which are built."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self.config = RequestBuilderConfig(
-            self.num_candidates,
-            self.same_category_share,
-            self.moment_share,
-            self.seed,
-        )
+        Source.__post_init__(self)
+        RequestBuilderConfig.__post_init__(self)

@@ -163,6 +163,14 @@ def check_options(owner: str, options: Iterable[str], known: list[str]) -> None:
         )
 
 
+def check_least(options: Any, **limits: float) -> None:
+    """Refuses options below their limits."""
+    for name, limit in limits.items():
+        value = getattr(options, name)
+        if not value >= limit:
+            raise DataError(f"`{name}` must be at least {limit}. Got: {value}.")
+
+
 def split_of_time(time: float, starts: tuple[float, float]) -> str:
     """Returns the split of a time, given the starts of validation and test."""
     validation, test = starts

@@ -6,7 +6,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, cast
 
 from jd_tf.data.sources.source import LogReport
 from jd_tf.schema import DataError
@@ -16,21 +16,13 @@ _DAMAGE = (OSError, EOFError, zlib.error)
 NO_LIMIT = math.inf  # No greatest number
 
 
-class Line(NamedTuple):
-    """A line of a text file."""
-
-    number: int  # Counted from 1
-    start: int  # Its first byte
-    text: str  # Without its end
-
-
 def read_lines(
-    path: Path,
-    report: LogReport,
-    errors: str = "strict",
-    gzipped: bool = False,
-) -> Iterator[Line]:
-    """Reads UTF-8 lines; undecodable and cut-off ones are bad records."""
+    path: Path, report: LogReport, errors: str = "strict", gzipped: bool = False
+) -> Iterator[tuple[int, int, str]]:
+    """Yields number from 1, first byte and text of UTF-8 lines.
+
+    Undecodable and cut-off ones are bad records.
+    """
     number = start = 0
     with _open(path, gzipped) as file:
         while True:
@@ -61,7 +53,7 @@ def read_lines(
             if problem:
                 report.tolerate(f"{path}: line {number}: {problem}")
             else:
-                yield Line(number, start, text.rstrip("\r\n"))
+                yield number, start, text.rstrip("\r\n")
             start += len(raw)
     if not start:
         raise DataError(f"{path}: the file is empty. Copy it again.")
@@ -70,12 +62,8 @@ def read_lines(
 class TextTable:
     """A file of values separated by commas or tabs, gzipped or not.
 
-    Args:
-        path: the file, the first line of which names the columns.
-        columns: those wanted.
-        optional: those wanted where they are there.
-        errors: Python's way with undecodable bytes.
-        remedy: ends the error about a missing column.
+    The first line names the columns; `errors` is Python's way with undecodable
+    bytes, `remedy` ends the error about a missing column.
     """
 
     def __init__(
@@ -116,10 +104,7 @@ class TextTable:
         parse: Callable[[list[str]], Any],
         sorted_by: str = "",
     ) -> Iterator[Any]:
-        """Yields what `parse` makes of the wanted values of each good line.
-
-        With `sorted_by`, the column of their `time`, that may not decrease.
-        """
+        """Yields what `parse` makes of good lines; `sorted_by` is checked."""
         latest = 0
         wanted = [self.header.index(name) for name in self.columns]
         lines = read_lines(self.path, report, self._errors, self._gzipped)
@@ -156,10 +141,7 @@ class TextTable:
 def whole_numbers(
     limits: Mapping[str, tuple[int, float]], texts: Sequence[str]
 ) -> list[int]:
-    """Reads numbers like `266079` and `266079.0`, the last may be missing.
-
-    `limits` are the least and greatest number allowed in each column.
-    """
+    """Reads numbers like `266079` and `266079.0`; the last may be missing."""
     numbers = []
     for column, text in zip(limits, texts, strict=False):
         least, most = limits[column]

@@ -13,8 +13,7 @@ from jd_tf.schema import UNKNOWN_DWELL, Behavior, Schema
 class Action(NamedTuple):
     """The meaning of one kind of logged action."""
 
-    # Starts a visit where the product is not the one being visited.
-    visits: bool = True
+    visits: bool = True  # Starts a visit where the product is another
     counter: int = -1  # Index of the visit's counter it adds to, -1 for none
     # Index of the objective it fulfils, or -1; whatever fulfils one fulfils the
     # first, `click`, too.
@@ -47,30 +46,7 @@ class Visit:
 class UserHistory:
     """State of one user after some events of the log.
 
-    It keeps as many events as the schema's histories hold: about 350 bytes
-    a visit.
-
-    Args:
-        schema: its first behaviour is the visits; others are by name.
-        user_id: of the user.
-
-    Attributes:
-        visit: the latest one of this session, or None.
-        position: number of events in this session.
-        last_time: time of the latest event.
-        touched: item -> per objective, the position of its last fulfilment in
-            this session, -1 for none.
-        open_requests: requests of this session that wait for their labels.
-
-    Example:
-        >>> from jd_tf.data import Simulator, UserHistory
-        >>> from jd_tf.data.sources.user_history import Action, Event
-        >>> history = UserHistory(Simulator().schema, user_id=1)
-        >>> history.record(Event(item=7, time=0.0, action=Action()))
-        >>> history.record(Event(item=8, time=5.0, action=Action()))
-        >>> _, items, columns = next(history.histories(now=6.0))
-        >>> items, columns["click_age_seconds"].tolist()
-        ([8, 7], [1.0, 6.0])
+    The schema's first behaviour is the visits. Memory: 350 bytes a visit.
     """
 
     def __init__(self, schema: Schema, user_id: int | str):
@@ -91,11 +67,13 @@ class UserHistory:
     def start_session(self) -> None:
         """Forgets the session, keeps the histories."""
         self.visit: Visit | None = None
-        self.position = 0
+        self.position = 0  # Number of events in this session
         self.session_start: float | None = None
         self.session_visits = 0
         self.session_counts = [0] * len(self._visits.action_counters)
+        # Item -> per objective, the position of its last fulfilment, or -1.
         self.touched: dict[int, list[int]] = {}
+        # (position, candidates, request) of those that wait for their labels.
         self.open_requests: list = []
 
     def starts_visit(self, event: Event) -> bool:

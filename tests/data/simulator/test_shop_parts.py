@@ -9,7 +9,7 @@ from jd_tf.data.simulator.people.actions import continuation, session_reward
 from jd_tf.data.simulator.people.event_log import EventLog
 from jd_tf.data.simulator.people.outcome import private_liking
 from jd_tf.data.simulator.people.users import BROWSING, BUYING
-from jd_tf.data.simulator.photos.drawing import draw_item, product_colours
+from jd_tf.data.simulator.product_photos import draw_item, product_colours
 from jd_tf.data.simulator.shop.logging_policy import ArrivalSampler
 from jd_tf.data.simulator.shop.words import (
     CATEGORY_WORDS,

@@ -9,8 +9,8 @@ from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset_making import make_dataset
 from jd_tf.data.simulator import BehaviorParameters, Simulator, SimulatorConfig
 from jd_tf.data.simulator.behavior import CLICK, OBJECTIVES, ORDER
-from jd_tf.data.simulator.people.session_state import SESSION_DENSE
-from jd_tf.data.simulator.requests.shop_schema import ITEM_DENSE
+from jd_tf.data.simulator.block_requests import ITEM_DENSE
+from jd_tf.data.simulator.people.block_simulation import SESSION_DENSE
 from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import DataError
 

@@ -3,7 +3,7 @@
 import gzip
 import random
 
-from jd_tf.data.sources.kuairand.kuairand_log import FEEDBACK
+from jd_tf.data.sources.kuairand_log import FEEDBACK
 
 COLUMNS = (
     "user_id",

@@ -59,11 +59,8 @@ def draw_actions(
 
     uniform = rng.random((*shape, len(OBJECTIVES)))
     labels = (uniform < chances.given_wanted) & wanted[..., None]
-    ordered = np.where(
-        labels[..., CART],
-        chances.order_carted,
-        chances.given_wanted[..., ORDER],
-    )
+    uncarted = chances.given_wanted[..., ORDER]
+    ordered = np.where(labels[..., CART], chances.order_carted, uncarted)
     labels[..., ORDER] = wanted & (uniform[..., ORDER] < ordered)
     labels[..., CLICK] = wanted | accident
     labels[..., LONG_VIEW] = dwell > b.long_view_seconds
@@ -83,11 +80,7 @@ def continuation(
     num_wanted: np.ndarray,
     ordered: np.ndarray,
 ) -> np.ndarray:
-    """Returns (R,) probabilities that users go on to another request.
-
-    After `num_wanted` (R,) clicks that were meant and, where `ordered` (R,)
-    is True, an order.
-    """
+    """Returns (R,) probabilities that users go on to another request."""
     leaves = 1.0 - np.take(behavior.continue_rates, intent)
     unheld = 1.0 - np.take(behavior.click_hold_rates, intent)
     stays = 1.0 - leaves * unheld**num_wanted
@@ -101,15 +94,11 @@ def session_reward(
     labels: np.ndarray,
     wanted: np.ndarray,
 ) -> np.ndarray:
-    """Adds the value earned at once and the change of the session's rest.
+    """Returns (R, N): the value earned and the change of the session's rest.
 
     A wanted click makes another request likelier and gets an equal share of
     what all clicks of the request add to the expected rest of the session; an
     order that ends a buying session answers for the rest it cuts off.
-
-    Returns:
-        (R, N) float; a request's sum is the value it earned plus the change of
-        what the rest of the session is expected to earn.
     """
     num_wanted = wanted.sum(axis=1)
     num_orders = labels[..., ORDER].sum(axis=1)
@@ -120,8 +109,5 @@ def session_reward(
     rest = np.take(behavior.continuation_values, intent)
     a_click = rest * (held - alone) / np.maximum(num_wanted, 1)
     an_order = rest * (after - held) / np.maximum(num_orders, 1)
-    return (
-        labels @ _VALUES
-        + wanted * a_click[:, None]
-        + labels[..., ORDER] * an_order[:, None]
-    )
+    clicks, orders = wanted * a_click[:, None], labels[..., ORDER]
+    return labels @ _VALUES + clicks + orders * an_order[:, None]

@@ -6,6 +6,7 @@ from jd_tf.data.simulator.behavior import (
     CART,
     CLICK,
     COUNTERS,
+    OBJECTIVES,
     ORDER,
     BehaviorParameters,
 )
@@ -18,16 +19,29 @@ from jd_tf.data.simulator.people.actions import (
 )
 from jd_tf.data.simulator.people.event_log import BlockLog, EventLog
 from jd_tf.data.simulator.people.outcome import ShownList, outcome_chances
-from jd_tf.data.simulator.people.session_state import SessionState
 from jd_tf.data.simulator.people.users import BUYING, Users, plan_sessions
 from jd_tf.data.simulator.shop.catalogue import Catalogue
 from jd_tf.data.simulator.shop.logging_policy import (
+    CART_PAGE,
     ENTRIES,
+    FEED,
+    ORDER_PAGE,
+    PRODUCT_DETAIL,
     SEARCH,
     KnownPast,
     LoggingPolicy,
 )
 
+SESSION_DENSE = (
+    "requests",
+    *(f"{objective.name}s" for objective in OBJECTIVES),
+    "dwell_seconds",
+    "elapsed_seconds",
+)
+_DWELL = SESSION_DENSE.index("dwell_seconds")
+# Chances of the order page, the cart and a product's page after these labels.
+_LABELS, _GO_ON_RATES = (ORDER, CART, CLICK), (0.6, 0.5, 0.3)
+_BEGIN_IN_CART = 0.3
 ACTION_SLOTS = ("entry", "module")
 # Entries come first, then the modules of an item's page.
 NUM_ACTION_IDS = len(ENTRIES) + len(COUNTERS)
@@ -38,11 +52,31 @@ _SESSION_GAP_SECONDS = 1800.0
 _MEMORY = 50
 
 
+class SessionState:
+    """Clock, intent and counters of the sessions of a block, one row a user.
+
+    `focus` is the interest that the session is about, `scenario` that of the
+    next request; `counts` (users, F) has the columns of `SESSION_DENSE`.
+    """
+
+    def __init__(self, num_users: int, time: float):
+        self.number = np.full(num_users, -1)  # sessions begun, less one
+        self.start = np.full(num_users, time)
+        self.now = np.full(num_users, time)
+        self.intent, self.focus, self.scenario = np.zeros((3, num_users), int)
+        self.counts = np.zeros((num_users, len(SESSION_DENSE)))
+
+    def dense(self, users: np.ndarray) -> np.ndarray:
+        """Returns (R, F) float32, the session before the next request."""
+        counts = self.counts[users].copy()
+        counts[:, -1] = self.now[users] - self.start[users]
+        return np.log1p(counts).astype(np.float32)
+
+
 class BlockSimulation:
     """Advances all users of a block, one request of each at a time.
 
-    Users never meet, so each may be at another day of the calendar. With the
-    seed, the number of the block decides everything.
+    Users never meet, so each may be at another day of the calendar.
     """
 
     def __init__(
@@ -61,9 +95,7 @@ class BlockSimulation:
         self.plans = plan_sessions(config, self.users.activity, self.rng)
         self.num_planned = np.array([len(plan) for plan in self.plans])
         self.policy = LoggingPolicy(catalogue, config.num_candidates)
-        self.session = SessionState(
-            self.rng, count, config.warm_up_time, behavior
-        )
+        self.session = SessionState(count, config.warm_up_time)
         item: dict[str, tuple[type, int]] = {"item": (np.int64, 0)}
         page = {
             "dwell_seconds": (np.float32, 0),
@@ -112,23 +144,28 @@ class BlockSimulation:
         days = (time - session.start[users]) / DAY
         self.users.pass_time(users, days)
         intent, focus = self.users.start_session(users)
-        to_cart = (intent == BUYING) & (self.carts.length[users] > 0)
-        session.begin(users, time, intent, focus, to_cart)
+        session.number[users] += 1
+        session.start[users] = session.now[users] = time
+        session.intent[users], session.focus[users] = intent, focus
+        to_cart = self.rng.random(len(users)) < _BEGIN_IN_CART
+        to_cart &= (intent == BUYING) & (self.carts.length[users] > 0)
+        rates = np.take(self.behavior.search_first_rates, intent)
+        pages = [to_cart, self.rng.random(len(users)) < rates]
+        session.scenario[users] = np.select(pages, [CART_PAGE, SEARCH], FEED)
+        session.counts[users] = 0.0
         return users
 
     def _request(
         self, users: np.ndarray
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-        """Shows each user a list once and lets them act on it.
-
-        Returns:
-            The request as in `BlockLog.requests`, the items shown as in
-            `BlockLog.exposures`, and (R,) bool, True where the user goes on.
-        """
+        """Returns request and exposures for the log, and who goes on."""
         session, behavior = self.session, self.behavior
         shown = self._show(users)
         chances = outcome_chances(self.catalogue, behavior, shown)
         actions = draw_actions(self.rng, behavior, chances, shown.real)
+        reward = session_reward(
+            behavior, shown.intent, actions.labels, actions.wanted
+        )
         # As logged; histories end before it.
         request = {
             "user": users,
@@ -141,21 +178,16 @@ class BlockSimulation:
             "num_shown": shown.num_shown,
             "labels": actions.labels,
             "relevance": chances.relevance.astype(np.float32),
-            "reward": session_reward(
-                self.behavior, shown.intent, actions.labels, actions.wanted
-            ).astype(np.float32),
+            "reward": reward.astype(np.float32),
             "session_dense": session.dense(users),
             "click_end": self.clicks.length[users],
             "cart_end": self.carts.length[users],
             "order_end": self.orders.length[users],
             "intent": shown.intent,
         }
-        stays = continuation(
-            behavior,
-            shown.intent,
-            actions.wanted.sum(axis=1),
-            np.any(actions.labels[..., ORDER], axis=1),
-        )
+        num_wanted = actions.wanted.sum(axis=1)
+        ordered = np.any(actions.labels[..., ORDER], axis=1)
+        stays = continuation(behavior, shown.intent, num_wanted, ordered)
         goes_on = self.rng.random(len(users)) < stays
         self._record(users, shown, actions)
         goes_on &= session.counts[users, 0] < behavior.max_session_requests
@@ -222,9 +254,18 @@ class BlockSimulation:
             users[rows], self.catalogue.category[items[rows, places]]
         )
         pause = 1.0 + self.rng.exponential(_PAUSE_SECONDS, len(users))
-        next_time, counted = left[:, -1] + pause, labels.sum(axis=1)
-        spent = dwell.sum(axis=1)
-        self.session.record(users, counted, spent, next_time)
+        session, counted = self.session, labels.sum(axis=1)
+        session.now[users] = left[:, -1] + pause
+        session.counts[users, 0] += 1
+        session.counts[users, 1 : 1 + counted.shape[1]] += counted
+        session.counts[users, _DWELL] += dwell.sum(axis=1)
+        point = self.rng.random((len(users), 1))
+        rates = np.take(self.behavior.search_rates, session.intent[users])
+        to_search = self.rng.random(len(users)) < rates
+        goes_on = (counted[:, _LABELS] > 0) & (point < _GO_ON_RATES)
+        pages = [ORDER_PAGE, CART_PAGE, PRODUCT_DETAIL, SEARCH]
+        chosen = [*goes_on.T, to_search]
+        session.scenario[users] = np.select(chosen, pages, FEED)
 
 
 def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

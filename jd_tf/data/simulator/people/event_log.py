@@ -11,9 +11,8 @@ _FIRST_CAPACITY = 32
 class EventLog:
     """Events of a block of users, each user's in the order of time.
 
-    `columns` are dtype and inner size (0 for none) of each column but `time`;
-    `tables` name -> (users, capacity[, inner]), of which `length` (users,)
-    events are real.
+    `columns` are dtype and inner size (0 for none) of each but `time`; of the
+    `tables` (users, capacity[, inner]), `length` (users,) events are real.
     """
 
     def __init__(self, num_users: int, columns: Mapping[str, tuple[type, int]]):
@@ -28,12 +27,16 @@ class EventLog:
     def append(
         self, users: np.ndarray, happened: np.ndarray, **values: np.ndarray
     ) -> None:
-        """Adds the events of one request of (R,) users, each at most once.
-
-        Where `happened` (R, N), in the order of time; all columns (R, N, ...).
-        """
+        """Adds the (R, N) events that `happened` in a request of (R,) users."""
         place = np.cumsum(happened, axis=1) - 1
-        self._reserve(int((self.length[users] + place[:, -1]).max()) + 1)
+        capacity = int((self.length[users] + place[:, -1]).max()) + 1
+        missing = capacity - self.tables["time"].shape[1]
+        if missing > 0:
+            for name, table in self.tables.items():
+                shape = list(table.shape)
+                shape[1] = max(missing, shape[1])
+                added = np.zeros(shape, table.dtype)
+                self.tables[name] = np.concatenate([table, added], axis=1)
         rows, places = np.nonzero(happened)
         target = self.length[users[rows]] + place[rows, places]
         for name, table in self.tables.items():
@@ -45,15 +48,6 @@ class EventLog:
         place = self.length[users][:, None] - 1 - np.arange(count)
         items = self.tables["item"][users[:, None], np.maximum(place, 0)]
         return np.where(place >= 0, items, -1)
-
-    def _reserve(self, capacity: int) -> None:
-        missing = capacity - self.tables["time"].shape[1]
-        if missing > 0:
-            for name, table in self.tables.items():
-                shape = list(table.shape)
-                shape[1] = max(missing, shape[1])
-                added = np.zeros(shape, table.dtype)
-                self.tables[name] = np.concatenate([table, added], axis=1)
 
 
 @dataclasses.dataclass(frozen=True)

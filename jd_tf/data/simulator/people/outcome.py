@@ -169,21 +169,16 @@ def _match(catalogue: Catalogue, items: np.ndarray, tastes: Tastes) -> _Match:
     same = category == tastes.interest_category[:, None, :]
     found = same.any(axis=2)
     slot = same.argmax(axis=2)
-    rows = np.arange(len(items))[:, None]
-    price = np.where(
-        found, tastes.interest_price[rows, slot], tastes.price[:, None]
-    )
-    style = np.where(
-        found[..., None],
-        tastes.interest_style[rows, slot],
-        tastes.style[:, None],
-    )
+    at = np.arange(len(items))[:, None], slot
+    price = np.where(found, tastes.interest_price[at], tastes.price[:, None])
+    own = tastes.style[:, None]
+    style = np.where(found[..., None], tastes.interest_style[at], own)
     distance = catalogue.price_level[items] - price
-    brand = tastes.interest_brand[rows, slot] == catalogue.brand[items]
+    brand = tastes.interest_brand[at] == catalogue.brand[items]
     return _Match(
         slot=np.where(found, slot, -1),
-        interest=found * tastes.interest_strength[rows, slot],
-        need=found & tastes.interest_need[rows, slot],
+        interest=found * tastes.interest_strength[at],
+        need=found & tastes.interest_need[at],
         brand=found & brand,
         price=np.exp(-0.5 * distance**2),
         style=(catalogue.style[items] * style).sum(axis=-1),
@@ -191,11 +186,7 @@ def _match(catalogue: Catalogue, items: np.ndarray, tastes: Tastes) -> _Match:
 
 
 def private_liking(users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Hashes pairs of (R,) users and (R, N) items, int64, to lasting likings.
-
-    (R, N) float64, standard normal over pairs. The same pair always gives the
-    same number, so it need not be stored.
-    """
+    """Hashes pairs of (R,) users and (R, N) items to N(0, 1) likings."""
     pair = users.astype(np.uint64)[:, None] << np.uint64(32)
     bits = _mix(pair | items.astype(np.uint64))
     low = (bits & np.uint64(0xFFFFFFFF)).astype(np.float64)

@@ -39,11 +39,8 @@ class Tastes:
 class Users:
     """The hidden state of a block of users.
 
-    Attributes:
-        level: (users,) int64, 1 to 5: the shop's class of a user, a noisy view
-            of activity and price level.
-        activity: (users,) float, positive, mean about 1: how often they come.
-        state: tastes of all users.
+    `level` (users,) is the shop's class of a user, 1 to 5, a noisy view of
+    activity and price level; `activity` (users,), about 1, how often they come.
     """
 
     def __init__(
@@ -163,11 +160,7 @@ class Users:
 def plan_sessions(
     config: SimulatorConfig, activity: np.ndarray, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Draws the sorted times at which sessions of each user start.
-
-    Seconds since 1970, warm-up included; `activity` (users,) is the relative
-    frequency of visits.
-    """
+    """Draws sorted start times of each user's sessions, with warm-up."""
     whole = config.num_warm_up_days + config.num_days
     joined = rng.uniform(0.0, whole, len(activity))
     joined[rng.random(len(activity)) >= _NEWCOMERS] = 0.0

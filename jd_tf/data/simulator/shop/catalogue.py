@@ -18,25 +18,12 @@ class Catalogue:
 
     Arrays are indexed by item number; ids start at 1, so that 0 can pad:
     item number `i` has id `i + 1`, and likewise categories, brands, shops.
-
-    Args:
-        config: of the shop.
-        behavior: coefficients of what an item is made of.
-
-    Attributes:
-        category, brand, shop: (items,) int64, numbers.
-        style: (items, 4) float64: hue vector, tone, pattern; about N(0, 1).
-        price_level: (items,) float64, within the category, about N(0, 1).
-        log_price: (items,) float64, logarithm of the price.
-        appeal: (items,) float64, logit: what makes people click it.
-        merit: (items,) float64: what shows on the item's page only.
-        weight: (items,) float64, positive: how much the shop shows it.
-        arrival_time: (items,) float64, seconds since 1970.
-        late: (items,) bool, True where it arrives while logging.
-        brand_style: (brands, 4) float64.
-        brand_price: (brands,) float64.
-        brand_weight: (brands, categories) float64, 0 where it sells none.
-        category_weight: (categories,) float64: how many people want it.
+    Of items, `style` (items, 4) is hue vector, tone and pattern, `price_level`
+    the price within the category, both about N(0, 1); `appeal` (logit) makes
+    people click, `merit` shows on the item's page only, `weight` is how much
+    the shop shows it, and `late` ones arrive while logging. `brand_weight`
+    (brands, categories) is 0 where a brand sells none; `category_weight` is
+    how many people want it.
     """
 
     def __init__(self, config: SimulatorConfig, behavior: BehaviorParameters):

@@ -35,10 +35,8 @@ _NEW_DAYS = 7.0
 class ArrivalSampler:
     """Draws items of a group, by weight, among those that have arrived.
 
-    Items are laid out by group and, within it, by arrival, with running sums
-    of weights; then "arrived by now" is one binary search and a draw another,
-    for any number of draws at once. `group` (from 0), `arrival_time` in
-    seconds and positive `weight` are (items,).
+    Items lie by group and, within it, by arrival, with running sums of weights;
+    so a draw is two binary searches, for any number of draws at once.
     """
 
     def __init__(
@@ -62,11 +60,7 @@ class ArrivalSampler:
         until: np.ndarray,
         uniform: np.ndarray,
     ) -> np.ndarray:
-        """Draws item numbers; all arguments are (draws,), `uniform` in [0, 1).
-
-        Items that arrived before `since` or after `until` are left out; -1
-        where none is left.
-        """
+        """Draws (draws,) items that arrived between; -1 where there is none."""
         first = np.searchsorted(self._keys, self._key(group, since), "left")
         end = np.searchsorted(self._keys, self._key(group, until), "right")
         low, high = self._sums[first], self._sums[end]
@@ -88,11 +82,9 @@ class KnownPast:
 
 
 class LoggingPolicy:
-    """Recalls candidates from what is logged, and orders them roughly.
+    """Recalls candidates from what is logged, never from tastes or intents.
 
-    It knows categories, brands, weights and past clicks, never tastes,
-    intents or appeal. Half of the order is noise, so that positions tell
-    little about items.
+    Half of the rough order is noise, so that positions tell little about items.
     """
 
     def __init__(self, catalogue: Catalogue, num_candidates: int):
@@ -117,12 +109,7 @@ class LoggingPolicy:
         time: np.ndarray,
         past: KnownPast,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Chooses and orders what to show in (R,) scenarios at (R,) times.
-
-        Returns:
-            (R, N) int item numbers in the order shown, no item twice in a
-            request, and (R,) int, how many of them are real; the rest are 0.
-        """
+        """Returns (R, N) different items in order and how many are real."""
         drawn = self._draw(rng, scenario, time, past)
         first = _first_occurrence(drawn)
         places = np.ceil(_PAGE_SHARE[scenario] * self.num_candidates)

@@ -31,11 +31,7 @@ def brand_name(number: int) -> str:
 
 
 def style_words(style: np.ndarray) -> tuple[str, str, str]:
-    """Describes a style vector by tone, colour and pattern.
-
-    Args:
-        style: (4,) float: hue vector (two), tone, pattern.
-    """
+    """Describes a (4,) style vector by tone, colour and pattern."""
     turn = np.arctan2(style[1], style[0]) / (2 * np.pi) % 1.0
     colour = COLOUR_WORDS[int(turn * len(COLOUR_WORDS)) % len(COLOUR_WORDS)]
     tone = TONE_WORDS[int(np.digitize(style[2], (-0.7, 0.0, 0.7)))]

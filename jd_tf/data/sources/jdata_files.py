@@ -61,12 +61,7 @@ def read_actions(path: Path, report: LogReport) -> Iterator[LoggedAction]:
 
 
 def time_at(path: Path, share: float) -> int:
-    """Returns the time of the line at a share of the way into the file.
-
-    Args:
-        path: the file, in the order of time.
-        share: 0 is the first line, 1 the end.
-    """
+    """Returns the time of the line at a share of the file; 0 is the first."""
     remedy = f"Name a folder of JData actions ({', '.join(COLUMNS)})."
     table = TextTable(path, ("time",), errors="replace", remedy=remedy)
     index = table.header.index("time")
@@ -79,10 +74,7 @@ def time_at(path: Path, share: float) -> int:
 
 
 class KeyedTable:
-    """Rows of a CSV file by the number in their key column, as strings.
-
-    Without a file it is a table without columns.
-    """
+    """Rows of a CSV file by key, as strings; no columns without a file."""
 
     def __init__(
         self,
@@ -123,11 +115,9 @@ class KeyedTable:
 
 
 class CommentTable:
-    """Comments of products as known before a day.
+    """Comments of products before a day; no columns without a file.
 
-    The CSV file has `dt`, `sku_id`, `comment_num` (0 none, 1 one, 2 up to
-    ten, 3 up to fifty, 4 more), `has_bad_comment` and `bad_comment_rate`.
-    Without a file it is a table without columns.
+    `comment_num` is 0 none, 1 one, 2 up to ten, 3 up to fifty, 4 more.
     """
 
     def __init__(self, path: Path | None, report: LogReport):
@@ -146,9 +136,9 @@ class CommentTable:
         """Returns 1 and the newest row before a day, or zeros."""
         rows = self._rows.get(item, [])
         place = bisect.bisect_left(rows, day, key=operator.itemgetter(0))
-        return (
-            [1.0, *rows[place - 1][1:]] if place else [0.0] * len(self.columns)
-        )
+        if not place:
+            return [0.0] * len(self.columns)
+        return [1.0, *rows[place - 1][1:]]
 
 
 def _lines_from(path: Path, offset: int) -> Iterator[str]:

@@ -9,8 +9,7 @@ where the file is there.
 
 How it is read, and why:
 
-- Exact duplicates, a quarter of the published sample, are dropped: a second
-  line of the same user, product, second, type and module adds nothing.
+- Exact duplicates, a quarter of the published sample, are dropped.
 - A visit is a run of a user's actions on one product that starts with a view
   or a click; its first four different modules are its fine-grained actions.
 - A session ends after half an hour without an action. Labels reach from the
@@ -33,7 +32,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.sources.jdata2016.jdata_files import (
+from jd_tf.data.sources.jdata_files import (
     MAX_MODULE_ID,
     PRODUCT_COLUMNS,
     USER_COLUMNS,
@@ -69,15 +68,10 @@ _PAST_COUNTERS = ("past_visits", "past_carts", "past_favourites", "past_orders")
 class JData2016Source(BehaviorSource):
     """JData action logs as requests, one at each new product.
 
-    Attributes:
-        input_dir: folder of `JData_Action_*.csv` and, maybe, the tables.
-        max_bad_records: lines that may be skipped, those of tables included.
-        validation_share: share of the training files' bytes, at their end.
-        test_share: share of the bytes if there is one file; else the last
-            file is the test split.
-        session_gap_minutes: pause that ends a session.
-        num_candidates, same_category_share, moment_share, seed: as in
-            `RequestBuilderConfig`.
+    Bad records are lines, those of tables included. `validation_share` is of
+    the training files' bytes, `test_share` of those of a single file;
+    `session_gap_minutes` is the pause that ends a session. The other options
+    are those of `RequestBuilderConfig`.
     """
 
     name = "jdata2016"
@@ -148,7 +142,7 @@ class JData2016Source(BehaviorSource):
         sampler = NegativeSampler(_PAST_COUNTERS)
         builder = RequestBuilder(
             schema,
-            self.config,
+            self,
             sampler,
             self.report,
             attributes.__getitem__,

@@ -3,7 +3,7 @@
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +22,22 @@ ID_COLUMNS = {
     "brand_id": "brand",
     "shop_id": "shop",
 }
-# name in the schema -> prefix of its columns.
+# Name in the schema -> prefix of its columns.
 BEHAVIORS = {"click": "clk", "order": "ord", "cart": "cart"}
 # name in the schema -> its column and the number that larger ones become.
 PLACES = {"position": ("pos", 400), "page": ("page", 100)}
 UNKNOWN = b"unknow"
 # One-hot `mask` over the classes 0 | 1, 2 | 4, 5; JD's code reads it so.
 _CLASSES = (0, 1, 2, 4, 5)
+_FLOATS = "float_list"
 
 
 def read_examples(
     path: Path, report: LogReport
 ) -> Iterator[tuple[int, tf.train.Example]]:
-    """Reads a TFRecord file, gzipped or not.
+    """Yields the numbered examples of a TFRecord file, gzipped or not.
 
-    After a record that cannot be framed nothing behind it can be found, so
-    it ends the file, as one bad record.
-
-    Yields:
-        Record number, from 0, and example.
+    A record that cannot be framed ends the file, as one bad record.
     """
     with path.open("rb") as file:
         start = file.read(2)
@@ -72,15 +69,8 @@ def read_examples(
 class RecordFormat:
     """Names and sizes of the columns, found in any record.
 
-    The paper's description calls the order history `ord_seq_*_12m_50`, the
-    published files `ord_seq_*_12m_10`: a reader of the former gets an
-    empty history and no error. So the suffix is looked up, and a history that
-    has no columns is an error.
-
-    Attributes:
-        suffixes: behaviour -> what follows `<prefix>_seq_<id>_`, e.g. "7d_50".
-        max_lengths: behaviour -> the number its suffix ends with.
-        num_features: length of `features`.
+    The paper has `ord_seq_*_12m_50`, published files `ord_seq_*_12m_10`: so
+    the suffix is looked up, and a history without columns is an error.
     """
 
     def __init__(self, example: tf.train.Example):
@@ -98,7 +88,7 @@ class RecordFormat:
                 )
             self.suffixes[behavior] = found[0][1]
             self.max_lengths[behavior] = int(found[0][2])
-        self.num_features = len(_floats(example, "features"))
+        self.num_features = len(_feature(example, "features", _FLOATS))
 
     def user(self, example: tf.train.Example) -> dict[str, np.ndarray]:
         """Reads the histories, newest first."""
@@ -115,7 +105,7 @@ class RecordFormat:
             if column not in example.features.feature:
                 column = f"item_{short}"
             found[name] = _string(example, column)
-        features = np.array(_floats(example, "features"), np.float32)
+        features = np.array(_feature(example, "features", _FLOATS), np.float32)
         finite = np.isfinite(features).all()
         if len(features) != self.num_features or not finite:
             raise DataError(
@@ -200,18 +190,17 @@ def _records(path: Path, gzipped: bool) -> Iterator[bytes]:
 def _labels(example: tf.train.Example) -> tuple[bool, bool]:
     """Returns clicked and ordered.
 
-    `label` is described as 0, 1 or 2 for a click, 4 or 5 for an order. In
-    the published records it is 0 or 1, no more than clicked; the
-    class is in `mask`, one-hot.
+    `label` is described as 0, 1 or 2 for a click, 4 or 5 for an order. In the
+    published records it is 0 or 1, clicked; the class is in `mask`, one-hot.
     """
-    label = _floats(example, "label")
+    label = _feature(example, "label", _FLOATS)
     if len(label) != 1 or label[0] not in _CLASSES:
         raise DataError(
             f"column `label` must be one of {_CLASSES}. Got: {label}"
         )
     kind = int(label[0])
     if "mask" in example.features.feature:
-        mask = np.array(_floats(example, "mask"))
+        mask = np.array(_feature(example, "mask", _FLOATS))
         if mask.shape != (len(_CLASSES),) or sorted(mask) != [0] * 4 + [1]:
             raise DataError(f"column `mask` must be one-hot. Got: {mask}")
         kind = _CLASSES[int(mask.argmax())]
@@ -224,7 +213,7 @@ def _labels(example: tf.train.Example) -> tuple[bool, bool]:
 
 def _strings(example: tf.train.Example, column: str) -> list[bytes]:
     """Reads a column of byte strings, which must be there."""
-    values = list(_feature(example, column, "bytes_list"))
+    values = _feature(example, column, "bytes_list")
     if not values:
         raise DataError(
             f"column `{column}` must hold some byte strings, holds 0"
@@ -243,18 +232,14 @@ def _string(example: tf.train.Example, column: str) -> bytes:
     return values[0]
 
 
-def _floats(example: tf.train.Example, column: str) -> list[float]:
-    return list(_feature(example, column, "float_list"))
-
-
-def _feature(example: tf.train.Example, column: str, kind: str) -> Iterable:
+def _feature(example: tf.train.Example, column: str, kind: str) -> list:
     if column not in example.features.feature:
         raise DataError(f"no column `{column}`")
     feature = example.features.feature[column]
     found = feature.WhichOneof("kind")
     if found != kind:
         raise DataError(f"column `{column}` must be a {kind}, is {found}")
-    return getattr(feature, kind).value
+    return list(getattr(feature, kind).value)
 
 
 def _number(value: bytes, column: str) -> float:

@@ -1,13 +1,25 @@
-"""State of viewers and videos of KuaiRand after some impressions."""
+"""The feedback log of KuaiRand, and the state after some impressions."""
 
 import collections
 import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from jd_tf.data.sources.kuairand.kuairand_log import FEEDBACK, Impression
-from jd_tf.schema import Schema
+from jd_tf.data.sources.source import LogReport
+from jd_tf.data.sources.text_files import NO_LIMIT, TextTable, whole_numbers
+from jd_tf.schema import DataError, Schema
 
+FEEDBACK = (
+    "is_click",
+    "long_view",
+    "is_profile_enter",
+    "is_comment",
+    "is_forward",
+    "is_follow",
+)
 _PLURALS = [f"{name.removeprefix('is_')}s" for name in FEEDBACK]
 SESSION_DENSE = (
     "session_seconds",
@@ -16,21 +28,76 @@ SESSION_DENSE = (
     "session_comment_seconds",
     *(f"session_{name}" for name in _PLURALS),
 )
-ITEM_COUNTERS = (
-    "past_impressions",
-    *(f"past_{name}" for name in _PLURALS),
-)
+ITEM_COUNTERS = ("past_impressions", *(f"past_{name}" for name in _PLURALS))
 # Behaviour -> the feedback that puts an impression into it.
 _KEPT = {"click": 0, "profile_enter": 2, "comment": 3}
+TAB = "tab"
+_LIMITS = {
+    "user_id": (1, NO_LIMIT),
+    "video_id": (1, NO_LIMIT),
+    "time_ms": (0, NO_LIMIT),
+    "play_time_ms": (0, NO_LIMIT),
+    "duration_ms": (0, NO_LIMIT),
+    "comment_stay_time": (0, NO_LIMIT),
+    **dict.fromkeys(FEEDBACK, (0, 1)),
+    TAB: (0, NO_LIMIT),
+}
+# Of 2001 to 2096: seconds or days in the column would fall outside.
+_TIMES = range(10**12, 4 * 10**12)
+
+
+class Impression(NamedTuple):
+    """One line of the log: a video shown to a user, with the feedback."""
+
+    time: float  # Seconds since 1970 at which it was shown
+    user: int  # User id
+    item: int  # Video id
+    feedback: tuple[int, ...]  # 0 or 1 for each of `FEEDBACK`
+    play: float  # Seconds it was played
+    comment_stay: float  # Seconds its comments were open
+    duration: float  # Seconds it lasts, 0 where unknown
+    tab: int  # Number of the scenario, from 0; -1 where the log has none
+
+    @property
+    def end(self) -> float:
+        """Time at which all its feedback was known."""
+        return self.time + self.play + self.comment_stay
+
+
+def open_log(path: Path) -> TextTable:
+    """Opens a file of impressions; with `TAB` where it names the scenario."""
+    columns = [column for column in _LIMITS if column != TAB]
+    remedy = "Name the folder of a KuaiRand log."
+    return TextTable(path, columns, optional=(TAB,), remedy=remedy)
+
+
+def read_impressions(
+    table: TextTable, report: LogReport
+) -> Iterator[Impression]:
+    """Reads a file once, front to back, in the order of time."""
+    return table.records(report, _parse, sorted_by="time_ms")
+
+
+def _parse(values: list[str]) -> Impression:
+    numbers = whole_numbers(_LIMITS, values)
+    user, item, time, play, duration, stay, *rest = numbers
+    if time not in _TIMES:
+        raise DataError(
+            f"column `time_ms` must be milliseconds since 1970. Got: {time}"
+        )
+    feedback, tab = tuple(rest[: len(FEEDBACK)]), rest[len(FEEDBACK) :]
+    spans = (time, play, stay, duration)
+    shown, played, stayed, lasts = (number / 1000 for number in spans)
+    place = tab[0] if tab else -1
+    return Impression(shown, user, item, feedback, played, stayed, lasts, place)
 
 
 class Viewer:
     """State of one user after some impressions of the log.
 
     An impression counts once it is over: while it plays, its length and its
-    feedback are not known yet. Memory is bounded: as many impressions as the
-    histories hold, and those still playing. A session ends after
-    `session_gap` seconds without an impression.
+    feedback are not known yet. It keeps as many impressions as the histories
+    hold, and those still playing.
     """
 
     def __init__(self, schema: Schema, session_gap: float):
@@ -95,13 +162,9 @@ class Viewer:
 
 
 class DailyCounts:
-    """Counters of videos that stand still during a day.
+    """Counters of videos as of the last midnight, as a nightly job gives them.
 
-    A request of nine in the morning must not know the events of ten; the
-    counters of the midnight before serve a whole day alike, as a nightly job
-    would give them. An impression counts from the midnight after its end.
-
-    Memory: a row for every video met.
+    An impression counts from the midnight after its end. Memory: a row a video.
     """
 
     def __init__(self) -> None:

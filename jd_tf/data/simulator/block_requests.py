@@ -1,18 +1,40 @@
-"""Requests of the schema from the logs of simulated users."""
+"""Requests of the simulated shop from its users' logs, and their schema."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from jd_tf.data.simulator.behavior import BehaviorParameters
+from jd_tf.data.simulator.behavior import (
+    COUNTERS,
+    OBJECTIVES,
+    BehaviorParameters,
+)
 from jd_tf.data.simulator.config import DAY, SimulatorConfig
 from jd_tf.data.simulator.people.actions import examination
+from jd_tf.data.simulator.people.block_simulation import (
+    ACTION_SLOTS,
+    NUM_ACTION_IDS,
+    SESSION_DENSE,
+)
 from jd_tf.data.simulator.people.event_log import BlockLog
-from jd_tf.data.simulator.requests.shop_schema import TITLE
+from jd_tf.data.simulator.people.users import NUM_LEVELS
 from jd_tf.data.simulator.shop.catalogue import Catalogue
 from jd_tf.data.simulator.shop.logging_policy import SCENARIOS
+from jd_tf.schema import Behavior, BiasColumn, IdColumn, Schema
 
+ITEM_DENSE = (
+    "log_price",
+    "price_position",
+    "log_exposures",
+    "click_rate",
+    "log_age_days",
+)
+# Enough table rows per item to keep most apart when ids are hashed.
+_ROWS_AN_ITEM = 8
+# Far more than there are words.
+_TITLE_ROWS = 4096
+TITLE = "title"
 # A new item is taken to be as good as so many average exposures.
 _PRIOR_EXPOSURES = 20.0
 _PRIOR_CLICK_RATE = 0.1
@@ -20,13 +42,58 @@ _PRIOR_CLICK_RATE = 0.1
 Tally = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-class ItemCounters:
-    """Exposures and clicks of every item, updated now and then.
+def shop_schema(config: SimulatorConfig) -> Schema:
+    """Returns the schema of a shop of that size."""
 
-    A counter read at a time holds what was over at the last update before it,
-    as in a shop whose counters come from a batch job: the present request is
-    never in it. `totals` is (2, periods + 1, items) int32, exposures and
-    clicks before each period.
+    def known(name: str, count: int) -> IdColumn:
+        return IdColumn(name, vocabulary=tuple(range(1, count + 1)))
+
+    titles = (IdColumn(TITLE, "string", _TITLE_ROWS, text=True),)
+    return Schema(
+        name="simulator",
+        item_columns=(
+            IdColumn("item_id", num_buckets=_ROWS_AN_ITEM * config.num_items),
+            known("category_id", config.num_categories),
+            known("brand_id", config.num_brands),
+            known("shop_id", config.num_shops),
+            *(titles if config.titles else ()),
+        ),
+        behaviors=(
+            Behavior(
+                "click",
+                config.click_length,
+                dwell=True,
+                action_counters=COUNTERS,
+                action_slots=ACTION_SLOTS,
+                num_action_ids=NUM_ACTION_IDS,
+            ),
+            Behavior("cart", config.cart_length),
+            Behavior("order", config.order_length),
+        ),
+        item_dense=ITEM_DENSE,
+        context_columns=(
+            IdColumn("scenario", dtype="string", vocabulary=SCENARIOS),
+            # 1 to 24, as 0 pads.
+            known("hour", 24),
+            known("user_level", NUM_LEVELS),
+        ),
+        session_dense=SESSION_DENSE,
+        bias_columns=(BiasColumn("position", config.num_candidates),),
+        objectives=OBJECTIVES,
+        max_candidates=config.num_candidates,
+        reward=True,
+        oracle=True,
+        scenario_column="scenario",
+        # 0 browses, 1 buys.
+        oracle_names=("intent",),
+    )
+
+
+class ItemCounters:
+    """Exposures and clicks of every item, as a batch job would update them.
+
+    A counter holds what was over at the last update, never this request.
+    `totals` (2, periods + 1, items): exposures and clicks before each.
     """
 
     def __init__(self, config: SimulatorConfig, totals: np.ndarray):
@@ -50,10 +117,7 @@ class ItemCounters:
     def read(
         self, items: np.ndarray, time: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (R, N) exposures and smoothed click rates of (R, N) items.
-
-        As known at (R,) times.
-        """
+        """Returns (R, N) exposures and smoothed click rates at (R,) times."""
         row = _period(self.config, time)[:, None]
         shown, clicked = self.totals[:, row, items].astype(np.float64)
         expected = _PRIOR_EXPOSURES * _PRIOR_CLICK_RATE
@@ -61,11 +125,7 @@ class ItemCounters:
 
 
 def tally(config: SimulatorConfig, exposures: dict[str, np.ndarray]) -> Tally:
-    """Counts a block's `BlockLog.exposures` by period and item.
-
-    (cells,) int64 each: period times items plus item, without repetition;
-    exposures; clicks.
-    """
+    """Counts exposures and clicks by cell: period times items plus item."""
     if not exposures:
         return (np.empty(0, np.int64),) * 3
     period = _period(config, exposures["time"])

@@ -13,13 +13,11 @@ and why:
 - The 615 dense features are normalised numbers without names, of user, item
   and both; which is which is not published, so all stay with the candidate.
 - `pos` and `page` are bias columns, capped at 400 and 100 as in the paper's
-  code. The neighbouring exposures (`near_expo_seq_*`) are sets, known only
-  after ranking; the bags of words and weights (`clk_term_4d`, `ord_pw_1y`,
-  ...) are not published in a way that serving could reproduce. Neither is read.
+  code. Not read: the neighbouring exposures (`near_expo_seq_*`), known only
+  after ranking, and bags of words that serving could not reproduce.
 - The request's id was removed with the `header` column. Consecutive records
-  with the same histories, to the second, are one request. In the published
-  240 records no two are alike, so each is a request of one candidate;
-  records without any history are never joined.
+  with the same histories, to the second, are one request; records without
+  any history are never joined.
 - There are no users and no clock: `user_id` is the request, `request_time` 0.
   Below a folder whose name starts with train, valid or test a file
   belongs to that split; other requests are dealt out at random, seeded.
@@ -33,14 +31,20 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.data.sources.jd_ranking.dmt_records import (
+from jd_tf.data.sources.dmt_records import (
     BEHAVIORS,
     ID_COLUMNS,
     PLACES,
     RecordFormat,
     read_examples,
 )
-from jd_tf.data.sources.source import SPLITS, LogReport, Request, Source
+from jd_tf.data.sources.source import (
+    SPLITS,
+    LogReport,
+    Request,
+    Source,
+    check_least,
+)
 from jd_tf.schema import (
     Behavior,
     BiasColumn,
@@ -66,15 +70,10 @@ _NUM_BUCKETS = {
 
 @dataclasses.dataclass(eq=False)
 class JDRankingSource(Source):
-    """DMT impressions as requests.
+    """DMT impressions, in `part-*` or `*.tfrecord*` files, as requests.
 
-    Attributes:
-        input_dir: folder of `part-*` or `*.tfrecord*` files.
-        max_bad_records: records that may be skipped.
-        validation_share: share of the requests not in a test folder.
-        test_share: share of the requests where there is no test folder.
-        max_candidates: impressions joined to one request at most.
-        seed: of the split.
+    Shares are of the requests that no folder assigns; at most
+    `max_candidates` impressions are joined; `seed` is that of the split.
     """
 
     name = "jd_ranking"
@@ -85,11 +84,7 @@ class JDRankingSource(Source):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_candidates < 1:
-            raise DataError(
-                "`max_candidates` must be at least 1. "
-                f"Got: {self.max_candidates}."
-            )
+        check_least(self, max_candidates=1)
         self.paths = self.find_files("part-*", "*.tfrecord*")
         self.format = self._find_format(self.paths[0])
 

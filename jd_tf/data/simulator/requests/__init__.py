@@ -1,1 +1,0 @@
-"""Logs of simulated users as requests of a schema."""

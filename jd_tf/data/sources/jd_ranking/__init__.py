@@ -1,1 +1,0 @@
-"""TFRecords of the DMT paper (CIKM 2020)."""

@@ -1,1 +1,0 @@
-"""Action logs of the JData 2016 contest."""

@@ -1,1 +1,0 @@
-"""Logs of the KuaiRand data set (CIKM 2022)."""
