@@ -21,11 +21,7 @@ from jd_tf.evaluation.report.metric_pictures import (
 from jd_tf.evaluation.system_metrics import CEILING, FLOOR, VALUE
 from jd_tf.schema import Schema
 from jd_tf.training.checkpoints import Checkpoints
-from jd_tf.training.workdir import (
-    CHECKPOINTS,
-    CONFIG_FILE,
-    read_post_training,
-)
+from jd_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, read_post_training
 
 REPORT_FILE = "report.html"
 _COLUMNS = {
