@@ -12,11 +12,9 @@ ITEM = "item_id"
 
 
 class ColdItems:
-    """Items that the training split showed as candidates hardly ever.
+    """Items shown as candidates in training at most `max_impressions` times.
 
-    Cold are those of at most `max_impressions`. Events in histories do not
-    count: a model learns to rank an item from impressions of it, and an item
-    that was shown nowhere may still have been bought elsewhere.
+    Events in histories do not count: a model learns from impressions.
     """
 
     def __init__(self, max_impressions: int = 0):

@@ -11,11 +11,7 @@ UNDEFINED = "\N{EN DASH}"
 
 
 class Highlight(NamedTuple):
-    """One line of what a page shows first.
-
-    `kind` is "loses", "suspect", "warning", "level", "leads" or "note"; pages
-    show the first two in red.
-    """
+    """One line of what a page shows first, with a kind of `KINDS`."""
 
     kind: str
     text: str

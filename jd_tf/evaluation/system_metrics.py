@@ -146,9 +146,7 @@ def _compare_systems(
     """Compares the reference with the others, resample by resample.
 
     Two systems are judged on the same users, so the interval of their
-    difference is narrower than their own intervals suggest. `found` and
-    `replicates` are system -> metric -> value or [replicates], of one
-    objective.
+    difference is narrower than their own intervals suggest.
     """
     names = [n for n in WITH_INTERVAL if n in found[reference]]
 

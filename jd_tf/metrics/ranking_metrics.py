@@ -110,9 +110,7 @@ def auc_from_ranks(
 ) -> np.ndarray:
     """[G] AUC by Mann and Whitney's formula.
 
-    `above` is summed over positives: weight of the impressions that score
-    higher, ties half, itself half; `positives` and `weight` are weights of the
-    positives and of all.
+    `above` is summed over positives: weight that scores higher, ties half.
     """
     pairs = positives * (weight - positives)
     # Of two positives one stands above the other, or they tie and each counts

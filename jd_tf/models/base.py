@@ -77,18 +77,15 @@ class RankingModel(CompiledMetrics, keras.Model):
         self.make_layers()
         # Last, so that the network before it starts from the same random
         # weights with a fusion and without.
-        fusion = self.config.fusion
+        fusion = dataclasses.asdict(self.config.fusion)
+        del fusion["session_seconds"]
         self.head = ScoreHead(
             schema.given_indices,
             schema.objective_values,
-            calibrate=self.config.calibrate,
-            kind=fusion.kind,
-            form=fusion.form,
-            units=fusion.units,
-            min_share=fusion.min_share,
-            max_scale=fusion.max_scale,
-            fusion_weights=fusion.weights,
+            self.config.calibrate,
+            fusion_weights=fusion.pop("weights"),
             name="score_head",
+            **fusion,
         )
         # The schema tells every shape, so all weights exist from here on.
         self.build()
@@ -248,7 +245,10 @@ class RankingModel(CompiledMetrics, keras.Model):
         candidates: Tensors,
         training: bool,
     ) -> tuple[dict[str, Any], Any]:
-        state = _without_prefix(user_state)
+        state = {
+            name.removeprefix(STATE_PREFIX): tensor
+            for name, tensor in user_state.items()
+        }
         context = self.encode_request(request)
         logits, shared = self.candidate_logits(
             state, context, candidates, training=training
@@ -358,10 +358,3 @@ class RankingModel(CompiledMetrics, keras.Model):
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Does nothing: the constructor has built everything."""
-
-
-def _without_prefix(user_state: Tensors) -> dict[str, Any]:
-    return {
-        name.removeprefix(STATE_PREFIX): tensor
-        for name, tensor in user_state.items()
-    }

@@ -22,13 +22,8 @@ def first_requests(
 ) -> Path:
     """Makes a data folder of the first requests of every split, once.
 
-    Shards are read in turn, a request each, as requests were dealt to them.
-    Splits whose limit is 0 or missing are linked (or copied) whole. A folder
-    that exists is checked, not made again.
-
-    Raises:
-        DataError: if a split is missing, a limit negative, or `output_dir`
-            holds other requests.
+    Shards are read in turn, as requests were dealt to them; splits whose limit
+    is 0 or missing are linked whole; a folder that exists is checked.
     """
     schema, output_dir = read_schema(data_dir), Path(output_dir)
     expected = {}

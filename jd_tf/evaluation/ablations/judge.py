@@ -80,16 +80,10 @@ def judge_run(
 ) -> dict[str, Any]:
     """Returns metrics of a system on all candidates and on each kind of them.
 
-    Users (requests where they are unknown) are resampled by a generator that
-    depends on their number alone, so replicate i of two runs on the same
-    split has drawn the same users, and their replicates can be subtracted
-    pair by pair.
-
-    Returns:
-        `metrics`: kind -> objective -> metric or count -> number, None where
-        undefined; `replicates`: kind -> objective -> metric -> list;
-        `fingerprint`: of requests, labels and kinds, equal for runs that can
-        be compared.
+    `metrics` and `replicates` are by kind, objective and name, `fingerprint` is
+    equal for runs that can be compared. The resamples of users (requests where
+    they are unknown) depend on their number alone, so replicate i of two runs
+    has drawn the same users, and replicates can be subtracted pair by pair.
     """
     probabilities = predictions.systems[system]["probabilities"]
     labels, users = predictions.labels, predictions.user_ids

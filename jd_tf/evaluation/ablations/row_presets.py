@@ -61,13 +61,9 @@ CONTRASTS = (
 
 
 def missing_data(row: Row, schema: Schema, vectors: bool) -> dict[str, str]:
-    """Returns what a row switches on that the data cannot feed.
+    """Returns field -> the data it needs, in words, if the data lack it.
 
-    Such a row would repeat the row it is compared with, or fail after hours
-    of training. `vectors` is True if there are item vectors.
-
-    Returns:
-        Field, as the row names it -> the missing data, in words.
+    Such a row would repeat another, or fail after hours of training.
     """
     dwell, counters, slots = (
         any(getattr(behavior, field) for behavior in schema.behaviors)
@@ -94,8 +90,7 @@ def possible_rows(
 ) -> tuple[tuple[Row, ...], list[str]]:
     """Returns the rows the data can feed, and a note on each changed row.
 
-    Switches that cannot be fed are off in all rows, and rows that then repeat
-    another are left out. `vectors` is True if there are item vectors.
+    Switches that cannot be fed are off, rows that then repeat another left out.
     """
     kept: list[Row] = []
     notes: list[str] = []

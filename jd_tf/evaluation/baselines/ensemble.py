@@ -27,13 +27,9 @@ class Ensemble:
         weights: np.ndarray,
         means: np.ndarray,
     ) -> None:
-        """Learns every objective, side by side.
+        """Learns every objective, side by side, of features [M, K] and [M, T].
 
-        Args:
-            features: [M, K] float32, nan where missing.
-            labels: [M, T] of 0 and 1.
-            weights: [M, T] >= 0; rows of weight 0 are left out.
-            means: [T] predicted where there is too little of a class.
+        `means` [T] are predicted where there is too little of a class.
         """
 
         def fit(t: int) -> HistGradientBoostingClassifier | float:

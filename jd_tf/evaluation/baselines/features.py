@@ -37,11 +37,8 @@ def history_features(
 ) -> tuple[np.ndarray, list[str]]:
     """[B, N, K] summaries of histories, overlap with candidates; K names.
 
-    Per behaviour: events, age of the newest and oldest, mean dwell and action
-    counts. Per behaviour and id column: how many events share the candidate's
-    id, the same by recency, dwell and action counts on them, place and age of
-    the newest one; nan where there is no such event. Seconds and counts are
-    taken as log(1 + x).
+    Overlap is nan where no event shares the candidate's id; seconds and counts
+    are taken as log(1 + x).
     """
     size, width = batch["item_id"].shape
     parts: list[np.ndarray] = []

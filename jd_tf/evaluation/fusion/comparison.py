@@ -36,10 +36,8 @@ def compare_orders(
 
     Returns `rankings`: name -> metric -> `value` and `interval`;
     `differences`: name -> other name -> metric -> `difference` (first minus
-    other), `interval`, `standard_error`; metrics are value-NDCG and shares of
-    the value captured by the first places. `num_requests`, with any gain, and
-    `num_with_choice`, those of them that an order can make better or worse:
-    the others are alike under all and draw differences to 0.
+    other), `interval`, `standard_error`; `num_requests`, with any gain, and
+    `num_with_choice`, those that an order can make better or worse.
     """
     predictions = observation.predictions
     gains, real = predictions.total_gains(), predictions.real
@@ -101,11 +99,9 @@ def compare_orders(
 
 
 def recommend(compared: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The simplest order that none beats beyond its interval.
+    """Returns metric -> the simplest order that none beats beyond its interval.
 
-    Returns metric -> `use`, the name of the order; `against`, the learned
-    fusion or, where that is the one to use, the best other order; and
-    `difference`, `interval` and `standard_error` of the two.
+    `against` is the learned fusion or, where that is to use, the best other.
     """
     rankings, differences = compared["rankings"], compared["differences"]
     found = {}
@@ -133,11 +129,9 @@ def recommend(compared: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def weights_by_segment(
     observation: FusionObservation, bootstrap: Bootstrap
 ) -> dict[str, dict[str, Any]]:
-    """Mean shares of the weights in every segment.
+    """Returns segmentation -> segment -> counts and mean `shares` of weights.
 
-    Returns segmentation -> segment -> `num_requests`, `num_users`, and
-    `shares`: objective -> `mean` and `interval`; in their own order, as of
-    hours, or that in which the shares of the last objective grow.
+    Segments have their own order, or the last objective's share grows.
     """
     shares = observation.shares
     names = observation.schema.objective_names

@@ -37,25 +37,12 @@ def grid_run(
     seed: int = 0,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Writes the three files of `experiments.fusion_grid`.
+    """Writes the three files of `experiments.fusion_grid`; returns the JSON's.
 
-    Args:
-        predictions: file whose requests are searched.
-        output_dir: made if missing.
-        judge: file on which the result is judged; `predictions` if None.
-        form: `"log_linear"` or `"additive"`.
-        num_weights: weight vectors tried.
-        k: places of a ranking that count.
-        values: business values in place of the file's, all others 0; a
-            reward in the file is set aside.
-        segments: segmentations to search by; None for all.
-        axes: two objectives of the picture; click and order, else first and
-            last, if empty.
-        seed: of the weights drawn.
-        progress: whether to show a bar.
-
-    Returns:
-        What the JSON holds; see `report_grid`.
+    The result is judged on the file `judge`, or on `predictions` if None.
+    `values` replace the file's business values, all others 0, and set a reward
+    aside; `segments` None are all; `axes` () are click and order, else first
+    and last.
     """
     searched = FusionPredictions.load(predictions)
     others = FusionPredictions.load(judge) if judge else searched
@@ -103,12 +90,9 @@ def grid_run(
 
 
 def report_grid(grid: FusionGrid, judge: WeightJudge) -> dict[str, Any]:
-    """The best weights, and the metrics of all rankings.
+    """The best weights of all and by segment, on the requests searched.
 
-    The best weights of all requests and of each segment with their value-NDCG
-    and the regret of the global ones on the requests searched; and every
-    ranking on the requests of `judge`, which may be others, with its mean
-    distance from the best global weights and its standard error.
+    `rankings` are judged on the requests of `judge`, which may be others.
     """
     predictions, best = judge.predictions, grid.best
     names = predictions.objectives

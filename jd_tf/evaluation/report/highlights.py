@@ -19,11 +19,9 @@ def highlights(
     reference: str,
     biased: bool = False,
 ) -> list[Highlight]:
-    """Compares the reference with every system, objective by objective.
+    """Compares the reference with every system; losses come first.
 
-    Losses come first. `systems` are system -> objective -> metric, of one
-    split; `biased` is True where a position bias is taken out of probabilities,
-    so that the logging policy moves their mean.
+    `biased`: position bias is taken out, so the logging policy moves means.
     """
     found = [
         highlight

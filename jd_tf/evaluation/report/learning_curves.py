@@ -19,10 +19,7 @@ def learning_pictures(
 ) -> list[Picture]:
     """Losses and validation metrics, then all else the history holds.
 
-    Rows of `history` have `step` and numbers, named
-    `[validation/]quantity[/objective]`, as `loss/click`; what is None or not
-    finite is left out. A panel for each objective's loss in training and
-    validation; of other quantities, all objectives share a panel.
+    Names in rows are `[validation/]quantity[/objective]`, as `loss/click`.
     """
     objectives = list(objectives)
     main: Curves = {}

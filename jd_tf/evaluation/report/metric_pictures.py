@@ -31,10 +31,7 @@ def by_objective(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def interval_picture(entries: Entries, title: str) -> Picture | None:
-    """AUC (or NDCG of value) of every system with its interval.
-
-    A panel an objective of `entries`; None where nothing is defined.
-    """
+    """AUC (or NDCG of value) of every system with its interval, if defined."""
     known = {
         f"{objective}: {'AUC' if metric == 'auc' else 'NDCG@10'}": (
             metric,
@@ -73,11 +70,7 @@ def interval_picture(entries: Entries, title: str) -> Picture | None:
 
 
 def reliability_picture(entries: Entries, title: str) -> Picture | None:
-    """Predicted against observed rates of every calibrated system.
-
-    A panel an objective of `entries`, whose systems may be calibrations; None
-    where nothing has bins.
-    """
+    """Predicted against observed rates of all systems; None without bins."""
     known = {
         objective: {s: e for s, e in found.items() if _has_bins(e)}
         for objective, found in entries.items()
@@ -100,12 +93,7 @@ def reliability_picture(entries: Entries, title: str) -> Picture | None:
 def calibration_pictures(
     systems: Mapping[str, Mapping[str, Any]], reference: str
 ) -> list[Picture]:
-    """Reliability of all systems, and the ranker's calibration curves.
-
-    Systems; before and after the curves that `calibration` of the ranker's
-    (`reference`) objectives holds; and the calibration error of each segment
-    before and after; where there is such a thing.
-    """
+    """Reliability of all systems, and what the ranker's curves change."""
     curves = {
         objective: entry[CALIBRATION]
         for objective, entry in systems.get(reference, {}).items()
@@ -123,11 +111,7 @@ def calibration_pictures(
 
 
 def segment_picture(curves: Mapping[str, Mapping[str, Any]]) -> Picture | None:
-    """Calibration error of every segment, before and after the curves.
-
-    A panel an objective of `curves` (see `compare_calibration`); None where
-    no segment has an error.
-    """
+    """Calibration error of every segment, before and after the curves."""
     errors: dict[str, dict[str, dict[str, float]]] = {}
     for objective, entry in curves.items():
         lines = {

@@ -9,10 +9,7 @@ from jd_tf.evaluation.system_metrics import VALUE
 
 
 def printed_summary(systems: Mapping[str, Mapping[str, Any]]) -> str:
-    """AUC of every system, and the gain of calibration and fusion, as text.
-
-    `systems` are system -> objective -> metric, of one split, the ranker first.
-    """
+    """AUC of all systems, the ranker first; gain of calibration and fusion."""
     mine = next(iter(systems.values()))
     objectives = [name for name in mine if name != VALUE]
     rows = {

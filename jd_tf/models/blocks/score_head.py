@@ -32,13 +32,8 @@ class ScoreHead(BaseLayer):
         values: T floats. Business values of the objectives, where the call
             brings none.
         calibrate: bool. Whether there is a calibration curve.
-        kind: "fixed", "global" or "personalized" fusion, or "" for none.
-        form: "log_linear" or "additive"; see the fusion layers.
-        units: tuple of ints. Hidden layers of the personalised gate.
-        min_share: float. Least share of the weights an objective gets.
-        max_scale: float. Bound of the log-linear score's scale.
-        fusion_weights: floats. The fixed weights, or the shares that learning
-            starts at.
+        fusion_weights: floats. `FusionConfig.weights`; all others are fields
+            of `FusionConfig` too.
 
     Call arguments:
         logits: (B, N, T) float, over all impressions, not calibrated.
@@ -131,9 +126,8 @@ class ScoreHead(BaseLayer):
         values: Any = None,
         training: bool = False,
     ) -> dict[str, Any]:
-        if training:
-            logits = ops.cast(logits, "float32")
-        else:
+        logits = ops.cast(logits, "float32")
+        if not training:
             logits = self.calibrated(logits)
         probabilities = ops.sigmoid(logits)
         if self.calibration is not None and not training:
