@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from jd_tf.models.blocks.request_values import request_values
-from jd_tf.models.blocks.score_head import ScoreHead
+from jd_tf.models.blocks.score_head import ScoreHead, request_values
 from jd_tf.models.compiled_metrics import CompiledMetrics
 from jd_tf.models.config_fields import config_from_json
 from jd_tf.models.ranker_config import RankerConfig
@@ -103,11 +102,6 @@ class RankingModel(CompiledMetrics, keras.Model):
     @property
     def reusable(self) -> bool:
         """Returns whether a user state is exact at a later moment, too."""
-        return False
-
-    @property
-    def can_append(self) -> bool:
-        """Returns whether events can be added to a state alone."""
         return False
 
     @property
@@ -286,12 +280,6 @@ class RankingModel(CompiledMetrics, keras.Model):
         """All other variables, curves of the calibration included."""
         fusion = {id(variable) for variable in self.fusion_variables}
         return [v for v in self.variables if id(v) not in fusion]
-
-    @property
-    def bias_variables(self) -> list:
-        """The main variables that serving does not read: the bias tower's."""
-        tower = getattr(self, "bias_tower", None)
-        return [] if tower is None else list(tower.variables)
 
     def fusion_inputs(self, batch: Tensors) -> tuple[Any, Any]:
         """Returns what the fusion reads of a batch, as it is when serving.

@@ -76,21 +76,16 @@ def compare_orders(
             }
         return entry
 
+    def own(name: str, metric: str) -> dict[str, Any]:
+        found = interval(drawn[name][metric])
+        return {"value": values[name][metric], "interval": found}
+
     most = np.where(real, gains, -np.inf).max(axis=1, initial=-np.inf)
     least = np.where(real, gains, np.inf).min(axis=1, initial=np.inf)
     return {
         "num_requests": int((most > 0).sum()),
         "num_with_choice": int(((most > 0) & (most > least)).sum()),
-        "rankings": {
-            name: {
-                metric: {
-                    "value": value,
-                    "interval": interval(drawn[name][metric]),
-                }
-                for metric, value in found.items()
-            }
-            for name, found in values.items()
-        },
+        "rankings": {n: {m: own(n, m) for m in values[n]} for n in values},
         "differences": {
             one: {other: apart(one, other) for other in orders if other != one}
             for one in orders

@@ -170,15 +170,13 @@ def _judge_rankings(grid: FusionGrid, judge: WeightJudge) -> dict[str, Any]:
 
 def _table(grid: FusionGrid, objectives: Sequence[str]) -> str:
     """CSV of all weight vectors, the best first."""
-    groups = [_column(group) for group in grid.groups]
-    table = pd.DataFrame(
-        {
-            "round": grid.rounds,
-            **_by_column([f"weight_{n}" for n in objectives], grid.weights.T),
-            **_by_column(groups, grid.ndcg),
-            **_by_column([f"captured_{n}" for n in objectives], grid.captured),
-        }
-    )
+    columns = [
+        *("round", *(f"weight_{n}" for n in objectives)),
+        *(_column(group) for group in grid.groups),
+        *(f"captured_{n}" for n in objectives),
+    ]
+    rows = [grid.rounds, *grid.weights.T, *grid.ndcg, *grid.captured]
+    table = pd.DataFrame(dict(zip(columns, rows, strict=True)))
     order = np.argsort(-np.nan_to_num(grid.ndcg[0]), kind="stable")
     return table.iloc[order].to_csv(
         index=False, float_format="%.6g", na_rep="nan", lineterminator="\n"
@@ -187,10 +185,6 @@ def _table(grid: FusionGrid, objectives: Sequence[str]) -> str:
 
 def _column(group: tuple[str, str]) -> str:
     return "ndcg" if group == ALL else f"ndcg_{group[0]}_{group[1]}"
-
-
-def _by_column(names: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
-    return dict(zip(names, rows, strict=True))
 
 
 def _by_name(names: Sequence[str], numbers: Any) -> dict[str, Any]:

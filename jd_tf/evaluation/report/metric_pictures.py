@@ -32,15 +32,13 @@ def by_objective(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def interval_picture(entries: Entries, title: str) -> Picture | None:
     """AUC (or NDCG of value) of every system with its interval, if defined."""
-    known = {
-        f"{objective}: {'AUC' if metric == 'auc' else 'NDCG@10'}": (
-            metric,
-            {s: e for s, e in found.items() if e.get(metric) is not None},
-        )
-        for objective, found in entries.items()
-        for metric in ["auc" if "auc" in next(iter(found.values())) else NDCG]
-    }
-    known = {name: pair for name, pair in known.items() if pair[1]}
+    known = {}
+    for objective, found in entries.items():
+        metric = "auc" if "auc" in next(iter(found.values())) else NDCG
+        found = {s: e for s, e in found.items() if e.get(metric) is not None}
+        if found:
+            label = "AUC" if metric == "auc" else "NDCG@10"
+            known[f"{objective}: {label}"] = metric, found
     if not known:
         return None
     most = max(len(found) for _, found in known.values())

@@ -1,9 +1,10 @@
 """From the logits of a candidate to the one number it is ranked by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from jd_tf.layers import (
@@ -13,6 +14,7 @@ from jd_tf.layers import (
     PersonalizedFusion,
 )
 from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.schema import Schema
 
 _LEARNED = {"global": GlobalFusion, "personalized": PersonalizedFusion}
 
@@ -161,3 +163,17 @@ class ScoreHead(BaseLayer):
         if self.fusion is not None:
             shapes["fusion_weights"] = (logits_shape[0], logits_shape[-1])
         return shapes
+
+
+def request_values(schema: Schema, inputs: Mapping[str, Any]) -> Any:
+    """Returns the business values (B, T) of each request's scenario.
+
+    Other scenarios, and unknown ones, have those of the objectives. In the
+    graph, so that training, the model and its exports take the same values.
+    """
+    values = tf.constant(schema.objective_values, tf.float32)
+    scenarios = tf.convert_to_tensor(inputs[schema.scenario_column])
+    for entry in schema.scenario_values:
+        here = tf.equal(scenarios, tf.constant(entry.scenario, scenarios.dtype))
+        values = tf.where(here[:, tf.newaxis], entry.values, values)
+    return values
