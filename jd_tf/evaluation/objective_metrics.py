@@ -38,10 +38,7 @@ def order_metrics(
     users: np.ndarray | None,
     bootstrap: Bootstrap | None,
 ) -> tuple[Metrics, Replicates]:
-    """Judges an order [R, N] against labels of 0 and 1; metrics, replicates.
-
-    `users` [R] int from 0 are the user of each request, if known.
-    """
+    """Judges an order [R, N] against labels of 0 and 1; metrics, replicates."""
     scores, size = cells.pick(order), cells.num_requests
     labels, weights = cells.labels, cells.weights
     by_request = metrics.group_auc(scores, labels, cells.request, size, weights)

@@ -29,15 +29,12 @@ FUSED, EXPECTED = "fused", "expected_value"
 
 @dataclasses.dataclass(frozen=True)
 class PostTraining:
-    """Predictions of a ranker before and after its post-training stage.
-
-    `uncalibrated` [R, N, T] and `weights` [R, T] are None without the stage.
-    """
+    """Predictions of a ranker before and after its post-training stage."""
 
     predictions: Predictions
     system: str
-    uncalibrated: np.ndarray | None
-    weights: np.ndarray | None
+    uncalibrated: np.ndarray | None  # [R, N, T], None without calibration
+    weights: np.ndarray | None  # [R, T], None without fusion
 
     @classmethod
     def of(cls, predictions: Predictions, system: str) -> "PostTraining":
@@ -167,10 +164,7 @@ def members(ids: np.ndarray) -> dict[str, np.ndarray]:
 def consistency(
     probabilities: np.ndarray, given: np.ndarray, num_candidates: np.ndarray
 ) -> dict[str, float]:
-    """Compares [R, N] probabilities of an outcome with those of its `given`.
-
-    `share_above` counts what cannot be, `share_equal` where the bound acts.
-    """
+    """Compares [R, N] probabilities of an outcome with those of its `given`."""
     real = real_cells(num_candidates, given.shape[1])
     one, other = probabilities[real], given[real]
     return {

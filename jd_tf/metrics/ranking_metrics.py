@@ -108,10 +108,7 @@ def group_auc(
 def auc_from_ranks(
     above: np.ndarray, positives: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
-    """[G] AUC by Mann and Whitney's formula.
-
-    `above` is summed over positives: weight that scores higher, ties half.
-    """
+    """[G] AUC by Mann and Whitney's formula, of ranks summed over positives."""
     pairs = positives * (weight - positives)
     # Of two positives one stands above the other, or they tie and each counts
     # half: all pairs among positives, own half included, make P^2 / 2.

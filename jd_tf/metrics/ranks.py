@@ -45,10 +45,9 @@ class RankedScores:
     def ranks(
         self, weights: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Two [P]: weight in the group above each chosen, and above or tied.
+        """Two [P]: weight above each chosen in its group, and above or tied.
 
-        The second counts the element itself. `weights` are [M] in sorted order,
-        i.e. `given[ranking.order]`; every element weighs 1 if None.
+        `weights` are [M] in the order of `order`; 1 each if None.
         """
         if weights is None:
             return self._first - self._start, self._last - self._start

@@ -100,10 +100,7 @@ def runs_table(
 def compare(
     runs: pd.DataFrame, pairs: Iterable[tuple[str, str]]
 ) -> pd.DataFrame:
-    """Returns one line for each pair of rows, kind, objective and metric.
-
-    Seeds are those that both rows have; rows without a run are left out.
-    """
+    """Returns one line for each pair of rows, kind, objective and metric."""
     lines = []
     for row, against in pairs:
         mine, other = (runs[runs["row"] == name] for name in (row, against))

@@ -20,11 +20,7 @@ from jd_tf.schema import DataError
 def first_requests(
     data_dir: str | Path, output_dir: str | Path, limits: Mapping[str, int]
 ) -> Path:
-    """Makes a data folder of the first requests of every split, once.
-
-    Shards are read in turn, as requests were dealt to them; splits whose limit
-    is 0 or missing are linked whole; a folder that exists is checked.
-    """
+    """Makes a data folder of every split's first requests, or checks it."""
     schema, output_dir = read_schema(data_dir), Path(output_dir)
     expected = {}
     for split, limit in limits.items():

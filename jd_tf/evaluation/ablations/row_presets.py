@@ -61,10 +61,7 @@ CONTRASTS = (
 
 
 def missing_data(row: Row, schema: Schema, vectors: bool) -> dict[str, str]:
-    """Returns field -> the data it needs, in words, if the data lack it.
-
-    Such a row would repeat another, or fail after hours of training.
-    """
+    """Returns field -> the data it needs, in words, if the data lack it."""
     dwell, counters, slots = (
         any(getattr(behavior, field) for behavior in schema.behaviors)
         for field in ("dwell", "action_counters", "action_slots")
@@ -88,10 +85,7 @@ def missing_data(row: Row, schema: Schema, vectors: bool) -> dict[str, str]:
 def possible_rows(
     rows: tuple[Row, ...], schema: Schema, vectors: bool
 ) -> tuple[tuple[Row, ...], list[str]]:
-    """Returns the rows the data can feed, and a note on each changed row.
-
-    Switches that cannot be fed are off, rows that then repeat another left out.
-    """
+    """Returns the rows the data can feed, and a note on each changed row."""
     kept: list[Row] = []
     notes: list[str] = []
     equals: dict[str, str] = {}

@@ -9,11 +9,7 @@ from jd_tf.schema import Schema
 
 
 class Categories:
-    """Numbers the most frequent ids of some columns; the rest are missing.
-
-    Columns: what else an item has (category, brand, shop), user and context
-    ids, and the categorical actions of the newest event of each behaviour.
-    """
+    """Numbers the most frequent ids of some columns; the rest are missing."""
 
     def __init__(self, schema: Schema, max_categories: int = 250):
         self.schema = schema

@@ -11,14 +11,12 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def match_events(batch: Arrays, behavior: Behavior, column: str) -> np.ndarray:
-    """[B, N, L] float32, 1 where candidate and real event have the same id.
-
-    Ids that stand for nothing (0 or the empty string) match nothing.
-    """
+    """[B, N, L] float32, 1 where candidate and real event have the same id."""
     candidates, events = batch[column], batch[f"{behavior.name}_{column}"]
     real = real_cells(batch[behavior.length], events.shape[1])
     if events.dtype.kind in "SU":
         events = events.astype(object)
+    # Ids that stand for nothing, 0 or the empty string, match nothing.
     real = real & events.astype(bool)
     same = candidates[:, :, None] == events[:, None, :]
     return (same & real[:, None, :]).astype(np.float32)
@@ -35,11 +33,7 @@ def newest_first(batch: Arrays, behavior: Behavior) -> np.ndarray:
 def history_features(
     batch: Arrays, schema: Schema
 ) -> tuple[np.ndarray, list[str]]:
-    """[B, N, K] summaries of histories, overlap with candidates; K names.
-
-    Overlap is nan where no event shares the candidate's id; seconds and counts
-    are taken as log(1 + x).
-    """
+    """[B, N, K] summaries of histories, overlap with candidates; K names."""
     size, width = batch["item_id"].shape
     parts: list[np.ndarray] = []
     names: list[str] = []

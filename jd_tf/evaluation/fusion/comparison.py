@@ -124,10 +124,7 @@ def recommend(compared: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def weights_by_segment(
     observation: FusionObservation, bootstrap: Bootstrap
 ) -> dict[str, dict[str, Any]]:
-    """Returns segmentation -> segment -> counts and mean `shares` of weights.
-
-    Segments have their own order, or the last objective's share grows.
-    """
+    """Returns segmentation -> segment -> counts and mean `shares`."""
     shares = observation.shares
     names = observation.schema.objective_names
 

@@ -45,10 +45,7 @@ class FusionGrid:
         return _judged(judge, self.weights, self.rounds)
 
     def front(self, first: int, second: int) -> np.ndarray:
-        """[F] int, vectors that no other beats in two objectives at once.
-
-        They ascend in what they capture of the objective with index `first`.
-        """
+        """[F] int, undominated vectors, ascending in objective `first`."""
         one, other = self.captured[first], self.captured[second]
         order = np.lexsort((-other, -one))
         before = np.maximum.accumulate(other[order])[:-1]

@@ -90,10 +90,7 @@ def grid_run(
 
 
 def report_grid(grid: FusionGrid, judge: WeightJudge) -> dict[str, Any]:
-    """The best weights of all and by segment, on the requests searched.
-
-    `rankings` are judged on the requests of `judge`, which may be others.
-    """
+    """The best weights of the grid, and all rankings judged by `judge`."""
     predictions, best = judge.predictions, grid.best
     names = predictions.objectives
     segments: dict[str, Any] = {}
@@ -126,10 +123,7 @@ def report_grid(grid: FusionGrid, judge: WeightJudge) -> dict[str, Any]:
 
 
 def rankings_of(grid: FusionGrid, judge: WeightJudge) -> dict[str, np.ndarray]:
-    """Scores [R, N] of the best weights, the plain rule, and those given.
-
-    Segments that the grid has not met get the global weights.
-    """
+    """Scores [R, N]; segments the grid has not met get the global weights."""
     predictions, everywhere = judge.predictions, grid.best_weights()
     rankings = {GLOBAL: judge.features @ everywhere.astype(np.float32)}
     place = {group: number for number, group in enumerate(grid.groups)}

@@ -55,9 +55,8 @@ def observe(
 ) -> FusionObservation:
     """Ranks requests, and keeps the weights and the state of sessions.
 
-    `batches` have keys, and the simulator's truth and the reward if wanted;
-    `scorer` is one of `model_scorer`; events not older than `session_seconds`
-    belong to the session.
+    `scorer` is one of `model_scorer`; `batches` have keys, and the simulator's
+    truth and the reward if wanted.
     """
     segments: dict[str, list[np.ndarray]] = {}
 
@@ -104,10 +103,7 @@ def observe(
 def session_counts(
     batch: Batch, schema: Schema, session_seconds: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Events [B, K] of each behaviour of the session, and actions [B].
-
-    Actions are all counters but the first of each behaviour, the visit.
-    """
+    """Events [B, K] and actions [B] (counters but the first, the visit)."""
     size = len(batch["num_candidates"])
     events, actions = [], np.zeros(size)
     for behavior in schema.behaviors:

@@ -154,11 +154,7 @@ class FusionPredictions:
     def of_run(
         cls, predictions: Predictions, system: str
     ) -> "FusionPredictions":
-        """Predictions of a run's ranker, its own order among the scores.
-
-        Columns kept by request are segments; `reward`, if kept, counts as
-        gains.
-        """
+        """Predictions of a ranker; kept columns are segments and gains."""
         schema, outputs = predictions.schema, predictions.systems[system]
         real = real_cells(
             predictions.num_candidates, predictions.labels.shape[1]

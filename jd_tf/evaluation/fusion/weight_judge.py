@@ -22,14 +22,10 @@ Progress = Callable[[int], object]
 
 
 class Judged(NamedTuple):
-    """Metrics of W weight vectors, or of W rankings.
+    """Metrics of W weight vectors, or of W rankings."""
 
-    `ndcg` [G, W] are means of value-NDCG by group, nan without any gain;
-    `captured` [T, W] discounted outcomes, as shares of the most possible.
-    """
-
-    ndcg: np.ndarray
-    captured: np.ndarray
+    ndcg: np.ndarray  # [G, W] means of value-NDCG, nan without any gain
+    captured: np.ndarray  # [T, W] discounted outcomes over the most possible
 
 
 class WeightJudge:

@@ -72,8 +72,7 @@ def write_attention_report(
 ) -> Path:
     """Writes PNG pictures and `index.html`, a self-contained page of them.
 
-    `observed` are pairs of a batch and the ranker's `explain` of it. Shown one
-    by one are the first requests with 5 events of some behaviour.
+    `observed` are pairs of a batch and the ranker's `explain` of it.
     """
     read: dict[str, list[np.ndarray]] = {b.name: [] for b in schema.behaviors}
     num_requests = dict.fromkeys(read, 0)
@@ -165,10 +164,7 @@ def lift_of(
 def request_picture(
     title: str, histories: Mapping[str, Mapping[str, np.ndarray]]
 ) -> Picture:
-    """One request: heads against events, and the actions at each event.
-
-    `histories` are of `_histories`: real events only, newest first.
-    """
+    """One request: heads against events, and the actions at each event."""
     # The age is no row.
     heights = [
         len(rows["lift"].T) + len(rows) - 2 for rows in histories.values()

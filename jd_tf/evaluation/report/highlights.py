@@ -19,10 +19,7 @@ def highlights(
     reference: str,
     biased: bool = False,
 ) -> list[Highlight]:
-    """Compares the reference with every system; losses come first.
-
-    `biased`: position bias is taken out, so the logging policy moves means.
-    """
+    """Compares the reference with every system; losses come first."""
     found = [
         highlight
         for objective, entry in systems.get(reference, {}).items()

@@ -17,10 +17,7 @@ Curves = dict[str, dict[str, list[tuple[float, float]]]]
 def learning_pictures(
     history: Sequence[Mapping[str, Any]], objectives: Iterable[str]
 ) -> list[Picture]:
-    """Losses and validation metrics, then all else the history holds.
-
-    Names in rows are `[validation/]quantity[/objective]`, as `loss/click`.
-    """
+    """Draws rows of `[validation/]quantity[/objective]`; losses come first."""
     objectives = list(objectives)
     main: Curves = {}
     more: Curves = {}

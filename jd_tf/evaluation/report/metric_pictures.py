@@ -112,18 +112,13 @@ def segment_picture(curves: Mapping[str, Mapping[str, Any]]) -> Picture | None:
     """Calibration error of every segment, before and after the curves."""
     errors: dict[str, dict[str, dict[str, float]]] = {}
     for objective, entry in curves.items():
-        lines = {
-            f"{segmentation.replace('_', ' ')}: {segment}": {
-                when: metrics["calibration_error"]
-                for when, metrics in found.items()
-                if metrics["calibration_error"] is not None
-            }
-            for segmentation, parts in entry["segments"].items()
-            for segment, found in parts.items()
-        }
-        lines = {label: found for label, found in lines.items() if found}
-        if lines:
-            errors[objective] = lines
+        for segmentation, parts in entry["segments"].items():
+            for segment, judged in parts.items():
+                label = f"{segmentation.replace('_', ' ')}: {segment}"
+                found = {w: m["calibration_error"] for w, m in judged.items()}
+                found = {w: e for w, e in found.items() if e is not None}
+                if found:
+                    errors.setdefault(objective, {})[label] = found
     if not errors:
         return None
     most = max(len(lines) for lines in errors.values())

@@ -112,11 +112,8 @@ def write_report(
         ndcg=NDCG,
         objectives=objectives,
         scenarios={
-            name: {
-                **entry,
-                "entries": (entry["systems"] or {}).get(reference, {}),
-            }
-            for name, entry in scenarios.items()
+            name: {**one, "entries": (one["systems"] or {}).get(reference, {})}
+            for name, one in scenarios.items()
         },
         scenario_columns={
             name: label
