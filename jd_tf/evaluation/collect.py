@@ -184,7 +184,11 @@ def collect_predictions(
     parts: dict[tuple[str, ...], list[np.ndarray]] = {}
 
     def keep(array: Any, *key: str) -> None:
-        parts.setdefault(key, []).append(_widen(np.asarray(array), width))
+        array = np.asarray(array)
+        if array.ndim > 1 and array.shape[1] != width:
+            missing = [(0, 0), (0, width - array.shape[1])]
+            array = np.pad(array, missing + [(0, 0)] * (array.ndim - 2))
+        parts.setdefault(key, []).append(array)
 
     count = 0
     for raw in batches:
@@ -223,11 +227,3 @@ def collect_predictions(
 def to_numpy(batch: Batch) -> dict[str, np.ndarray]:
     """NumPy arrays of a batch of tensors or arrays."""
     return {name: np.asarray(value) for name, value in batch.items()}
-
-
-def _widen(array: np.ndarray, width: int) -> np.ndarray:
-    """Pads axis 1 (candidates), if any, with zeros up to `width`."""
-    if array.ndim == 1 or array.shape[1] == width:
-        return array
-    padding = [(0, 0), (0, width - array.shape[1])]
-    return np.pad(array, padding + [(0, 0)] * (array.ndim - 2))

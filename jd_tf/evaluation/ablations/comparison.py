@@ -1,7 +1,6 @@
 """Paired comparison of the rows of an ablation, over seeds and users."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -79,7 +78,17 @@ def runs_table(
     rows: Sequence[Row], seeds: Sequence[int], results: Results
 ) -> pd.DataFrame:
     """Returns one line for each finished run, kind, objective and metric."""
-    _check_comparable(results)
+    if not results:
+        raise ValueError("there is no finished run to report on.")
+    (first_row, first_seed), first = next(iter(results.items()))
+    for (other, other_seed), found in results.items():
+        if found["fingerprint"] != first["fingerprint"]:
+            raise DataError(
+                f"row `{first_row}`, seed {first_seed}, and row `{other}`, "
+                f"seed {other_seed}, were not judged on the same requests and "
+                "resamples. Name another --workdir, or delete their "
+                "result.json to judge them again."
+            )
     lines = [
         (
             *(row.name, seed, kind, objective, metric, found[metric]),
@@ -141,18 +150,3 @@ def add_significance(table: pd.DataFrame) -> pd.DataFrame:
 def _stack(replicates: pd.Series) -> np.ndarray | None:
     lists = list(replicates)
     return None if None in lists else np.array(lists, float)
-
-
-def _check_comparable(results: Mapping[tuple[str, int], Any]) -> None:
-    """Refuses runs that were not judged on the same requests."""
-    if not results:
-        raise ValueError("there is no finished run to report on.")
-    (row, seed), first = next(iter(results.items()))
-    for (other, other_seed), found in results.items():
-        if found["fingerprint"] != first["fingerprint"]:
-            raise DataError(
-                f"row `{row}`, seed {seed}, and row `{other}`, seed "
-                f"{other_seed}, were not judged on the same requests and "
-                "resamples. Name another --workdir, or delete their "
-                "result.json to judge them again."
-            )

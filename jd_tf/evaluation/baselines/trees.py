@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from jd_tf.evaluation.baselines.categories import Categories
 from jd_tf.evaluation.baselines.features import (
     Arrays,
+    Categories,
     dense_features,
     history_features,
 )

@@ -1,6 +1,6 @@
-"""Pictures of metrics: intervals, reliability, segments; a panel each."""
+"""Pictures of metrics: learning curves, intervals, reliability, segments."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from jd_tf.evaluation.objective_metrics import NDCG
 from jd_tf.evaluation.pictures import (
+    PALETTE,
     Picture,
     color_of,
     new_panels,
@@ -17,6 +18,11 @@ from jd_tf.evaluation.pictures import (
 )
 from jd_tf.evaluation.post_training import CALIBRATION
 
+_LOSS, _VALIDATION = "loss", "validation"
+_NOT_DRAWN = ("step", "epoch", "seconds")
+
+# quantity, or quantity and objective -> line -> points
+Curves = dict[str, dict[str, list[tuple[float, float]]]]
 # objective -> system -> metric -> value
 Entries = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
@@ -187,3 +193,53 @@ def _draw_reliability(
 def _has_bins(entry: Mapping[str, Any]) -> bool:
     bins = entry.get("reliability") or {"predicted": ()}
     return max(bins["predicted"], default=0.0) > 0
+
+
+def learning_pictures(
+    history: Sequence[Mapping[str, Any]], objectives: Iterable[str]
+) -> list[Picture]:
+    """Draws rows of `[validation/]quantity[/objective]`; losses come first."""
+    objectives = list(objectives)
+    main: Curves = {}
+    more: Curves = {}
+    for place, row in enumerate(history):
+        for key, value in row.items():
+            if key in _NOT_DRAWN or value is None or not np.isfinite(value):
+                continue
+            words = key.split("/")
+            objective = words.pop() if words[-1] in objectives else ""
+            phase = words.pop(0) if words[0] == _VALIDATION else "training"
+            panel = "/".join(words).replace("_", " ")
+            line = objective or "all objectives"
+            into = more
+            if panel == _LOSS:
+                panel, line, into = f"loss of {line}", phase, main
+            elif phase == _VALIDATION:
+                panel, into = f"{_VALIDATION} {panel}", main
+            point = (row.get("step", place), float(value))
+            into.setdefault(panel, {}).setdefault(line, []).append(point)
+    titled = (("Learning curves", main), ("More curves", more))
+    return [
+        _learning_picture(title, curves) for title, curves in titled if curves
+    ]
+
+
+def _learning_picture(title: str, curves: Curves) -> Picture:
+    figure, panels = new_panels(list(curves), 2.3)
+    texts = []
+    for panel, lines in curves.items():
+        axes = panels[panel]
+        for place, (line, points) in enumerate(lines.items()):
+            axes.plot(
+                *zip(*points, strict=True),
+                color=PALETTE[(place + 1) % len(PALETTE)],
+                marker="o" if len(points) < 40 else "",
+                markersize=3,
+                linewidth=1.2,
+                label=line,
+            )
+            texts.append(f"{panel}, {line} ends at {points[-1][1]:.4g}")
+        if len(lines) > 1:
+            axes.legend(fontsize=6, framealpha=0.6, labelspacing=0.2)
+        axes.set_xlabel("steps", fontsize=8)
+    return Picture(title, f"{title}: {'; '.join(texts)}", to_png(figure))
