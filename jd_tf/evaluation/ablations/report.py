@@ -176,11 +176,8 @@ def _cell(one: Any) -> Any:
         distance = f"{one.standard_errors:.1f}"
     if not math.isnan(one.difference):  # `+0.0031 (2.5) *`
         difference = f"{one.difference:+.4f} ({distance}) {one.significant}"
-    return {
-        "value": value,
-        "difference": difference.strip(),
-        "kind": _kind(one),
-    }
+    difference = difference.strip()
+    return {"value": value, "difference": difference, "kind": _kind(one)}
 
 
 def _column(one: Any) -> str:
