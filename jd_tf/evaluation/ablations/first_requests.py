@@ -42,7 +42,10 @@ def first_requests(
     with new_folder(output_dir) as folder:
         for shard in sorted(Path(data_dir).glob("*.tfrecord")):
             if shard.name.split("-")[0] not in expected:
-                _link(shard, folder / shard.name)
+                try:
+                    os.link(shard, folder / shard.name)
+                except OSError:
+                    shutil.copy(shard, folder / shard.name)
         for split, count in expected.items():
             _write_first(list(split_files(data_dir, split)), folder, count)
         seal(folder, schema)
@@ -59,10 +62,3 @@ def _write_first(shards: list[Path], folder: Path, count: int) -> None:
         writers[number % len(writers)].write(record)
     for writer in writers:
         writer.close()
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy(source, target)
