@@ -57,8 +57,7 @@ def main(_: object) -> None:
     """Writes metrics and report, and prints a summary."""
     # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.evaluation import evaluate
-    from jd_tf.evaluation.report.printed_summary import printed_summary
-    from jd_tf.evaluation.report.run_report import REPORT_FILE
+    from jd_tf.evaluation.report.run_report import REPORT_FILE, printed_summary
 
     metrics = evaluate(
         _DATA.value,

@@ -80,7 +80,7 @@ def main(_: object) -> int | None:
 
     def evaluate() -> None:
         from jd_tf import evaluation
-        from jd_tf.evaluation.report.printed_summary import printed_summary
+        from jd_tf.evaluation.report.run_report import printed_summary
 
         metrics = evaluation.evaluate(
             data,

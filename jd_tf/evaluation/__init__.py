@@ -18,16 +18,7 @@ _HOMES = {
     "write_report": "report.run_report",
 }
 
-__all__ = [
-    "BASELINES",
-    "Predictions",
-    "collect_predictions",
-    "evaluate",
-    "evaluate_predictions",
-    "model_scorer",
-    "report_attention",
-    "write_report",
-]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -125,18 +125,19 @@ class Predictions:
 
     def _select(self, rows: np.ndarray) -> "Predictions":
         """Some of the requests."""
+
+        def some(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: array[rows] for name, array in arrays.items()}
+
         return Predictions(
             self.schema,
             self.labels[rows],
             self.label_weights[rows],
             self.num_candidates[rows],
             None if self.user_ids is None else self.user_ids[rows],
-            {
-                system: {name: output[rows] for name, output in outputs.items()}
-                for system, outputs in self.systems.items()
-            },
-            {name: mark[rows] for name, mark in self.marks.items()},
-            {name: column[rows] for name, column in self.columns.items()},
+            {system: some(found) for system, found in self.systems.items()},
+            some(self.marks),
+            some(self.columns),
         )
 
     @property
@@ -183,15 +184,20 @@ def collect_predictions(
     parts: dict[tuple[str, ...], list[np.ndarray]] = {}
 
     def keep(array: Any, *key: str) -> None:
-        parts.setdefault(key, []).append(_widen(np.asarray(array), width))
+        array = np.asarray(array)
+        if array.ndim > 1 and array.shape[1] != width:
+            missing = [(0, 0), (0, width - array.shape[1])]
+            array = np.pad(array, missing + [(0, 0)] * (array.ndim - 2))
+        parts.setdefault(key, []).append(array)
 
     count = 0
     for raw in batches:
         batch = to_numpy(raw)
         served = {name: batch[name] for name in known}
-        for name in ("labels", "label_weights", "num_candidates", "user_id"):
-            if name in batch:
-                keep(batch[name], name)
+        for name in ("labels", "label_weights", "num_candidates"):
+            keep(batch[name], name)
+        if "user_id" in batch:
+            keep(batch["user_id"], "user_ids")
         for name in dict.fromkeys((*columns, *scenario)):
             keep(batch[name], "columns", name)
         scored = {n: score(dict(served)) for n, score in scorers.items()}
@@ -208,33 +214,16 @@ def collect_predictions(
             break
     if not count:
         raise ValueError("there are no batches to score.")
-    found: dict[str, Any] = {"user_id": None}
+    found: dict[str, Any] = {"user_ids": None, "systems": {}}
     for key, arrays in parts.items():
         into = found
         for name in key[:-1]:
             into = into.setdefault(name, {})
         whole = np.concatenate(arrays)
         into[key[-1]] = whole[:max_requests] if max_requests else whole
-    return Predictions(
-        schema,
-        found["labels"],
-        found["label_weights"],
-        found["num_candidates"],
-        found["user_id"],
-        found.get("systems", {}),
-        found.get("marks", {}),
-        found.get("columns", {}),
-    )
+    return Predictions(schema, **found)
 
 
 def to_numpy(batch: Batch) -> dict[str, np.ndarray]:
     """NumPy arrays of a batch of tensors or arrays."""
     return {name: np.asarray(value) for name, value in batch.items()}
-
-
-def _widen(array: np.ndarray, width: int) -> np.ndarray:
-    """Pads axis 1 (candidates), if any, with zeros up to `width`."""
-    if array.ndim == 1 or array.shape[1] == width:
-        return array
-    padding = [(0, 0), (0, width - array.shape[1])]
-    return np.pad(array, padding + [(0, 0)] * (array.ndim - 2))

@@ -73,9 +73,7 @@ def evaluate(
         )
     counts = {s: sum(split_files(data, s).values()) for s in splits}
     training = read_batches(data, TRAIN, _BATCH_SIZE, schema, keys=True)
-    scorers: dict[str, Scorer] = {
-        ranker: model_scorer(model, post_training=True)
-    }
+    scorers: dict[str, Scorer] = {ranker: model_scorer(model, True)}
     for name, baseline in BASELINES.items():
         limit = {}
         if baseline is Trees:
@@ -87,21 +85,11 @@ def evaluate(
     metrics, scenarios = {}, {}
     for split in splits:
         log(f"ranking {counts[split]} requests of the {split} split")
-        batches = numpy_batches(
-            data,
-            split,
-            _BATCH_SIZE,
-            schema=schema,
-            keys=True,
-            oracle=True,
-            reward=reward,
-        )
+        read = {"keys": True, "oracle": True, "reward": reward}
+        batches = numpy_batches(data, split, _BATCH_SIZE, schema=schema, **read)
         collected = collect_predictions(batches, schema, scorers, columns=kept)
         found = PostTraining.of(name_hidden_facts(collected), ranker)
-        options: dict[str, Any] = {
-            "num_replicates": num_replicates,
-            "reference": ranker,
-        }
+        options: Any = {"num_replicates": num_replicates, "reference": ranker}
         metrics[split] = found.predictions.evaluate(**options)
         found.add_to(metrics[split])
         scenarios[split] = found.predictions.evaluate_scenarios(**options)

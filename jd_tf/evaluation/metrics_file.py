@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.data.files import write_whole
+from jd_tf.data.files import read_json, write_whole
 from jd_tf.schema import DataError
 
 METRICS_FILE = "metrics.json"
@@ -34,13 +34,11 @@ def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
 def read_metrics(path: str | Path) -> dict[str, Any]:
     """Reads what `write_metrics` wrote; a DataError names a bad file."""
     try:
-        metrics = json.loads(Path(path).read_text(encoding="utf-8"))
+        metrics = read_json(Path(path))
     except FileNotFoundError as error:
         raise DataError(
             f"{path}: no such file; `experiments.evaluate` writes it."
         ) from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: not JSON: {error}.") from error
     if not isinstance(metrics, dict):
         raise DataError(f"{path}: not metrics: {type(metrics).__name__}.")
     return metrics

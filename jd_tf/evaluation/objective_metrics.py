@@ -38,11 +38,7 @@ def order_metrics(
     users: np.ndarray | None,
     bootstrap: Bootstrap | None,
 ) -> tuple[Metrics, Replicates]:
-    """Judges an order [R, N] against one objective's labels of 0 and 1.
-
-    `users` [R] int from 0 are the user of each request, if known. Returns
-    metrics by name, and the replicates of those that have intervals.
-    """
+    """Judges an order [R, N] against labels of 0 and 1; metrics, replicates."""
     scores, size = cells.pick(order), cells.num_requests
     labels, weights = cells.labels, cells.weights
     by_request = metrics.group_auc(scores, labels, cells.request, size, weights)
@@ -99,10 +95,7 @@ def probability_metrics(
 def value_metrics(
     cells: Cells, score: np.ndarray, bootstrap: Bootstrap | None
 ) -> tuple[Metrics, Replicates]:
-    """Judges the final order [R, N]; labels are business value.
-
-    Returns metrics by name (GAUC: any value against none), and replicates.
-    """
+    """Judges the final order [R, N] by business value; metrics, replicates."""
     scores, gains = cells.pick(score), cells.labels
     request, size = cells.request, cells.num_requests
     by_request = metrics.group_auc(scores, gains > 0, request, size)

@@ -11,18 +11,14 @@ UNDEFINED = "\N{EN DASH}"
 
 
 class Highlight(NamedTuple):
-    """One line of what a page shows first.
-
-    `kind` is "loses", "suspect", "warning", "level", "leads" or "note"; pages
-    show the first two in red.
-    """
+    """One line of what a page shows first, with a kind of `KINDS`."""
 
     kind: str
     text: str
 
 
-def render_page(template: str, **values: Any) -> str:
-    """Fills a template of this package; a missing value is an error."""
+def write_page(path: str | Path, template: str, **values: Any) -> Path:
+    """Fills a template of this package; the file is written whole or not."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("jd_tf.evaluation", "templates"),
         autoescape=True,
@@ -30,15 +26,9 @@ def render_page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
-    environment.filters["bounds"] = bounds
-    environment.filters["percent"] = percent
-    return environment.get_template(template).render(**values)
-
-
-def write_page(path: str | Path, template: str, **values: Any) -> Path:
-    """Renders a page to a file, whole or not at all."""
-    write_whole(path, render_page(template, **values).encode("utf-8"))
+    environment.filters |= {f.__name__: f for f in (number, bounds, percent)}
+    page = environment.get_template(template).render(**values)
+    write_whole(path, page.encode("utf-8"))
     return Path(path)
 
 

@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -67,7 +67,7 @@ def new_panels(
     return figure, panels
 
 
-def share_legend(figure: Figure, axes: Axes, **options: Any) -> None:
+def share_legend(figure: Figure, axes: Axes) -> None:
     """One legend above all panels, of what one of them shows."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(
@@ -77,7 +77,6 @@ def share_legend(figure: Figure, axes: Axes, **options: Any) -> None:
         ncols=max(len(labels), 1),
         fontsize=8,
         frameon=False,
-        **options,
     )
 
 

@@ -29,17 +29,12 @@ FUSED, EXPECTED = "fused", "expected_value"
 
 @dataclasses.dataclass(frozen=True)
 class PostTraining:
-    """Predictions of a ranker before and after its post-training stage.
-
-    `predictions` are without the outputs that are none; `system` is the ranker
-    in there; `uncalibrated` [R, N, T] probabilities before the curves and
-    `weights` [R, T] of the fusion are None where it has no such stage.
-    """
+    """Predictions of a ranker before and after its post-training stage."""
 
     predictions: Predictions
     system: str
-    uncalibrated: np.ndarray | None
-    weights: np.ndarray | None
+    uncalibrated: np.ndarray | None  # [R, N, T], None without calibration
+    weights: np.ndarray | None  # [R, T], None without fusion
 
     @classmethod
     def of(cls, predictions: Predictions, system: str) -> "PostTraining":
@@ -56,11 +51,7 @@ class PostTraining:
         )
 
     def add_to(self, metrics_of_split: dict[str, dict[str, Any]]) -> None:
-        """Puts calibration and fusion among the ranker's metrics.
-
-        Of `metrics_of_split` (see `Predictions.evaluate`), objectives get
-        `calibration` (see `compare_calibration`) and `value` gets `fusion`.
-        """
+        """Adds `calibration` of objectives and `fusion` of the value."""
         mine, found = metrics_of_split[self.system], self.predictions
         if self.uncalibrated is not None:
             after = found.systems[self.system]["probabilities"]
@@ -78,13 +69,7 @@ class PostTraining:
             mine["value"][FUSION] = self._fusion_metrics(self.weights)
 
     def _fusion_metrics(self, weights: np.ndarray) -> dict[str, Any]:
-        """The fused order beside the plain rule, and its weights.
-
-        `fused` and `expected_value` (nothing learned) have value-NDCG and
-        captured value; `difference` in value-NDCG is paired; `weights` and
-        `weight_spread` are mean and standard deviation over requests, `shares`
-        mean shares, also by column and segment under `segments`.
-        """
+        """The fused order beside the plain rule, and its weights."""
         found = self.predictions
         outputs = found.systems[self.system]
         counts = np.where(found.label_weights > 0, found.labels, 0.0)
@@ -129,20 +114,11 @@ def compare_calibration(
     objectives: Sequence[Objective],
     segments: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """Judges the same predictions under several calibrations.
+    """Judges the same [R, N, T] predictions under several calibrations.
 
-    Args:
-        probabilities: name, as `BEFORE` and `AFTER` -> [R, N, T].
-        labels: [R, N, T] of 0 and 1.
-        label_weights: [R, N, T] >= 0; 0 is outside the sample space.
-        num_candidates: [R] int.
-        objectives: T of them.
-        segments: name -> [R], to judge each segment on its own too.
-
-    Returns:
-        objective -> `all`: name -> counts and `probability_metrics`;
-        `segments`: segmentation -> segment -> name -> the same without bins;
-        and, of an objective with a `given`, `consistency` by name.
+    `segments` are name -> [R]. Returns objective -> `all`: name -> counts and
+    `probability_metrics`; `segments`: segmentation -> segment -> the same
+    without bins; and, of an objective with a `given`, `consistency` by name.
     """
     names = [objective.name for objective in objectives]
 
@@ -188,12 +164,7 @@ def members(ids: np.ndarray) -> dict[str, np.ndarray]:
 def consistency(
     probabilities: np.ndarray, given: np.ndarray, num_candidates: np.ndarray
 ) -> dict[str, float]:
-    """Compares [R, N] probabilities of an outcome with those of its `given`.
-
-    `share_above`: of the candidates whose outcome is more probable than what
-    it presupposes, which cannot be; `share_equal`: of those where both are the
-    same, as where the bound acts; `mean_ratio`: the predicted conversion.
-    """
+    """Compares [R, N] probabilities of an outcome with those of its `given`."""
     real = real_cells(num_candidates, given.shape[1])
     one, other = probabilities[real], given[real]
     return {

@@ -11,6 +11,8 @@ import numpy as np
 from jd_tf.evaluation.metrics_file import RANKER, nan_to_none
 from jd_tf.evaluation.objective_metrics import (
     WITH_INTERVAL,
+    Metrics,
+    Replicates,
     order_metrics,
     probability_metrics,
     value_metrics,
@@ -108,54 +110,50 @@ def evaluate_predictions(
     gains = (np.where(counts, labels, 0.0) * weights[:, None]).sum(axis=-1)
     valued = Cells.of(gains, num_candidates)
 
-    results: dict[str, dict[str, Any]] = {}
-    replicates: dict[str, dict[str, Any]] = {}
+    judged: dict[str, dict[str, tuple[Metrics, Replicates]]] = {}
     for system, outputs in systems.items():
         probabilities, scores, score = _complete(
             system, outputs, objectives, real, values
         )
-        judged = {}
+        judged[system] = {}
         for t, objective in enumerate(objectives):
             order = score if scores is None else scores[..., t]
             chances = None if probabilities is None else probabilities[..., t]
             found, drawn = order_metrics(cells[t], order, users, bootstrap)
             found |= probability_metrics(cells[t], chances)
-            judged[objective.name] = (found, drawn)
-        judged[VALUE] = value_metrics(valued, score, bootstrap)
-        for found, drawn in judged.values():
+            judged[system][objective.name] = (found, drawn)
+        judged[system][VALUE] = value_metrics(valued, score, bootstrap)
+        for found, drawn in judged[system].values():
             for name in [name for name in WITH_INTERVAL if name in found]:
                 found[f"{name}_interval"] = (
                     interval(drawn[name]) if name in drawn else None
                 )
-        results[system] = {key: found for key, (found, _) in judged.items()}
-        replicates[system] = {key: drawn for key, (_, drawn) in judged.items()}
-    for key, found in results.get(reference, {}).items():
-        found |= _compare_systems(
-            {system: results[system][key] for system in results},
-            {system: replicates[system][key] for system in results},
-            reference,
-        )
-    return nan_to_none(results)
+    for key, (found, _) in judged.get(reference, {}).items():
+        of_key = {system: parts[key] for system, parts in judged.items()}
+        found |= _compare_systems(of_key, reference)
+    return nan_to_none(
+        {
+            system: {key: found for key, (found, _) in parts.items()}
+            for system, parts in judged.items()
+        }
+    )
 
 
 def _compare_systems(
-    found: Mapping[str, Mapping[str, Any]],
-    replicates: Mapping[str, Mapping[str, np.ndarray]],
-    reference: str,
+    judged: Mapping[str, tuple[Metrics, Replicates]], reference: str
 ) -> dict[str, Any]:
     """Compares the reference with the others, resample by resample.
 
     Two systems are judged on the same users, so the interval of their
-    difference is narrower than their own intervals suggest. `found` and
-    `replicates` are system -> metric -> value or [replicates], of one
-    objective.
+    difference is narrower than their own intervals suggest.
     """
-    names = [n for n in WITH_INTERVAL if n in found[reference]]
+    names = [n for n in WITH_INTERVAL if n in judged[reference][0]]
 
     def values(system: str, name: str) -> np.ndarray:
         """The metric itself, then its replicates."""
-        own = np.array([found[system][name]], np.float64)
-        return np.concatenate([own, replicates[system].get(name, own[:0])])
+        found, drawn = judged[system]
+        own = np.array([found[name]], np.float64)
+        return np.concatenate([own, drawn.get(name, own[:0])])
 
     def summary(numbers: np.ndarray, label: str) -> dict[str, Any]:
         drawn = interval(numbers[1:]) if len(numbers) > 1 else None
@@ -168,7 +166,7 @@ def _compare_systems(
             )
             for name in names
         }
-        for system in found
+        for system in judged
         if system != reference
     }
     if not {FLOOR, CEILING} <= set(lead):

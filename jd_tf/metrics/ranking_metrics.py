@@ -108,12 +108,7 @@ def group_auc(
 def auc_from_ranks(
     above: np.ndarray, positives: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
-    """[G] AUC by Mann and Whitney's formula.
-
-    `above` is summed over positives: weight of the impressions that score
-    higher, ties half, itself half; `positives` and `weight` are weights of the
-    positives and of all.
-    """
+    """[G] AUC by Mann and Whitney's formula, of ranks summed over positives."""
     pairs = positives * (weight - positives)
     # Of two positives one stands above the other, or they tie and each counts
     # half: all pairs among positives, own half included, make P^2 / 2.

@@ -12,15 +12,10 @@ class RankedScores:
     """Ranks of chosen elements among the elements of their group.
 
     Ties share a block of positions, so that whoever averages over the block
-    gives ties their expected rank, whatever the order of the input.
-
-    Args:
-        scores: [M] float, higher is better; no nan.
-        chosen: [P] int, elements to rank.
-        groups: [M] int from 0 to `num_groups` - 1; one group if None.
-        num_groups: number of groups G, below 2^32.
-        keep_order: whether to keep `order` [M], groups ascending, best first,
-            which weighted ranks need; costs several times more.
+    gives ties their expected rank, whatever the order of the input. `chosen`
+    [P] are indices of [M] scores, higher is better; `groups` [M] are below
+    `num_groups` < 2^32. Weighted ranks need `order` [M], groups ascending,
+    best first, which costs several times more to keep.
     """
 
     def __init__(
@@ -37,25 +32,22 @@ class RankedScores:
         keys = np.sort(keys) if self.order is None else keys[self.order]
         # Searching in ascending order walks memory forwards.
         ascending = np.argsort(wanted)
-        self._first = np.empty(len(wanted), np.int64)
-        self._last = np.empty(len(wanted), np.int64)
+        self._first, self._last = np.empty((2, len(wanted)), np.int64)
         wanted = wanted[ascending]
         # Begin and end (exclusive) of each chosen element's block of ties.
         self._first[ascending] = np.searchsorted(keys, wanted, "left")
         self._last[ascending] = np.searchsorted(keys, wanted, "right")
-        if groups is None:
-            self._start = np.zeros(len(wanted), np.int64)
-        else:
+        self._start = np.zeros(len(wanted), np.int64)
+        if groups is not None:
             sizes = np.bincount(groups, minlength=num_groups)
             self._start = (np.cumsum(sizes) - sizes)[groups[chosen]]
 
     def ranks(
         self, weights: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Two [P]: weight in the group above each chosen, and above or tied.
+        """Two [P]: weight above each chosen in its group, and above or tied.
 
-        The second counts the element itself. `weights` are [M] in sorted order,
-        i.e. `given[ranking.order]`; every element weighs 1 if None.
+        `weights` are [M] in the order of `order`; 1 each if None.
         """
         if weights is None:
             return self._first - self._start, self._last - self._start

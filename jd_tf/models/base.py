@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from jd_tf.models.blocks.request_values import request_values
-from jd_tf.models.blocks.score_head import ScoreHead
+from jd_tf.models.blocks.score_head import ScoreHead, request_values
 from jd_tf.models.compiled_metrics import CompiledMetrics
 from jd_tf.models.config_fields import config_from_json
 from jd_tf.models.ranker_config import RankerConfig
@@ -77,18 +76,15 @@ class RankingModel(CompiledMetrics, keras.Model):
         self.make_layers()
         # Last, so that the network before it starts from the same random
         # weights with a fusion and without.
-        fusion = self.config.fusion
+        fusion = dataclasses.asdict(self.config.fusion)
+        del fusion["session_seconds"]
         self.head = ScoreHead(
             schema.given_indices,
             schema.objective_values,
-            calibrate=self.config.calibrate,
-            kind=fusion.kind,
-            form=fusion.form,
-            units=fusion.units,
-            min_share=fusion.min_share,
-            max_scale=fusion.max_scale,
-            fusion_weights=fusion.weights,
+            self.config.calibrate,
+            fusion_weights=fusion.pop("weights"),
             name="score_head",
+            **fusion,
         )
         # The schema tells every shape, so all weights exist from here on.
         self.build()
@@ -106,11 +102,6 @@ class RankingModel(CompiledMetrics, keras.Model):
     @property
     def reusable(self) -> bool:
         """Returns whether a user state is exact at a later moment, too."""
-        return False
-
-    @property
-    def can_append(self) -> bool:
-        """Returns whether events can be added to a state alone."""
         return False
 
     @property
@@ -248,7 +239,10 @@ class RankingModel(CompiledMetrics, keras.Model):
         candidates: Tensors,
         training: bool,
     ) -> tuple[dict[str, Any], Any]:
-        state = _without_prefix(user_state)
+        state = {
+            name.removeprefix(STATE_PREFIX): tensor
+            for name, tensor in user_state.items()
+        }
         context = self.encode_request(request)
         logits, shared = self.candidate_logits(
             state, context, candidates, training=training
@@ -286,12 +280,6 @@ class RankingModel(CompiledMetrics, keras.Model):
         """All other variables, curves of the calibration included."""
         fusion = {id(variable) for variable in self.fusion_variables}
         return [v for v in self.variables if id(v) not in fusion]
-
-    @property
-    def bias_variables(self) -> list:
-        """The main variables that serving does not read: the bias tower's."""
-        tower = getattr(self, "bias_tower", None)
-        return [] if tower is None else list(tower.variables)
 
     def fusion_inputs(self, batch: Tensors) -> tuple[Any, Any]:
         """Returns what the fusion reads of a batch, as it is when serving.
@@ -358,10 +346,3 @@ class RankingModel(CompiledMetrics, keras.Model):
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Does nothing: the constructor has built everything."""
-
-
-def _without_prefix(user_state: Tensors) -> dict[str, Any]:
-    return {
-        name.removeprefix(STATE_PREFIX): tensor
-        for name, tensor in user_state.items()
-    }

@@ -21,14 +21,7 @@ class CompiledMetrics:
         weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Compiles as Keras does, with every metric weighted.
-
-        Args:
-            *args: of `keras.Model.compile`.
-            metrics: dict of output name to a metric or a list of them.
-            weighted_metrics: likewise.
-            **kwargs: of `keras.Model.compile`.
-        """
+        """Compiles as Keras does, with every metric weighted."""
         weighted = weighted_metrics or metrics
         if weighted_metrics and metrics:
             weighted = {

@@ -17,16 +17,7 @@ Config = TypeVar("Config")
 
 
 def flat_fields(config: Any) -> dict[str, Any]:
-    """Returns the fields of a config as dotted name -> value.
-
-    Args:
-        config: a dataclass; fields may be dataclasses.
-
-    Example:
-    >>> from jd_tf.models.ranker_config import RankerConfig
-    >>> flat_fields(RankerConfig())["fusion.form"]
-    'log_linear'
-    """
+    """Returns the fields of a config as dotted name -> value."""
     flat = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -41,13 +32,8 @@ def flat_fields(config: Any) -> dict[str, Any]:
 def resolve_field(config: Any, name: str) -> str:
     """Returns the dotted name of a field that may be named in short.
 
-    Args:
-        config: a dataclass.
-        name: `sequence.num_heads`, its last part where that is unique, or
-            with underscores (`fusion_form` for `fusion.form`).
-
-    Raises:
-        DataError: if there is no such field, or more than one.
+    `name` may be the last part where that is unique, or have underscores
+    (`fusion_form` for `fusion.form`).
     """
     known = list(flat_fields(config))
     if name in known:
@@ -55,8 +41,7 @@ def resolve_field(config: Any, name: str) -> str:
     found = [
         key
         for key in known
-        if name == key.rpartition(".")[2]
-        or name == key.replace(".", "_")
+        if name in (key.rpartition(".")[2], key.replace(".", "_"))
         or f"{name}.{_DEFAULT_FIELD}" == key
     ]
     if len(found) == 1:
@@ -103,15 +88,7 @@ def replace_fields(config: Config, changes: Mapping[str, Any]) -> Config:
 
 
 def config_from_json(config_class: type, fields: Any) -> Any:
-    """Returns the config that `dataclasses.asdict` made `fields` of.
-
-    Args:
-        config_class: a dataclass of the field's types.
-        fields: nested dict; what it leaves out keeps its default.
-
-    Raises:
-        SchemaError: if there are fields that the class does not have.
-    """
+    """Returns the config that `dataclasses.asdict` made `fields` of."""
     if isinstance(fields, config_class):
         return fields
     kinds = typing.get_type_hints(config_class)

@@ -22,18 +22,11 @@ _BUILT_IN = {
 
 @dataclasses.dataclass(frozen=True)
 class ModelEntry:
-    """A registered model.
-
-    Attributes:
-        name: in flags, `config.json` and as the default name of exports.
-        model_class: a `RankingModel`.
-        config_class: its config, a frozen dataclass.
-        module_file: the file of the class.
-    """
+    """A registered model; `name` is in flags, `config.json` and exports."""
 
     name: str
-    model_class: type
-    config_class: type
+    model_class: type  # a `RankingModel`
+    config_class: type  # a frozen dataclass
     module_file: str
 
 

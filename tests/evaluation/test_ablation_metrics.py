@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from jd_tf.evaluation.ablations.judge import ALL, COLD
-from jd_tf.evaluation.cold_items import ColdItems
+from jd_tf.evaluation.ablations.judge import ALL, COLD, ColdItems
 from jd_tf.evaluation.collect import collect_predictions
 from tests.evaluation.ablation_runs import RANKER, predictions, result
 from tests.evaluation.toy_shop import toy_batch, toy_schema

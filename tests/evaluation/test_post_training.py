@@ -6,8 +6,7 @@ import pytest
 from jd_tf.evaluation.collect import collect_predictions
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
 from jd_tf.evaluation.post_training import PostTraining
-from jd_tf.evaluation.report.printed_summary import printed_summary
-from jd_tf.evaluation.report.run_report import write_report
+from jd_tf.evaluation.report.run_report import printed_summary, write_report
 from jd_tf.metrics.ranking_metrics import group_ndcg
 from jd_tf.schema import IdColumn, Objective
 from tests.requests import small_schema

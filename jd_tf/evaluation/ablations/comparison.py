@@ -1,7 +1,6 @@
 """Paired comparison of the rows of an ablation, over seeds and users."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -41,19 +40,10 @@ def paired_difference(
     part, so the sum is judged by Student's t with the degrees of freedom of
     Welch and Satterthwaite. With one seed only the users are judged.
 
-    Args:
-        values: [S] metric of the first model, per seed.
-        others: [S] of the second, same seeds in the same order.
-        replicates: [S, replicates] resamples of `values`, nan where
-            undefined; None for none.
-        other_replicates: the same resamples of `others`.
-
-    Returns:
-        `difference`, mean over seeds; `standard_error`, and its parts
-        `resampling_error` (users; 0 without resamples) and `seed_error` (nan
-        with one seed); `standard_errors`, the difference in standard errors;
-        two-sided `p_value`; `low` and `high` of the 95 % interval. nan where
-        undefined.
+    Returns the columns `DIFFERENCE` of [S] values and [S, replicates]
+    resamples: `resampling_error` (users), `seed_error` (nan with one seed),
+    their sum `standard_error`, the difference in `standard_errors`, two-sided
+    `p_value`, 95 % interval `low` to `high`; nan where undefined.
     """
     differences = np.asarray(values, float) - np.asarray(others, float)
     difference = float(differences.mean())
@@ -87,14 +77,18 @@ def paired_difference(
 def runs_table(
     rows: Sequence[Row], seeds: Sequence[int], results: Results
 ) -> pd.DataFrame:
-    """Returns one line for each finished run, kind, objective and metric.
-
-    `replicates` holds lists or None.
-
-    Raises:
-        DataError: if the runs were not judged on the same requests.
-    """
-    _check_comparable(results)
+    """Returns one line for each finished run, kind, objective and metric."""
+    if not results:
+        raise ValueError("there is no finished run to report on.")
+    (first_row, first_seed), first = next(iter(results.items()))
+    for (other, other_seed), found in results.items():
+        if found["fingerprint"] != first["fingerprint"]:
+            raise DataError(
+                f"row `{first_row}`, seed {first_seed}, and row `{other}`, "
+                f"seed {other_seed}, were not judged on the same requests and "
+                "resamples. Name another --workdir, or delete their "
+                "result.json to judge them again."
+            )
     lines = [
         (
             *(row.name, seed, kind, objective, metric, found[metric]),
@@ -115,13 +109,7 @@ def runs_table(
 def compare(
     runs: pd.DataFrame, pairs: Iterable[tuple[str, str]]
 ) -> pd.DataFrame:
-    """Returns one line for each pair of rows, kind, objective and metric.
-
-    Pairs are a row of `runs` and the one it is compared with, over the seeds
-    both have; rows without a run are left out. `spread` is the standard
-    deviation over seeds, the rest is of `paired_difference`; nan where there
-    is nothing to compare.
-    """
+    """Returns one line for each pair of rows, kind, objective and metric."""
     lines = []
     for row, against in pairs:
         mine, other = (runs[runs["row"] == name] for name in (row, against))
@@ -152,11 +140,7 @@ def table_pairs(rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def add_significance(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns the table with a column `significant` of "**", "*" or "".
-
-    One star: p below 0.05. Two: below 0.05 over the number of comparisons in
-    the table (Bonferroni).
-    """
+    """Adds `significant`: "*" for p < 0.05, "**" if so after Bonferroni."""
     p_values = table["p_value"]
     strict = SIGNIFICANT / max(p_values.notna().sum(), 1)
     stars = (p_values < SIGNIFICANT).astype(int) + (p_values < strict)
@@ -166,18 +150,3 @@ def add_significance(table: pd.DataFrame) -> pd.DataFrame:
 def _stack(replicates: pd.Series) -> np.ndarray | None:
     lists = list(replicates)
     return None if None in lists else np.array(lists, float)
-
-
-def _check_comparable(results: Mapping[tuple[str, int], Any]) -> None:
-    """Refuses runs that were not judged on the same requests."""
-    if not results:
-        raise ValueError("there is no finished run to report on.")
-    (row, seed), first = next(iter(results.items()))
-    for (other, other_seed), found in results.items():
-        if found["fingerprint"] != first["fingerprint"]:
-            raise DataError(
-                f"row `{row}`, seed {seed}, and row `{other}`, seed "
-                f"{other_seed}, were not judged on the same requests and "
-                "resamples. Name another --workdir, or delete their "
-                "result.json to judge them again."
-            )

@@ -20,16 +20,7 @@ from jd_tf.schema import DataError
 def first_requests(
     data_dir: str | Path, output_dir: str | Path, limits: Mapping[str, int]
 ) -> Path:
-    """Makes a data folder of the first requests of every split, once.
-
-    Shards are read in turn, a request each, as requests were dealt to them.
-    Splits whose limit is 0 or missing are linked (or copied) whole. A folder
-    that exists is checked, not made again.
-
-    Raises:
-        DataError: if a split is missing, a limit negative, or `output_dir`
-            holds other requests.
-    """
+    """Makes a data folder of every split's first requests, or checks it."""
     schema, output_dir = read_schema(data_dir), Path(output_dir)
     expected = {}
     for split, limit in limits.items():
@@ -51,7 +42,10 @@ def first_requests(
     with new_folder(output_dir) as folder:
         for shard in sorted(Path(data_dir).glob("*.tfrecord")):
             if shard.name.split("-")[0] not in expected:
-                _link(shard, folder / shard.name)
+                try:
+                    os.link(shard, folder / shard.name)
+                except OSError:
+                    shutil.copy(shard, folder / shard.name)
         for split, count in expected.items():
             _write_first(list(split_files(data_dir, split)), folder, count)
         seal(folder, schema)
@@ -68,10 +62,3 @@ def _write_first(shards: list[Path], folder: Path, count: int) -> None:
         writers[number % len(writers)].write(record)
     for writer in writers:
         writer.close()
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy(source, target)

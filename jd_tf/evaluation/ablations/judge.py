@@ -7,6 +7,7 @@ import functools
 import gc
 import hashlib
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,18 @@ import numpy as np
 
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import split_files
-from jd_tf.evaluation.cold_items import ColdItems
-from jd_tf.evaluation.collect import Predictions, collect_predictions
+from jd_tf.evaluation.baselines.rates import IdSums
+from jd_tf.evaluation.collect import (
+    Batch,
+    Predictions,
+    collect_predictions,
+    to_numpy,
+)
 from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.evaluation.model_scorer import model_scorer
 from jd_tf.evaluation.objective_metrics import NDCG, order_metrics
 from jd_tf.metrics.bootstrap import Bootstrap
-from jd_tf.metrics.cells import Cells
+from jd_tf.metrics.cells import Cells, real_cells
 from jd_tf.training.folder_training import TRAIN
 from jd_tf.training.workdir import CHECKPOINTS, load_trained
 
@@ -30,6 +36,33 @@ METRICS = ("gauc", "auc", "gauc_user", NDCG)
 _COUNTS = ("num_impressions", "num_positives")
 _SYSTEM = "model"
 _BATCH_SIZE = 256
+
+
+class ColdItems:
+    """Items shown as candidates in training at most `max_impressions` times.
+
+    Events in histories do not count: a model learns from impressions.
+    """
+
+    def __init__(self, max_impressions: int = 0):
+        self.max_impressions = max_impressions
+        self._impressions = IdSums(1)
+
+    def fit(self, batches: Iterable[Batch]) -> "ColdItems":
+        """Counts the candidates of training batches, in one pass."""
+        for raw in batches:
+            batch = to_numpy(raw)
+            ids = batch["item_id"]
+            ids = ids[real_cells(batch["num_candidates"], ids.shape[1])]
+            self._impressions.add(ids, np.ones((len(ids), 1)))
+        return self
+
+    def __call__(self, batch: Batch) -> np.ndarray:
+        """[B, N] bool, True where a candidate is cold; padding never is."""
+        ids = np.asarray(batch["item_id"])
+        real = real_cells(batch["num_candidates"], ids.shape[1])
+        shown = self._impressions.find(ids)[..., 0]
+        return real & (shown <= self.max_impressions)
 
 
 class RunJudge:
@@ -80,16 +113,10 @@ def judge_run(
 ) -> dict[str, Any]:
     """Returns metrics of a system on all candidates and on each kind of them.
 
-    Users (requests where they are unknown) are resampled by a generator that
-    depends on their number alone, so replicate i of two runs on the same
-    split has drawn the same users, and their replicates can be subtracted
-    pair by pair.
-
-    Returns:
-        `metrics`: kind -> objective -> metric or count -> number, None where
-        undefined; `replicates`: kind -> objective -> metric -> list;
-        `fingerprint`: of requests, labels and kinds, equal for runs that can
-        be compared.
+    `metrics` and `replicates` are by kind, objective and name, `fingerprint` is
+    equal for runs that can be compared. The resamples of users (requests where
+    they are unknown) depend on their number alone, so replicate i of two runs
+    has drawn the same users, and replicates can be subtracted pair by pair.
     """
     probabilities = predictions.systems[system]["probabilities"]
     labels, users = predictions.labels, predictions.user_ids

@@ -171,16 +171,13 @@ def _cell(one: Any) -> Any:
     value = f"{one.mean:.4f}"
     if not math.isnan(one.spread):
         value += f" ± {one.spread:.4f}"
-    return {"value": value, "difference": _difference(one), "kind": _kind(one)}
-
-
-def _difference(one: Any) -> str:
-    """Returns `+0.0031 (2.5) *`, or nothing where there is no difference."""
-    if math.isnan(one.difference):
-        return ""
-    distance = one.standard_errors
-    distance = UNDEFINED if math.isnan(distance) else f"{distance:.1f}"
-    return f"{one.difference:+.4f} ({distance}) {one.significant}".strip()
+    difference, distance = "", UNDEFINED
+    if not math.isnan(one.standard_errors):
+        distance = f"{one.standard_errors:.1f}"
+    if not math.isnan(one.difference):  # `+0.0031 (2.5) *`
+        difference = f"{one.difference:+.4f} ({distance}) {one.significant}"
+    difference = difference.strip()
+    return {"value": value, "difference": difference, "kind": _kind(one)}
 
 
 def _column(one: Any) -> str:

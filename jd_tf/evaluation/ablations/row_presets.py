@@ -61,14 +61,7 @@ CONTRASTS = (
 
 
 def missing_data(row: Row, schema: Schema, vectors: bool) -> dict[str, str]:
-    """Returns what a row switches on that the data cannot feed.
-
-    Such a row would repeat the row it is compared with, or fail after hours
-    of training. `vectors` is True if there are item vectors.
-
-    Returns:
-        Field, as the row names it -> the missing data, in words.
-    """
+    """Returns field -> the data it needs, in words, if the data lack it."""
     dwell, counters, slots = (
         any(getattr(behavior, field) for behavior in schema.behaviors)
         for field in ("dwell", "action_counters", "action_slots")
@@ -92,11 +85,7 @@ def missing_data(row: Row, schema: Schema, vectors: bool) -> dict[str, str]:
 def possible_rows(
     rows: tuple[Row, ...], schema: Schema, vectors: bool
 ) -> tuple[tuple[Row, ...], list[str]]:
-    """Returns the rows the data can feed, and a note on each changed row.
-
-    Switches that cannot be fed are off in all rows, and rows that then repeat
-    another are left out. `vectors` is True if there are item vectors.
-    """
+    """Returns the rows the data can feed, and a note on each changed row."""
     kept: list[Row] = []
     notes: list[str] = []
     equals: dict[str, str] = {}

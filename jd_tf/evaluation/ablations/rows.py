@@ -134,11 +134,7 @@ def check_rows(rows: Sequence[Row]) -> tuple[Row, ...]:
 
 
 def resolve(row: Row, base: Any) -> Any:
-    """Returns the config of a row: the base with its changes.
-
-    Raises:
-        DataError: naming the row, and the field or value that is wrong.
-    """
+    """Returns the config of a row; a DataError names row, field and value."""
     try:
         return replace_fields(base, row.changes)
     except (TypeError, ValueError) as error:

@@ -89,17 +89,10 @@ class Ablation:
     ) -> Results:
         """Trains and judges all runs that are not finished, seed by seed.
 
-        Args:
-            train: takes the config of a row, a seed and the folder of the
-                run, which it resumes if there is one.
-            judge: takes the folder of a trained run; see `judge_run`.
-            finished: takes all results, after every run.
-            discard: takes the folder of a finished run, to delete there what
-                is not needed any more.
-            log: takes lines of progress.
-
-        Returns:
-            (name of the row, seed) -> what `judge` returned.
+        `train` takes the config of a row, a seed and the folder of the run,
+        which it resumes if there is one; `judge` the folder of a trained run;
+        `finished` all results, after every run; `discard` the folder of a
+        finished run, to delete there what is not needed; `log` a line.
         """
         results = self.results()
         missing = [

@@ -73,11 +73,10 @@ class IdSums:
 
 
 class RateTable:
-    """Counts impressions and positives by id, and gives smoothed rates.
+    """Rates of each objective by id, smoothed towards the level above.
 
-    An id seen rarely is drawn to the rate of the level above it (`levels` of
-    id columns are widest first): an item to its category, a category to all
-    impressions, as if it had been shown `strength` more times at that rate.
+    An id counts as if shown `strength` more times at the rate of the level
+    above it (`levels` are widest first); the first is drawn to the mean.
     """
 
     def __init__(

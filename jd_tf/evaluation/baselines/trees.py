@@ -1,13 +1,17 @@
 """Gradient-boosted trees on hand-made features: the usual strong baseline."""
 
-from collections.abc import Iterable
+import concurrent.futures
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
-from jd_tf.evaluation.baselines.categories import Categories
-from jd_tf.evaluation.baselines.ensemble import Ensemble
 from jd_tf.evaluation.baselines.features import (
     Arrays,
+    Categories,
     dense_features,
     history_features,
 )
@@ -17,6 +21,8 @@ from jd_tf.evaluation.collect import to_numpy
 from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Schema
 
+_MIN_OF_EACH_CLASS = 20
+_MIN_VALUES_OF_A_COLUMN = 20
 _SEED = 0
 # The first part of the training split is counted only; each later part is
 # learned from with the rates of all parts before it.
@@ -54,6 +60,7 @@ class Trees(Baseline):
                 f"`max_impressions` must be positive. Got: {max_impressions}."
             )
         self.max_impressions = max_impressions
+        self._id_names = [column.name for column in schema.item_id_columns]
         self._tables: list[RateTable] = []
         self._categories = Categories(schema)
         self._ensemble = Ensemble(
@@ -116,10 +123,6 @@ class Trees(Baseline):
         found[real] = self._ensemble.predict(features)
         return {"probabilities": found}
 
-    @property
-    def _id_names(self) -> list[str]:
-        return [column.name for column in self.schema.item_id_columns]
-
     def _new_tables(self) -> list[RateTable]:
         chain = rate_levels(self.schema)
         alone = [(n,) for n in self._id_names if n not in chain]
@@ -171,10 +174,7 @@ class Trees(Baseline):
         self, tables: list[list[RateTable]], rows: list[dict[str, np.ndarray]]
     ) -> None:
         """Takes the parts one by one, each with the rates before it."""
-        blocks = {
-            name: np.concatenate([row[name] for row in rows])
-            for name in rows[0]
-        }
+        blocks = {n: np.concatenate([row[n] for row in rows]) for n in rows[0]}
         self._tables = self._new_tables()
         features, order = [], []
         for part, counted in enumerate(tables):
@@ -207,3 +207,59 @@ def _rates(tables: list[RateTable], ids: dict[str, np.ndarray]) -> np.ndarray:
 def _select(batch: Arrays, requests: np.ndarray) -> dict[str, np.ndarray]:
     """The chosen requests of a batch."""
     return {name: array[requests] for name, array in batch.items()}
+
+
+class Ensemble:
+    """Learns T labels from the same rows; options are scikit-learn's."""
+
+    def __init__(self, **options: Any):
+        self.options = options
+        self._models: Sequence[HistGradientBoostingClassifier | float] = ()
+
+    def fit(
+        self,
+        features: np.ndarray,
+        labels: np.ndarray,
+        weights: np.ndarray,
+        means: np.ndarray,
+    ) -> None:
+        """Learns objectives side by side; `means` [T] of too thin classes."""
+
+        def fit(t: int) -> HistGradientBoostingClassifier | float:
+            rows = weights[:, t] > 0
+            outcome = labels[rows, t]
+            positives = np.count_nonzero(outcome)
+            rarer = min(positives, len(outcome) - positives)
+            if rarer < _MIN_OF_EACH_CLASS:
+                return float(means[t])
+            model = HistGradientBoostingClassifier(**self.options)
+            learned = features[rows]
+            # scikit-learn cannot bin a column without a single value; one
+            # with so few may be left without after it splits rows off.
+            known = np.count_nonzero(~np.isnan(learned), axis=0)
+            learned[:, known < _MIN_VALUES_OF_A_COLUMN] = 0.0
+            with _one_thread():
+                return model.fit(learned, outcome, weights[rows, t])
+
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            self._models = list(pool.map(fit, range(len(means))))
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """[M, T] float32 probabilities."""
+        found = np.empty((len(features), len(self._models)), np.float32)
+        for t, model in enumerate(self._models):
+            if isinstance(model, float):
+                found[:, t] = model
+            elif len(features):
+                with _one_thread():
+                    found[:, t] = model.predict_proba(features)[:, 1]
+        return found
+
+
+def _one_thread() -> threadpool_limits:
+    """Keeps OpenMP from spinning for cores that others use.
+
+    With OpenMP's own threads on a busy machine a fit of 4 seconds was seen
+    to take 84; objectives in threads of their own use the cores as well.
+    """
+    return threadpool_limits(1, "openmp")

@@ -36,10 +36,8 @@ def compare_orders(
 
     Returns `rankings`: name -> metric -> `value` and `interval`;
     `differences`: name -> other name -> metric -> `difference` (first minus
-    other), `interval`, `standard_error`; metrics are value-NDCG and shares of
-    the value captured by the first places. `num_requests`, with any gain, and
-    `num_with_choice`, those of them that an order can make better or worse:
-    the others are alike under all and draw differences to 0.
+    other), `interval`, `standard_error`; `num_requests`, with any gain, and
+    `num_with_choice`, those that an order can make better or worse.
     """
     predictions = observation.predictions
     gains, real = predictions.total_gains(), predictions.real
@@ -78,21 +76,16 @@ def compare_orders(
             }
         return entry
 
+    def own(name: str, metric: str) -> dict[str, Any]:
+        found = interval(drawn[name][metric])
+        return {"value": values[name][metric], "interval": found}
+
     most = np.where(real, gains, -np.inf).max(axis=1, initial=-np.inf)
     least = np.where(real, gains, np.inf).min(axis=1, initial=np.inf)
     return {
         "num_requests": int((most > 0).sum()),
         "num_with_choice": int(((most > 0) & (most > least)).sum()),
-        "rankings": {
-            name: {
-                metric: {
-                    "value": value,
-                    "interval": interval(drawn[name][metric]),
-                }
-                for metric, value in found.items()
-            }
-            for name, found in values.items()
-        },
+        "rankings": {n: {m: own(n, m) for m in values[n]} for n in values},
         "differences": {
             one: {other: apart(one, other) for other in orders if other != one}
             for one in orders
@@ -101,11 +94,9 @@ def compare_orders(
 
 
 def recommend(compared: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The simplest order that none beats beyond its interval.
+    """Returns metric -> the simplest order that none beats beyond its interval.
 
-    Returns metric -> `use`, the name of the order; `against`, the learned
-    fusion or, where that is the one to use, the best other order; and
-    `difference`, `interval` and `standard_error` of the two.
+    `against` is the learned fusion or, where that is to use, the best other.
     """
     rankings, differences = compared["rankings"], compared["differences"]
     found = {}
@@ -133,12 +124,7 @@ def recommend(compared: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def weights_by_segment(
     observation: FusionObservation, bootstrap: Bootstrap
 ) -> dict[str, dict[str, Any]]:
-    """Mean shares of the weights in every segment.
-
-    Returns segmentation -> segment -> `num_requests`, `num_users`, and
-    `shares`: objective -> `mean` and `interval`; in their own order, as of
-    hours, or that in which the shares of the last objective grow.
-    """
+    """Returns segmentation -> segment -> counts and mean `shares`."""
     shares = observation.shares
     names = observation.schema.objective_names
 

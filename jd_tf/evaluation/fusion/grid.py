@@ -18,23 +18,14 @@ _CONCENTRATIONS = (1.0, 0.35)
 
 @dataclasses.dataclass(frozen=True)
 class FusionGrid:
-    """W weight vectors and their metrics on G groups of requests.
-
-    Attributes:
-        groups: G of (segmentation, segment); the first is all requests.
-        group_sizes: [G] int, requests with any gain.
-        weights: [W, T] float64, each adding up to 1.
-        rounds: [W] int, 0 of the coarse look, then the rounds of refinement.
-        ndcg: [G, W], see `WeightJudge`.
-        captured: [T, W].
-    """
+    """W weight vectors and their metrics on G groups of requests."""
 
     groups: list[Group]
     group_sizes: np.ndarray
-    weights: np.ndarray
-    rounds: np.ndarray
-    ndcg: np.ndarray
-    captured: np.ndarray
+    weights: np.ndarray  # [W, T] float64, each adding up to 1
+    rounds: np.ndarray  # [W] int, 0 of the coarse look
+    ndcg: np.ndarray  # [G, W]
+    captured: np.ndarray  # [T, W]
 
     @property
     def best(self) -> np.ndarray:
@@ -54,11 +45,7 @@ class FusionGrid:
         return _judged(judge, self.weights, self.rounds)
 
     def front(self, first: int, second: int) -> np.ndarray:
-        """[F] int, vectors that no other beats in two objectives at once.
-
-        They ascend in what they capture of the first objective; `first` and
-        `second` are indices of objectives.
-        """
+        """[F] int, undominated vectors, ascending in objective `first`."""
         one, other = self.captured[first], self.captured[second]
         order = np.lexsort((-other, -one))
         before = np.maximum.accumulate(other[order])[:-1]
@@ -76,22 +63,13 @@ def search_weights(
 ) -> FusionGrid:
     """Searches the weights of highest value-NDCG, coarse to fine.
 
-    Half of the vectors are the corners, the middle, `starts` and random
-    points of the simplex; then three rounds look ever closer around the best
-    of every group, and each vector is judged on all groups. Vectors are drawn
-    in units of an objective's spread: w_t = u_t / deviation of its feature,
-    u on the simplex, so that an objective whose probabilities are tiny is
-    not left out of the search. The best of many is flattered by the
-    requests it was chosen on: judge it on others.
-
-    Args:
-        judge: of the requests.
-        num_weights: W; a DataError names the least.
-        starts: weight vectors to begin with, of any sum.
-        seed: of what is random.
-        progress: whether to show a bar.
-        axes: two objectives; a quarter of the closer looks then goes to the
-            front of what is captured of the two.
+    Half of the `num_weights` vectors are the corners, the middle, `starts` and
+    random points of the simplex; then three rounds look ever closer around the
+    best of every group (a quarter around the front of the objectives `axes`),
+    and each vector is judged on all groups. Vectors are drawn in units of an
+    objective's spread: w_t = u_t / deviation of its feature, u on the simplex,
+    so that tiny probabilities are not left out of the search. The best of many
+    is flattered by the requests it was chosen on: judge it on others.
     """
     real = judge.predictions.real
     # Padding and missing objectives have no spread; their unit is 1.
@@ -124,7 +102,15 @@ def search_weights(
                 near = _near(rng, _centres(grid, share, axes), unit, spread)
                 rounds = np.full(share, number)
                 found = _judged(judge, near, rounds, bar.update)
-                grid = _joined(grid, found)
+                grid = dataclasses.replace(
+                    grid,
+                    weights=np.concatenate([grid.weights, near]),
+                    rounds=np.concatenate([grid.rounds, rounds]),
+                    ndcg=np.concatenate([grid.ndcg, found.ndcg], axis=1),
+                    captured=np.concatenate(
+                        [grid.captured, found.captured], axis=1
+                    ),
+                )
     return grid
 
 
@@ -136,17 +122,6 @@ def _judged(
 ) -> FusionGrid:
     found = judge.judge(weights, progress)
     return FusionGrid(judge.groups, judge.group_sizes, weights, rounds, *found)
-
-
-def _joined(one: FusionGrid, other: FusionGrid) -> FusionGrid:
-    """Both grids' vectors, of the same judge."""
-    return dataclasses.replace(
-        one,
-        weights=np.concatenate([one.weights, other.weights]),
-        rounds=np.concatenate([one.rounds, other.rounds]),
-        ndcg=np.concatenate([one.ndcg, other.ndcg], axis=1),
-        captured=np.concatenate([one.captured, other.captured], axis=1),
-    )
 
 
 def _centres(

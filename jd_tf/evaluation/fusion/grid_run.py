@@ -37,25 +37,12 @@ def grid_run(
     seed: int = 0,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Writes the three files of `experiments.fusion_grid`.
+    """Writes the three files of `experiments.fusion_grid`; returns the JSON's.
 
-    Args:
-        predictions: file whose requests are searched.
-        output_dir: made if missing.
-        judge: file on which the result is judged; `predictions` if None.
-        form: `"log_linear"` or `"additive"`.
-        num_weights: weight vectors tried.
-        k: places of a ranking that count.
-        values: business values in place of the file's, all others 0; a
-            reward in the file is set aside.
-        segments: segmentations to search by; None for all.
-        axes: two objectives of the picture; click and order, else first and
-            last, if empty.
-        seed: of the weights drawn.
-        progress: whether to show a bar.
-
-    Returns:
-        What the JSON holds; see `report_grid`.
+    The result is judged on the file `judge`, or on `predictions` if None.
+    `values` replace the file's business values, all others 0, and set a reward
+    aside; `segments` None are all; `axes` () are click and order, else first
+    and last.
     """
     searched = FusionPredictions.load(predictions)
     others = FusionPredictions.load(judge) if judge else searched
@@ -103,13 +90,7 @@ def grid_run(
 
 
 def report_grid(grid: FusionGrid, judge: WeightJudge) -> dict[str, Any]:
-    """The best weights, and the metrics of all rankings.
-
-    The best weights of all requests and of each segment with their value-NDCG
-    and the regret of the global ones on the requests searched; and every
-    ranking on the requests of `judge`, which may be others, with its mean
-    distance from the best global weights and its standard error.
-    """
+    """The best weights of the grid, and all rankings judged by `judge`."""
     predictions, best = judge.predictions, grid.best
     names = predictions.objectives
     segments: dict[str, Any] = {}
@@ -142,10 +123,7 @@ def report_grid(grid: FusionGrid, judge: WeightJudge) -> dict[str, Any]:
 
 
 def rankings_of(grid: FusionGrid, judge: WeightJudge) -> dict[str, np.ndarray]:
-    """Scores [R, N] of the best weights, the plain rule, and those given.
-
-    Segments that the grid has not met get the global weights.
-    """
+    """Scores [R, N]; segments the grid has not met get the global weights."""
     predictions, everywhere = judge.predictions, grid.best_weights()
     rankings = {GLOBAL: judge.features @ everywhere.astype(np.float32)}
     place = {group: number for number, group in enumerate(grid.groups)}
@@ -186,15 +164,13 @@ def _judge_rankings(grid: FusionGrid, judge: WeightJudge) -> dict[str, Any]:
 
 def _table(grid: FusionGrid, objectives: Sequence[str]) -> str:
     """CSV of all weight vectors, the best first."""
-    groups = [_column(group) for group in grid.groups]
-    table = pd.DataFrame(
-        {
-            "round": grid.rounds,
-            **_by_column([f"weight_{n}" for n in objectives], grid.weights.T),
-            **_by_column(groups, grid.ndcg),
-            **_by_column([f"captured_{n}" for n in objectives], grid.captured),
-        }
-    )
+    columns = [
+        *("round", *(f"weight_{n}" for n in objectives)),
+        *(_column(group) for group in grid.groups),
+        *(f"captured_{n}" for n in objectives),
+    ]
+    rows = [grid.rounds, *grid.weights.T, *grid.ndcg, *grid.captured]
+    table = pd.DataFrame(dict(zip(columns, rows, strict=True)))
     order = np.argsort(-np.nan_to_num(grid.ndcg[0]), kind="stable")
     return table.iloc[order].to_csv(
         index=False, float_format="%.6g", na_rep="nan", lineterminator="\n"
@@ -203,10 +179,6 @@ def _table(grid: FusionGrid, objectives: Sequence[str]) -> str:
 
 def _column(group: tuple[str, str]) -> str:
     return "ndcg" if group == ALL else f"ndcg_{group[0]}_{group[1]}"
-
-
-def _by_column(names: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
-    return dict(zip(names, rows, strict=True))
 
 
 def _by_name(names: Sequence[str], numbers: Any) -> dict[str, Any]:

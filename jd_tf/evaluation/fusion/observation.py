@@ -31,23 +31,13 @@ Batch = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class FusionObservation:
-    """R requests of one split.
-
-    Attributes:
-        schema: of the requests.
-        predictions: probabilities, outcomes, segments; the ranker's own order
-            is the score `LEARNED`.
-        weights: [R, T] of the learned fusion.
-        expected: [R, N] business value to expect, by the values of the
-            request's scenario: the plain rule.
-        users: [R] int from 0, the user of each request.
-    """
+    """R requests of one split; `LEARNED` is the score of the ranker's order."""
 
     schema: Schema
     predictions: FusionPredictions
-    weights: np.ndarray
-    expected: np.ndarray
-    users: np.ndarray
+    weights: np.ndarray  # [R, T] of the learned fusion
+    expected: np.ndarray  # [R, N] business value: the plain rule
+    users: np.ndarray  # [R] int from 0
 
     @property
     def shares(self) -> np.ndarray:
@@ -65,15 +55,8 @@ def observe(
 ) -> FusionObservation:
     """Ranks requests, and keeps the weights and the state of sessions.
 
-    Args:
-        batches: of one split, with keys, and with the simulator's truth and
-            the reward where these are wanted.
-        schema: of the batches.
-        scorer: of `model_scorer`, with `fusion_weights` [B, 1, T]; a DataError
-            says where these are missing.
-        session_seconds: events not older belong to the session.
-        reward: whether the reward column is the gain, not business value.
-        max_requests: stop after that many; 0 for all.
+    `scorer` is one of `model_scorer`; `batches` have keys, and the simulator's
+    truth and the reward if wanted.
     """
     segments: dict[str, list[np.ndarray]] = {}
 
@@ -120,11 +103,7 @@ def observe(
 def session_counts(
     batch: Batch, schema: Schema, session_seconds: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Events [B, K] of each behaviour of the session, and actions [B].
-
-    Actions are all counters but the first of each behaviour (a visit has that
-    anyway); events not older than `session_seconds` belong to the session.
-    """
+    """Events [B, K] and actions [B] (counters but the first, the visit)."""
     size = len(batch["num_candidates"])
     events, actions = [], np.zeros(size)
     for behavior in schema.behaviors:
@@ -142,13 +121,7 @@ def session_counts(
 def session_segments(
     batch: Batch, schema: Schema, session_seconds: float
 ) -> dict[str, np.ndarray]:
-    """Segments of requests by the state of their session.
-
-    Returns segmentation -> [B] texts: the last of the schema's behaviours that
-    the session has, its number of events, engaged or not (did more than
-    visit), the scenario and the time of day where the schema has such columns,
-    and hidden facts where there are any.
-    """
+    """Returns segmentation -> [B] texts, by the state of the session."""
     events, actions = session_counts(batch, schema, session_seconds)
     names = np.array(["nothing", *(b.name for b in schema.behaviors)])
     reached = (events > 0) * np.arange(1, events.shape[1] + 1)

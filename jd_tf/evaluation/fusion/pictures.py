@@ -61,10 +61,7 @@ def front_picture(
     axes: tuple[int, int],
     rankings: Mapping[str, Mapping[str, Any]],
 ) -> Picture:
-    """One objective's value against another's, under every weight vector.
-
-    Every vector is a dot, the front is a line; rankings are marked by name.
-    """
+    """Two objectives under all weight vectors: dots, their front, rankings."""
     figure, plot = new_figure(5.6, 4.2)
     count, front = len(grid.weights), grid.front(*axes)
     first, second = grid.captured[list(axes)]

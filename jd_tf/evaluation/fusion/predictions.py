@@ -19,26 +19,15 @@ _SEGMENT, _SCORE = "segment_", "score_"
 
 @dataclasses.dataclass(frozen=True)
 class FusionPredictions:
-    """Predictions of a ranker for R requests, and their outcomes.
+    """Predictions of a ranker for R requests, and their outcomes."""
 
-    Attributes:
-        probabilities: [R, N, T] float32, calibrated, over all impressions.
-        labels: [R, N, T] float32 >= 0, outcomes; 0 in padding.
-        num_candidates: [R] int.
-        objectives: T names.
-        values: T business values >= 0.
-        gains: [R, N] float32 >= 0, a reward in place of the labels' value;
-            None without.
-        segments: name -> [R], the segment of each request.
-        scores: name -> [R, N], rankings to compare with fused ones.
-    """
-
-    probabilities: np.ndarray
-    labels: np.ndarray
-    num_candidates: np.ndarray
+    probabilities: np.ndarray  # [R, N, T] float32, over all impressions
+    labels: np.ndarray  # [R, N, T] float32 >= 0; 0 in padding
+    num_candidates: np.ndarray  # [R] int
     objectives: tuple[str, ...]
     values: tuple[float, ...]
-    gains: np.ndarray | None = None
+    gains: np.ndarray | None = None  # [R, N] a reward instead of the values
+    # name -> [R], and name -> [R, N] of rankings to compare with fused ones
     segments: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     scores: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
@@ -165,11 +154,7 @@ class FusionPredictions:
     def of_run(
         cls, predictions: Predictions, system: str
     ) -> "FusionPredictions":
-        """Predictions of a run's ranker, its own order among the scores.
-
-        Columns kept by request are segments; `reward`, if kept, counts as
-        gains.
-        """
+        """Predictions of a ranker; kept columns are segments and gains."""
         schema, outputs = predictions.schema, predictions.systems[system]
         real = real_cells(
             predictions.num_candidates, predictions.labels.shape[1]

@@ -50,19 +50,8 @@ def report_fusion(
 ) -> tuple[Path, dict[str, Any]]:
     """Writes the fusion report of a run; see experiments.fusion_report.
 
-    Args:
-        data_dir: the data; its schema must equal the run's.
-        workdir: of the run.
-        output_dir: gets page and JSON.
-        search: the split that constant weights are searched on.
-        split: the split that is judged.
-        beside: name -> folder of more runs on the same data to compare with.
-        reward: whether the reward column counts, not business value.
-        max_requests: of each split at most; 0 for all.
-        **options: of `fusion_report`.
-
-    Returns:
-        The page, and what the JSON holds.
+    `beside` are name -> folder of more runs on the same data; `options` are of
+    `fusion_report`. Returns the page, and what the JSON holds.
     """
     began = time.monotonic()
     if search == split:
@@ -114,16 +103,11 @@ def observe_run(
             "leave --reward out."
         )
     scorer, settings = model_scorer(model, True), model.config.fusion
+    read = {"keys": True, "oracle": True, "reward": reward}
     found = {}
     for split in splits:
         batches = numpy_batches(
-            data_dir,
-            split,
-            _BATCH_SIZE,
-            schema=model.schema,
-            keys=True,
-            oracle=True,
-            reward=reward,
+            data_dir, split, _BATCH_SIZE, schema=model.schema, **read
         )
         seconds = settings.session_seconds
         found[split] = observe(
@@ -154,17 +138,10 @@ def fusion_report(
     seed: int = 0,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """All that the page shows, as plain values.
+    """Returns all that the page shows, as plain values.
 
-    Args:
-        searched: requests on which constant weights are searched.
-        judged: other requests, on which all is judged.
-        form: of the learned fusion, `"log_linear"` or `"additive"`.
-        others: name -> [R, N] more orders of `judged` to compare.
-        num_weights: weight vectors tried, for each form.
-        num_replicates: bootstrap resamples of users.
-        seed: of everything random.
-        progress: whether to show bars.
+    Constant weights are searched on the requests `searched`; all is judged on
+    `judged`, where `others` are more orders, name -> [R, N].
     """
     for name, observation in (("searched", searched), ("judged", judged)):
         if not observation.predictions.total_gains().any():

@@ -22,15 +22,10 @@ Progress = Callable[[int], object]
 
 
 class Judged(NamedTuple):
-    """Metrics of W weight vectors, or of W rankings.
+    """Metrics of W weight vectors, or of W rankings."""
 
-    `ndcg` [G, W] are means of value-NDCG over each group's requests, nan where
-    none has any gain; `captured` [T, W] the discounted outcomes of each
-    objective, as a share of the most that any ranking gets.
-    """
-
-    ndcg: np.ndarray
-    captured: np.ndarray
+    ndcg: np.ndarray  # [G, W] means of value-NDCG, nan without any gain
+    captured: np.ndarray  # [T, W] discounted outcomes over the most possible
 
 
 class WeightJudge:
@@ -41,20 +36,9 @@ class WeightJudge:
     compared with its neighbours; the comparisons of a block of requests under
     hundreds of weight vectors are one vector operation a neighbour. Ties
     share the mean discount of their places, as in `group_ndcg`. Requests
-    without any outcome are the same under all weights and are left out.
-
-    Args:
-        predictions: of the requests.
-        form: `"log_linear"` or `"additive"`.
-        k: places that count.
-        segments: names of segmentations to group by, in
-            `predictions.segments`; () for none.
-
-    Attributes:
-        groups: G of (segmentation, segment), the first is all requests.
-        group_sizes: [G] int, requests with any gain.
-        features: [R, N, T] float32, the factors of the weights.
-        num_ranked: requests with any outcome: those that are ranked.
+    without any outcome are the same under all weights and are left out:
+    `num_ranked` remain. `groups` are (segmentation, segment), all requests
+    first, `group_sizes` [G] their requests with gain; `features` [R, N, T].
     """
 
     def __init__(
@@ -165,11 +149,7 @@ class WeightJudge:
         owner: np.ndarray,
         cell: np.ndarray,
     ) -> np.ndarray:
-        """[P, W] discounts of the candidates of a block that have an outcome.
-
-        `rows` [r] are the block's requests, with `scores` [r, N, W]; candidate
-        `cell` [P] of request `owner` [P] has an outcome.
-        """
+        """[P, W] discounts of candidates `cell` [P] of requests `owner` [P]."""
         count = self.predictions.num_candidates[rows]
         mine = scores[owner, cell]
         small = np.uint8 if len(self._table) < 256 else np.uint16

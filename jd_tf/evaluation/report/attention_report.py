@@ -72,17 +72,7 @@ def write_attention_report(
 ) -> Path:
     """Writes PNG pictures and `index.html`, a self-contained page of them.
 
-    Args:
-        output_dir: the folder; made if missing.
-        schema: of the batches.
-        observed: pairs of a batch and the ranker's `explain` of it:
-            `attention_<behaviour>` (B, H, N, L), others are ignored.
-        max_requests_shown: shown one by one: the first whose histories hold
-            at least 5 events of some behaviour.
-        title: heading of the page.
-
-    Raises:
-        DataError: where no request has a history of two events.
+    `observed` are pairs of a batch and the ranker's `explain` of it.
     """
     read: dict[str, list[np.ndarray]] = {b.name: [] for b in schema.behaviors}
     num_requests = dict.fromkeys(read, 0)
@@ -142,12 +132,10 @@ def write_attention_report(
 def lift_of(
     batch: Mapping[str, np.ndarray], behavior: Behavior, weights: Any
 ) -> np.ndarray:
-    """[B, L, H] attention to each event in units of an even share.
+    """[B, L, H] attention [B, H, N, L] to events in units of an even share.
 
     The weight of an event times the number of events, averaged over the
-    candidates, so that users of long and short histories compare. `weights`
-    are [B, H, N, L]; a ValueError names a behaviour where they do not fit or,
-    over real events, do not sum to 1.
+    candidates, so that users of long and short histories compare.
     """
     name, length = behavior.name, batch[behavior.length]
     weights = np.asarray(weights, np.float32)
@@ -176,11 +164,7 @@ def lift_of(
 def request_picture(
     title: str, histories: Mapping[str, Mapping[str, np.ndarray]]
 ) -> Picture:
-    """One request: heads against events, and the actions at each event.
-
-    `histories` are behaviour -> `lift` [L, H], `age` [L] seconds, and rows
-    named after actions, [L] each; real events only, newest first.
-    """
+    """One request: heads against events, and the actions at each event."""
     # The age is no row.
     heights = [
         len(rows["lift"].T) + len(rows) - 2 for rows in histories.values()

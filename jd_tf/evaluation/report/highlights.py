@@ -19,12 +19,7 @@ def highlights(
     reference: str,
     biased: bool = False,
 ) -> list[Highlight]:
-    """Compares the reference with every system, objective by objective.
-
-    Losses come first. `systems` are system -> objective -> metric, of one
-    split; `biased` is True where a position bias is taken out of probabilities,
-    so that the logging policy moves their mean.
-    """
+    """Compares the reference with every system; losses come first."""
     found = [
         highlight
         for objective, entry in systems.get(reference, {}).items()

@@ -1,6 +1,6 @@
-"""Pictures of metrics: intervals, reliability, segments; a panel each."""
+"""Pictures of metrics: learning curves, intervals, reliability, segments."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from jd_tf.evaluation.objective_metrics import NDCG
 from jd_tf.evaluation.pictures import (
+    PALETTE,
     Picture,
     color_of,
     new_panels,
@@ -17,6 +18,11 @@ from jd_tf.evaluation.pictures import (
 )
 from jd_tf.evaluation.post_training import CALIBRATION
 
+_LOSS, _VALIDATION = "loss", "validation"
+_NOT_DRAWN = ("step", "epoch", "seconds")
+
+# quantity, or quantity and objective -> line -> points
+Curves = dict[str, dict[str, list[tuple[float, float]]]]
 # objective -> system -> metric -> value
 Entries = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
@@ -31,19 +37,14 @@ def by_objective(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def interval_picture(entries: Entries, title: str) -> Picture | None:
-    """AUC (or NDCG of value) of every system with its interval.
-
-    A panel an objective of `entries`; None where nothing is defined.
-    """
-    known = {
-        f"{objective}: {'AUC' if metric == 'auc' else 'NDCG@10'}": (
-            metric,
-            {s: e for s, e in found.items() if e.get(metric) is not None},
-        )
-        for objective, found in entries.items()
-        for metric in ["auc" if "auc" in next(iter(found.values())) else NDCG]
-    }
-    known = {name: pair for name, pair in known.items() if pair[1]}
+    """AUC (or NDCG of value) of every system with its interval, if defined."""
+    known = {}
+    for objective, found in entries.items():
+        metric = "auc" if "auc" in next(iter(found.values())) else NDCG
+        found = {s: e for s, e in found.items() if e.get(metric) is not None}
+        if found:
+            label = "AUC" if metric == "auc" else "NDCG@10"
+            known[f"{objective}: {label}"] = metric, found
     if not known:
         return None
     most = max(len(found) for _, found in known.values())
@@ -73,11 +74,7 @@ def interval_picture(entries: Entries, title: str) -> Picture | None:
 
 
 def reliability_picture(entries: Entries, title: str) -> Picture | None:
-    """Predicted against observed rates of every calibrated system.
-
-    A panel an objective of `entries`, whose systems may be calibrations; None
-    where nothing has bins.
-    """
+    """Predicted against observed rates of all systems; None without bins."""
     known = {
         objective: {s: e for s, e in found.items() if _has_bins(e)}
         for objective, found in entries.items()
@@ -100,12 +97,7 @@ def reliability_picture(entries: Entries, title: str) -> Picture | None:
 def calibration_pictures(
     systems: Mapping[str, Mapping[str, Any]], reference: str
 ) -> list[Picture]:
-    """Reliability of all systems, and the ranker's calibration curves.
-
-    Systems; before and after the curves that `calibration` of the ranker's
-    (`reference`) objectives holds; and the calibration error of each segment
-    before and after; where there is such a thing.
-    """
+    """Reliability of all systems, and what the ranker's curves change."""
     curves = {
         objective: entry[CALIBRATION]
         for objective, entry in systems.get(reference, {}).items()
@@ -123,25 +115,16 @@ def calibration_pictures(
 
 
 def segment_picture(curves: Mapping[str, Mapping[str, Any]]) -> Picture | None:
-    """Calibration error of every segment, before and after the curves.
-
-    A panel an objective of `curves` (see `compare_calibration`); None where
-    no segment has an error.
-    """
+    """Calibration error of every segment, before and after the curves."""
     errors: dict[str, dict[str, dict[str, float]]] = {}
     for objective, entry in curves.items():
-        lines = {
-            f"{segmentation.replace('_', ' ')}: {segment}": {
-                when: metrics["calibration_error"]
-                for when, metrics in found.items()
-                if metrics["calibration_error"] is not None
-            }
-            for segmentation, parts in entry["segments"].items()
-            for segment, found in parts.items()
-        }
-        lines = {label: found for label, found in lines.items() if found}
-        if lines:
-            errors[objective] = lines
+        for segmentation, parts in entry["segments"].items():
+            for segment, judged in parts.items():
+                label = f"{segmentation.replace('_', ' ')}: {segment}"
+                found = {w: m["calibration_error"] for w, m in judged.items()}
+                found = {w: e for w, e in found.items() if e is not None}
+                if found:
+                    errors.setdefault(objective, {})[label] = found
     if not errors:
         return None
     most = max(len(lines) for lines in errors.values())
@@ -210,3 +193,53 @@ def _draw_reliability(
 def _has_bins(entry: Mapping[str, Any]) -> bool:
     bins = entry.get("reliability") or {"predicted": ()}
     return max(bins["predicted"], default=0.0) > 0
+
+
+def learning_pictures(
+    history: Sequence[Mapping[str, Any]], objectives: Iterable[str]
+) -> list[Picture]:
+    """Draws rows of `[validation/]quantity[/objective]`; losses come first."""
+    objectives = list(objectives)
+    main: Curves = {}
+    more: Curves = {}
+    for place, row in enumerate(history):
+        for key, value in row.items():
+            if key in _NOT_DRAWN or value is None or not np.isfinite(value):
+                continue
+            words = key.split("/")
+            objective = words.pop() if words[-1] in objectives else ""
+            phase = words.pop(0) if words[0] == _VALIDATION else "training"
+            panel = "/".join(words).replace("_", " ")
+            line = objective or "all objectives"
+            into = more
+            if panel == _LOSS:
+                panel, line, into = f"loss of {line}", phase, main
+            elif phase == _VALIDATION:
+                panel, into = f"{_VALIDATION} {panel}", main
+            point = (row.get("step", place), float(value))
+            into.setdefault(panel, {}).setdefault(line, []).append(point)
+    titled = (("Learning curves", main), ("More curves", more))
+    return [
+        _learning_picture(title, curves) for title, curves in titled if curves
+    ]
+
+
+def _learning_picture(title: str, curves: Curves) -> Picture:
+    figure, panels = new_panels(list(curves), 2.3)
+    texts = []
+    for panel, lines in curves.items():
+        axes = panels[panel]
+        for place, (line, points) in enumerate(lines.items()):
+            axes.plot(
+                *zip(*points, strict=True),
+                color=PALETTE[(place + 1) % len(PALETTE)],
+                marker="o" if len(points) < 40 else "",
+                markersize=3,
+                linewidth=1.2,
+                label=line,
+            )
+            texts.append(f"{panel}, {line} ends at {points[-1][1]:.4g}")
+        if len(lines) > 1:
+            axes.legend(fontsize=6, framealpha=0.6, labelspacing=0.2)
+        axes.set_xlabel("steps", fontsize=8)
+    return Picture(title, f"{title}: {'; '.join(texts)}", to_png(figure))

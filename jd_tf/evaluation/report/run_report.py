@@ -1,4 +1,4 @@
-"""The report of a trained run: one page from what metrics.json holds."""
+"""The report of a trained run from metrics.json: a page, and a summary."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,22 +10,18 @@ from jd_tf.evaluation.metrics_file import METRICS_FILE, SCENARIOS, read_metrics
 from jd_tf.evaluation.objective_metrics import CAPTURE_PLACES, NDCG
 from jd_tf.evaluation.pages import write_page
 from jd_tf.evaluation.pictures import color_of
-from jd_tf.evaluation.post_training import FUSION
+from jd_tf.evaluation.post_training import CALIBRATION, EXPECTED, FUSED, FUSION
 from jd_tf.evaluation.report.highlights import highlights
-from jd_tf.evaluation.report.learning_curves import learning_pictures
 from jd_tf.evaluation.report.metric_pictures import (
     by_objective,
     calibration_pictures,
     interval_picture,
+    learning_pictures,
 )
 from jd_tf.evaluation.system_metrics import CEILING, FLOOR, VALUE
 from jd_tf.schema import Schema
 from jd_tf.training.checkpoints import Checkpoints
-from jd_tf.training.workdir import (
-    CHECKPOINTS,
-    CONFIG_FILE,
-    read_post_training,
-)
+from jd_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, read_post_training
 
 REPORT_FILE = "report.html"
 _COLUMNS = {
@@ -116,11 +112,8 @@ def write_report(
         ndcg=NDCG,
         objectives=objectives,
         scenarios={
-            name: {
-                **entry,
-                "entries": (entry["systems"] or {}).get(reference, {}),
-            }
-            for name, entry in scenarios.items()
+            name: {**one, "entries": (one["systems"] or {}).get(reference, {})}
+            for name, one in scenarios.items()
         },
         scenario_columns={
             name: label
@@ -193,3 +186,35 @@ def _flat(
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", str(value)
+
+
+def printed_summary(systems: Mapping[str, Mapping[str, Any]]) -> str:
+    """AUC of all systems, the ranker first; gain of calibration and fusion."""
+    mine = next(iter(systems.values()))
+    objectives = [name for name in mine if name != VALUE]
+    rows = {
+        f"AUC {system}": [found[name]["auc"] for name in objectives]
+        for system, found in systems.items()
+    }
+    for when in ("before", "after"):
+        errors = [
+            mine[name][CALIBRATION]["all"][when]["calibration_error"]
+            for name in objectives
+            if CALIBRATION in mine[name]
+        ]
+        if errors:
+            rows[f"ECE {when}"] = errors
+    fusion = mine.get(VALUE, {}).get(FUSION)
+    if fusion:
+        rows["fusion weights"] = [fusion["shares"][n] for n in objectives]
+    lines = [" " * 18 + "".join(f"{name:>14}" for name in objectives)]
+    for label, numbers in rows.items():
+        texts = ["-" if n is None else f"{n:.4f}" for n in numbers]
+        lines.append(f"{label:<18}" + "".join(f"{t:>14}" for t in texts))
+    if fusion and fusion["standard_error"] is not None:
+        lines.append(
+            f"{NDCG} of value: fusion {fusion[FUSED][NDCG]:.5f}, expected "
+            f"value {fusion[EXPECTED][NDCG]:.5f}, difference "
+            f"{fusion['difference']:+.5f} +- {fusion['standard_error']:.5f}"
+        )
+    return "\n".join(lines)

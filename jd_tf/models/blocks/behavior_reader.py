@@ -31,17 +31,9 @@ class BehaviorReader(BaseLayer):
         behavior: of the schema, or its dict.
         num_id_columns: int. Ids an item has, C.
         model_dim: int. Width D of tokens and memories.
-        num_encoder_layers, feedforward_dim: of the `TransformerEncoder`.
-        num_heads, dropout_rate: of encoder and decoder.
-        decoder_feedforward_dim: of the `TargetAttentionDecoder`.
-        num_age_buckets: int. Logarithmic buckets of recency.
-        use_position, use_recency: bool. Whether events know their place and
-            their age.
-        use_second_order: bool. Whether second-order interests are read.
-        use_dwell: bool. Whether dwell seconds are read, if there are any;
-            likewise `use_action_counts` and `use_action_ids`.
-        use_overlap, num_event_weights, content_dims, content_match_dim: of
-            the `MatchReader`.
+        content_dims, content_match_dim: of the `MatchReader`.
+        dropout_rate: of encoder and decoder; all others are fields of
+            `SequenceConfig`.
 
     Call arguments:
         tokens: (B, L, D) float, newest first.
@@ -221,16 +213,23 @@ class BehaviorReader(BaseLayer):
         content_embeddings: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
     ) -> tuple[dict[str, Any], Any]:
-        """Encodes a history, once a request.
+        """Encodes a history, once a request; arguments are those of the call.
 
-        Arguments are those of the call.
-
-        Returns:
-            What `read` needs, a dict of `keys` and `values`
-            (B, H, L, D / H), `interest` (B, D), `length` (B,) and what
-            `MatchReader` needs; and the interests, (B, `interest_dim`).
+        Returns what `read` needs, a dict of `keys` and `values`
+        (B, H, L, D / H), `interest` (B, D), `length` (B,) and what
+        `MatchReader` needs; and the interests, (B, `interest_dim`).
         """
-        details = self._details(tokens, events, training)
+        details = ops.zeros_like(tokens)
+        if self.temporal_encoding is not None:
+            details = self.temporal_encoding(details, events["age_seconds"])
+        read = {name: events[name] for name in self.event_details}
+        if self.fine_grained is not None:
+            details = self.fine_grained(details, **read, training=training)
+        numeric = []
+        if "dwell_seconds" in read:
+            numeric.append(read["dwell_seconds"][..., None])
+        if "action_counts" in read:
+            numeric.append(read["action_counts"])
         memory = self.encoder(tokens + details, length, training=training)
         crossed = self.interest_crossing(memory, length)
         interests = crossed["first_order"]
@@ -239,7 +238,7 @@ class BehaviorReader(BaseLayer):
             **self.match_reader.encode(
                 details,
                 events["age_seconds"],
-                self._numeric_features(events),
+                ops.concatenate(numeric, axis=-1) if numeric else None,
                 length,
                 rows,
                 content_embeddings,
@@ -253,27 +252,6 @@ class BehaviorReader(BaseLayer):
             )
         return state, interests
 
-    def _details(
-        self, tokens: Any, events: Mapping[str, Any], training: bool
-    ) -> Any:
-        """Encodes time and fine-grained behaviour of events, (B, L, D)."""
-        details = ops.zeros_like(tokens)
-        if self.temporal_encoding is not None:
-            details = self.temporal_encoding(details, events["age_seconds"])
-        if self.fine_grained is not None:
-            read = {name: events[name] for name in self.event_details}
-            details = self.fine_grained(details, **read, training=training)
-        return details
-
-    def _numeric_features(self, events: Mapping[str, Any]) -> Any:
-        """Returns numeric features of events, (B, L, A), or None."""
-        details, features = self.event_details, []
-        if "dwell_seconds" in details:
-            features.append(events["dwell_seconds"][..., None])
-        if "action_counts" in details:
-            features.append(events["action_counts"])
-        return ops.concatenate(features, axis=-1) if features else None
-
     def read(
         self,
         candidates: Any,
@@ -282,12 +260,9 @@ class BehaviorReader(BaseLayer):
         content_embeddings: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
     ) -> list[Any]:
-        """Reads a state of `encode` for each candidate.
+        """Returns tensors (B, N, ...) float, `reading_dim` wide together.
 
-        Other arguments are those of the call; contents are the candidates'.
-
-        Returns:
-            Tensors (B, N, ...) float, `reading_dim` wide together.
+        `state` is of `encode`; contents are the candidates'.
         """
         length = state["length"]
         read = self.decoder.attend(

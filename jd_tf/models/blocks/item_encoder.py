@@ -35,14 +35,8 @@ class ItemEncoder(BaseLayer):
         item_columns: the schema's item columns, or their dicts.
         num_behaviors: int. Behaviours, each with a gate of its own.
         model_dim: int. Width D of a token.
-        item_embedding_dim: int. Width of the table of item ids.
-        feature_embedding_dim: int. Width of the tables of other ids.
-        use_images: "transfer", "concat" or "" for none.
-        num_image_rows: int. Items the image table has room for.
-        image_dim: int. Width of an image vector.
         title_embedding_dim: int. Width of a word's vector; 0 reads no texts.
-        num_transfer_experts: int. Experts of each kind of content.
-        transfer_dim: int. Width of what the experts return.
+            All others are fields of `ItemsConfig` and `ContentConfig`.
 
     Call arguments:
         columns: one tensor (B, L) or (B, N) a column, in the columns' order.

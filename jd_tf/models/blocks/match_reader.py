@@ -22,14 +22,10 @@ class MatchReader(BaseLayer):
     Args:
         num_id_columns: int. Ids an item has, C.
         num_numeric: int. Numeric features A of an event, 0 for none.
-        use_overlap: bool. Whether there are id-overlap features.
-        use_position: bool. Whether overlaps read the place of an event.
-        use_recency: bool. Whether event weights read the age of an event.
-        num_event_weights: int. Learned weights V of an event, 0 for none.
         content_dims: ints. Widths of the content embeddings.
         content_match_dim: int. Width of the map in which contents are
-            compared; 0 leaves the comparison out.
-        num_heads: int. Heads of that comparison.
+            compared by `num_heads`; 0 leaves the comparison out. All others
+            are fields of `SequenceConfig`.
 
     Call arguments:
         details: (B, L, D) float. When events were and how they went.
@@ -77,9 +73,8 @@ class MatchReader(BaseLayer):
         shared = {"dtype": self.dtype_policy}
         self.id_overlap = None
         if use_overlap:
-            self.id_overlap = IdOverlap(
-                use_position, name="id_overlap", **shared
-            )
+            overlap = IdOverlap(use_position, name="id_overlap", **shared)
+            self.id_overlap = overlap
         self.content_matches = [
             ContentMatch(
                 content_match_dim,
@@ -142,12 +137,9 @@ class MatchReader(BaseLayer):
     ) -> dict[str, Any]:
         """Weighs events and sums their contents up, once a request.
 
-        Arguments are those of the call.
-
-        Returns:
-            What `read` needs, if it is matched: `rows` (B, C, L), those of
-            no id replaced, `overlap_weights` (B, L, features), what an event
-            adds to each feature, and `content_0`, `content_1`, ... (B, V, K).
+        Returns what `read` needs, if it is matched: `rows` (B, C, L), those
+        of no id replaced, `overlap_weights` (B, L, features), what an event
+        adds to each feature, and `content_0`, `content_1`, ... (B, V, K).
         """
         state, values, learned = {}, None, None
         if self.event_weights is not None:
@@ -171,22 +163,11 @@ class MatchReader(BaseLayer):
         state: Mapping[str, Any],
         content_embeddings: Sequence[tuple[Any, Any]] = (),
     ) -> list[Any]:
-        """Compares each candidate with a state of `encode`.
-
-        Returns:
-            Tensors (B, N, ...) float, `output_dim` wide together; none if
-            nothing is matched.
-        """
+        """Returns tensors (B, N, ...) float, `output_dim` wide together."""
         found = []
         if self.id_overlap is not None:
-            found.append(
-                self.id_overlap.match(
-                    candidate_rows,
-                    state["rows"],
-                    state["overlap_weights"],
-                    length,
-                )
-            )
+            events = state["rows"], state["overlap_weights"], length
+            found.append(self.id_overlap.match(candidate_rows, *events))
         for number, match in enumerate(self.content_matches):
             profile = state[f"content_{number}"]
             found.append(match.match(*content_embeddings[number], profile))

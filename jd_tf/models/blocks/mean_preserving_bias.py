@@ -24,14 +24,8 @@ def mean_preserving_bias(
     all impressions would be missing from the probabilities then. So it is
     shifted, an objective at a time, until it multiplies the expected number
     of outcomes by one. Good items stand in good places; hence the mean over
-    outcomes, not over impressions.
-
-    Args:
-        bias: (B, N, T) float.
-        conditional: (B, N, T) float32, logits without position.
-        entire_space: brings conditional logits to all impressions.
-        given: for each objective the index of the one it needs, or -1.
-        num_candidates: (B,) int.
+    outcomes, not over impressions. `bias` and `conditional` are logits
+    (B, N, T); `given` names for each objective the one it needs, or -1.
     """
     bias = ops.cast(bias, "float32")
     real = length_mask(num_candidates, ops.shape(bias)[1])

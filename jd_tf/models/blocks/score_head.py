@@ -1,9 +1,10 @@
 """From the logits of a candidate to the one number it is ranked by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from jd_tf.layers import (
@@ -13,6 +14,7 @@ from jd_tf.layers import (
     PersonalizedFusion,
 )
 from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.schema import Schema
 
 _LEARNED = {"global": GlobalFusion, "personalized": PersonalizedFusion}
 
@@ -32,13 +34,8 @@ class ScoreHead(BaseLayer):
         values: T floats. Business values of the objectives, where the call
             brings none.
         calibrate: bool. Whether there is a calibration curve.
-        kind: "fixed", "global" or "personalized" fusion, or "" for none.
-        form: "log_linear" or "additive"; see the fusion layers.
-        units: tuple of ints. Hidden layers of the personalised gate.
-        min_share: float. Least share of the weights an objective gets.
-        max_scale: float. Bound of the log-linear score's scale.
-        fusion_weights: floats. The fixed weights, or the shares that learning
-            starts at.
+        fusion_weights: floats. `FusionConfig.weights`; all others are fields
+            of `FusionConfig` too.
 
     Call arguments:
         logits: (B, N, T) float, over all impressions, not calibrated.
@@ -131,9 +128,8 @@ class ScoreHead(BaseLayer):
         values: Any = None,
         training: bool = False,
     ) -> dict[str, Any]:
-        if training:
-            logits = ops.cast(logits, "float32")
-        else:
+        logits = ops.cast(logits, "float32")
+        if not training:
             logits = self.calibrated(logits)
         probabilities = ops.sigmoid(logits)
         if self.calibration is not None and not training:
@@ -167,3 +163,17 @@ class ScoreHead(BaseLayer):
         if self.fusion is not None:
             shapes["fusion_weights"] = (logits_shape[0], logits_shape[-1])
         return shapes
+
+
+def request_values(schema: Schema, inputs: Mapping[str, Any]) -> Any:
+    """Returns the business values (B, T) of each request's scenario.
+
+    Other scenarios, and unknown ones, have those of the objectives. In the
+    graph, so that training, the model and its exports take the same values.
+    """
+    values = tf.constant(schema.objective_values, tf.float32)
+    scenarios = tf.convert_to_tensor(inputs[schema.scenario_column])
+    for entry in schema.scenario_values:
+        here = tf.equal(scenarios, tf.constant(entry.scenario, scenarios.dtype))
+        values = tf.where(here[:, tf.newaxis], entry.values, values)
+    return values

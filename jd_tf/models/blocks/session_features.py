@@ -99,9 +99,7 @@ class SessionFeatures(BaseLayer):
         """Makes nothing: there are no weights."""
 
     def encode_histories(
-        self,
-        histories: Mapping[str, Any],
-        states: Sequence[Mapping[str, Any]],
+        self, histories: Mapping[str, Any], states: Sequence[Mapping[str, Any]]
     ) -> Any:
         """Returns the part that depends on histories alone, (B, F)."""
         parts = []

@@ -1,5 +1,6 @@
 """JD's fine ranker: the user once a request, then every candidate."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -61,8 +62,7 @@ class JDRanker(RankingModel):
 
     def make_layers(self) -> None:
         schema, config = self.schema, self.config
-        items, sequence, head = config.items, config.sequence, config.head
-        content = config.content
+        items, content, head = config.items, config.content, config.head
         shared = {"dtype": self.dtype_policy}
         num_tasks = len(schema.objectives)
         titles = content.title_embedding_dim if content.use_titles else 0
@@ -81,30 +81,21 @@ class JDRanker(RankingModel):
             name="item_encoder",
             **shared,
         )
-        fine_grained = sequence.use_fine_grained
+        reading = dataclasses.asdict(config.sequence)
+        if not reading.pop("use_fine_grained"):
+            for name in ("use_dwell", "use_action_counts", "use_action_ids"):
+                reading[name] = False
         compared = content.use_content_matches
         self.readers = [
             BehaviorReader(
                 behavior,
                 len(schema.item_id_columns),
                 items.model_dim,
-                sequence.num_encoder_layers,
-                sequence.num_heads,
-                sequence.feedforward_dim,
-                sequence.decoder_feedforward_dim,
-                sequence.num_age_buckets,
-                use_position=sequence.use_position,
-                use_recency=sequence.use_recency,
-                use_second_order=sequence.use_second_order,
-                use_dwell=fine_grained and sequence.use_dwell,
-                use_action_counts=fine_grained and sequence.use_action_counts,
-                use_action_ids=fine_grained and sequence.use_action_ids,
-                use_overlap=sequence.use_overlap,
-                num_event_weights=sequence.num_event_weights,
                 content_dims=self.item_encoder.content_dims,
                 content_match_dim=content.content_match_dim if compared else 0,
                 dropout_rate=head.dropout_rate,
                 name=f"{behavior.name}_reader",
+                **reading,
                 **shared,
             )
             for behavior in schema.behaviors
@@ -135,10 +126,7 @@ class JDRanker(RankingModel):
         self.bias_tower: Any = None
         if schema.bias_columns:
             self.bias_tower = BiasTower(
-                {
-                    column.name: column.num_values
-                    for column in schema.bias_columns
-                },
+                {c.name: c.num_values for c in schema.bias_columns},
                 head.bias_units,
                 num_tasks,
                 name="bias_tower",
@@ -263,8 +251,7 @@ class JDRanker(RankingModel):
         )
         if self.fusion is not None:
             session = self.session_features(state, context)
-            weights = self.head.request_weights(session)
-            explained["fusion_weights"] = weights
+            explained["fusion_weights"] = self.head.request_weights(session)
         return explained
 
     def assign_images(self, item_ids: Any, vectors: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from jd_tf.losses.multi_objective import cell_weights
-from jd_tf.models.blocks.request_values import request_values
+from jd_tf.models.blocks.score_head import request_values
 from jd_tf.schema import Schema, SchemaError
 from jd_tf.training.config import FUSION_LOSSES, FUSION_REQUEST_WEIGHTS
 

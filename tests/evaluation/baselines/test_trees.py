@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jd_tf.evaluation.baselines import Trees, ensemble
+from jd_tf.evaluation.baselines import Trees, trees
 from jd_tf.evaluation.baselines.features import history_features, match_events
 from tests.evaluation.toy_shop import toy_batch, toy_schema
 
@@ -26,7 +26,7 @@ class _Recorder:
 
 @pytest.fixture
 def recorded(monkeypatch):
-    monkeypatch.setattr(ensemble, "HistGradientBoostingClassifier", _Recorder)
+    monkeypatch.setattr(trees, "HistGradientBoostingClassifier", _Recorder)
     _Recorder.calls = []
     return _Recorder.calls
 

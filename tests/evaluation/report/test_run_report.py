@@ -9,10 +9,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from jd_tf.evaluation.report.learning_curves import learning_pictures
 from jd_tf.evaluation.report.metric_pictures import (
     by_objective,
     interval_picture,
+    learning_pictures,
     reliability_picture,
 )
 from jd_tf.evaluation.report.run_report import write_report
