@@ -119,10 +119,14 @@ class IdEmbedding(BaseLayer):
 
     def vectors(self, table_rows: Any) -> Any:
         """Returns the vector (D,) of each table row, zero for row 0."""
-        # `.value` is the tf.Variable, not its content: see the docstring.
-        vectors = tf.nn.embedding_lookup(self.table.value, table_rows)
+        vectors = self.gather(table_rows)
         is_real = tf.cast(table_rows > 0, vectors.dtype)
         return ops.cast(vectors * is_real[..., None], self.compute_dtype)
+
+    def gather(self, table_rows: Any) -> Any:
+        """Reads these rows; `round_ranker` replaces it by a compact table's."""
+        # `.value` is the tf.Variable, not its content: see the docstring.
+        return tf.nn.embedding_lookup(self.table.value, table_rows)
 
     def compute_output_shape(self, ids_shape: tuple) -> tuple:
         return (*ids_shape, self.embedding_dim)

@@ -82,13 +82,16 @@ class TextEncoder(BaseLayer):
         distinct, which = tf.unique(tf.reshape(texts, [-1]))
         tokens = self.tokens(distinct)
         rows = tf.strings.to_hash_bucket_fast(tokens.values, self.num_buckets)
-        # `.value` is the tf.Variable, not its content: see `IdEmbedding`.
-        vectors = tf.nn.embedding_lookup(self.table.value, rows)
+        vectors = self.gather(rows)
         means = tf.math.unsorted_segment_mean(
             vectors, tokens.value_rowids(), tokens.nrows()
         )
         means = tf.gather(means, tf.reshape(which, tf.shape(texts)))
         return ops.cast(means, self.compute_dtype)
+
+    def gather(self, table_rows: Any) -> Any:
+        """Reads these rows, as `IdEmbedding.gather` does."""
+        return tf.nn.embedding_lookup(self.table.value, table_rows)
 
     def compute_output_shape(self, texts_shape: tuple) -> tuple:
         return (*texts_shape, self.embedding_dim)

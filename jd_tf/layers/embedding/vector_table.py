@@ -144,7 +144,7 @@ class VectorTable(BaseLayer):
         # An id above all others has no row of its own to be compared with.
         rows = tf.reshape(tf.minimum(rows, self.num_rows - 1), tf.shape(keys))
         present = named & (tf.gather(row_keys, rows) == keys)
-        vectors = tf.nn.embedding_lookup(self.vectors.value, rows)
+        vectors = self.gather(rows)
         vectors *= tf.cast(present, vectors.dtype)[..., None]
         return tf.cast(vectors, self.compute_dtype), present
 
@@ -154,6 +154,10 @@ class VectorTable(BaseLayer):
         if self.id_dtype == "string":
             return tf.strings.to_hash_bucket_fast(ids, _UNUSED), ids != ""
         return ids, (ids != 0) & (ids != _UNUSED)
+
+    def gather(self, table_rows: Any) -> Any:
+        """Reads these rows, as `IdEmbedding.gather` does."""
+        return tf.nn.embedding_lookup(self.vectors.value, table_rows)
 
     def compute_output_shape(self, ids_shape: tuple) -> tuple:
         return (*ids_shape, self.dim), tuple(ids_shape)
