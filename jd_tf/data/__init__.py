@@ -4,8 +4,7 @@ Names are loaded when they are first used, so that parts that need no
 TensorFlow can be imported without it.
 """
 
-import importlib
-from typing import Any
+from jd_tf.lazy import lazy_names
 
 _MODULES = {
     "SOURCES": "sources",
@@ -25,13 +24,4 @@ _MODULES = {
 }
 __all__ = sorted(_MODULES)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
-    return getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__ = lazy_names(__name__, _MODULES)

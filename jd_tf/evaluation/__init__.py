@@ -4,8 +4,7 @@ Public names load on first use: some of them need TensorFlow, and whoever
 searches fusion weights does not.
 """
 
-import importlib
-from typing import Any
+from jd_tf.lazy import lazy_names
 
 _HOMES = {
     "BASELINES": "baselines",
@@ -20,8 +19,4 @@ _HOMES = {
 
 __all__ = sorted(_HOMES)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -105,6 +105,11 @@ class RankingModel(CompiledMetrics, keras.Model):
         return False
 
     @property
+    def can_append(self) -> bool:
+        """Returns whether events can be added to a state alone."""
+        return False
+
+    @property
     def session_dim(self) -> int:
         """Width of `session_features`."""
         raise NotImplementedError(
@@ -280,6 +285,12 @@ class RankingModel(CompiledMetrics, keras.Model):
         """All other variables, curves of the calibration included."""
         fusion = {id(variable) for variable in self.fusion_variables}
         return [v for v in self.variables if id(v) not in fusion]
+
+    @property
+    def bias_variables(self) -> list:
+        """The main variables that serving does not read: the bias tower's."""
+        tower = getattr(self, "bias_tower", None)
+        return [] if tower is None else list(tower.variables)
 
     def fusion_inputs(self, batch: Tensors) -> tuple[Any, Any]:
         """Returns what the fusion reads of a batch, as it is when serving.

@@ -3,8 +3,7 @@
 Names are imported when they are first used: settings need no TensorFlow.
 """
 
-import importlib
-from typing import Any
+from jd_tf.lazy import lazy_names
 
 _MODULES = {
     "Checkpoints": "checkpoints",
@@ -23,9 +22,4 @@ _MODULES = {
 }
 __all__ = list(_MODULES)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module `{__name__}` has no `{name}`.")
-    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
-    return getattr(module, name)
+__getattr__ = lazy_names(__name__, _MODULES)

@@ -29,6 +29,10 @@ class Checkpoints:
 
     Args:
         folder: where they lie; created when the first is written.
+
+    Example:
+        >>> Checkpoints("no_such_folder").steps()
+        []
     """
 
     def __init__(self, folder: str | Path):

@@ -178,3 +178,19 @@ def test_a_state_of_histories_serves_another_page(name, kind, batch):
     assert not np.allclose(
         model.rank(state, moved, page)["score"], ranked["score"]
     )
+
+
+def test_variables_are_main_or_fusion_and_the_bias_is_main():
+    model = build_model("jd_ranker", SCHEMA, {"fusion": {"kind": "global"}})
+    main, fusion, bias = (
+        {id(v) for v in part}
+        for part in (
+            model.main_variables,
+            model.fusion_variables,
+            model.bias_variables,
+        )
+    )
+    assert main | fusion == {id(v) for v in model.variables}
+    assert not main & fusion
+    assert bias
+    assert bias < main

@@ -3,8 +3,7 @@
 Names are loaded when they are first used, most of them with TensorFlow.
 """
 
-import importlib
-from typing import Any
+from jd_tf.lazy import lazy_names
 
 _MODULES = {
     "make_deployment": "deployment",
@@ -14,9 +13,4 @@ _MODULES = {
 
 __all__ = sorted(_MODULES)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
-    return getattr(module, name)
+__getattr__ = lazy_names(__name__, _MODULES)

@@ -4,8 +4,7 @@ Names are loaded when they are first used: a client reads `versions` from here
 and must not load TensorFlow.
 """
 
-import importlib
-from typing import Any
+from jd_tf.lazy import lazy_names
 
 _MODULES = {
     "export": "exporting",
@@ -18,9 +17,4 @@ _MODULES = {
 
 __all__ = sorted(_MODULES)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
-    return getattr(module, name)
+__getattr__ = lazy_names(__name__, _MODULES)

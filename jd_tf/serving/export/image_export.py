@@ -14,8 +14,8 @@ from jd_tf.images.image_tower import ImageTower
 from jd_tf.serving.batching import BATCH_SIZES
 from jd_tf.serving.export.exporting import export_served
 from jd_tf.serving.export.recordings import Recording
-from jd_tf.serving.export.verification.comparison import TOLERANCE
 from jd_tf.serving.export.signatures import exported_state
+from jd_tf.serving.export.verification.comparison import TOLERANCE
 from jd_tf.serving.signature_names import (
     CLASSIFY,
     IMAGE_BYTES,

@@ -25,6 +25,11 @@ class TrainingStep(abc.ABC):
         row_spec: shape and dtype of each entry of a row.
         checked: entries of a row that must be finite: name -> what to call
             each of its numbers in the message, in order.
+
+    Example:
+        >>> from jd_tf.training.main_step import MainStep
+        >>> issubclass(MainStep, TrainingStep)
+        True
     """
 
     name = "training"
