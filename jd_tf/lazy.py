@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Returns the `__getattr__` of a package.
+def lazy_names(
+    package: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Returns the `__getattr__` and the `__dir__` of a package.
 
     Args:
         package: its `__name__`.
@@ -21,4 +23,4 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         module = importlib.import_module(f"{package}.{homes[name]}")
         return getattr(module, name)
 
-    return get
+    return get, lambda: sorted(homes)

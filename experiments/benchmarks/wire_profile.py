@@ -29,7 +29,7 @@ WIRE = "its bytes and the answer's on the wire"
 READING = "reading the answer"
 REST = "the server, beyond the model"
 WHOLE = "over gRPC"
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE = 60.0
 
 

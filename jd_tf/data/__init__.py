@@ -24,4 +24,4 @@ _MODULES = {
 }
 __all__ = sorted(_MODULES)
 
-__getattr__ = lazy_names(__name__, _MODULES)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

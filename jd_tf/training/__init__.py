@@ -22,4 +22,4 @@ _MODULES = {
 }
 __all__ = list(_MODULES)
 
-__getattr__ = lazy_names(__name__, _MODULES)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -87,7 +87,8 @@ def test_every_action_dwell_and_count_matters(layer):
 def test_scales_and_actions_are_learned(layer):
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(
-            layer.encode(
+            layer(
+                np.zeros((1, 1, 5), np.float32),
                 np.full((1, 1), 40, np.float32),
                 np.full((1, 1, 1), 3, np.float32),
                 np.array([[[2, 0]]]),
