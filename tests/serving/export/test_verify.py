@@ -51,7 +51,7 @@ def test_verify_needs_no_code_of_a_model(tiny):
         "code = verify.main(sys.argv[1:])\n"
         "own = [m for m in sys.modules if m.startswith('jd_tf.')]\n"
         "found = {m.split('.')[1] for m in own}\n"
-        "assert found <= {'lazy', 'columns', 'schema', 'data', 'serving'}\\n"
+        "assert found <= {'lazy', 'columns', 'schema', 'data', 'serving'}\n"
         "sys.exit(code)\n"
     )
     finished = subprocess.run(
