@@ -12,11 +12,11 @@ DEMO ?= runs/demo
 DEMO_LONG ?= runs/demo-long
 # Fewer workers than cores would idle; more would swap threads.
 WORKERS ?= 2
-# For instance PYTEST_FLAGS=--cov, as continuous integration has it.
-PYTEST_FLAGS ?=
+# Per cent of lines and branches.
+COVERAGE ?= 50
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help install demo demo-long test test-fast test-slow soak lint format clean
+.PHONY: help install demo demo-long test test-fast test-slow coverage soak lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -43,10 +43,14 @@ demo-long: $(INSTALLED)  ## the same on more data, about half an hour
 	  --workdir=$(DEMO_LONG)
 
 test: $(INSTALLED)  ## the test suite
-	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile $(PYTEST_FLAGS)
+	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile
 
 test-fast: $(INSTALLED)  ## without servers and training runs in processes
 	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile -m 'not slow and not process'
+
+coverage: $(INSTALLED)  ## the fast tests, with a floor on what they cover
+	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile -m 'not slow and not process' \
+	  --cov --cov-fail-under=$(COVERAGE)
 
 test-slow: $(INSTALLED)  ## the checks that take minutes
 	$(RUN) -m pytest -m slow
