@@ -200,9 +200,9 @@ class Schema:
     def _all_columns(self) -> Iterator[Column]:
         yield Column("request_id", Role.KEY, "string", "B")
         yield Column("user_id", Role.KEY, "string", "B")
-        yield Column("request_time", Role.KEY, "int64", "B")
         for behavior in self.behaviors:
             yield from self._history_columns(behavior)
+        yield Column("request_time", Role.CONTEXT, "int64", "B")
         for context in self.context_columns:
             yield Column(context.name, Role.CONTEXT, context.dtype, "B")
         if self.session_dense:
@@ -249,7 +249,7 @@ class Schema:
         yield Column(behavior.length, Role.HISTORY, "int32", "B")
         for item in self.item_columns:
             yield history(item.name, item.dtype)
-        yield history("age_seconds", "float32")
+        yield history("event_time", "int64")
         if behavior.dwell:
             yield history("dwell_seconds", "float32")
         if behavior.action_counters:

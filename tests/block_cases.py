@@ -47,6 +47,7 @@ def _matched(rng):
         "candidate_rows": rows[:, EVENTS:],
         "content_embeddings": _contents(rng, EVENTS),
         "candidate_contents": _contents(rng, CANDIDATES),
+        "since_seconds": np.float32([9000, 0, 3e6, -1]),
     }
 
 
@@ -101,19 +102,20 @@ def _context(rng):
             np.array(["red", "", "blue", "new"], object),
         ),
         "session_dense": case_inputs.numeric(rng)["inputs"][:, 0],
+        "since_seconds": np.float32([[0, -1], [90, 7], [3e6, 1e9], [-1, -1]]),
     }
 
 
 def _session(rng):
     events = case_inputs.events(rng)
-    ages = case_inputs.aged(rng)["age_seconds"]
+    times = -case_inputs.aged(rng)["age_seconds"].astype(np.int64)
     return {
         "histories": {
-            "click_age_seconds": ages,
+            "click_event_time": times,
             "click_dwell_seconds": events["dwell_seconds"],
             "click_action_counts": np.maximum(events["action_counts"], 0),
             "click_length": LENGTHS,
-            "order_age_seconds": ages,
+            "order_event_time": times,
             "order_length": LENGTHS[::-1].copy(),
         },
         "states": tuple(
@@ -124,6 +126,7 @@ def _session(rng):
             for _ in range(2)
         ),
         "context": case_inputs.normal(rng, REQUESTS, 5),
+        "since_seconds": np.float32([[0, 9e3], [9e3, 60], [1, 2], [-1, 3]]),
     }
 
 
@@ -252,6 +255,7 @@ BLOCK_CASES = (
         [CATEGORY, BRAND],
         embedding_dim=4,
         num_dense=5,
+        num_histories=2,
     ),
     make_case(
         "session_features",

@@ -80,7 +80,10 @@ def random_request(
         else:
             request[column.name] = generator.integers(1, 4, shape)
     for behavior in schema.behaviors:
-        request[f"{behavior.name}_age_seconds"].sort()
+        name = f"{behavior.name}_event_time"
+        ages = np.cumsum(generator.gamma(1.0, 9.0, request[name].shape))
+        times = request["request_time"] - ages.astype(np.int64)
+        request[name] = times
     labels = generator.random((lengths["num_candidates"], 1)) < 0.4
     others = generator.random(request["labels"].shape) < 0.5
     request["labels"] = (labels & others).astype("float32")

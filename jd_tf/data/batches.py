@@ -44,7 +44,7 @@ def read_batches(
         shuffle_seed: order of requests; as written without it.
         epoch: number of the pass; each is shuffled differently.
         skip_batches: batches of this pass that were read before.
-        keys: adds request id, user id and time.
+        keys: adds the ids of request and user.
         reward: adds the reward column.
         oracle: adds the simulated truth.
 
@@ -197,7 +197,14 @@ def _check_columns(path: Path, columns: tuple[Column, ...]) -> None:
         ) from error
     for column in columns:
         if column.name not in example.features.feature:
+            old = column.name.replace("_event_time", "_age_seconds")
             raise DataError(
                 f"{path}: record 0: no column `{column.name}`, which the "
-                "schema asks for. Make the data again with this schema."
+                "schema asks for. Make the data again with this schema"
+                + (
+                    f" by `python -m experiments.make_data`: `{old}` is of "
+                    "jd_tf 0.2, which had no times."
+                    if old in example.features.feature
+                    else "."
+                )
             )

@@ -16,6 +16,9 @@ from jd_tf.schema import (
     Schema,
 )
 
+# Seconds of the years before 5138; milliseconds since 1973 are beyond.
+_LATEST_TIME = 10**11
+
 
 class RequestValidator:
     """Turns a request into checked arrays, or names its first error.
@@ -46,7 +49,7 @@ class RequestValidator:
         ...     max_candidates=1000,
         ... )
         >>> request = {"item_id": [3, 5], "click_item_id": [7]}
-        >>> request["click_age_seconds"] = [60.0]
+        >>> request |= {"click_event_time": [940], "request_time": 1000}
         >>> checked = RequestValidator(schema, SERVING_ROLES).check(request)
         >>> int(checked["num_candidates"])
         2
@@ -99,6 +102,7 @@ class RequestValidator:
                     f"is {request[name]}, but its columns have "
                     f"{int(checked[name])} entries",
                 )
+        self._check_times(checked)
         if self._serving:
             for name in ("request_id", "user_id"):
                 self._check_bytes(name, request.get(name))
@@ -211,6 +215,8 @@ class RequestValidator:
             return ""
         if column.dtype == "float32":
             return _float_problem(column, array)
+        if name == "request_time" or name.endswith("_event_time"):
+            return _time_problem(array)
         lowest = 1 if name in self._item_ids else 0
         if array.min() < lowest:
             pads = ", 0 pads" if lowest else ""
@@ -219,6 +225,20 @@ class RequestValidator:
         if array.max() >= size:
             return f"holds {array.max()}, the schema allows 0 to {size - 1}"
         return ""
+
+    def _check_times(self, checked: Mapping[str, np.ndarray]) -> None:
+        """Raises an error for an event after the request."""
+        now = checked.get("request_time")
+        for behavior in self._schema.behaviors if now is not None else ():
+            name = f"{behavior.name}_event_time"
+            newest = checked.get(name, ())[:1]
+            if len(newest) and newest[0] > now:
+                raise _wrong(
+                    name,
+                    f"holds {newest[0]}, after `request_time` {now}; "
+                    "leave out what happened since, or give both in seconds "
+                    "of one clock",
+                )
 
     def _check_labels(self, labels: np.ndarray, weights: np.ndarray) -> None:
         wrong = labels[(labels != 0) & (labels != 1)]
@@ -248,14 +268,23 @@ def _float_problem(column: Column, array: np.ndarray) -> str:
     if not finite.all():
         return f"holds {array[~finite][0]}"
     lowest = array.min()
-    if lowest < 0 and name.endswith(("age_seconds", "action_counts")):
+    if lowest < 0 and name.endswith("_action_counts"):
         return f"holds {lowest} < 0"
     if lowest < 0 and name.endswith("_dwell_seconds"):
         wrong = array[(array < 0) & (array != UNKNOWN_DWELL)]
         unknown = f"{UNKNOWN_DWELL:g} stands for unknown"
         return f"holds {wrong[0]} < 0; {unknown}" if wrong.size else ""
-    ages = name.endswith("_age_seconds") and column.role is Role.HISTORY
-    if ages and (np.diff(array) < 0).any():
+    return ""
+
+
+def _time_problem(array: np.ndarray) -> str:
+    wrong = array[(array > _LATEST_TIME) | (array < -_LATEST_TIME)]
+    if wrong.size:
+        return (
+            f"holds {wrong.flat[0]}, beyond {_LATEST_TIME}; it must be in "
+            "seconds: are these milliseconds?"
+        )
+    if (np.diff(array.reshape(-1)) > 0).any():
         start = array[:5].tolist()
-        return f"must be newest first, ages growing; it starts {start}"
+        return f"must be newest first, times falling; it starts {start}"
     return ""

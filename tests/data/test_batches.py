@@ -91,7 +91,6 @@ def test_keys_reward_and_oracle_come_only_when_asked(tmp_path):
     extra = {
         "request_id",
         "user_id",
-        "request_time",
         "reward",
         "oracle_probabilities",
         "oracle_relevance",
@@ -136,6 +135,30 @@ def test_a_column_that_is_not_there_is_no_empty_history(folder):
     Schema.from_json(fields).save(folder / "schema.json")
     with pytest.raises(DataError, match="record 0: no column `weather`"):
         read_batches(folder, "train", 8)
+
+
+def test_records_of_ages_are_refused(tmp_path, requests):
+    """As 0.2 wrote them; the message names what makes them anew."""
+    path = tmp_path / "d"
+    write_dataset(path, SCHEMA, {"train": requests[:2]}, num_shards=1)
+    shard = path / shard_name("train", 0, 1)
+    old = shard.read_bytes()
+    records = [bytes(r.numpy()) for r in tf.data.TFRecordDataset(str(shard))]
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in records:
+            example = tf.train.Example.FromString(record)
+            feature = example.features.feature
+            for name in ("click", "order"):
+                del feature[f"{name}_event_time"]
+                feature[f"{name}_age_seconds"].float_list.value.append(1.0)
+            writer.write(example.SerializeToString())
+    (path / "manifest.json").unlink()
+    assert shard.read_bytes() != old
+    with pytest.raises(DataError) as caught:
+        read_batches(path, "train", 2)
+    message = str(caught.value)
+    assert "`click_age_seconds` is of jd_tf 0.2" in message
+    assert "python -m experiments.make_data" in message
 
 
 def test_a_history_column_missing_further_on_is_found(tmp_path, requests):

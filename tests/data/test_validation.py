@@ -36,7 +36,7 @@ def test_a_good_request_is_typed_and_counted():
     assert set(checked) == {c.name for c in SCHEMA.columns()}
     assert checked["click_length"] == len(request["click_item_id"])
     assert checked["num_candidates"] == len(request["item_id"])
-    assert checked["click_age_seconds"].dtype == np.float32
+    assert checked["click_event_time"].dtype == np.int64
     assert checked["item_id"].dtype == np.int64
     assert checked["request_id"].item() == str(request["request_id"]).encode()
 
@@ -62,9 +62,13 @@ def replace(name, value):
         (lambda r: r.pop("order_item_id"), "missing: `order_item_id`"),
         (spoil("click_item_id", 0), "`click_item_id` holds 0; ids start at 1"),
         (spoil("item_id", -3), "`item_id` holds -3"),
-        (spoil("click_age_seconds", np.nan), "`click_age_seconds` holds nan"),
-        (spoil("click_age_seconds", -1.0), "`click_age_seconds` holds -1.0"),
-        (spoil("click_age_seconds", 1e9), "newest first"),
+        (spoil("click_event_time", 10**12), "are these milliseconds"),
+        (spoil("click_event_time", 10**10), "after `request_time` 17"),
+        (spoil("click_event_time", 0), "newest first"),
+        (replace("request_time", 2**63 - 1), "holds 9223372036854775807, bey"),
+        (replace("request_time", -(2**63)), "holds -9223372036854775808, bey"),
+        (replace("request_time", 1.7e9), "must hold int64, holds 17"),
+        (replace("request_time", 0), "`click_event_time` holds 1"),
         (spoil("click_dwell_seconds", np.inf), "holds inf"),
         (spoil("click_dwell_seconds", -2.0), "holds -2.0 < 0"),
         (spoil("labels", 0.5, (0, 0)), "`labels` holds 0.5"),
@@ -175,7 +179,7 @@ def test_served_columns_are_typed_and_no_others():
             assert array.dtype == (object if is_text else column.dtype)
             if column.ragged:
                 assert len(array) == checked[column.length]
-        for name in ("item_id", "click_age_seconds", "scenario"):
+        for name in ("item_id", "click_event_time", "scenario"):
             np.testing.assert_allclose(checked[name], request[name], 1e-6)
 
 
@@ -242,9 +246,13 @@ def test_any_number_of_candidates_will_do(request_):
         ("item_dense", [[1.0, 1e300]] * 3, "holds inf"),
         ("item_dense", [[1.0]] * 3, "must have shape (3, 2)"),
         ("item_dense", [1.0, 2.0, 3.0], "must have 2 dimensions, has 1"),
-        ("click_age_seconds", [5.0, 4.0, 3.0, 2.0, 1.0], "newest first"),
-        ("click_age_seconds", [-1.0, 0, 1, 2, 3], "holds -1.0 < 0"),
-        ("order_age_seconds", [float("inf")] * 2, "holds inf"),
+        ("click_event_time", [1, 2, 3, 4, 5], "newest first, times falling"),
+        ("click_event_time", [9_999_999_999, 3, 2, 1, 0], "after `request_t"),
+        ("click_event_time", [1_700_000_000_000] * 5, "are these millisec"),
+        ("order_event_time", [0, -(2**63)], "holds -9223372036854775808"),
+        ("order_event_time", [1.0, 0.5], "must hold int64, holds 1.0"),
+        ("request_time", 2**63, "must hold int64, holds 9223372036854775808"),
+        ("request_time", [1], "must have 0 dimensions, has 1"),
         ("click_item_id", list(range(1, 7)), "others of `click_length`"),
         ("scenario", [1], "must have 0 dimensions, has 1"),
         ("scenario", "x", "must hold int64, holds 'x'"),
@@ -264,7 +272,7 @@ def test_histories_beyond_the_schema_are_refused(request_):
     for column in SCHEMA.columns():
         if column.length == "order_length":
             request_[column.name] = np.resize(request_[column.name], 7)
-    request_["order_age_seconds"] = np.arange(7.0)
+    request_["order_event_time"] = -np.arange(7)
     with pytest.raises(DataError, match="has 7 entries, more than the schema"):
         SERVED.check(request_)
 
@@ -276,11 +284,11 @@ def test_misspelt_columns_get_a_hint(request_):
 
 
 def test_all_missing_columns_are_named(request_):
-    for name in ("order_item_id", "order_age_seconds"):
+    for name in ("order_item_id", "order_event_time"):
         del request_[name]
     with pytest.raises(DataError) as caught:
         SERVED.check(request_)
-    assert "`order_item_id`, `order_age_seconds`" in str(caught.value)
+    assert "`order_item_id`, `order_event_time`" in str(caught.value)
     assert "absent history as []" in str(caught.value)
 
 

@@ -132,8 +132,8 @@ class Viewer:
             found[f"{name}_item_id"] = np.array(
                 [event.item for event in events], np.int64
             )
-            found[f"{name}_age_seconds"] = np.array(
-                [now - event.time for event in events], np.float32
+            found[f"{name}_event_time"] = np.array(
+                [int(event.time) for event in events], np.int64
             )
             if behavior.dwell:
                 found[f"{name}_dwell_seconds"] = np.array(

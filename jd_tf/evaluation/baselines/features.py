@@ -23,10 +23,18 @@ def match_events(batch: Arrays, behavior: Behavior, column: str) -> np.ndarray:
     return (same & real[:, None, :]).astype(np.float32)
 
 
+def event_ages(batch: Arrays, behavior: Behavior) -> np.ndarray:
+    """[B, L] float32 seconds before the request, 0 in padding."""
+    times = batch[f"{behavior.name}_event_time"]
+    real = real_cells(batch[behavior.length], times.shape[1])
+    ages = batch["request_time"][:, None] - np.where(real, times, 0)
+    return np.where(real, np.maximum(ages, 0), 0).astype(np.float32)
+
+
 def newest_first(batch: Arrays, behavior: Behavior) -> np.ndarray:
     """[B, L] float32: 1, 1/2, 1/3 ... for real events, 0 for padding."""
     length = batch[behavior.length]
-    width = batch[f"{behavior.name}_age_seconds"].shape[1]
+    width = batch[f"{behavior.name}_event_time"].shape[1]
     places = 1.0 / np.arange(1, width + 1)
     return np.where(real_cells(length, width), places, 0.0).astype(np.float32)
 
@@ -43,7 +51,7 @@ def history_features(
         length = batch[behavior.length].astype(np.float32)
         with np.errstate(invalid="ignore"):  # no event, no mean: nan
             means = events[..., 2:].sum(axis=1) / length[:, None]
-        age = np.log1p(batch[f"{behavior.name}_age_seconds"])
+        age = np.log1p(event_ages(batch, behavior))
         ends = _at(age, np.zeros(size, np.int64), length > 0)
         last = np.maximum(length.astype(np.int64) - 1, 0)
         oldest = _at(age, last, length > 0)
@@ -87,7 +95,7 @@ def _events(batch: Arrays, behavior: Behavior) -> tuple[np.ndarray, list[str]]:
     """[B, L, W] numbers of every event, 0 in padding, and W names."""
     name = behavior.name
     real = real_cells(
-        batch[behavior.length], batch[f"{name}_age_seconds"].shape[1]
+        batch[behavior.length], batch[f"{name}_event_time"].shape[1]
     )
     parts = [real[..., None], newest_first(batch, behavior)[..., None]]
     kinds = ["matches", "recent_matches"]

@@ -107,11 +107,24 @@ class IdOverlap(BaseLayer):
         return {"ids": columns, "weights": weights}
 
     def match(
-        self, candidate_ids: Any, ids: Any, weights: Any, length: Any
+        self,
+        candidate_ids: Any,
+        ids: Any,
+        weights: Any,
+        length: Any,
+        factors: Any = None,
     ) -> Any:
         """Compares candidates with `ids` and `weights` of `encode_history`.
 
         Other arguments, and what is returned, are those of the call.
+
+        Args:
+            candidate_ids: as in the call.
+            ids: of `encode_history`.
+            weights: likewise.
+            length: as in the call.
+            factors: (B, V) float, by which event weights are multiplied:
+                what time has left of them. None for all of it.
         """
         num_columns, width = ids.shape[1], weights.shape[-1]
         num_candidates = ops.shape(candidate_ids)[1]
@@ -119,6 +132,12 @@ class IdOverlap(BaseLayer):
         # `where`, not a product: padding may hold anything. Masking the
         # comparison below instead would be the largest operation here.
         weights = ops.where(mask[..., None], ops.cast(weights, "float32"), 0.0)
+        if factors is not None:
+            # The features before the event weights keep all of theirs.
+            before = (width - factors.shape[-1], 0)
+            weights *= ops.pad(factors, ((0, 0), before), constant_values=1.0)[
+                :, None
+            ]
         same = ops.equal(candidate_ids[..., None], ids[:, None])
         # As (B, N C, L), so that one product sums all columns up.
         same = ops.reshape(

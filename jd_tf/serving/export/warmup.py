@@ -18,6 +18,7 @@ from jd_tf.serving.signature_names import SIGNATURES
 _NUM_REQUESTS = 8
 _LARGEST_ID = 10_000
 _MEAN_FLOAT = 100.0
+_NOW, _LARGEST_GAP = 1_700_000_000, 10_000
 
 
 def record_calls(
@@ -65,7 +66,7 @@ def shape_buckets(schema: Schema) -> list[tuple[int, int]]:
 
 
 def sample_requests(schema: Schema, seed: int = 0) -> list[dict[str, Any]]:
-    """Generates requests, from full histories to none, with growing ages."""
+    """Generates requests, from full histories to none."""
     generator = np.random.default_rng(seed)
     longest = max(behavior.max_length for behavior in schema.behaviors)
     lengths = np.linspace(longest, 0, _NUM_REQUESTS).round().astype(int)
@@ -105,10 +106,12 @@ def _sample_request(
             request[name] = _random_ids(ids[name], generator, shape)
         elif name in action_ids:
             request[name] = generator.integers(0, action_ids[name], shape)
+        elif column.dtype == "int64":
+            # Times: the request's, and what happened before it.
+            gaps = generator.integers(1, _LARGEST_GAP, shape)
+            request[name] = _NOW - np.cumsum(gaps) if shape else _NOW
         else:
             request[name] = generator.exponential(_MEAN_FLOAT, shape)
-            if name.endswith("_age_seconds"):
-                request[name] = np.cumsum(request[name])
     return request
 
 

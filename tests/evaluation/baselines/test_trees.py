@@ -105,7 +105,7 @@ def test_history_features_equal_loops():
     log = np.log1p
     for b in range(25):
         length = batch["click_length"][b]
-        age = batch["click_age_seconds"][b]
+        age = batch["request_time"][b] - batch["click_event_time"][b]
         dwell = log(batch["click_dwell_seconds"][b, :length])
         reads = log(batch["click_action_counts"][b, :length, 0])
         for n in range(batch["num_candidates"][b]):

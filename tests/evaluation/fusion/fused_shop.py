@@ -44,7 +44,7 @@ def shop_batches(first, count=3, size=200):
                 "user_id": np.array(
                     [b"u%d-%d" % (seed, i // 4) for i in range(size)], object
                 ),
-                "request_time": np.arange(size) * 700 + 10**6 * seed,
+                **later(batch, np.arange(size) * 700 + 10**6 * seed),
             }
         )
         weights = WEIGHTS[intent]
