@@ -60,7 +60,13 @@ def batch():
         if c.length == "click_length"
     }
     assert max(lengths) > 5
-    return batch_of([{**requests[0], **empty}, *requests[1:]])
+    bare = {
+        c.name: requests[1][c.name][:0]
+        for c in SCHEMA.columns()
+        if c.length == "order_length"
+    }
+    first = [{**requests[0], **empty}, {**requests[1], **bare}]
+    return batch_of([*first, *requests[2:]])
 
 
 def real(batch):
@@ -329,6 +335,8 @@ def test_half_precision_is_finite(policy, batch):
         k: v * 1e6 if k.endswith(("_seconds", "_dense")) else v
         for k, v in batch.items()
     }
+    for behavior in SCHEMA.behaviors:
+        big[f"{behavior.name}_event_time"] //= 2
     out = JDRanker(SCHEMA, CONFIG, dtype=policy)(big)
     assert out["logits"].dtype == tf.float32
     assert np.isfinite(out["logits"].numpy()[real(batch)]).all()

@@ -6,7 +6,7 @@ import numpy as np
 
 from jd_tf.evaluation.fusion.observation import observe
 from jd_tf.schema import IdColumn
-from tests.evaluation.toy_shop import toy_batch, toy_schema
+from tests.evaluation.toy_shop import later, toy_batch, toy_schema
 
 SESSION = 3000.0
 PAGES = ("feed", "cart")
