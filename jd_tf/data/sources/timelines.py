@@ -16,7 +16,10 @@ MIN_EVENTS = 3
 # Afterwards popular items are not drawn any more: there may be too few.
 _POPULAR_ROUNDS = 50
 _KEY = "negatives"
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
+_DAMAGE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError),
+    zipfile.BadZipFile,
+)
 _LARGEST_ID = np.iinfo(np.int64).max
 
 
@@ -49,7 +52,7 @@ def read_timelines(
         report: counts what is bad and what is left out.
     """
     negatives = None
-    if negatives_path.exists():
+    if negatives_path.exists() and path.stat().st_size:
         negatives = _read_negatives(negatives_path, path)
     users: set[str] = set()
     for line, _, text in read_lines(path, report):
@@ -136,7 +139,7 @@ def _timeline(
 
 def _read_negatives(path: Path, lines_path: Path) -> np.ndarray:
     try:
-        with np.load(path) as archive:
+        with path.open("rb") as file, np.load(file) as archive:
             found = archive[_KEY]
     except _DAMAGE as error:
         raise DataError(
