@@ -213,7 +213,7 @@ class SequencesSource(Source):
                 "user_id": timeline.user_id,
                 "request_time": 0,
                 "click_item_id": history,
-                "click_age_seconds": np.arange(1.0, 1 + len(history)),
+                "click_event_time": -np.arange(1, 1 + len(history)),
                 "item_id": candidates[row],
                 "item_dense": dense[row],
                 "labels": labels[row],
