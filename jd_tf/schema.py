@@ -5,7 +5,7 @@ from a `Schema`; nothing else in the package writes a column's name, dtype or
 shape down a second time.
 
 Axis letters: B requests, N candidates, L history events, T objectives,
-A action slots, C action counters, F dense features.
+A action slots, C action counters, F dense features, M values of an id column.
 """
 
 import dataclasses
@@ -28,6 +28,7 @@ from jd_tf.columns import (
     IdColumn,
     Objective,
     Role,
+    ScenarioValues,
     SchemaError,
 )
 
@@ -49,23 +50,6 @@ __all__ = [
     "Schema",
     "SchemaError",
 ]
-
-
-@dataclasses.dataclass(frozen=True)
-class ScenarioValues:
-    """Business values of outcomes in one scenario.
-
-    Attributes:
-        scenario: id in the schema's `scenario_column`.
-        values: T business values >= 0 of one, in place of the objectives'.
-    """
-
-    scenario: int | str
-    values: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        values = tuple(float(value) for value in self.values)
-        object.__setattr__(self, "values", values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +107,12 @@ class Schema:
             raise SchemaError(
                 "only item columns after `item_id` can be texts. Got: "
                 f"{texts or ['item_id']}."
+            )
+        several = [c.name for c in self.context_columns if c.multi_valued]
+        if self.item_columns[0].multi_valued or several:
+            raise SchemaError(
+                "only item columns after `item_id` can have `max_values` above "
+                f"1. Got: {several or ['item_id']}."
             )
         if not self.behaviors or not self.objectives:
             raise SchemaError("a schema needs behaviours and objectives.")
@@ -197,6 +187,16 @@ class Schema:
         """The item columns whose values can be equal: all but texts."""
         return tuple(c for c in self.item_columns if not c.text)
 
+    @property
+    def single_id_columns(self) -> tuple[IdColumn, ...]:
+        """Those of them of which an item has one value."""
+        return tuple(c for c in self.item_id_columns if not c.multi_valued)
+
+    @property
+    def values_per_id(self) -> tuple[int, ...]:
+        """Values M that an item has at most of each of `item_id_columns`."""
+        return tuple(c.max_values for c in self.item_id_columns)
+
     def _all_columns(self) -> Iterator[Column]:
         yield Column("request_id", Role.KEY, "string", "B")
         yield Column("user_id", Role.KEY, "string", "B")
@@ -210,7 +210,8 @@ class Schema:
             yield Column("session_dense", Role.CONTEXT, "float32", "BF", inner)
         yield Column("num_candidates", Role.CANDIDATE, "int32", "B")
         for item in self.item_columns:
-            yield self._candidate(item.name, Role.CANDIDATE, item.dtype)
+            column = self._candidate(item.name, Role.CANDIDATE, item.dtype)
+            yield _with_values(column, item)
         if self.item_dense:
             inner = len(self.item_dense)
             yield self._candidate("item_dense", Role.CANDIDATE, inner=inner)
@@ -248,7 +249,7 @@ class Schema:
 
         yield Column(behavior.length, Role.HISTORY, "int32", "B")
         for item in self.item_columns:
-            yield history(item.name, item.dtype)
+            yield _with_values(history(item.name, item.dtype), item)
         yield history("event_time", "int64")
         if behavior.dwell:
             yield history("dwell_seconds", "float32")
@@ -356,6 +357,13 @@ class Schema:
                     f"{_difference(mine, theirs)}. Use data and model of one "
                     "schema, or train anew."
                 )
+
+
+def _with_values(column: Column, item: IdColumn) -> Column:
+    if not item.multi_valued:
+        return column
+    axes, inner = f"{column.axes}M", item.max_values
+    return dataclasses.replace(column, axes=axes, inner=inner)
 
 
 # Fields in which data may differ from what a model was made for.

@@ -119,6 +119,18 @@ CASES = (
         embeddings_initializer="glorot_uniform",
         **_BY_ID,
     ),
+    *(
+        make_case(
+            f"ids_pooled_by_{pooling}",
+            layers.IdEmbedding,
+            case_inputs.tagged,
+            4,
+            num_buckets=9,
+            pooling=pooling,
+            **_BY_ID,
+        )
+        for pooling in ("mean", "sum")
+    ),
     make_case(
         "event_weights",
         layers.EventWeights,
@@ -133,6 +145,14 @@ CASES = (
         "id_overlap",
         layers.IdOverlap,
         case_inputs.overlapping,
+        history=("history_ids", "event_weights"),
+        candidates=("candidate_ids",),
+    ),
+    make_case(
+        "id_overlap_of_values",
+        layers.IdOverlap,
+        case_inputs.overlapping_values,
+        max_values=(1, 3, 2),
         history=("history_ids", "event_weights"),
         candidates=("candidate_ids",),
     ),

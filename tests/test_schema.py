@@ -25,6 +25,8 @@ def test_columns_are_those_of_the_contract():
     assert columns["click_item_id"].dtype == "int64"
     assert columns["click_brand_id"].dtype == "string"
     assert columns["click_action_counts"].shape == (None, None, 2)
+    assert columns["click_tag_id"].shape == (None, None, 3)
+    assert columns["tag_id"].axes == "BNM"
     assert columns["click_length"].shape == (None,)
     assert columns["click_length"].dtype == "int32"
     assert columns["order_item_id"].length == "order_length"
@@ -126,6 +128,24 @@ def test_objectives_know_what_they_are_given():
         (lambda: IdColumn("Item", num_buckets=9), "Got: 'Item'"),
         (lambda: IdColumn("x", "float32", 9), "Got: 'float32'"),
         (lambda: IdColumn("x", num_buckets=1), "at least 2"),
+        (lambda: IdColumn("x", num_buckets=9, max_values=0), "Got: 0"),
+        (lambda: IdColumn("x", num_buckets=9, pooling="max"), "Got: 'max'"),
+        (
+            lambda: IdColumn("x", "string", 9, text=True, max_values=2),
+            "1 of a text",
+        ),
+        (
+            lambda: small_schema(
+                context_columns=(IdColumn("tag", num_buckets=9, max_values=2),)
+            ),
+            "`max_values` above 1. Got: \\['tag'\\]",
+        ),
+        (
+            lambda: small_schema(
+                item_columns=(IdColumn("item_id", num_buckets=9, max_values=2),)
+            ),
+            "Got: \\['item_id'\\]",
+        ),
         (lambda: IdColumn("x", vocabulary=(0, 1)), "holds 0, which pads"),
         (
             lambda: IdColumn("title", "string", vocabulary=("a",), text=True),

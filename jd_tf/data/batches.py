@@ -5,7 +5,7 @@ position in the data is two numbers, and a resumed run sees what an
 uninterrupted one would have seen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ READ_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
 _SHUFFLE_BUFFER = 8192
 _INTERLEAVED_FILES = 4
 _PARALLEL_CALLS = 2
+_COUNTS = tf.io.RaggedFeature(tf.int64, row_splits_dtype="int64")
 
 
 def read_batches(
@@ -122,13 +123,15 @@ def parse_requests(
     records: tf.Tensor, columns: tuple[Column, ...]
 ) -> dict[str, tf.Tensor]:
     """Parses (B,) serialised requests; lengths must be among the columns."""
-    parsed = tf.io.parse_example(
-        records, {c.name: _feature(c) for c in columns}
-    )
+    features = {c.name: _feature(c) for c in columns}
+    features |= {c.counts: _COUNTS for c in columns if c.multi_valued}
+    parsed = tf.io.parse_example(records, features)
     batch = {}
     for column in columns:
         tensor = parsed[column.name]
-        if column.ragged:
+        if column.multi_valued:
+            tensor = _values(column, parsed)
+        elif column.ragged:
             expected = parsed[column.length] * max(column.inner, 1)
             check = tf.debugging.assert_equal(
                 tensor.row_lengths(),
@@ -144,6 +147,35 @@ def parse_requests(
                 tensor = tf.reshape(tensor, (shape[0], width, column.inner))
         batch[column.name] = tf.cast(tensor, column.dtype)
     return batch
+
+
+def _values(column: Column, parsed: Mapping[str, Any]) -> tf.Tensor:
+    """Pads the values of each item, and the items of each request."""
+    values, counts = parsed[column.name], parsed[column.counts]
+    number, least, most = counts.flat_values, 0, column.inner
+    checks = [
+        tf.debugging.assert_equal(*pair, f"column `{column.name}` {problem}")
+        for pair, problem in (
+            (
+                (counts.row_lengths(), parsed[column.length]),
+                f"disagrees with `{column.length}`",
+            ),
+            (
+                (tf.clip_by_value(number, least, most), number),
+                f"holds fewer than {least} or more than {most} values of an "
+                f"item, says `{column.counts}`",
+            ),
+            (
+                (tf.reduce_sum(counts, axis=1), values.row_lengths()),
+                f"disagrees with `{column.counts}`",
+            ),
+        )
+    ]
+    with tf.control_dependencies(checks):
+        items = tf.RaggedTensor.from_row_lengths(
+            values.flat_values, counts.flat_values, validate=False
+        )
+    return counts.with_values(items).to_tensor(shape=(None, None, column.inner))
 
 
 def numpy_batches(

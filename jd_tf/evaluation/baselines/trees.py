@@ -60,7 +60,7 @@ class Trees(Baseline):
                 f"`max_impressions` must be positive. Got: {max_impressions}."
             )
         self.max_impressions = max_impressions
-        self._id_names = [column.name for column in schema.item_id_columns]
+        self._id_names = [column.name for column in schema.single_id_columns]
         self._tables: list[RateTable] = []
         self._categories = Categories(schema)
         self._ensemble = Ensemble(

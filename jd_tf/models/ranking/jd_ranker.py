@@ -99,6 +99,7 @@ class JDRanker(RankingModel):
                 content_dims=self.item_encoder.content_dims,
                 content_match_dim=content.content_match_dim if compared else 0,
                 dropout_rate=head.dropout_rate,
+                max_values=schema.values_per_id,
                 name=f"{behavior.name}_reader",
                 **reading,
                 **shared,

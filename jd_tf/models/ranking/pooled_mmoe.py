@@ -77,7 +77,9 @@ class PooledMMoE(RankingModel):
             name="item_encoder",
             **shared,
         )
-        self.id_overlap = IdOverlap(name="id_overlap", **shared)
+        self.id_overlap = IdOverlap(
+            max_values=schema.values_per_id, name="id_overlap", **shared
+        )
         self.context_encoder = ContextEncoder(
             schema.context_columns,
             items.context_embedding_dim,

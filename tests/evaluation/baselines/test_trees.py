@@ -155,6 +155,22 @@ def test_padding_and_empty_ids_match_nothing():
         np.testing.assert_array_equal(found, [[[0, 1, 0], [0, 0, 0]]])
 
 
+def test_events_count_by_the_share_of_the_candidates_values():
+    batch = {
+        "tag_id": np.array([[[7, 8, 0], [9, 7, 5], [0, 0, 0]]]),
+        "click_tag_id": np.array([[[8, 7], [5, 0], [0, 0], [7, 8]]]),
+        "click_length": np.array([3]),
+    }
+    click = toy_schema().behaviors[0]
+    expected = [[[1, 0, 0, 0], [1 / 3, 1 / 3, 0, 0], [0, 0, 0, 0]]]
+    found = match_events(batch, click, "tag_id")
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    for name in ("tag_id", "click_tag_id"):
+        words = np.array(["", *"abcdefghi"], object)[batch[name]]
+        batch[name] = words
+    np.testing.assert_array_equal(found, match_events(batch, click, "tag_id"))
+
+
 def test_empty_axes_are_fine():
     batch = toy_batch(5, size=10)
     for name in ("click", "order"):
