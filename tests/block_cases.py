@@ -137,6 +137,10 @@ def _fill(encoder):
     encoder.images.assign([1, 2, 5, 8], vectors)
 
 
+def _adapt(encoder):
+    case_inputs.adapt(encoder.normalization)
+
+
 def _bend(head):
     case_inputs.bend(head.calibration)
 
@@ -252,6 +256,8 @@ BLOCK_CASES = (
         [CATEGORY, BRAND],
         embedding_dim=4,
         num_dense=5,
+        linear=(1,),
+        prepare=_adapt,
     ),
     make_case(
         "session_features",

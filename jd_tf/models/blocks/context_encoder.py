@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from jd_tf.layers import LogScaling
+from jd_tf.layers import FeatureNormalization
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.models.blocks.item_encoder import add_id_embedding
 from jd_tf.schema import IdColumn
@@ -20,6 +20,7 @@ class ContextEncoder(BaseLayer):
         id_columns: the schema's context columns, or their dicts.
         embedding_dim: int. Width of each of their tables.
         num_dense: int. Number of dense session features; 0 for none.
+        linear: ints. Indices of those that are logarithms or rates already.
 
     Call arguments:
         ids: one tensor (B,) a column, in the columns' order.
@@ -41,6 +42,7 @@ class ContextEncoder(BaseLayer):
         id_columns: Sequence[IdColumn | Mapping[str, Any]],
         embedding_dim: int,
         num_dense: int,
+        linear: Sequence[int] = (),
         **kwargs,
     ):
         # Raw session features may overflow half precision.
@@ -51,6 +53,7 @@ class ContextEncoder(BaseLayer):
         )
         self.embedding_dim = embedding_dim
         self.num_dense = num_dense
+        self.linear = tuple(linear)
 
     @property
     def output_dim(self) -> int:
@@ -62,9 +65,13 @@ class ContextEncoder(BaseLayer):
             add_id_embedding(self, column, self.embedding_dim)
             for column in self.id_columns
         ]
+        self.normalization = None
         if self.num_dense:
-            self.scaling = self.add_part(
-                LogScaling, "scaling", (None, self.num_dense)
+            self.normalization = self.add_part(
+                FeatureNormalization,
+                "session_dense",
+                (None, self.num_dense),
+                self.linear,
             )
 
     def call(self, ids: Sequence[Any], session_dense: Any = None) -> Any:
@@ -72,8 +79,8 @@ class ContextEncoder(BaseLayer):
             table(column_ids)
             for table, column_ids in zip(self.tables, ids, strict=True)
         ]
-        if self.num_dense:
-            parts.append(self.scaling(session_dense))
+        if self.normalization is not None:
+            parts.append(self.normalization(session_dense))
         return ops.concatenate(parts, axis=-1)
 
     def of_request(self, request: Mapping[str, Any]) -> Any:
