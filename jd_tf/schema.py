@@ -64,6 +64,8 @@ class Schema:
         item_dense: names of the F features in `item_dense`.
         context_columns: ids of user and context, one a request.
         session_dense: names of the F features in `session_dense`.
+        linear_dense: names of those in either that are logarithms, rates or
+            the like already; all others are read as sign(x) log(1 + |x|).
         bias_columns: known in training only.
         objectives: T of them; their order is the last axis of `labels`.
         max_candidates: N at most.
@@ -91,6 +93,7 @@ class Schema:
     scenario_column: str = ""
     scenario_values: tuple[ScenarioValues, ...] = ()
     oracle_names: tuple[str, ...] = ()
+    linear_dense: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -121,6 +124,12 @@ class Schema:
                 f"`max_candidates` must be at least 1. "
                 f"Got: {self.max_candidates}."
             )
+        for name in self.linear_dense:
+            if name not in (*self.item_dense, *self.session_dense):
+                raise SchemaError(
+                    "`linear_dense` must name features of `item_dense` or "
+                    f"`session_dense`. Got: {name!r}."
+                )
         earlier = [IMPRESSION]
         for objective in self.objectives:
             for name in ("given", "sample_space"):
@@ -196,6 +205,11 @@ class Schema:
     def values_per_id(self) -> tuple[int, ...]:
         """Values M that an item has at most of each of `item_id_columns`."""
         return tuple(c.max_values for c in self.item_id_columns)
+
+    def linear_indices(self, names: tuple[str, ...]) -> tuple[int, ...]:
+        """Indices of the features among `names` that are in `linear_dense`."""
+        linear = self.linear_dense
+        return tuple(i for i, name in enumerate(names) if name in linear)
 
     def _all_columns(self) -> Iterator[Column]:
         yield Column("request_id", Role.KEY, "string", "B")

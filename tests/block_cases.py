@@ -148,6 +148,10 @@ def _fill(encoder):
     encoder.images.assign([1, 2, 5, 8], vectors)
 
 
+def _adapt(encoder):
+    case_inputs.adapt(encoder.normalization)
+
+
 def _bend(head):
     case_inputs.bend(head.calibration)
 
@@ -284,6 +288,8 @@ BLOCK_CASES = (
         embedding_dim=4,
         num_dense=5,
         num_histories=2,
+        linear=(1,),
+        prepare=_adapt,
     ),
     make_case(
         "session_features",

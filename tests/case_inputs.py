@@ -105,6 +105,11 @@ def numeric(rng):
     return {"inputs": numbers.astype(np.float32)}
 
 
+def adapt(layer):
+    rows = np.exp(2 * np.random.default_rng(4).normal(size=(50, 5)))
+    layer.adapt(rows)
+
+
 def weighted(rng):
     of_age = aged(rng)
     return {

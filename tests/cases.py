@@ -166,7 +166,14 @@ CASES = (
         candidates=("candidate_vectors", "candidate_present"),
     ),
     make_case(
-        "log_scaling", layers.LogScaling, case_inputs.numeric, **_PER_CANDIDATE
+        "feature_normalization",
+        layers.FeatureNormalization,
+        case_inputs.numeric,
+        linear=(1, 4),
+        num_quantiles=5,
+        max_value=2.0,
+        **_PER_CANDIDATE,
+        prepare=case_inputs.adapt,
     ),
     make_case(
         "temporal_encoding",

@@ -254,16 +254,6 @@ def event_weights(features, age, numbers, weights):
     return np.array(learned + known)
 
 
-def log_scaling(x, scale, bias):
-    """One feature vector."""
-    return np.array(
-        [
-            s * math.copysign(math.log1p(abs(v)), v) + b
-            for v, s, b in zip(x, scale, bias, strict=True)
-        ]
-    )
-
-
 def entire_space_probabilities(logits, given):
     """Probabilities over all impressions, as products of conditionals."""
     probabilities = []

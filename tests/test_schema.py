@@ -50,9 +50,11 @@ def test_oracle_and_reward_only_where_there_are_some():
 
 
 def test_json_round_trip(tmp_path):
-    schema = small_schema(oracle=True)
+    schema = small_schema(oracle=True, linear_dense=("age", "carts"))
     schema.save(tmp_path / "schema.json")
     assert Schema.load(tmp_path / "schema.json") == schema
+    assert schema.linear_indices(schema.item_dense) == (1,)
+    assert schema.linear_indices(schema.session_dense) == (1,)
 
 
 def with_scenarios(**changes):
@@ -156,6 +158,10 @@ def test_objectives_know_what_they_are_given():
                 context_columns=(IdColumn("q", "string", 9, text=True),)
             ),
             "only item columns after `item_id` can be texts",
+        ),
+        (
+            lambda: small_schema(linear_dense=("age", "rate")),
+            "`linear_dense` must name features of .* Got: 'rate'",
         ),
         (lambda: Behavior("click", 0), "Got: 0"),
         (lambda: Behavior("click", 5, action_slots=("a",)), "come together"),

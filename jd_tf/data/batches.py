@@ -31,6 +31,7 @@ def read_batches(
     shuffle_seed: int | None = None,
     epoch: int = 0,
     skip_batches: int = 0,
+    every: int = 1,
     keys: bool = False,
     reward: bool = False,
     oracle: bool = False,
@@ -45,6 +46,7 @@ def read_batches(
         shuffle_seed: order of requests; as written without it.
         epoch: number of the pass; each is shuffled differently.
         skip_batches: batches of this pass that were read before.
+        every: reads the first of every so many requests.
         keys: adds the ids of request and user.
         reward: adds the reward column.
         oracle: adds the simulated truth.
@@ -103,7 +105,8 @@ def read_batches(
             .shuffle(_SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=False)
         )
     dataset = (
-        dataset.batch(batch_size)
+        dataset.shard(every, 0)
+        .batch(batch_size)
         .skip(skip_batches)
         .map(
             lambda records: parse_requests(records, columns),

@@ -69,6 +69,11 @@ def test_what_is_read_is_what_was_written(folder, requests):
             )
 
 
+def test_a_sample_is_spread_over_the_split(folder):
+    whole = list(by_request(read_all(folder, keys=True)))
+    assert list(by_request(read_all(folder, keys=True, every=4))) == whole[::4]
+
+
 def test_padding_is_zero_and_shapes_follow_the_schema(folder):
     for batch in read_all(folder):
         for column in SCHEMA.columns():
