@@ -101,6 +101,7 @@ _TRAINING = {
     "table_method": "How tables learn.",
     "warmup_steps": "Steps over which both rates rise.",
     "decay_steps": "Steps over which both rates fall after that; 0: never.",
+    "ema_decay": "Of the average of weights that is evaluated; 0: none.",
     "balance": "How objectives are balanced.",
     "objective_weights": "One weight an objective, separated by commas.",
     "evaluate_every": "Steps between evaluations; 0: after every epoch.",

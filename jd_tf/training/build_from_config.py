@@ -22,6 +22,7 @@ from jd_tf.training.loop.trainer import TrainBatches, Trainer, Validate
 from jd_tf.training.loop.training_step import TrainingStep
 from jd_tf.training.main_step import AlternatingStep, MainStep
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
+from jd_tf.training.weight_average import WeightAverage
 from jd_tf.training.workdir import open_workdir
 
 # A cosine that ends where it starts, this late, is a constant.
@@ -105,7 +106,9 @@ def build_fusion(
 def build_main_step(config: TrainingConfig, model: keras.Model) -> MainStep:
     """Returns the step of the main network of a built model."""
     balancer = build_balancer(config, model.schema.objective_names)
-    return MainStep(model, build_optimizer(config), balancer)
+    decay = config.ema_decay
+    average = WeightAverage(model, decay) if decay else None
+    return MainStep(model, build_optimizer(config), balancer, average)
 
 
 def build_trainer(

@@ -49,6 +49,9 @@ class TrainingConfig:
         final_rate: share of the rates the cosine ends at.
         max_gradient_norm: joint norm all gradients are clipped to; 0: never.
         weight_decay: decoupled, of dense weights; 0: none.
+        ema_decay: of the exponential moving average of the weights that is
+            evaluated and exported in place of the weights, below 1; early
+            steps have a lower one; 0: none.
         balance: "fixed", "running_magnitude", "uncertainty" or "grad_norm".
         objective_weights: one float >= 0 an objective; () for 1 each.
         balance_decay: of the running means that magnitudes and gradient
@@ -68,8 +71,8 @@ class TrainingConfig:
             learns only after the main training.
         fusion_steps: steps of the fusion after the main training, with the
             network at its best and calibrated; 0: a pass over the data where
-            it learns only then, a tenth of one where it met no calibrated
-            logits before, else none.
+            it learns only then, a tenth of one where logits are calibrated
+            or weights averaged since, else none.
         fusion_learning_rate: of the fusion (Adam).
         fusion_loss: "listwise" or "pairwise".
         fusion_gain: what a candidate brought in: business "value" of its
@@ -97,6 +100,7 @@ class TrainingConfig:
     final_rate: float = 0.05
     max_gradient_norm: float = 10.0
     weight_decay: float = 0.0
+    ema_decay: float = 0.0
     balance: str = "fixed"
     objective_weights: tuple[float, ...] = ()
     balance_decay: float = 0.99
@@ -141,8 +145,9 @@ class TrainingConfig:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 self._refuse(name, f"one of {choices}")
-        if self.balance_decay >= 1:
-            self._refuse("balance_decay", "below 1")
+        for name in ("balance_decay", "ema_decay"):
+            if getattr(self, name) >= 1:
+                self._refuse(name, "below 1")
 
     def _refuse(self, name: str, wanted: str) -> None:
         raise SchemaError(

@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,16 @@ class TrainingStep(abc.ABC):
         """Returns every variable a step reads or writes, for checkpoints.
 
         Returns:
-            Name -> variable; the model's, which are set to the best ones at
-            the end of a run, begin with `model/`.
+            Name -> variable; those that are set to the best ones at the end
+            of a run begin with `model/` or, of averages, `average/`.
         """
+
+    def evaluated(self) -> AbstractContextManager[None]:
+        """Returns a context in which the model is as evaluations see it."""
+        return nullcontext()
+
+    def finish(self) -> None:
+        """Leaves the model, just restored, as evaluations saw it."""
 
     def summands(self, rows: Rows) -> Rows:
         """Returns the numbers that a window adds up, [K, ...] by name.
