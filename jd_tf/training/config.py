@@ -45,7 +45,9 @@ class TrainingConfig:
         table_learning_rate: of embedding tables.
         table_method: "adagrad" or "lazy_adam".
         warmup_steps: both rates rise linearly from 0 over these.
-        decay_steps: after that both fall along a cosine over these; 0: never.
+        decay_steps: after that both fall along a cosine over these; 0: never;
+            -1: to the last step of `epochs` or `max_steps`, which the run's
+            config.json then tells.
         final_rate: share of the rates the cosine ends at.
         max_gradient_norm: joint norm all gradients are clipped to; 0: never.
         weight_decay: decoupled, of dense weights; 0: none.
@@ -62,8 +64,11 @@ class TrainingConfig:
         checkpoint_every: steps between checkpoints; 0: by the clock only.
         checkpoint_minutes: minutes between checkpoints at most.
         keep_checkpoints: newest checkpoints kept, beside the best.
-        monitor: validation metric that decides what is best; names that
-            start with "loss" are better lower, all others higher.
+        monitor: validation metric that decides what is best: a mean over
+            objectives ("normalized_entropy", "auc", "gauc"), one of them
+            ("auc/click"), their sum of losses ("loss"), or the business value
+            of the order ("value_ndcg@10"). Losses and entropies are better
+            lower, all others higher.
         patience: evaluations without a better one before stopping; 0: never.
         max_steps: stop after these; 0: none.
         time_limit_seconds: stop after these, resumed time included; 0: none.
@@ -110,7 +115,7 @@ class TrainingConfig:
     checkpoint_every: int = 1000
     checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
-    monitor: str = "loss"
+    monitor: str = "normalized_entropy"
     patience: int = 0
     max_steps: int = 0
     time_limit_seconds: float = 0.0
@@ -130,8 +135,9 @@ class TrainingConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, (int, float)) and not 0 <= value < 1e18:
-                self._refuse(field.name, "finite and not negative")
+            least = -1 if field.name == "decay_steps" else 0
+            if isinstance(value, (int, float)) and not least <= value < 1e18:
+                self._refuse(field.name, f"finite and not below {least}")
         for name in (
             "epochs",
             "batch_size",

@@ -69,16 +69,18 @@ def train_folder(
         )
 
     validator = Validator(model, lambda: batches(VALIDATION))
-    trainer = build_trainer(
-        config,
-        model,
-        workdir,
-        train_batches,
-        validator,
-        fusion,
-        steps_per_epoch,
-    )
     try:
+        # Before the folder is taken by a config that cannot be run.
+        validator.check_monitor(config.monitor)
+        trainer = build_trainer(
+            config,
+            model,
+            workdir,
+            train_batches,
+            validator,
+            fusion,
+            steps_per_epoch,
+        )
         trainer.train()
         if not trainer.signal:
             trainer.signal = run_post_training(

@@ -88,7 +88,9 @@ class WeightAverage:
                 rows = tf.range(weight.shape[0])
             # Gathered from the resources: reading a table would copy it.
             share = tf.exp(now - tf.gather(reached, rows))
-            mixed = _mix(tf.gather(average, rows), tf.gather(weight, rows), share)
+            mixed = _mix(
+                tf.gather(average, rows), tf.gather(weight, rows), share
+            )
             average.scatter_update(tf.IndexedSlices(mixed, rows))
             times = tf.fill(tf.shape(rows), now)
             reached.scatter_update(tf.IndexedSlices(times, rows))

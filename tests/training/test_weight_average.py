@@ -77,7 +77,9 @@ def test_a_table_with_dense_gradients_is_averaged_whole():
     average = WeightAverage(model, DECAY)
     states, random = [_weights(model)], np.random.default_rng(1)
     for step in range(7):
-        dense = [tf.ones(w.shape) if step % 2 else None for w in average.weights]
+        dense = [
+            tf.ones(w.shape) if step % 2 else None for w in average.weights
+        ]
         average.follow(dense, tf.constant(step))
         for gradient, weight in zip(dense, average.weights, strict=True):
             if gradient is not None:
