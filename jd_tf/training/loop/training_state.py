@@ -90,7 +90,8 @@ class TrainingState:
         """Takes an evaluation of this step into history and best.
 
         The monitored metric is better lower where its name begins with
-        "loss" or "normalized_entropy". Returns the history row, and whether it is the best so far.
+        "loss" or "normalized_entropy". Returns the history row, and whether it
+        is the best so far.
         """
         row = self._position()
         row |= {f"validation/{name}": m for name, m in metrics.items()}

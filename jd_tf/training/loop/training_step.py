@@ -55,7 +55,7 @@ class TrainingStep(abc.ABC):
         """Returns a context in which the model is as evaluations see it."""
         return nullcontext()
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027
         """Leaves the model, just restored, as evaluations saw it."""
 
     def summands(self, rows: Rows) -> Rows:
