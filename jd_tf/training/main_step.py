@@ -1,7 +1,6 @@
 """Main steps: every objective at once, alone or with a fusion beside."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -37,8 +36,7 @@ class MainStep(TrainingStep):
         optimizer: built here on what is trained: the model's variables, but
             for those of a fusion, and what the balancer learns by gradient.
         balancer: of the T objectives.
-        average: of the model's weights, which evaluations and the end of the
-            training take; None to take the weights themselves.
+        average: of the model's weights; None for none.
     """
 
     def __init__(
@@ -150,15 +148,6 @@ class MainStep(TrainingStep):
             named[f"balancer/trainable/{index}"] = v.value
         return named
 
-    def evaluated(self) -> AbstractContextManager[None]:
-        """Gives the model its averaged weights, if any, while it lasts."""
-        return self.average.applied() if self.average else nullcontext()
-
-    def finish(self) -> None:
-        """Gives the model its averaged weights, if any."""
-        if self.average is not None:
-            self.average.apply()
-
     def summands(self, rows: Rows) -> dict[str, np.ndarray]:
         """Returns losses, weights and shares, most of them [K, T]."""
         norms = rows["gradient_norms"].astype("float64")
@@ -212,6 +201,7 @@ class AlternatingStep(TrainingStep):
 
     def __init__(self, main: MainStep, fusion: FusionStep, every: int):
         self.model = main.model
+        self.average = main.average
         self.main = main
         self.fusion = fusion
         self.every = every
@@ -230,14 +220,6 @@ class AlternatingStep(TrainingStep):
     def named_variables(self) -> dict[str, tf.Variable]:
         """Returns every variable of either step."""
         return {**self.main.named_variables(), **self.fusion.named_variables()}
-
-    def evaluated(self) -> AbstractContextManager[None]:
-        """Gives the model the main step's weights for evaluations."""
-        return self.main.evaluated()
-
-    def finish(self) -> None:
-        """Gives the model the main step's weights for the end."""
-        self.main.finish()
 
     def summands(self, rows: Rows) -> dict[str, np.ndarray]:
         """Returns those of both steps."""

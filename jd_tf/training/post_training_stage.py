@@ -94,7 +94,8 @@ def _begin(
     kept = (*BEST, "fusion_optimizer/")
     whole = {n: v for n, v in named.items() if n.startswith(kept)}
     main.checkpoints.restore(base, whole)
-    main.step_fn.finish()
+    if main.step_fn.average:
+        main.step_fn.average.apply()
     variables = (
         fusion.named_variables() if fusion else post_training_variables(model)
     )

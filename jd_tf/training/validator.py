@@ -22,7 +22,6 @@ from jd_tf.schema import DataError, SchemaError
 _ENTROPY, VALUE_NDCG = "normalized_entropy", "value_ndcg@10"
 # Metrics of every objective, and the mean of those that are defined.
 _KINDS = ("loss", _ENTROPY, "auc", "gauc")
-_NO_REQUEST = "the validation split has no request."
 
 
 class Validator:
@@ -60,7 +59,6 @@ class Validator:
 
         Raises:
             SchemaError: there is no such metric, or no label to compute it.
-            DataError: there is no request.
         """
         if monitor not in self.metric_names:
             raise SchemaError(
@@ -70,7 +68,6 @@ class Validator:
         # Of each objective: with a positive, with a negative, with both in
         # one request.
         seen = np.zeros((3, len(self._names)), bool)
-        batch = None
         for batch in self.batches():
             inside = cell_weights(batch).numpy() > 0
             positive = batch["labels"].numpy() > 0
@@ -80,8 +77,6 @@ class Validator:
             seen |= [part.any(axis=0) for part in (*here, here[0] & here[1])]
             if seen.all():
                 break
-        if batch is None:
-            raise DataError(_NO_REQUEST)
         both = seen[0] & seen[1]
         for name in np.array(self._names)[~both]:
             logging.warning(
@@ -90,7 +85,7 @@ class Validator:
                 name,
             )
         kind, _, name = monitor.partition("/")
-        defined = {"loss": ~both | both, "gauc": seen[2], VALUE_NDCG: seen[0]}
+        defined = {"gauc": seen[2], VALUE_NDCG: seen[0], "loss": ~both | True}
         known = defined.get(kind, both)
         if not (known[self._names.index(name)] if name else known.any()):
             raise SchemaError(
@@ -142,7 +137,8 @@ class Validator:
         Raises:
             DataError: there is no request.
         """
-        return tuple(self._results()[2:5])
+        _, _, logits, labels, weights, *_ = self._results()
+        return logits, labels, weights
 
     def _results(self) -> list[np.ndarray]:
         """Returns the results of all batches, one under another.
@@ -159,7 +155,7 @@ class Validator:
             size += count
             found.append([part.reshape(-1, part.shape[-1]) for part in parts])
         if not found:
-            raise DataError(_NO_REQUEST)
+            raise DataError("the validation split has no request.")
         parts = [np.concatenate(parts) for parts in zip(*found, strict=True)]
         return [*parts, np.concatenate(requests)]
 

@@ -82,16 +82,13 @@ class WeightAverage:
             if reached is None:
                 average.assign(_mix(average, weight, recent))
                 continue
-            if isinstance(gradient, tf.IndexedSlices):
-                rows = gradient.indices
-            else:
-                rows = tf.range(weight.shape[0])
+            sparse = isinstance(gradient, tf.IndexedSlices)
+            rows = gradient.indices if sparse else tf.range(weight.shape[0])
             # Gathered from the resources: reading a table would copy it.
             share = tf.exp(now - tf.gather(reached, rows))
-            mixed = _mix(
-                tf.gather(average, rows), tf.gather(weight, rows), share
-            )
-            average.scatter_update(tf.IndexedSlices(mixed, rows))
+            old, new = tf.gather(average, rows), tf.gather(weight, rows)
+            mixed = tf.IndexedSlices(_mix(old, new, share), rows)
+            average.scatter_update(mixed)
             times = tf.fill(tf.shape(rows), now)
             reached.scatter_update(tf.IndexedSlices(times, rows))
         step = tf.cast(iterations, tf.float64) + 1.0

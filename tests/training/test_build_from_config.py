@@ -53,12 +53,12 @@ def test_another_end_of_a_run_is_another_schedule(tmp_path):
 
 
 def test_a_schedule_without_an_end_is_refused(tmp_path):
-    with pytest.raises(DataError, match="`decay_steps` is -1.*`max_steps`"):
+    with pytest.raises(DataError, match=r"`decay_steps` is -1.*`max_steps`"):
         _trainer(tmp_path, None)
     with pytest.raises(DataError, match="`warmup_steps`, 5, take all 5 steps"):
         _trainer(tmp_path, max_steps=5, warmup_steps=5)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(DataError, match="`decay_steps`.*not below -1"):
+    with pytest.raises(DataError, match=r"`decay_steps`.*not below -1"):
         _config(decay_steps=-2)
     assert resolve_schedule(_config(max_steps=9), None).decay_steps == 9
     assert resolve_schedule(_config(decay_steps=3), None).decay_steps == 3

@@ -186,7 +186,7 @@ def test_a_monitor_nobody_computes_is_refused_by_name():
         validator.check_monitor("auc/clicks")
     validator = Validator(ToyRanker(), lambda: toy_batches(steps=0))
     with pytest.raises(DataError, match="no request"):
-        validator.check_monitor("loss")
+        validator()
 
 
 def test_labels_are_read_only_as_far_as_needed(caplog):

@@ -240,7 +240,8 @@ class Trainer:
         named = self._variables.items()
         kept = {n: v for n, v in named if n.startswith(BEST)}
         self.checkpoints.restore(best, kept)
-        self.step_fn.finish()
+        if self.step_fn.average:
+            self.step_fn.average.apply()
 
     def _stop_reason(self) -> str:
         config, state = self.config, self.state
@@ -267,7 +268,8 @@ class Trainer:
         state, monitor = self.state, self.config.monitor
         if self.validate is None or state.evaluated_step == state.step:
             return False
-        with self.step_fn.evaluated():
+        average = self.step_fn.average
+        with average.applied() if average else contextlib.nullcontext():
             metrics = self.validate()
         if monitor not in metrics:
             raise SchemaError(

@@ -2,11 +2,12 @@
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from jd_tf.training.weight_average import WeightAverage
 
 Batch = Mapping[str, tf.Tensor]
 Rows = dict[str, np.ndarray]
@@ -26,6 +27,8 @@ class TrainingStep(abc.ABC):
         row_spec: shape and dtype of each entry of a row.
         checked: entries of a row that must be finite: name -> what to call
             each of its numbers in the message, in order.
+        average: a `WeightAverage` that evaluations and the end of the
+            training take, or None for the weights themselves.
 
     Example:
         >>> from jd_tf.training.main_step import MainStep
@@ -37,6 +40,7 @@ class TrainingStep(abc.ABC):
     remedy = "Lower the learning rates"
     row_spec: Mapping[str, tf.TensorSpec] = {}
     checked: Mapping[str, Sequence[str]] = {}
+    average: WeightAverage | None = None
 
     @abc.abstractmethod
     def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
@@ -50,13 +54,6 @@ class TrainingStep(abc.ABC):
             Name -> variable; those that are set to the best ones at the end
             of a run begin with `model/` or, of averages, `average/`.
         """
-
-    def evaluated(self) -> AbstractContextManager[None]:
-        """Returns a context in which the model is as evaluations see it."""
-        return nullcontext()
-
-    def finish(self) -> None:  # noqa: B027
-        """Leaves the model, just restored, as evaluations saw it."""
 
     def summands(self, rows: Rows) -> Rows:
         """Returns the numbers that a window adds up, [K, ...] by name.
