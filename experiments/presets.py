@@ -39,7 +39,7 @@ _SMALL = JDRankerConfig.of(
     dropout_rate=0.2,
 )
 _SMALL_TRAINING = TrainingConfig(
-    epochs=30, batch_size=32, patience=4, log_every=20, monitor="auc/click"
+    epochs=30, batch_size=32, patience=4, log_every=20
 )
 # Ten thousand requests, each with many events: enough for larger batches.
 _FEEDBACK_TRAINING = TrainingConfig(
@@ -47,7 +47,6 @@ _FEEDBACK_TRAINING = TrainingConfig(
     batch_size=128,
     patience=2,
     log_every=20,
-    monitor="auc/click",
 )
 # A hundred thousand requests with short histories.
 _SEQUENCES_TRAINING = TrainingConfig(
@@ -62,8 +61,7 @@ QUICKSTART_PRESETS = {
             epochs=1,
             learning_rate=0.003,
             table_learning_rate=0.05,
-            decay_steps=428,
-            monitor="auc/click",
+            decay_steps=-1,
             evaluate_every=214,
         ),
         max_tree_impressions=60_000,
@@ -75,8 +73,7 @@ QUICKSTART_PRESETS = {
             epochs=1,
             learning_rate=0.003,
             table_learning_rate=0.05,
-            decay_steps=3_200,
-            monitor="auc/click",
+            decay_steps=-1,
             evaluate_every=1_600,
         ),
     ),

@@ -75,16 +75,18 @@ def train_folder(
         )
 
     validator = Validator(model, lambda: batches(VALIDATION))
-    trainer = build_trainer(
-        config,
-        model,
-        workdir,
-        train_batches,
-        validator,
-        fusion,
-        steps_per_epoch,
-    )
     try:
+        # Before the folder is taken by a config that cannot be run.
+        validator.check_monitor(config.monitor)
+        trainer = build_trainer(
+            config,
+            model,
+            workdir,
+            train_batches,
+            validator,
+            fusion,
+            steps_per_epoch,
+        )
         # A resumed run has the statistics in its checkpoint.
         if not (model.adapted or trainer.checkpoints.steps()):
             wanted = _SAMPLED_IMPRESSIONS // model.schema.max_candidates

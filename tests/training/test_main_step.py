@@ -65,14 +65,15 @@ def test_rows_are_those_of_the_steps():
     assert (rows["waits"] >= 0).all()
 
 
-def test_a_ranker_step_has_no_operation_as_large_as_a_table():
+@pytest.mark.parametrize("decay", [0.0, 0.99])
+def test_a_ranker_step_has_no_operation_as_large_as_a_table(decay):
     num_rows = 7919
     schema = small_schema(
         item_columns=(IdColumn("item_id", num_buckets=num_rows),),
         context_columns=(IdColumn("user", num_buckets=num_rows),),
     )
     small = JDRankerConfig.of(model_dim=8, num_heads=2)
-    step = _step(JDRanker(schema, small))
+    step = _step(JDRanker(schema, small), ema_decay=decay)
     spec = {
         column.name: tf.TensorSpec(column.shape, column.dtype)
         for column in schema.columns(*TRAINING_ROLES)
