@@ -30,6 +30,7 @@ def read_batches(
     shuffle_seed: int | None = None,
     epoch: int = 0,
     skip_batches: int = 0,
+    bucket_batches: int = 0,
     keys: bool = False,
     reward: bool = False,
     oracle: bool = False,
@@ -44,6 +45,8 @@ def read_batches(
         shuffle_seed: order of requests; as written without it.
         epoch: number of the pass; each is shuffled differently.
         skip_batches: batches of this pass that were read before.
+        bucket_batches: batches within which shuffled requests of like size
+            come together, so that one long history pads few; 0: none.
         keys: adds request id, user id and time.
         reward: adds the reward column.
         oracle: adds the simulated truth.
@@ -101,6 +104,17 @@ def read_batches(
             )
             .shuffle(_SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=False)
         )
+        if bucket_batches:
+            dataset = (
+                dataset.batch(bucket_batches * batch_size)
+                .enumerate()
+                .map(
+                    lambda number, window: _bucket(
+                        window, batch_size, tf.stack([seed, number])
+                    ),
+                )
+                .unbatch()
+            )
     dataset = (
         dataset.batch(batch_size)
         .skip(skip_batches)
@@ -144,6 +158,17 @@ def parse_requests(
                 tensor = tf.reshape(tensor, (shape[0], width, column.inner))
         batch[column.name] = tf.cast(tensor, column.dtype)
     return batch
+
+
+def _bucket(records: tf.Tensor, batch_size: int, seed: tf.Tensor) -> tf.Tensor:
+    """Sorts records by size, then shuffles whole batches of them."""
+    order = tf.argsort(tf.strings.length(records), stable=True)
+    full = tf.size(order) // batch_size
+    batches = tf.reshape(order[: full * batch_size], (full, batch_size))
+    batches = tf.random.experimental.stateless_shuffle(batches, seed)
+    # What fills no batch stays at the end, or it would shift the others.
+    rest = order[full * batch_size :]
+    return tf.gather(records, tf.concat([tf.reshape(batches, [-1]), rest], 0))
 
 
 def numpy_batches(
