@@ -120,6 +120,13 @@ class SequencesSource(Source):
         return np.bincount(rows, minlength=len(self.items))
 
     @functools.cached_property
+    def catalogue(self) -> dict[str, np.ndarray]:
+        """Candidate columns of `items`, as evaluation has them."""
+        popularity = np.log1p(self._counts).astype(np.float32)[:, None]
+        dense = {"item_dense": popularity} if self.popularity else {}
+        return {"item_id": self.items, **dense}
+
+    @functools.cached_property
     def schema(self) -> Schema:  # type: ignore[override]
         """Item ids, one history, one objective."""
         if len(self.items) <= _MAX_VOCABULARY:
