@@ -48,9 +48,13 @@ _FEEDBACK_TRAINING = TrainingConfig(
     patience=2,
     log_every=20,
 )
-# A hundred thousand requests with short histories.
+# A hundred thousand requests with short histories, a few of them long.
 _SEQUENCES_TRAINING = TrainingConfig(
-    epochs=6, batch_size=128, log_every=100, monitor="auc/click"
+    epochs=6,
+    batch_size=128,
+    bucket_batches=32,
+    log_every=100,
+    monitor="auc/click",
 )
 
 QUICKSTART_PRESETS = {

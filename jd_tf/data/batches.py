@@ -32,6 +32,7 @@ def read_batches(
     epoch: int = 0,
     skip_batches: int = 0,
     every: int = 1,
+    bucket_batches: int = 0,
     keys: bool = False,
     reward: bool = False,
     oracle: bool = False,
@@ -47,6 +48,8 @@ def read_batches(
         epoch: number of the pass; each is shuffled differently.
         skip_batches: batches of this pass that were read before.
         every: reads the first of every so many requests.
+        bucket_batches: batches within which shuffled requests of like size
+            come together, so that one long history pads few; 0: none.
         keys: adds the ids of request and user.
         reward: adds the reward column.
         oracle: adds the simulated truth.
@@ -104,6 +107,17 @@ def read_batches(
             )
             .shuffle(_SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=False)
         )
+        if bucket_batches:
+            dataset = (
+                dataset.batch(bucket_batches * batch_size)
+                .enumerate()
+                .map(
+                    lambda number, window: _bucket(
+                        window, batch_size, tf.stack([seed, number])
+                    ),
+                )
+                .unbatch()
+            )
     dataset = (
         dataset.shard(every, 0)
         .batch(batch_size)
@@ -179,6 +193,17 @@ def _values(column: Column, parsed: Mapping[str, Any]) -> tf.Tensor:
             values.flat_values, counts.flat_values, validate=False
         )
     return counts.with_values(items).to_tensor(shape=(None, None, column.inner))
+
+
+def _bucket(records: tf.Tensor, batch_size: int, seed: tf.Tensor) -> tf.Tensor:
+    """Sorts records by size, then shuffles whole batches of them."""
+    order = tf.argsort(tf.strings.length(records), stable=True)
+    full = tf.size(order) // batch_size
+    batches = tf.reshape(order[: full * batch_size], (full, batch_size))
+    batches = tf.random.experimental.stateless_shuffle(batches, seed)
+    # What fills no batch stays at the end, or it would shift the others.
+    rest = order[full * batch_size :]
+    return tf.gather(records, tf.concat([tf.reshape(batches, [-1]), rest], 0))
 
 
 def numpy_batches(

@@ -71,6 +71,7 @@ def train_folder(
             shuffle_seed=config.seed,
             epoch=epoch,
             skip_batches=skip,
+            bucket_batches=config.bucket_batches,
             reward=reads_reward,
         )
 

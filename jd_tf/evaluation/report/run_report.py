@@ -7,7 +7,11 @@ from typing import Any
 from jd_tf.data.dataset import SUMMARY_FILE
 from jd_tf.data.files import read_json
 from jd_tf.evaluation.metrics_file import METRICS_FILE, SCENARIOS, read_metrics
-from jd_tf.evaluation.objective_metrics import CAPTURE_PLACES, NDCG
+from jd_tf.evaluation.objective_metrics import (
+    CAPTURE_PLACES,
+    NDCG,
+    NEXT_ITEM,
+)
 from jd_tf.evaluation.pages import write_page
 from jd_tf.evaluation.pictures import color_of
 from jd_tf.evaluation.post_training import CALIBRATION, EXPECTED, FUSED, FUSION
@@ -29,12 +33,16 @@ _COLUMNS = {
     "gauc": "GAUC, requests",
     "gauc_user": "GAUC, users",
     NDCG: "NDCG@10",
+    **{name: name.upper() for name in NEXT_ITEM},
     "log_loss": "log loss",
     "normalized_entropy": "norm. entropy",
     "calibration_error": "calib. error",
     "calibration_ratio": "pred. / obs.",
 }
-_NOT_BY_SCENARIO = ("gauc_user", "log_loss", "normalized_entropy")
+_NOT_BY_SCENARIO = (
+    *("gauc_user", "log_loss", "normalized_entropy"),
+    *NEXT_ITEM,
+)
 _VALUE_COLUMNS = {
     NDCG: "NDCG@10",
     **{f"captured_value@{k}": f"value in first {k}" for k in CAPTURE_PLACES},
