@@ -148,8 +148,8 @@ class SequencesSource(Source):
     def requests(self) -> Iterator[tuple[str, Request]]:
         """Yields (split, request) user by user."""
         self.report.notes.append(
-            "No clock: an event at place k of a history has time -k, "
-            "from 1. Validation and test are the last two items of each user."
+            "No clock: the event at place k of a history, from 1, has time "
+            "-k. Validation and test are the last two items of each user."
         )
         validated = np.ones(len(self.timelines), bool)
         if 0 < self.validation_users < len(validated):
