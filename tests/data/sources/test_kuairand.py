@@ -12,7 +12,6 @@ from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import DataError
 from tests.data.sources.kuairand_logs import HOUR, START, log, write
 
-
 KEPT = {
     "click": lambda row: row[3],
     "profile_enter": lambda row: row[5],
