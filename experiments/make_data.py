@@ -101,6 +101,37 @@ _OPTIONS = (
         "kuairand: pause after what was played that ends a request.",
         lower_bound=0.0,
     ),
+    flags.DEFINE_string(
+        "dataset", None, "sequences: NAME of the NAME.txt to read."
+    ),
+    flags.DEFINE_integer(
+        "max_length", None, "sequences: events of a history.", lower_bound=1
+    ),
+    flags.DEFINE_integer(
+        "num_negatives",
+        None,
+        "sequences: negatives of a training request.",
+        lower_bound=1,
+    ),
+    flags.DEFINE_float(
+        "popular_share",
+        None,
+        "sequences: probability that a training negative is drawn by "
+        "popularity.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    ),
+    flags.DEFINE_bool(
+        "popularity",
+        None,
+        "sequences: whether candidates have their popularity.",
+    ),
+    flags.DEFINE_integer(
+        "validation_users",
+        None,
+        "sequences: users drawn for validation; 0 for all.",
+        lower_bound=0,
+    ),
     flags.DEFINE_integer(
         "num_users", None, "simulator: people.", lower_bound=1
     ),

@@ -50,6 +50,10 @@ _FEEDBACK_TRAINING = TrainingConfig(
     log_every=20,
     monitor="auc/click",
 )
+# A hundred thousand requests with short histories.
+_SEQUENCES_TRAINING = TrainingConfig(
+    epochs=6, batch_size=128, log_every=100, monitor="auc/click"
+)
 
 QUICKSTART_PRESETS = {
     ("simulator", "demo"): Preset(
@@ -83,4 +87,5 @@ QUICKSTART_PRESETS = {
     ("kuairand", "demo"): Preset(
         {}, _SMALL, _FEEDBACK_TRAINING, random_data=False
     ),
+    ("sequences", "demo"): Preset({}, _SHOP, _SEQUENCES_TRAINING),
 }

@@ -22,7 +22,14 @@ from jd_tf.schema import DataError
 _SOURCE = flags.DEFINE_enum(
     "source",
     "simulator",
-    ["simulator", "jd_ranking", "jd_micro", "jdata2016", "kuairand"],
+    [
+        "simulator",
+        "jd_ranking",
+        "jd_micro",
+        "jdata2016",
+        "kuairand",
+        "sequences",
+    ],
     "What to learn from.",
 )
 _INPUT = flags.DEFINE_string(

@@ -20,12 +20,14 @@ from tests.data.sources.small_logs import (
     write_micro,
     write_ranking,
 )
+from tests.data.sources.timeline_files import timelines, write_timelines
 
 SMALL = {
     "jd_micro": {"num_candidates": 4},
     "jdata2016": {"num_candidates": 4},
     "jd_ranking": {},
     "kuairand": {"max_candidates": 4},
+    "sequences": {"num_negatives": 4},
 }
 
 
@@ -43,6 +45,7 @@ def logs(tmp_path):
         [impression(n, lengths=(3, 0, 2)) for n in range(40)],
     )
     kuairand_logs.write(folder / "kuairand", kuairand_logs.log(400))
+    write_timelines(folder / "sequences", timelines())
     return folder
 
 
