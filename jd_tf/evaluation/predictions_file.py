@@ -101,7 +101,7 @@ class PredictionsFile:
         if self._unused:
             raise DataError(
                 f"{self.path}: {len(self._unused)} requests are of none of the "
-                f"splits, e.g. {min(self._unused)!r}. Leave them out, or judge "
+                f"splits, e.g. {min(map(str, self._unused))!r}. Leave them out, or judge "
                 "their split too (--splits)."
             )
 
