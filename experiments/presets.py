@@ -15,14 +15,15 @@ class Preset:
         data: options of `make_dataset`.
         model: of the ranker.
         training: of the run.
-        max_tree_impressions: impressions the boosted trees learn from at most.
+        max_tree_impressions: impressions the boosted trees learn from at most;
+            None for all.
         random_data: True if the data depend on a seed.
     """
 
     data: dict[str, Any]
     model: JDRankerConfig
     training: TrainingConfig
-    max_tree_impressions: int = 300_000
+    max_tree_impressions: int | None = None
     random_data: bool = True
 
 
