@@ -101,8 +101,8 @@ class PredictionsFile:
         if self._unused:
             raise DataError(
                 f"{self.path}: {len(self._unused)} requests are of none of the "
-                f"splits, e.g. {min(map(str, self._unused))!r}. Leave them out, or judge "
-                "their split too (--splits)."
+                f"splits, e.g. {min(map(str, self._unused))!r}. Leave them "
+                "out, or judge their split too (--splits)."
             )
 
     def _rows_of(self, request: str, items: np.ndarray) -> np.ndarray:
