@@ -196,7 +196,7 @@ def test_scorers_see_serving_columns_only():
     batch = toy_batch(0)
     batch["oracle_relevance"] = np.random.default_rng(0).random((100, 6, 2))
     found = collect_predictions([batch], toy_schema(), {"zero": score})
-    assert seen[0].isdisjoint({"labels", "label_weights", "request_time"})
+    assert seen[0].isdisjoint({"labels", "label_weights"})
     assert seen[0] >= {"request_id", "user_id"}
     assert not any(name.startswith("oracle") for name in seen[0])
     assert set(found.systems) == {"zero", "oracle"}
