@@ -91,6 +91,14 @@ def _items(rng):
     }
 
 
+def _tagged(rng):
+    ids = _items(rng)["columns"][:1]
+    shape = ids[0].shape
+    words = np.array(["", "b", "c", "a", *["d"] * 17], object)
+    values = words[case_inputs.several(rng, *shape, 2)]
+    return {"columns": (*ids, case_inputs.several(rng, *shape, 4), values)}
+
+
 def _ids_alone(rng):
     return {"columns": _items(rng)["columns"][:2]}
 
@@ -138,6 +146,10 @@ def _valued(rng):
 def _fill(encoder):
     vectors = case_inputs.normal(np.random.default_rng(3), 4, 5)
     encoder.images.assign([1, 2, 5, 8], vectors)
+
+
+def _adapt(encoder):
+    case_inputs.adapt(encoder.normalization)
 
 
 def _bend(head):
@@ -195,6 +207,25 @@ BLOCK_CASES = (
         candidates=("columns",),
     ),
     make_case(
+        "item_encoder_of_several_values",
+        ItemEncoder,
+        _tagged,
+        [
+            ITEM,
+            IdColumn("tag", num_buckets=9, max_values=4),
+            IdColumn(
+                "kind",
+                dtype="string",
+                vocabulary=("b", "c"),
+                max_values=2,
+                pooling="sum",
+            ),
+        ],
+        num_behaviors=1,
+        model_dim=WIDTH,
+        candidates=("columns",),
+    ),
+    make_case(
         "behavior_reader",
         BehaviorReader,
         _read,
@@ -242,7 +273,8 @@ BLOCK_CASES = (
         "match_reader_without_weights",
         MatchReader,
         _weighed,
-        num_id_columns=2,
+        num_id_columns=1,
+        max_values=(2,),
         use_position=False,
         num_event_weights=0,
         content_dims=(5, 4),
@@ -256,6 +288,8 @@ BLOCK_CASES = (
         embedding_dim=4,
         num_dense=5,
         num_histories=2,
+        linear=(1,),
+        prepare=_adapt,
     ),
     make_case(
         "session_features",

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from jd_tf.models.adapted_features import AdaptedFeatures
 from jd_tf.models.blocks.score_head import ScoreHead, request_values
 from jd_tf.models.compiled_metrics import CompiledMetrics
 from jd_tf.models.config_fields import config_from_json
@@ -17,7 +18,7 @@ Tensors = Mapping[str, Any]
 STATE_PREFIX = "user_state_"
 
 
-class RankingModel(CompiledMetrics, keras.Model):
+class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
     """Ranks the candidates of a request by several objectives at once.
 
     A model is `encode_user` followed by `rank`. The user state depends on the

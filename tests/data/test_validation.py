@@ -1,5 +1,7 @@
 """Requests are checked where they enter; errors name the column."""
 
+import dataclasses
+import itertools
 import json
 import subprocess
 import sys
@@ -210,9 +212,8 @@ def test_any_number_of_candidates_will_do(request_):
     for count in (0, 1, SCHEMA.max_candidates + 1, 5000):
         for column in SCHEMA.columns(*SERVING_ROLES):
             if column.length == "num_candidates":
-                value = np.asarray(original[column.name])
-                shape = (count, *value.shape[1:])
-                request_[column.name] = np.resize(value, shape).tolist()
+                value = itertools.cycle(original[column.name])
+                request_[column.name] = list(itertools.islice(value, count))
         checked = SERVED.check(request_)
         assert checked["num_candidates"] == count
         assert checked["item_dense"].shape == (count, 2)
@@ -254,6 +255,18 @@ def test_any_number_of_candidates_will_do(request_):
         ("request_time", 2**63, "must hold int64, holds 9223372036854775808"),
         ("request_time", [1], "must have 0 dimensions, has 1"),
         ("click_item_id", list(range(1, 7)), "others of `click_length`"),
+        ("tag_id", [[1], 2, []], "must hold a list of values for each item"),
+        ("tag_id", ["ab", "", "c"], "must hold a list of values for each"),
+        ("tag_id", 7, "must hold a list of values for each item, is 7"),
+        ("tag_id", [[1], [[2]], []], "must hold a list of values for each"),
+        ("tag_id", np.ones((3, 1, 1)), "must hold a list of values for each"),
+        ("tag_id", [[1], []], "like the others of `num_candidates`"),
+        ("tag_id", [[], [4, 1, 2, 3], []], "4 values of the item at place 1"),
+        ("tag_id", [[], [4, 1, 2, 3], []], "`max_values` 3: [4, 1, 2, 3]; "),
+        ("tag_id", [[], [4, -1], []], "holds -1; ids start at 1, 0 pads"),
+        ("tag_id", [[], [4, 1.5], []], "must hold int64, holds 1.5"),
+        ("tag_id", [[], ["4"], []], "must hold int64, holds '4'"),
+        ("tag_id", [[], [None], []], "must hold int64, holds None"),
         ("scenario", [1], "must have 0 dimensions, has 1"),
         ("scenario", "x", "must hold int64, holds 'x'"),
         ("session_dense", [1.0, 2.0], "must have shape (3,)"),
@@ -268,10 +281,35 @@ def test_wrong_values_name_the_column(request_, column, value, message):
     assert column in str(caught.value) or "others of" in str(caught.value)
 
 
+@pytest.mark.parametrize("dtype", ["int64", "string"])
+def test_values_count_once_and_padding_is_none(request_, dtype):
+    tag = IdColumn("tag_id", dtype, num_buckets=9, max_values=3)
+    columns = (*SCHEMA.item_columns[:-1], tag)
+    validator = RequestValidator(
+        dataclasses.replace(SCHEMA, item_columns=columns), SERVING_ROLES
+    )
+
+    def checked(*items):
+        if dtype == "string":
+            items = [["" if i == 0 else f"t{i}" for i in one] for one in items]
+        values = {"tag_id": items, "click_tag_id": [[]] * 5}
+        return validator.check({**request_, **values, "order_tag_id": [[]] * 2})
+
+    given = checked([7, 0, 5, 7, 5, 6], (), [0, 0, 0, 0])["tag_id"]
+    np.testing.assert_array_equal(given, checked([7, 5, 6], [], [0])["tag_id"])
+    np.testing.assert_array_equal(
+        given.astype(bool), [[True] * 3, [False] * 3, [False] * 3]
+    )
+    again = checked([7, 5, 6], [], [])
+    assert again["tag_id"].dtype == (object if dtype == "string" else np.int64)
+    assert again["click_tag_id"].shape == (5, 3)
+
+
 def test_histories_beyond_the_schema_are_refused(request_):
     for column in SCHEMA.columns():
         if column.length == "order_length":
-            request_[column.name] = np.resize(request_[column.name], 7)
+            value = itertools.cycle(request_[column.name])
+            request_[column.name] = list(itertools.islice(value, 7))
     request_["order_event_time"] = -np.arange(7)
     with pytest.raises(DataError, match="has 7 entries, more than the schema"):
         SERVED.check(request_)
@@ -303,6 +341,18 @@ def test_long_strings_are_refused_where_there_is_a_limit(request_):
     for name, value in (("brand_id", ["x" * 9] * 3), ("user_id", "ä" * 5)):
         with pytest.raises(DataError, match=f"`{name}` holds a string of"):
             limited.check({**request_, name: value})
+
+
+def test_long_values_are_refused_too(request_):
+    tag = IdColumn("tag", "string", num_buckets=9, max_values=2)
+    schema = dataclasses.replace(
+        SCHEMA, item_columns=(*SCHEMA.item_columns, tag)
+    )
+    limited = RequestValidator(schema, SERVING_ROLES, max_string_bytes=8)
+    values = {"tag": [["a", "x" * 9], [], []]}
+    values |= {"click_tag": [[]] * 5, "order_tag": [[]] * 2}
+    with pytest.raises(DataError, match="`tag` holds a string of 9 bytes"):
+        limited.check({**request_, **values})
 
 
 def test_no_tensorflow_is_loaded():

@@ -31,8 +31,9 @@ TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
 def batch_of(requests, schema=SCHEMA):
     validator = RequestValidator(schema)
-    records = [encode_request(validator.check(r)) for r in requests]
-    return parse_requests(tf.constant(records), schema.columns())
+    columns = schema.columns()
+    records = [encode_request(validator.check(r), columns) for r in requests]
+    return parse_requests(tf.constant(records), columns)
 
 
 @pytest.fixture(scope="module")
@@ -177,11 +178,14 @@ def test_unknown_ids_match_nothing(model):
             np.array([[5, 5]]),
             np.array([[77, 3]]),
             np.array([["b1", ""]]),
+            np.array([[[8, 9, 0], [9, 0, 0]]]),
         ]
     ).numpy()
+    assert rows.shape == (1, 2, 6)
     assert rows[0, 0, 0] == rows[0, 1, 0] > 0
     assert rows[0, 0, 1] == 0 < rows[0, 1, 1]
     assert rows[0, 1, 2] == 0 < rows[0, 0, 2]
+    assert rows[0, 0, 4] == rows[0, 1, 3] > 0 == rows[0, 1, 4]
 
 
 def test_order_never_beats_click(model, batch):

@@ -40,8 +40,8 @@ def model(request):
 @pytest.fixture(scope="module")
 def batch():
     batch = titled_batch()
-    # Some users did nothing yet.
-    assert (batch["order_length"].numpy() == 0).any()
+    # A user who did nothing yet; the padding may hold anything.
+    batch["order_length"] *= np.arange(batch["order_length"].shape[0]) > 0
     return batch
 
 

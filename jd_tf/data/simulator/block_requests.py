@@ -86,6 +86,8 @@ def shop_schema(config: SimulatorConfig) -> Schema:
         scenario_column="scenario",
         # 0 browses, 1 buys.
         oracle_names=("intent",),
+        # Prices, counters and seconds come as logarithms.
+        linear_dense=(*ITEM_DENSE, *SESSION_DENSE),
     )
 
 

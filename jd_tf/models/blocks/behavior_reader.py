@@ -31,7 +31,7 @@ class BehaviorReader(BaseLayer):
         behavior: of the schema, or its dict.
         num_id_columns: int. Ids an item has, C.
         model_dim: int. Width D of tokens and memories.
-        content_dims, content_match_dim: of the `MatchReader`.
+        content_dims, content_match_dim, max_values: of the `MatchReader`.
         dropout_rate: of encoder and decoder; all others are fields of
             `SequenceConfig`.
 
@@ -40,9 +40,9 @@ class BehaviorReader(BaseLayer):
         events: dict of `age_seconds` (B, L), counted from the newest event,
             and the columns of `event_details`, named without the behaviour.
         length: (B,) integer. Real events.
-        rows: (B, L, C) integer. Table rows of the events' ids.
+        rows: (B, L, W) integer. Table rows of the events' ids.
         candidates: (B, N, D) float.
-        candidate_rows: (B, N, C) integer. Table rows of the candidates' ids.
+        candidate_rows: (B, N, W) integer. Table rows of the candidates' ids.
         content_embeddings: a pair for each of `content_dims`: vectors
             (B, L, V) float and (B, L) bool, which events have one.
         candidate_contents: likewise (B, N, V) and (B, N).
@@ -80,6 +80,7 @@ class BehaviorReader(BaseLayer):
         content_dims: Sequence[int] = (),
         content_match_dim: int = 0,
         dropout_rate: float = 0.0,
+        max_values: Sequence[int] = (),
         **kwargs: Any,
     ):
         # Ages in seconds overflow half precision after 18 hours.
@@ -105,6 +106,7 @@ class BehaviorReader(BaseLayer):
         self.content_dims = tuple(content_dims)
         self.content_match_dim = content_match_dim
         self.dropout_rate = dropout_rate
+        self.max_values = tuple(max_values)
         # Events that have neither time nor details are only counted.
         weighed = use_position or use_recency or bool(self.event_details)
         self.match_reader = MatchReader(
@@ -117,6 +119,7 @@ class BehaviorReader(BaseLayer):
             content_dims,
             content_match_dim,
             num_heads,
+            self.max_values,
             dtype=self.dtype_policy,
             name="match_reader",
         )

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from jd_tf.layers import LogBucketEmbedding, LogScaling
+from jd_tf.layers import FeatureNormalization, LogBucketEmbedding
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.models.blocks.item_encoder import add_id_embedding
 from jd_tf.schema import IdColumn
@@ -26,6 +26,7 @@ class ContextEncoder(BaseLayer):
         num_dense: int. Number of dense session features; 0 for none.
         num_histories: int. Histories the ages of whose newest events are
             embedded in the same width; 0 for none.
+        linear: ints. Indices of those that are logarithms or rates already.
 
     Call arguments:
         ids: one tensor (B,) a column, in the columns' order.
@@ -50,6 +51,7 @@ class ContextEncoder(BaseLayer):
         embedding_dim: int,
         num_dense: int,
         num_histories: int = 0,
+        linear: Sequence[int] = (),
         **kwargs,
     ):
         # Session features and ages may overflow half precision.
@@ -61,6 +63,7 @@ class ContextEncoder(BaseLayer):
         self.embedding_dim = embedding_dim
         self.num_dense = num_dense
         self.num_histories = num_histories
+        self.linear = tuple(linear)
 
     @property
     def output_dim(self) -> int:
@@ -78,9 +81,13 @@ class ContextEncoder(BaseLayer):
             add_id_embedding(self, column, self.embedding_dim)
             for column in self.id_columns
         ]
+        self.normalization = None
         if self.num_dense:
-            self.scaling = self.add_part(
-                LogScaling, "scaling", (None, self.num_dense)
+            self.normalization = self.add_part(
+                FeatureNormalization,
+                "session_dense",
+                (None, self.num_dense),
+                self.linear,
             )
         if self.num_histories:
             self.recency = self.add_part(
@@ -108,8 +115,8 @@ class ContextEncoder(BaseLayer):
             width = self.num_histories * self.embedding_dim
             ages = self.recency(since_seconds)
             parts.append(ops.reshape(ages, (-1, width)))
-        if self.num_dense:
-            parts.append(self.scaling(session_dense))
+        if self.normalization is not None:
+            parts.append(self.normalization(session_dense))
         return ops.concatenate(parts, axis=-1)
 
     def of_request(

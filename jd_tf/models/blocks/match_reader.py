@@ -25,16 +25,17 @@ class MatchReader(BaseLayer):
         num_numeric: int. Numeric features A of an event, 0 for none.
         content_dims: ints. Widths of the content embeddings.
         content_match_dim: int. Width of the map in which contents are
-            compared by `num_heads`; 0 leaves the comparison out. All others
-            are fields of `SequenceConfig`.
+            compared by `num_heads`; 0 leaves the comparison out.
+        max_values: ints. Values W an item has at most of each id column;
+            empty: one each. All others are fields of `SequenceConfig`.
 
     Call arguments:
         details: (B, L, D) float. When events were and how they went.
         age_seconds: (B, L) float32, counted from the newest event.
         numeric_features: (B, L, A) float, or None if there are none.
         length: (B,) integer. Real events.
-        rows: (B, L, C) integer. Table rows of the events' ids.
-        candidate_rows: (B, N, C) integer. Of the candidates' ids.
+        rows: (B, L, W) integer. Table rows of the events' ids.
+        candidate_rows: (B, N, W) integer. Of the candidates' ids.
         content_embeddings: a pair for each of `content_dims`: vectors
             (B, L, M) float and (B, L) bool, which events have one.
         candidate_contents: likewise (B, N, M) and (B, N).
@@ -60,6 +61,7 @@ class MatchReader(BaseLayer):
         content_dims: Sequence[int] = (),
         content_match_dim: int = 0,
         num_heads: int = 4,
+        max_values: Sequence[int] = (),
         **kwargs: Any,
     ):
         # Ages in seconds overflow half precision after 18 hours.
@@ -73,11 +75,13 @@ class MatchReader(BaseLayer):
         self.content_dims = tuple(content_dims)
         self.content_match_dim = content_match_dim
         self.num_heads = num_heads
+        self.max_values = tuple(max_values)
         shared = {"dtype": self.dtype_policy}
         self.id_overlap = None
         if use_overlap:
-            overlap = IdOverlap(use_position, name="id_overlap", **shared)
-            self.id_overlap = overlap
+            self.id_overlap = IdOverlap(
+                use_position, self.max_values, name="id_overlap", **shared
+            )
         self.content_matches = [
             ContentMatch(
                 content_match_dim,
@@ -130,7 +134,8 @@ class MatchReader(BaseLayer):
                 (*events, self.num_numeric) if self.num_numeric else None,
             )
         if self.id_overlap is not None:
-            ids = (None, None, self.num_id_columns)
+            width = sum(self.max_values) or self.num_id_columns
+            ids = (None, None, width)
             self.id_overlap.build(ids, ids)
         for number, match in enumerate(self.content_matches):
             match.build((None, None, self.content_dims[number]))
@@ -146,7 +151,7 @@ class MatchReader(BaseLayer):
     ) -> dict[str, Any]:
         """Weighs events and sums their contents up, once a history.
 
-        Returns what `read` needs, if it is matched: `rows` (B, C, L), those
+        Returns what `read` needs, if it is matched: `rows` (B, W, L), those
         of no id replaced, `overlap_weights` (B, L, features), what an event
         adds to each feature, `content_0`, `content_1`, ... (B, V, K), and
         with learned weights `content_total_0`, ... (B, V), their sums.
@@ -179,7 +184,7 @@ class MatchReader(BaseLayer):
     ) -> list[Any]:
         """Returns tensors (B, N, ...) float, `output_dim` wide together."""
         found, factors = [], None
-        if self._fades and since_seconds is not None:
+        if self.event_weights and self._fades and since_seconds is not None:
             factors = self.event_weights.fade(since_seconds)
         if self.id_overlap is not None:
             events = state["rows"], state["overlap_weights"], length

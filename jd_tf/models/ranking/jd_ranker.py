@@ -9,7 +9,7 @@ from keras import ops
 from jd_tf.layers import (
     BiasTower,
     EntireSpaceLogits,
-    LogScaling,
+    FeatureNormalization,
     MixtureOfExperts,
     TaskTower,
 )
@@ -99,6 +99,7 @@ class JDRanker(RankingModel):
                 content_dims=self.item_encoder.content_dims,
                 content_match_dim=content.content_match_dim if compared else 0,
                 dropout_rate=head.dropout_rate,
+                max_values=schema.values_per_id,
                 name=f"{behavior.name}_reader",
                 **reading,
                 **shared,
@@ -110,10 +111,15 @@ class JDRanker(RankingModel):
             items.context_embedding_dim,
             len(schema.session_dense),
             len(schema.behaviors) if config.sequence.use_recency else 0,
+            schema.linear_indices(schema.session_dense),
             name="context_encoder",
             **shared,
         )
-        self.item_dense_scaling = LogScaling(name="item_dense", **shared)
+        self.item_normalization = FeatureNormalization(
+            schema.linear_indices(schema.item_dense),
+            name="item_dense",
+            **shared,
+        )
         self.experts = MixtureOfExperts(
             head.num_experts,
             head.expert_units,
@@ -158,7 +164,7 @@ class JDRanker(RankingModel):
         for reader in self.readers:
             reader.build()
         if num_dense:
-            self.item_dense_scaling.build((None, None, num_dense))
+            self.item_normalization.build((None, None, num_dense))
         user_dim = sum(reader.interest_dim for reader in self.readers)
         user_dim += self.context_encoder.output_dim
         candidate_dim = sum(reader.reading_dim for reader in self.readers)
@@ -320,7 +326,7 @@ class JDRanker(RankingModel):
             since = context["since_seconds"][:, number]
             parts += reader.read(tokens, rows, state, contents, since, training)
         if self.schema.item_dense:
-            parts.append(self.item_dense_scaling(candidates["item_dense"]))
+            parts.append(self.item_normalization(candidates["item_dense"]))
         return ops.concatenate(parts, axis=-1)
 
     def _bias(self, candidates: Tensors, conditional: Any) -> Any:

@@ -7,8 +7,8 @@ from keras import ops
 
 from jd_tf.layers import (
     EntireSpaceLogits,
+    FeatureNormalization,
     IdOverlap,
-    LogScaling,
     MixtureOfExperts,
     TaskTower,
 )
@@ -77,16 +77,23 @@ class PooledMMoE(RankingModel):
             name="item_encoder",
             **shared,
         )
-        self.id_overlap = IdOverlap(name="id_overlap", **shared)
+        self.id_overlap = IdOverlap(
+            max_values=schema.values_per_id, name="id_overlap", **shared
+        )
         self.context_encoder = ContextEncoder(
             schema.context_columns,
             items.context_embedding_dim,
             len(schema.session_dense),
             len(schema.behaviors),
+            schema.linear_indices(schema.session_dense),
             name="context_encoder",
             **shared,
         )
-        self.item_dense_scaling = LogScaling(name="item_dense", **shared)
+        self.item_normalization = FeatureNormalization(
+            schema.linear_indices(schema.item_dense),
+            name="item_dense",
+            **shared,
+        )
         self.experts = MixtureOfExperts(
             head.num_experts,
             head.expert_units,
@@ -121,7 +128,7 @@ class PooledMMoE(RankingModel):
         self.item_encoder.build()
         self.context_encoder.build()
         if num_dense:
-            self.item_dense_scaling.build((None, None, num_dense))
+            self.item_normalization.build((None, None, num_dense))
         overlap = num_ids * self.id_overlap.num_features(0)
         # The token, and with each mean: their product.
         candidate_dim = dim + num_behaviors * (dim + overlap) + num_dense
@@ -189,7 +196,7 @@ class PooledMMoE(RankingModel):
             parts.append(tokens * ops.expand_dims(mean, 1))
             parts.append(self.id_overlap.match(rows, *events))
         if self.schema.item_dense:
-            parts.append(self.item_dense_scaling(candidates["item_dense"]))
+            parts.append(self.item_normalization(candidates["item_dense"]))
         state = self.experts.add_request(user_state["experts"], context[0])
         mixed = self.experts.mix(
             ops.concatenate(parts, axis=-1), state, training=training

@@ -1,5 +1,6 @@
 """Calls of every signature in the shapes a server will get."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -118,6 +119,13 @@ def _sample_request(
 def _random_ids(
     column: IdColumn, generator: np.random.Generator, shape: tuple[int, ...]
 ) -> np.ndarray:
+    if column.multi_valued:
+        one = dataclasses.replace(column, max_values=1)
+        drawn = _random_ids(one, generator, shape)
+        # From no value at all to as many as there can be.
+        counts = generator.integers(0, column.max_values + 1, shape[:1])
+        real = np.arange(column.max_values) < counts[:, None]
+        return np.where(real, drawn, "" if column.dtype == "string" else 0)
     if column.vocabulary:
         known = np.array(column.vocabulary, dtype=object)
         chosen = np.asarray(generator.choice(known, shape))
