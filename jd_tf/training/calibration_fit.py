@@ -89,16 +89,17 @@ def held_out_ratios(
     of its positives. Arguments as for `fit_curves`.
     """
     half = len(logits) // 2
-    parts = (logits, labels, label_weights)
-    curves = fit_curves(*(part[:half] for part in parts), method, num_knots)
+    cells = logits, labels, label_weights
+    first, second = slice(half), slice(half, None)
+    fitted = [part[first] for part in cells]
+    curves = fit_curves(*fitted, method=method, num_knots=num_knots)
     ratios = []
-    for curve, *columns in zip(
-        curves, *(p[half:].T for p in parts), strict=True
-    ):
-        logit, label, weight = (column[columns[2] > 0] for column in columns)
-        predicted = _chances(curve.apply(logit))
-        ratio = calibration_ratio(predicted, label, weight)
-        ratios.append((ratio, int(np.count_nonzero(label))))
+    for index, curve in enumerate(curves):
+        logit, label, weight = (part[second, index] for part in cells)
+        inside = weight > 0
+        predicted = _chances(curve.apply(logit[inside]))
+        ratio = calibration_ratio(predicted, label[inside], weight[inside])
+        ratios.append((ratio, int(np.count_nonzero(label[inside]))))
     return ratios
 
 
