@@ -91,8 +91,8 @@ def held_out_ratios(
     half = len(logits) // 2
     cells = logits, labels, label_weights
     first, second = slice(half), slice(half, None)
-    fitted = [part[first] for part in cells]
-    curves = fit_curves(*fitted, method=method, num_knots=num_knots)
+    fitted = logits[first], labels[first], label_weights[first]
+    curves = fit_curves(*fitted, method, num_knots)
     ratios = []
     for index, curve in enumerate(curves):
         logit, label, weight = (part[second, index] for part in cells)
