@@ -15,14 +15,15 @@ class Preset:
         data: options of `make_dataset`.
         model: of the ranker.
         training: of the run.
-        max_tree_impressions: impressions the boosted trees learn from at most.
+        max_tree_impressions: impressions the boosted trees learn from at most;
+            None for all.
         random_data: True if the data depend on a seed.
     """
 
     data: dict[str, Any]
     model: JDRankerConfig
     training: TrainingConfig
-    max_tree_impressions: int = 300_000
+    max_tree_impressions: int | None = None
     random_data: bool = True
 
 
@@ -48,9 +49,13 @@ _FEEDBACK_TRAINING = TrainingConfig(
     patience=2,
     log_every=20,
 )
-# A hundred thousand requests with short histories.
+# A hundred thousand requests with short histories, a few of them long.
 _SEQUENCES_TRAINING = TrainingConfig(
-    epochs=6, batch_size=128, log_every=100, monitor="auc/click"
+    epochs=6,
+    batch_size=128,
+    bucket_batches=32,
+    log_every=100,
+    monitor="auc/click",
 )
 
 QUICKSTART_PRESETS = {

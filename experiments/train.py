@@ -97,6 +97,7 @@ _CHOICES = {
 _TRAINING = {
     "epochs": "Passes over the data.",
     "batch_size": "Requests a batch.",
+    "bucket_batches": "Batches that sort requests by size; 0: none.",
     "learning_rate": "Of dense weights.",
     "table_learning_rate": "Of embedding tables.",
     "table_method": "How tables learn.",

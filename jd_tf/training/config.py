@@ -41,6 +41,8 @@ class TrainingConfig:
     Attributes:
         epochs: passes over the training data.
         batch_size: requests a batch.
+        bucket_batches: batches within which requests of like size come
+            together, which saves padding; 0: none.
         learning_rate: of dense weights (Adam).
         table_learning_rate: of embedding tables.
         table_method: "adagrad" or "lazy_adam".
@@ -97,6 +99,7 @@ class TrainingConfig:
 
     epochs: int = 1
     batch_size: int = 64
+    bucket_batches: int = 0
     learning_rate: float = 1e-3
     table_learning_rate: float = 0.05
     table_method: str = "adagrad"

@@ -154,8 +154,9 @@ def test_the_ranker_returns_what_its_objectives_share():
     step = _step(model, balance="grad_norm")
     check = RequestValidator(schema).check
     requests = random_requests(schema, 6, seed=3)
-    records = [encode_request(check(request)) for request in requests]
-    batch = parse_requests(tf.constant(records), schema.columns())
+    columns = schema.columns()
+    records = [encode_request(check(request), columns) for request in requests]
+    batch = parse_requests(tf.constant(records), columns)
     data = tf.data.Dataset.from_tensors(batch)
     rows = _rows(step, data.repeat(), 3)
     assert (rows["task_gradient_norms"] > 0).all()

@@ -71,7 +71,11 @@ def ranker_trainer(workdir):
         model,
         workdir,
         lambda epoch, skip: batches(
-            "train", shuffle_seed=7, epoch=epoch, skip_batches=skip
+            "train",
+            shuffle_seed=7,
+            epoch=epoch,
+            skip_batches=skip,
+            bucket_batches=4,
         ),
         Validator(model, lambda: batches("validation")),
         build_fusion(CONFIG, model),
