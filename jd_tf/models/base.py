@@ -60,6 +60,8 @@ class RankingModel(CompiledMetrics, keras.Model):
     config_class: ClassVar[type] = RankerConfig
     registered_name: ClassVar[str] = ""
     built: bool
+    # The `PairReader` of a model that reads item pairs.
+    pairs: Any = None
 
     def __init__(
         self,

@@ -92,9 +92,14 @@ class MatchReader(BaseLayer):
             )
 
     @property
+    def num_learned(self) -> int:
+        """Learned weights V of an event; 0 without any."""
+        return self.num_event_weights if self.event_weights else 0
+
+    @property
     def output_dim(self) -> int:
         """Width of the features of a candidate."""
-        learned = self.num_event_weights if self.event_weights else 0
+        learned = self.num_learned
         width = sum(m.num_features(learned) for m in self.content_matches)
         if self.id_overlap is not None:
             values = learned * (1 + self.num_numeric)
@@ -139,13 +144,15 @@ class MatchReader(BaseLayer):
 
         Returns what `read` needs, if it is matched: `rows` (B, C, L), those
         of no id replaced, `overlap_weights` (B, L, features), what an event
-        adds to each feature, and `content_0`, `content_1`, ... (B, V, K).
+        adds to each feature, and `content_0`, `content_1`, ... (B, V, K); and
+        for others `event_weights` (B, L, V), if there are any.
         """
         state, values, learned = {}, None, None
         if self.event_weights is not None:
             ages = age_seconds if self.use_recency else None
             values = self.event_weights(details, ages, numeric_features)
             learned = values[..., : self.num_event_weights]
+            state["event_weights"] = learned
         if self.id_overlap is not None:
             events = self.id_overlap.encode_history(rows, length, values)
             state["rows"] = events["ids"]
