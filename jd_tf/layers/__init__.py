@@ -26,8 +26,7 @@ from jd_tf.layers.multitask.task_tower import TaskTower
 from jd_tf.layers.overlap.content_match import ContentMatch
 from jd_tf.layers.overlap.event_weights import EventWeights
 from jd_tf.layers.overlap.id_overlap import IdOverlap
-from jd_tf.layers.overlap.neighbor_match import NeighborMatch
-from jd_tf.layers.overlap.pair_table import PairTable
+from jd_tf.layers.overlap.pair_match import PairMatch
 from jd_tf.layers.sequence.fine_grained_behavior_encoder import (
     FineGrainedBehaviorEncoder,
 )
@@ -55,8 +54,7 @@ __all__ = [
     "LogScaling",
     "MixtureOfExperts",
     "MultiGateImageTransfer",
-    "NeighborMatch",
-    "PairTable",
+    "PairMatch",
     "PersonalizedFusion",
     "StackedMLP",
     "TargetAttentionDecoder",

@@ -6,7 +6,7 @@ from collections import Counter
 import keras
 import tensorflow as tf
 
-from jd_tf.layers import PairTable
+from jd_tf.layers import PairMatch
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
 
 # Keras numbers these over the whole process; a model built second would
@@ -28,7 +28,7 @@ def model_variables(model: keras.Model) -> NamedVariables:
     tables = {
         id(variable)
         for layer in model._flatten_layers()
-        if isinstance(layer, PairTable)
+        if isinstance(layer, PairMatch)
         for variable in layer.variables
     }
     for variable in model.variables:

@@ -27,7 +27,7 @@ class ColumnPairs:
     counted from all training events, for everything else.
 
     Attributes:
-        keys: (R,) int64, ascending; ids as `jd_tf.layers.PairTable` keeps
+        keys: (R,) int64, ascending; ids as `jd_tf.layers.PairMatch` keeps
             them.
         starts: (P + 1, J, R + 1) int64. Row r of a table and kind has the
             pairs from `starts[.., r]` to `starts[.., r + 1]`, exclusive.
@@ -46,7 +46,7 @@ class ColumnPairs:
         return len(self.weights) - int(self.starts[-1, 0, 0])
 
     def all_events(self) -> tuple[np.ndarray, ...]:
-        """Returns what `PairTable.assign` takes."""
+        """Returns what `PairMatch.assign` takes."""
         first = self.starts[-1, 0, 0]
         return (
             self.keys,
@@ -56,7 +56,7 @@ class ColumnPairs:
         )
 
     def of_parts(self) -> tuple[np.ndarray, ...]:
-        """Returns what `PairTable.assign_parts` takes."""
+        """Returns what `PairMatch.assign_parts` takes."""
         end = self.starts[-1, 0, 0]
         neighbors = self.keys[self.neighbors[:end]]
         return self.starts[:-1], neighbors, self.weights[:end]

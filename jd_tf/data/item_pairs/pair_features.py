@@ -17,7 +17,7 @@ def pair_features(
     schema: Schema,
     num_events: int = 10,
 ) -> np.ndarray:
-    """Returns what `jd_tf.layers.NeighborMatch` makes of the same tables.
+    """Returns what `jd_tf.layers.PairMatch` makes of the same tables.
 
     Args:
         batch: of `numpy_batches`; one of training must have the `pair_part`

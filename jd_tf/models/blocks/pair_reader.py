@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from jd_tf.columns import SchemaError
 from jd_tf.data.item_pairs.item_pairs import ColumnPairs
 from jd_tf.data.item_pairs.training_parts import PART
-from jd_tf.layers import NeighborMatch, PairTable
+from jd_tf.layers import PairMatch
 from jd_tf.layers.base_layer import BaseLayer
-from jd_tf.layers.masking import length_mask
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -41,13 +39,9 @@ class PairReader(BaseLayer):
             int32, the tables to read.
         candidates: dict of the columns, (B, N).
         event_weights: dict of (B, L, V) float by behaviour.
-        training: bool.
 
     Returns:
-        (B, N, `output_dim`) float32.
-
-    Raises:
-        ValueError: while training, a batch without `pair_part`.
+        Features and logits side by side, (B, N, `output_dim` + T) float32.
 
     Example:
     >>> reader = PairReader({"item_id": "int64"}, ["click:click"], 1, [2], [3])
@@ -66,7 +60,8 @@ class PairReader(BaseLayer):
         num_weights: Mapping[str, int] | None = None,
         **kwargs: Any,
     ):
-        super().__init__(**{**kwargs, "autocast": False})
+        # Roots of small sums lose too much in half precision.
+        super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         self.columns = dict(columns)
         self.kinds = tuple(kinds)
         self.num_objectives = num_objectives
@@ -81,7 +76,6 @@ class PairReader(BaseLayer):
                 f"make_pairs. Got: {self.kinds}, {sizes} sizes of "
                 f"{len(self.columns)} columns."
             )
-        self.neighbor_match = NeighborMatch(name="neighbor_match")
 
     @property
     def behaviors(self) -> list[str]:
@@ -92,18 +86,23 @@ class PairReader(BaseLayer):
     def output_dim(self) -> int:
         """Width of the features of a candidate."""
         widths = [
-            self.neighbor_match.num_features(self.num_weights.get(name, 0))
+            PairMatch.num_features(self.num_weights.get(name, 0))
             for name in self.behaviors
         ]
         return len(self.columns) * sum(widths)
 
-    def build(self, histories_shape: Any = None, *_: Any, **__: Any) -> None:
+    def build(
+        self,
+        histories_shape: Any = None,
+        candidates_shape: Any = None,
+        event_weights_shape: Any = None,
+    ) -> None:
         sizes = zip(
             self.columns.items(), self.num_rows, self.num_pairs, strict=True
         )
         self.tables = {
             name: self.add_part(
-                PairTable,
+                PairMatch,
                 f"{name}_pairs",
                 None,
                 rows,
@@ -120,7 +119,6 @@ class PairReader(BaseLayer):
             self.num_objectives,
             use_bias=False,
             kernel_initializer="zeros",
-            dtype="float32",
         )
 
     def assign(
@@ -136,7 +134,6 @@ class PairReader(BaseLayer):
         self,
         histories: Mapping[str, Any],
         event_weights: Mapping[str, Any],
-        training: bool = False,
     ) -> dict[str, Any]:
         """Returns the user state, once a request.
 
@@ -147,19 +144,12 @@ class PairReader(BaseLayer):
         state, read = {}, self.num_events
         if PART in histories:
             state[PART] = histories[PART]
-        elif training:
-            raise ValueError(
-                f"a training batch needs `{PART}`, or its requests see their "
-                "own events: map batches by `TrainingParts.mark`."
-            )
         for behavior in dict.fromkeys(self.behaviors):
             for column, table in self.tables.items():
-                keys = table.keys_of(
-                    histories[f"{behavior}_{column}"][:, :read]
+                state[f"pair_{behavior}_{column}"] = table.encode_history(
+                    histories[f"{behavior}_{column}"][:, :read],
+                    histories[f"{behavior}_length"],
                 )
-                length = histories[f"{behavior}_length"]
-                real = length_mask(length, ops.shape(keys)[1])
-                state[f"pair_{behavior}_{column}"] = tf.where(real, keys, 0)
             if self.num_weights.get(behavior):
                 weights = event_weights[behavior][:, :read]
                 state[f"pair_{behavior}_weights"] = weights
@@ -171,16 +161,15 @@ class PairReader(BaseLayer):
         """Returns the features of candidates, (B, N, `output_dim`)."""
         found = []
         for column, table in self.tables.items():
-            keys = table.keys_of(candidates[column])
             for kind, behavior in enumerate(self.behaviors):
-                neighbors, weights = table(
-                    state[f"pair_{behavior}_{column}"],
-                    state.get(PART),
-                    kind=kind,
-                )
-                learned = state.get(f"pair_{behavior}_weights")
                 found.append(
-                    self.neighbor_match(keys, neighbors, weights, learned)
+                    table.match(
+                        candidates[column],
+                        state[f"pair_{behavior}_{column}"],
+                        state.get(f"pair_{behavior}_weights"),
+                        state.get(PART),
+                        kind,
+                    )
                 )
         return ops.concatenate(found, axis=-1)
 
@@ -193,16 +182,16 @@ class PairReader(BaseLayer):
         histories: Mapping[str, Any],
         candidates: Mapping[str, Any],
         event_weights: Mapping[str, Any] | None = None,
-        training: bool = False,
     ) -> Any:
-        state = self.encode(histories, event_weights or {}, training)
-        return self.read(state, candidates)
+        state = self.encode(histories, event_weights or {})
+        features = self.read(state, candidates)
+        return ops.concatenate([features, self.logits(features)], axis=-1)
 
     def compute_output_shape(
         self,
-        histories_shape: Any,
+        histories_shape: Any = None,
         candidates_shape: Any = None,
         event_weights_shape: Any = None,
     ) -> tuple:
         first = candidates_shape[next(iter(self.columns))]
-        return (*first, self.output_dim)
+        return (*first, self.output_dim + self.num_objectives)

@@ -211,7 +211,7 @@ class JDRanker(RankingModel):
             for part, tensor in encoded.items():
                 state[f"{name}_{part}"] = tensor
         if self.pairs is not None:
-            state |= self.pairs.encode(histories, event_weights, training)
+            state |= self.pairs.encode(histories, event_weights)
         interests = ops.concatenate(interests, axis=-1)
         state["experts"] = self.experts.encode_user(interests)
         if self.fusion is not None and not training:
