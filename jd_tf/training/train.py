@@ -79,7 +79,7 @@ def train(
     tables = None
     reads_pairs = config_fields(config, "use_pairs").get("use_pairs")
     kept = Path(workdir) / PAIRS_FILE
-    if pairs is not None or (reads_pairs and kept.exists()):
+    if pairs is not None or reads_pairs:
         tables = ItemPairs.load(pairs or kept)
         tables.check_schema(schema)
         config = replace_fields(config, tables.model_fields())

@@ -14,7 +14,7 @@ from jd_tf.data.files import read_npz, sync
 from jd_tf.data.item_pairs.training_parts import TrainingParts
 from jd_tf.schema import DataError, Schema
 
-_MAKE = "Make one with `python -m experiments.make_pairs`."
+_MAKE = "Make one with `python -m experiments.make_pairs`; pass it as --pairs."
 _META = "meta"
 _ARRAYS = ("keys", "starts", "neighbors", "weights")
 
@@ -72,6 +72,16 @@ class ItemPairs:
         parts: of the training data.
         meta: how they were counted; anything JSON can hold.
         where: named in errors.
+
+    Example:
+    >>> import numpy as np
+    >>> from jd_tf.data import ItemPairs
+    >>> keys, starts = np.array([7, 9]), np.array([[[0, 0, 0]], [[0, 1, 1]]])
+    >>> table = ColumnPairs(keys, starts, np.array([1]), np.ones(1))
+    >>> parts = TrainingParts("user", 1)
+    >>> print(ItemPairs({"item_id": table}, ("click:click",), parts).summary())
+    item_id: 2 ids with 1 pairs, 0.5 each
+    left out by user, 1 parts
     """
 
     columns: Mapping[str, ColumnPairs]
@@ -109,7 +119,7 @@ class ItemPairs:
         for column, pairs in self.columns.items():
             digest.update(column.encode())
             for name in _ARRAYS:
-                digest.update(np.ascontiguousarray(getattr(pairs, name)))
+                digest.update(getattr(pairs, name).tobytes())
         return digest.hexdigest()[:16]
 
     def check_schema(self, schema: Schema) -> None:

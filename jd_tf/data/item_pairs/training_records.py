@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -82,12 +83,16 @@ class HistoryPlan:
         self, records: TrainingRecords, leave_out: str, num_parts: int
     ):
         names = [behavior.length for behavior in records.schema.behaviors]
-        users, times, lengths = [], [], []
+        users: list[np.ndarray] = []
+        times: list[np.ndarray] = []
+        lengths: list[Any] = []
         for batch in records.read(names, "reading users"):
             users.append(user_numbers(batch["user_id"]))
             times.append(batch["request_time"])
             lengths.append(sum(batch[name] for name in names))
-        user, time, length = map(np.concatenate, (users, times, lengths))
+        user, time, length = (
+            np.concatenate(parts) for parts in (users, times, lengths)
+        )
         clock = time.min() < time.max()
         if leave_out == "auto":
             leave_out = TIME if clock else USER
@@ -102,9 +107,10 @@ class HistoryPlan:
         self.parts = TrainingParts(
             leave_out, num_parts, tuple(int(t) for t in boundaries)
         )
-        part = np.zeros(len(time), np.int32)
-        if leave_out == TIME:
-            part = np.searchsorted(boundaries, time, side="right")
+        # By user, a part has all requests of a user.
+        part = np.searchsorted(
+            np.array(boundaries, np.int64), time, side="right"
+        )
         # Without a clock the longest history is the last.
         order = np.lexsort((length, time, part, user))
         last = np.ones(len(order), bool)

@@ -244,11 +244,8 @@ class PairMatch(BaseLayer):
         parts = [
             sums[..., :1],
             _root(sums[..., :1]),
-            # The maximum of no events is not 0.
-            *(
-                tf.maximum(tf.reduce_max(each, axis=1), 0.0)[..., None]
-                for each in (pair, seen)
-            ),
+            _largest(pair),
+            _largest(seen),
             _root(sums[..., 1:]),
         ]
         return tf.cast(tf.concat(parts, axis=-1), self.compute_dtype)
@@ -317,6 +314,11 @@ class _Pairs:
         self.starts = starts
         self.neighbors = neighbors
         self.weights = weights
+
+
+def _largest(values: Any) -> Any:
+    """Returns the maximum over events (B, N, 1), 0 of none."""
+    return tf.maximum(tf.reduce_max(values, axis=1), 0.0)[..., None]
 
 
 def _root(sums: Any) -> Any:

@@ -123,7 +123,7 @@ def auc(data, pairs, split, parts):
 
 @pytest.mark.parametrize("clock", [True, False])
 def test_random_targets_cannot_be_told(clock, tmp_path):
-    """What would tell them is their own event: the planted leak."""
+    """The planted leak: their own event would tell them."""
     log = random_log(300, 5, 500, clock=clock, rate=0.2)
     test = random_log(300, 5, 500, seed=2, clock=clock, rate=0.2)
     data = write_log(tmp_path / "data", {"train": log, "test": test})
