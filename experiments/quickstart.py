@@ -8,15 +8,13 @@ Makes the data, trains, evaluates, exports and ranks. Whatever is done already
 is not done again, so running it again after a kill goes on where it stopped.
 """
 
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
 from experiments import program
-from jd_tf.data.files import read_json, write_json
+from experiments.steps import Steps
 from jd_tf.schema import DataError
 
 _SOURCE = flags.DEFINE_enum(
@@ -59,7 +57,13 @@ def main(_: object) -> int | None:
             f"source `{key[0]}` has no preset `{key[1]}`; leave --preset out."
         )
     workdir = Path(_WORKDIR.value)
-    run = Quickstart(workdir, _settings(), overwrite=_OVERWRITE.value)
+    run = Steps(
+        workdir / STATE_FILE,
+        _settings(),
+        "Name another --workdir, or pass --overwrite to begin anew.",
+        _OVERWRITE.value,
+        made=("data", "model", "saved_models"),
+    )
     data, model_dir = workdir / "data", workdir / "model"
     preset = QUICKSTART_PRESETS[key]
 
@@ -118,61 +122,6 @@ def main(_: object) -> int | None:
     print(f"\nreport:     {model_dir / 'report.html'}")
     print(f"attention:  {model_dir / 'attention' / 'index.html'}")
     print(f"SavedModel: {saved_model}")
-
-
-class Quickstart:
-    """Steps that are done once, whatever happens in between.
-
-    Args:
-        workdir: where the list of finished steps is kept.
-        settings: what the steps depend on; a folder made with other ones is
-            refused.
-        overwrite: forget what was done.
-
-    Attributes:
-        done: finished step -> what it returned.
-    """
-
-    def __init__(
-        self, workdir: Path, settings: dict[str, Any], overwrite: bool
-    ):
-        self.path = workdir / STATE_FILE
-        if overwrite and self.path.exists():
-            # Only what this program made: the folder may hold more.
-            for name in ("data", "model", "saved_models"):
-                shutil.rmtree(workdir / name, ignore_errors=True)
-            self.path.unlink()
-        if workdir.exists() and not workdir.is_dir():
-            raise DataError(f"{workdir}: is a file, not a folder.")
-        if self.path.exists():
-            stored = read_json(self.path)
-            for name, value in settings.items():
-                before = stored["settings"].get(name)
-                if before != value:
-                    raise DataError(
-                        f"{self.path}: was made with --{name}={before}, not "
-                        f"{value}. Name another --workdir, or pass "
-                        "--overwrite to begin anew."
-                    )
-        else:
-            if workdir.is_dir() and any(workdir.iterdir()):
-                raise DataError(
-                    f"{workdir}: holds something else. Name a new folder."
-                )
-            workdir.mkdir(parents=True, exist_ok=True)
-            stored = {"settings": settings, "done": {}}
-            write_json(self.path, stored)
-        self._stored = stored
-        self.done: dict[str, Any] = stored["done"]
-
-    def step(self, title: str, name: str, work: Callable[[], Any]) -> None:
-        """Does a step, unless it was done before."""
-        if name in self.done:
-            print(f"\n== {title}: done before")
-            return
-        print(f"\n== {title}", flush=True)
-        self.done[name] = work()
-        write_json(self.path, self._stored)
 
 
 def _settings() -> dict[str, Any]:

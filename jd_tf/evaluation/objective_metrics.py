@@ -12,11 +12,14 @@ from jd_tf.metrics.cells import Cells
 NDCG_PLACES = 10
 NDCG = f"ndcg@{NDCG_PLACES}"
 CAPTURE_PLACES = (1, 3)
+# Of data whose requests have one positive each.
+NEXT_ITEM = ("hr@1", "hr@5", "ndcg@5", "hr@10", "mrr")
 WITH_INTERVAL = (
     "auc",
     "gauc",
     "gauc_user",
     NDCG,
+    *NEXT_ITEM,
     *(f"captured_value@{k}" for k in CAPTURE_PLACES),
 )
 
@@ -30,6 +33,25 @@ def request_ndcg(
     """[R] NDCG of an order [R, N]; nan for requests without gain."""
     size, scores = cells.num_requests, cells.pick(order)
     return metrics.group_ndcg(scores, cells.labels, cells.request, size, k)
+
+
+def next_item_metrics(cells: Cells, order: np.ndarray) -> dict[str, np.ndarray]:
+    """[R] hits, NDCG@5 and reciprocal ranks of an order [R, N].
+
+    Ties count as their expectation: a constant order hits k times in N. Empty
+    unless every request has exactly one positive.
+    """
+    size = cells.num_requests
+    judged = (cells.pick(order), cells.labels, cells.request, size)
+    reciprocal = metrics.group_reciprocal_rank(*judged)
+    if not size or np.isnan(reciprocal).any():
+        return {}
+    first, fifth, tenth = (
+        metrics.group_gain_at(*judged, k) for k in (1, 5, 10)
+    )
+    ndcg = request_ndcg(cells, order, 5)
+    found = (first, fifth, ndcg, tenth, reciprocal)
+    return dict(zip(NEXT_ITEM, found, strict=True))
 
 
 def order_metrics(
@@ -63,6 +85,10 @@ def order_metrics(
             "gauc": bootstrap.means(by_request.value, by_request.weight),
             NDCG: bootstrap.means(gain, np.ones(size)),
         }
+    for name, values in next_item_metrics(cells, order).items():
+        found[name] = float(values.mean())
+        if bootstrap is not None:
+            drawn[name] = bootstrap.means(values, np.ones(size))
     if users is not None and len(users):
         user = users[cells.request]
         by_user = metrics.group_auc(

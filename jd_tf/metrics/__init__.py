@@ -21,6 +21,7 @@ from jd_tf.metrics.ranking_metrics import (
     group_auc,
     group_gain_at,
     group_ndcg,
+    group_reciprocal_rank,
     ndcg,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "group_auc",
     "group_gain_at",
     "group_ndcg",
+    "group_reciprocal_rank",
     "interval",
     "log_loss",
     "ndcg",

@@ -199,6 +199,30 @@ def group_gain_at(
     return _group_gain(scores, gains, groups, num_groups, np.ones(k))
 
 
+def group_reciprocal_rank(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray | None = None,
+    num_groups: int = 1,
+) -> np.ndarray:
+    """[G] 1 / place of the positive of every group; their mean is MRR.
+
+    Arguments are those of `group_auc`. A tied positive gets the mean over the
+    places it shares, so constant scores are worth what chance is. nan for
+    groups without exactly one positive.
+
+    Example:
+        >>> import numpy as np
+        >>> scores, labels = np.array([2.0, 1.0, 1.0]), np.array([0, 1, 0])
+        >>> group_reciprocal_rank(scores, labels).round(4).tolist()
+        [0.4167]
+    """
+    positives = group_sum(binary(labels), groups, num_groups, len(labels))
+    inverse = 1.0 / np.arange(1, len(labels) + 1)
+    got = _group_gain(scores, labels, groups, num_groups, inverse)
+    return np.where(positives == 1, got, np.nan)
+
+
 def mean_defined(values: np.ndarray) -> float:
     """Mean of what is not nan; nan if nothing is."""
     return ratio(np.nansum(values), float(np.count_nonzero(~np.isnan(values))))

@@ -27,6 +27,7 @@ from jd_tf.training.named_variables import (
     checkpoint_variables,
     post_training_variables,
 )
+from jd_tf.training.weight_average import WeightAverage
 
 CONFIG_FILE = "config.json"
 PAIRS_FILE = "pairs.npz"
@@ -85,8 +86,9 @@ def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
     Args:
         workdir: of a run that has written a checkpoint.
         best: the weights of the best evaluation, if there was one; else the
-            last ones. With the curves and the fusion learned on them after
-            the main training, if there are any.
+            last ones. Averaged where the run averages weights, and with the
+            curves and the fusion learned on them after the main training, if
+            there are any.
 
     Returns:
         The model, built.
@@ -101,7 +103,7 @@ def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
             f"{path}: missing; {workdir} holds no training run. Make one "
             "with `python -m experiments.train`."
         )
-    model = _build(workdir, read_json(path))
+    model, average = _build(workdir, read_json(path))
     checkpoints = Checkpoints(workdir / CHECKPOINTS)
     steps = checkpoints.steps()
     if not steps:
@@ -113,7 +115,12 @@ def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
     if best:
         best_step = TrainingState(**checkpoints.read_state(step)).best_step
         step = best_step if best_step >= 0 else step
-    checkpoints.restore(step, checkpoint_variables(model))
+    named = checkpoint_variables(model)
+    if average is not None:
+        named |= average.named_variables()
+    checkpoints.restore(step, named)
+    if average is not None:
+        average.apply()
     state = read_post_training(workdir, steps[-1], step)
     if state is not None:
         Checkpoints(workdir / POST_TRAINING).restore(
@@ -154,11 +161,15 @@ def _check_same(path: Path, described: Any) -> None:
             )
 
 
-def _build(workdir: Path, described: Mapping[str, Any]) -> keras.Model:
+def _build(
+    workdir: Path, described: Mapping[str, Any]
+) -> tuple[keras.Model, WeightAverage | None]:
+    """Returns the model of a run, and the average of its weights if any."""
     path = workdir / CONFIG_FILE
     try:
         name = described["model"]["name"]
         fields = described["model"]["config"]
+        decay = described["training"]["ema_decay"]
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{path}: describes no model: {error!r} is missing. It was "
@@ -175,7 +186,7 @@ def _build(workdir: Path, described: Mapping[str, Any]) -> keras.Model:
         raise DataError(f"{path}: describes no model: {error}") from error
     if model.pairs is not None:
         model.pairs.assign(ItemPairs.load(workdir / PAIRS_FILE).columns)
-    return model
+    return model, WeightAverage(model, decay) if decay else None
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -59,11 +59,19 @@ def test_what_is_read_is_what_was_written(folder, requests):
                 continue
             if name.endswith("brand_id"):
                 value = [brand.encode() for brand in value]
+            if name.endswith("tag_id"):
+                value = [[*item, *[0] * (3 - len(item))] for item in value]
+                value = np.reshape(value, (-1, 3))
             np.testing.assert_array_equal(
                 found[number][name],
                 np.asarray(value, found[number][name].dtype),
                 name,
             )
+
+
+def test_a_sample_is_spread_over_the_split(folder):
+    whole = list(by_request(read_all(folder, keys=True)))
+    assert list(by_request(read_all(folder, keys=True, every=4))) == whole[::4]
 
 
 def test_padding_is_zero_and_shapes_follow_the_schema(folder):
@@ -91,7 +99,6 @@ def test_keys_reward_and_oracle_come_only_when_asked(tmp_path):
     extra = {
         "request_id",
         "user_id",
-        "request_time",
         "reward",
         "oracle_probabilities",
         "oracle_relevance",
@@ -138,26 +145,91 @@ def test_a_column_that_is_not_there_is_no_empty_history(folder):
         read_batches(folder, "train", 8)
 
 
-def test_a_history_column_missing_further_on_is_found(tmp_path, requests):
+def test_records_of_ages_are_refused(tmp_path, requests):
+    """As 0.2 wrote them; the message names what makes them anew."""
+    path = tmp_path / "d"
+    write_dataset(path, SCHEMA, {"train": requests[:2]}, num_shards=1)
+    shard = path / shard_name("train", 0, 1)
+    old = shard.read_bytes()
+    records = [bytes(r.numpy()) for r in tf.data.TFRecordDataset(str(shard))]
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in records:
+            example = tf.train.Example.FromString(record)
+            feature = example.features.feature
+            for name in ("click", "order"):
+                del feature[f"{name}_event_time"]
+                feature[f"{name}_age_seconds"].float_list.value.append(1.0)
+            writer.write(example.SerializeToString())
+    (path / "manifest.json").unlink()
+    assert shard.read_bytes() != old
+    with pytest.raises(DataError) as caught:
+        read_batches(path, "train", 2)
+    message = str(caught.value)
+    assert "`click_age_seconds` is of jd_tf 0.2" in message
+    assert "python -m experiments.make_data" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["click_category_id", "click_tag_id", "click_tag_id/counts"]
+)
+def test_a_history_column_missing_further_on_is_found(tmp_path, requests, name):
     """Not in the first record, where a check of the keys would find it."""
     path = tmp_path / "d"
     write_dataset(path, SCHEMA, {"train": requests[:6]}, num_shards=1)
     shard = path / shard_name("train", 0, 1)
     records = [r.numpy() for r in tf.data.TFRecordDataset(str(shard))]
-    victim = next(
-        i for i in range(1, 6) if len(requests[i]["click_item_id"]) > 0
-    )
+    victim = next(i for i in range(1, 6) if any(requests[i]["click_tag_id"]))
     example = tf.train.Example.FromString(records[victim])
-    del example.features.feature["click_category_id"]
+    del example.features.feature[name]
     records[victim] = example.SerializeToString()
     with tf.io.TFRecordWriter(str(shard)) as writer:
         for record in records:
             writer.write(record)
     seal(path, SCHEMA)
     with pytest.raises(
-        DataError, match=f"record {victim}: .*`click_category_id`"
+        DataError, match=f"record {victim}: .*`{name.split('/')[0]}`"
     ):
         read_all(path)
+
+
+def test_values_are_ragged_on_disk(tmp_path, requests):
+    for count in (1, 6):
+        with RequestWriter(tmp_path / "r", SCHEMA) as writer:
+            for request in requests[:count]:
+                writer.write(request)
+    for raw, request in zip(
+        tf.data.TFRecordDataset(str(tmp_path / "r")), requests, strict=False
+    ):
+        feature = tf.train.Example.FromString(raw.numpy()).features.feature
+        for name in ("tag_id", "click_tag_id"):
+            items = list(request[name])
+            values = [value for item in items for value in item]
+            assert feature[name].int64_list.value == values
+            counts = feature[f"{name}/counts"].int64_list.value
+            assert counts == [len(item) for item in items]
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ([1, 1], "`tag_id` disagrees with `num_candidates`"),
+        ([1, 1, 1], "`tag_id` disagrees with `tag_id/counts`"),
+        ([-1, 2, 3], "`tag_id` holds fewer than 0 or more than 3 values"),
+        ([0, 0, 4], "`tag_id` holds fewer than 0 or more than 3 values"),
+    ],
+)
+def test_counts_that_cannot_be_are_named(counts, message):
+    columns = [
+        c for c in SCHEMA.columns() if c.name in ("tag_id", "num_candidates")
+    ]
+    example = tf.train.Example()
+    feature = example.features.feature
+    feature["num_candidates"].int64_list.value.append(3)
+    feature["tag_id"].int64_list.value.extend([4, 5, 6, 7])
+    feature["tag_id/counts"].int64_list.value.extend(counts)
+    records = tf.constant([example.SerializeToString()])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        parse_requests(records, columns)
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])

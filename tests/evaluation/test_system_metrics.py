@@ -114,6 +114,38 @@ def test_expected_value_multiplies_sample_spaces():
     assert expected_value(probabilities, OBJECTIVES) == pytest.approx(expected)
 
 
+def test_next_item_metrics_need_one_positive_each(given, found):
+    labels, weights, lengths, systems, users = given
+    names = {"hr@1", "hr@5", "ndcg@5", "hr@10", "mrr"}
+    assert not names & set(found["jd_ranker"]["click"])
+    labels, weights = np.zeros_like(labels), np.ones_like(weights)
+    rng = np.random.default_rng(1)
+    labels[np.arange(80), rng.integers(0, lengths)] = 1.0
+    labels[6, :, 2] = 0.0
+    one = evaluate_predictions(
+        labels, weights, lengths, systems, OBJECTIVES, users, num_replicates=50
+    )
+    entry = one["jd_ranker"]["click"]
+    assert names <= set(entry)
+    assert not names & set(one["jd_ranker"]["review"])
+    scores = systems["jd_ranker"]["probabilities"][..., 0]
+    ranks = []
+    for r, length in enumerate(lengths):
+        own = scores[r, :length]
+        mine = own[labels[r, :length, 0] == 1]
+        ranks.append(1 + int(np.sum(own > mine)))
+    ranks = np.array(ranks)
+    assert entry["hr@1"] == pytest.approx(np.mean(ranks == 1))
+    assert entry["hr@5"] == pytest.approx(np.mean(ranks <= 5))
+    assert entry["mrr"] == pytest.approx(np.mean(1 / ranks))
+    gains = np.where(ranks <= 5, 1 / np.log2(1 + ranks), 0.0)
+    assert entry["ndcg@5"] == pytest.approx(gains.mean())
+    for name in names - {"hr@10"}:  # no request has more than ten
+        low, high = entry[f"{name}_interval"]
+        assert low < entry[name] < high
+        assert name in entry["lead"]["popularity"]
+
+
 def test_padding_is_never_counted(given, found):
     labels, weights, lengths, systems, users = given
     padding = np.arange(labels.shape[1]) >= lengths[:, None]

@@ -49,6 +49,11 @@ def gain_at(scores, gains, k, discount=lambda place: 1.0):
     return sum(sums) / len(sums)
 
 
+def reciprocal_rank(scores, labels):
+    """Mean of 1 / place of the only positive over such orders (one group)."""
+    return gain_at(scores, labels, len(scores), lambda place: 1 / place)
+
+
 def ndcg(scores, gains, k):
     """NDCG of one group, nan without gain."""
 

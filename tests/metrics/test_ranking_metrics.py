@@ -119,6 +119,31 @@ def test_ndcg_and_gain_equal_the_mean_over_orders(rng):
             assert found == pytest.approx(references.gain_at(scores, gains, k))
 
 
+def test_reciprocal_rank_equals_the_mean_over_orders(rng):
+    scores = rng.integers(0, 3, (20, 6)).astype(np.float32)
+    labels = np.zeros((20, 6))
+    labels[np.arange(20), rng.integers(0, 6, 20)] = 1.0
+    labels[3], labels[7] = 0.0, 1.0  # none, and more than one
+    found = metrics.group_reciprocal_rank(
+        scores.ravel(), labels.ravel(), np.repeat(np.arange(20), 6), 20
+    )
+    for row, value in enumerate(found):
+        if row in (3, 7):
+            assert np.isnan(value)
+        else:
+            expected = references.reciprocal_rank(scores[row], labels[row])
+            assert value == pytest.approx(expected)
+
+
+def test_a_constant_scorer_hits_by_chance_alone():
+    labels = np.zeros(100)
+    labels[0] = 1.0  # where a stable sort would put it first
+    judged = (np.ones(100), labels)
+    assert metrics.group_gain_at(*judged, k=10) == pytest.approx([0.1])
+    chance = np.mean(1 / np.arange(1, 101))
+    assert metrics.group_reciprocal_rank(*judged) == pytest.approx([chance])
+
+
 def test_the_order_of_the_input_does_not_matter(rng):
     scores, labels, groups = _impressions(rng)
     gains, shuffle = labels * rng.random(400), rng.permutation(400)
@@ -127,6 +152,9 @@ def test_the_order_of_the_input_does_not_matter(rng):
         lambda s, y, v, g: metrics.group_auc(s, y, g, 60).mean(),
         lambda s, y, v, g: metrics.ndcg(s, v, g, 60),
         lambda s, y, v, g: metrics.group_gain_at(s, v, g, 60).sum(),
+        lambda s, y, v, g: np.nansum(
+            metrics.group_reciprocal_rank(s, y, g, 60)
+        ),
     ):
         columns = (scores, labels, gains, groups)
         assert judge(*columns) == pytest.approx(

@@ -116,14 +116,14 @@ def make_item_pairs(
     finish = (backwards, target_damping, num_neighbors)
     tables = {}
     for column in columns:
-        found = [
+        by_kind = [
             tuple(
                 np.concatenate(parts)
                 for parts in zip(*summed[column, kind], strict=True)
             )
             for kind in kinds
         ]
-        tables[column] = _tables(found, plan, *finish)
+        tables[column] = _tables(by_kind, plan, *finish)
         if not tables[column].num_pairs:
             raise DataError(
                 f"{data}: no pairs of `{column}`: no user has two different "
@@ -143,7 +143,7 @@ def _names(schema: Schema, columns: Sequence[str]) -> list[str]:
     """Returns the names of the record columns that are read."""
     names = ["num_candidates", "labels", "label_weights", *columns]
     for behavior in schema.behaviors:
-        names += [behavior.length, f"{behavior.name}_age_seconds"]
+        names += [behavior.length, f"{behavior.name}_event_time"]
         names += [f"{behavior.name}_{column}" for column in columns]
     return names
 
@@ -180,7 +180,8 @@ def _find(
     chosen = np.flatnonzero(about["counted"] & about["mine"])
     # Not counted before.
     since = about["since"][chosen, None]
-    new = real[chosen] & (_event_times(batch, behavior)[chosen] > since)
+    times = batch[f"{behavior}_event_time"][chosen]
+    new = real[chosen] & (times > since)
     history, real = history[chosen], real[chosen]
     for distance in range(1, min(window, history.shape[1] - 1) + 1):
         pair = new[:, :-distance] & real[:, distance:]
@@ -188,11 +189,6 @@ def _find(
         there = chosen[row]
         event, target = history[row, at + distance], history[row, at]
         yield user[there], part[there], event, target, distance
-
-
-def _event_times(batch: Mapping[str, np.ndarray], behavior: str) -> np.ndarray:
-    age = batch[f"{behavior}_age_seconds"].astype(np.int64)
-    return batch["request_time"][:, None] - age
 
 
 class _Buffer:
@@ -218,7 +214,7 @@ class _Buffer:
             array[good].astype(np.int64)
             for array in (user, part, event, target)
         )
-        key = np.zeros(len(user), np.uint64)
+        key: np.ndarray = np.zeros(len(user), np.uint64)
         for values in (user, event, target):
             key = _mixed(key ^ values.astype(np.uint64))
         key = key >> _LOW_BITS << _LOW_BITS

@@ -187,12 +187,12 @@ def check_names(
     schema: Schema, columns: Sequence[str], kinds: Sequence[str], where: str
 ) -> None:
     """Raises a DataError that names a column or kind the schema lacks."""
-    known = [column.name for column in schema.item_id_columns]
+    known = [c.name for c in schema.item_id_columns if c.max_values == 1]
     for column in columns:
         if column not in known:
             raise DataError(
-                f"{where}: schema `{schema.name}` has no id column "
-                f"`{column}` of items, only {', '.join(known)}."
+                f"{where}: schema `{schema.name}` has no item column "
+                f"`{column}` of one id, only {', '.join(known)}."
             )
     behaviors = [behavior.name for behavior in schema.behaviors]
     for kind in kinds:

@@ -17,11 +17,16 @@ NO_LIMIT = math.inf  # No greatest number
 
 
 def read_lines(
-    path: Path, report: LogReport, errors: str = "strict", gzipped: bool = False
+    path: Path,
+    report: LogReport,
+    errors: str = "strict",
+    gzipped: bool = False,
+    growing: bool = True,
 ) -> Iterator[tuple[int, int, str]]:
     """Yields number from 1, first byte and text of UTF-8 lines.
 
-    Undecodable and cut-off ones are bad records.
+    Undecodable lines are bad records, and so is a last one without a newline
+    where the file may still be growing.
     """
     number = start = 0
     with _open(path, gzipped) as file:
@@ -31,7 +36,12 @@ def read_lines(
             try:
                 raw = file.readline()
                 text = raw.decode("utf-8", errors)
-                if raw and not raw.endswith(b"\n"):
+                if raw and not (growing or raw.endswith(b"\n")):
+                    report.notes.append(
+                        f"{path}: line {number}, the last, has no newline and "
+                        "is taken as whole."
+                    )
+                elif raw and not raw.endswith(b"\n"):
                     problem = (
                         "the file ends inside this line, so it is truncated; "
                         "if not, end it with a newline"

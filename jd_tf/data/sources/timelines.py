@@ -55,7 +55,7 @@ def read_timelines(
     if negatives_path.exists() and path.stat().st_size:
         negatives = _read_negatives(negatives_path, path)
     users: set[str] = set()
-    for line, _, text in read_lines(path, report):
+    for line, _, text in read_lines(path, report, growing=False):
         try:
             timeline = _timeline(text, line - 1, negatives, negatives_path)
             if timeline.user_id in users:

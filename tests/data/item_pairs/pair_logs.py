@@ -53,8 +53,8 @@ def random_log(
                 ids = [item for _, item in events]
                 request[f"{behavior.name}_item_id"] = ids
                 request[f"{behavior.name}_brand"] = [brand_of(i) for i in ids]
-                request[f"{behavior.name}_age_seconds"] = [
-                    float(time - then) for then, _ in events
+                request[f"{behavior.name}_event_time"] = [
+                    then if clock else then - time for then, _ in events
                 ]
             requests.append(request)
             for name, done in (("click", clicked), ("cart", carted)):
@@ -110,10 +110,9 @@ def counted_pairs(requests, kind, column, window, parts):
             last.items(), key=lambda kept: kept[1][0]
         ):
             history = list(request[f"{behavior}_{column}"])
-            ages = request[f"{behavior}_age_seconds"]
+            times = request[f"{behavior}_event_time"]
             for place, target in enumerate(history):
-                time = request["request_time"] - ages[place]
-                if time <= before.get(user, -np.inf):
+                if times[place] <= before.get(user, -np.inf):
                     break
                 for distance in range(1, window + 1):
                     if place + distance < len(history):

@@ -144,10 +144,7 @@ def test_no_table_changes_by_what_it_must_not_see(tmp_path):
         request = dict(request)
         if request["request_time"] >= start:
             request["labels"] = request["labels"][::-1]
-            recent = [
-                request["request_time"] - age >= start
-                for age in request["click_age_seconds"]
-            ]
+            recent = [time >= start for time in request["click_event_time"]]
             request["click_item_id"] = [
                 99 if new else item
                 for new, item in zip(
@@ -195,7 +192,10 @@ def test_file_keeps_everything(log, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"columns": ("shop_id",)}, "no id column `shop_id` .*item_id, brand"),
+        (
+            {"columns": ("shop_id",)},
+            "no item column `shop_id` .*item_id, brand",
+        ),
         ({"kinds": ("click",)}, "kind `click` must be behaviour:objective"),
         ({"kinds": ("click:order",)}, "kind `click:order` .*click, cart"),
         ({"window": 0}, "`window` must be between 1 and 250. Got: 0"),

@@ -53,8 +53,8 @@ def test_requests_follow_the_protocol(tmp_path, users, num_negatives):
             assert request["request_id"] == f"{request['user_id']}:{place}"
             expected = [items[i] for i in range(place - 1, -1, -1)][:6]
             assert request["click_item_id"].tolist() == expected
-            ages = request["click_age_seconds"].tolist()
-            assert ages == list(range(1, 1 + len(expected)))
+            times = request["click_event_time"].tolist()
+            assert times == list(range(-1, -1 - len(expected), -1))
             assert not set(negatives(request).tolist()) & set(items)
     for user, items in users.items():
         last = len(items) - 1
@@ -217,14 +217,44 @@ def test_bad_lines_are_named_or_skipped(tmp_path, users, line, message):
     assert len(found["test"]) == len(users)
 
 
+def test_the_last_line_needs_no_newline(tmp_path, users):
+    path = write_timelines(tmp_path, users)
+    whole, before = read(tmp_path)
+    path.write_bytes(path.read_bytes().rstrip())
+    source, found = read(tmp_path)
+    assert len(found["test"]) == len(before["test"]) == len(users)
+    assert found["test"][-1]["request_id"] == before["test"][-1]["request_id"]
+    assert not any("newline" in note for note in whole.report.notes)
+    assert any("line 60, the last," in note for note in source.report.notes)
+
+
 def test_a_cut_file_is_named(tmp_path, users):
     path = write_timelines(tmp_path, users)
-    path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(DataError, match=r"Tiny.txt: line 60: the file ends"):
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-5])[:-3])
+    with pytest.raises(DataError, match="for each of the 55 lines"):
         read(tmp_path)
     path.write_bytes(b"")
     with pytest.raises(DataError, match=r"Tiny\.txt: the file is empty"):
         read(tmp_path)
+
+
+def test_the_catalogue_is_what_evaluation_sees(tmp_path, users):
+    write_timelines(tmp_path, users)
+    source, found = read(tmp_path)
+    catalogue = source.catalogue
+    assert sorted(catalogue) == ["item_dense", "item_id"]
+    everything = {item for items in users.values() for item in items}
+    assert catalogue["item_id"].tolist() == sorted(everything)
+    rows = {item: row for row, item in enumerate(catalogue["item_id"])}
+    for request in found["test"]:
+        for place, item in enumerate(request["item_id"].tolist()):
+            np.testing.assert_array_equal(
+                request["item_dense"][place],
+                catalogue["item_dense"][rows[item]],
+            )
+    source, _ = read(tmp_path, popularity=False)
+    assert list(source.catalogue) == ["item_id"]
 
 
 def test_bad_negatives_are_named(tmp_path, users):

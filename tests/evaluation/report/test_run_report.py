@@ -125,6 +125,22 @@ def test_it_holds_the_numbers(page, metrics):
     assert f"{100 * rate:.2f} %" in words
 
 
+def test_next_item_metrics_are_shown_where_there_are_some(
+    page, metrics, tmp_path
+):
+    assert "MRR" not in _Page(page).words
+    entry = {"mrr": 0.4321, "mrr_interval": [0.4, 0.5]}
+    systems = {
+        name: {"click": found["click"] | entry, "value": found["value"]}
+        for name, found in metrics["test"].items()
+    }
+    path = write_report(tmp_path / "page.html", {"test": systems})
+    words = _Page(path.read_text(encoding="utf-8")).words
+    assert "MRR" in words
+    assert "HR@10" not in words
+    assert "".join(words).count("0.4321") == len(systems)
+
+
 def test_losses_and_undefined_metrics_are_highlights(page):
     lines = re.findall(r'<li class="(\w+)"><b>\w+</b>([^<]*)', page)
     assert lines[0][0] == "loses"
@@ -135,7 +151,7 @@ def test_losses_and_undefined_metrics_are_highlights(page):
 
 def test_everything_given_is_shown_and_escaped(page):
     words = " ".join(_Page(page).words)
-    for text in ("model.num_heads", "train.requests", "click_age_seconds"):
+    for text in ("model.num_heads", "train.requests", "click_event_time"):
         assert text in words
     assert "Run <1>" in words
     assert "Run &lt;1&gt;" in page

@@ -27,6 +27,9 @@ CONFIG = TrainingConfig(
     batch_size=8,
     balance="running_magnitude",
     learning_rate=0.01,
+    table_method="lazy_adam",
+    table_learning_rate=0.01,
+    ema_decay=0.9,
     steps_per_call=9,
     log_every=30,
     evaluate_every=70,
@@ -68,7 +71,11 @@ def ranker_trainer(workdir):
         model,
         workdir,
         lambda epoch, skip: batches(
-            "train", shuffle_seed=7, epoch=epoch, skip_batches=skip
+            "train",
+            shuffle_seed=7,
+            epoch=epoch,
+            skip_batches=skip,
+            bucket_batches=4,
         ),
         Validator(model, lambda: batches("validation")),
         build_fusion(CONFIG, model),
