@@ -56,6 +56,9 @@ _ITEM_VECTORS = flags.DEFINE_string(
 )
 
 
+_PAIRS = flags.DEFINE_string(
+    "pairs", None, "Item pairs, made by make_pairs; turns them on."
+)
 _MODEL = flags.DEFINE_string(
     "model", None, f"Registered name of the model. [{DEFAULT_MODEL}]"
 )
@@ -180,6 +183,7 @@ def main(_: object) -> None:
         TrainingConfig(**{**stored["training"], **_given(_TRAINING)}),
         _ITEM_VECTORS.value,
         name,
+        _PAIRS.value,
     )
 
 

@@ -146,6 +146,17 @@ CASES = (
         candidates=("candidate_ids",),
     ),
     make_case(
+        "pair_match",
+        layers.PairMatch,
+        case_inputs.paired,
+        7,
+        40,
+        num_kinds=2,
+        history=("history_ids", "event_weights"),
+        candidates=("candidate_ids",),
+        prepare=case_inputs.fill_pairs,
+    ),
+    make_case(
         "id_overlap_of_values",
         layers.IdOverlap,
         case_inputs.overlapping_values,

@@ -23,6 +23,7 @@ from jd_tf.models.blocks.event_ages import (
 )
 from jd_tf.models.blocks.item_encoder import ItemEncoder
 from jd_tf.models.blocks.mean_preserving_bias import mean_preserving_bias
+from jd_tf.models.blocks.pair_reader import PairReader
 from jd_tf.models.blocks.session_features import SessionFeatures
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.models.registry import register_model
@@ -106,6 +107,20 @@ class JDRanker(RankingModel):
             )
             for behavior in schema.behaviors
         ]
+        if config.pairs.use_pairs:
+            sizes = dataclasses.asdict(config.pairs)
+            del sizes["use_pairs"], sizes["digest"]
+            columns = sizes.pop("columns")
+            self.pairs = PairReader(
+                {name: schema.column(name).dtype for name in columns},
+                num_objectives=num_tasks,
+                num_weights={
+                    behavior.name: reader.match_reader.num_learned
+                    for behavior, reader in self._behaviors()
+                },
+                name="pairs",
+                **sizes,
+            )
         self.context_encoder = ContextEncoder(
             schema.context_columns,
             items.context_embedding_dim,
@@ -169,6 +184,9 @@ class JDRanker(RankingModel):
         user_dim += self.context_encoder.output_dim
         candidate_dim = sum(reader.reading_dim for reader in self.readers)
         candidate_dim += self.config.items.model_dim + num_dense
+        if self.pairs is not None:
+            self.pairs.build()
+            candidate_dim += self.pairs.output_dim
         self.experts.build((None, None, candidate_dim), (None, user_dim))
         expert_dim = self.config.head.expert_units[-1]
         self.towers.build((None, None, num_tasks, expert_dim))
@@ -183,7 +201,7 @@ class JDRanker(RankingModel):
     def encode_histories(
         self, histories: Tensors, training: bool = False
     ) -> dict[str, Any]:
-        state, interests, states = {}, [], []
+        state, interests, states, event_weights = {}, [], [], {}
         for number, (behavior, reader) in enumerate(self._behaviors(), 1):
             name, length = behavior.name, histories[behavior.length]
             times = histories[f"{name}_event_time"]
@@ -204,11 +222,14 @@ class JDRanker(RankingModel):
                 contents,
                 training=training,
             )
+            event_weights[name] = encoded.pop("event_weights", None)
             interests.append(interest)
             states.append(encoded)
             state[f"{name}_newest_time"] = newest
             for part, tensor in encoded.items():
                 state[f"{name}_{part}"] = tensor
+        if self.pairs is not None:
+            state |= self.pairs.encode(histories, event_weights)
         interests = ops.concatenate(interests, axis=-1)
         state["experts"] = self.experts.encode_user(interests)
         if self.fusion is not None and not training:
@@ -229,13 +250,16 @@ class JDRanker(RankingModel):
         candidates: Tensors,
         training: bool = False,
     ) -> tuple[Any, Any]:
+        pairs = self._pair_features(user_state, candidates)
         features = self._candidate_features(
-            user_state, context, candidates, training
+            user_state, context, candidates, pairs, training
         )
         mixed = self.experts.mix(
             features, self._experts_state(user_state, context), training
         )
         conditional = ops.cast(self.towers(mixed, training=training), "float32")
+        if self.pairs is not None:
+            conditional += self.pairs.logits(pairs[0])
         if training and self.bias_tower is not None:
             conditional += self._bias(candidates, conditional)
         return self.entire_space(conditional), mixed
@@ -270,7 +294,8 @@ class JDRanker(RankingModel):
             )
             for behavior, reader in self._behaviors()
         }
-        features = self._candidate_features(state, context, inputs, False)
+        pairs = self._pair_features(state, inputs)
+        features = self._candidate_features(state, context, inputs, pairs)
         explained["gate_weights"] = self.experts.gate_weights(
             features, self._experts_state(state, context)
         )
@@ -309,12 +334,19 @@ class JDRanker(RankingModel):
             user_state["experts"], context["encoded"]
         )
 
+    def _pair_features(self, user_state: Tensors, candidates: Tensors) -> list:
+        """Returns the pair features as the one tensor of a list, if any."""
+        if self.pairs is None:
+            return []
+        return [self.pairs.read(user_state, candidates)]
+
     def _candidate_features(
         self,
         user_state: Tensors,
         context: Any,
         candidates: Tensors,
-        training: bool,
+        pairs: list,
+        training: bool = False,
     ) -> Any:
         ids = self._item_ids(candidates)
         rows = self.item_encoder.rows(ids)
@@ -327,6 +359,7 @@ class JDRanker(RankingModel):
             parts += reader.read(tokens, rows, state, contents, since, training)
         if self.schema.item_dense:
             parts.append(self.item_normalization(candidates["item_dense"]))
+        parts += [ops.cast(part, tokens.dtype) for part in pairs]
         return ops.concatenate(parts, axis=-1)
 
     def _bias(self, candidates: Tensors, conditional: Any) -> Any:
