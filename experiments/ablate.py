@@ -100,8 +100,8 @@ _TRAINING = {
     "learning_rate": "Of dense weights.",
     "table_learning_rate": "Of embedding tables.",
     "warmup_steps": "Steps of rising rates.",
-    "decay_steps": "Steps of falling rates; all steps of the training "
-    "where the sizes have a decay; 0: never.",
+    "ema_decay": "Of the average of weights that is judged; 0: none.",
+    "decay_steps": "Steps of falling rates; -1: to the end; 0: never.",
     "evaluate_every": "Steps between evaluations; 0: after every epoch.",
     "monitor": "Validation metric that decides which weights are judged.",
     "patience": "Evaluations without a better one before stopping; 0: never.",
@@ -150,7 +150,6 @@ def main(_: object) -> None:
         _SIZES.value or f"{schema.name}/demo",
         _COMMON.value,
         {name: flags.FLAGS[name].value for name in _TRAINING},
-        counts["train"],
         model,
     )
     effective = plan.effective_settings(training)

@@ -94,7 +94,6 @@ def choose_sizes(
     name: str,
     common: str,
     given: Mapping[str, Any],
-    num_requests: int,
     model: str = "jd_ranker",
 ) -> tuple[Any, TrainingConfig]:
     """Returns the configs of model and training: a preset's with changes.
@@ -103,8 +102,6 @@ def choose_sizes(
         name: "source/preset" of `QUICKSTART_PRESETS`.
         common: changes to the model, see `parse_changes`.
         given: field of the training -> value, None for the preset's.
-        num_requests: of training; a preset's decay is stretched to the whole
-            training, as its own steps belong to another number of requests.
         model: registered name; where the preset is of another model, the
             defaults of this one are changed instead.
     """
@@ -118,11 +115,6 @@ def choose_sizes(
         )
     given = {k: v for k, v in given.items() if v is not None}
     training = dataclasses.replace(known[name].training, **given)
-    steps = -(-num_requests // training.batch_size) * training.epochs
-    if training.max_steps:
-        steps = min(steps, training.max_steps)
-    if training.decay_steps and "decay_steps" not in given:
-        training = dataclasses.replace(training, decay_steps=steps)
     config_class = get_model(model).config_class
     base: Any = known[name].model
     if not isinstance(base, config_class):

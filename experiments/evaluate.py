@@ -1,4 +1,4 @@
-"""Judges a trained run beside popularity, last category and boosted trees.
+"""Judges a trained run beside baselines, boosted trees and other systems.
 
     python -m experiments.evaluate --data=runs/data --workdir=runs/model
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import program
+from jd_tf.schema import DataError
 
 _DATA = flags.DEFINE_string(
     "data", None, "Folder made by experiments.make_data.", required=True
@@ -24,8 +25,9 @@ _SPLITS = flags.DEFINE_list(
 )
 _MAX_TREE_IMPRESSIONS = flags.DEFINE_integer(
     "max_tree_impressions",
-    300_000,
-    "Impressions the boosted trees learn from at most; 0 leaves them out.",
+    None,
+    "Impressions that boosted trees and LightGBM learn from at most; all by "
+    "default, 0 leaves them out.",
     lower_bound=0,
 )
 _NUM_REPLICATES = flags.DEFINE_integer(
@@ -38,6 +40,13 @@ _PREDICTIONS = flags.DEFINE_string(
     "predictions",
     None,
     "Folder that gets <split>.npz of each split, for fusion_grid.",
+)
+_PREDICTIONS_OF = flags.DEFINE_multi_string(
+    "predictions_of",
+    [],
+    "NAME:FILE, another system's predictions to judge beside the run: .csv, "
+    ".tsv or .npz with request_id, item_id and one column an objective "
+    "(probabilities), <objective>_score or score.",
 )
 _SEGMENTS = flags.DEFINE_list(
     "segments",
@@ -68,9 +77,23 @@ def main(_: object) -> None:
         predictions=_PREDICTIONS.value,
         segments=_SEGMENTS.value,
         reward=_GAIN.value == "reward",
+        predictions_of=_named_files(_PREDICTIONS_OF.value),
     )
     print(printed_summary(metrics[_SPLITS.value[0]]))
     print(f"report: {Path(_WORKDIR.value) / REPORT_FILE}")
+
+
+def _named_files(texts: list[str]) -> dict[str, str]:
+    """Reads `NAME:FILE`."""
+    files = {}
+    for text in texts:
+        name, _, path = text.partition(":")
+        if not name or not path or name in files:
+            raise DataError(
+                f"--predictions_of must be NAME:FILE, a name once. Got: {text}"
+            )
+        files[name] = path
+    return files
 
 
 if __name__ == "__main__":

@@ -15,14 +15,15 @@ class Preset:
         data: options of `make_dataset`.
         model: of the ranker.
         training: of the run.
-        max_tree_impressions: impressions the boosted trees learn from at most.
+        max_tree_impressions: impressions the boosted trees learn from at most;
+            None for all.
         random_data: True if the data depend on a seed.
     """
 
     data: dict[str, Any]
     model: JDRankerConfig
     training: TrainingConfig
-    max_tree_impressions: int = 300_000
+    max_tree_impressions: int | None = None
     random_data: bool = True
 
 
@@ -39,7 +40,7 @@ _SMALL = JDRankerConfig.of(
     dropout_rate=0.2,
 )
 _SMALL_TRAINING = TrainingConfig(
-    epochs=30, batch_size=32, patience=4, log_every=20, monitor="auc/click"
+    epochs=30, batch_size=32, patience=4, log_every=20
 )
 # Ten thousand requests, each with many events: enough for larger batches.
 _FEEDBACK_TRAINING = TrainingConfig(
@@ -47,7 +48,6 @@ _FEEDBACK_TRAINING = TrainingConfig(
     batch_size=128,
     patience=2,
     log_every=20,
-    monitor="auc/click",
 )
 # A hundred thousand requests with short histories, a few of them long.
 _SEQUENCES_TRAINING = TrainingConfig(
@@ -66,8 +66,7 @@ QUICKSTART_PRESETS = {
             epochs=1,
             learning_rate=0.003,
             table_learning_rate=0.05,
-            decay_steps=428,
-            monitor="auc/click",
+            decay_steps=-1,
             evaluate_every=214,
         ),
         max_tree_impressions=60_000,
@@ -79,8 +78,7 @@ QUICKSTART_PRESETS = {
             epochs=1,
             learning_rate=0.003,
             table_learning_rate=0.05,
-            decay_steps=3_200,
-            monitor="auc/click",
+            decay_steps=-1,
             evaluate_every=1_600,
         ),
     ),

@@ -9,7 +9,8 @@
 file of a data folder. A request in JSON, histories newest first:
 
     {"request_id": "17", "item_id": [3, 5], "click_item_id": [9, 4],
-     "click_age_seconds": [12.0, 80.5], "order_item_id": [], ...}
+     "request_time": 1700000000, "click_event_time": [1699999988, 1699999920],
+     "order_item_id": [], ...}
 
 The answer is the same in process and from a server. A server does not send its
 schema: `--schema` names a file or folder that has it.

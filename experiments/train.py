@@ -78,7 +78,8 @@ def _define(config: Any, helps: dict[str, str]) -> None:
         elif isinstance(default, bool):
             flags.DEFINE_bool(name, None, text)
         elif isinstance(default, int):
-            flags.DEFINE_integer(name, None, text, lower_bound=0)
+            least = -1 if name == "decay_steps" else 0
+            flags.DEFINE_integer(name, None, text, lower_bound=least)
         elif isinstance(default, float):
             flags.DEFINE_float(name, None, text, lower_bound=0.0)
         elif isinstance(default, str):
@@ -101,7 +102,8 @@ _TRAINING = {
     "table_learning_rate": "Of embedding tables.",
     "table_method": "How tables learn.",
     "warmup_steps": "Steps over which both rates rise.",
-    "decay_steps": "Steps over which both rates fall after that; 0: never.",
+    "decay_steps": "Steps both rates fall over; -1: to the end; 0: never.",
+    "ema_decay": "Of the average of weights that is evaluated; 0: none.",
     "balance": "How objectives are balanced.",
     "objective_weights": "One weight an objective, separated by commas.",
     "evaluate_every": "Steps between evaluations; 0: after every epoch.",

@@ -6,6 +6,7 @@ import re
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _ID_DTYPES = ("int64", "string")
+_POOLINGS = ("mean", "sum")
 IMPRESSION = "impression"
 UNKNOWN_DWELL = -1.0  # not measured, which is not zero seconds
 
@@ -46,7 +47,8 @@ class Column:
         name: its key in the batch.
         role: what it is for.
         dtype: "int64", "int32", "float32" or "string".
-        axes: "B", "BL" or "BN", then "F" where a fixed inner axis follows.
+        axes: "B", "BL" or "BN", then "F" where a fixed inner axis follows, or
+            "M" where it holds several values of an id column.
         inner: size of that inner axis, 0 where there is none.
         length: the column that holds how many entries of L or N are real.
         max_length: entries of L or N beyond it are refused; 0 without L, N.
@@ -66,10 +68,20 @@ class Column:
         return self.axes[1:2] in ("L", "N")
 
     @property
+    def multi_valued(self) -> bool:
+        """Returns whether an item has up to `inner` values, distinct ids."""
+        return self.axes.endswith("M")
+
+    @property
+    def counts(self) -> str:
+        """Name, in records alone, of the number of values of each item."""
+        return f"{self.name}/counts"
+
+    @property
     def shape(self) -> tuple[int | None, ...]:
         """Batch shape with None for B, L and N."""
         ragged = (None,) if self.ragged else ()
-        inner = (self.inner,) if self.axes.endswith("F") else ()
+        inner = (self.inner,) if self.inner else ()
         return (None, *ragged, *inner)
 
 
@@ -84,6 +96,9 @@ class IdColumn:
         vocabulary: known ids when they are looked up instead.
         text: a text such as a title, whose words are hashed one by one; the
             empty text is allowed. Texts are read, never compared.
+        max_values: distinct ids M that an item has at most (its tags, its
+            categories). More than 1 only in item columns after `item_id`.
+        pooling: how their vectors become one: "mean" or "sum".
     """
 
     name: str
@@ -91,6 +106,8 @@ class IdColumn:
     num_buckets: int = 0
     vocabulary: tuple[int | str, ...] = ()
     text: bool = False
+    max_values: int = 1
+    pooling: str = "mean"
 
     def __post_init__(self) -> None:
         _check_name("IdColumn", self.name)
@@ -111,6 +128,16 @@ class IdColumn:
                 f"column `{self.name}`: a text has dtype string and "
                 f"`num_buckets`. Got: {self.dtype}, {self.num_buckets}."
             )
+        if self.max_values < 1 or (self.text and self.max_values > 1):
+            raise SchemaError(
+                f"column `{self.name}`: `max_values` must be at least 1, and 1 "
+                f"of a text. Got: {self.max_values}."
+            )
+        if self.pooling not in _POOLINGS:
+            raise SchemaError(
+                f"column `{self.name}`: `pooling` must be one of {_POOLINGS}. "
+                f"Got: {self.pooling!r}."
+            )
         padding = "" if self.dtype == "string" else 0
         if padding in self.vocabulary:
             raise SchemaError(
@@ -127,6 +154,11 @@ class IdColumn:
     def num_rows(self) -> int:
         """Rows of its embedding table: padding, (unknown,) ids."""
         return self.num_buckets or len(self.vocabulary) + 2
+
+    @property
+    def multi_valued(self) -> bool:
+        """Returns whether an item may have several of its ids."""
+        return self.max_values > 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,6 +251,23 @@ class Objective:
                 f"objective `{self.name}`: `value` must be finite and not "
                 f"negative. Got: {self.value}."
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class ScenarioValues:
+    """Business values of outcomes in one scenario.
+
+    Attributes:
+        scenario: id in the schema's `scenario_column`.
+        values: T business values >= 0 of one, in place of the objectives'.
+    """
+
+    scenario: int | str
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        values = tuple(float(value) for value in self.values)
+        object.__setattr__(self, "values", values)
 
 
 def _check_name(what: str, name: str) -> None:

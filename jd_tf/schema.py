@@ -5,7 +5,7 @@ from a `Schema`; nothing else in the package writes a column's name, dtype or
 shape down a second time.
 
 Axis letters: B requests, N candidates, L history events, T objectives,
-A action slots, C action counters, F dense features.
+A action slots, C action counters, F dense features, M values of an id column.
 """
 
 import dataclasses
@@ -28,6 +28,7 @@ from jd_tf.columns import (
     IdColumn,
     Objective,
     Role,
+    ScenarioValues,
     SchemaError,
 )
 
@@ -52,23 +53,6 @@ __all__ = [
 
 
 @dataclasses.dataclass(frozen=True)
-class ScenarioValues:
-    """Business values of outcomes in one scenario.
-
-    Attributes:
-        scenario: id in the schema's `scenario_column`.
-        values: T business values >= 0 of one, in place of the objectives'.
-    """
-
-    scenario: int | str
-    values: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        values = tuple(float(value) for value in self.values)
-        object.__setattr__(self, "values", values)
-
-
-@dataclasses.dataclass(frozen=True)
 class Schema:
     """Every column of a request, from log to served ranking.
 
@@ -80,6 +64,8 @@ class Schema:
         item_dense: names of the F features in `item_dense`.
         context_columns: ids of user and context, one a request.
         session_dense: names of the F features in `session_dense`.
+        linear_dense: names of those in either that are logarithms, rates or
+            the like already; all others are read as sign(x) log(1 + |x|).
         bias_columns: known in training only.
         objectives: T of them; their order is the last axis of `labels`.
         max_candidates: N at most.
@@ -107,6 +93,7 @@ class Schema:
     scenario_column: str = ""
     scenario_values: tuple[ScenarioValues, ...] = ()
     oracle_names: tuple[str, ...] = ()
+    linear_dense: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -124,6 +111,12 @@ class Schema:
                 "only item columns after `item_id` can be texts. Got: "
                 f"{texts or ['item_id']}."
             )
+        several = [c.name for c in self.context_columns if c.multi_valued]
+        if self.item_columns[0].multi_valued or several:
+            raise SchemaError(
+                "only item columns after `item_id` can have `max_values` above "
+                f"1. Got: {several or ['item_id']}."
+            )
         if not self.behaviors or not self.objectives:
             raise SchemaError("a schema needs behaviours and objectives.")
         if self.max_candidates < 1:
@@ -131,6 +124,12 @@ class Schema:
                 f"`max_candidates` must be at least 1. "
                 f"Got: {self.max_candidates}."
             )
+        for name in self.linear_dense:
+            if name not in (*self.item_dense, *self.session_dense):
+                raise SchemaError(
+                    "`linear_dense` must name features of `item_dense` or "
+                    f"`session_dense`. Got: {name!r}."
+                )
         earlier = [IMPRESSION]
         for objective in self.objectives:
             for name in ("given", "sample_space"):
@@ -197,12 +196,27 @@ class Schema:
         """The item columns whose values can be equal: all but texts."""
         return tuple(c for c in self.item_columns if not c.text)
 
+    @property
+    def single_id_columns(self) -> tuple[IdColumn, ...]:
+        """Those of them of which an item has one value."""
+        return tuple(c for c in self.item_id_columns if not c.multi_valued)
+
+    @property
+    def values_per_id(self) -> tuple[int, ...]:
+        """Values M that an item has at most of each of `item_id_columns`."""
+        return tuple(c.max_values for c in self.item_id_columns)
+
+    def linear_indices(self, names: tuple[str, ...]) -> tuple[int, ...]:
+        """Indices of the features among `names` that are in `linear_dense`."""
+        linear = self.linear_dense
+        return tuple(i for i, name in enumerate(names) if name in linear)
+
     def _all_columns(self) -> Iterator[Column]:
         yield Column("request_id", Role.KEY, "string", "B")
         yield Column("user_id", Role.KEY, "string", "B")
-        yield Column("request_time", Role.KEY, "int64", "B")
         for behavior in self.behaviors:
             yield from self._history_columns(behavior)
+        yield Column("request_time", Role.CONTEXT, "int64", "B")
         for context in self.context_columns:
             yield Column(context.name, Role.CONTEXT, context.dtype, "B")
         if self.session_dense:
@@ -210,7 +224,8 @@ class Schema:
             yield Column("session_dense", Role.CONTEXT, "float32", "BF", inner)
         yield Column("num_candidates", Role.CANDIDATE, "int32", "B")
         for item in self.item_columns:
-            yield self._candidate(item.name, Role.CANDIDATE, item.dtype)
+            column = self._candidate(item.name, Role.CANDIDATE, item.dtype)
+            yield _with_values(column, item)
         if self.item_dense:
             inner = len(self.item_dense)
             yield self._candidate("item_dense", Role.CANDIDATE, inner=inner)
@@ -248,8 +263,8 @@ class Schema:
 
         yield Column(behavior.length, Role.HISTORY, "int32", "B")
         for item in self.item_columns:
-            yield history(item.name, item.dtype)
-        yield history("age_seconds", "float32")
+            yield _with_values(history(item.name, item.dtype), item)
+        yield history("event_time", "int64")
         if behavior.dwell:
             yield history("dwell_seconds", "float32")
         if behavior.action_counters:
@@ -356,6 +371,13 @@ class Schema:
                     f"{_difference(mine, theirs)}. Use data and model of one "
                     "schema, or train anew."
                 )
+
+
+def _with_values(column: Column, item: IdColumn) -> Column:
+    if not item.multi_valued:
+        return column
+    axes, inner = f"{column.axes}M", item.max_values
+    return dataclasses.replace(column, axes=axes, inner=inner)
 
 
 # Fields in which data may differ from what a model was made for.

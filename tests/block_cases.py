@@ -47,6 +47,7 @@ def _matched(rng):
         "candidate_rows": rows[:, EVENTS:],
         "content_embeddings": _contents(rng, EVENTS),
         "candidate_contents": _contents(rng, CANDIDATES),
+        "since_seconds": np.float32([9000, 0, 3e6, -1]),
     }
 
 
@@ -90,6 +91,14 @@ def _items(rng):
     }
 
 
+def _tagged(rng):
+    ids = _items(rng)["columns"][:1]
+    shape = ids[0].shape
+    words = np.array(["", "b", "c", "a", *["d"] * 17], object)
+    values = words[case_inputs.several(rng, *shape, 2)]
+    return {"columns": (*ids, case_inputs.several(rng, *shape, 4), values)}
+
+
 def _ids_alone(rng):
     return {"columns": _items(rng)["columns"][:2]}
 
@@ -101,19 +110,20 @@ def _context(rng):
             np.array(["red", "", "blue", "new"], object),
         ),
         "session_dense": case_inputs.numeric(rng)["inputs"][:, 0],
+        "since_seconds": np.float32([[0, -1], [90, 7], [3e6, 1e9], [-1, -1]]),
     }
 
 
 def _session(rng):
     events = case_inputs.events(rng)
-    ages = case_inputs.aged(rng)["age_seconds"]
+    times = -case_inputs.aged(rng)["age_seconds"].astype(np.int64)
     return {
         "histories": {
-            "click_age_seconds": ages,
+            "click_event_time": times,
             "click_dwell_seconds": events["dwell_seconds"],
             "click_action_counts": np.maximum(events["action_counts"], 0),
             "click_length": LENGTHS,
-            "order_age_seconds": ages,
+            "order_event_time": times,
             "order_length": LENGTHS[::-1].copy(),
         },
         "states": tuple(
@@ -124,6 +134,7 @@ def _session(rng):
             for _ in range(2)
         ),
         "context": case_inputs.normal(rng, REQUESTS, 5),
+        "since_seconds": np.float32([[0, 9e3], [9e3, 60], [1, 2], [-1, 3]]),
     }
 
 
@@ -135,6 +146,10 @@ def _valued(rng):
 def _fill(encoder):
     vectors = case_inputs.normal(np.random.default_rng(3), 4, 5)
     encoder.images.assign([1, 2, 5, 8], vectors)
+
+
+def _adapt(encoder):
+    case_inputs.adapt(encoder.normalization)
 
 
 def _bend(head):
@@ -192,6 +207,25 @@ BLOCK_CASES = (
         candidates=("columns",),
     ),
     make_case(
+        "item_encoder_of_several_values",
+        ItemEncoder,
+        _tagged,
+        [
+            ITEM,
+            IdColumn("tag", num_buckets=9, max_values=4),
+            IdColumn(
+                "kind",
+                dtype="string",
+                vocabulary=("b", "c"),
+                max_values=2,
+                pooling="sum",
+            ),
+        ],
+        num_behaviors=1,
+        model_dim=WIDTH,
+        candidates=("columns",),
+    ),
+    make_case(
         "behavior_reader",
         BehaviorReader,
         _read,
@@ -239,7 +273,8 @@ BLOCK_CASES = (
         "match_reader_without_weights",
         MatchReader,
         _weighed,
-        num_id_columns=2,
+        num_id_columns=1,
+        max_values=(2,),
         use_position=False,
         num_event_weights=0,
         content_dims=(5, 4),
@@ -252,6 +287,9 @@ BLOCK_CASES = (
         [CATEGORY, BRAND],
         embedding_dim=4,
         num_dense=5,
+        num_histories=2,
+        linear=(1,),
+        prepare=_adapt,
     ),
     make_case(
         "session_features",

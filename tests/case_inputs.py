@@ -105,6 +105,11 @@ def numeric(rng):
     return {"inputs": numbers.astype(np.float32)}
 
 
+def adapt(layer):
+    rows = np.exp(2 * np.random.default_rng(4).normal(size=(50, 5)))
+    layer.adapt(rows)
+
+
 def weighted(rng):
     of_age = aged(rng)
     return {
@@ -124,6 +129,28 @@ def overlapping(rng):
         "length": LENGTHS,
         "event_weights": rng.random((REQUESTS, EVENTS, 3)).astype("float32"),
     }
+
+
+def several(rng, *shape, most=20):
+    """Distinct numbers from 1, and zeros, in any order on the last axis."""
+    ids = np.argsort(rng.random((*shape[:-1], most)))[..., : shape[-1]] + 1
+    ids = np.where(rng.random(shape) < 0.3, 0, ids)
+    ids[0, 0] = 0
+    return ids
+
+
+def tagged(rng):
+    return {"ids": several(rng, REQUESTS, CANDIDATES, 3)}
+
+
+def overlapping_values(rng):
+    """As `overlapping`, with three and two values in the last columns."""
+    found = overlapping(rng)
+    for name, count in (("candidate_ids", CANDIDATES), ("history_ids", EVENTS)):
+        shape = (REQUESTS, count)
+        parts = [several(rng, *shape, m, most=6) for m in (3, 2)]
+        found[name] = np.concatenate([found[name][..., :1], *parts], axis=-1)
+    return found
 
 
 def embedded(rng):

@@ -120,6 +120,15 @@ CASES = (
         **_BY_ID,
     ),
     make_case(
+        "ids_pooled_by_sum",
+        layers.IdEmbedding,
+        case_inputs.tagged,
+        4,
+        num_buckets=9,
+        pooling="sum",
+        **_BY_ID,
+    ),
+    make_case(
         "event_weights",
         layers.EventWeights,
         case_inputs.weighted,
@@ -137,6 +146,14 @@ CASES = (
         candidates=("candidate_ids",),
     ),
     make_case(
+        "id_overlap_of_values",
+        layers.IdOverlap,
+        case_inputs.overlapping_values,
+        max_values=(1, 3, 2),
+        history=("history_ids", "event_weights"),
+        candidates=("candidate_ids",),
+    ),
+    make_case(
         "content_match",
         layers.ContentMatch,
         case_inputs.embedded,
@@ -146,7 +163,14 @@ CASES = (
         candidates=("candidate_vectors", "candidate_present"),
     ),
     make_case(
-        "log_scaling", layers.LogScaling, case_inputs.numeric, **_PER_CANDIDATE
+        "feature_normalization",
+        layers.FeatureNormalization,
+        case_inputs.numeric,
+        linear=(1, 4),
+        num_quantiles=5,
+        max_value=2.0,
+        **_PER_CANDIDATE,
+        prepare=case_inputs.adapt,
     ),
     make_case(
         "temporal_encoding",

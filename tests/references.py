@@ -179,22 +179,36 @@ def mlp(x, layers, activation):
     return x
 
 
-def id_overlap(candidate, events, event_weights):
+def id_overlap(candidate, events, event_weights, max_values=()):
     """Per id column: share, recency, log count and log sums of weights."""
-    features = []
-    for column, number in enumerate(candidate):
-        places = [
-            place
-            for place, event in enumerate(events)
-            if number != 0 and event[column] == number
+    features, start = [], 0
+    for size in max_values or [1] * len(candidate):
+        place = slice(start, start + size)
+        start += size
+        wanted = set(candidate[place]) - {0}
+        shares = [
+            len(wanted & set(event[place])) / max(len(wanted), 1)
+            for event in events
         ]
-        share = len(places) / len(events) if len(events) else 0.0
-        recency = sum(1 / (1 + place) for place in places)
-        features += [share, recency, math.log(1 + len(places))]
+        recency = sum(s / (1 + place) for place, s in enumerate(shares))
+        features += [sum(shares) / max(len(events), 1), recency]
+        features.append(math.log(1 + sum(shares)))
         for weights in event_weights.T:
-            total = sum(float(weights[place]) for place in places)
+            total = sum(
+                share * float(weights[place])
+                for place, share in enumerate(shares)
+            )
             features.append(math.log(1 + total))
     return np.array(features)
+
+
+def pooled(table, rows, pooling):
+    """The mean or sum of the table's rows that are not 0; zeros if none."""
+    vectors = [table[row] for row in rows if row != 0]
+    total = np.zeros(table.shape[1])
+    for vector in vectors:
+        total += vector
+    return total / max(len(vectors), 1) if pooling == "mean" else total
 
 
 def content_match(candidate, events, event_weights, mapping, num_heads):
@@ -238,16 +252,6 @@ def event_weights(features, age, numbers, weights):
         for t in constants
     ]
     return np.array(learned + known)
-
-
-def log_scaling(x, scale, bias):
-    """One feature vector."""
-    return np.array(
-        [
-            s * math.copysign(math.log1p(abs(v)), v) + b
-            for v, s, b in zip(x, scale, bias, strict=True)
-        ]
-    )
 
 
 def entire_space_probabilities(logits, given):

@@ -21,6 +21,7 @@ def small_schema(**changes: Any) -> Schema:
             IdColumn("item_id", num_buckets=1000),
             IdColumn("category_id", vocabulary=tuple(range(1, 9))),
             IdColumn("brand_id", dtype="string", num_buckets=50),
+            IdColumn("tag_id", num_buckets=40, max_values=3),
         ),
         "behaviors": (
             Behavior(
@@ -78,9 +79,20 @@ def random_request(
         elif column.dtype == "float32":
             request[column.name] = generator.gamma(1.0, 9.0, shape)
         else:
-            request[column.name] = generator.integers(1, 4, shape)
+            most = 9 if column.multi_valued else 3
+            request[column.name] = generator.integers(1, most + 1, shape)
+        if column.multi_valued:
+            items = request[column.name].tolist()
+            request[column.name] = lists = np.empty(len(items), object)
+            # Distinct values, none of some items.
+            for place, item in enumerate(items):
+                number = generator.integers(len(item) + 1)
+                lists[place] = list(dict.fromkeys(item))[:number]
     for behavior in schema.behaviors:
-        request[f"{behavior.name}_age_seconds"].sort()
+        name = f"{behavior.name}_event_time"
+        ages = np.cumsum(generator.gamma(1.0, 9.0, request[name].shape))
+        times = request["request_time"] - ages.astype(np.int64)
+        request[name] = times
     labels = generator.random((lengths["num_candidates"], 1)) < 0.4
     others = generator.random(request["labels"].shape) < 0.5
     request["labels"] = (labels & others).astype("float32")

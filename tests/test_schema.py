@@ -25,6 +25,8 @@ def test_columns_are_those_of_the_contract():
     assert columns["click_item_id"].dtype == "int64"
     assert columns["click_brand_id"].dtype == "string"
     assert columns["click_action_counts"].shape == (None, None, 2)
+    assert columns["click_tag_id"].shape == (None, None, 3)
+    assert columns["tag_id"].axes == "BNM"
     assert columns["click_length"].shape == (None,)
     assert columns["click_length"].dtype == "int32"
     assert columns["order_item_id"].length == "order_length"
@@ -48,9 +50,11 @@ def test_oracle_and_reward_only_where_there_are_some():
 
 
 def test_json_round_trip(tmp_path):
-    schema = small_schema(oracle=True)
+    schema = small_schema(oracle=True, linear_dense=("age", "carts"))
     schema.save(tmp_path / "schema.json")
     assert Schema.load(tmp_path / "schema.json") == schema
+    assert schema.linear_indices(schema.item_dense) == (1,)
+    assert schema.linear_indices(schema.session_dense) == (1,)
 
 
 def with_scenarios(**changes):
@@ -126,6 +130,24 @@ def test_objectives_know_what_they_are_given():
         (lambda: IdColumn("Item", num_buckets=9), "Got: 'Item'"),
         (lambda: IdColumn("x", "float32", 9), "Got: 'float32'"),
         (lambda: IdColumn("x", num_buckets=1), "at least 2"),
+        (lambda: IdColumn("x", num_buckets=9, max_values=0), "Got: 0"),
+        (lambda: IdColumn("x", num_buckets=9, pooling="max"), "Got: 'max'"),
+        (
+            lambda: IdColumn("x", "string", 9, text=True, max_values=2),
+            "1 of a text",
+        ),
+        (
+            lambda: small_schema(
+                context_columns=(IdColumn("tag", num_buckets=9, max_values=2),)
+            ),
+            "`max_values` above 1. Got: \\['tag'\\]",
+        ),
+        (
+            lambda: small_schema(
+                item_columns=(IdColumn("item_id", num_buckets=9, max_values=2),)
+            ),
+            "Got: \\['item_id'\\]",
+        ),
         (lambda: IdColumn("x", vocabulary=(0, 1)), "holds 0, which pads"),
         (
             lambda: IdColumn("title", "string", vocabulary=("a",), text=True),
@@ -136,6 +158,10 @@ def test_objectives_know_what_they_are_given():
                 context_columns=(IdColumn("q", "string", 9, text=True),)
             ),
             "only item columns after `item_id` can be texts",
+        ),
+        (
+            lambda: small_schema(linear_dense=("age", "rate")),
+            "`linear_dense` must name features of .* Got: 'rate'",
         ),
         (lambda: Behavior("click", 0), "Got: 0"),
         (lambda: Behavior("click", 5, action_slots=("a",)), "come together"),

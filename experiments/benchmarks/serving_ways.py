@@ -24,6 +24,7 @@ Inputs = dict[str, np.ndarray]
 # (signature, inputs) -> outputs, of a model in process or of a server
 Call = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 _SEED = 29
+_NOW = 1_700_000_000
 
 
 class ServingWays:
@@ -154,8 +155,10 @@ def _draw(
         shape += (lengths[column.length],)
     if column.inner:
         shape += (column.inner,)
-    if column.name.endswith("_age_seconds"):
-        return np.sort(generator.exponential(3e5, shape), axis=1)
+    if column.name == "request_time":
+        return np.full(shape, _NOW)
+    if column.name.endswith("_event_time"):
+        return _NOW - np.sort(generator.exponential(3e5, shape), axis=1)
     if column.dtype == "float32":
         return generator.gamma(1.0, 5.0, shape)
     known = ids.get(column.name)

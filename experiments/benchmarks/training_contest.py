@@ -139,7 +139,7 @@ def _requests(
             "user_id": number,
             "request_time": 0,
             "click_item_id": draw_ids(worker.MAX_LENGTH),
-            "click_age_seconds": ages.astype("float32"),
+            "click_event_time": -ages.astype("int64"),
             "item_id": draw_ids(candidates),
             "labels": labels.astype("float32"),
             "label_weights": np.ones((candidates, 2), "float32"),

@@ -5,7 +5,7 @@ position in the data is two numbers, and a resumed run sees what an
 uninterrupted one would have seen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ READ_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
 _SHUFFLE_BUFFER = 8192
 _INTERLEAVED_FILES = 4
 _PARALLEL_CALLS = 2
+_COUNTS = tf.io.RaggedFeature(tf.int64, row_splits_dtype="int64")
 
 
 def read_batches(
@@ -30,6 +31,7 @@ def read_batches(
     shuffle_seed: int | None = None,
     epoch: int = 0,
     skip_batches: int = 0,
+    every: int = 1,
     bucket_batches: int = 0,
     keys: bool = False,
     reward: bool = False,
@@ -45,9 +47,10 @@ def read_batches(
         shuffle_seed: order of requests; as written without it.
         epoch: number of the pass; each is shuffled differently.
         skip_batches: batches of this pass that were read before.
+        every: reads the first of every so many requests.
         bucket_batches: batches within which shuffled requests of like size
             come together, so that one long history pads few; 0: none.
-        keys: adds request id, user id and time.
+        keys: adds the ids of request and user.
         reward: adds the reward column.
         oracle: adds the simulated truth.
 
@@ -116,7 +119,8 @@ def read_batches(
                 .unbatch()
             )
     dataset = (
-        dataset.batch(batch_size)
+        dataset.shard(every, 0)
+        .batch(batch_size)
         .skip(skip_batches)
         .map(
             lambda records: parse_requests(records, columns),
@@ -136,13 +140,15 @@ def parse_requests(
     records: tf.Tensor, columns: tuple[Column, ...]
 ) -> dict[str, tf.Tensor]:
     """Parses (B,) serialised requests; lengths must be among the columns."""
-    parsed = tf.io.parse_example(
-        records, {c.name: _feature(c) for c in columns}
-    )
+    features = {c.name: _feature(c) for c in columns}
+    features |= {c.counts: _COUNTS for c in columns if c.multi_valued}
+    parsed = tf.io.parse_example(records, features)
     batch = {}
     for column in columns:
         tensor = parsed[column.name]
-        if column.ragged:
+        if column.multi_valued:
+            tensor = _values(column, parsed)
+        elif column.ragged:
             expected = parsed[column.length] * max(column.inner, 1)
             check = tf.debugging.assert_equal(
                 tensor.row_lengths(),
@@ -158,6 +164,35 @@ def parse_requests(
                 tensor = tf.reshape(tensor, (shape[0], width, column.inner))
         batch[column.name] = tf.cast(tensor, column.dtype)
     return batch
+
+
+def _values(column: Column, parsed: Mapping[str, Any]) -> tf.Tensor:
+    """Pads the values of each item, and the items of each request."""
+    values, counts = parsed[column.name], parsed[column.counts]
+    number, least, most = counts.flat_values, 0, column.inner
+    checks = [
+        tf.debugging.assert_equal(*pair, f"column `{column.name}` {problem}")
+        for pair, problem in (
+            (
+                (counts.row_lengths(), parsed[column.length]),
+                f"disagrees with `{column.length}`",
+            ),
+            (
+                (tf.clip_by_value(number, least, most), number),
+                f"holds fewer than {least} or more than {most} values of an "
+                f"item, says `{column.counts}`",
+            ),
+            (
+                (tf.reduce_sum(counts, axis=1), values.row_lengths()),
+                f"disagrees with `{column.counts}`",
+            ),
+        )
+    ]
+    with tf.control_dependencies(checks):
+        items = tf.RaggedTensor.from_row_lengths(
+            values.flat_values, counts.flat_values, validate=False
+        )
+    return counts.with_values(items).to_tensor(shape=(None, None, column.inner))
 
 
 def _bucket(records: tf.Tensor, batch_size: int, seed: tf.Tensor) -> tf.Tensor:
@@ -222,7 +257,14 @@ def _check_columns(path: Path, columns: tuple[Column, ...]) -> None:
         ) from error
     for column in columns:
         if column.name not in example.features.feature:
+            old = column.name.replace("_event_time", "_age_seconds")
             raise DataError(
                 f"{path}: record 0: no column `{column.name}`, which the "
-                "schema asks for. Make the data again with this schema."
+                "schema asks for. Make the data again with this schema"
+                + (
+                    f" by `python -m experiments.make_data`: `{old}` is of "
+                    "jd_tf 0.2, which had no times."
+                    if old in example.features.feature
+                    else "."
+                )
             )

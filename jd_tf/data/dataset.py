@@ -116,7 +116,7 @@ def write_dataset(
         ...     "user_id": 17,
         ...     "request_time": 0,
         ...     "click_item_id": [3, 8],
-        ...     "click_age_seconds": [5.0, 60.0],
+        ...     "click_event_time": [-5, -60],
         ...     "item_id": [4, 5, 6],
         ...     "labels": [[0.0], [1.0], [0.0]],
         ...     "label_weights": [[1.0], [1.0], [1.0]],

@@ -1,8 +1,14 @@
-"""TFRecord files of `tf.train.Example`, one request a record."""
+"""TFRecord files of `tf.train.Example`, one request a record.
+
+Lengths stand beside flat lists, so that no lost column passes for empty. A
+multi-valued id column has the real values of all its items one after another
+and, as `<column>/counts`, how many each item has: `[[3, 8], [], [5]]` is
+stored as `[3, 8, 5]` and `[2, 0, 1]`.
+"""
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +16,20 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.data.validation import RequestValidator
-from jd_tf.schema import DataError, Schema
+from jd_tf.schema import Column, DataError, Schema
 
 _FRAME = struct.Struct("<Q")
 _CHECKSUM_BYTES = 4
 
 
 class RequestWriter:
-    """Writes checked requests to one TFRecord file.
-
-    Lengths stand beside flat lists, so that no lost column passes for empty.
-    """
+    """Writes checked requests to one TFRecord file."""
 
     def __init__(self, path: str | Path, schema: Schema):
         self.path = Path(path)
         self.num_requests = 0
         self._validator = RequestValidator(schema)
+        self._columns = schema.columns()
         self._writer = tf.io.TFRecordWriter(str(path))
 
     def write(self, request: Mapping[str, Any]) -> None:
@@ -37,7 +41,7 @@ class RequestWriter:
                 f"request {request.get('request_id', self.num_requests)!r}: "
                 f"{error}."
             ) from error
-        self._writer.write(encode_request(checked))
+        self._writer.write(encode_request(checked, self._columns))
         self.num_requests += 1
 
     def __enter__(self) -> "RequestWriter":
@@ -49,14 +53,21 @@ class RequestWriter:
             os.fsync(file.fileno())
 
 
-def encode_request(checked: Mapping[str, np.ndarray]) -> bytes:
-    """Serialises a checked request as a `tf.train.Example`."""
+def encode_request(
+    checked: Mapping[str, np.ndarray], columns: Iterable[Column]
+) -> bytes:
+    """Serialises these columns of a checked request as `tf.train.Example`."""
     example = tf.train.Example()
     feature = example.features.feature
     kinds = {"f": "float_list", "O": "bytes_list"}
-    for name, array in checked.items():
+    for column in columns:
+        array = checked[column.name]
+        if column.multi_valued:
+            real = array.astype(bool)
+            feature[column.counts].int64_list.value.extend(real.sum(axis=1))
+            array = array[real]
         kind = kinds.get(array.dtype.kind, "int64_list")
-        getattr(feature[name], kind).value.extend(array.ravel().tolist())
+        getattr(feature[column.name], kind).value.extend(array.ravel().tolist())
     return example.SerializeToString(deterministic=True)
 
 

@@ -68,6 +68,7 @@ def summarize(
 
 def _read(paths: list[str], schema: Schema) -> Any:
     names = {"item_id", "labels", "label_weights", "num_candidates"}
+    names.add("request_time")
     names |= {behavior.length for behavior in schema.behaviors}
     columns = tuple(
         column

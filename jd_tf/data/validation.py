@@ -16,15 +16,21 @@ from jd_tf.schema import (
     Schema,
 )
 
+# Seconds of the years before 5138; milliseconds since 1973 are beyond.
+_LATEST_TIME = 10**11
+_PADDING = (0, "", b"")
+
 
 class RequestValidator:
     """Turns a request into checked arrays, or names its first error.
 
     A request is a flat dict of unpadded arrays or nested lists, one a column;
     lengths need not be given, they are counted. Ids are never negative and,
-    as 0 pads, never 0 in a history or among the candidates. No history is
-    optional: an absent one is an empty list, since a column that is not there
-    may as well be a name misspelt.
+    as 0 pads, never 0 in a history or among the candidates. Of a multi-valued
+    column each item has a list; 0 and the empty string in it are padding, and a
+    value that is there twice counts once. No history is optional: an absent
+    one is an empty list, since a column that is not there may as well be a
+    name misspelt.
 
     A request to be served (`roles=SERVING_ROLES`) needs neither keys nor
     labels, which are left out; it may have no candidates, or more than the
@@ -46,7 +52,7 @@ class RequestValidator:
         ...     max_candidates=1000,
         ... )
         >>> request = {"item_id": [3, 5], "click_item_id": [7]}
-        >>> request["click_age_seconds"] = [60.0]
+        >>> request |= {"click_event_time": [940], "request_time": 1000}
         >>> checked = RequestValidator(schema, SERVING_ROLES).check(request)
         >>> int(checked["num_candidates"])
         2
@@ -99,6 +105,7 @@ class RequestValidator:
                     f"is {request[name]}, but its columns have "
                     f"{int(checked[name])} entries",
                 )
+        self._check_times(checked)
         if self._serving:
             for name in ("request_id", "user_id"):
                 self._check_bytes(name, request.get(name))
@@ -131,6 +138,8 @@ class RequestValidator:
     def _typed(self, column: Column, value: Any) -> np.ndarray:
         """The value as an array of the column's rank and dtype."""
         name, text = column.name, column.dtype == "string"
+        if column.multi_valued:
+            value = _pad_values(column, value)
         dtype = np.dtype(object if text else column.dtype)
         try:
             array = np.asarray(value, object if text else None)
@@ -169,7 +178,8 @@ class RequestValidator:
         if not isinstance(item, bytes):
             kind = type(item).__name__
             raise _wrong(name, f"must hold strings, holds {kind} {item!r}")
-        if not item and column.ragged and name not in self._texts:
+        pads = column.multi_valued or name in self._texts
+        if not item and column.ragged and not pads:
             raise _wrong(name, "holds an empty string, which pads")
         self._check_bytes(name, item)
         return item
@@ -211,14 +221,30 @@ class RequestValidator:
             return ""
         if column.dtype == "float32":
             return _float_problem(column, array)
+        if name == "request_time" or name.endswith("_event_time"):
+            return _time_problem(array)
         lowest = 1 if name in self._item_ids else 0
-        if array.min() < lowest:
+        if array.min() < lowest - column.multi_valued:
             pads = ", 0 pads" if lowest else ""
             return f"holds {array.min()}; ids start at {lowest}{pads}"
         size = self._bias_sizes.get(name, np.inf)
         if array.max() >= size:
             return f"holds {array.max()}, the schema allows 0 to {size - 1}"
         return ""
+
+    def _check_times(self, checked: Mapping[str, np.ndarray]) -> None:
+        """Raises an error for an event after the request."""
+        now = checked.get("request_time")
+        for behavior in self._schema.behaviors if now is not None else ():
+            name = f"{behavior.name}_event_time"
+            newest = checked.get(name, ())[:1]
+            if len(newest) and newest[0] > now:
+                raise _wrong(
+                    name,
+                    f"holds {newest[0]}, after `request_time` {now}; "
+                    "leave out what happened since, or give both in seconds "
+                    "of one clock",
+                )
 
     def _check_labels(self, labels: np.ndarray, weights: np.ndarray) -> None:
         wrong = labels[(labels != 0) & (labels != 1)]
@@ -243,19 +269,53 @@ def _wrong(name: str, problem: str) -> DataError:
     return DataError(f"column `{name}` {problem}")
 
 
+def _pad_values(column: Column, value: Any) -> list[list[Any]]:
+    """The distinct values of every item, padded to the same number."""
+    items = value.tolist() if isinstance(value, np.ndarray) else value
+    try:
+        if any(isinstance(item, str | bytes) for item in items):
+            raise TypeError
+        rows = [
+            list(dict.fromkeys(one for one in item if one not in _PADDING))
+            for item in items
+        ]
+    except (TypeError, ValueError) as error:
+        problem = f"must hold a list of values for each item, is {value!r:.80}"
+        raise _wrong(column.name, problem) from error
+    for place, row in enumerate(rows):
+        if len(row) > column.inner:
+            raise _wrong(
+                column.name,
+                f"holds {len(row)} values of the item at place {place}, more "
+                f"than its `max_values` {column.inner}: {row!r:.80}; keep the "
+                "best, or raise `max_values`",
+            )
+    fill = "" if column.dtype == "string" else 0
+    return [row + [fill] * (column.inner - len(row)) for row in rows]
+
+
 def _float_problem(column: Column, array: np.ndarray) -> str:
     name, finite = column.name, np.isfinite(array)
     if not finite.all():
         return f"holds {array[~finite][0]}"
     lowest = array.min()
-    if lowest < 0 and name.endswith(("age_seconds", "action_counts")):
+    if lowest < 0 and name.endswith("_action_counts"):
         return f"holds {lowest} < 0"
     if lowest < 0 and name.endswith("_dwell_seconds"):
         wrong = array[(array < 0) & (array != UNKNOWN_DWELL)]
         unknown = f"{UNKNOWN_DWELL:g} stands for unknown"
         return f"holds {wrong[0]} < 0; {unknown}" if wrong.size else ""
-    ages = name.endswith("_age_seconds") and column.role is Role.HISTORY
-    if ages and (np.diff(array) < 0).any():
+    return ""
+
+
+def _time_problem(array: np.ndarray) -> str:
+    wrong = array[(array > _LATEST_TIME) | (array < -_LATEST_TIME)]
+    if wrong.size:
+        return (
+            f"holds {wrong.flat[0]}, beyond {_LATEST_TIME}; it must be in "
+            "seconds: are these milliseconds?"
+        )
+    if (np.diff(array.reshape(-1)) > 0).any():
         start = array[:5].tolist()
-        return f"must be newest first, ages growing; it starts {start}"
+        return f"must be newest first, times falling; it starts {start}"
     return ""

@@ -16,6 +16,7 @@ Scorer = Callable[[dict[str, np.ndarray]], Outputs]
 Mark = Callable[[dict[str, np.ndarray]], np.ndarray]
 
 ORACLE = "oracle"
+_KEYS = ("request_id", "user_id")
 # With fewer requests the intervals matter more than the numbers.
 _FEW_REQUESTS = 100
 # Metrics of all requests alone, not of a scenario.
@@ -38,6 +39,8 @@ class Predictions:
         marks: name -> [R, N] bool, True for candidates of some kind.
         columns: name -> [R] or [R, N], columns kept as they are; that of
             the scenario among them, where there is one.
+        request_ids: [R], or None where the batches had none.
+        item_ids: [R, N], or None.
 
     Example:
         >>> import numpy as np
@@ -60,6 +63,8 @@ class Predictions:
     systems: Mapping[str, Mapping[str, np.ndarray]]
     marks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    request_ids: np.ndarray | None = None
+    item_ids: np.ndarray | None = None
 
     def columns_by_request(self) -> dict[str, np.ndarray]:
         """Those of the kept columns that are [R]: segments of requests."""
@@ -163,8 +168,9 @@ def collect_predictions(
 ) -> Predictions:
     """Runs every scorer over the same batches.
 
-    Scorers are given the columns that exist when serving and no others, so
-    none can read labels, positions or the simulator's truth. Where batches
+    Scorers are given the columns that exist when serving, the keys of request
+    and user where batches have them, and no others, so none can read labels,
+    positions or the simulator's truth. Where batches
     hold the truth, it becomes the system `oracle`.
 
     Args:
@@ -193,11 +199,13 @@ def collect_predictions(
     count = 0
     for raw in batches:
         batch = to_numpy(raw)
-        served = {name: batch[name] for name in known}
+        keys = [name for name in _KEYS if name in batch]
+        served = {name: batch[name] for name in (*known, *keys)}
         for name in ("labels", "label_weights", "num_candidates"):
             keep(batch[name], name)
-        if "user_id" in batch:
-            keep(batch["user_id"], "user_ids")
+        for name in keys:
+            keep(batch[name], f"{name}s")
+        keep(batch["item_id"], "item_ids")
         for name in dict.fromkeys((*columns, *scenario)):
             keep(batch[name], "columns", name)
         scored = {n: score(dict(served)) for n, score in scorers.items()}

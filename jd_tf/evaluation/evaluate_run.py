@@ -1,23 +1,31 @@
 """A trained run against its baselines: metrics.json and the report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jd_tf.data.batches import numpy_batches, read_batches
 from jd_tf.data.dataset import split_files
-from jd_tf.evaluation.baselines import BASELINES, Trees
-from jd_tf.evaluation.collect import Scorer, collect_predictions
+from jd_tf.evaluation.baselines import (
+    BASELINES,
+    ImpressionFeatures,
+    LightGBM,
+    Trees,
+)
+from jd_tf.evaluation.baselines.gradient_boosting import INSTALLED
+from jd_tf.evaluation.collect import ORACLE, Scorer, collect_predictions
 from jd_tf.evaluation.fusion.observation import name_hidden_facts
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
 from jd_tf.evaluation.metrics_file import (
     METRICS_FILE,
+    NOTES,
     SCENARIOS,
     model_name,
     write_metrics,
 )
 from jd_tf.evaluation.model_scorer import model_scorer
 from jd_tf.evaluation.post_training import PostTraining
+from jd_tf.evaluation.predictions_file import PredictionsFile
 from jd_tf.evaluation.report.run_report import report_run
 from jd_tf.schema import DataError, Schema
 from jd_tf.training.folder_training import TRAIN
@@ -30,12 +38,13 @@ def evaluate(
     data: str | Path,
     workdir: str | Path,
     splits: Sequence[str] = ("test",),
-    max_tree_impressions: int = 300_000,
+    max_tree_impressions: int | None = None,
     num_replicates: int = 200,
     log: Callable[[str], None] = print,
     predictions: str | Path | None = None,
     segments: Sequence[str] | None = None,
     reward: bool = False,
+    predictions_of: Mapping[str, str | Path] | None = None,
 ) -> dict[str, Any]:
     """Judges the best weights of a run beside all baselines.
 
@@ -43,8 +52,8 @@ def evaluate(
         data: the data; its schema must equal the run's.
         workdir: of the run; gets `metrics.json` and `report.html`.
         splits: what to judge on; baselines learn from "train".
-        max_tree_impressions: what the boosted trees learn from at most; 0
-            leaves them out.
+        max_tree_impressions: what the boosted trees and LightGBM learn from
+            at most; None for all, 0 leaves them out.
         num_replicates: bootstrap resamples of the intervals; 0 for none.
         log: called with a line about each step.
         predictions: folder that gets `<split>.npz` of each split, for
@@ -53,9 +62,11 @@ def evaluate(
             and fusion; None for the scenario's, where there is one, and the
             hidden facts of a simulator.
         reward: whether those files carry the reward column as gains.
+        predictions_of: name -> file of another system, judged beside the
+            run; see `PredictionsFile`.
 
     Returns:
-        What metrics.json holds, less its key `scenarios`: split -> what
+        What metrics.json holds, less `scenarios` and `notes`: split -> what
         `evaluate_predictions` returned.
 
     Raises:
@@ -71,22 +82,26 @@ def evaluate(
         raise DataError(
             f"{data}: schema `{schema.name}` has no column `reward`."
         )
+    with_keys: Any = {"schema": schema, "keys": True}
     counts = {s: sum(split_files(data, s).values()) for s in splits}
-    training = read_batches(data, TRAIN, _BATCH_SIZE, schema, keys=True)
     scorers: dict[str, Scorer] = {ranker: model_scorer(model, True)}
-    for name, baseline in BASELINES.items():
-        limit = {}
-        if baseline is Trees:
-            if not max_tree_impressions:
-                continue
-            limit = {"max_impressions": max_tree_impressions}
-        log(f"fitting {name} on the training split")
-        scorers[name] = baseline(schema, **limit).fit(training).score
+    taken = {*scorers, *BASELINES, ORACLE}
+    for name, path in (predictions_of or {}).items():
+        if name in taken:
+            raise DataError(f"a system of that name is judged already: {name}.")
+        file = PredictionsFile(path, schema)
+        for split in splits:  # before minutes of learning
+            for batch in numpy_batches(data, split, _BATCH_SIZE, **with_keys):
+                file.score(batch)
+        file.check_all_used()
+        scorers[name] = file.score
+    baselines, notes = _fit_baselines(data, schema, max_tree_impressions, log)
+    scorers |= baselines
     metrics, scenarios = {}, {}
     for split in splits:
         log(f"ranking {counts[split]} requests of the {split} split")
-        read = {"keys": True, "oracle": True, "reward": reward}
-        batches = numpy_batches(data, split, _BATCH_SIZE, schema=schema, **read)
+        read = {**with_keys, "oracle": True, "reward": reward}
+        batches = numpy_batches(data, split, _BATCH_SIZE, **read)
         collected = collect_predictions(batches, schema, scorers, columns=kept)
         found = PostTraining.of(name_hidden_facts(collected), ranker)
         options: Any = {"num_replicates": num_replicates, "reference": ranker}
@@ -97,10 +112,51 @@ def evaluate(
             path = Path(predictions) / f"{split}.npz"
             FusionPredictions.of_run(found.predictions, ranker).save(path)
             log(f"wrote {path}")
-    more = {SCENARIOS: scenarios} if any(scenarios.values()) else {}
+    more: dict[str, Any] = {NOTES: notes}
+    if any(scenarios.values()):
+        more[SCENARIOS] = scenarios
     write_metrics(workdir / METRICS_FILE, {**metrics, **more})
     report_run(data, workdir, schema, ranker)
     return metrics
+
+
+def _fit_baselines(
+    data: str | Path,
+    schema: Schema,
+    max_tree_impressions: int | None,
+    log: Callable[[str], None],
+) -> tuple[dict[str, Scorer], list[str]]:
+    """Scorers of all baselines, and sentences on what they learned from."""
+    training, validation = (
+        read_batches(data, split, _BATCH_SIZE, schema, keys=True)
+        for split in (TRAIN, "validation")
+    )
+    features = ImpressionFeatures(schema, max_tree_impressions or 0)
+    scorers: dict[str, Scorer] = {}
+    for name, kind in BASELINES.items():
+        options = {}
+        if issubclass(kind, (Trees, LightGBM)):
+            missing = issubclass(kind, LightGBM) and not INSTALLED
+            if max_tree_impressions == 0 or missing:
+                continue
+            options = {"features": features}
+        log(f"fitting {name} on the training split")
+        scorers[name] = kind(schema, **options).fit(training, validation).score
+    features.forget()
+    notes = []
+    if max_tree_impressions != 0:
+        notes.append(
+            f"Trees and LightGBM learned from {features.num_learned:,} of "
+            f"{features.num_impressions:,} training impressions."
+        )
+        if not INSTALLED:
+            notes.append(
+                "LightGBM is not installed, so its two rankings are missing: "
+                'pip install "jd_tf[benchmark]".'
+            )
+    for note in notes:
+        log(note)
+    return scorers, notes
 
 
 def _segment_columns(schema: Schema, names: Sequence[str] | None) -> list[str]:

@@ -14,6 +14,8 @@ from jd_tf.schema import DataError
 METRICS_FILE = "metrics.json"
 # Beside the splits, where the schema names scenarios: split -> scenario -> ...
 SCENARIOS = "scenarios"
+# Beside them, sentences on what the systems learned from.
+NOTES = "notes"
 # The system a report is about, unless its model is registered as another.
 RANKER = "jd_ranker"
 

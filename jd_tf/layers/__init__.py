@@ -6,9 +6,11 @@ made inside a layer and True means real. Examples have NumPy as `np` and the
 layers by their names.
 """
 
+from jd_tf.layers.embedding.feature_normalization import (
+    FeatureNormalization,
+)
 from jd_tf.layers.embedding.id_embedding import IdEmbedding
 from jd_tf.layers.embedding.log_bucket_embedding import LogBucketEmbedding
-from jd_tf.layers.embedding.log_scaling import LogScaling
 from jd_tf.layers.embedding.text_encoder import TextEncoder
 from jd_tf.layers.embedding.vector_table import VectorTable
 from jd_tf.layers.fusion.calibration_curve import CalibrationCurve
@@ -43,6 +45,7 @@ __all__ = [
     "ContentMatch",
     "EntireSpaceLogits",
     "EventWeights",
+    "FeatureNormalization",
     "FineGrainedBehaviorEncoder",
     "FixedFusion",
     "GlobalFusion",
@@ -50,7 +53,6 @@ __all__ = [
     "IdOverlap",
     "InterestCrossing",
     "LogBucketEmbedding",
-    "LogScaling",
     "MixtureOfExperts",
     "MultiGateImageTransfer",
     "PersonalizedFusion",

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from jd_tf.models.adapted_features import AdaptedFeatures
 from jd_tf.models.blocks.score_head import ScoreHead, request_values
 from jd_tf.models.compiled_metrics import CompiledMetrics
 from jd_tf.models.config_fields import config_from_json
@@ -17,14 +18,14 @@ Tensors = Mapping[str, Any]
 STATE_PREFIX = "user_state_"
 
 
-class RankingModel(CompiledMetrics, keras.Model):
+class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
     """Ranks the candidates of a request by several objectives at once.
 
     A model is `encode_user` followed by `rank`. The user state depends on the
     histories alone, so that it serves every page of the user until the next
-    event; context columns, session features and the values of the scenario
-    enter in `rank`, once a request. Training, evaluation, export, client and
-    pipeline know only what stands here.
+    event; the time, context columns, session features and the values of the
+    scenario enter in `rank`, once a request. Training, evaluation, export,
+    client and pipeline know only what stands here.
 
     A subclass makes its layers in `make_layers`, builds them in
     `build_layers`, and implements `encode_histories`, `encode_request` and
@@ -101,8 +102,11 @@ class RankingModel(CompiledMetrics, keras.Model):
 
     @property
     def reusable(self) -> bool:
-        """Returns whether a user state is exact at a later moment, too."""
-        return False
+        """Returns whether a user state is exact at a later moment, too.
+
+        Histories tell times, but not the time it is: so it is.
+        """
+        return True
 
     @property
     def can_append(self) -> bool:
@@ -127,14 +131,16 @@ class RankingModel(CompiledMetrics, keras.Model):
         """
         raise NotImplementedError
 
-    def encode_request(self, request: Tensors) -> Any:
+    def encode_request(self, user_state: Tensors, request: Tensors) -> Any:
         """Encodes what is known of a request beside its histories.
 
         Args:
-            request: the schema's context columns.
+            user_state: of `encode_histories`.
+            request: the schema's context columns, `request_time` among them.
 
         Returns:
-            (B, C), passed to `candidate_logits`; None without such columns.
+            Anything: it is passed to `candidate_logits` and
+            `session_features` as their `context`.
         """
         raise NotImplementedError
 
@@ -248,7 +254,7 @@ class RankingModel(CompiledMetrics, keras.Model):
             name.removeprefix(STATE_PREFIX): tensor
             for name, tensor in user_state.items()
         }
-        context = self.encode_request(request)
+        context = self.encode_request(state, request)
         logits, shared = self.candidate_logits(
             state, context, candidates, training=training
         )
@@ -303,7 +309,7 @@ class RankingModel(CompiledMetrics, keras.Model):
             of reach of any gradient.
         """
         state = self.encode_histories(batch, training=False)
-        context = self.encode_request(batch)
+        context = self.encode_request(state, batch)
         logits, _ = self.candidate_logits(state, context, batch)
         session = self.session_features(state, context)
         calibrated = self.head.calibrated(logits)

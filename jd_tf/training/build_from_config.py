@@ -1,5 +1,6 @@
 """Builds the parts of a run from its `TrainingConfig`."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from jd_tf.training.loop.trainer import TrainBatches, Trainer, Validate
 from jd_tf.training.loop.training_step import TrainingStep
 from jd_tf.training.main_step import AlternatingStep, MainStep
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
+from jd_tf.training.weight_average import WeightAverage
 from jd_tf.training.workdir import open_workdir
 
 # A cosine that ends where it starts, this late, is a constant.
@@ -39,6 +41,34 @@ def build_schedule(rate: float, config: TrainingConfig) -> Any:
         decay_steps=config.decay_steps or _FOREVER,
         alpha=config.final_rate if config.decay_steps else 1.0,
     )
+
+
+def resolve_schedule(
+    config: TrainingConfig, steps_per_epoch: int | None
+) -> TrainingConfig:
+    """Returns the config with the number of steps that `decay_steps` -1 is.
+
+    Raises:
+        SchemaError: the run's number of steps is not known, or warming up
+            takes all of them.
+    """
+    if config.decay_steps >= 0:
+        return config
+    totals = [config.max_steps] if config.max_steps else []
+    if steps_per_epoch:
+        totals.append(config.epochs * steps_per_epoch)
+    if not totals:
+        raise SchemaError(
+            "`decay_steps` is -1, but how many steps an epoch has is not "
+            "known. Give a number of steps, or set `max_steps`."
+        )
+    if config.warmup_steps >= min(totals):
+        raise SchemaError(
+            f"`decay_steps` is -1, but `warmup_steps`, {config.warmup_steps}, "
+            f"take all {min(totals)} steps of the run. Warm up for fewer."
+        )
+    steps = min(totals) - config.warmup_steps
+    return dataclasses.replace(config, decay_steps=steps)
 
 
 def build_optimizer(config: TrainingConfig) -> SparseDenseOptimizer:
@@ -105,7 +135,9 @@ def build_fusion(
 def build_main_step(config: TrainingConfig, model: keras.Model) -> MainStep:
     """Returns the step of the main network of a built model."""
     balancer = build_balancer(config, model.schema.objective_names)
-    return MainStep(model, build_optimizer(config), balancer)
+    decay = config.ema_decay
+    average = WeightAverage(model, decay) if decay else None
+    return MainStep(model, build_optimizer(config), balancer, average)
 
 
 def build_trainer(
@@ -123,8 +155,10 @@ def build_trainer(
     network leave each other's variables alone.
 
     Raises:
-        DataError: the folder is that of another run.
+        DataError: the folder is that of another run, or `decay_steps` is -1
+            and the run's end not known.
     """
+    config = resolve_schedule(config, steps_per_epoch)
     folder = open_workdir(workdir, model, config)
     main = build_main_step(config, model)
     step_fn: TrainingStep = main

@@ -47,10 +47,15 @@ class TrainingConfig:
         table_learning_rate: of embedding tables.
         table_method: "adagrad" or "lazy_adam".
         warmup_steps: both rates rise linearly from 0 over these.
-        decay_steps: after that both fall along a cosine over these; 0: never.
+        decay_steps: after that both fall along a cosine over these; 0: never;
+            -1: to the last step of `epochs` or `max_steps`, which the run's
+            config.json then tells.
         final_rate: share of the rates the cosine ends at.
         max_gradient_norm: joint norm all gradients are clipped to; 0: never.
         weight_decay: decoupled, of dense weights; 0: none.
+        ema_decay: of the exponential moving average of the weights that is
+            evaluated and exported in place of the weights, below 1; early
+            steps have a lower one; 0: none.
         balance: "fixed", "running_magnitude", "uncertainty" or "grad_norm".
         objective_weights: one float >= 0 an objective; () for 1 each.
         balance_decay: of the running means that magnitudes and gradient
@@ -61,8 +66,11 @@ class TrainingConfig:
         checkpoint_every: steps between checkpoints; 0: by the clock only.
         checkpoint_minutes: minutes between checkpoints at most.
         keep_checkpoints: newest checkpoints kept, beside the best.
-        monitor: validation metric that decides what is best; names that
-            start with "loss" are better lower, all others higher.
+        monitor: validation metric that decides what is best: a mean over
+            objectives ("normalized_entropy", "auc", "gauc"), one of them
+            ("auc/click"), their sum of losses ("loss"), or the business value
+            of the order ("value_ndcg@10"). Losses and entropies are better
+            lower, all others higher.
         patience: evaluations without a better one before stopping; 0: never.
         max_steps: stop after these; 0: none.
         time_limit_seconds: stop after these, resumed time included; 0: none.
@@ -70,8 +78,8 @@ class TrainingConfig:
             learns only after the main training.
         fusion_steps: steps of the fusion after the main training, with the
             network at its best and calibrated; 0: a pass over the data where
-            it learns only then, a tenth of one where it met no calibrated
-            logits before, else none.
+            it learns only then, a tenth of one where logits are calibrated
+            or weights averaged since, else none.
         fusion_learning_rate: of the fusion (Adam).
         fusion_loss: "listwise" or "pairwise".
         fusion_gain: what a candidate brought in: business "value" of its
@@ -100,6 +108,7 @@ class TrainingConfig:
     final_rate: float = 0.05
     max_gradient_norm: float = 10.0
     weight_decay: float = 0.0
+    ema_decay: float = 0.0
     balance: str = "fixed"
     objective_weights: tuple[float, ...] = ()
     balance_decay: float = 0.99
@@ -109,7 +118,7 @@ class TrainingConfig:
     checkpoint_every: int = 1000
     checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
-    monitor: str = "loss"
+    monitor: str = "normalized_entropy"
     patience: int = 0
     max_steps: int = 0
     time_limit_seconds: float = 0.0
@@ -129,8 +138,9 @@ class TrainingConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, (int, float)) and not 0 <= value < 1e18:
-                self._refuse(field.name, "finite and not negative")
+            least = -1 if field.name == "decay_steps" else 0
+            if isinstance(value, (int, float)) and not least <= value < 1e18:
+                self._refuse(field.name, f"finite and not below {least}")
         for name in (
             "epochs",
             "batch_size",
@@ -144,8 +154,9 @@ class TrainingConfig:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 self._refuse(name, f"one of {choices}")
-        if self.balance_decay >= 1:
-            self._refuse("balance_decay", "below 1")
+        for name in ("balance_decay", "ema_decay"):
+            if getattr(self, name) >= 1:
+                self._refuse(name, "below 1")
 
     def _refuse(self, name: str, wanted: str) -> None:
         raise SchemaError(

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+import tqdm
 
 from jd_tf.data.batches import explain_read_error, read_batches
 from jd_tf.data.dataset import split_files
@@ -15,6 +16,9 @@ from jd_tf.training.post_training_stage import run_post_training
 from jd_tf.training.validator import Validator
 
 TRAIN, VALIDATION = "train", "validation"
+# Impressions, at most, that dense columns are normalized by; but at least so
+# many requests.
+_SAMPLED_IMPRESSIONS, _SAMPLED_REQUESTS = 200_000, 2_000
 
 
 def train_folder(
@@ -25,9 +29,11 @@ def train_folder(
 ) -> Trainer:
     """Trains on a data folder's "train" split, evaluating on "validation".
 
-    First the main network, with the fusion beside it where that alternates;
-    then, unless a signal ended it, the post-training stage: calibration
-    curves and fusion, see `run_post_training`.
+    A new run first adapts the model to a sample of the training split, unless
+    it is adapted already. Then the main network learns, with the fusion
+    beside it where that alternates; at last, unless a signal ended it, the
+    post-training stage: calibration curves and fusion, see
+    `run_post_training`.
 
     Args:
         model: with a `schema`, which the folder's must equal. Has the best
@@ -70,16 +76,25 @@ def train_folder(
         )
 
     validator = Validator(model, lambda: batches(VALIDATION))
-    trainer = build_trainer(
-        config,
-        model,
-        workdir,
-        train_batches,
-        validator,
-        fusion,
-        steps_per_epoch,
-    )
     try:
+        # Before the folder is taken by a config that cannot be run.
+        validator.check_monitor(config.monitor)
+        trainer = build_trainer(
+            config,
+            model,
+            workdir,
+            train_batches,
+            validator,
+            fusion,
+            steps_per_epoch,
+        )
+        # A resumed run has the statistics in its checkpoint.
+        if not (model.adapted or trainer.checkpoints.steps()):
+            wanted = _SAMPLED_IMPRESSIONS // model.schema.max_candidates
+            wanted = max(wanted, _SAMPLED_REQUESTS)
+            sample = batches(TRAIN, every=-(-num_requests // wanted))
+            hidden = not config.progress
+            model.adapt(tqdm.tqdm(sample, "adapting", disable=hidden))
         trainer.train()
         if not trainer.signal:
             trainer.signal = run_post_training(

@@ -16,8 +16,10 @@ from jd_tf.training.loop.training_step import Batch, Rows, TrainingStep
 from jd_tf.training.named_variables import (
     checkpoint_variables,
     optimizer_variables,
+    trained_variables,
 )
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
+from jd_tf.training.weight_average import WeightAverage
 
 
 class MainStep(TrainingStep):
@@ -34,6 +36,7 @@ class MainStep(TrainingStep):
         optimizer: built here on what is trained: the model's variables, but
             for those of a fusion, and what the balancer learns by gradient.
         balancer: of the T objectives.
+        average: of the model's weights; None for none.
     """
 
     def __init__(
@@ -41,14 +44,13 @@ class MainStep(TrainingStep):
         model: keras.Model,
         optimizer: SparseDenseOptimizer,
         balancer: LossBalancer,
+        average: WeightAverage | None = None,
     ):
         self.model = model
         self.optimizer = optimizer
         self.balancer = balancer
-        fusion = {id(variable) for variable in model.fusion_variables}
-        self.variables = [
-            v for v in model.trainable_variables if id(v) not in fusion
-        ]
+        self.average = average
+        self.variables = trained_variables(model)
         # Its variances are no weights: nothing should draw them to 0.
         optimizer.exclude_from_weight_decay(balancer.trainable_variables)
         self.variables += balancer.trainable_variables
@@ -97,6 +99,9 @@ class MainStep(TrainingStep):
         )
         norms = self._task_norms(tape, each, outputs.get("shared"))
         self.balancer.observe(losses, weight_sums, norms)
+        if self.average is not None:
+            averaged = gradients[: len(self.average.weights)]
+            self.average.follow(averaged, self.optimizer.iterations.value)
         # Keras would warn of weights that no objective reaches.
         pairs = zip(gradients, self.variables, strict=True)
         self.optimizer.apply_gradients(
@@ -130,9 +135,11 @@ class MainStep(TrainingStep):
         return tf.zeros(len(losses))
 
     def named_variables(self) -> dict[str, tf.Variable]:
-        """Returns every variable of model, optimizer and balancer."""
+        """Returns every variable of model, optimizer, balancer, average."""
         balancer = self.balancer
         named = checkpoint_variables(self.model)
+        if self.average is not None:
+            named |= self.average.named_variables()
         for name, v in optimizer_variables(self.model, self.optimizer).items():
             named[f"optimizer/{name}"] = v
         for name, v in balancer.variables.items():
@@ -194,6 +201,7 @@ class AlternatingStep(TrainingStep):
 
     def __init__(self, main: MainStep, fusion: FusionStep, every: int):
         self.model = main.model
+        self.average = main.average
         self.main = main
         self.fusion = fusion
         self.every = every

@@ -36,6 +36,12 @@ def checkpoint_variables(model: keras.Model) -> NamedVariables:
     return {f"model/{n}": v for n, v in model_variables(model).items()}
 
 
+def trained_variables(model: keras.Model) -> list[keras.Variable]:
+    """Returns what main steps train: all that is trainable but the fusion."""
+    fusion = {id(variable) for variable in model.fusion_variables}
+    return [v for v in model.trainable_variables if id(v) not in fusion]
+
+
 def post_training_variables(model: keras.Model) -> NamedVariables:
     """Returns those learned after the main training: curves and fusion."""
     variables = list(model.fusion_variables)

@@ -9,13 +9,13 @@ from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.fusion.fusion_step import FusionStep
 from jd_tf.training.loop.stop_signals import StopSignals
-from jd_tf.training.loop.trainer import Trainer
+from jd_tf.training.loop.trainer import BEST, Trainer
 from jd_tf.training.loop.training_state import TrainingState
 from jd_tf.training.named_variables import post_training_variables
 from jd_tf.training.validator import Validator
 from jd_tf.training.workdir import POST_TRAINING, read_post_training
 
-# Share of a pass that a fusion needs to get used to calibrated logits.
+# Share of a pass that a fusion needs to get used to other logits.
 _SETTLING_SHARE = 10
 
 
@@ -27,7 +27,9 @@ def num_fusion_steps(
         return config.fusion_steps
     if not config.fusion_every:
         return steps_per_epoch
-    return -(-steps_per_epoch // _SETTLING_SHARE) if calibrates else 0
+    # Beside the main steps it met neither curves nor averaged weights.
+    other = calibrates or config.ema_decay
+    return -(-steps_per_epoch // _SETTLING_SHARE) if other else 0
 
 
 def run_post_training(
@@ -89,9 +91,11 @@ def _begin(
     main_step, best = main.state.step, main.state.best_step
     base = main_step if best < 0 else best
     named, model = main.step_fn.named_variables(), validator.model
-    kept = ("model/", "fusion_optimizer/")
+    kept = (*BEST, "fusion_optimizer/")
     whole = {n: v for n, v in named.items() if n.startswith(kept)}
     main.checkpoints.restore(base, whole)
+    if main.step_fn.average:
+        main.step_fn.average.apply()
     variables = (
         fusion.named_variables() if fusion else post_training_variables(model)
     )

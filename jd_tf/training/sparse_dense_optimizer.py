@@ -15,6 +15,8 @@ from jd_tf.training.gradients import (
     values_of,
 )
 
+# Paths of the variables that are tables.
+TABLE_PATTERN = r"(^|/)(table|embeddings)$"
 _BETA_1, _BETA_2 = 0.9, 0.999
 _EPSILON = 1e-7
 _INITIAL_ACCUMULATOR = 0.1
@@ -87,7 +89,7 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         learning_rate: Any = 1e-3,
         table_learning_rate: Any = 0.05,
         table_method: str = "adagrad",
-        table_pattern: str = r"(^|/)(table|embeddings)$",
+        table_pattern: str = TABLE_PATTERN,
         weight_decay: float | None = None,
         global_clipnorm: float | None = None,
         name: str = "sparse_dense_optimizer",

@@ -26,6 +26,7 @@ from jd_tf.training.named_variables import (
     checkpoint_variables,
     post_training_variables,
 )
+from jd_tf.training.weight_average import WeightAverage
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
@@ -83,8 +84,9 @@ def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
     Args:
         workdir: of a run that has written a checkpoint.
         best: the weights of the best evaluation, if there was one; else the
-            last ones. With the curves and the fusion learned on them after
-            the main training, if there are any.
+            last ones. Averaged where the run averages weights, and with the
+            curves and the fusion learned on them after the main training, if
+            there are any.
 
     Returns:
         The model, built.
@@ -99,7 +101,7 @@ def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
             f"{path}: missing; {workdir} holds no training run. Make one "
             "with `python -m experiments.train`."
         )
-    model = _build(workdir, read_json(path))
+    model, average = _build(workdir, read_json(path))
     checkpoints = Checkpoints(workdir / CHECKPOINTS)
     steps = checkpoints.steps()
     if not steps:
@@ -111,7 +113,12 @@ def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
     if best:
         best_step = TrainingState(**checkpoints.read_state(step)).best_step
         step = best_step if best_step >= 0 else step
-    checkpoints.restore(step, checkpoint_variables(model))
+    named = checkpoint_variables(model)
+    if average is not None:
+        named |= average.named_variables()
+    checkpoints.restore(step, named)
+    if average is not None:
+        average.apply()
     state = read_post_training(workdir, steps[-1], step)
     if state is not None:
         Checkpoints(workdir / POST_TRAINING).restore(
@@ -152,11 +159,15 @@ def _check_same(path: Path, described: Any) -> None:
             )
 
 
-def _build(workdir: Path, described: Mapping[str, Any]) -> keras.Model:
+def _build(
+    workdir: Path, described: Mapping[str, Any]
+) -> tuple[keras.Model, WeightAverage | None]:
+    """Returns the model of a run, and the average of its weights if any."""
     path = workdir / CONFIG_FILE
     try:
         name = described["model"]["name"]
         fields = described["model"]["config"]
+        decay = described["training"]["ema_decay"]
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{path}: describes no model: {error!r} is missing. It was "
@@ -168,9 +179,10 @@ def _build(workdir: Path, described: Mapping[str, Any]) -> keras.Model:
     schema = Schema.load(workdir / SCHEMA_FILE)
     try:
         config: Any = config_from_json(entry.config_class, fields)
-        return entry.model_class(schema, config)
+        model = entry.model_class(schema, config)
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: describes no model: {error}") from error
+    return model, WeightAverage(model, decay) if decay else None
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Requests survive the disk; what is damaged is named."""
 
-import itertools
 import json
 import subprocess
 import sys
@@ -60,11 +59,19 @@ def test_what_is_read_is_what_was_written(folder, requests):
                 continue
             if name.endswith("brand_id"):
                 value = [brand.encode() for brand in value]
+            if name.endswith("tag_id"):
+                value = [[*item, *[0] * (3 - len(item))] for item in value]
+                value = np.reshape(value, (-1, 3))
             np.testing.assert_array_equal(
                 found[number][name],
                 np.asarray(value, found[number][name].dtype),
                 name,
             )
+
+
+def test_a_sample_is_spread_over_the_split(folder):
+    whole = list(by_request(read_all(folder, keys=True)))
+    assert list(by_request(read_all(folder, keys=True, every=4))) == whole[::4]
 
 
 def test_padding_is_zero_and_shapes_follow_the_schema(folder):
@@ -92,7 +99,6 @@ def test_keys_reward_and_oracle_come_only_when_asked(tmp_path):
     extra = {
         "request_id",
         "user_id",
-        "request_time",
         "reward",
         "oracle_probabilities",
         "oracle_relevance",
@@ -125,83 +131,6 @@ def test_a_position_is_reached_by_skipping(folder):
     assert rest == whole[4:]
 
 
-@pytest.mark.parametrize("window", [1, 3, 100])
-def test_buckets_only_change_the_order_and_save_padding(folder, window):
-    options = {"shuffle_seed": 1, "keys": True}
-    plain = read_all(folder, **options)
-    buckets = read_all(folder, bucket_batches=window, **options)
-    sizes = [len(batch["labels"]) for batch in buckets]
-    assert sizes == [len(batch["labels"]) for batch in plain]
-    assert sizes[-1] == COUNT % 8  # a window with a smaller batch at its end
-    found, before = by_request(buckets), by_request(plain)
-    assert found.keys() == before.keys() == set(range(COUNT))
-    for number, request in found.items():
-        for name, value in request.items():
-            np.testing.assert_array_equal(value, before[number][name], name)
-
-    def cells(batches):
-        return sum(
-            array.size
-            for batch in batches
-            for array in batch.values()
-            if array.ndim > 1
-        )
-
-    assert cells(buckets) < cells(plain) or window == 1
-
-    def members(batches):
-        return [set(batch["request_id"].tolist()) for batch in batches]
-
-    # A window sorts its own requests and takes none from another.
-    for start in range(0, len(sizes), window):
-        here = slice(start, start + window)
-        assert set().union(*members(buckets[here])) == set().union(
-            *members(plain[here])
-        )
-
-
-def test_buckets_are_a_function_of_seed_and_epoch(folder):
-    def read(**options):
-        return item_ids(read_all(folder, bucket_batches=3, **options))
-
-    first = read(shuffle_seed=1, epoch=2)
-    assert first == read(shuffle_seed=1, epoch=2)
-    assert read(shuffle_seed=1, epoch=2, skip_batches=4) == first[4:]
-    assert first != read(shuffle_seed=1, epoch=3)
-    assert first != read(shuffle_seed=2, epoch=2)
-
-
-def test_batches_of_like_size_come_in_no_fixed_order(tmp_path, requests):
-    """Neither the short ones first nor every window alike."""
-    write_dataset(tmp_path / "d", SCHEMA, {"train": requests * 8})
-    sizes = {}
-    for path in (tmp_path / "d").glob("*.tfrecord"):
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            example = tf.train.Example.FromString(record)
-            (key,) = example.features.feature["request_id"].bytes_list.value
-            sizes[key] = len(record)
-    batches = numpy_batches(
-        tmp_path / "d",
-        "train",
-        8,
-        shuffle_seed=1,
-        bucket_batches=8,
-        keys=True,
-    )
-    ranges = [
-        sorted(sizes[key] for key in batch["request_id"]) for batch in batches
-    ]
-    orders = set()
-    for start in range(0, len(ranges) - 7, 8):
-        window = ranges[start : start + 8]
-        order = sorted(range(8), key=lambda n, window=window: window[n])
-        for one, two in itertools.pairwise(order):
-            assert window[one][-1] <= window[two][0]
-        orders.add(tuple(order))
-    assert len(orders) == len(ranges) // 8
-    assert tuple(range(8)) not in orders
-
-
 def test_another_schema_is_refused(folder):
     with pytest.raises(DataError, match="max_candidates"):
         read_batches(folder, "train", 8, schema=small_schema(max_candidates=9))
@@ -216,26 +145,91 @@ def test_a_column_that_is_not_there_is_no_empty_history(folder):
         read_batches(folder, "train", 8)
 
 
-def test_a_history_column_missing_further_on_is_found(tmp_path, requests):
+def test_records_of_ages_are_refused(tmp_path, requests):
+    """As 0.2 wrote them; the message names what makes them anew."""
+    path = tmp_path / "d"
+    write_dataset(path, SCHEMA, {"train": requests[:2]}, num_shards=1)
+    shard = path / shard_name("train", 0, 1)
+    old = shard.read_bytes()
+    records = [bytes(r.numpy()) for r in tf.data.TFRecordDataset(str(shard))]
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in records:
+            example = tf.train.Example.FromString(record)
+            feature = example.features.feature
+            for name in ("click", "order"):
+                del feature[f"{name}_event_time"]
+                feature[f"{name}_age_seconds"].float_list.value.append(1.0)
+            writer.write(example.SerializeToString())
+    (path / "manifest.json").unlink()
+    assert shard.read_bytes() != old
+    with pytest.raises(DataError) as caught:
+        read_batches(path, "train", 2)
+    message = str(caught.value)
+    assert "`click_age_seconds` is of jd_tf 0.2" in message
+    assert "python -m experiments.make_data" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["click_category_id", "click_tag_id", "click_tag_id/counts"]
+)
+def test_a_history_column_missing_further_on_is_found(tmp_path, requests, name):
     """Not in the first record, where a check of the keys would find it."""
     path = tmp_path / "d"
     write_dataset(path, SCHEMA, {"train": requests[:6]}, num_shards=1)
     shard = path / shard_name("train", 0, 1)
     records = [r.numpy() for r in tf.data.TFRecordDataset(str(shard))]
-    victim = next(
-        i for i in range(1, 6) if len(requests[i]["click_item_id"]) > 0
-    )
+    victim = next(i for i in range(1, 6) if any(requests[i]["click_tag_id"]))
     example = tf.train.Example.FromString(records[victim])
-    del example.features.feature["click_category_id"]
+    del example.features.feature[name]
     records[victim] = example.SerializeToString()
     with tf.io.TFRecordWriter(str(shard)) as writer:
         for record in records:
             writer.write(record)
     seal(path, SCHEMA)
     with pytest.raises(
-        DataError, match=f"record {victim}: .*`click_category_id`"
+        DataError, match=f"record {victim}: .*`{name.split('/')[0]}`"
     ):
         read_all(path)
+
+
+def test_values_are_ragged_on_disk(tmp_path, requests):
+    for count in (1, 6):
+        with RequestWriter(tmp_path / "r", SCHEMA) as writer:
+            for request in requests[:count]:
+                writer.write(request)
+    for raw, request in zip(
+        tf.data.TFRecordDataset(str(tmp_path / "r")), requests, strict=False
+    ):
+        feature = tf.train.Example.FromString(raw.numpy()).features.feature
+        for name in ("tag_id", "click_tag_id"):
+            items = list(request[name])
+            values = [value for item in items for value in item]
+            assert feature[name].int64_list.value == values
+            counts = feature[f"{name}/counts"].int64_list.value
+            assert counts == [len(item) for item in items]
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ([1, 1], "`tag_id` disagrees with `num_candidates`"),
+        ([1, 1, 1], "`tag_id` disagrees with `tag_id/counts`"),
+        ([-1, 2, 3], "`tag_id` holds fewer than 0 or more than 3 values"),
+        ([0, 0, 4], "`tag_id` holds fewer than 0 or more than 3 values"),
+    ],
+)
+def test_counts_that_cannot_be_are_named(counts, message):
+    columns = [
+        c for c in SCHEMA.columns() if c.name in ("tag_id", "num_candidates")
+    ]
+    example = tf.train.Example()
+    feature = example.features.feature
+    feature["num_candidates"].int64_list.value.append(3)
+    feature["tag_id"].int64_list.value.extend([4, 5, 6, 7])
+    feature["tag_id/counts"].int64_list.value.extend(counts)
+    records = tf.constant([example.SerializeToString()])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        parse_requests(records, columns)
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])

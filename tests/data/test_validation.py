@@ -1,5 +1,7 @@
 """Requests are checked where they enter; errors name the column."""
 
+import dataclasses
+import itertools
 import json
 import subprocess
 import sys
@@ -36,7 +38,7 @@ def test_a_good_request_is_typed_and_counted():
     assert set(checked) == {c.name for c in SCHEMA.columns()}
     assert checked["click_length"] == len(request["click_item_id"])
     assert checked["num_candidates"] == len(request["item_id"])
-    assert checked["click_age_seconds"].dtype == np.float32
+    assert checked["click_event_time"].dtype == np.int64
     assert checked["item_id"].dtype == np.int64
     assert checked["request_id"].item() == str(request["request_id"]).encode()
 
@@ -62,9 +64,13 @@ def replace(name, value):
         (lambda r: r.pop("order_item_id"), "missing: `order_item_id`"),
         (spoil("click_item_id", 0), "`click_item_id` holds 0; ids start at 1"),
         (spoil("item_id", -3), "`item_id` holds -3"),
-        (spoil("click_age_seconds", np.nan), "`click_age_seconds` holds nan"),
-        (spoil("click_age_seconds", -1.0), "`click_age_seconds` holds -1.0"),
-        (spoil("click_age_seconds", 1e9), "newest first"),
+        (spoil("click_event_time", 10**12), "are these milliseconds"),
+        (spoil("click_event_time", 10**10), "after `request_time` 17"),
+        (spoil("click_event_time", 0), "newest first"),
+        (replace("request_time", 2**63 - 1), "holds 9223372036854775807, bey"),
+        (replace("request_time", -(2**63)), "holds -9223372036854775808, bey"),
+        (replace("request_time", 1.7e9), "must hold int64, holds 17"),
+        (replace("request_time", 0), "`click_event_time` holds 1"),
         (spoil("click_dwell_seconds", np.inf), "holds inf"),
         (spoil("click_dwell_seconds", -2.0), "holds -2.0 < 0"),
         (spoil("labels", 0.5, (0, 0)), "`labels` holds 0.5"),
@@ -175,7 +181,7 @@ def test_served_columns_are_typed_and_no_others():
             assert array.dtype == (object if is_text else column.dtype)
             if column.ragged:
                 assert len(array) == checked[column.length]
-        for name in ("item_id", "click_age_seconds", "scenario"):
+        for name in ("item_id", "click_event_time", "scenario"):
             np.testing.assert_allclose(checked[name], request[name], 1e-6)
 
 
@@ -206,9 +212,8 @@ def test_any_number_of_candidates_will_do(request_):
     for count in (0, 1, SCHEMA.max_candidates + 1, 5000):
         for column in SCHEMA.columns(*SERVING_ROLES):
             if column.length == "num_candidates":
-                value = np.asarray(original[column.name])
-                shape = (count, *value.shape[1:])
-                request_[column.name] = np.resize(value, shape).tolist()
+                value = itertools.cycle(original[column.name])
+                request_[column.name] = list(itertools.islice(value, count))
         checked = SERVED.check(request_)
         assert checked["num_candidates"] == count
         assert checked["item_dense"].shape == (count, 2)
@@ -242,10 +247,26 @@ def test_any_number_of_candidates_will_do(request_):
         ("item_dense", [[1.0, 1e300]] * 3, "holds inf"),
         ("item_dense", [[1.0]] * 3, "must have shape (3, 2)"),
         ("item_dense", [1.0, 2.0, 3.0], "must have 2 dimensions, has 1"),
-        ("click_age_seconds", [5.0, 4.0, 3.0, 2.0, 1.0], "newest first"),
-        ("click_age_seconds", [-1.0, 0, 1, 2, 3], "holds -1.0 < 0"),
-        ("order_age_seconds", [float("inf")] * 2, "holds inf"),
+        ("click_event_time", [1, 2, 3, 4, 5], "newest first, times falling"),
+        ("click_event_time", [9_999_999_999, 3, 2, 1, 0], "after `request_t"),
+        ("click_event_time", [1_700_000_000_000] * 5, "are these millisec"),
+        ("order_event_time", [0, -(2**63)], "holds -9223372036854775808"),
+        ("order_event_time", [1.0, 0.5], "must hold int64, holds 1.0"),
+        ("request_time", 2**63, "must hold int64, holds 9223372036854775808"),
+        ("request_time", [1], "must have 0 dimensions, has 1"),
         ("click_item_id", list(range(1, 7)), "others of `click_length`"),
+        ("tag_id", [[1], 2, []], "must hold a list of values for each item"),
+        ("tag_id", ["ab", "", "c"], "must hold a list of values for each"),
+        ("tag_id", 7, "must hold a list of values for each item, is 7"),
+        ("tag_id", [[1], [[2]], []], "must hold a list of values for each"),
+        ("tag_id", np.ones((3, 1, 1)), "must hold a list of values for each"),
+        ("tag_id", [[1], []], "like the others of `num_candidates`"),
+        ("tag_id", [[], [4, 1, 2, 3], []], "4 values of the item at place 1"),
+        ("tag_id", [[], [4, 1, 2, 3], []], "`max_values` 3: [4, 1, 2, 3]; "),
+        ("tag_id", [[], [4, -1], []], "holds -1; ids start at 1, 0 pads"),
+        ("tag_id", [[], [4, 1.5], []], "must hold int64, holds 1.5"),
+        ("tag_id", [[], ["4"], []], "must hold int64, holds '4'"),
+        ("tag_id", [[], [None], []], "must hold int64, holds None"),
         ("scenario", [1], "must have 0 dimensions, has 1"),
         ("scenario", "x", "must hold int64, holds 'x'"),
         ("session_dense", [1.0, 2.0], "must have shape (3,)"),
@@ -260,11 +281,36 @@ def test_wrong_values_name_the_column(request_, column, value, message):
     assert column in str(caught.value) or "others of" in str(caught.value)
 
 
+@pytest.mark.parametrize("dtype", ["int64", "string"])
+def test_values_count_once_and_padding_is_none(request_, dtype):
+    tag = IdColumn("tag_id", dtype, num_buckets=9, max_values=3)
+    columns = (*SCHEMA.item_columns[:-1], tag)
+    validator = RequestValidator(
+        dataclasses.replace(SCHEMA, item_columns=columns), SERVING_ROLES
+    )
+
+    def checked(*items):
+        if dtype == "string":
+            items = [["" if i == 0 else f"t{i}" for i in one] for one in items]
+        values = {"tag_id": items, "click_tag_id": [[]] * 5}
+        return validator.check({**request_, **values, "order_tag_id": [[]] * 2})
+
+    given = checked([7, 0, 5, 7, 5, 6], (), [0, 0, 0, 0])["tag_id"]
+    np.testing.assert_array_equal(given, checked([7, 5, 6], [], [0])["tag_id"])
+    np.testing.assert_array_equal(
+        given.astype(bool), [[True] * 3, [False] * 3, [False] * 3]
+    )
+    again = checked([7, 5, 6], [], [])
+    assert again["tag_id"].dtype == (object if dtype == "string" else np.int64)
+    assert again["click_tag_id"].shape == (5, 3)
+
+
 def test_histories_beyond_the_schema_are_refused(request_):
     for column in SCHEMA.columns():
         if column.length == "order_length":
-            request_[column.name] = np.resize(request_[column.name], 7)
-    request_["order_age_seconds"] = np.arange(7.0)
+            value = itertools.cycle(request_[column.name])
+            request_[column.name] = list(itertools.islice(value, 7))
+    request_["order_event_time"] = -np.arange(7)
     with pytest.raises(DataError, match="has 7 entries, more than the schema"):
         SERVED.check(request_)
 
@@ -276,11 +322,11 @@ def test_misspelt_columns_get_a_hint(request_):
 
 
 def test_all_missing_columns_are_named(request_):
-    for name in ("order_item_id", "order_age_seconds"):
+    for name in ("order_item_id", "order_event_time"):
         del request_[name]
     with pytest.raises(DataError) as caught:
         SERVED.check(request_)
-    assert "`order_item_id`, `order_age_seconds`" in str(caught.value)
+    assert "`order_item_id`, `order_event_time`" in str(caught.value)
     assert "absent history as []" in str(caught.value)
 
 
@@ -295,6 +341,18 @@ def test_long_strings_are_refused_where_there_is_a_limit(request_):
     for name, value in (("brand_id", ["x" * 9] * 3), ("user_id", "ä" * 5)):
         with pytest.raises(DataError, match=f"`{name}` holds a string of"):
             limited.check({**request_, name: value})
+
+
+def test_long_values_are_refused_too(request_):
+    tag = IdColumn("tag", "string", num_buckets=9, max_values=2)
+    schema = dataclasses.replace(
+        SCHEMA, item_columns=(*SCHEMA.item_columns, tag)
+    )
+    limited = RequestValidator(schema, SERVING_ROLES, max_string_bytes=8)
+    values = {"tag": [["a", "x" * 9], [], []]}
+    values |= {"click_tag": [[]] * 5, "order_tag": [[]] * 2}
+    with pytest.raises(DataError, match="`tag` holds a string of 9 bytes"):
+        limited.check({**request_, **values})
 
 
 def test_no_tensorflow_is_loaded():

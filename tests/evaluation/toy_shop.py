@@ -76,7 +76,8 @@ def toy_batch(seed: int, size: int = 100, clock: bool = True) -> dict:
         batch[f"{name}_length"] = length
         _put_ids(batch, f"{name}_", events)
         age = np.sort(rng.gamma(1, 5000, (size, width)), axis=1)
-        batch[f"{name}_age_seconds"] = age.astype(np.float32)
+        time = batch["request_time"][:, None] - age.astype(np.int64)
+        batch[f"{name}_event_time"] = time
     batch["click_dwell_seconds"] = rng.gamma(1, 9, (size, 8)).astype(np.float32)
     counts = rng.poisson(1.0, (size, 8, 1)).astype(np.float32)
     batch["click_action_counts"] = counts
@@ -90,6 +91,16 @@ def toy_batch(seed: int, size: int = 100, clock: bool = True) -> dict:
     batch["labels"] = labels
     batch["label_weights"] = np.repeat(real[..., None], 2, axis=2).astype("f4")
     return batch
+
+
+def later(batch: dict, request_time: np.ndarray) -> dict:
+    """The times of a batch at another time of its requests."""
+    passed = request_time - batch["request_time"]
+    times = {
+        f"{name}_event_time": batch[f"{name}_event_time"] + passed[:, None]
+        for name in ("click", "order")
+    }
+    return {**times, "request_time": request_time}
 
 
 def _put_ids(batch: dict, prefix: str, items: np.ndarray) -> None:

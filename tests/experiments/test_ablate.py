@@ -148,19 +148,15 @@ def test_sizes_are_a_preset_with_changes():
     model, training = plan.choose_sizes(
         "simulator/demo",
         "model_dim=8",
-        {"epochs": 2, "batch_size": None, "decay_steps": None},
-        1000,
+        {"epochs": 2, "batch_size": None},
     )
     preset = QUICKSTART_PRESETS["simulator", "demo"]
     assert model == replace_fields(preset.model, {"model_dim": 8})
-    batches = -(-1000 // preset.training.batch_size)
-    assert training == dataclasses.replace(
-        preset.training, epochs=2, decay_steps=2 * batches
-    )
+    assert training == dataclasses.replace(preset.training, epochs=2)
     with pytest.raises(
         DataError, match=r"no sizes `shop/demo`.*simulator/demo"
     ):
-        plan.choose_sizes("shop/demo", "", {}, 10)
+        plan.choose_sizes("shop/demo", "", {})
 
 
 def test_pairs_and_seeds_are_checked():

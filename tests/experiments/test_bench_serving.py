@@ -49,8 +49,9 @@ def test_requests_are_as_long_as_the_schema_allows(ranker):
     batch = random_batch(ranker.schema, 2, 5)
     for behavior in ranker.schema.behaviors:
         assert batch[behavior.length].tolist() == [behavior.max_length] * 2
-        ages = batch[f"{behavior.name}_age_seconds"]
-        assert (np.diff(ages) >= 0).all()
+        times = batch[f"{behavior.name}_event_time"]
+        assert (np.diff(times) <= 0).all()
+        assert (times[:, 0] <= batch["request_time"]).all()
     # Users differ; the same ones come every time.
     assert (batch["item_id"][0] != batch["item_id"][1]).any()
     np.testing.assert_array_equal(

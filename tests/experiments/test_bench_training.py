@@ -130,7 +130,8 @@ def test_both_systems_are_the_same_function(data):
             tiled_baseline.tile(
                 {
                     "click_item_id": history[request],
-                    "click_age_seconds": batch["click_age_seconds"][request],
+                    "request_time": batch["request_time"][request],
+                    "click_event_time": batch["click_event_time"][request],
                     "item_id": items[request],
                     "labels": batch["labels"][request],
                 }

@@ -85,7 +85,8 @@ def test_exports_the_best_weights_of_a_run(tmp_path):
     batch = {
         "click_length": np.int32([4, 2, 0]),
         "click_item_id": generator.integers(1, 99, (3, 4)),
-        "click_age_seconds": np.cumsum(np.ones((3, 4), "float32"), axis=1),
+        "click_event_time": -np.cumsum(np.ones((3, 4), "int64"), axis=1),
+        "request_time": np.zeros(3, "int64"),
         "scenario": np.array([1, 2, 3]),
         "hour": np.array([4, 5, 6]),
         "num_candidates": np.int32([5, 5, 5]),

@@ -72,7 +72,7 @@ def test_ranks_a_file_with_the_folder_alone(folder, requests, tmp_path):
 
 def test_bad_input_is_one_line_and_code_2(folder, requests, tmp_path):
     wrong = json.loads(requests.read_text())
-    del wrong[1]["order_age_seconds"]
+    del wrong[1]["order_event_time"]
     requests.write_text(json.dumps(wrong))
     output = tmp_path / "ranked.json"
     finished = rank(
@@ -83,7 +83,7 @@ def test_bad_input_is_one_line_and_code_2(folder, requests, tmp_path):
     assert finished.returncode == 2
     last = finished.stderr.splitlines()[-1]
     assert last.startswith(f"error: {requests}: request 1 (id 1): missing:")
-    assert "`order_age_seconds`" in last
+    assert "`order_event_time`" in last
     assert "Traceback" not in finished.stderr
     assert finished.stdout == ""
     assert not output.exists()

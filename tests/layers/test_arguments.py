@@ -27,6 +27,7 @@ WRONG = {
         ({"vocabulary": (3, "a")}, "int64 ids.* Got: 'a'"),
         ({"vocabulary": ("a", ""), "id_dtype": "string"}, "Got: ''"),
         ({"vocabulary": (3, 4, 3)}, "Got twice: 3"),
+        ({"num_buckets": 9, "pooling": "max"}, "`pooling`.* Got: 'max'"),
     ),
     layers.LogBucketEmbedding: (
         {"num_features": 1, "embedding_dim": 2},

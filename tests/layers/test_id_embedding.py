@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from jd_tf.layers import IdEmbedding
 from tests import references
+from tests.cases import case_named
+from tests.layers import harness
 
 SOME_IDS = [0, 1, 2, -1, 7, 10**12, 2**63 - 1, -(2**63), 123_456_789]
 
@@ -76,6 +78,42 @@ def test_gradient_is_sparse_and_none_is_of_padding(compiled, policy):
     dense = tf.convert_to_tensor(gradient).numpy()
     touched = sorted(set(layer.rows(ids).numpy().ravel()) - {0})
     assert np.flatnonzero(dense.any(axis=1)).tolist() == touched
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("pooling", ["mean", "sum"])
+def test_pooled_gradient_is_sparse_and_none_is_of_padding(compiled, pooling):
+    layer = IdEmbedding(3, num_buckets=50, pooling=pooling)
+    ids = tf.constant([[5, 0, 9], [0, 0, 0]], tf.int64)
+    layer(ids)
+    gradient = _gradient(layer, ids, compiled)
+    assert isinstance(gradient, tf.IndexedSlices)
+    dense = tf.convert_to_tensor(gradient).numpy()
+    rows = layer.rows(ids).numpy()
+    assert np.flatnonzero(dense.any(axis=1)).tolist() == sorted(rows[0, ::2])
+    expected = 2 * references.pooled(layer.table.numpy(), rows[0], pooling)
+    share = 2 if pooling == "mean" else 1
+    np.testing.assert_allclose(dense[rows[0, 0]], expected / share, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "sum"])
+def test_pooling_equals_a_loop(pooling):
+    case = case_named(f"ids_pooled_by_{pooling}")
+    layer = harness.make(case)
+    values = harness.arguments(case)
+    (actual,) = harness.outputs(layer, values)
+    rows = layer.rows(values["ids"]).numpy()
+    assert not rows.any(axis=-1).all()
+    for place in np.ndindex(rows.shape[:-1]):
+        expected = references.pooled(layer.table.numpy(), rows[place], pooling)
+        harness.assert_same([actual[place]], [expected])
+
+
+def test_values_are_pooled_in_any_order_and_with_any_padding():
+    layer = IdEmbedding(3, num_buckets=50, pooling="mean")
+    one = layer(np.array([[4, 7, 9]]))
+    other = layer(np.array([[0, 9, 0, 7, 4]]))
+    np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def test_padding_is_exactly_zero_whatever_its_row_holds():

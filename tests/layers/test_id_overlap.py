@@ -1,6 +1,7 @@
 """IdOverlap against a loop over events."""
 
 import numpy as np
+import pytest
 
 from jd_tf.layers import IdOverlap
 from tests import references
@@ -8,8 +9,9 @@ from tests.cases import CANDIDATES, LENGTHS, REQUESTS, case_named
 from tests.layers import harness
 
 
-def test_equals_a_loop():
-    case = case_named("id_overlap")
+@pytest.mark.parametrize("name", ["id_overlap", "id_overlap_of_values"])
+def test_equals_a_loop(name):
+    case = case_named(name)
     layer = harness.make(case)
     for seed in range(5):
         values = harness.arguments(case, seed)
@@ -19,6 +21,7 @@ def test_equals_a_loop():
                 values["candidate_ids"][row, candidate],
                 values["history_ids"][row, : LENGTHS[row]],
                 values["event_weights"][row],
+                layer.max_values,
             )
             harness.assert_same([actual[row, candidate]], [expected])
 
@@ -42,6 +45,29 @@ def test_a_missing_id_matches_nothing():
     none = np.zeros((1, 2, 1), np.int64)
     found = IdOverlap()(none, none, np.array([2]))
     assert not np.any(found)
+
+
+def test_an_event_counts_by_the_share_of_the_candidates_values():
+    candidates = np.array([[[5, 6, 7, 8], [5, 0, 0, 0], [0, 0, 0, 0]]])
+    events = np.array([[[6, 9, 5, 0], [0, 0, 0, 0], [5, 6, 7, 8]]])
+    layer = IdOverlap(max_values=(4,))
+    found = layer(candidates, events, np.array([3]))[0]
+    np.testing.assert_allclose(found[:, 0], [0.5, 2 / 3, 0], rtol=1e-6)
+    np.testing.assert_allclose(found[0, 2], np.log1p(1.5), rtol=1e-6)
+    turned = layer(candidates[..., ::-1], events[..., ::-1], np.array([3]))[0]
+    np.testing.assert_allclose(found, turned, rtol=1e-6)
+
+
+def test_a_value_that_an_event_has_twice_counts_once():
+    candidates, events = np.array([[[5, 6]]]), np.array([[[5, 5]]])
+    found = IdOverlap(max_values=(2,))(candidates, events, np.array([1]))
+    np.testing.assert_allclose(found[0, 0, 0], 0.5)
+
+
+def test_ids_that_do_not_fit_max_values_are_refused():
+    ids = np.ones((1, 2, 3), np.int64)
+    with pytest.raises(ValueError, match=r"`max_values` \(1, 4\) say"):
+        IdOverlap(max_values=(1, 4))(ids, ids, np.array([2]))
 
 
 def test_ids_that_differ_in_their_last_bit_do_not_match():

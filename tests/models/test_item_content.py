@@ -40,10 +40,9 @@ def titled_batch():
     return batch_of(requests, TITLED)
 
 
-def with_images(mode, batch, seed=0):
-    model = moved(
-        JDRanker(TITLED, replace_fields(CONTENT, {"use_images": mode}))
-    )
+def with_images(mode, batch, seed=0, changes=()):
+    changes = {"use_images": mode, **dict(changes)}
+    model = moved(JDRanker(TITLED, replace_fields(CONTENT, changes)))
     ids = np.unique(batch["item_id"].numpy())
     ids = ids[ids != 0][:40]
     vectors = np.random.default_rng(seed).normal(size=(len(ids), 5))

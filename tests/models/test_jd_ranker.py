@@ -31,8 +31,9 @@ TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
 def batch_of(requests, schema=SCHEMA):
     validator = RequestValidator(schema)
-    records = [encode_request(validator.check(r)) for r in requests]
-    return parse_requests(tf.constant(records), schema.columns())
+    columns = schema.columns()
+    records = [encode_request(validator.check(r), columns) for r in requests]
+    return parse_requests(tf.constant(records), columns)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,13 @@ def batch():
         if c.length == "click_length"
     }
     assert max(lengths) > 5
-    return batch_of([{**requests[0], **empty}, *requests[1:]])
+    bare = {
+        c.name: requests[1][c.name][:0]
+        for c in SCHEMA.columns()
+        if c.length == "order_length"
+    }
+    first = [{**requests[0], **empty}, {**requests[1], **bare}]
+    return batch_of([*first, *requests[2:]])
 
 
 def real(batch):
@@ -171,11 +178,14 @@ def test_unknown_ids_match_nothing(model):
             np.array([[5, 5]]),
             np.array([[77, 3]]),
             np.array([["b1", ""]]),
+            np.array([[[8, 9, 0], [9, 0, 0]]]),
         ]
     ).numpy()
+    assert rows.shape == (1, 2, 6)
     assert rows[0, 0, 0] == rows[0, 1, 0] > 0
     assert rows[0, 0, 1] == 0 < rows[0, 1, 1]
     assert rows[0, 1, 2] == 0 < rows[0, 0, 2]
+    assert rows[0, 0, 4] == rows[0, 1, 3] > 0 == rows[0, 1, 4]
 
 
 def test_order_never_beats_click(model, batch):
@@ -329,6 +339,8 @@ def test_half_precision_is_finite(policy, batch):
         k: v * 1e6 if k.endswith(("_seconds", "_dense")) else v
         for k, v in batch.items()
     }
+    for behavior in SCHEMA.behaviors:
+        big[f"{behavior.name}_event_time"] //= 2
     out = JDRanker(SCHEMA, CONFIG, dtype=policy)(big)
     assert out["logits"].dtype == tf.float32
     assert np.isfinite(out["logits"].numpy()[real(batch)]).all()

@@ -28,10 +28,11 @@ def fit_batch(batch):
 
 
 @pytest.fixture(scope="module", params=BUILT_IN)
-def compiled(request, fit_batch):
+def compiled(request, batch, fit_batch):
     """A model after two epochs, and what `fit` returned."""
     keras.utils.set_random_seed(1)
     model = build_model(request.param, SCHEMA)
+    model.adapt([batch])
     model.compile(
         optimizer=keras.optimizers.Adam(0.01),
         loss={"logits": MultiObjectiveLoss()},
@@ -110,8 +111,11 @@ def test_summary_counts_every_weight(compiled):
     model, _ = compiled
     lines = []
     model.summary(print_fn=lambda line: lines.append(line))
-    count = sum(int(np.prod(w.shape)) for w in model.weights)
-    assert f"{count:,}" in "\n".join(lines)
+    for kind in ("trainable", "non_trainable"):
+        weights = getattr(model, f"{kind}_weights")
+        count = sum(int(np.prod(w.shape)) for w in weights)
+        line = f"{kind.replace('_', '-').capitalize()} params: {count:,} "
+        assert line in "\n".join(lines)
 
 
 def test_symbolic_outputs_have_the_shapes_of_real_ones(compiled, batch):

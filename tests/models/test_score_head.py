@@ -85,22 +85,29 @@ def test_each_part_of_the_session_counts(batch):
         "session_dense": batch["session_dense"] * 9,
         "scenario": 4 - batch["scenario"],
         "click_dwell_seconds": batch["click_dwell_seconds"] * 9,
-        "order_age_seconds": batch["order_age_seconds"] * 1e6,
+        "order_event_time": batch["order_event_time"] - 10**6,
+        "request_time": batch["request_time"] + 10**6,
     }.items():
         assert not np.allclose(weights(**{name: other}), before), name
 
 
-def test_what_is_old_or_padding_is_not_of_the_session():
+@pytest.mark.parametrize(("since", "lasts"), [(100.0, True), (101.0, False)])
+def test_what_is_old_or_padding_is_not_of_the_session(since, lasts):
+    """The session is counted back from its newest event, until that is old."""
     layer = SessionFeatures(SCHEMA.behaviors[1:], 2, 0, 0, 100.0)
-    values = np.array([[[1.0, 3.0], [5.0, 1.0], [np.nan, np.inf]]], "float32")
-    state = {"interest": np.zeros((1, 2), "float32"), "values": values}
-    ages = np.array([[50.0, 5000.0, 10.0]], "float32")
-    told = layer(
-        {"order_age_seconds": ages, "order_length": np.array([2])}, [state]
+    values = np.array(
+        [[[1.0, 1.0], [0.0, 2.0], [5.0, 1.0], [np.nan, np.inf]]], "float32"
     )
-    about = np.array([1.0, 3.0]) / np.sqrt(5.0)
-    expected = [0.0, 0.0, *about, np.log(2.0)]
-    np.testing.assert_allclose(told, [expected], rtol=1e-5)
+    state = {"interest": np.ones((1, 2), "float32"), "values": values}
+    times = np.array([[5000, 4900, 4899, 5000]])
+    found = layer(
+        {"order_event_time": times, "order_length": np.array([3])},
+        [state],
+        since_seconds=np.float32([[since]]),
+    )
+    about = lasts * np.array([1.0, 3.0]) / np.sqrt(5.0)
+    expected = [1.0, 1.0, *about, lasts * np.log(3.0)]
+    np.testing.assert_allclose(found, [expected], rtol=1e-5)
     assert layer.output_dim == 5
 
 

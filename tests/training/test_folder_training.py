@@ -86,3 +86,39 @@ def test_a_folder_without_validation_is_refused_at_once(data, tmp_path):
         shard.unlink()
     with pytest.raises(DataError, match="validation"):
         _train(data, tmp_path / "run")
+
+
+def _statistics(model):
+    layer = model.normalizations["item_dense"]
+    return [weight.numpy() for weight in layer.weights]
+
+
+def test_statistics_are_those_of_the_training_split(tmp_path):
+    schema = small_schema()
+    data = _write(tmp_path / "data", schema)
+    trained = _train(data, tmp_path / "run", schema).step_fn.model
+    model = JDRanker(schema, SMALL)
+    model.adapt(read_batches(data, "train", 100))
+    for mine, theirs in zip(
+        _statistics(trained), _statistics(model), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+    assert load_trained(tmp_path / "run").adapted
+
+
+def test_a_run_that_goes_on_keeps_its_statistics(tmp_path, monkeypatch):
+    schema = small_schema()
+    data = _write(tmp_path / "data", schema)
+    before = _statistics(_train(data, tmp_path / "run", schema).step_fn.model)
+
+    def fail(*_):
+        raise AssertionError("adapted a second time")
+
+    monkeypatch.setattr(JDRanker, "adapt", fail)
+    again = _train(data, tmp_path / "run", schema).step_fn.model
+    fine_tuned = JDRanker(schema, SMALL)
+    fine_tuned.set_weights(again.get_weights())
+    train_folder(fine_tuned, data, tmp_path / "more", CONFIG)
+    for model in (again, fine_tuned):
+        for mine, theirs in zip(_statistics(model), before, strict=True):
+            np.testing.assert_array_equal(mine, theirs)

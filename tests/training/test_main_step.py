@@ -65,14 +65,15 @@ def test_rows_are_those_of_the_steps():
     assert (rows["waits"] >= 0).all()
 
 
-def test_a_ranker_step_has_no_operation_as_large_as_a_table():
+@pytest.mark.parametrize("decay", [0.0, 0.99])
+def test_a_ranker_step_has_no_operation_as_large_as_a_table(decay):
     num_rows = 7919
     schema = small_schema(
         item_columns=(IdColumn("item_id", num_buckets=num_rows),),
         context_columns=(IdColumn("user", num_buckets=num_rows),),
     )
     small = JDRankerConfig.of(model_dim=8, num_heads=2)
-    step = _step(JDRanker(schema, small))
+    step = _step(JDRanker(schema, small), ema_decay=decay)
     spec = {
         column.name: tf.TensorSpec(column.shape, column.dtype)
         for column in schema.columns(*TRAINING_ROLES)
@@ -139,8 +140,9 @@ def test_the_ranker_returns_what_its_objectives_share():
     step = _step(model, balance="grad_norm")
     check = RequestValidator(schema).check
     requests = random_requests(schema, 6, seed=3)
-    records = [encode_request(check(request)) for request in requests]
-    batch = parse_requests(tf.constant(records), schema.columns())
+    columns = schema.columns()
+    records = [encode_request(check(request), columns) for request in requests]
+    batch = parse_requests(tf.constant(records), columns)
     data = tf.data.Dataset.from_tensors(batch)
     rows = _rows(step, data.repeat(), 3)
     assert (rows["task_gradient_norms"] > 0).all()

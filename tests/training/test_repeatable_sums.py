@@ -59,8 +59,9 @@ def test_sums_begin_with_what_nobody_else_reads():
     schema = small_schema()
     check = RequestValidator(schema).check
     requests = random_requests(schema, 8, seed=3)
-    records = [encode_request(check(request)) for request in requests]
-    batch = parse_requests(tf.constant(records), schema.columns())
+    columns = schema.columns()
+    records = [encode_request(check(request), columns) for request in requests]
+    batch = parse_requests(tf.constant(records), columns)
     small = JDRankerConfig.of(model_dim=8, num_heads=2, fusion="personalized")
     model = JDRanker(schema, small)
     config = TrainingConfig(balance="grad_norm", fusion_every=1)

@@ -46,7 +46,6 @@ class MeanTowerConfig(RankerConfig):
 @register_model("mean_tower", MeanTowerConfig)
 class MeanTower(RankingModel):
     config_class = MeanTowerConfig
-    reusable = True
 
     def make_layers(self):
         given = self.schema.given_indices
@@ -72,7 +71,7 @@ class MeanTower(RankingModel):
         count = ops.cast(ops.maximum(length, 1), total.dtype)
         return {"mean": total / count[:, None]}
 
-    def encode_request(self, request):
+    def encode_request(self, user_state, request):
         return None
 
     def candidate_logits(

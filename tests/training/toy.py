@@ -91,7 +91,8 @@ def toy_batches(epoch=0, skip=0, steps=STEPS_PER_EPOCH, seed=5):
         batches.append(
             {
                 "click_item_id": history,
-                "click_age_seconds": np.zeros((BATCH, 5), "float32"),
+                "click_event_time": np.zeros((BATCH, 5), "int64"),
+                "request_time": np.zeros(BATCH, "int64"),
                 "click_length": np.full(BATCH, 5, "int32"),
                 "item_id": items,
                 "num_candidates": random.integers(2, 5, BATCH).astype("int32"),

@@ -86,6 +86,8 @@ def shop_schema(config: SimulatorConfig) -> Schema:
         scenario_column="scenario",
         # 0 browses, 1 buys.
         oracle_names=("intent",),
+        # Prices, counters and seconds come as logarithms.
+        linear_dense=(*ITEM_DENSE, *SESSION_DENSE),
     )
 
 
@@ -222,8 +224,8 @@ class BlockRequests:
                     column: table[user[row], past][::-1]
                     for column, table in events.tables.items()
                 }
-                age = time[row] - history.pop("time")
-                history["age_seconds"] = age.astype(np.float32)
+                happened = np.floor(history.pop("time"))
+                history["event_time"] = happened.astype(np.int64)
                 before = history.pop("item")
                 history |= {c: ids[before] for c, ids in self._ids.items()}
                 request |= {f"{name}_{c}": h for c, h in history.items()}

@@ -155,7 +155,7 @@ class RecordFormat:
             f"{behavior}_{name}": np.array(columns[short][::-1], object)
             for name, short in ID_COLUMNS.items()
         }
-        found[f"{behavior}_age_seconds"] = seconds[::-1].astype(np.float32)
+        found[f"{behavior}_event_time"] = -seconds[::-1].astype(np.int64)
         return found
 
     def _check_length(

@@ -12,13 +12,14 @@ How it is read, and why:
   the sample agrees (`docs/data.md`). A session's clock starts at 0 with its
   first event; the last interval is not used.
 - The events of one stay share one dwell: the total, known when the product
-  is left. A request sees the smaller of the dwell and the time since the stay
-  began, as a shop would know it then.
+  is left. A request sees it if it is over by then, and otherwise that it is
+  unknown.
 - Without a clock, lines stand for time: an item is known from the line after
   the one it was first seen in, and the last lines of each file are the test
   split. Each file is a shop of its own: items of one are no negatives in
   the other.
-- `user_id` is the session, and `request_time` is 0.
+- `user_id` is the session, `request_time` is 0, and times of events are before
+  it.
 """
 
 import dataclasses

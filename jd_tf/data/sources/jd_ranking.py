@@ -18,7 +18,8 @@ and why:
 - The request's id was removed with the `header` column. Consecutive records
   with the same histories, to the second, are one request; records without
   any history are never joined.
-- There are no users and no clock: `user_id` is the request, `request_time` 0.
+- There are no users and no clock: `user_id` is the request, `request_time` 0,
+  and times of events are before it.
   Below a folder whose name starts with train, valid or test a file
   belongs to that split; other requests are dealt out at random, seeded.
 """

@@ -12,10 +12,12 @@ How it is read, and why:
 - Impressions of a user that follow each other closely are one request: the
   next one begins after a pause, counted from the end of what was played, at
   midnight, or when the request is full.
+- What was shown but neither clicked nor viewed long is the history `skip`.
 - An impression is over once it was played and its comments were left. Only
   what was over when a request began is in its histories and its session; dwell
-  is the time it was played. Nothing of a candidate but its id and its
-  duration is known, and counters of the midnight before.
+  is the time it was played. Of a candidate its id and its duration are known,
+  and, as of the moment the request began, counters and rates of feedback
+  (`PastCounts`); of the user the same rates.
 - `long_view` and `comment` are conditional on a click, as in the log they
   come without one only once in 80 and 35 times; the others stand alone.
 - There is no money in this log. Values were chosen so that no kind of feedback
@@ -24,9 +26,10 @@ How it is read, and why:
   was known only after a cut is left out.
 - `label`, `is_like` and `is_hate` are not read: by them the sample was drawn.
   Nor are the tables of users and videos: no column has the time it was counted
-  at, so the future may be in them, and they list few of the videos.
+  at, so the future may be in them, and they list the videos of only 3 % of
+  the impressions.
 - A feed that plays one video at a time has no position: all of them are seen.
-- Memory: a few kB for every user, a row for every video; see `DailyCounts`.
+- Memory: a few kB for every user, a row for every video; see `PastCounts`.
 """
 
 import collections
@@ -40,11 +43,12 @@ import numpy as np
 
 from jd_tf.data.sources.kuairand_log import (
     FEEDBACK,
-    ITEM_COUNTERS,
+    ITEM_DENSE,
     SESSION_DENSE,
     TAB,
-    DailyCounts,
+    USER_DENSE,
     Impression,
+    PastCounts,
     Viewer,
     open_log,
     read_impressions,
@@ -103,6 +107,7 @@ class KuaiRandSource(Source):
         # Hour + 1, as 0 pads.
         hour = IdColumn("hour", vocabulary=tuple(range(1, 25)))
         tab = IdColumn("scenario", vocabulary=tuple(range(1, _NUM_TABS + 1)))
+        viewer = IdColumn("viewer_id", num_buckets=1 << 16)
         return Schema(
             name=self.name,
             item_columns=(IdColumn("item_id", num_buckets=1 << 18),),
@@ -115,12 +120,13 @@ class KuaiRandSource(Source):
                 ),
                 Behavior("profile_enter", max_length=20),
                 Behavior("comment", max_length=20),
+                Behavior("skip", max_length=30),
             ),
             objectives=OBJECTIVES,
             max_candidates=self.max_candidates,
-            item_dense=("duration_seconds", *ITEM_COUNTERS),
-            context_columns=(hour, tab) if self.has_tab else (hour,),
-            session_dense=SESSION_DENSE,
+            item_dense=("duration_seconds", *ITEM_DENSE),
+            context_columns=(hour, viewer, *([tab] if self.has_tab else [])),
+            session_dense=(*SESSION_DENSE, *USER_DENSE),
             scenario_column="scenario" if self.has_tab else "",
         )
 
@@ -131,7 +137,7 @@ class KuaiRandSource(Source):
         viewers: dict[int, Viewer] = collections.defaultdict(
             lambda: Viewer(schema, 60 * self.session_gap_minutes)
         )
-        items, today = DailyCounts(), -1
+        items, users, today = PastCounts(), PastCounts(), -1
         # Requests that more impressions may join; at midnight there are none.
         waiting: dict[int, _OpenRequest] = {}
         for impression in self._merged(self.report):
@@ -141,7 +147,8 @@ class KuaiRandSource(Source):
                 for done in waiting.values():
                     yield from self._close(done, starts)
                 waiting.clear()
-                items.start_day(day)
+                for past in (items, users):
+                    past.settle(impression.time)
                 today = day
             user = impression.user
             viewer, mine = viewers[user], waiting.get(user)
@@ -156,21 +163,22 @@ class KuaiRandSource(Source):
                 yield from self._close(mine, starts)
                 mine = None
             if mine is None:
-                side = self._user_side(viewer, impression)
+                side = self._user_side(viewer, users, impression)
                 mine = waiting[user] = _OpenRequest(side, impression.end)
             mine.rows.append(impression)
-            dense = [impression.duration, *items.read(impression.item)]
-            mine.item_dense.append(dense)
+            began, item = mine.rows[0].time, impression.item
+            counters = (*items.read(item, began), *items.rates(item, began))
+            mine.item_dense.append([impression.duration, *counters])
             mine.end = max(mine.end, impression.end)
             viewer.record(impression)
-            items.add(impression, _day(impression.end))
+            items.add(item, impression)
+            users.add(user, impression)
         for done in waiting.values():
             yield from self._close(done, starts)
         counts["users"] = len(viewers)
         self.report.notes += [
             "What was liked or hated decides what is in the published sample, "
             "so rates are not those of the app.",
-            "Counters of videos are those of the midnight before.",
         ]
 
     def _joins(self, mine: "_OpenRequest", impression: Impression) -> bool:
@@ -180,16 +188,22 @@ class KuaiRandSource(Source):
         return pause <= self.request_gap_seconds and same_place and not full
 
     def _user_side(
-        self, viewer: Viewer, impression: Impression
+        self, viewer: Viewer, users: PastCounts, impression: Impression
     ) -> dict[str, Any]:
-        now = impression.time
+        now, user = impression.time, impression.user
+        shown = users.read(user, now)[0]
         side: dict[str, Any] = {
-            "request_id": f"{impression.user}:{round(1000 * now)}",
-            "user_id": impression.user,
+            "request_id": f"{user}:{round(1000 * now)}",
+            "user_id": user,
+            "viewer_id": user,
             "request_time": int(now),
             "hour": datetime.datetime.fromtimestamp(now, _CLOCK).hour + 1,
             **viewer.columns(now),
         }
+        side["session_dense"] = np.concatenate(
+            [side["session_dense"], [shown, *users.rates(user, now)]],
+            dtype=np.float32,
+        )
         if self.has_tab:
             side["scenario"] = impression.tab + 1
         return side

@@ -1,8 +1,9 @@
 """The feedback log of KuaiRand, and the state after some impressions."""
 
+import bisect
 import collections
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,9 +29,22 @@ SESSION_DENSE = (
     "session_comment_seconds",
     *(f"session_{name}" for name in _PLURALS),
 )
-ITEM_COUNTERS = ("past_impressions", *(f"past_{name}" for name in _PLURALS))
-# Behaviour -> the feedback that puts an impression into it.
-_KEPT = {"click": 0, "profile_enter": 2, "comment": 3}
+_RATES = [f"{name.removeprefix('is_')}_rate" for name in FEEDBACK]
+USER_DENSE = ("user_impressions", *(f"user_{name}" for name in _RATES))
+ITEM_DENSE = (
+    "past_impressions",
+    *(f"past_{name}" for name in _PLURALS),
+    *(f"past_{name}" for name in _RATES),
+)
+# Impressions at the rate of all videos and users that an id starts with.
+_STRENGTH = 20.0
+# Behaviour -> whether an impression is kept in it, by its feedback.
+_KEPT: dict[str, Callable[[tuple[int, ...]], bool]] = {
+    "click": lambda feedback: bool(feedback[0]),
+    "profile_enter": lambda feedback: bool(feedback[2]),
+    "comment": lambda feedback: bool(feedback[3]),
+    "skip": lambda feedback: not any(feedback[:2]),
+}
 TAB = "tab"
 _LIMITS = {
     "user_id": (1, NO_LIMIT),
@@ -117,8 +131,8 @@ class Viewer:
         self._start_session_if_due(impression.time)
         self._session_end = max(self._session_end, impression.end)
         self._playing.append(impression)
-        for behavior, place in _KEPT.items():
-            if impression.feedback[place]:
+        for behavior, keeps in _KEPT.items():
+            if keeps(impression.feedback):
                 self._events[behavior].append(impression)
 
     def columns(self, now: float) -> dict[str, np.ndarray]:
@@ -132,8 +146,8 @@ class Viewer:
             found[f"{name}_item_id"] = np.array(
                 [event.item for event in events], np.int64
             )
-            found[f"{name}_age_seconds"] = np.array(
-                [now - event.time for event in events], np.float32
+            found[f"{name}_event_time"] = np.array(
+                [int(event.time) for event in events], np.int64
             )
             if behavior.dwell:
                 found[f"{name}_dwell_seconds"] = np.array(
@@ -161,35 +175,64 @@ class Viewer:
         return np.array([now - self._session_start, *self._session], np.float32)
 
 
-class DailyCounts:
-    """Counters of videos as of the last midnight, as a nightly job gives them.
+class PastCounts:
+    """Impressions and feedback of videos or users, before any time of a day.
 
-    An impression counts from the midnight after its end. Memory: a row a video.
+    An impression counts once it is over. Whatever is read for one request is
+    read as of its first moment, so that none of its own impressions counts.
+    Memory: a row an id, and the times of a day.
     """
 
     def __init__(self) -> None:
-        self._known = _zeros_of_items()
-        # Day -> counts of what ended on it.
-        self._waiting: dict[int, dict[int, np.ndarray]] = (
-            collections.defaultdict(_zeros_of_items)
+        size = 1 + len(FEEDBACK)
+        self._known = collections.defaultdict[int, list[int]](
+            lambda: [0] * size
+        )
+        # Id -> times at which impressions, and each feedback, were over.
+        self._today = collections.defaultdict[int, list[list[float]]](
+            lambda: [[] for _ in range(size)]
         )
 
-    def start_day(self, day: int) -> None:
-        """Adds everything that ended on days before."""
-        for earlier in [d for d in self._waiting if d < day]:
-            for item, counts in self._waiting.pop(earlier).items():
-                self._known[item] += counts
+    def settle(self, now: float) -> None:
+        """Keeps sums alone of what was over before; nothing earlier is read."""
+        for one in list(self._today):
+            waiting = self._today[one]
+            known = self._known[one]
+            for place, times in enumerate(waiting):
+                over = bisect.bisect_left(times, now)
+                known[place] += over
+                del times[:over]
+            if not waiting[0]:
+                del self._today[one]
 
-    def add(self, impression: Impression, day_of_end: int) -> None:
-        """Keeps an impression for the day after its end."""
-        self._waiting[day_of_end][impression.item] += (1, *impression.feedback)
+    def add(self, one: int, impression: Impression) -> None:
+        """Counts an impression for an id, and for the sum of all ids."""
+        happened = (1, *impression.feedback)
+        for key in (one, _ALL):
+            for times, count in zip(self._today[key], happened, strict=True):
+                if count:
+                    bisect.insort(times, impression.end)
 
-    def read(self, item: int) -> list[int]:
-        """Returns an item's `ITEM_COUNTERS` of the last midnight."""
-        if item not in self._known:
-            return [0] * len(ITEM_COUNTERS)
-        return self._known[item].tolist()
+    def read(self, one: int, now: float) -> list[int]:
+        """Returns the impressions before a time and each feedback of them."""
+        known = self._known.get(one, [0] * (1 + len(FEEDBACK)))
+        if one not in self._today:
+            return list(known)
+        times = self._today[one]
+        return [
+            count + bisect.bisect_left(part, now)
+            for count, part in zip(known, times, strict=True)
+        ]
+
+    def rates(self, one: int, now: float) -> list[float]:
+        """Returns the rate of each feedback, drawn to that of all ids."""
+        shown, *happened = self.read(one, now)
+        shown_of_all, *of_all = self.read(_ALL, now)
+        share = _STRENGTH / max(shown_of_all, 1)
+        return [
+            (count + share * mean) / (shown + _STRENGTH)
+            for count, mean in zip(happened, of_all, strict=True)
+        ]
 
 
-def _zeros_of_items() -> dict[int, np.ndarray]:
-    return collections.defaultdict(lambda: np.zeros(len(ITEM_COUNTERS), int))
+_ALL = 0  # Ids count from 1.

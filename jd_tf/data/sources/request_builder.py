@@ -135,7 +135,7 @@ class RequestBuilder:
                 candidates = self._candidates(history, event, known, request_id)
                 if candidates:
                     request = {
-                        **self._inputs(history, event.time, candidates),
+                        **self._inputs(history, event.time, clock, candidates),
                         "request_id": request_id,
                         "user_id": history.user_id,
                         "request_time": clock,
@@ -201,10 +201,14 @@ class RequestBuilder:
         return candidates
 
     def _inputs(
-        self, history: UserHistory, now: float, candidates: list[int]
+        self,
+        history: UserHistory,
+        now: float,
+        clock: int,
+        candidates: list[int],
     ) -> dict[str, Any]:
         request: dict[str, Any] = dict(self.context(history.user_id, now))
-        for behavior, items, columns in history.histories(now):
+        for behavior, items, columns in history.histories(now, clock):
             request |= columns
             request |= self._ids(f"{behavior.name}_", items)
         request |= self._ids("", candidates)

@@ -148,8 +148,8 @@ class SequencesSource(Source):
     def requests(self) -> Iterator[tuple[str, Request]]:
         """Yields (split, request) user by user."""
         self.report.notes.append(
-            "No clock: the age of an event is its place in the history, "
-            "from 1. Validation and test are the last two items of each user."
+            "No clock: the event at place k of a history, from 1, has time "
+            "-k. Validation and test are the last two items of each user."
         )
         validated = np.ones(len(self.timelines), bool)
         if 0 < self.validation_users < len(validated):
@@ -220,7 +220,7 @@ class SequencesSource(Source):
                 "user_id": timeline.user_id,
                 "request_time": 0,
                 "click_item_id": history,
-                "click_age_seconds": np.arange(1.0, 1 + len(history)),
+                "click_event_time": -np.arange(1, 1 + len(history)),
                 "item_id": candidates[row],
                 "item_dense": dense[row],
                 "labels": labels[row],

@@ -129,18 +129,21 @@ class UserHistory:
         return np.array([*values, *self.session_counts], np.float32)
 
     def histories(
-        self, now: float
+        self, now: float, clock: int
     ) -> Iterator[tuple[Behavior, list[int], dict[str, np.ndarray]]]:
-        """Yields each behaviour, its items newest first, columns beside ids."""
+        """Yields each behaviour, its items newest first, columns beside ids.
+
+        Times are on a clock that shows `clock` now.
+        """
         visits = list(reversed(self._past_visits))
-        ages = np.array([now - visit.time for visit in visits], np.float32)
+        times = np.array([visit.time for visit in visits], np.float64)
         name = self._visits.name
-        columns: dict[str, np.ndarray] = {f"{name}_age_seconds": ages}
+        columns = {f"{name}_event_time": _whole(times + (clock - now))}
         if self._visits.dwell:
-            # A page may stay open beyond now: the dwell logged in the end is
-            # not known yet, the time since its start is.
+            # A page may stay open beyond now: its dwell is not known yet.
             dwell = np.array([visit.dwell for visit in visits], np.float32)
-            columns[f"{name}_dwell_seconds"] = np.minimum(dwell, ages)
+            dwell[times + dwell > now] = UNKNOWN_DWELL
+            columns[f"{name}_dwell_seconds"] = dwell
         if width := len(self._visits.action_counters):
             columns[f"{name}_action_counts"] = np.array(
                 [visit.counts for visit in visits], np.float32
@@ -154,6 +157,12 @@ class UserHistory:
         yield self._visits, [visit.item for visit in visits], columns
         for behavior in self._kept:
             events = list(reversed(self._events[behavior.name]))
-            ages = np.array([now - time for _, time in events], np.float32)
+            times = np.array([time for _, time in events], np.float64)
+            whole = _whole(times + (clock - now))
             items = [item for item, _ in events]
-            yield behavior, items, {f"{behavior.name}_age_seconds": ages}
+            yield behavior, items, {f"{behavior.name}_event_time": whole}
+
+
+def _whole(times: np.ndarray) -> np.ndarray:
+    """Returns seconds as the records have them."""
+    return np.floor(times).astype(np.int64)

@@ -12,21 +12,41 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def match_events(batch: Arrays, behavior: Behavior, column: str) -> np.ndarray:
-    """[B, N, L] float32, 1 where candidate and real event have the same id."""
+    """[B, N, L] float32, 1 where candidate and real event have the same id.
+
+    Of a multi-valued column: the share of the candidate's values that the
+    event has.
+    """
     candidates, events = batch[column], batch[f"{behavior.name}_{column}"]
     real = real_cells(batch[behavior.length], events.shape[1])
     if events.dtype.kind in "SU":
-        events = events.astype(object)
+        candidates, events = candidates.astype(object), events.astype(object)
     # Ids that stand for nothing, 0 or the empty string, match nothing.
-    real = real & events.astype(bool)
-    same = candidates[:, :, None] == events[:, None, :]
-    return (same & real[:, None, :]).astype(np.float32)
+    if events.ndim == 2:
+        real = real & events.astype(bool)
+        same = candidates[:, :, None] == events[:, None, :]
+        return (same & real[:, None, :]).astype(np.float32)
+    wanted = candidates.astype(bool)
+    found = np.zeros((*candidates.shape[:2], events.shape[1]), np.float32)
+    for value in range(candidates.shape[2]):
+        one = candidates[:, :, None, value, None]
+        same = (one == events[:, None]).any(axis=-1)
+        found += same & wanted[:, :, None, value] & real[:, None, :]
+    return found / np.maximum(wanted.sum(axis=2), 1)[..., None]
+
+
+def event_ages(batch: Arrays, behavior: Behavior) -> np.ndarray:
+    """[B, L] float32 seconds before the request, 0 in padding."""
+    times = batch[f"{behavior.name}_event_time"]
+    real = real_cells(batch[behavior.length], times.shape[1])
+    ages = batch["request_time"][:, None] - np.where(real, times, 0)
+    return np.where(real, np.maximum(ages, 0), 0).astype(np.float32)
 
 
 def newest_first(batch: Arrays, behavior: Behavior) -> np.ndarray:
     """[B, L] float32: 1, 1/2, 1/3 ... for real events, 0 for padding."""
     length = batch[behavior.length]
-    width = batch[f"{behavior.name}_age_seconds"].shape[1]
+    width = batch[f"{behavior.name}_event_time"].shape[1]
     places = 1.0 / np.arange(1, width + 1)
     return np.where(real_cells(length, width), places, 0.0).astype(np.float32)
 
@@ -43,7 +63,7 @@ def history_features(
         length = batch[behavior.length].astype(np.float32)
         with np.errstate(invalid="ignore"):  # no event, no mean: nan
             means = events[..., 2:].sum(axis=1) / length[:, None]
-        age = np.log1p(batch[f"{behavior.name}_age_seconds"])
+        age = np.log1p(event_ages(batch, behavior))
         ends = _at(age, np.zeros(size, np.int64), length > 0)
         last = np.maximum(length.astype(np.int64) - 1, 0)
         oldest = _at(age, last, length > 0)
@@ -55,9 +75,10 @@ def history_features(
         for column in schema.item_id_columns:
             matches = match_events(batch, behavior, column.name)
             parts.append(matches @ events)
-            newest = matches.argmax(axis=2) if matches.size else last[:, None]
+            hits = matches > 0
+            newest = hits.argmax(axis=2) if hits.size else last[:, None]
             newest = np.broadcast_to(newest, (size, width))
-            found = np.any(matches, axis=2)
+            found = np.any(hits, axis=2)
             place = np.where(found, newest, np.nan)
             since = _at(age, newest, found)
             parts.append(np.stack([place, since], axis=2))
@@ -87,7 +108,7 @@ def _events(batch: Arrays, behavior: Behavior) -> tuple[np.ndarray, list[str]]:
     """[B, L, W] numbers of every event, 0 in padding, and W names."""
     name = behavior.name
     real = real_cells(
-        batch[behavior.length], batch[f"{name}_age_seconds"].shape[1]
+        batch[behavior.length], batch[f"{name}_event_time"].shape[1]
     )
     parts = [real[..., None], newest_first(batch, behavior)[..., None]]
     kinds = ["matches", "recent_matches"]
@@ -117,7 +138,7 @@ class Categories:
         self.schema = schema
         self.max_categories = max_categories
         slots = sum(len(behavior.action_slots) for behavior in schema.behaviors)
-        size = len(schema.item_id_columns[1:]) + len(schema.context_columns)
+        size = len(schema.single_id_columns[1:]) + len(schema.context_columns)
         self._sums = [IdSums(1) for _ in range(size + slots)]
         self._known: list[np.ndarray] = []
 
@@ -147,7 +168,7 @@ class Categories:
     def _columns(self, batch: Arrays) -> list[np.ndarray]:
         """Every column as [B, N]."""
         shape = batch["item_id"].shape
-        columns = [batch[c.name] for c in self.schema.item_id_columns[1:]]
+        columns = [batch[c.name] for c in self.schema.single_id_columns[1:]]
         per_request = [batch[c.name] for c in self.schema.context_columns]
         for behavior in self.schema.behaviors:
             if not behavior.action_slots:

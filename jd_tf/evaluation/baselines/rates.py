@@ -131,7 +131,7 @@ class RateTable:
 
 def rate_levels(schema: Schema) -> tuple[str, ...]:
     """The chain of id columns from wide to narrow: category, then item."""
-    names = [column.name for column in schema.item_id_columns]
+    names = [column.name for column in schema.single_id_columns]
     if "category_id" in names:
         return ("category_id", "item_id")
     return (*names[1:2], "item_id")

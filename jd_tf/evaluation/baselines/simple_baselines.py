@@ -1,4 +1,4 @@
-"""Baselines without a model: popularity, and what a user touched last."""
+"""Baselines without a model: rates, and what a user touched last."""
 
 import abc
 from collections.abc import Iterable, Mapping
@@ -21,11 +21,14 @@ class Baseline(abc.ABC):
         self.schema = schema
 
     @abc.abstractmethod
-    def fit(self, batches: Iterable[Batch]) -> "Baseline":
+    def fit(
+        self, batches: Iterable[Batch], validation: Iterable[Batch] = ()
+    ) -> "Baseline":
         """Learns from batches of the training split, and returns itself.
 
         Some iterate more than once over these dicts of arrays or tensors with
-        labels: pass a list or a `tf.data.Dataset`, not a generator.
+        labels: pass a list or a `tf.data.Dataset`, not a generator. Those that
+        stop learning in time look at batches of the validation split.
         """
 
     @abc.abstractmethod
@@ -52,8 +55,11 @@ class Popularity(Baseline):
         self.strength = strength
         self.table: RateTable | None = None
 
-    def fit(self, batches: Iterable[Batch]) -> "Popularity":
+    def fit(
+        self, batches: Iterable[Batch], validation: Iterable[Batch] = ()
+    ) -> "Popularity":
         """Counts impressions and outcomes; see the base class."""
+        del validation
         self.table = RateTable(
             rate_levels(self.schema), len(self.schema.objectives), self.strength
         )
@@ -69,6 +75,41 @@ class Popularity(Baseline):
         return {"probabilities": self.table.rates(ids)["item_id"]}
 
 
+class UserMean(Baseline):
+    """Scores all candidates alike: the user's rate of each outcome.
+
+    What it reaches in AUC is no ranking: it tells apart users, not items.
+    Arguments are those of `Popularity`.
+    """
+
+    def __init__(self, schema: Schema, strength: float = 20.0):
+        super().__init__(schema)
+        self.table = RateTable(("user_id",), len(schema.objectives), strength)
+
+    def fit(
+        self, batches: Iterable[Batch], validation: Iterable[Batch] = ()
+    ) -> "UserMean":
+        """Counts impressions and outcomes by user; see the base class."""
+        del validation
+        for batch in batches:
+            self.table.add(_with_users(to_numpy(batch)))
+        return self
+
+    def score(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Smoothed rates of the users; see the base class."""
+        rates = self.table.rates(_with_users(to_numpy(batch)))
+        return {"probabilities": rates["user_id"]}
+
+
+def _with_users(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The batch with the user of each candidate."""
+    if "user_id" not in batch:
+        raise ValueError("users are not known: read the batches with keys.")
+    shape = batch["item_id"].shape
+    users = np.broadcast_to(batch["user_id"][:, None], shape)
+    return {**batch, "user_id": users}
+
+
 class LastCategory(Baseline):
     """Scores a candidate by how much of it the latest events share.
 
@@ -77,9 +118,11 @@ class LastCategory(Baseline):
     counts 1, the next 1/2, then 1/3. Nothing is learned.
     """
 
-    def fit(self, batches: Iterable[Batch]) -> "LastCategory":
+    def fit(
+        self, batches: Iterable[Batch], validation: Iterable[Batch] = ()
+    ) -> "LastCategory":
         """Learns nothing; see the base class."""
-        del batches
+        del batches, validation
         return self
 
     def score(self, batch: Batch) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from jd_tf.evaluation.baselines.features import event_ages
 from jd_tf.evaluation.collect import (
     Predictions,
     Scorer,
@@ -108,7 +109,7 @@ def session_counts(
     events, actions = [], np.zeros(size)
     for behavior in schema.behaviors:
         name = behavior.name
-        age = batch[f"{name}_age_seconds"]
+        age = event_ages(batch, behavior)
         recent = np.arange(age.shape[1]) < batch[behavior.length][:, None]
         recent = recent & (age <= session_seconds)
         events.append(recent.sum(axis=1, dtype=np.float64))

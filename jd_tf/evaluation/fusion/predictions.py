@@ -30,6 +30,9 @@ class FusionPredictions:
     # name -> [R], and name -> [R, N] of rankings to compare with fused ones
     segments: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     scores: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    # [R] and [R, N], by which `PredictionsFile` finds impressions again
+    request_id: np.ndarray | None = None
+    item_id: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(self.objectives))
@@ -117,6 +120,11 @@ class FusionPredictions:
             "values": np.array(self.values, np.float64),
             **{name: a.astype(np.float32) for name, a in single.items()},
             **{f"{_SEGMENT}{n}": _plain(a) for n, a in self.segments.items()},
+            **{
+                name: _plain(ids)
+                for name in ("request_id", "item_id")
+                if (ids := getattr(self, name)) is not None
+            },
         }
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
@@ -139,6 +147,8 @@ class FusionPredictions:
                 gains=arrays.get("gains"),
                 segments=_named(arrays, _SEGMENT),
                 scores=_named(arrays, _SCORE),
+                request_id=arrays.get("request_id"),
+                item_id=arrays.get("item_id"),
             )
         except FileNotFoundError as error:
             raise DataError(f"{path}: no such file.") from error
@@ -176,6 +186,8 @@ class FusionPredictions:
             rewards,
             predictions.columns_by_request(),
             {system: outputs["score"]},
+            predictions.request_ids,
+            predictions.item_ids,
         )
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from jd_tf.data.batches import read_batches
 from jd_tf.data.files import write_whole
+from jd_tf.evaluation.baselines.features import event_ages
 from jd_tf.evaluation.collect import to_numpy
 from jd_tf.evaluation.pages import Highlight, write_page
 from jd_tf.evaluation.pictures import Picture, to_png
@@ -140,7 +141,7 @@ def lift_of(
     name, length = behavior.name, batch[behavior.length]
     weights = np.asarray(weights, np.float32)
     candidates = real_cells(batch["num_candidates"], batch["item_id"].shape[1])
-    width = batch[f"{name}_age_seconds"].shape[1]
+    width = batch[f"{name}_event_time"].shape[1]
     expected = (*candidates.shape, width)
     if weights.ndim != 4 or weights.shape[::2] + weights.shape[3:] != expected:
         raise ValueError(
@@ -227,7 +228,7 @@ def _histories(
         shown = slice(0, min(length, _MAX_EVENTS_SHOWN))
         rows = {
             "lift": lifts[name][row, shown],
-            "age": batch[f"{name}_age_seconds"][row, shown],
+            "age": event_ages(batch, behavior)[row, shown],
         }
         if behavior.dwell:
             rows["dwell"] = batch[f"{name}_dwell_seconds"][row, shown]

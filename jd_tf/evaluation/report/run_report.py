@@ -6,7 +6,12 @@ from typing import Any
 
 from jd_tf.data.dataset import SUMMARY_FILE
 from jd_tf.data.files import read_json
-from jd_tf.evaluation.metrics_file import METRICS_FILE, SCENARIOS, read_metrics
+from jd_tf.evaluation.metrics_file import (
+    METRICS_FILE,
+    NOTES,
+    SCENARIOS,
+    read_metrics,
+)
 from jd_tf.evaluation.objective_metrics import (
     CAPTURE_PLACES,
     NDCG,
@@ -82,8 +87,8 @@ def write_report(
     Args:
         path: the page; appears whole or not at all.
         metrics: as metrics.json holds them: split -> what
-            `evaluate_predictions` returned, and perhaps `scenarios`. "test"
-            is shown first.
+            `evaluate_predictions` returned, and perhaps `scenarios` and
+            `notes`. "test" is shown first.
         title: heading of the page.
         schema: columns and objectives, shown if given.
         history: see `learning_pictures`.
@@ -94,7 +99,7 @@ def write_report(
     Returns:
         The path.
     """
-    names = [name for name in metrics if name != SCENARIOS]
+    names = [name for name in metrics if name not in (NOTES, SCENARIOS)]
     if not names:
         raise ValueError("`metrics` holds no split to report on.")
     splits = sorted(names, key=lambda name: (name != "test", name))
@@ -110,6 +115,7 @@ def write_report(
         reference=reference,
         highlights=highlights(first, reference, biased),
         gaps=list(_gaps(first, reference)),
+        notes=metrics.get(NOTES, []),
         floor=FLOOR,
         ceiling=CEILING,
         splits=[_split(name, metrics[name], reference) for name in splits],

@@ -14,6 +14,7 @@ from jd_tf.layers.checks import check_id_dtype, check_int
 # products wrap around.
 _MIX_STEPS = ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15))
 _LAST_SHIFT = 31
+_POOLINGS = ("", "mean", "sum")
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -40,12 +41,14 @@ class IdEmbedding(BaseLayer):
             travels in the config. Empty: hashed.
         id_dtype: str. `"int64"` or `"string"`.
         embeddings_initializer: initializer of the table, or its name.
+        pooling: str. `"mean"` or `"sum"` over the ids on the last axis that
+            are no padding, zero if there is none; `""` pools nothing.
 
     Call arguments:
         ids: any shape, int64 (int32 is widened) or string. Raw ids.
 
     Returns:
-        shape of `ids` + (D,) float.
+        shape of `ids` + (D,) float, without its last axis if pooled.
 
     Raises:
         ValueError: not exactly one of `num_buckets` and `vocabulary`; an id
@@ -71,6 +74,7 @@ class IdEmbedding(BaseLayer):
         vocabulary: tuple = (),
         id_dtype: str = "int64",
         embeddings_initializer: Any = "uniform",
+        pooling: str = "",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -90,6 +94,11 @@ class IdEmbedding(BaseLayer):
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer
         )
+        if pooling not in _POOLINGS:
+            raise ValueError(
+                f"`pooling` must be one of {_POOLINGS}. Got: {pooling!r}."
+            )
+        self.pooling = pooling
         if self.vocabulary:
             self._row_of_id = _static_table(self.vocabulary, id_dtype)
 
@@ -118,10 +127,15 @@ class IdEmbedding(BaseLayer):
         return self.vectors(self.rows(ids))
 
     def vectors(self, table_rows: Any) -> Any:
-        """Returns the vector (D,) of each table row, zero for row 0."""
+        """Returns the vector (D,) of each table row, zero for row 0; pooled."""
         vectors = self.gather(table_rows)
-        is_real = tf.cast(table_rows > 0, vectors.dtype)
-        return ops.cast(vectors * is_real[..., None], self.compute_dtype)
+        is_real = tf.cast(table_rows > 0, vectors.dtype)[..., None]
+        vectors *= is_real
+        if self.pooling:
+            vectors = ops.sum(vectors, axis=-2)
+        if self.pooling == "mean":
+            vectors /= ops.maximum(ops.sum(is_real, axis=-2), 1.0)
+        return ops.cast(vectors, self.compute_dtype)
 
     def gather(self, table_rows: Any) -> Any:
         """Reads these rows; `round_ranker` replaces it by a compact table's."""
@@ -129,7 +143,8 @@ class IdEmbedding(BaseLayer):
         return tf.nn.embedding_lookup(self.table.value, table_rows)
 
     def compute_output_shape(self, ids_shape: tuple) -> tuple:
-        return (*ids_shape, self.embedding_dim)
+        kept = ids_shape[:-1] if self.pooling else ids_shape
+        return (*kept, self.embedding_dim)
 
 
 def hashed_rows(ids: Any, num_buckets: Any) -> Any:

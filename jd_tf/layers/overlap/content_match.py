@@ -105,13 +105,14 @@ class ContentMatch(BaseLayer):
         present: Any,
         length: Any,
         event_weights: Any = None,
-    ) -> Any:
+    ) -> tuple[Any, Any]:
         """Computes the profiles of a history, once a user.
 
         Arguments are those of the call.
 
         Returns:
-            (B, V, K) float, the profiles.
+            (B, V, K) float, the profiles, and (B, V) float32, the sums of
+            the weights.
         """
         real = length_mask(length, ops.shape(present)[1]) & present
         if event_weights is None:
@@ -121,8 +122,20 @@ class ContentMatch(BaseLayer):
         weights = ops.where(real[..., None], weights, 0.0)
         mapped = ops.cast(self._map(vectors, real), "float32")
         sums = ops.matmul(ops.transpose(weights, (0, 2, 1)), mapped)
-        profile = sums / (1.0 + ops.sum(weights, axis=1)[..., None])
-        return ops.cast(profile, self.compute_dtype)
+        total = ops.sum(weights, axis=1)
+        profile = sums / (1.0 + total[..., None])
+        return ops.cast(profile, self.compute_dtype), total
+
+    def fade(self, profile: Any, total: Any, factors: Any) -> Any:
+        """Returns the profiles of event weights multiplied by `factors`.
+
+        Args:
+            profile: of `encode_history`.
+            total: likewise.
+            factors: (B, V) float32.
+        """
+        factors *= (1.0 + total) / (1.0 + factors * total)
+        return profile * ops.cast(factors, profile.dtype)[..., None]
 
     def match(self, vectors: Any, present: Any, profile: Any) -> Any:
         """Compares candidates with the profiles of `encode_history`.
@@ -165,7 +178,7 @@ class ContentMatch(BaseLayer):
         length: Any,
         event_weights: Any = None,
     ) -> Any:
-        profile = self.encode_history(
+        profile, _ = self.encode_history(
             history_vectors, history_present, length, event_weights
         )
         return self.match(candidate_vectors, candidate_present, profile)

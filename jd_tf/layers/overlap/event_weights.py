@@ -32,6 +32,10 @@ class EventWeights(BaseLayer):
 
     beside what is learned of them.
 
+    Ages may be counted from the newest event, so that weights hold at every
+    later moment: `fade` gives the factors that remain, exp(-s / t_v) at s
+    seconds after it.
+
     Args:
         num_weights: int. Weights V.
         min_time_constant: float. Start of the first t_v, seconds.
@@ -122,15 +126,22 @@ class EventWeights(BaseLayer):
             ]
         return ops.concatenate(parts, axis=-1)
 
+    def fade(self, seconds: Any) -> Any:
+        """Returns what is left of each weight, (..., V) float32.
+
+        Args:
+            seconds: (...) float. Below 0 counts as 0.
+        """
+        rate = ops.exp(-ops.cast(self.log_time_constant, "float32"))
+        age = ops.maximum(ops.cast(seconds, "float32"), 0.0)
+        return ops.exp(-age[..., None] * rate)
+
     def _decay(self, event_features: Any, age_seconds: Any) -> Any:
         """Returns the decay of each weight by age, (B, L, V)."""
         if self.log_time_constant is None:
             shape = (*ops.shape(event_features)[:-1], self.num_weights)
             return ops.ones(shape, self.compute_dtype)
-        rate = ops.exp(-ops.cast(self.log_time_constant, "float32"))
-        age = ops.maximum(ops.cast(age_seconds, "float32"), 0.0)
-        decay = ops.exp(-age[..., None] * rate)
-        return ops.cast(decay, self.compute_dtype)
+        return ops.cast(self.fade(age_seconds), self.compute_dtype)
 
     def compute_output_shape(
         self,

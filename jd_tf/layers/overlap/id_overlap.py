@@ -1,5 +1,6 @@
 """Id-overlap features: candidates whose ids are in the history."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -20,7 +21,9 @@ class IdOverlap(BaseLayer):
     the history that has its id, the sum of 1 / (1 + position) over those
     events, which the newest dominate, log(1 + their number) and, for each of
     V weights that events may have (by recency or dwell time, for instance),
-    log(1 + the sum of the weight over them). Id 0 means that there is none
+    log(1 + the sum of the weight over them). Where an item has several values
+    of a column (tags), an event counts by the share of the candidate's values
+    that it has, in place of 0 or 1. Id 0 means that there is none
     (no brand, for instance) and overlaps with nothing. The part that depends
     on the history alone runs once a user, `encode_history`; `match` does the
     rest, and calling the layer chains both.
@@ -28,10 +31,13 @@ class IdOverlap(BaseLayer):
     Args:
         use_position: bool. Whether positions are read; without them the
             order of events does not matter.
+        max_values: tuple of ints. Values an item has at most of each of the C
+            columns, in the order in which they stand on the last axis of
+            the ids; W are their sum. Empty: one each.
 
     Call arguments:
-        candidate_ids: (B, N, C) integer.
-        history_ids: (B, L, C) integer, newest first; padding may hold
+        candidate_ids: (B, N, W) integer.
+        history_ids: (B, L, W) integer, newest first; padding may hold
             anything.
         length: (B,) integer. Real events.
         event_weights: (B, L, V) float >= 0, or None.
@@ -51,9 +57,15 @@ class IdOverlap(BaseLayer):
           [0.   0.   0.  ]]]
     """
 
-    def __init__(self, use_position: bool = True, **kwargs):
+    def __init__(
+        self,
+        use_position: bool = True,
+        max_values: Sequence[int] = (),
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.use_position = use_position
+        self.max_values = tuple(max_values)
 
     def num_features(self, num_weights: int) -> int:
         """Returns the features an id column, of `num_weights` weights V."""
@@ -66,11 +78,12 @@ class IdOverlap(BaseLayer):
         length_shape: tuple | None = None,
         event_weights_shape: tuple | None = None,
     ):
-        if candidate_ids_shape[-1] != history_ids_shape[-1]:
+        widths = candidate_ids_shape[-1], history_ids_shape[-1]
+        if set(widths) != {sum(self.max_values) or widths[0]}:
             raise ValueError(
                 "`candidate_ids` and `history_ids` must have the same id "
-                "columns on the last axis. "
-                f"Got: {candidate_ids_shape[-1]} and {history_ids_shape[-1]}."
+                "columns on the last axis, as wide as `max_values` "
+                f"{self.max_values} say. Got: {widths[0]} and {widths[1]}."
             )
 
     def encode_history(
@@ -81,7 +94,7 @@ class IdOverlap(BaseLayer):
         Arguments are those of the call.
 
         Returns:
-            dict of `ids` (B, C, L), 0 replaced by a number that no candidate
+            dict of `ids` (B, W, L), 0 replaced by a number that no candidate
             has, and `weights` (B, L, features) float32, which an event adds
             to each feature; both meaningless in padding.
         """
@@ -100,38 +113,77 @@ class IdOverlap(BaseLayer):
         if event_weights is not None:
             event_weights = ops.cast(event_weights, "float32")
             weights = ops.concatenate([weights, event_weights], axis=-1)
-        # (B, L, C) to (B, C, L), not by `ops.transpose`: on many processors
+        # (B, L, W) to (B, W, L), not by `ops.transpose`: on many processors
         # oneDNN takes over transposes of integers and then logs that it cannot
         # run them.
         columns = ops.stack(ops.unstack(ids, axis=-1), axis=1)
         return {"ids": columns, "weights": weights}
 
     def match(
-        self, candidate_ids: Any, ids: Any, weights: Any, length: Any
+        self,
+        candidate_ids: Any,
+        ids: Any,
+        weights: Any,
+        length: Any,
+        factors: Any = None,
     ) -> Any:
         """Compares candidates with `ids` and `weights` of `encode_history`.
 
         Other arguments, and what is returned, are those of the call.
+
+        Args:
+            candidate_ids: as in the call.
+            ids: of `encode_history`.
+            weights: likewise.
+            length: as in the call.
+            factors: (B, V) float, by which event weights are multiplied:
+                what time has left of them. None for all of it.
         """
-        num_columns, width = ids.shape[1], weights.shape[-1]
+        num_columns = len(self.max_values) or ids.shape[1]
+        width = weights.shape[-1]
         num_candidates = ops.shape(candidate_ids)[1]
         mask = length_mask(length, ops.shape(weights)[1])
         # `where`, not a product: padding may hold anything. Masking the
         # comparison below instead would be the largest operation here.
         weights = ops.where(mask[..., None], ops.cast(weights, "float32"), 0.0)
-        same = ops.equal(candidate_ids[..., None], ids[:, None])
+        if factors is not None:
+            # The features before the event weights keep all of theirs.
+            before = (width - factors.shape[-1], 0)
+            weights *= ops.pad(factors, ((0, 0), before), constant_values=1.0)[
+                :, None
+            ]
+        if any(size > 1 for size in self.max_values):
+            same = self._shares(candidate_ids, ids)
+        else:
+            same = ops.equal(candidate_ids[..., None], ids[:, None])
+            same = ops.cast(same, "float32")
         # As (B, N C, L), so that one product sums all columns up.
-        same = ops.reshape(
-            ops.cast(same, "float32"),
-            (-1, num_candidates * num_columns, ops.shape(weights)[1]),
-        )
-        sums = ops.matmul(same, weights)
+        flat = (-1, num_candidates * num_columns, ops.shape(weights)[1])
+        sums = ops.matmul(ops.reshape(same, flat), weights)
         linear, counts = ops.split(sums, [1 + self.use_position], axis=-1)
         features = ops.concatenate([linear, ops.log1p(counts)], axis=-1)
         features = ops.reshape(
             features, (-1, num_candidates, num_columns * width)
         )
         return ops.cast(features, self.compute_dtype)
+
+    def _shares(self, candidate_ids: Any, ids: Any) -> Any:
+        """Returns the share of values that each event has, (B, N, C, L)."""
+        shares, start = [], 0
+        for size in self.max_values:
+            wanted = candidate_ids[:, :, start : start + size]
+            # One value of the events at a time: comparing all M x M at once
+            # takes twice the time and M times the memory.
+            found: Any = False
+            for value in range(start, start + size):
+                one = ops.equal(wanted[..., None], ids[:, None, None, value])
+                found = ops.logical_or(found, one)
+            found = ops.sum(ops.cast(found, "float32"), axis=2)
+            number = ops.cast(ops.not_equal(wanted, 0), "float32")
+            number = ops.maximum(ops.sum(number, axis=-1), 1.0)
+            shares.append(found / number[..., None])
+            start += size
+        return ops.stack(shares, axis=2)
 
     def call(
         self,
@@ -150,7 +202,8 @@ class IdOverlap(BaseLayer):
         length_shape: tuple | None = None,
         event_weights_shape: tuple | None = None,
     ) -> tuple:
-        batch, num_candidates, num_columns = candidate_ids_shape
+        batch, num_candidates, num_ids = candidate_ids_shape
+        num_columns = len(self.max_values) or num_ids
         num_weights = event_weights_shape[-1] if event_weights_shape else 0
         width = self.num_features(num_weights) * num_columns
         return (batch, num_candidates, width)

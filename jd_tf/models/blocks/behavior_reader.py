@@ -20,7 +20,7 @@ from jd_tf.schema import Behavior
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class BehaviorReader(BaseLayer):
-    """Encodes a history once a request and lets candidates read it.
+    """Encodes a history once and lets candidates read it.
 
     Tokens get their time and fine-grained behaviour, a Transformer encodes
     them, and interests of first and second order sum them up: `encode`.
@@ -31,21 +31,23 @@ class BehaviorReader(BaseLayer):
         behavior: of the schema, or its dict.
         num_id_columns: int. Ids an item has, C.
         model_dim: int. Width D of tokens and memories.
-        content_dims, content_match_dim: of the `MatchReader`.
+        content_dims, content_match_dim, max_values: of the `MatchReader`.
         dropout_rate: of encoder and decoder; all others are fields of
             `SequenceConfig`.
 
     Call arguments:
         tokens: (B, L, D) float, newest first.
-        events: dict of `age_seconds` (B, L) and the columns of
-            `event_details`, named without the behaviour.
+        events: dict of `age_seconds` (B, L), counted from the newest event,
+            and the columns of `event_details`, named without the behaviour.
         length: (B,) integer. Real events.
-        rows: (B, L, C) integer. Table rows of the events' ids.
+        rows: (B, L, W) integer. Table rows of the events' ids.
         candidates: (B, N, D) float.
-        candidate_rows: (B, N, C) integer. Table rows of the candidates' ids.
+        candidate_rows: (B, N, W) integer. Table rows of the candidates' ids.
         content_embeddings: a pair for each of `content_dims`: vectors
             (B, L, V) float and (B, L) bool, which events have one.
         candidate_contents: likewise (B, N, V) and (B, N).
+        since_seconds: (B,) float32. Age of the newest event, below 0 where
+            there is none; left out, it is 0.
         training: bool. Whether dropout is active.
 
     Returns:
@@ -78,6 +80,7 @@ class BehaviorReader(BaseLayer):
         content_dims: Sequence[int] = (),
         content_match_dim: int = 0,
         dropout_rate: float = 0.0,
+        max_values: Sequence[int] = (),
         **kwargs: Any,
     ):
         # Ages in seconds overflow half precision after 18 hours.
@@ -103,6 +106,7 @@ class BehaviorReader(BaseLayer):
         self.content_dims = tuple(content_dims)
         self.content_match_dim = content_match_dim
         self.dropout_rate = dropout_rate
+        self.max_values = tuple(max_values)
         # Events that have neither time nor details are only counted.
         weighed = use_position or use_recency or bool(self.event_details)
         self.match_reader = MatchReader(
@@ -115,6 +119,7 @@ class BehaviorReader(BaseLayer):
             content_dims,
             content_match_dim,
             num_heads,
+            self.max_values,
             dtype=self.dtype_policy,
             name="match_reader",
         )
@@ -157,6 +162,7 @@ class BehaviorReader(BaseLayer):
         candidate_rows_shape: Any = None,
         content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
+        since_seconds_shape: Any = None,
     ) -> None:
         histories = (None, None, self.model_dim)
         self.temporal_encoding = None
@@ -213,7 +219,7 @@ class BehaviorReader(BaseLayer):
         content_embeddings: Sequence[tuple[Any, Any]] = (),
         training: bool = False,
     ) -> tuple[dict[str, Any], Any]:
-        """Encodes a history, once a request; arguments are those of the call.
+        """Encodes a history, once; arguments are those of the call.
 
         Returns what `read` needs, a dict of `keys` and `values`
         (B, H, L, D / H), `interest` (B, D), `length` (B,) and what
@@ -258,18 +264,20 @@ class BehaviorReader(BaseLayer):
         candidate_rows: Any,
         state: Mapping[str, Any],
         content_embeddings: Sequence[tuple[Any, Any]] = (),
+        since_seconds: Any = None,
         training: bool = False,
     ) -> list[Any]:
         """Returns tensors (B, N, ...) float, `reading_dim` wide together.
 
-        `state` is of `encode`; contents are the candidates'.
+        `state` is of `encode`; contents are the candidates'; other arguments
+        are those of the call.
         """
         length = state["length"]
         read = self.decoder.attend(
             candidates, state["keys"], state["values"], length, training
         )
         matches = self.match_reader.read(
-            candidate_rows, length, state, content_embeddings
+            candidate_rows, length, state, content_embeddings, since_seconds
         )
         met = candidates * ops.expand_dims(state["interest"], 1)
         return [read, met, *matches]
@@ -292,6 +300,7 @@ class BehaviorReader(BaseLayer):
         candidate_rows: Any,
         content_embeddings: Sequence[tuple[Any, Any]] = (),
         candidate_contents: Sequence[tuple[Any, Any]] = (),
+        since_seconds: Any = None,
         training: bool = False,
     ) -> Any:
         # In a model both are of this type already.
@@ -301,7 +310,12 @@ class BehaviorReader(BaseLayer):
             tokens, events, length, rows, content_embeddings, training
         )
         found = self.read(
-            candidates, candidate_rows, state, candidate_contents, training
+            candidates,
+            candidate_rows,
+            state,
+            candidate_contents,
+            since_seconds,
+            training,
         )
         return ops.concatenate(found, axis=-1)
 
@@ -315,5 +329,6 @@ class BehaviorReader(BaseLayer):
         candidate_rows_shape: Any = None,
         content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
+        since_seconds_shape: Any = None,
     ) -> tuple:
         return (*candidates_shape[:2], self.reading_dim)

@@ -6,10 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from jd_tf.layers import LogScaling
+from jd_tf.layers import FeatureNormalization, LogBucketEmbedding
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.models.blocks.item_encoder import add_id_embedding
 from jd_tf.schema import IdColumn
+
+_NUM_AGE_BUCKETS = 32
+_TWO_YEARS = 2 * 365 * 24 * 3600.0
+_MINUTE = 60.0
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -20,13 +24,18 @@ class ContextEncoder(BaseLayer):
         id_columns: the schema's context columns, or their dicts.
         embedding_dim: int. Width of each of their tables.
         num_dense: int. Number of dense session features; 0 for none.
+        num_histories: int. Histories the ages of whose newest events are
+            embedded in the same width; 0 for none.
+        linear: ints. Indices of those that are logarithms or rates already.
 
     Call arguments:
         ids: one tensor (B,) a column, in the columns' order.
         session_dense: (B, F) float32; left out where `num_dense` is 0.
+        since_seconds: (B, `num_histories`) float32. Ages of the newest
+            events, below 0 where there is none; left out where it is 0.
 
     Returns:
-        (B, columns * embedding_dim + F) float.
+        (B, `output_dim`) float; session features come last.
 
     Example:
     >>> import numpy as np
@@ -41,9 +50,11 @@ class ContextEncoder(BaseLayer):
         id_columns: Sequence[IdColumn | Mapping[str, Any]],
         embedding_dim: int,
         num_dense: int,
+        num_histories: int = 0,
+        linear: Sequence[int] = (),
         **kwargs,
     ):
-        # Raw session features may overflow half precision.
+        # Session features and ages may overflow half precision.
         super().__init__(**{**kwargs, "autocast": False})
         self.id_columns = tuple(
             column if isinstance(column, IdColumn) else IdColumn(**column)
@@ -51,40 +62,79 @@ class ContextEncoder(BaseLayer):
         )
         self.embedding_dim = embedding_dim
         self.num_dense = num_dense
+        self.num_histories = num_histories
+        self.linear = tuple(linear)
 
     @property
     def output_dim(self) -> int:
         """Width of the vector."""
-        return len(self.id_columns) * self.embedding_dim + self.num_dense
+        embedded = len(self.id_columns) + self.num_histories
+        return embedded * self.embedding_dim + self.num_dense
 
-    def build(self, ids_shape: Any = None, session_dense_shape: Any = None):
+    def build(
+        self,
+        ids_shape: Any = None,
+        session_dense_shape: Any = None,
+        since_seconds_shape: Any = None,
+    ):
         self.tables = [
             add_id_embedding(self, column, self.embedding_dim)
             for column in self.id_columns
         ]
+        self.normalization = None
         if self.num_dense:
-            self.scaling = self.add_part(
-                LogScaling, "scaling", (None, self.num_dense)
+            self.normalization = self.add_part(
+                FeatureNormalization,
+                "session_dense",
+                (None, self.num_dense),
+                self.linear,
+            )
+        if self.num_histories:
+            self.recency = self.add_part(
+                LogBucketEmbedding,
+                "recency",
+                (None, self.num_histories),
+                self.num_histories,
+                self.embedding_dim,
+                _NUM_AGE_BUCKETS,
+                max_value=_TWO_YEARS,
+                initial_scale=_MINUTE,
             )
 
-    def call(self, ids: Sequence[Any], session_dense: Any = None) -> Any:
+    def call(
+        self,
+        ids: Sequence[Any],
+        session_dense: Any = None,
+        since_seconds: Any = None,
+    ) -> Any:
         parts = [
             table(column_ids)
             for table, column_ids in zip(self.tables, ids, strict=True)
         ]
-        if self.num_dense:
-            parts.append(self.scaling(session_dense))
+        if self.num_histories:
+            width = self.num_histories * self.embedding_dim
+            ages = self.recency(since_seconds)
+            parts.append(ops.reshape(ages, (-1, width)))
+        if self.normalization is not None:
+            parts.append(self.normalization(session_dense))
         return ops.concatenate(parts, axis=-1)
 
-    def of_request(self, request: Mapping[str, Any]) -> Any:
-        """Encodes the columns of a request; None if there are none."""
+    def of_request(
+        self, request: Mapping[str, Any], since_seconds: Any = None
+    ) -> Any:
+        """Encodes the columns of a request; None if there is nothing."""
         if not self.output_dim:
             return None
         ids = [request[column.name] for column in self.id_columns]
-        return self(ids, request["session_dense"] if self.num_dense else None)
+        dense = request["session_dense"] if self.num_dense else None
+        return self(ids, dense, since_seconds if self.num_histories else None)
 
     def compute_output_shape(
-        self, ids_shape: Any, session_dense_shape: Any = None
+        self,
+        ids_shape: Any,
+        session_dense_shape: Any = None,
+        since_seconds_shape: Any = None,
     ) -> tuple:
         first = ids_shape[0] if ids_shape else session_dense_shape
+        first = first or since_seconds_shape
         return (first[0], self.output_dim)

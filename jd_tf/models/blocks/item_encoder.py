@@ -39,7 +39,8 @@ class ItemEncoder(BaseLayer):
             All others are fields of `ItemsConfig` and `ContentConfig`.
 
     Call arguments:
-        columns: one tensor (B, L) or (B, N) a column, in the columns' order.
+        columns: one tensor (B, L) or (B, N) a column, in the columns' order;
+            with M values of an item (B, L, M) or (B, N, M), which are pooled.
         gate_index: int. `CANDIDATE`, or 1 + number of the behaviour.
 
     Returns:
@@ -192,26 +193,30 @@ class ItemEncoder(BaseLayer):
         return found
 
     def rows(self, columns: Sequence[Any]) -> Any:
-        """Returns the table rows that the ids read, (B, L or N, C) int32.
+        """Returns the table rows that the ids read, (B, L or N, W) int32.
 
+        W are the values of all columns, several of a multi-valued one.
         Equal ids have equal rows, whatever their dtype. Ids that a
         vocabulary does not know have row 0, like padding: two of them need
         not be the same. Texts have no rows.
         """
         rows = self._table_rows(columns)
         for name, table in self.tables.items():
+            row = rows[name]
             if table.vocabulary:
-                row = rows[name]
-                rows[name] = ops.where(row == _UNKNOWN_ROW, 0, row)
-        return ops.cast(ops.stack(list(rows.values()), axis=-1), "int32")
+                row = ops.where(row == _UNKNOWN_ROW, 0, row)
+            rows[name] = row if table.pooling else row[..., None]
+        return ops.cast(ops.concatenate(list(rows.values()), axis=-1), "int32")
 
     def _table_rows(self, columns: Sequence[Any]) -> dict[str, Any]:
-        """Rows (B, L or N) int64 that the ids read in each table."""
+        """Rows (B, L or N[, M]) int64 that the ids read in each table."""
         named, rows = self._named(columns), {}
         hashed = [
             name
             for name, table in self.tables.items()
-            if table.num_buckets and named[name].dtype == "int64"
+            if table.num_buckets
+            and not table.pooling
+            and named[name].dtype == "int64"
         ]
         if hashed:
             buckets = [self.tables[name].num_buckets for name in hashed]
@@ -243,4 +248,5 @@ def add_id_embedding(
         num_buckets=column.num_buckets,
         vocabulary=column.vocabulary,
         id_dtype=column.dtype,
+        pooling=column.pooling if column.multi_valued else "",
     )

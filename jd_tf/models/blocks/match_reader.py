@@ -17,26 +17,30 @@ class MatchReader(BaseLayer):
     Candidates get id-overlap features and the similarity of their picture and
     title to those of the events. Each event has weights, learned from its
     time and from how it went; numeric features of the event fade at the same
-    rates. Once a request: `encode`. For each candidate: `read`.
+    rates. Once a history: `encode`. For each candidate: `read`, which lets the
+    weights fade by the time since the newest event.
 
     Args:
         num_id_columns: int. Ids an item has, C.
         num_numeric: int. Numeric features A of an event, 0 for none.
         content_dims: ints. Widths of the content embeddings.
         content_match_dim: int. Width of the map in which contents are
-            compared by `num_heads`; 0 leaves the comparison out. All others
-            are fields of `SequenceConfig`.
+            compared by `num_heads`; 0 leaves the comparison out.
+        max_values: ints. Values W an item has at most of each id column;
+            empty: one each. All others are fields of `SequenceConfig`.
 
     Call arguments:
         details: (B, L, D) float. When events were and how they went.
-        age_seconds: (B, L) float32.
+        age_seconds: (B, L) float32, counted from the newest event.
         numeric_features: (B, L, A) float, or None if there are none.
         length: (B,) integer. Real events.
-        rows: (B, L, C) integer. Table rows of the events' ids.
-        candidate_rows: (B, N, C) integer. Of the candidates' ids.
+        rows: (B, L, W) integer. Table rows of the events' ids.
+        candidate_rows: (B, N, W) integer. Of the candidates' ids.
         content_embeddings: a pair for each of `content_dims`: vectors
             (B, L, M) float and (B, L) bool, which events have one.
         candidate_contents: likewise (B, N, M) and (B, N).
+        since_seconds: (B,) float32. Age of the newest event, below 0 where
+            there is none; left out, it is 0.
 
     Returns:
         (B, N, `output_dim`) float.
@@ -57,6 +61,7 @@ class MatchReader(BaseLayer):
         content_dims: Sequence[int] = (),
         content_match_dim: int = 0,
         num_heads: int = 4,
+        max_values: Sequence[int] = (),
         **kwargs: Any,
     ):
         # Ages in seconds overflow half precision after 18 hours.
@@ -70,11 +75,13 @@ class MatchReader(BaseLayer):
         self.content_dims = tuple(content_dims)
         self.content_match_dim = content_match_dim
         self.num_heads = num_heads
+        self.max_values = tuple(max_values)
         shared = {"dtype": self.dtype_policy}
         self.id_overlap = None
         if use_overlap:
-            overlap = IdOverlap(use_position, name="id_overlap", **shared)
-            self.id_overlap = overlap
+            self.id_overlap = IdOverlap(
+                use_position, self.max_values, name="id_overlap", **shared
+            )
         self.content_matches = [
             ContentMatch(
                 content_match_dim,
@@ -90,6 +97,11 @@ class MatchReader(BaseLayer):
             self.event_weights = EventWeights(
                 num_event_weights, name="event_weights", **shared
             )
+
+    @property
+    def _fades(self) -> bool:
+        """Returns whether weights of events decay with their age."""
+        return self.event_weights is not None and self.use_recency
 
     @property
     def output_dim(self) -> int:
@@ -112,6 +124,7 @@ class MatchReader(BaseLayer):
         candidate_rows_shape: Any = None,
         content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
+        since_seconds_shape: Any = None,
     ) -> None:
         if self.event_weights is not None:
             events = (None, None)
@@ -121,7 +134,8 @@ class MatchReader(BaseLayer):
                 (*events, self.num_numeric) if self.num_numeric else None,
             )
         if self.id_overlap is not None:
-            ids = (None, None, self.num_id_columns)
+            width = sum(self.max_values) or self.num_id_columns
+            ids = (None, None, width)
             self.id_overlap.build(ids, ids)
         for number, match in enumerate(self.content_matches):
             match.build((None, None, self.content_dims[number]))
@@ -135,11 +149,12 @@ class MatchReader(BaseLayer):
         rows: Any,
         content_embeddings: Sequence[tuple[Any, Any]] = (),
     ) -> dict[str, Any]:
-        """Weighs events and sums their contents up, once a request.
+        """Weighs events and sums their contents up, once a history.
 
-        Returns what `read` needs, if it is matched: `rows` (B, C, L), those
+        Returns what `read` needs, if it is matched: `rows` (B, W, L), those
         of no id replaced, `overlap_weights` (B, L, features), what an event
-        adds to each feature, and `content_0`, `content_1`, ... (B, V, K).
+        adds to each feature, `content_0`, `content_1`, ... (B, V, K), and
+        with learned weights `content_total_0`, ... (B, V), their sums.
         """
         state, values, learned = {}, None, None
         if self.event_weights is not None:
@@ -151,9 +166,12 @@ class MatchReader(BaseLayer):
             state["rows"] = events["ids"]
             state["overlap_weights"] = events["weights"]
         for number, match in enumerate(self.content_matches):
-            state[f"content_{number}"] = match.encode_history(
+            profile, total = match.encode_history(
                 *content_embeddings[number], length, learned
             )
+            state[f"content_{number}"] = profile
+            if self._fades:
+                state[f"content_total_{number}"] = total
         return state
 
     def read(
@@ -162,14 +180,23 @@ class MatchReader(BaseLayer):
         length: Any,
         state: Mapping[str, Any],
         content_embeddings: Sequence[tuple[Any, Any]] = (),
+        since_seconds: Any = None,
     ) -> list[Any]:
         """Returns tensors (B, N, ...) float, `output_dim` wide together."""
-        found = []
+        found, factors = [], None
+        if self._fades and since_seconds is not None:
+            factors = self.event_weights.fade(since_seconds)
         if self.id_overlap is not None:
             events = state["rows"], state["overlap_weights"], length
-            found.append(self.id_overlap.match(candidate_rows, *events))
+            values = factors
+            if factors is not None:
+                values = ops.tile(factors, (1, 1 + self.num_numeric))
+            found.append(self.id_overlap.match(candidate_rows, *events, values))
         for number, match in enumerate(self.content_matches):
             profile = state[f"content_{number}"]
+            if factors is not None:
+                total = state[f"content_total_{number}"]
+                profile = match.fade(profile, total, factors)
             found.append(match.match(*content_embeddings[number], profile))
         return found
 
@@ -183,6 +210,7 @@ class MatchReader(BaseLayer):
         candidate_rows: Any,
         content_embeddings: Sequence[tuple[Any, Any]] = (),
         candidate_contents: Sequence[tuple[Any, Any]] = (),
+        since_seconds: Any = None,
     ) -> Any:
         state = self.encode(
             details,
@@ -192,7 +220,9 @@ class MatchReader(BaseLayer):
             rows,
             content_embeddings,
         )
-        found = self.read(candidate_rows, length, state, candidate_contents)
+        found = self.read(
+            candidate_rows, length, state, candidate_contents, since_seconds
+        )
         return ops.concatenate(found, axis=-1)
 
     def compute_output_shape(
@@ -205,5 +235,6 @@ class MatchReader(BaseLayer):
         candidate_rows_shape: Any = None,
         content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
+        since_seconds_shape: Any = None,
     ) -> tuple:
         return (*candidate_rows_shape[:2], self.output_dim)

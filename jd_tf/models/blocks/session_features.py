@@ -8,6 +8,7 @@ from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.masking import length_mask
+from jd_tf.models.blocks.event_ages import newest_time, seconds_between
 from jd_tf.schema import Behavior
 
 _SMALL = 1e-6
@@ -19,11 +20,13 @@ class SessionFeatures(BaseLayer):
 
     Of each behaviour: the interest, what the events of this session were
     about, how many they were, how long the user stayed and how often each
-    action was done; that part depends on histories alone: `encode_histories`.
-    Beside it stands the encoded context: scenario, hour, what the session
-    counted. All of it is behind a stop_gradient: it belongs to the ranker.
-    What the ranker learned is brought to the order of one, whatever scale it
-    has by now; the layer itself has no weights. Single precision throughout.
+    action was done; that part depends on histories alone: `encode_histories`
+    counts the session back from the newest event. Once that is too old itself,
+    nothing is of this session: `at_request`. Beside it stands the encoded
+    context: scenario, hour, what the session counted. All of it is behind a
+    stop_gradient: it belongs to the ranker. What the ranker learned is brought
+    to the order of one, whatever scale it has by now; the layer itself has no
+    weights. Single precision throughout.
 
     Args:
         behaviors: of the schema, or their dicts.
@@ -31,14 +34,16 @@ class SessionFeatures(BaseLayer):
         context_dim: int. Width of the encoded context; 0 for none.
         num_dense: int. How many of them, the last, are session features,
             which have their scale already.
-        session_seconds: float. Events not older than this are of the
-            session.
+        session_seconds: float. Events not older than this, counted from the
+            newest of their behaviour, are of the session.
 
     Call arguments:
         histories: dict of the `columns`.
         states: for each behaviour a dict with `interest` (B, D) and `values`
             (B, H, L, D / H), of `BehaviorReader.encode`.
         context: (B, `context_dim`) float; None without.
+        since_seconds: (B, behaviours) float32. Ages of the newest events;
+            left out, they are 0.
 
     Returns:
         (B, `output_dim`) float32.
@@ -74,7 +79,7 @@ class SessionFeatures(BaseLayer):
         """Names of the columns that are read."""
         names = []
         for behavior in self.behaviors:
-            details = ["age_seconds"]
+            details = ["event_time"]
             details += ["dwell_seconds"] * behavior.dwell
             details += ["action_counts"] * bool(behavior.action_counters)
             names += [f"{behavior.name}_{detail}" for detail in details]
@@ -95,6 +100,7 @@ class SessionFeatures(BaseLayer):
         histories_shape: Any = None,
         states_shape: Any = None,
         context_shape: Any = None,
+        since_seconds_shape: Any = None,
     ) -> None:
         """Makes nothing: there are no weights."""
 
@@ -104,9 +110,10 @@ class SessionFeatures(BaseLayer):
         """Returns the part that depends on histories alone, (B, F)."""
         parts = []
         for behavior, state in zip(self.behaviors, states, strict=True):
-            name = behavior.name
-            age = ops.cast(histories[f"{name}_age_seconds"], "float32")
-            mask = length_mask(histories[behavior.length], ops.shape(age)[1])
+            name, length = behavior.name, histories[behavior.length]
+            times = histories[f"{name}_event_time"]
+            age = seconds_between(times, newest_time(times, length)[:, None])
+            mask = length_mask(length, ops.shape(age)[1])
             mask = mask & (age <= self.session_seconds)
             values = ops.cast(state["values"], "float32")
             # Padding may hold anything; of nothing, the mean is nothing.
@@ -126,9 +133,14 @@ class SessionFeatures(BaseLayer):
             parts.append(ops.log1p(ops.sum(counted, axis=1)))
         return ops.stop_gradient(ops.concatenate(parts, axis=-1))
 
-    def add_context(self, session: Any, context: Any) -> Any:
+    def at_request(
+        self, session: Any, context: Any, since_seconds: Any = None
+    ) -> Any:
         """Returns the features, given the part of `encode_histories`."""
         parts = [session]
+        if since_seconds is not None:
+            lasts = since_seconds <= self.session_seconds
+            parts = [ops.where(self._of_session(lasts), session, 0.0)]
         if context is not None:
             context = ops.cast(context, "float32")
             num_learned = self.context_dim - self.num_dense
@@ -136,20 +148,33 @@ class SessionFeatures(BaseLayer):
             parts.append(context[:, num_learned:])
         return ops.stop_gradient(ops.concatenate(parts, axis=-1))
 
+    def _of_session(self, lasts: Any) -> Any:
+        """Returns (B, F), whether each feature counts: all but interests."""
+        parts = []
+        for number, behavior in enumerate(self.behaviors):
+            one = lasts[:, number, None]
+            interest = ops.repeat(ops.ones_like(one), self.interest_dim, axis=1)
+            width = self.interest_dim + 1 + behavior.dwell
+            width += len(behavior.action_counters)
+            parts += [interest, ops.repeat(one, width, axis=1)]
+        return ops.concatenate(parts, axis=1)
+
     def call(
         self,
         histories: Mapping[str, Any],
         states: Sequence[Mapping[str, Any]],
         context: Any = None,
+        since_seconds: Any = None,
     ) -> Any:
         session = self.encode_histories(histories, states)
-        return self.add_context(session, context)
+        return self.at_request(session, context, since_seconds)
 
     def compute_output_shape(
         self,
         histories_shape: Any,
         states_shape: Any = None,
         context_shape: Any = None,
+        since_seconds_shape: Any = None,
     ) -> tuple:
         lengths = histories_shape[self.behaviors[0].length]
         return (lengths[0], self.output_dim)

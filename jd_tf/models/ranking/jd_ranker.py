@@ -9,13 +9,18 @@ from keras import ops
 from jd_tf.layers import (
     BiasTower,
     EntireSpaceLogits,
-    LogScaling,
+    FeatureNormalization,
     MixtureOfExperts,
     TaskTower,
 )
 from jd_tf.models.base import RankingModel, Tensors
 from jd_tf.models.blocks.behavior_reader import BehaviorReader
 from jd_tf.models.blocks.context_encoder import ContextEncoder
+from jd_tf.models.blocks.event_ages import (
+    newest_time,
+    seconds_between,
+    since_newest,
+)
 from jd_tf.models.blocks.item_encoder import ItemEncoder
 from jd_tf.models.blocks.mean_preserving_bias import mean_preserving_bias
 from jd_tf.models.blocks.session_features import SessionFeatures
@@ -94,6 +99,7 @@ class JDRanker(RankingModel):
                 content_dims=self.item_encoder.content_dims,
                 content_match_dim=content.content_match_dim if compared else 0,
                 dropout_rate=head.dropout_rate,
+                max_values=schema.values_per_id,
                 name=f"{behavior.name}_reader",
                 **reading,
                 **shared,
@@ -104,10 +110,16 @@ class JDRanker(RankingModel):
             schema.context_columns,
             items.context_embedding_dim,
             len(schema.session_dense),
+            len(schema.behaviors) if config.sequence.use_recency else 0,
+            schema.linear_indices(schema.session_dense),
             name="context_encoder",
             **shared,
         )
-        self.item_dense_scaling = LogScaling(name="item_dense", **shared)
+        self.item_normalization = FeatureNormalization(
+            schema.linear_indices(schema.item_dense),
+            name="item_dense",
+            **shared,
+        )
         self.experts = MixtureOfExperts(
             head.num_experts,
             head.expert_units,
@@ -152,7 +164,7 @@ class JDRanker(RankingModel):
         for reader in self.readers:
             reader.build()
         if num_dense:
-            self.item_dense_scaling.build((None, None, num_dense))
+            self.item_normalization.build((None, None, num_dense))
         user_dim = sum(reader.interest_dim for reader in self.readers)
         user_dim += self.context_encoder.output_dim
         candidate_dim = sum(reader.reading_dim for reader in self.readers)
@@ -173,22 +185,28 @@ class JDRanker(RankingModel):
     ) -> dict[str, Any]:
         state, interests, states = {}, [], []
         for number, (behavior, reader) in enumerate(self._behaviors(), 1):
-            name = behavior.name
+            name, length = behavior.name, histories[behavior.length]
+            times = histories[f"{name}_event_time"]
+            newest = newest_time(times, length)
             ids = self._item_ids(histories, f"{name}_")
             contents = self.item_encoder.content_embeddings(ids)
             encoded, interest = reader.encode(
                 self.item_encoder.encode(ids, contents, gate_index=number),
                 {
-                    detail: histories[f"{name}_{detail}"]
-                    for detail in ("age_seconds", *reader.event_details)
+                    "age_seconds": seconds_between(times, newest[:, None]),
+                    **{
+                        detail: histories[f"{name}_{detail}"]
+                        for detail in reader.event_details
+                    },
                 },
-                histories[behavior.length],
+                length,
                 self.item_encoder.rows(ids),
                 contents,
                 training=training,
             )
             interests.append(interest)
             states.append(encoded)
+            state[f"{name}_newest_time"] = newest
             for part, tensor in encoded.items():
                 state[f"{name}_{part}"] = tensor
         interests = ops.concatenate(interests, axis=-1)
@@ -198,8 +216,11 @@ class JDRanker(RankingModel):
             state["session"] = self.session.encode_histories(read, states)
         return state
 
-    def encode_request(self, request: Tensors) -> Any:
-        return self.context_encoder.of_request(request)
+    def encode_request(self, user_state: Tensors, request: Tensors) -> Any:
+        time, behaviors = request["request_time"], self.schema.behaviors
+        since = since_newest(user_state, behaviors, time)
+        encoded = self.context_encoder.of_request(request, since)
+        return {"encoded": encoded, "since_seconds": since}
 
     def candidate_logits(
         self,
@@ -208,7 +229,9 @@ class JDRanker(RankingModel):
         candidates: Tensors,
         training: bool = False,
     ) -> tuple[Any, Any]:
-        features = self._candidate_features(user_state, candidates, training)
+        features = self._candidate_features(
+            user_state, context, candidates, training
+        )
         mixed = self.experts.mix(
             features, self._experts_state(user_state, context), training
         )
@@ -223,7 +246,9 @@ class JDRanker(RankingModel):
         return self.session.output_dim
 
     def session_features(self, user_state: Tensors, context: Any) -> Any:
-        return self.session.add_context(user_state["session"], context)
+        return self.session.at_request(
+            user_state["session"], context["encoded"], context["since_seconds"]
+        )
 
     def explain(self, inputs: Tensors) -> dict[str, Any]:
         """Returns what the ranker attends to.
@@ -237,7 +262,7 @@ class JDRanker(RankingModel):
             `fusion_weights` (B, T).
         """
         state = self.encode_histories(inputs)
-        context = self.encode_request(inputs)
+        context = self.encode_request(state, inputs)
         candidates = self.item_encoder(self._item_ids(inputs))
         explained = {
             f"attention_{behavior.name}": reader.attention_weights(
@@ -245,7 +270,7 @@ class JDRanker(RankingModel):
             )
             for behavior, reader in self._behaviors()
         }
-        features = self._candidate_features(state, inputs, training=False)
+        features = self._candidate_features(state, context, inputs, False)
         explained["gate_weights"] = self.experts.gate_weights(
             features, self._experts_state(state, context)
         )
@@ -278,23 +303,30 @@ class JDRanker(RankingModel):
 
     def _experts_state(self, user_state: Tensors, context: Any) -> Any:
         """Returns the user half of the experts for this request."""
-        if context is None:
+        if context["encoded"] is None:
             return user_state["experts"]
-        return self.experts.add_request(user_state["experts"], context)
+        return self.experts.add_request(
+            user_state["experts"], context["encoded"]
+        )
 
     def _candidate_features(
-        self, user_state: Tensors, candidates: Tensors, training: bool
+        self,
+        user_state: Tensors,
+        context: Any,
+        candidates: Tensors,
+        training: bool,
     ) -> Any:
         ids = self._item_ids(candidates)
         rows = self.item_encoder.rows(ids)
         contents = self.item_encoder.content_embeddings(ids)
         tokens = self.item_encoder.encode(ids, contents)
         parts = [tokens]
-        for behavior, reader in self._behaviors():
+        for number, (behavior, reader) in enumerate(self._behaviors()):
             state = _part(user_state, behavior)
-            parts += reader.read(tokens, rows, state, contents, training)
+            since = context["since_seconds"][:, number]
+            parts += reader.read(tokens, rows, state, contents, since, training)
         if self.schema.item_dense:
-            parts.append(self.item_dense_scaling(candidates["item_dense"]))
+            parts.append(self.item_normalization(candidates["item_dense"]))
         return ops.concatenate(parts, axis=-1)
 
     def _bias(self, candidates: Tensors, conditional: Any) -> Any:

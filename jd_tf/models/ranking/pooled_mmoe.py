@@ -7,14 +7,15 @@ from keras import ops
 
 from jd_tf.layers import (
     EntireSpaceLogits,
+    FeatureNormalization,
     IdOverlap,
-    LogScaling,
     MixtureOfExperts,
     TaskTower,
 )
 from jd_tf.layers.masking import length_mask
 from jd_tf.models.base import RankingModel, Tensors
 from jd_tf.models.blocks.context_encoder import ContextEncoder
+from jd_tf.models.blocks.event_ages import newest_time, since_newest
 from jd_tf.models.blocks.item_encoder import ItemEncoder
 from jd_tf.models.blocks.session_features import SessionFeatures
 from jd_tf.models.ranker_config import RankerConfig
@@ -39,8 +40,8 @@ class PooledMMoEConfig(RankerConfig):
 class PooledMMoE(RankingModel):
     """Averages histories and compares their ids with the candidates'.
 
-    A baseline that a sequence model has to beat. Its user state reads no
-    clock. Arguments, call arguments and outputs are those of `RankingModel`.
+    A baseline that a sequence model has to beat. Arguments, call arguments and
+    outputs are those of `RankingModel`.
 
     Example:
     >>> from jd_tf.schema import Behavior, IdColumn, Objective, Schema
@@ -63,11 +64,6 @@ class PooledMMoE(RankingModel):
 
     config_class = PooledMMoEConfig
 
-    @property
-    def reusable(self) -> bool:
-        """Returns whether nothing reads ages: a fusion's session does."""
-        return self.fusion is None
-
     def make_layers(self) -> None:
         schema, items, head = self.schema, self.config.items, self.config.head
         shared = {"dtype": self.dtype_policy}
@@ -81,15 +77,23 @@ class PooledMMoE(RankingModel):
             name="item_encoder",
             **shared,
         )
-        self.id_overlap = IdOverlap(name="id_overlap", **shared)
+        self.id_overlap = IdOverlap(
+            max_values=schema.values_per_id, name="id_overlap", **shared
+        )
         self.context_encoder = ContextEncoder(
             schema.context_columns,
             items.context_embedding_dim,
             len(schema.session_dense),
+            len(schema.behaviors),
+            schema.linear_indices(schema.session_dense),
             name="context_encoder",
             **shared,
         )
-        self.item_dense_scaling = LogScaling(name="item_dense", **shared)
+        self.item_normalization = FeatureNormalization(
+            schema.linear_indices(schema.item_dense),
+            name="item_dense",
+            **shared,
+        )
         self.experts = MixtureOfExperts(
             head.num_experts,
             head.expert_units,
@@ -124,7 +128,7 @@ class PooledMMoE(RankingModel):
         self.item_encoder.build()
         self.context_encoder.build()
         if num_dense:
-            self.item_dense_scaling.build((None, None, num_dense))
+            self.item_normalization.build((None, None, num_dense))
         overlap = num_ids * self.id_overlap.num_features(0)
         # The token, and with each mean: their product.
         candidate_dim = dim + num_behaviors * (dim + overlap) + num_dense
@@ -157,6 +161,9 @@ class PooledMMoE(RankingModel):
             state[f"{name}_rows"] = overlap["ids"]
             state[f"{name}_overlap_weights"] = overlap["weights"]
             state[f"{name}_length"] = length
+            state[f"{name}_newest_time"] = newest_time(
+                histories[f"{name}_event_time"], length
+            )
             read.append({"interest": means[-1], "values": tokens[:, None]})
         state["experts"] = self.experts.encode_user(
             ops.concatenate(means, axis=-1)
@@ -166,8 +173,10 @@ class PooledMMoE(RankingModel):
             state["session"] = self.session.encode_histories(columns, read)
         return state
 
-    def encode_request(self, request: Tensors) -> Any:
-        return self.context_encoder.of_request(request)
+    def encode_request(self, user_state: Tensors, request: Tensors) -> Any:
+        time, behaviors = request["request_time"], self.schema.behaviors
+        since = since_newest(user_state, behaviors, time)
+        return self.context_encoder.of_request(request, since), since
 
     def candidate_logits(
         self,
@@ -187,10 +196,8 @@ class PooledMMoE(RankingModel):
             parts.append(tokens * ops.expand_dims(mean, 1))
             parts.append(self.id_overlap.match(rows, *events))
         if self.schema.item_dense:
-            parts.append(self.item_dense_scaling(candidates["item_dense"]))
-        state = user_state["experts"]
-        if context is not None:
-            state = self.experts.add_request(state, context)
+            parts.append(self.item_normalization(candidates["item_dense"]))
+        state = self.experts.add_request(user_state["experts"], context[0])
         mixed = self.experts.mix(
             ops.concatenate(parts, axis=-1), state, training=training
         )
@@ -203,4 +210,4 @@ class PooledMMoE(RankingModel):
         return self.session.output_dim
 
     def session_features(self, user_state: Tensors, context: Any) -> Any:
-        return self.session.add_context(user_state["session"], context)
+        return self.session.at_request(user_state["session"], *context)

@@ -147,13 +147,13 @@ class ClientOptions:
             default they double for a server, and there are none in process.
         parallel: calls under way at once.
         one_call: whether a history met for the first time, with one slice of
-            candidates, is ranked by `serving_default`, in one call. A history
-            that comes back is encoded, and its state cached.
+            candidates, is ranked by `serving_default`, in one call; only one
+            that comes back is encoded, and its state cached. For users of a
+            single page: otherwise each second page finds the state.
         max_users: cached user states at most; 0 caches none.
         max_state_bytes: memory for them at most.
-        state_seconds: seconds for which a user state is good.
-        key_ignores: history columns that may differ while a cached state is
-            used again, such as ages that grow between two pages of one list.
+        state_seconds: seconds for which a user state is kept; it is exact
+            until the user's next event.
         max_version_switches: how often a call is begun again because the
             model's version changed under it.
         max_string_bytes: longer strings are refused.
@@ -167,11 +167,10 @@ class ClientOptions:
     slice_size: int | None = None
     buckets: tuple[int, ...] | None = None
     parallel: int = 8
-    one_call: bool = True
+    one_call: bool = False
     max_users: int = 10_000
     max_state_bytes: int = 2**30
-    state_seconds: float = 300.0
-    key_ignores: tuple[str, ...] = ()
+    state_seconds: float = 3600.0
     max_version_switches: int = 3
     max_string_bytes: int = 65_536
 

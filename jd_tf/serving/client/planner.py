@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jd_tf.data.validation import RequestValidator
-from jd_tf.schema import HISTORY_ROLES, SERVING_ROLES, DataError, Schema
+from jd_tf.schema import SERVING_ROLES, DataError, Schema
 from jd_tf.serving.batching import candidate_buckets, cut_slices, pad_requests
 from jd_tf.serving.client import errors
 from jd_tf.serving.client.options import ClientOptions
@@ -69,13 +69,6 @@ class Planner:
         size = options.slice_size
         self._slice_size = schema.max_candidates if size is None else size
         self._buckets = self._check_buckets()
-        histories = [c.name for c in schema.columns(*HISTORY_ROLES)]
-        unknown = sorted(set(options.key_ignores) - set(histories))
-        if unknown:
-            raise errors.RequestError(
-                f"`key_ignores` must name history columns. Got: {unknown}; "
-                f"there are {histories}."
-            )
         # As wide as can be, for the same reason that slices have buckets.
         self._widths = {
             b.length: b.max_length for b in schema.behaviors if self._buckets
@@ -193,10 +186,9 @@ class Planner:
     ) -> tuple[dict[str, np.ndarray], int]:
         state, whole = None, whole or not description.encodes
         if not whole:
-            # All that the state is made of, and nothing else.
+            # All that the state is made of: histories, and no clock.
             read = description.signatures[ENCODE_USER]["inputs"]
-            names = [n for n in read if n not in self._options.key_ignores]
-            key = fingerprint(checked, names)
+            key = fingerprint(checked, read)
             state = self._cache.get((key, description.version))
             if state is None and len(slices) == 1 and self._options.one_call:
                 whole = not self._cache.met(key)

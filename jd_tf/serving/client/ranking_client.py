@@ -133,7 +133,7 @@ class RankingClient(_Client[Transport]):
         ...     max_candidates=1000,
         ... )
         >>> request = {"item_id": [], "click_item_id": [7]}
-        >>> request["click_age_seconds"] = [60.0]
+        >>> request |= {"click_event_time": [940], "request_time": 1000}
         >>> transport = GrpcTransport("localhost:8500", ModelChoice("m"))
         >>> with RankingClient(transport, schema) as client:
         ...     client.rank(request, timeout=0.05).table()

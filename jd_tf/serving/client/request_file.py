@@ -105,7 +105,7 @@ def _read_records(path: Path, schema: Schema) -> Iterator[dict[str, Any]]:
             ) from error
 
 
-def _decode(feature: Any, column: Column) -> np.ndarray:
+def _decode(feature: Any, column: Column) -> np.ndarray | list:
     if column.name not in feature:
         raise DataError(f"no column `{column.name}`, which the schema has")
     stored, kind = feature[column.name], _KINDS[column.dtype]
@@ -117,6 +117,15 @@ def _decode(feature: Any, column: Column) -> np.ndarray:
             f"{column.dtype}"
         )
     values = list(getattr(stored, kind).value)
+    if column.multi_valued:
+        counts = feature[column.counts].int64_list.value
+        if sum(counts) != len(values):
+            raise DataError(
+                f"column `{column.name}` holds {len(values)} values, but "
+                f"`{column.counts}` counts {sum(counts)}"
+            )
+        ends = itertools.accumulate(counts, initial=0)
+        return [values[a:b] for a, b in itertools.pairwise(ends)]
     array = np.array(values, object if kind == "bytes_list" else column.dtype)
     shape = tuple(-1 if size is None else size for size in column.shape[1:])
     try:

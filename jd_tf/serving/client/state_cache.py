@@ -48,7 +48,7 @@ class StateCache:
         self,
         max_users: int = 10_000,
         max_bytes: int = 2**30,
-        seconds: float = 300.0,
+        seconds: float = 3600.0,
         clock: Callable[[], float] = time.monotonic,
     ):
         if max_users < 0 or max_bytes < 0 or not seconds >= 0:

@@ -1,5 +1,6 @@
 """Calls of every signature in the shapes a server will get."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from jd_tf.serving.signature_names import SIGNATURES
 _NUM_REQUESTS = 8
 _LARGEST_ID = 10_000
 _MEAN_FLOAT = 100.0
+_NOW, _LARGEST_GAP = 1_700_000_000, 10_000
 
 
 def record_calls(
@@ -65,7 +67,7 @@ def shape_buckets(schema: Schema) -> list[tuple[int, int]]:
 
 
 def sample_requests(schema: Schema, seed: int = 0) -> list[dict[str, Any]]:
-    """Generates requests, from full histories to none, with growing ages."""
+    """Generates requests, from full histories to none."""
     generator = np.random.default_rng(seed)
     longest = max(behavior.max_length for behavior in schema.behaviors)
     lengths = np.linspace(longest, 0, _NUM_REQUESTS).round().astype(int)
@@ -105,16 +107,25 @@ def _sample_request(
             request[name] = _random_ids(ids[name], generator, shape)
         elif name in action_ids:
             request[name] = generator.integers(0, action_ids[name], shape)
+        elif column.dtype == "int64":
+            # Times: the request's, and what happened before it.
+            gaps = generator.integers(1, _LARGEST_GAP, shape)
+            request[name] = _NOW - np.cumsum(gaps) if shape else _NOW
         else:
             request[name] = generator.exponential(_MEAN_FLOAT, shape)
-            if name.endswith("_age_seconds"):
-                request[name] = np.cumsum(request[name])
     return request
 
 
 def _random_ids(
     column: IdColumn, generator: np.random.Generator, shape: tuple[int, ...]
 ) -> np.ndarray:
+    if column.multi_valued:
+        one = dataclasses.replace(column, max_values=1)
+        drawn = _random_ids(one, generator, shape)
+        # From no value at all to as many as there can be.
+        counts = generator.integers(0, column.max_values + 1, shape[:1])
+        real = np.arange(column.max_values) < counts[:, None]
+        return np.where(real, drawn, "" if column.dtype == "string" else 0)
     if column.vocabulary:
         known = np.array(column.vocabulary, dtype=object)
         chosen = np.asarray(generator.choice(known, shape))

@@ -23,6 +23,8 @@ from jd_tf.training.loop.training_step import (
 )
 from jd_tf.training.workdir import CHECKPOINTS, SUMMARIES
 
+# Beginnings of the names of what is set to the best ones in the end.
+BEST = ("model/", "average/")
 TrainBatches = Callable[[int, int], tf.data.Dataset]
 Validate = Callable[[], dict[str, float | None]]
 
@@ -37,7 +39,8 @@ class Trainer:
 
     A session loads the newest checkpoint, if any; then, until something ends
     it, it takes steps, writes history, evaluates and writes checkpoints. At
-    the end the variables named `model/` are those of the best evaluation.
+    the end the variables named `model/` are those of the best evaluation;
+    after a signal they are those of the last step.
     Run again in the same folder, it goes on where the last session stood,
     whether that ended or was killed, and takes the very steps an
     uninterrupted run would have taken.
@@ -233,10 +236,12 @@ class Trainer:
         self._log()
         self._evaluate()
         self._save()
-        if state.best_step not in (-1, state.step):
-            named = self._variables.items()
-            model = {n: v for n, v in named if n.startswith("model/")}
-            self.checkpoints.restore(state.best_step, model)
+        best = state.step if state.best_step < 0 else state.best_step
+        named = self._variables.items()
+        kept = {n: v for n, v in named if n.startswith(BEST)}
+        self.checkpoints.restore(best, kept)
+        if self.step_fn.average:
+            self.step_fn.average.apply()
 
     def _stop_reason(self) -> str:
         config, state = self.config, self.state
@@ -263,7 +268,9 @@ class Trainer:
         state, monitor = self.state, self.config.monitor
         if self.validate is None or state.evaluated_step == state.step:
             return False
-        metrics = self.validate()
+        average = self.step_fn.average
+        with average.applied() if average else contextlib.nullcontext():
+            metrics = self.validate()
         if monitor not in metrics:
             raise SchemaError(
                 f"`monitor` must name a validation metric, one of "

@@ -8,6 +8,8 @@ import numpy as np
 from jd_tf.training.loop.training_step import WAITS, Rows, TrainingStep
 
 Row = dict[str, Any]
+# Beginnings of the names of metrics that are better lower.
+LOWER_BETTER = ("loss", "normalized_entropy")
 
 
 @dataclasses.dataclass
@@ -88,14 +90,15 @@ class TrainingState:
         """Takes an evaluation of this step into history and best.
 
         The monitored metric is better lower where its name begins with
-        "loss". Returns the history row, and whether it is the best so far.
+        "loss" or "normalized_entropy". Returns the history row, and whether it
+        is the best so far.
         """
         row = self._position()
         row |= {f"validation/{name}": m for name, m in metrics.items()}
         self.history.append(row)
         self.evaluated_step = self.step
         value = metrics[monitor]
-        sign = -1.0 if monitor.startswith("loss") else 1.0
+        sign = -1.0 if monitor.startswith(LOWER_BETTER) else 1.0
         if value is not None and (
             self.best_step < 0 or sign * value > sign * self.best_value
         ):

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from jd_tf.training.weight_average import WeightAverage
+
 Batch = Mapping[str, tf.Tensor]
 Rows = dict[str, np.ndarray]
 # What `repeat_steps` adds to each row: seconds of waiting for the batch.
@@ -25,6 +27,8 @@ class TrainingStep(abc.ABC):
         row_spec: shape and dtype of each entry of a row.
         checked: entries of a row that must be finite: name -> what to call
             each of its numbers in the message, in order.
+        average: a `WeightAverage` that evaluations and the end of the
+            training take, or None for the weights themselves.
 
     Example:
         >>> from jd_tf.training.main_step import MainStep
@@ -36,6 +40,7 @@ class TrainingStep(abc.ABC):
     remedy = "Lower the learning rates"
     row_spec: Mapping[str, tf.TensorSpec] = {}
     checked: Mapping[str, Sequence[str]] = {}
+    average: WeightAverage | None = None
 
     @abc.abstractmethod
     def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
@@ -46,8 +51,8 @@ class TrainingStep(abc.ABC):
         """Returns every variable a step reads or writes, for checkpoints.
 
         Returns:
-            Name -> variable; the model's, which are set to the best ones at
-            the end of a run, begin with `model/`.
+            Name -> variable; those that are set to the best ones at the end
+            of a run begin with `model/` or, of averages, `average/`.
         """
 
     def summands(self, rows: Rows) -> Rows:

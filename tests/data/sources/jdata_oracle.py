@@ -125,7 +125,7 @@ class Oracle:
             "request_time": now,
             "hour": now % DAY // 3600 + 1,
             "click_item_id": [v["item"] for v in visits],
-            "click_age_seconds": [now - v["time"] for v in visits],
+            "click_event_time": [v["time"] for v in visits],
             "click_action_counts": [v["counts"] for v in visits],
             "click_action_ids": [
                 [*v["modules"], 0, 0, 0, 0][:4] for v in visits
@@ -134,7 +134,7 @@ class Oracle:
         for name, kind in (("cart", 2), ("order", 4), ("favourite", 5)):
             events = self.kept(user, session, place, kind)
             wanted[f"{name}_item_id"] = [e[1] for e in events]
-            wanted[f"{name}_age_seconds"] = [now - e[2] for e in events]
+            wanted[f"{name}_event_time"] = [e[2] for e in events]
         rest = session[place:]
         wanted["labels"] = [
             [

@@ -35,8 +35,8 @@ def expected(lines, line_number, event_number, candidates):
                 {
                     "item": item,
                     "category": category,
-                    "age": now - start,
-                    "dwell": min(dwell, now - start),
+                    "time": start - now,
+                    "dwell": dwell if start + dwell <= now else -1,
                     "counts": [0] * 6,
                     "entry": 0,
                 }
@@ -69,14 +69,14 @@ def expected(lines, line_number, event_number, candidates):
     return {
         "click_item_id": [v["item"] for v in visits],
         "click_category_id": [v["category"] for v in visits],
-        "click_age_seconds": [v["age"] for v in visits],
+        "click_event_time": [v["time"] for v in visits],
         "click_dwell_seconds": [v["dwell"] for v in visits],
         "click_action_counts": [v["counts"] for v in visits],
         "click_action_ids": [[v["entry"]] for v in visits],
         "cart_item_id": [e[0] for e in carts],
-        "cart_age_seconds": [now - e[3] for e in carts],
+        "cart_event_time": [e[3] - now for e in carts],
         "order_item_id": [e[0] for e in orders],
-        "order_age_seconds": [now - e[3] for e in orders],
+        "order_event_time": [e[3] - now for e in orders],
         "item_dense": counters,
         "session_dense": [
             now,

@@ -45,7 +45,7 @@ def test_histories_become_newest_first(tmp_path):
     ]
     assert request["click_category_id"][0] == b"clkc32"
     assert request["click_parent_category_id"][0] == b"clkc22"
-    assert request["click_age_seconds"].tolist() == [800, 900, 1000]
+    assert request["click_event_time"].tolist() == [-800, -900, -1000]
     assert request["order_shop_id"].tolist() == [b"ordshop1", b"ordshop0"]
     assert request["cart_brand_id"].tolist() == [b"cartbrand0"]
     assert request["item_id"].tolist() == [b"5"]
@@ -275,7 +275,7 @@ def test_real_histories_are_as_long_as_the_file_says(real):
             stated = 0 if stated == b"unknow" else int(float(stated))
             for name in source.schema.item_columns:
                 assert len(request[f"{behavior}_{name.name}"]) == stated
-            ages = request[f"{behavior}_age_seconds"]
+            ages = -request[f"{behavior}_event_time"]
             assert len(ages) == stated
             if stated:
                 oldest = feature[column.format("ts")].bytes_list.value[0]

@@ -12,6 +12,13 @@ from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import DataError
 from tests.data.sources.kuairand_logs import HOUR, START, log, write
 
+KEPT = {
+    "click": lambda row: row[3],
+    "profile_enter": lambda row: row[5],
+    "comment": lambda row: row[6],
+    "skip": lambda row: not row[3] and not row[4],
+}
+
 
 def read(folder, **options):
     source = open_source("kuairand", folder, **options)
@@ -32,22 +39,20 @@ def test_requests_are_what_was_known_when_they_began(tmp_path):
         user, time = map(int, request["request_id"].split(":"))
         mine = by_user[user]
         over = [r for r in mine if r[2] + r[9] + r[11] <= time]
-        for behavior, place in (("click", 3), ("profile_enter", 5)):
-            length = source.schema.behaviors[place == 5].max_length
-            known = [r for r in reversed(over) if r[place] and r[2] < time]
+        for behavior in source.schema.behaviors:
+            length, kept = behavior.max_length, KEPT[behavior.name]
+            known = [r for r in reversed(over) if kept(r) and r[2] < time]
             # Of one millisecond, the order is the log's.
             wanted = [r[1] for r in known][:length]
-            assert request[f"{behavior}_item_id"].tolist() == wanted
+            assert request[f"{behavior.name}_item_id"].tolist() == wanted
         clicks = [r for r in reversed(over) if r[3] and r[2] < time][:50]
         met += len(clicks)
         np.testing.assert_allclose(
             request["click_dwell_seconds"], [r[9] / 1000 for r in clicks]
         )
-        np.testing.assert_allclose(
-            request["click_age_seconds"],
-            [(time - r[2]) / 1000 for r in clicks],
-            rtol=1e-6,
-        )
+        assert request["request_time"] == time // 1000
+        times = [r[2] // 1000 for r in clicks]
+        assert request["click_event_time"].tolist() == times
         counts = [[*r[4:9], r[11] / 1000] for r in clicks]
         np.testing.assert_allclose(
             request["click_action_counts"].reshape(-1, 6),
@@ -63,26 +68,63 @@ def test_requests_are_what_was_known_when_they_began(tmp_path):
     assert met > 1000
 
 
-def test_counters_are_those_of_the_midnight_before(tmp_path):
-    rows = log(700, seed=2, step=300_000)
+def distinct(rows):
+    """Rows less those that repeat one to the last column."""
+    return [list(row) for row in dict.fromkeys(map(tuple, rows))]
+
+
+def counted(rows, place, one, now):
+    """Impressions of an id over before a time, feedback, smoothed rates."""
+    over = [r for r in rows if r[2] + r[9] + r[11] < now]
+    mine = [r for r in over if r[place] == one]
+    sums = [sum(r[column] for r in mine) for column in range(3, 9)]
+    means = [sum(r[column] for r in over) for column in range(3, 9)]
+    means = [total / max(len(over), 1) for total in means]
+    rates = [
+        (count + 20 * mean) / (len(mine) + 20)
+        for count, mean in zip(sums, means, strict=True)
+    ]
+    return len(mine), sums, rates
+
+
+@pytest.mark.parametrize("step", [40_000, 300_000])
+def test_counters_are_those_before_the_request(tmp_path, step):
+    rows = distinct(log(700, seed=2, step=step))
     _, found = read(write(tmp_path, rows))
-    counted = 0
+    met = 0
     for _, request in found:
-        time = int(request["request_id"].split(":")[1])
-        midnight = (time + 8 * HOUR) // (24 * HOUR) * 24 * HOUR - 8 * HOUR
+        user, time = map(int, request["request_id"].split(":"))
         for item, dense in zip(
             request["item_id"], request["item_dense"], strict=True
         ):
-            known = [
-                r
-                for r in rows
-                if r[1] == item and r[2] + r[9] + r[11] < midnight
-            ]
-            sums = np.sum([[0] * 6, *(r[3:9] for r in known)], axis=0)
-            wanted = [len(known), *sums]
-            assert dense[1:].tolist() == wanted
-            counted += len(known)
-    assert counted > 500
+            shown, sums, rates = counted(rows, 1, item, time)
+            assert dense[1:8].tolist() == [shown, *sums]
+            np.testing.assert_allclose(dense[8:], rates, rtol=1e-5)
+            met += shown
+        shown, _, rates = counted(rows, 0, user, time)
+        assert request["session_dense"][-7] == shown
+        np.testing.assert_allclose(
+            request["session_dense"][-6:], rates, rtol=1e-5
+        )
+        assert request["viewer_id"] == user
+    assert met > 5000
+
+
+def test_outcomes_of_a_request_reach_none_of_its_own_columns(tmp_path):
+    rows = log(900, seed=12)
+    _, found = read(write(tmp_path, rows), max_candidates=8)
+    request = max((r for _, r in found[100:]), key=lambda r: len(r["item_id"]))
+    user, time = map(int, request["request_id"].split(":"))
+    shown = [r for r in rows if r[0] == user and r[2] >= time]
+    assert len(request["item_id"]) == 8
+    for row in shown[:8]:
+        row[3:9] = [1 - value for value in row[3:9]]
+    _, changed = read(write(tmp_path, rows), max_candidates=8)
+    other = {r["request_id"]: r for _, r in changed}[request["request_id"]]
+    assert (other["labels"] != request["labels"]).all()
+    for name, values in request.items():
+        if name != "labels":
+            np.testing.assert_array_equal(values, other[name], err_msg=name)
 
 
 def test_requests_are_close_in_time_and_never_cross_midnight(tmp_path):
@@ -168,7 +210,9 @@ def test_sessions_begin_anew_after_a_pause(tmp_path):
     ]
     rows += log(60, 1, START + 9 * HOUR)
     _, found = read(write(tmp_path, rows))
-    dense = {r["item_id"][0]: r["session_dense"].tolist() for _, r in found}
+    dense = {
+        r["item_id"][0]: r["session_dense"][:10].tolist() for _, r in found
+    }
     assert dense[101] == [0.0] * 10
     assert dense[102] == [400, 1, 2, 1, 1, 1, 0, 0, 0, 0]
     assert dense[103] == [0.0] * 10
@@ -203,7 +247,7 @@ def test_a_published_log_with_commas_and_scenarios_reads_alike(tmp_path):
         write(tmp_path, rows, "log_standard_pure.csv", tab=True)
     )
     names = [column.name for column in source.schema.context_columns]
-    assert names == ["hour", "scenario"]
+    assert names == ["hour", "viewer_id", "scenario"]
     validator = RequestValidator(source.schema)
     met = set()
     for _, request in found:

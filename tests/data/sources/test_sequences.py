@@ -53,8 +53,8 @@ def test_requests_follow_the_protocol(tmp_path, users, num_negatives):
             assert request["request_id"] == f"{request['user_id']}:{place}"
             expected = [items[i] for i in range(place - 1, -1, -1)][:6]
             assert request["click_item_id"].tolist() == expected
-            ages = request["click_age_seconds"].tolist()
-            assert ages == list(range(1, 1 + len(expected)))
+            times = request["click_event_time"].tolist()
+            assert times == list(range(-1, -1 - len(expected), -1))
             assert not set(negatives(request).tolist()) & set(items)
     for user, items in users.items():
         last = len(items) - 1

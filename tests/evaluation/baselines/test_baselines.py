@@ -5,14 +5,30 @@ import pytest
 
 from jd_tf.data.batches import read_batches
 from jd_tf.data.dataset import write_dataset
-from jd_tf.evaluation.baselines import BASELINES, LastCategory, Popularity
+from jd_tf.evaluation.baselines import (
+    BASELINES,
+    LastCategory,
+    LightGBM,
+    Popularity,
+    UserMean,
+)
+from jd_tf.evaluation.baselines.gradient_boosting import INSTALLED
 from jd_tf.evaluation.baselines.rates import IdSums
 from jd_tf.evaluation.collect import collect_predictions
 from jd_tf.schema import SERVING_ROLES
 from tests.evaluation.toy_shop import toy_batch, toy_schema
 from tests.requests import random_requests, small_schema
 
-SMALL = {"trees": {"max_iter": 30}}
+SMALL = {
+    "trees": {"max_iter": 30},
+    "lightgbm": {"max_rounds": 60},
+    "lambdarank": {"max_rounds": 30},
+}
+HERE = [
+    name
+    for name, kind in BASELINES.items()
+    if INSTALLED or not issubclass(kind, LightGBM)
+]
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +37,7 @@ def fitted():
     return {
         name: kind(toy_schema(), **SMALL.get(name, {})).fit(train)
         for name, kind in BASELINES.items()
+        if name in HERE
     }
 
 
@@ -33,11 +50,11 @@ def metrics(fitted):
 
 
 def _parts(output):
-    (part,) = output.values()
-    return part
+    parts = [a.reshape(*a.shape[:2], -1) for a in output.values()]
+    return np.concatenate(parts, axis=2)
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", sorted({*HERE} - {"user_mean"}))
 def test_knowledge_beats_chance(metrics, name):
     assert metrics[name]["click"]["auc_interval"][0] > 0.55
     assert metrics[name]["value"]["ndcg@10"] > 0.5
@@ -55,12 +72,13 @@ def test_probabilities_are_calibrated(metrics, name):
     assert metrics[name]["click"]["normalized_entropy"] < 1.0
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", HERE)
 def test_padding_and_order_of_candidates_change_nothing(fitted, name):
     batch = toy_batch(99, size=40)
     served = {
         c.name: batch[c.name] for c in toy_schema().columns(*SERVING_ROLES)
     }
+    served["user_id"] = batch["user_id"]
     before = _parts(fitted[name].score(served))
     wide = dict(served)
     for column in toy_schema().columns(*SERVING_ROLES):
@@ -81,7 +99,7 @@ def test_padding_and_order_of_candidates_change_nothing(fitted, name):
     np.testing.assert_allclose(before[full], after[full][:, ::-1], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", HERE)
 def test_every_kind_of_column_passes_through_files(tmp_path, name):
     schema = small_schema()
     requests = random_requests(schema, 60)
@@ -129,6 +147,24 @@ def test_popularity_of_the_unknown_is_the_mean():
     )
 
 
+def test_user_mean_by_hand():
+    batch = toy_batch(0, size=50)
+    found = UserMean(toy_schema(), strength=4.0).fit([batch]).score(batch)
+    labels, weights = batch["labels"], batch["label_weights"]
+    mean = labels.sum((0, 1)) / weights.sum((0, 1))
+    for b in range(50):
+        mine = batch["user_id"] == batch["user_id"][b]
+        happened, shown = labels[mine].sum((0, 1)), weights[mine].sum((0, 1))
+        expected = (happened + 4 * mean) / (shown + 4)
+        for n in range(batch["num_candidates"][b]):
+            np.testing.assert_allclose(
+                found["probabilities"][b, n], expected, rtol=1e-5
+            )
+    del batch["user_id"]
+    with pytest.raises(ValueError, match="with keys"):
+        UserMean(toy_schema()).fit([batch])
+
+
 def test_last_category_by_hand():
     batch = toy_batch(3, size=30)
     found = LastCategory(toy_schema()).fit([]).score(batch)["score"]
@@ -144,7 +180,7 @@ def test_last_category_by_hand():
             assert found[b, n] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["popularity", "trees"])
+@pytest.mark.parametrize("name", ["popularity", "trees", "lightgbm"])
 def test_scoring_before_learning_is_refused(name):
     with pytest.raises(ValueError, match="before scoring"):
         BASELINES[name](toy_schema()).score(toy_batch(0))
@@ -160,7 +196,8 @@ def test_scorers_see_serving_columns_only():
     batch = toy_batch(0)
     batch["oracle_relevance"] = np.random.default_rng(0).random((100, 6, 2))
     found = collect_predictions([batch], toy_schema(), {"zero": score})
-    assert seen[0].isdisjoint({"labels", "label_weights", "user_id"})
+    assert seen[0].isdisjoint({"labels", "label_weights"})
+    assert seen[0] >= {"request_id", "user_id"}
     assert not any(name.startswith("oracle") for name in seen[0])
     assert set(found.systems) == {"zero", "oracle"}
     assert set(found.systems["oracle"]) == {"objective_scores"}
@@ -175,7 +212,9 @@ def test_collecting_stops_at_the_wanted_number():
     )
     assert len(whole.labels) == 300
     np.testing.assert_array_equal(found.labels, whole.labels[:150])
-    np.testing.assert_array_equal(found.user_ids, whole.user_ids[:150])
+    for name in ("user_ids", "request_ids", "item_ids"):
+        some, all_of_them = getattr(found, name), getattr(whole, name)
+        np.testing.assert_array_equal(some, all_of_them[:150])
     with pytest.raises(ValueError, match="no batches"):
         collect_predictions([], toy_schema(), {})
 

@@ -3,66 +3,115 @@
 import numpy as np
 import pytest
 
-from jd_tf.evaluation.baselines import Trees, trees
+from jd_tf.evaluation.baselines import ImpressionFeatures, Trees
 from jd_tf.evaluation.baselines.features import history_features, match_events
 from tests.evaluation.toy_shop import toy_batch, toy_schema
 
 
-class _Recorder:
-    """Stands in for the ensemble and keeps what it was given."""
-
-    calls: list = []  # noqa: RUF012
-
-    def __init__(self, **_):
-        pass
-
-    def fit(self, features, labels, weights):
-        self.calls.append((features, labels, weights))
-        return self
-
-    def predict_proba(self, features):
-        return np.zeros((len(features), 2))
-
-
-@pytest.fixture
-def recorded(monkeypatch):
-    monkeypatch.setattr(trees, "HistGradientBoostingClassifier", _Recorder)
-    _Recorder.calls = []
-    return _Recorder.calls
+def learned(batches, **options):
+    rows = ImpressionFeatures(toy_schema(), **options).fit(batches)
+    return rows.features, rows.labels
 
 
 @pytest.mark.parametrize("clock", [True, False])
-def test_own_and_later_labels_never_reach_the_features(recorded, clock):
+@pytest.mark.parametrize("part", [0, 4, 9])
+def test_own_and_later_labels_never_reach_the_features(clock, part):
     batches = [toy_batch(seed, clock=clock) for seed in range(20)]
-    Trees(toy_schema()).fit(batches)
+    if not clock:  # whose users decide the order
+        for seed, batch in enumerate(batches):
+            batch["user_id"] = np.array(
+                [f"{seed}-{i // 2}" for i in range(100)]
+            )
+    before, labels = learned(batches)
     changed = [dict(batch) for batch in batches]
-    for batch in changed[16:]:  # the last of four parts
+    for batch in changed[2 * part :]:
         batch["labels"] = 1.0 - batch["labels"]
-    Trees(toy_schema()).fit(changed)
-    (before, labels, _), (after, flipped, _) = recorded[0], recorded[2]
+    after, flipped = learned(changed)
     assert (labels != flipped).any()
-    np.testing.assert_array_equal(before, after)
-    for batch in changed[:2]:  # the first part is counted
-        batch["labels"] = 1.0 - batch["labels"]
-    Trees(toy_schema()).fit(changed)
-    assert (recorded[4][0] != before).any()
+    ends = np.cumsum([b["num_candidates"].sum() for b in batches])
+    # Rows of the part itself and of those before it are as they were.
+    same = ends[2 * part + 1]
+    np.testing.assert_array_equal(before[:same], after[:same])
+    if part < 9:
+        assert (before[same:] != after[same:]).any()
 
 
-def test_requests_are_ordered_by_time_not_by_place(recorded):
+def test_rates_are_those_of_all_parts_before():
     batches = [toy_batch(seed) for seed in range(20)]
-    Trees(toy_schema()).fit(batches)
-    Trees(toy_schema()).fit(batches[::-1])
+    features, _ = learned(batches)
+    start = sum(b["num_candidates"].sum() for b in batches[:12])
+    earlier, batch = batches[:12], batches[12]
+    clicks = np.concatenate([b["labels"][..., 0].ravel() for b in earlier])
+    shown = np.concatenate(
+        [b["label_weights"][..., 0].ravel() for b in earlier]
+    )
+    ids = {
+        name: np.concatenate([b[name].ravel() for b in earlier])
+        for name in ("category_id", "item_id")
+    }
+    above = clicks.sum() / shown.sum()
+    for name, place in (("category_id", 0), ("item_id", 3)):
+        mine = ids[name] == batch[name][0, 0]
+        above = (clicks[mine].sum() + 20 * above) / (shown[mine].sum() + 20)
+        # Levels have two rates and a count; the shop is alone, and last.
+        found = features[start, -9 + place]
+        np.testing.assert_allclose(found, above, rtol=1e-5)
+        np.testing.assert_allclose(
+            features[start, -9 + place + 2], np.log1p(shown[mine].sum())
+        )
+    assert np.isnan(features[0, -9:]).all()
+
+
+def test_requests_are_ordered_by_time_not_by_place():
+    batches = [toy_batch(seed) for seed in range(20)]
     rows = [
-        sorted(map(tuple, np.nan_to_num(features, nan=-1.0)))
-        for features, _, _ in (recorded[0], recorded[2])
+        sorted(map(tuple, np.nan_to_num(learned(found)[0], nan=-1.0)))
+        for found in (batches, batches[::-1])
     ]
     assert rows[0] == rows[1]
 
 
-def test_impressions_are_capped_by_whole_requests(recorded):
+def test_without_a_clock_a_user_is_in_one_part():
+    batches = [toy_batch(seed, clock=False) for seed in range(10)]
+    for batch in batches:  # as files do that hold every tenth request
+        batch["user_id"] = np.array([f"{i:03}" for i in range(100)])
+    features, _ = learned(batches)
+    users = np.concatenate(
+        [np.repeat(np.arange(100), b["num_candidates"]) for b in batches]
+    )
+    # Nothing is known yet of the first part: the first ten users.
+    np.testing.assert_array_equal(np.isnan(features[:, -1]), users < 10)
+
+
+def test_all_impressions_are_learned_from_unless_capped():
     batches = [toy_batch(seed) for seed in range(20)]
-    Trees(toy_schema(), max_impressions=1000).fit(batches)
-    assert 850 < len(recorded[0][0]) < 1150
+    total = sum(batch["num_candidates"].sum() for batch in batches)
+    for most, low, high in ((0, total, total), (1000, 850, 1150)):
+        features = ImpressionFeatures(toy_schema(), max_impressions=most)
+        rows = features.fit(batches)
+        assert low <= len(rows.features) <= high
+        assert rows.sizes.sum() == len(rows.labels) == features.num_learned
+        assert features.num_impressions == total
+    with pytest.raises(ValueError, match="must not be negative"):
+        ImpressionFeatures(toy_schema(), max_impressions=-1)
+
+
+def test_features_of_the_same_batches_are_made_once():
+    batches = [toy_batch(seed) for seed in range(4)]
+    features = ImpressionFeatures(toy_schema())
+    rows = features.fit(batches)
+    assert features.fit(batches) is rows
+    features.forget()
+    again = features.fit(batches)
+    assert again is not rows
+    np.testing.assert_array_equal(again.features, rows.features)
+    later = features.rows(batches[:2])
+    batch = batches[0]
+    np.testing.assert_array_equal(
+        later.features[: batch["num_candidates"].sum()],
+        features.transform(batch),
+    )
+    assert len(features.rows([]).labels) == 0
 
 
 def test_too_little_to_learn_gives_the_mean():
@@ -105,7 +154,7 @@ def test_history_features_equal_loops():
     log = np.log1p
     for b in range(25):
         length = batch["click_length"][b]
-        age = batch["click_age_seconds"][b]
+        age = batch["request_time"][b] - batch["click_event_time"][b]
         dwell = log(batch["click_dwell_seconds"][b, :length])
         reads = log(batch["click_action_counts"][b, :length, 0])
         for n in range(batch["num_candidates"][b]):
@@ -153,6 +202,22 @@ def test_padding_and_empty_ids_match_nothing():
         batch["click_shop_id"] = batch["click_shop_id"].astype(dtype)
         found = match_events(batch, click, "shop_id")
         np.testing.assert_array_equal(found, [[[0, 1, 0], [0, 0, 0]]])
+
+
+def test_events_count_by_the_share_of_the_candidates_values():
+    batch = {
+        "tag_id": np.array([[[7, 8, 0], [9, 7, 5], [0, 0, 0]]]),
+        "click_tag_id": np.array([[[8, 7], [5, 0], [0, 0], [7, 8]]]),
+        "click_length": np.array([3]),
+    }
+    click = toy_schema().behaviors[0]
+    expected = [[[1, 0, 0, 0], [1 / 3, 1 / 3, 0, 0], [0, 0, 0, 0]]]
+    found = match_events(batch, click, "tag_id")
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    for name in ("tag_id", "click_tag_id"):
+        words = np.array(["", *"abcdefghi"], object)[batch[name]]
+        batch[name] = words
+    np.testing.assert_array_equal(found, match_events(batch, click, "tag_id"))
 
 
 def test_empty_axes_are_fine():

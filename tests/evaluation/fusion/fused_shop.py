@@ -6,7 +6,7 @@ import numpy as np
 
 from jd_tf.evaluation.fusion.observation import observe
 from jd_tf.schema import IdColumn
-from tests.evaluation.toy_shop import toy_batch, toy_schema
+from tests.evaluation.toy_shop import later, toy_batch, toy_schema
 
 SESSION = 3000.0
 PAGES = ("feed", "cart")
@@ -44,7 +44,7 @@ def shop_batches(first, count=3, size=200):
                 "user_id": np.array(
                     [b"u%d-%d" % (seed, i // 4) for i in range(size)], object
                 ),
-                "request_time": np.arange(size) * 700 + 10**6 * seed,
+                **later(batch, np.arange(size) * 700 + 10**6 * seed),
             }
         )
         weights = WEIGHTS[intent]

@@ -32,7 +32,9 @@ def test_session_counts_are_those_of_the_recent_events():
             recent = [
                 event
                 for event in range(batch[f"{behavior}_length"][row])
-                if batch[f"{behavior}_age_seconds"][row, event] <= SESSION
+                if batch["request_time"][row]
+                - batch[f"{behavior}_event_time"][row, event]
+                <= SESSION
             ]
             events.append(len(recent))
             if behavior == "click":

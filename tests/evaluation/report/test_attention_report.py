@@ -30,7 +30,8 @@ def _attention(batch, behavior, score):
 def _planted(batch, behavior):
     """Head 0 reads what is new, head 1 what shares the category."""
     name = behavior.name
-    age = np.log1p(batch[f"{name}_age_seconds"])
+    age = batch["request_time"][:, None] - batch[f"{name}_event_time"]
+    age = np.log1p(age)
     same = (
         batch["category_id"][:, :, None]
         == batch[f"{name}_category_id"][:, None, :]

@@ -151,7 +151,7 @@ def test_losses_and_undefined_metrics_are_highlights(page):
 
 def test_everything_given_is_shown_and_escaped(page):
     words = " ".join(_Page(page).words)
-    for text in ("model.num_heads", "train.requests", "click_age_seconds"):
+    for text in ("model.num_heads", "train.requests", "click_event_time"):
         assert text in words
     assert "Run <1>" in words
     assert "Run &lt;1&gt;" in page

@@ -116,19 +116,16 @@ def test_another_history_is_encoded_anew(column):
     assert transport.signatures()["encode_user"] == 2
 
 
-def test_ages_can_be_ignored_by_the_key():
-    ignores = ("click_age_seconds", "order_age_seconds")
-    older = dict(REQUESTS[2])
-    for name in ignores:
-        older[name] = older[name] + 30.0
-    for options, count in (({}, 2), ({"key_ignores": ignores}, 1)):
-        transport = FakeTransport()
-        with client_of(transport, one_call=False, **options) as client:
-            client.rank(REQUESTS[2])
-            client.rank(older)
-        assert transport.signatures()["encode_user"] == count
-    with pytest.raises(RequestError, match="must name history columns"):
-        client_of(FakeTransport(), key_ignores=("hour",))
+def test_a_later_page_finds_the_state():
+    first = REQUESTS[2]
+    later = {**first, "request_time": first["request_time"] + 604_800}
+    with client_of(transport := FakeTransport()) as client:
+        client.rank(first)
+        client.rank(later)
+        assert client.stats()["cache"]["hits"] == 1
+    ranked = [i for name, i in transport.calls if name == "rank_candidates"]
+    assert ranked[1]["request_time"] == ranked[0]["request_time"] + 604_800
+    assert transport.signatures() == {"encode_user": 1, "rank_candidates": 2}
 
 
 def test_slices_have_bucket_widths_and_keep_their_order():

@@ -13,7 +13,8 @@ from tests.serving.tiny_ranker import TinyRanker
 
 INPUTS = {
     "click_item_id": np.array([[3, 4]]),
-    "click_age_seconds": np.array([[1.0, 2.0]], "float32"),
+    "click_event_time": np.array([[-1, -2]]),
+    "request_time": np.array([0]),
     "click_length": np.array([2], "int32"),
     "item_id": np.array([[5, 6, 7]]),
     "num_candidates": np.array([3], "int32"),

@@ -76,6 +76,23 @@ def test_signatures_are_the_live_model(folder, model, batch):
     assert "fusion_weights" in explained
 
 
+def test_a_state_serves_later_pages(folder, batch):
+    loaded = tf.saved_model.load(str(folder))
+    state = call(loaded, "encode_user", batch)
+    assert state["user_state_click_newest_time"].dtype == np.int64
+    scores = []
+    for passed in (0, 3600, 604_800):
+        later = {**batch, "request_time": batch["request_time"] + passed}
+        ranked = call(loaded, "rank_candidates", {**later, **state})
+        fresh = call(loaded, "serving_default", later)
+        for name in NAMES:
+            np.testing.assert_allclose(
+                ranked[name], fresh[name], rtol=1e-6, atol=1e-6
+            )
+        scores.append(ranked["score"])
+    assert np.abs(scores[2] - scores[0]).max() > 1e-3
+
+
 def test_every_ranking_comes_with_its_weights(folder, model):
     requests = random_requests(SCHEMA, 3, seed=4)
     longest = max(requests, key=lambda r: len(r["item_id"]))

@@ -60,7 +60,7 @@ def test_plain_lists_and_narrower_numbers_are_taken(loaded, inputs):
         ("item_id", lambda a: a.astype(str), "must be int64. Got: <U21|str"),
         ("item_id", lambda a: a[..., None], "`item_id` must have the shape"),
         ("num_candidates", lambda a: a[0], "must have the shape"),
-        ("click_age_seconds", lambda a: a + 1j, "must be float32"),
+        ("click_event_time", lambda a: a + 0.5, "must be int64"),
     ],
 )
 def test_other_dtypes_and_ranks_are_named(loaded, inputs, name, wrong, words):

@@ -56,6 +56,7 @@ CONFIG = TrainingConfig(
     fusion_gain="reward",
     balance="running_magnitude",
     weight_decay=0.1,
+    ema_decay=0.8,
     progress=False,
 )
 
@@ -280,6 +281,7 @@ def test_fusion_steps_after_the_main_training():
 
     assert steps() == 10
     assert steps(calibrates=False) == 0
+    assert steps(calibrates=False, ema_decay=0.9) == 10
     assert steps(fusion_every=0) == 95
     assert steps(fusion_steps=3) == 3
 

@@ -109,7 +109,7 @@ def wrong_requests(request):
         "scalar": {"click_item_id": 3},
         "name": {"item_idd": 3},
         "negative id": {"item_id": np.full(count, -1)},
-        "negative age": {"click_age_seconds": [-1.0]},
+        "milliseconds": {"request_time": 1_700_000_000_000},
         "NaN": {"item_dense": np.full((count, 2), np.nan)},
         "infinite": {"session_dense": [np.inf, 0.0, 0.0]},
         "too large for int64": {"item_id": [2**63] * count},

@@ -1,0 +1,67 @@
+"""Statistics of the training data that a model normalizes numbers by."""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from jd_tf.layers import FeatureNormalization
+from jd_tf.schema import Schema
+
+
+class AdaptedFeatures:
+    """A mixin before `keras.Model`: normalizing layers, adapted to batches.
+
+    Each `FeatureNormalization` of the model is named after the dense column
+    of the schema that it reads.
+    """
+
+    name: str
+    schema: Schema
+
+    @property
+    def normalizations(self) -> dict[str, FeatureNormalization]:
+        """The layers that normalize dense columns: those of their names."""
+        return {
+            layer.name: layer
+            for layer in self._flatten_layers()  # type: ignore[attr-defined]
+            if isinstance(layer, FeatureNormalization) and layer.built
+        }
+
+    @property
+    def adapted(self) -> bool:
+        """Returns whether all of them have statistics of data."""
+        return all(layer.adapted for layer in self.normalizations.values())
+
+    def adapt(self, batches: Iterable[Mapping[str, Any]]) -> None:
+        """Sets the statistics by which dense columns are normalized.
+
+        To be called once, before training; `train` does. The statistics are
+        weights: files, checkpoints and exports of the model have them.
+
+        Args:
+            batches: of training requests, spread over all of them; their
+                dense columns are held in memory. Other columns are ignored.
+        """
+        layers = self.normalizations
+        rows: dict[str, list] = {name: [] for name in layers}
+        for batch in batches if layers else ():
+            for name, kept in rows.items():
+                values = np.asarray(batch[name])
+                if length := self.schema.column(name).length:
+                    place = np.arange(values.shape[1])
+                    values = values[place < np.asarray(batch[length])[:, None]]
+                kept.append(values)
+        for name, layer in layers.items():
+            layer.adapt(np.concatenate(rows[name]))
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains as Keras does; warns if `adapt` was not called before."""
+        if not self.adapted:
+            warnings.warn(
+                f"model `{self.name}` was never adapted: its dense columns "
+                "keep mean 0 and scale 1. Call `adapt` with training batches.",
+                stacklevel=2,
+            )
+        return super().fit(*args, **kwargs)  # type: ignore[misc]
