@@ -9,6 +9,7 @@ import numpy as np
 
 from jd_tf import layers
 from tests import case_inputs
+from tests.case import Case, make_case
 from tests.case_inputs import CANDIDATES, EVENTS, LENGTHS, REQUESTS, WIDTH
 from tests.case_making import Case, make_case
 

@@ -216,7 +216,9 @@ class PairMatch(BaseLayer):
         """
         neighbors, weights = self.neighbors_of(event_keys, part, kind)
         candidate_keys = self.keys_of(candidate_ids)
-        batch, num_events, num_neighbors = tf.unstack(tf.shape(neighbors))
+        batch, num_events, num_neighbors = (
+            tf.shape(neighbors)[axis] for axis in range(3)
+        )
         shape = (batch, num_events, tf.shape(candidate_keys)[1])
         keys = tf.broadcast_to(candidate_keys[:, None], shape)
         flat = tf.reshape(keys, (batch * num_events, -1))
@@ -301,7 +303,7 @@ class PairMatch(BaseLayer):
         event_weights_shape: tuple | None = None,
     ) -> tuple:
         num_weights = event_weights_shape[-1] if event_weights_shape else 0
-        return (*candidate_ids_shape, self.num_features(num_weights))
+        return (*(candidate_ids_shape or ()), self.num_features(num_weights))
 
 
 class _Pairs:
