@@ -171,8 +171,10 @@ def test_chunks_of_the_catalogue_score_as_a_request_of_all(
         size, num_items = len(batch["labels"]), len(source.items)
         every = {
             **batch,
-            "item_id": np.tile(source.items, (size, 1)),
-            "item_dense": np.tile(source.catalogue["item_dense"], (size, 1, 1)),
+            **{
+                name: np.broadcast_to(column, (size, *column.shape))
+                for name, column in source.catalogue.items()
+            },
             "num_candidates": np.full(size, num_items, np.int32),
         }
         scores = model(every, training=False)["score"]
