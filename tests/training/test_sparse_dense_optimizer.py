@@ -143,7 +143,11 @@ def test_untouched_rows_are_bit_identical(method):
 
 @pytest.mark.parametrize(
     ("method", "scale", "tolerance"),
-    [("adagrad", 1e-3, 1e-3), ("adagrad", 1e-9, 1e-2), ("lazy_adam", 1e-3, 0.1)],
+    [
+        ("adagrad", 1e-3, 1e-3),
+        ("adagrad", 1e-9, 1e-2),
+        ("lazy_adam", 1e-3, 0.1),
+    ],
 )
 def test_a_table_moves_alike_whatever_the_scale_of_the_loss(
     method, scale, tolerance
