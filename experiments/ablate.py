@@ -45,7 +45,7 @@ _ROWS_FILE = flags.DEFINE_string(
 _PRESET = flags.DEFINE_enum(
     "preset",
     None,
-    ["temporal", "fine_grained", "images", "titles", "all"],
+    ["temporal", "fine_grained", "images", "titles", "sequence", "all"],
     "Rows of the usual questions; those the data cannot feed are left "
     "out. `all` is a ladder of every group on top of the one before.",
 )

@@ -129,6 +129,7 @@ _TRAINING = {
 _MODEL_FIELDS = {
     "model_dim": "Width of tokens, memories and interests.",
     "item_embedding_dim": "Width of the item table.",
+    "use_sequence": "Whether encoders, interests and decoders are there.",
     "num_encoder_layers": "Transformer blocks per behaviour.",
     "use_position": "Whether events know their place.",
     "use_recency": "Whether events know their age.",

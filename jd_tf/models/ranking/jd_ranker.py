@@ -41,6 +41,8 @@ class JDRanker(RankingModel):
     attention; a mixture of experts feeds one tower per objective. Objectives
     that need a click are modelled on all impressions. Nothing that depends on
     the user alone is computed per candidate, in training as in serving.
+    Without `use_sequence` candidates are only compared with the events, and
+    of the user the experts see what the request tells.
     Arguments, call arguments and outputs are those of `RankingModel`.
 
     Example:
@@ -72,9 +74,10 @@ class JDRanker(RankingModel):
         shared = {"dtype": self.dtype_policy}
         num_tasks = len(schema.objectives)
         titles = content.title_embedding_dim if content.use_titles else 0
+        use_sequence = config.sequence.use_sequence
         self.item_encoder = ItemEncoder(
             schema.item_columns,
-            len(schema.behaviors),
+            len(schema.behaviors) if use_sequence else 0,
             items.model_dim,
             items.item_embedding_dim,
             items.feature_embedding_dim,
@@ -164,7 +167,7 @@ class JDRanker(RankingModel):
         )
         self.session = SessionFeatures(
             schema.behaviors,
-            items.model_dim,
+            items.model_dim if use_sequence else 0,
             self.context_encoder.output_dim,
             len(schema.session_dense),
             config.fusion.session_seconds,
@@ -207,9 +210,11 @@ class JDRanker(RankingModel):
             times = histories[f"{name}_event_time"]
             newest = newest_time(times, length)
             ids = self._item_ids(histories, f"{name}_")
-            contents = self.item_encoder.content_embeddings(ids)
+            contents, tokens = self.item_encoder.content_embeddings(ids), None
+            if reader.use_sequence:
+                tokens = self.item_encoder.encode(ids, contents, number)
             encoded, interest = reader.encode(
-                self.item_encoder.encode(ids, contents, gate_index=number),
+                tokens,
                 {
                     "age_seconds": seconds_between(times, newest[:, None]),
                     **{
@@ -282,8 +287,8 @@ class JDRanker(RankingModel):
 
         Returns:
             `attention_<behavior>` (B, H, N, L), per candidate and head over
-            the events, `gate_weights` (B, N, T, E) and, with a fusion,
-            `fusion_weights` (B, T).
+            the events, unless there is no sequence part, `gate_weights`
+            (B, N, T, E) and, with a fusion, `fusion_weights` (B, T).
         """
         state = self.encode_histories(inputs)
         context = self.encode_request(state, inputs)
@@ -293,6 +298,7 @@ class JDRanker(RankingModel):
                 candidates, _part(state, behavior)
             )
             for behavior, reader in self._behaviors()
+            if reader.use_sequence
         }
         pairs = self._pair_features(state, inputs)
         features = self._candidate_features(state, context, inputs, pairs)

@@ -30,6 +30,8 @@ class SequenceConfig(ConfigGroup):
     """Settings of the encoders, decoders and id-overlap features.
 
     Attributes:
+        use_sequence: whether encoders, interests and decoders are there;
+            without them, id-overlap features and content matches stay.
         num_encoder_layers: Transformer blocks per behaviour.
         num_heads: attention heads of encoders and decoders.
         feedforward_dim: inner width of the Transformer blocks.
@@ -51,6 +53,7 @@ class SequenceConfig(ConfigGroup):
             actions are summed up too.
     """
 
+    use_sequence: bool = True
     num_encoder_layers: int = 1
     num_heads: int = 4
     feedforward_dim: int = 128
