@@ -173,6 +173,17 @@ CASES = (
         prepare=case_inputs.adapt,
     ),
     make_case(
+        "feature_normalization_with_embedding",
+        layers.FeatureNormalization,
+        case_inputs.numeric,
+        linear=(1, 4),
+        num_quantiles=6,
+        max_value=2.0,
+        embedding_dim=3,
+        **_PER_CANDIDATE,
+        prepare=case_inputs.adapt,
+    ),
+    make_case(
         "temporal_encoding",
         layers.TemporalEncoding,
         case_inputs.aged,
