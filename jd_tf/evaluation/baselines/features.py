@@ -89,10 +89,9 @@ def history_features(
         if behavior.item_dense:
             past = batch[f"{behavior.name}_item_dense"]
             past = np.where(events[..., :1] > 0, past, 0).sum(axis=1)
-            with np.errstate(invalid="ignore"):
-                mean = (past / length[:, None])[:, None]
+            mean = past / np.where(length > 0, length, np.nan)[:, None]
             known = schema.dense_indices(behavior)
-            parts.append(batch["item_dense"][..., known] - mean)
+            parts.append(batch["item_dense"][..., known] - mean[:, None])
             names += [f"{behavior.name}_{n}_gap" for n in behavior.item_dense]
     features = np.concatenate(
         [part.astype(np.float32) for part in parts], axis=2

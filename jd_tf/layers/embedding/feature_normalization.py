@@ -28,8 +28,7 @@ class FeatureNormalization(BaseLayer):
 
     An embedding of each feature may precede: every bin between two quantiles
     is filled from 0 to 1 as y passes through it, at once where they are
-    equal, and a rectified linear map of the bins is the vector. So a price
-    may matter in one range and not in another.
+    equal, and a rectified linear map of the bins is the vector.
 
     Statistics are weights that no gradient changes. Before `adapt` they are
     mean 0 and scale 1.
@@ -109,8 +108,7 @@ class FeatureNormalization(BaseLayer):
             num_bins = self.num_quantiles - 1
             most = num_bins**-0.5
             start = keras.initializers.RandomUniform(-most, most)
-            shape = (num_bins, width, dim)
-            self.kernel = weight("kernel", shape, start, True)
+            self.kernel = weight("kernel", (num_bins, width, dim), start, True)
             self.bias = weight("bias", (width, dim), "zeros", True)
 
     def _all_values(self, shape: tuple, dtype: Any = None) -> Any:
@@ -199,8 +197,7 @@ class FeatureNormalization(BaseLayer):
         low, high, values = edges[:-1], edges[1:], values[..., None, :]
         wide = high > low
         filled = (values - low) / ops.where(wide, high - low, 1.0)
-        at_once = ops.cast(values >= high, "float32")
-        filled = ops.where(wide, ops.clip(filled, 0.0, 1.0), at_once)
+        filled = ops.where(wide, ops.clip(filled, 0.0, 1.0), values >= high)
         vectors = ops.einsum("...qf,qfd->...fd", filled, self.kernel)
         vectors = ops.relu(vectors + self.bias)
         width = self.bias.shape[0] * self.embedding_dim

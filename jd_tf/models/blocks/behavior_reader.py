@@ -309,10 +309,8 @@ class BehaviorReader(BaseLayer):
         )
         met = candidates * ops.expand_dims(state["interest"], 1)
         if self.num_dense:
-            numbers, mean = state["item_dense"], state["item_dense_mean"]
-            matches.append(
-                dense_differences(candidate_dense, numbers, mean, length)
-            )
+            past = state["item_dense"], state["item_dense_mean"]
+            matches.append(dense_differences(candidate_dense, *past, length))
         return [read, met, *matches]
 
     def attention_weights(
