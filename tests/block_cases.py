@@ -97,6 +97,13 @@ def _read(rng):
     }
 
 
+def _read_dense(rng):
+    given = _read_plainly(rng)
+    numbers = case_inputs.normal(rng, REQUESTS, EVENTS + CANDIDATES, 3)
+    given["events"]["item_dense"] = numbers[:, :EVENTS]
+    return {**given, "candidate_dense": numbers[:, EVENTS:]}
+
+
 def _read_plainly(rng):
     given = _read(rng)
     del given["content_embeddings"], given["candidate_contents"]
@@ -291,6 +298,18 @@ BLOCK_CASES = (
         content_dims=(5, 4),
         content_match_dim=6,
         **_READ,
+    ),
+    make_case(
+        "behavior_reader_of_dense_features",
+        BehaviorReader,
+        _read_dense,
+        Behavior("order", EVENTS, item_dense=("price", "stock", "rating")),
+        num_id_columns=2,
+        model_dim=WIDTH,
+        num_heads=2,
+        feedforward_dim=12,
+        history=("tokens", "events", "rows"),
+        candidates=("candidates", "candidate_rows", "candidate_dense"),
     ),
     make_case(
         "match_reader",

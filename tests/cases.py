@@ -11,7 +11,6 @@ from jd_tf import layers
 from tests import case_inputs
 from tests.case import Case, make_case
 from tests.case_inputs import CANDIDATES, EVENTS, LENGTHS, REQUESTS, WIDTH
-from tests.case_making import Case, make_case
 
 __all__ = [
     "CANDIDATES",
@@ -137,6 +136,17 @@ CASES = (
         linear=(1, 4),
         num_quantiles=5,
         max_value=2.0,
+        **_PER_CANDIDATE,
+        prepare=case_inputs.adapt,
+    ),
+    make_case(
+        "feature_normalization_with_embedding",
+        layers.FeatureNormalization,
+        case_inputs.numeric,
+        linear=(1, 4),
+        num_quantiles=6,
+        max_value=2.0,
+        embedding_dim=3,
         **_PER_CANDIDATE,
         prepare=case_inputs.adapt,
     ),

@@ -14,6 +14,10 @@ from jd_tf.layers import (
     TransformerEncoder,
 )
 from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.models.blocks.dense_differences import (
+    dense_differences,
+    real_numbers,
+)
 from jd_tf.models.blocks.match_reader import MatchReader
 from jd_tf.schema import Behavior
 
@@ -40,7 +44,8 @@ class BehaviorReader(BaseLayer):
         tokens: (B, L, D) float, newest first; not read without
             `use_sequence`.
         events: dict of `age_seconds` (B, L), counted from the newest event,
-            and the columns of `event_details`, named without the behaviour.
+            and the columns of `event_details`, named without the behaviour;
+            `item_dense` (B, L, F), if any, normalised.
         length: (B,) integer. Real events.
         rows: (B, L, W) integer. Table rows of the events' ids.
         candidates: (B, N, D) float.
@@ -50,6 +55,7 @@ class BehaviorReader(BaseLayer):
         candidate_contents: likewise (B, N, V) and (B, N).
         since_seconds: (B,) float32. Age of the newest event, below 0 where
             there is none; left out, it is 0.
+        candidate_dense: (B, N, F) float. The candidates' `item_dense`.
         training: bool. Whether dropout is active.
 
     Returns:
@@ -78,6 +84,7 @@ class BehaviorReader(BaseLayer):
         use_dwell: bool = True,
         use_action_counts: bool = True,
         use_action_ids: bool = True,
+        use_item_dense: bool = True,
         use_overlap: bool = True,
         num_event_weights: int = 4,
         content_dims: Sequence[int] = (),
@@ -105,6 +112,7 @@ class BehaviorReader(BaseLayer):
         self.use_dwell = use_dwell
         self.use_action_counts = use_action_counts
         self.use_action_ids = use_action_ids
+        self.use_item_dense = use_item_dense
         self.use_overlap = use_overlap
         self.num_event_weights = num_event_weights
         self.content_dims = tuple(content_dims)
@@ -112,14 +120,14 @@ class BehaviorReader(BaseLayer):
         self.dropout_rate = dropout_rate
         self.max_values = tuple(max_values)
         # Events that have neither time nor details are only counted.
-        weighed = use_position or use_recency or bool(self.event_details)
+        weighed = use_position or use_recency or self.event_details
         self.match_reader = MatchReader(
             num_id_columns,
             self.num_numeric,
             use_overlap,
             use_position,
             use_recency,
-            num_event_weights if weighed else 0,
+            num_event_weights if weighed or self.num_dense else 0,
             content_dims,
             content_match_dim,
             num_heads,
@@ -147,6 +155,11 @@ class BehaviorReader(BaseLayer):
         return ("dwell_seconds" in details) + details.get("action_counts", 0)
 
     @property
+    def num_dense(self) -> int:
+        """Dense features F of an event's item that are read."""
+        return self.use_item_dense * len(self.behavior.item_dense)
+
+    @property
     def interest_dim(self) -> int:
         """Width of the interests that `encode` returns."""
         return self.use_sequence * self.model_dim * (1 + self.use_second_order)
@@ -154,8 +167,9 @@ class BehaviorReader(BaseLayer):
     @property
     def reading_dim(self) -> int:
         """Width of what `read` returns of each candidate."""
-        read = 2 * self.model_dim if self.use_sequence else 0
-        return read + self.match_reader.output_dim
+        width = 2 * self.model_dim if self.use_sequence else 0
+        width += 3 * self.num_dense
+        return width + self.match_reader.output_dim
 
     def build(
         self,
@@ -168,6 +182,7 @@ class BehaviorReader(BaseLayer):
         content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
         since_seconds_shape: Any = None,
+        candidate_dense_shape: Any = None,
     ) -> None:
         histories = (None, None, self.model_dim)
         # Whether anything reads when events were and how they went.
@@ -195,6 +210,11 @@ class BehaviorReader(BaseLayer):
                 "fine_grained",
                 {"inputs_shape": histories, **shapes},
                 self.behavior.num_action_ids,
+            )
+        self.dense_map = None
+        if self.num_dense and detailed:
+            self.dense_map = self.add_dense(
+                "dense_map", self.num_dense, self.model_dim
             )
         if self.use_sequence:
             self.encoder = self.add_part(
@@ -232,8 +252,9 @@ class BehaviorReader(BaseLayer):
 
         Returns what `read` needs, a dict of `keys` and `values`
         (B, H, L, D / H), `interest` (B, D), `length` (B,) and what
-        `MatchReader` needs; and the interests, (B, `interest_dim`). Without
-        `use_sequence` the first three are left out.
+        `MatchReader` and `dense_differences` need; and the interests,
+        (B, `interest_dim`). Without `use_sequence` the first three are left
+        out.
         """
         shape = ops.shape(events["age_seconds"])
         details = ops.zeros((*shape, self.model_dim), self.compute_dtype)
@@ -242,12 +263,20 @@ class BehaviorReader(BaseLayer):
         read = {name: events[name] for name in self.event_details}
         if self.fine_grained is not None:
             details = self.fine_grained(details, **read, training=training)
+        dense = {}
+        if self.num_dense:
+            numbers = ops.cast(events["item_dense"], self.compute_dtype)
+            numbers, mean = real_numbers(numbers, length)
+            if self.dense_map is not None:
+                details += self.dense_map(numbers)
+            dense = {"item_dense": numbers, "item_dense_mean": mean}
         numeric = []
         if "dwell_seconds" in read:
             numeric.append(read["dwell_seconds"][..., None])
         if "action_counts" in read:
             numeric.append(read["action_counts"])
         state = {
+            **dense,
             **self.match_reader.encode(
                 details,
                 events["age_seconds"],
@@ -278,6 +307,7 @@ class BehaviorReader(BaseLayer):
         state: Mapping[str, Any],
         content_embeddings: Sequence[tuple[Any, Any]] = (),
         since_seconds: Any = None,
+        candidate_dense: Any = None,
         training: bool = False,
     ) -> list[Any]:
         """Returns tensors (B, N, ...) float, `reading_dim` wide together.
@@ -289,6 +319,9 @@ class BehaviorReader(BaseLayer):
         matches = self.match_reader.read(
             candidate_rows, length, state, content_embeddings, since_seconds
         )
+        if self.num_dense:
+            past = state["item_dense"], state["item_dense_mean"]
+            matches.append(dense_differences(candidate_dense, *past, length))
         if not self.use_sequence:
             return matches
         read = self.decoder.attend(
@@ -316,6 +349,7 @@ class BehaviorReader(BaseLayer):
         content_embeddings: Sequence[tuple[Any, Any]] = (),
         candidate_contents: Sequence[tuple[Any, Any]] = (),
         since_seconds: Any = None,
+        candidate_dense: Any = None,
         training: bool = False,
     ) -> Any:
         # In a model both are of this type already.
@@ -330,6 +364,7 @@ class BehaviorReader(BaseLayer):
             state,
             candidate_contents,
             since_seconds,
+            candidate_dense,
             training,
         )
         return ops.concatenate(found, axis=-1)
@@ -345,5 +380,6 @@ class BehaviorReader(BaseLayer):
         content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
         since_seconds_shape: Any = None,
+        candidate_dense_shape: Any = None,
     ) -> tuple:
         return (*candidates_shape[:2], self.reading_dim)

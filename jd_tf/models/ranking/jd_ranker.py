@@ -130,11 +130,13 @@ class JDRanker(RankingModel):
             len(schema.session_dense),
             len(schema.behaviors) if config.sequence.use_recency else 0,
             schema.linear_indices(schema.session_dense),
+            items.numeric_embedding_dim,
             name="context_encoder",
             **shared,
         )
         self.item_normalization = FeatureNormalization(
             schema.linear_indices(schema.item_dense),
+            embedding_dim=items.numeric_embedding_dim,
             name="item_dense",
             **shared,
         )
@@ -186,6 +188,7 @@ class JDRanker(RankingModel):
         user_dim = sum(reader.interest_dim for reader in self.readers)
         user_dim += self.context_encoder.output_dim
         candidate_dim = sum(reader.reading_dim for reader in self.readers)
+        num_dense *= 1 + self.item_normalization.embedding_dim
         candidate_dim += self.config.items.model_dim + num_dense
         if self.pairs is not None:
             self.pairs.build()
@@ -213,15 +216,19 @@ class JDRanker(RankingModel):
             contents, tokens = self.item_encoder.content_embeddings(ids), None
             if reader.use_sequence:
                 tokens = self.item_encoder.encode(ids, contents, number)
+            events = {
+                detail: histories[f"{name}_{detail}"]
+                for detail in reader.event_details
+            }
+            events["age_seconds"] = seconds_between(times, newest[:, None])
+            if reader.num_dense:
+                events["item_dense"] = self.item_normalization.normalize(
+                    histories[f"{name}_item_dense"],
+                    self.schema.dense_indices(behavior),
+                )
             encoded, interest = reader.encode(
                 tokens,
-                {
-                    "age_seconds": seconds_between(times, newest[:, None]),
-                    **{
-                        detail: histories[f"{name}_{detail}"]
-                        for detail in reader.event_details
-                    },
-                },
+                events,
                 length,
                 self.item_encoder.rows(ids),
                 contents,
@@ -358,13 +365,19 @@ class JDRanker(RankingModel):
         rows = self.item_encoder.rows(ids)
         contents = self.item_encoder.content_embeddings(ids)
         tokens = self.item_encoder.encode(ids, contents)
-        parts = [tokens]
+        parts, dense = [tokens], None
+        if self.schema.item_dense:
+            parts.append(self.item_normalization(candidates["item_dense"]))
+            numbers = parts[-1][..., -len(self.schema.item_dense) :]
         for number, (behavior, reader) in enumerate(self._behaviors()):
             state = _part(user_state, behavior)
             since = context["since_seconds"][:, number]
-            parts += reader.read(tokens, rows, state, contents, since, training)
-        if self.schema.item_dense:
-            parts.append(self.item_normalization(candidates["item_dense"]))
+            if reader.num_dense:
+                known = self.schema.dense_indices(behavior)
+                dense = ops.take(numbers, known, axis=-1)
+            parts += reader.read(
+                tokens, rows, state, contents, since, dense, training
+            )
         parts += [ops.cast(part, tokens.dtype) for part in pairs]
         return ops.concatenate(parts, axis=-1)
 

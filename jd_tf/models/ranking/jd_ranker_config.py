@@ -17,12 +17,16 @@ class ItemsConfig(ConfigGroup):
         item_embedding_dim: width of the table of item ids.
         feature_embedding_dim: width of the tables of an item's other ids.
         context_embedding_dim: width of the tables of context ids.
+        numeric_embedding_dim: width in which each feature of `item_dense` and
+            `session_dense` is embedded, piecewise linear, beside itself; 0
+            leaves it out.
     """
 
     model_dim: int = 64
     item_embedding_dim: int = 32
     feature_embedding_dim: int = 16
     context_embedding_dim: int = 8
+    numeric_embedding_dim: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +50,8 @@ class SequenceConfig(ConfigGroup):
         use_dwell: whether dwell seconds are read.
         use_action_counts: whether counters of actions are read.
         use_action_ids: whether categorical actions are read.
+        use_item_dense: whether dense features of past events are read, as
+            part of the event and as differences to candidates.
         use_overlap: whether candidates get id-overlap features.
         num_event_weights: learned weights V by which overlaps are counted,
             beside their number; each reads time and actions of the event,
@@ -66,6 +72,7 @@ class SequenceConfig(ConfigGroup):
     use_dwell: bool = True
     use_action_counts: bool = True
     use_action_ids: bool = True
+    use_item_dense: bool = True
     use_overlap: bool = True
     num_event_weights: int = 4
 
