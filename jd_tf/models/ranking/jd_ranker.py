@@ -73,7 +73,6 @@ class JDRanker(RankingModel):
         items, content, head = config.items, config.content, config.head
         shared = {"dtype": self.dtype_policy}
         num_tasks = len(schema.objectives)
-        titles = content.title_embedding_dim if content.use_titles else 0
         use_sequence = config.sequence.use_sequence
         self.item_encoder = ItemEncoder(
             schema.item_columns,
@@ -84,7 +83,8 @@ class JDRanker(RankingModel):
             use_images=content.use_images,
             num_image_rows=content.num_image_rows,
             image_dim=content.image_dim,
-            title_embedding_dim=titles,
+            title_embedding_dim=content.title_embedding_dim
+            * content.use_titles,
             num_transfer_experts=content.num_transfer_experts,
             transfer_dim=content.transfer_dim,
             name="item_encoder",
@@ -94,14 +94,14 @@ class JDRanker(RankingModel):
         if not reading.pop("use_fine_grained"):
             for name in ("use_dwell", "use_action_counts", "use_action_ids"):
                 reading[name] = False
-        compared = content.use_content_matches
+        match_dim = content.content_match_dim * content.use_content_matches
         self.readers = [
             BehaviorReader(
                 behavior,
                 len(schema.item_id_columns),
                 items.model_dim,
                 content_dims=self.item_encoder.content_dims,
-                content_match_dim=content.content_match_dim if compared else 0,
+                content_match_dim=match_dim,
                 dropout_rate=head.dropout_rate,
                 max_values=schema.values_per_id,
                 name=f"{behavior.name}_reader",
@@ -113,9 +113,8 @@ class JDRanker(RankingModel):
         if config.pairs.use_pairs:
             sizes = dataclasses.asdict(config.pairs)
             del sizes["use_pairs"], sizes["digest"]
-            columns = sizes.pop("columns")
             self.pairs = PairReader(
-                {name: schema.column(name).dtype for name in columns},
+                {n: schema.column(n).dtype for n in sizes.pop("columns")},
                 num_objectives=num_tasks,
                 num_weights={
                     behavior.name: reader.match_reader.num_learned
