@@ -15,6 +15,7 @@ class Preset:
         data: options of `make_dataset`.
         model: of the ranker.
         training: of the run.
+        pairs: options of `make_item_pairs`; None leaves item pairs out.
         max_tree_impressions: impressions the boosted trees learn from at most;
             None for all.
         random_data: True if the data depend on a seed.
@@ -51,9 +52,12 @@ _FEEDBACK_TRAINING = TrainingConfig(
 )
 # A hundred thousand requests with short histories, a few of them long.
 _SEQUENCES_TRAINING = TrainingConfig(
-    epochs=6,
-    batch_size=128,
-    bucket_batches=32,
+    epochs=3,
+    batch_size=256,
+    learning_rate=0.002,
+    table_learning_rate=0.002,
+    decay_steps=-1,
+    bucket_batches=16,
     log_every=100,
     monitor="auc/click",
 )
@@ -88,5 +92,7 @@ QUICKSTART_PRESETS = {
     ("kuairand", "demo"): Preset(
         {}, _SMALL, _FEEDBACK_TRAINING, random_data=False
     ),
-    ("sequences", "demo"): Preset({}, _SHOP, _SEQUENCES_TRAINING),
+    ("sequences", "demo"): Preset(
+        {}, JDRankerConfig.of(dropout_rate=0.2), _SEQUENCES_TRAINING
+    ),
 }

@@ -65,6 +65,7 @@ def main(_: object) -> int | None:
         made=("data", "model", "saved_models"),
     )
     data, model_dir = workdir / "data", workdir / "model"
+    pairs = workdir / "pairs.npz"
     preset = QUICKSTART_PRESETS[key]
 
     def make() -> None:
@@ -84,10 +85,21 @@ def main(_: object) -> int | None:
         )
         print(summary_text(summary))
 
+    def count() -> None:
+        from experiments.train_ranker import count_pairs
+
+        count_pairs(data, pairs, preset.pairs or {}, progress=True)
+
     def train() -> int:
         from experiments.train_ranker import train_ranker
 
-        return train_ranker(data, model_dir, preset.model, preset.training)
+        return train_ranker(
+            data,
+            model_dir,
+            preset.model,
+            preset.training,
+            pairs=None if preset.pairs is None else pairs,
+        )
 
     def evaluate() -> None:
         from jd_tf import evaluation
@@ -112,6 +124,8 @@ def main(_: object) -> int | None:
         return str(folder.relative_to(workdir))
 
     run.step("making the data", "data", make)
+    if preset.pairs is not None:
+        run.step("counting pairs of items", "pairs", count)
     run.step("training", "train", train)
     run.step("evaluating", "evaluate", evaluate)
     run.step("looking at attention", "attention", explain)

@@ -1,15 +1,25 @@
-"""Trains for a program: prints the result, turns failures into exit codes."""
+"""Counts pairs and trains for a program; failures become exit codes."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
+from jd_tf.data import make_item_pairs
 from jd_tf.models.registry import DEFAULT_MODEL
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.loop.trainer import NotFiniteError
 from jd_tf.training.train import train
 
 NOT_FINITE = 3
+
+
+def count_pairs(
+    data_dir: str | Path, path: Path, options: dict[str, Any], progress: bool
+) -> None:
+    """Counts item pairs of a data folder for a program, and writes them."""
+    pairs = make_item_pairs(data_dir, **options, progress=progress)
+    pairs.save(path)
+    print(pairs.summary())
 
 
 def train_ranker(

@@ -13,7 +13,7 @@ import numpy as np
 from experiments.benchmarks.full_ranking import rank_all_items
 from experiments.presets import QUICKSTART_PRESETS
 from experiments.steps import Steps
-from experiments.train_ranker import train_ranker
+from experiments.train_ranker import count_pairs, train_ranker
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset_making import make_dataset
 from jd_tf.data.files import read_json, write_json
@@ -53,8 +53,10 @@ def run_dataset(
     training = dataclasses.replace(preset.training, seed=seed)
     options = {**preset.data, "dataset": name, "seed": seed}
     data, model_dir = workdir / "data", workdir / "model"
+    pairs = workdir / "pairs.npz"
     config = {
         "data": options,
+        "pairs": preset.pairs or {},
         "model": flat_fields(preset.model),
         "training": dataclasses.asdict(training),
     }
@@ -85,8 +87,11 @@ def run_dataset(
         )
         print(summary_text(summary))
 
+    def count() -> None:
+        count_pairs(data, pairs, config["pairs"], training.progress)
+
     def train() -> None:
-        train_ranker(data, model_dir, preset.model, training)
+        train_ranker(data, model_dir, preset.model, training, pairs=pairs)
 
     def evaluate() -> Result:
         model = load_trained(model_dir)
@@ -104,6 +109,7 @@ def run_dataset(
     # A model made second has other names of layers than one made first.
     keras.utils.clear_session()
     steps.step("making the data", "data", _timed(make))
+    steps.step("counting pairs of items", "pairs", _timed(count))
     steps.step("training", "train", _timed(train, model_dir))
     steps.step("evaluating", "evaluate", _timed(evaluate))
     if full_ranking:
