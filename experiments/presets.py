@@ -24,6 +24,7 @@ class Preset:
     data: dict[str, Any]
     model: JDRankerConfig
     training: TrainingConfig
+    pairs: dict[str, Any] | None = dataclasses.field(default_factory=dict)
     max_tree_impressions: int | None = None
     random_data: bool = True
 
