@@ -14,7 +14,11 @@ from jd_tf.schema import (
 
 
 def small_schema(**changes: Any) -> Schema:
-    """A schema that uses every kind of column."""
+    """A schema that uses every kind of column.
+
+    Without `item_dense` its events have none either.
+    """
+    prices = ("price",) if changes.get("item_dense", True) else ()
     fields = {
         "name": "small",
         "item_columns": (
@@ -32,7 +36,7 @@ def small_schema(**changes: Any) -> Schema:
                 action_slots=("entry",),
                 num_action_ids=5,
             ),
-            Behavior("order", max_length=6, item_dense=("price",)),
+            Behavior("order", max_length=6, item_dense=prices),
         ),
         "objectives": (
             Objective("click"),
