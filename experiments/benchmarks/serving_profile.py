@@ -88,7 +88,8 @@ def _parts(
             }
         )
     bare = model.encode_histories(inputs)
-    features = model._candidate_features(bare, inputs, training=False)
+    context = model.encode_request(bare, inputs)
+    features = model._candidate_features(bare, context, inputs, training=False)
     mixed = model.experts.mix(features, state[f"{STATE_PREFIX}experts"])
     return {
         "encode_user": lambda: model.encode_user(inputs),
@@ -112,7 +113,11 @@ def _parts(
         ],
         "matches": lambda: [
             h["reader"].match_reader.read(
-                rows, h["state"]["length"], h["state"], contents
+                rows,
+                h["state"]["length"],
+                h["state"],
+                contents,
+                context["since_seconds"][:, h["number"] - 1],
             )
             for h in histories
         ],
