@@ -89,8 +89,9 @@ def _parts(
         )
     bare = model.encode_histories(inputs)
     context = model.encode_request(bare, inputs)
-    features = model._candidate_features(bare, context, inputs, training=False)
-    mixed = model.experts.mix(features, state[f"{STATE_PREFIX}experts"])
+    features = model._candidate_features(bare, context, inputs, False)
+    user = model._experts_state(bare, context)
+    mixed = model.experts.mix(features, user)
     return {
         "encode_user": lambda: model.encode_user(inputs),
         "items of histories": lambda: [
@@ -121,9 +122,7 @@ def _parts(
             )
             for h in histories
         ],
-        "experts": lambda: model.experts.mix(
-            features, state[f"{STATE_PREFIX}experts"]
-        ),
+        "experts": lambda: model.experts.mix(features, user),
         "towers": lambda: model.towers(mixed),
     }
 
