@@ -142,6 +142,21 @@ def test_the_dwell_of_an_open_page_is_unknown(tmp_path, dwell, seen, later):
     assert second["click_dwell_seconds"].tolist() == [1, later]
 
 
+def test_a_dwell_that_grows_after_the_request_changes_nothing(tmp_path):
+    lines = [f"{i}+5+7+1+1" for i in (1, 2, 3, 4, 2)]
+    found = []
+    for dwell in (6, 60, 10_000):
+        last = f"1+5+7+5+{dwell} 2+5+7+900+{dwell} 3+5+7+1+1"
+        folder = tmp_path / str(dwell)
+        write_micro(folder, [*lines, last])
+        _, made = read(folder, num_candidates=2)
+        requests = {r["request_id"]: r for _, r in made}
+        found.append(requests["JD_X.txt:6:1"])
+    for other in found[1:]:
+        for column, values in found[0].items():
+            np.testing.assert_array_equal(values, other[column], column)
+
+
 def test_splits_are_whole_sessions_in_file_order(tmp_path):
     lines = micro_sessions(100, seed=7)
     write_micro(tmp_path, lines, "JD_A.txt")

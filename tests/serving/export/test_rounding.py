@@ -158,6 +158,18 @@ def test_unknown_types_are_refused(ranker):
     assert set(DTYPES) == set(TOLERANCES)
 
 
+def test_times_of_a_state_are_not_rounded(ranker):
+    histories = {
+        "click_length": tf.constant([1]),
+        "click_item_id": tf.constant([[7]], tf.int64),
+        "click_event_time": tf.constant([[1_700_000_001]], tf.int64),
+    }
+    state = round_ranker(ranker, "bfloat16").encode_user(histories)
+    newest = state["user_state_click_newest_time"]
+    assert newest.dtype == tf.int64
+    assert newest.numpy() == [1_700_000_001]
+
+
 def test_the_live_ranker_stays_as_it_is(ranker):
     before = [weight.numpy() for weight in ranker.weights]
     round_ranker(ranker, tables="float16")
