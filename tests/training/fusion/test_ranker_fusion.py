@@ -193,6 +193,7 @@ def test_what_was_learned_is_reported_and_kept(data, whole):
     assert (state["step"], state["main_step"]) == (5, 7)
     assert [row["step"] for row in state["history"]] == [9, 11, 12]
     assert all(c["num_knots"] for c in state["curves"].values())
+    assert all(0 < c["held_out_ratio"] < 9 for c in state["curves"].values())
     loaded = load_trained(whole.workdir)
     curves = loaded.calibration
     assert np.abs(curves.shifts.numpy()).max() > 0
