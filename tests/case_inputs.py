@@ -110,6 +110,15 @@ def adapt(layer):
     layer.adapt(rows)
 
 
+def fill(item_ids):
+    def fill(layer):
+        rng = np.random.default_rng(3)
+        vectors = normal(rng, len(item_ids), layer.dim)
+        layer.assign(item_ids, vectors)
+
+    return fill
+
+
 def weighted(rng):
     of_age = aged(rng)
     return {

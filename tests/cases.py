@@ -55,15 +55,6 @@ class Case:
     prepare: Callable[[keras.layers.Layer], None] | None = None
 
 
-def _fill(item_ids):
-    def fill(layer):
-        rng = np.random.default_rng(3)
-        vectors = case_inputs.normal(rng, len(item_ids), layer.dim)
-        layer.assign(item_ids, vectors)
-
-    return fill
-
-
 def make_case(name, layer, inputs, *args, **settings):
     """A `Case`; settings that are none of its fields are the layer's."""
     marks = {
@@ -176,9 +167,7 @@ CASES = (
         "feature_normalization_with_embedding",
         layers.FeatureNormalization,
         case_inputs.numeric,
-        linear=(1, 4),
-        num_quantiles=6,
-        max_value=2.0,
+        (1, 4),
         embedding_dim=3,
         **_PER_CANDIDATE,
         prepare=case_inputs.adapt,
@@ -362,7 +351,7 @@ CASES = (
         num_rows=6,
         dim=5,
         **_BY_ID,
-        prepare=_fill(case_inputs.PICTURED_IDS),
+        prepare=case_inputs.fill(case_inputs.PICTURED_IDS),
     ),
     make_case(
         "vectors_by_word",
@@ -372,7 +361,7 @@ CASES = (
         dim=5,
         id_dtype="string",
         **_BY_ID,
-        prepare=_fill(case_inputs.PICTURED_WORDS),
+        prepare=case_inputs.fill(case_inputs.PICTURED_WORDS),
     ),
     make_case(
         "image_transfer",
