@@ -31,12 +31,16 @@ ROW_PRESETS: dict[str, tuple[Row, ...]] = {
         Row("+ images transferred", {"use_images": "transfer"}),
     ),
     "titles": (Row("base", _TITLES), Row("+ titles", {"use_titles": True})),
+    "sequence": (
+        Row("base", {"use_sequence": False}),
+        Row("+ sequence part", {"use_sequence": True}),
+    ),
 }
 
 
 def _ladder() -> tuple[Row, ...]:
     """Returns every group of rows on top of the fullest row before it."""
-    temporal, details, images, titles = ROW_PRESETS.values()
+    temporal, details, images, titles, _ = ROW_PRESETS.values()
     below: dict[str, Any] = {**_PLACE, "use_second_order": False}
     below |= {**_DETAIL, **_IMAGES, **_TITLES}
     rows = [Row(row.name, {**below, **row.changes}) for row in temporal]

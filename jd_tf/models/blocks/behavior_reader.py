@@ -29,7 +29,8 @@ class BehaviorReader(BaseLayer):
     Tokens get their time and fine-grained behaviour, a Transformer encodes
     them, and interests of first and second order sum them up: `encode`.
     Candidates read the memory by target attention, meet the first-order
-    interest element-wise, and are compared with the events: `read`.
+    interest element-wise, and are compared with the events: `read`. Without
+    `use_sequence` they are only compared.
 
     Args:
         behavior: of the schema, or its dict.
@@ -40,7 +41,8 @@ class BehaviorReader(BaseLayer):
             `SequenceConfig`.
 
     Call arguments:
-        tokens: (B, L, D) float, newest first.
+        tokens: (B, L, D) float, newest first; not read without
+            `use_sequence`.
         events: dict of `age_seconds` (B, L), counted from the newest event,
             and the columns of `event_details`, named without the behaviour;
             `item_dense` (B, L, F), if any, normalised.
@@ -70,6 +72,7 @@ class BehaviorReader(BaseLayer):
         behavior: Behavior | Mapping[str, Any],
         num_id_columns: int,
         model_dim: int,
+        use_sequence: bool = True,
         num_encoder_layers: int = 1,
         num_heads: int = 4,
         feedforward_dim: int = 128,
@@ -97,6 +100,7 @@ class BehaviorReader(BaseLayer):
         self.behavior = behavior
         self.num_id_columns = num_id_columns
         self.model_dim = model_dim
+        self.use_sequence = use_sequence
         self.num_encoder_layers = num_encoder_layers
         self.num_heads = num_heads
         self.feedforward_dim = feedforward_dim
@@ -158,12 +162,13 @@ class BehaviorReader(BaseLayer):
     @property
     def interest_dim(self) -> int:
         """Width of the interests that `encode` returns."""
-        return self.model_dim * (1 + self.use_second_order)
+        return self.use_sequence * self.model_dim * (1 + self.use_second_order)
 
     @property
     def reading_dim(self) -> int:
         """Width of what `read` returns of each candidate."""
-        width = 2 * self.model_dim + 3 * self.num_dense
+        width = 2 * self.model_dim if self.use_sequence else 0
+        width += 3 * self.num_dense
         return width + self.match_reader.output_dim
 
     def build(
@@ -180,8 +185,11 @@ class BehaviorReader(BaseLayer):
         candidate_dense_shape: Any = None,
     ) -> None:
         histories = (None, None, self.model_dim)
+        # Whether anything reads when events were and how they went.
+        weighed = self.match_reader.event_weights is not None
+        detailed = self.use_sequence or weighed
         self.temporal_encoding = None
-        if self.use_position or self.use_recency:
+        if detailed and (self.use_position or self.use_recency):
             self.temporal_encoding = self.add_part(
                 TemporalEncoding,
                 "temporal_encoding",
@@ -192,7 +200,7 @@ class BehaviorReader(BaseLayer):
                 use_recency=self.use_recency,
             )
         self.fine_grained = None
-        if self.event_details:
+        if detailed and self.event_details:
             shapes = {
                 f"{name}_shape": (None, None, width) if width else (None, None)
                 for name, width in self.event_details.items()
@@ -203,30 +211,32 @@ class BehaviorReader(BaseLayer):
                 {"inputs_shape": histories, **shapes},
                 self.behavior.num_action_ids,
             )
-        if self.num_dense:
+        self.dense_map = None
+        if self.num_dense and detailed:
             self.dense_map = self.add_dense(
                 "dense_map", self.num_dense, self.model_dim
             )
-        self.encoder = self.add_part(
-            TransformerEncoder,
-            "encoder",
-            histories,
-            self.num_encoder_layers,
-            self.num_heads,
-            self.feedforward_dim,
-            self.dropout_rate,
-        )
-        self.interest_crossing = self.add_part(
-            InterestCrossing, "interest_crossing", histories
-        )
-        self.decoder = self.add_part(
-            TargetAttentionDecoder,
-            "decoder",
-            {"queries_shape": histories, "memory_shape": histories},
-            self.num_heads,
-            self.decoder_feedforward_dim,
-            self.dropout_rate,
-        )
+        if self.use_sequence:
+            self.encoder = self.add_part(
+                TransformerEncoder,
+                "encoder",
+                histories,
+                self.num_encoder_layers,
+                self.num_heads,
+                self.feedforward_dim,
+                self.dropout_rate,
+            )
+            self.interest_crossing = self.add_part(
+                InterestCrossing, "interest_crossing", histories
+            )
+            self.decoder = self.add_part(
+                TargetAttentionDecoder,
+                "decoder",
+                {"queries_shape": histories, "memory_shape": histories},
+                self.num_heads,
+                self.decoder_feedforward_dim,
+                self.dropout_rate,
+            )
         self.match_reader.build(histories)
 
     def encode(
@@ -243,9 +253,11 @@ class BehaviorReader(BaseLayer):
         Returns what `read` needs, a dict of `keys` and `values`
         (B, H, L, D / H), `interest` (B, D), `length` (B,) and what
         `MatchReader` and `dense_differences` need; and the interests,
-        (B, `interest_dim`).
+        (B, `interest_dim`). Without `use_sequence` the first three are left
+        out.
         """
-        details = ops.zeros_like(tokens)
+        shape = ops.shape(events["age_seconds"])
+        details = ops.zeros((*shape, self.model_dim), self.compute_dtype)
         if self.temporal_encoding is not None:
             details = self.temporal_encoding(details, events["age_seconds"])
         read = {name: events[name] for name in self.event_details}
@@ -255,19 +267,16 @@ class BehaviorReader(BaseLayer):
         if self.num_dense:
             numbers = ops.cast(events["item_dense"], self.compute_dtype)
             numbers, mean = real_numbers(numbers, length)
-            details += self.dense_map(numbers)
+            if self.dense_map is not None:
+                details += self.dense_map(numbers)
             dense = {"item_dense": numbers, "item_dense_mean": mean}
         numeric = []
         if "dwell_seconds" in read:
             numeric.append(read["dwell_seconds"][..., None])
         if "action_counts" in read:
             numeric.append(read["action_counts"])
-        memory = self.encoder(tokens + details, length, training=training)
-        crossed = self.interest_crossing(memory, length)
-        interests = crossed["first_order"]
         state = {
             **dense,
-            **self.decoder.encode_memory(memory),
             **self.match_reader.encode(
                 details,
                 events["age_seconds"],
@@ -276,9 +285,15 @@ class BehaviorReader(BaseLayer):
                 rows,
                 content_embeddings,
             ),
-            "interest": interests,
             "length": length,
         }
+        if not self.use_sequence:
+            return state, ops.zeros((shape[0], 0), self.compute_dtype)
+        memory = self.encoder(tokens + details, length, training=training)
+        crossed = self.interest_crossing(memory, length)
+        interests = crossed["first_order"]
+        state |= self.decoder.encode_memory(memory)
+        state["interest"] = interests
         if self.use_second_order:
             interests = ops.concatenate(
                 [interests, crossed["second_order"]], axis=-1
@@ -301,16 +316,18 @@ class BehaviorReader(BaseLayer):
         are those of the call.
         """
         length = state["length"]
-        read = self.decoder.attend(
-            candidates, state["keys"], state["values"], length, training
-        )
         matches = self.match_reader.read(
             candidate_rows, length, state, content_embeddings, since_seconds
         )
-        met = candidates * ops.expand_dims(state["interest"], 1)
         if self.num_dense:
             past = state["item_dense"], state["item_dense_mean"]
             matches.append(dense_differences(candidate_dense, *past, length))
+        if not self.use_sequence:
+            return matches
+        read = self.decoder.attend(
+            candidates, state["keys"], state["values"], length, training
+        )
+        met = candidates * ops.expand_dims(state["interest"], 1)
         return [read, met, *matches]
 
     def attention_weights(
