@@ -89,7 +89,8 @@ def _parts(
         )
     bare = model.encode_histories(inputs)
     context = model.encode_request(bare, inputs)
-    features = model._candidate_features(bare, context, inputs, False)
+    pairs = model._pair_features(bare, inputs)
+    features = model._candidate_features(bare, context, inputs, pairs)
     user = model._experts_state(bare, context)
     mixed = model.experts.mix(features, user)
     return {
