@@ -182,14 +182,6 @@ def _fill(encoder):
     encoder.images.assign([1, 2, 5, 8], vectors)
 
 
-def _adapt(encoder):
-    case_inputs.adapt(encoder.normalization)
-
-
-def _bend(head):
-    case_inputs.bend(head.calibration)
-
-
 _MATCHED = {
     "history": ("rows", "content_embeddings"),
     "candidates": ("candidate_rows", "candidate_contents"),
@@ -361,7 +353,7 @@ BLOCK_CASES = (
         num_dense=5,
         num_histories=2,
         linear=(1,),
-        prepare=_adapt,
+        prepare=lambda encoder: case_inputs.adapt(encoder.normalization),
     ),
     make_case(
         "session_features",
@@ -391,7 +383,7 @@ BLOCK_CASES = (
         calibrate=True,
         kind="personalized",
         units=(6,),
-        prepare=_bend,
+        prepare=lambda head: case_inputs.bend(head.calibration),
         **_HEAD,
     ),
     make_case(
