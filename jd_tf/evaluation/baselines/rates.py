@@ -9,6 +9,8 @@ from jd_tf.schema import Schema
 
 _WAITING_ROWS = 100_000
 
+Arrays = Mapping[str, np.ndarray]
+
 
 class IdSums:
     """Adds rows of `width` numbers by id; memory follows the ids."""
@@ -30,12 +32,6 @@ class IdSums:
         # sorting proportional to what was added.
         if self._num_waiting > max(_WAITING_ROWS, len(self._sums)):
             self._settle()
-
-    def merge(self, other: "IdSums") -> None:
-        """Adds another's sums."""
-        other._settle()
-        if other._ids is not None:
-            self.add(other._ids, other._sums)
 
     def find(self, ids: np.ndarray) -> np.ndarray:
         """[..., W] sums of ids [...]; 0 for those never added."""
@@ -85,25 +81,19 @@ class RateTable:
         if strength <= 0:
             raise ValueError(f"`strength` must be positive. Got: {strength}.")
         self.levels = tuple(levels)
+        self.columns = (*self.levels, "labels", "label_weights")
         self.num_objectives = num_objectives
         self.strength = strength
         self._total = np.zeros(2 * num_objectives)
         self._sums = {name: IdSums(2 * num_objectives) for name in levels}
 
-    def add(self, batch: Mapping[str, np.ndarray]) -> None:
-        """Counts the real impressions of a batch with labels."""
-        real = real_cells(batch["num_candidates"], batch["labels"].shape[1])
-        labels, weights = batch["labels"][real], batch["label_weights"][real]
-        rows = np.concatenate([labels * weights, weights], axis=1)
+    def add(self, rows: Arrays) -> None:
+        """Counts impressions: ids, `labels` and `label_weights` as [M, ...]."""
+        labels, weights = rows["labels"], rows["label_weights"]
+        counts = np.concatenate([labels * weights, weights], axis=1)
         for name in self.levels:
-            self._sums[name].add(batch[name][real], rows)
-        self._total += rows.sum(axis=0, dtype=np.float64)
-
-    def merge(self, other: "RateTable") -> None:
-        """Adds the counts of another table of the same levels."""
-        for name in self.levels:
-            self._sums[name].merge(other._sums[name])
-        self._total += other._total
+            self._sums[name].add(rows[name], counts)
+        self._total += counts.sum(axis=0, dtype=np.float64)
 
     def shown(self, name: str, ids: np.ndarray) -> np.ndarray:
         """[..., T] weight of the impressions of ids [...]; 0 if new."""
@@ -115,7 +105,7 @@ class RateTable:
         shown = self._total[half:]
         return self._total[:half] / np.where(shown > 0, shown, 1.0)
 
-    def rates(self, ids: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def rates(self, ids: Arrays) -> dict[str, np.ndarray]:
         """Smoothed rates [..., T] of ids [...] on every level."""
         half = self.num_objectives
         above = self.mean()
@@ -127,6 +117,19 @@ class RateTable:
             above = above / (shown + self.strength)
             found[name] = above.astype(np.float32)
         return found
+
+
+def real_rows(batch: Arrays, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """[M, ...] columns of the real impressions; a request's are repeated."""
+    count = batch["num_candidates"]
+    real = real_cells(count, batch["item_id"].shape[1])
+    if "user_id" in names and "user_id" not in batch:
+        raise ValueError("users are not known: read the batches with keys.")
+    columns = {name: batch[name] for name in names}
+    return {
+        name: np.repeat(column, count) if column.ndim == 1 else column[real]
+        for name, column in columns.items()
+    }
 
 
 def rate_levels(schema: Schema) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ from tests.requests import random_requests, small_schema
 
 SMALL = {
     "trees": {"max_iter": 30},
-    "lightgbm": {"max_rounds": 60},
-    "lambdarank": {"max_rounds": 30},
+    "lightgbm": {"max_iter": 60},
+    "lambdarank": {"max_iter": 30},
 }
 HERE = [
     name
