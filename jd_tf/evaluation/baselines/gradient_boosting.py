@@ -1,6 +1,5 @@
 """LightGBM on the features of the trees: what wins on tables of logs."""
 
-import importlib.util
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +10,6 @@ from jd_tf.evaluation.baselines.simple_baselines import Batch
 from jd_tf.evaluation.baselines.trees import Trees, too_thin
 from jd_tf.evaluation.objective_metrics import NDCG_PLACES
 
-INSTALLED = importlib.util.find_spec("lightgbm") is not None
 _OPTIONS: dict[str, Any] = {
     "learning_rate": 0.05,
     "num_leaves": 31,
@@ -46,8 +44,8 @@ class LightGBM(Trees):
         """Learns objective by objective; see the base class."""
         import lightgbm
 
-        parts = [self.features.fit(batches), self.features.rows(validation)]
-        parts = [part for part in parts if len(part.labels)]
+        parts = [self.features.fit(batches)]
+        parts += [self.features.rows(validation)] if validation else []
         # Binned once for all objectives.
         train = lightgbm.Dataset(parts[0].features, params=_OPTIONS).construct()
         sets = [train, *(train.create_valid(p.features) for p in parts[1:])]

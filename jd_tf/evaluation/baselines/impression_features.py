@@ -116,15 +116,13 @@ class ImpressionFeatures:
 
     def rows(self, batches: Iterable[Batch]) -> Rows:
         """Rows of a later split with labels."""
-        nothing = np.zeros((0, len(self.schema.objectives)), np.float32)
-        parts = [Rows(nothing, nothing, nothing, np.zeros(0, np.int64))]
+        parts = []
         for raw in batches:
             batch = to_numpy(raw)
             labels, weights = real_rows(batch, _TRUTH).values()
-            found = self.transform(batch), labels, weights
-            parts.append(Rows(*found, batch["num_candidates"]))
-        columns = zip(*(parts[1:] or parts), strict=True)
-        return Rows(*map(np.concatenate, columns))
+            features, size = self.transform(batch), batch["num_candidates"]
+            parts.append(Rows(features, labels, weights, size))
+        return Rows(*map(np.concatenate, zip(*parts, strict=True)))
 
     def transform(self, batch: Arrays) -> np.ndarray:
         """[M, K] features of the real impressions of a batch."""
