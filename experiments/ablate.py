@@ -45,7 +45,7 @@ _ROWS_FILE = flags.DEFINE_string(
 _PRESET = flags.DEFINE_enum(
     "preset",
     None,
-    ["temporal", "fine_grained", "images", "titles", "all"],
+    ["temporal", "fine_grained", "images", "titles", "sequence", "all"],
     "Rows of the usual questions; those the data cannot feed are left "
     "out. `all` is a ladder of every group on top of the one before.",
 )
@@ -132,7 +132,7 @@ def main(_: object) -> None:
     from jd_tf.evaluation.ablations.runs import Ablation, Results
     from jd_tf.models.config_fields import flat_fields
     from jd_tf.models.registry import load_model_module
-    from jd_tf.training.train import image_fields, load_vectors
+    from jd_tf.training.train import config_fields, load_vectors
 
     model, vectors = _MODEL.value, _ITEM_VECTORS.value
     workdir, split = Path(_WORKDIR.value), _SPLIT.value
@@ -187,7 +187,7 @@ def main(_: object) -> None:
         )
 
     def train(config: Any, seed: int, folder: Path) -> None:
-        with_images = image_fields(config).get("use_images")
+        with_images = config_fields(config, "use_images").get("use_images")
         train_ranker(
             data,
             folder,

@@ -65,7 +65,7 @@ QUICKSTART_PRESETS = {
         training=TrainingConfig(
             epochs=1,
             learning_rate=0.003,
-            table_learning_rate=0.05,
+            table_learning_rate=0.003,
             decay_steps=-1,
             evaluate_every=214,
         ),
@@ -77,7 +77,7 @@ QUICKSTART_PRESETS = {
         training=TrainingConfig(
             epochs=1,
             learning_rate=0.003,
-            table_learning_rate=0.05,
+            table_learning_rate=0.003,
             decay_steps=-1,
             evaluate_every=1_600,
         ),

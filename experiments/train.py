@@ -56,6 +56,9 @@ _ITEM_VECTORS = flags.DEFINE_string(
 )
 
 
+_PAIRS = flags.DEFINE_string(
+    "pairs", None, "Item pairs, made by make_pairs; turns them on."
+)
 _MODEL = flags.DEFINE_string(
     "model", None, f"Registered name of the model. [{DEFAULT_MODEL}]"
 )
@@ -126,6 +129,7 @@ _TRAINING = {
 _MODEL_FIELDS = {
     "model_dim": "Width of tokens, memories and interests.",
     "item_embedding_dim": "Width of the item table.",
+    "use_sequence": "Whether encoders, interests and decoders are there.",
     "num_encoder_layers": "Transformer blocks per behaviour.",
     "use_position": "Whether events know their place.",
     "use_recency": "Whether events know their age.",
@@ -180,6 +184,7 @@ def main(_: object) -> None:
         TrainingConfig(**{**stored["training"], **_given(_TRAINING)}),
         _ITEM_VECTORS.value,
         name,
+        _PAIRS.value,
     )
 
 

@@ -19,6 +19,7 @@ def train_ranker(
     training_config: TrainingConfig,
     item_vectors: str | Path | None = None,
     model: str = DEFAULT_MODEL,
+    pairs: str | Path | None = None,
 ) -> int:
     """Trains a registered model, or resumes a run; arguments as of `train`.
 
@@ -37,6 +38,7 @@ def train_ranker(
             model_config,
             training_config,
             item_vectors,
+            pairs,
         )
     except NotFiniteError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import re
+from typing import Any
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _ID_DTYPES = ("int64", "string")
@@ -173,6 +174,8 @@ class Behavior:
         action_counters: names of the C counters of `<name>_action_counts`.
         action_slots: names of the A slots of `<name>_action_ids`.
         num_action_ids: action ids run from 1 to this; 0 pads.
+        item_dense: names of the F features of `<name>_item_dense`, the item's
+            as of the event: some of the schema's `item_dense`, in its order.
     """
 
     name: str
@@ -181,10 +184,11 @@ class Behavior:
     action_counters: tuple[str, ...] = ()
     action_slots: tuple[str, ...] = ()
     num_action_ids: int = 0
+    item_dense: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name("Behavior", self.name)
-        for field in ("action_counters", "action_slots"):
+        for field in ("action_counters", "action_slots", "item_dense"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
         if self.max_length < 1:
             raise SchemaError(
@@ -275,3 +279,18 @@ def _check_name(what: str, name: str) -> None:
         raise SchemaError(
             f"{what} names are lower-case words joined by `_`. Got: {name!r}."
         )
+
+
+def difference_of(mine: Any, theirs: Any) -> str:
+    """Names what differs between two schema fields."""
+    if not (isinstance(mine, tuple) and isinstance(theirs, tuple)):
+        return f"{mine!r} here, {theirs!r} there"
+    by_name = [
+        {getattr(part, "name", part): part for part in parts}
+        for parts in (mine, theirs)
+    ]
+    for name in [*by_name[0], *by_name[1]]:
+        here, there = (parts.get(name, "missing") for parts in by_name)
+        if here != there:
+            return f"`{name}`: {here} here, {there} there"
+    return f"order {list(by_name[0])} here, {list(by_name[1])} there"

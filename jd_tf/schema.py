@@ -30,6 +30,7 @@ from jd_tf.columns import (
     Role,
     ScenarioValues,
     SchemaError,
+    difference_of,
 )
 
 __all__ = [
@@ -130,6 +131,13 @@ class Schema:
                     "`linear_dense` must name features of `item_dense` or "
                     f"`session_dense`. Got: {name!r}."
                 )
+        for behavior in self.behaviors:
+            mine = behavior.item_dense
+            if mine != tuple(n for n in self.item_dense if n in mine):
+                raise SchemaError(
+                    f"behaviour `{behavior.name}`: `item_dense` must name some "
+                    f"of {self.item_dense}, in that order. Got: {mine}."
+                )
         earlier = [IMPRESSION]
         for objective in self.objectives:
             for name in ("given", "sample_space"):
@@ -211,6 +219,10 @@ class Schema:
         linear = self.linear_dense
         return tuple(i for i, name in enumerate(names) if name in linear)
 
+    def dense_indices(self, behavior: Behavior) -> tuple[int, ...]:
+        """Indices in `item_dense` of the features that its events have."""
+        return tuple(map(self.item_dense.index, behavior.item_dense))
+
     def _all_columns(self) -> Iterator[Column]:
         yield Column("request_id", Role.KEY, "string", "B")
         yield Column("user_id", Role.KEY, "string", "B")
@@ -272,6 +284,8 @@ class Schema:
             yield history("action_counts", "float32", counters)
         if behavior.action_slots:
             yield history("action_ids", "int64", len(behavior.action_slots))
+        if behavior.item_dense:
+            yield history("item_dense", "float32", len(behavior.item_dense))
 
     # Objectives ------------------------------------------------------------
 
@@ -368,7 +382,7 @@ class Schema:
             if mine != theirs and field.name not in _OF_NO_TENSOR:
                 raise SchemaError(
                     f"{where}: its schema differs in `{field.name}`: "
-                    f"{_difference(mine, theirs)}. Use data and model of one "
+                    f"{difference_of(mine, theirs)}. Use data and model of one "
                     "schema, or train anew."
                 )
 
@@ -382,18 +396,3 @@ def _with_values(column: Column, item: IdColumn) -> Column:
 
 # Fields in which data may differ from what a model was made for.
 _OF_NO_TENSOR = ("name", "oracle", "oracle_names", "scenario_column")
-
-
-def _difference(mine: Any, theirs: Any) -> str:
-    """Names what differs between two schema fields."""
-    if not (isinstance(mine, tuple) and isinstance(theirs, tuple)):
-        return f"{mine!r} here, {theirs!r} there"
-    by_name = [
-        {getattr(part, "name", part): part for part in parts}
-        for parts in (mine, theirs)
-    ]
-    for name in [*by_name[0], *by_name[1]]:
-        here, there = (parts.get(name, "missing") for parts in by_name)
-        if here != there:
-            return f"`{name}`: {here} here, {there} there"
-    return f"order {list(by_name[0])} here, {list(by_name[1])} there"

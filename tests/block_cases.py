@@ -6,6 +6,7 @@ from jd_tf.models.blocks.behavior_reader import BehaviorReader
 from jd_tf.models.blocks.context_encoder import ContextEncoder
 from jd_tf.models.blocks.item_encoder import ItemEncoder
 from jd_tf.models.blocks.match_reader import MatchReader
+from jd_tf.models.blocks.pair_reader import PairReader
 from jd_tf.models.blocks.score_head import ScoreHead
 from jd_tf.models.blocks.session_features import SessionFeatures
 from jd_tf.schema import Behavior, IdColumn
@@ -59,6 +60,32 @@ def _weighed(rng):
     return {**of_event, **_matched(rng)}
 
 
+def _paired(rng):
+    given = case_inputs.paired(rng)
+    words = np.array(["", "red", "blue"], object)
+    events, candidates = given["history_ids"], given["candidate_ids"]
+    return {
+        "histories": {
+            "click_item_id": events,
+            "click_brand": words[rng.integers(0, 3, events.shape)],
+            "click_length": LENGTHS,
+        },
+        "candidates": {
+            "item_id": candidates,
+            "brand": words[rng.integers(0, 3, candidates.shape)],
+        },
+        "event_weights": {"click": given["event_weights"]},
+    }
+
+
+def _fill_pairs(reader):
+    case_inputs.fill_pairs(reader.tables["item_id"])
+    brands = reader.tables["brand"]
+    keys = np.sort(brands.keys_of(np.array(["red", "blue"])))
+    rng = np.random.default_rng(3)
+    brands.assign(keys, *case_inputs.random_pairs(rng, keys, 2))
+
+
 def _read(rng):
     events = case_inputs.events(rng)
     events["age_seconds"] = case_inputs.aged(rng)["age_seconds"]
@@ -68,6 +95,13 @@ def _read(rng):
         "candidates": case_inputs.normal(rng, REQUESTS, CANDIDATES, WIDTH),
         **_matched(rng),
     }
+
+
+def _read_dense(rng):
+    given = _read_plainly(rng)
+    numbers = case_inputs.normal(rng, REQUESTS, EVENTS + CANDIDATES, 3)
+    given["events"]["item_dense"] = numbers[:, :EVENTS]
+    return {**given, "candidate_dense": numbers[:, EVENTS:]}
 
 
 def _read_plainly(rng):
@@ -253,6 +287,31 @@ BLOCK_CASES = (
         candidates=("candidates", "candidate_rows"),
     ),
     make_case(
+        "behavior_reader_that_only_compares",
+        BehaviorReader,
+        _read,
+        CLICK,
+        num_id_columns=2,
+        model_dim=WIDTH,
+        use_sequence=False,
+        num_heads=2,
+        content_dims=(5, 4),
+        content_match_dim=6,
+        **_READ,
+    ),
+    make_case(
+        "behavior_reader_of_dense_features",
+        BehaviorReader,
+        _read_dense,
+        Behavior("order", EVENTS, item_dense=("price", "stock", "rating")),
+        num_id_columns=2,
+        model_dim=WIDTH,
+        num_heads=2,
+        feedforward_dim=12,
+        history=("tokens", "events", "rows"),
+        candidates=("candidates", "candidate_rows", "candidate_dense"),
+    ),
+    make_case(
         "match_reader",
         MatchReader,
         _weighed,
@@ -281,6 +340,19 @@ BLOCK_CASES = (
         **_MATCHED,
     ),
     make_case(
+        "pair_reader",
+        PairReader,
+        _paired,
+        {"item_id": "int64", "brand": "string"},
+        ["click:click", "click:order"],
+        num_objectives=3,
+        num_rows=[7, 2],
+        num_pairs=[40, 9],
+        num_events=5,
+        num_weights={"click": 2},
+        prepare=_fill_pairs,
+    ),
+    make_case(
         "context_encoder",
         ContextEncoder,
         _context,
@@ -297,6 +369,16 @@ BLOCK_CASES = (
         _session,
         [CLICK, ORDER],
         interest_dim=WIDTH,
+        context_dim=5,
+        num_dense=2,
+        session_seconds=3600.0,
+    ),
+    make_case(
+        "session_features_of_counts",
+        SessionFeatures,
+        _session,
+        [CLICK, ORDER],
+        interest_dim=0,
         context_dim=5,
         num_dense=2,
         session_seconds=3600.0,

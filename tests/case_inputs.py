@@ -43,6 +43,39 @@ def aged(rng):
     }
 
 
+PAIR_KEYS = (-5, 2, 3, 7, 2**62)
+
+
+def paired(rng):
+    """Ids with pairs, some that have none, and padding."""
+    known = np.array([*PAIR_KEYS, 0, 99])
+    return {
+        "candidate_ids": rng.choice(known, (REQUESTS, CANDIDATES)),
+        "history_ids": rng.choice(known, (REQUESTS, EVENTS)),
+        "length": LENGTHS,
+        "event_weights": rng.random((REQUESTS, EVENTS, 2), np.float32),
+    }
+
+
+def fill_pairs(layer):
+    """Pairs of every item but one, more of some than of others."""
+    rng = np.random.default_rng(3)
+    keys = np.array(PAIR_KEYS)
+    layer.assign(keys, *random_pairs(rng, keys, layer.num_kinds))
+
+
+def random_pairs(rng, keys, num_kinds):
+    rows = [
+        np.flatnonzero(rng.random(len(keys)) < share)
+        for share in np.linspace(0, 1, num_kinds * len(keys))
+    ]
+    ends = np.cumsum([len(row) for row in rows]).reshape(num_kinds, -1)
+    first = np.append(0, ends[:-1, -1])[:, None]
+    neighbors = keys[np.concatenate(rows)]
+    weights = rng.random(len(neighbors)).astype(np.float32)
+    return np.concatenate([first, ends], axis=1), neighbors, weights
+
+
 def numbers(rng):
     ids = rng.integers(-(2**62), 2**62, (REQUESTS, CANDIDATES))
     ids[:, 0] = [0, 11, 12, 13]

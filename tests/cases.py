@@ -5,14 +5,11 @@ over the `BLOCK_CASES` of tests/block_cases.py; a public layer without a case
 is a failing test.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import keras
 import numpy as np
 
 from jd_tf import layers
 from tests import case_inputs
+from tests.case import Case, make_case
 from tests.case_inputs import CANDIDATES, EVENTS, LENGTHS, REQUESTS, WIDTH
 
 __all__ = [
@@ -28,33 +25,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Case:
-    """A layer or block with its arguments and call arguments.
-
-    Attributes:
-        name: str. Names the test.
-        create: callable. Makes the layer; takes `dtype` and the like.
-        inputs: callable. Random generator to the call arguments, a dict by
-            their names, whose values are arrays or dicts or tuples of them.
-        history: tuple of str. Arguments with events on axis 1, of which
-            argument `length` or else `LENGTHS` says how many are real.
-        candidates: tuple of str. Arguments with candidates on axis 1, which
-            the outputs follow.
-        event_outputs: bool. Whether the outputs have events on axis 1.
-        prepare: callable. Fills weights of the built layer that no training
-            changes.
-    """
-
-    name: str
-    create: Callable[..., keras.layers.Layer]
-    inputs: Callable[[np.random.Generator], dict]
-    history: tuple = ()
-    candidates: tuple = ()
-    event_outputs: bool = False
-    prepare: Callable[[keras.layers.Layer], None] | None = None
-
-
 def _fill(item_ids):
     def fill(layer):
         rng = np.random.default_rng(3)
@@ -62,20 +32,6 @@ def _fill(item_ids):
         layer.assign(item_ids, vectors)
 
     return fill
-
-
-def make_case(name, layer, inputs, *args, **settings):
-    """A `Case`; settings that are none of its fields are the layer's."""
-    marks = {
-        mark: settings.pop(mark)
-        for mark in ("history", "candidates", "event_outputs", "prepare")
-        if mark in settings
-    }
-
-    def create(**kwargs):
-        return layer(*args, **settings, **kwargs)
-
-    return Case(name, create, inputs, **marks)
 
 
 _PER_EVENT = {"history": ("inputs",), "event_outputs": True}
@@ -146,6 +102,17 @@ CASES = (
         candidates=("candidate_ids",),
     ),
     make_case(
+        "pair_match",
+        layers.PairMatch,
+        case_inputs.paired,
+        7,
+        40,
+        num_kinds=2,
+        history=("history_ids", "event_weights"),
+        candidates=("candidate_ids",),
+        prepare=case_inputs.fill_pairs,
+    ),
+    make_case(
         "id_overlap_of_values",
         layers.IdOverlap,
         case_inputs.overlapping_values,
@@ -169,6 +136,17 @@ CASES = (
         linear=(1, 4),
         num_quantiles=5,
         max_value=2.0,
+        **_PER_CANDIDATE,
+        prepare=case_inputs.adapt,
+    ),
+    make_case(
+        "feature_normalization_with_embedding",
+        layers.FeatureNormalization,
+        case_inputs.numeric,
+        linear=(1, 4),
+        num_quantiles=6,
+        max_value=2.0,
+        embedding_dim=3,
         **_PER_CANDIDATE,
         prepare=case_inputs.adapt,
     ),

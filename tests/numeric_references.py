@@ -33,6 +33,17 @@ def feature_statistics(column, linear, num_quantiles):
     return mean, scale, [quantile(share) for share in steps]
 
 
+def feature_embedding(y, edges, kernel, bias):
+    """One number y: each bin of `edges` (Q,) adds a share of its row."""
+    vector = bias.astype("float64")
+    for low, high, row in zip(edges, edges[1:], kernel, strict=False):
+        if y >= high:
+            vector += row
+        elif y > low:
+            vector += row * (y - low) / (high - low)
+    return np.maximum(vector, 0)
+
+
 def feature_normalization(x, linear, weights, max_value):
     """One feature vector."""
     found = []

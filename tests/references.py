@@ -33,6 +33,21 @@ def age_bucket(age: float, num_buckets: int, max_age: float) -> int:
     return sum(start <= age for start in starts[1:])
 
 
+def pair_match(candidate, events, event_weights, pairs):
+    """Features of one candidate; `pairs` is (event, target) -> weight."""
+    total, seen, newest = 0.0, [0.0], 0.0
+    learned = np.zeros(event_weights.shape[-1])
+    for place, event in enumerate(events):
+        weight = pairs.get((event, candidate), 0.0)
+        total += weight / (1 + place)
+        seen.append(weight)
+        learned += weight * event_weights[place]
+        if weight and not newest:
+            newest = 1 / (1 + place)
+    roots = [math.sqrt(value) for value in learned]
+    return [total, math.sqrt(total), max(seen), newest, *roots]
+
+
 def temporal_encoding(inputs, ages, position_table, age_table, max_age):
     """Event by event."""
     outputs = np.array(inputs, np.float64)

@@ -32,7 +32,7 @@ def small_schema(**changes: Any) -> Schema:
                 action_slots=("entry",),
                 num_action_ids=5,
             ),
-            Behavior("order", max_length=6),
+            Behavior("order", max_length=6, item_dense=("price",)),
         ),
         "objectives": (
             Objective("click"),

@@ -130,6 +130,18 @@ def test_objectives_know_what_they_are_given():
         (lambda: IdColumn("Item", num_buckets=9), "Got: 'Item'"),
         (lambda: IdColumn("x", "float32", 9), "Got: 'float32'"),
         (lambda: IdColumn("x", num_buckets=1), "at least 2"),
+        (
+            lambda: small_schema(
+                behaviors=(Behavior("click", 9, item_dense=("age", "price")),)
+            ),
+            "`click`: `item_dense` must name some of .*'price', 'age'",
+        ),
+        (
+            lambda: small_schema(
+                behaviors=(Behavior("click", 9, item_dense=("weight",)),)
+            ),
+            "weight",
+        ),
         (lambda: IdColumn("x", num_buckets=9, max_values=0), "Got: 0"),
         (lambda: IdColumn("x", num_buckets=9, pooling="max"), "Got: 'max'"),
         (

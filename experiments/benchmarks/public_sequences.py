@@ -7,7 +7,7 @@ For every `NAME.txt` of the folder (see `jd_tf.data.sources.sequences`; files
 of attributes and negatives may be missing) makes the data, trains with the
 preset of the source, evaluates by the protocol of S3-Rec and writes
 `OUTPUT/NAME/result.json`. `--full_ranking` ranks all items for every test
-user as well, which takes about as long as training.
+user as well, which takes longer than training.
 
 Whatever is done already is not done again, so running it again after a kill
 goes on where it stopped, and `--full_ranking` can be added later. Ties count

@@ -88,8 +88,10 @@ def _parts(
             }
         )
     bare = model.encode_histories(inputs)
-    features = model._candidate_features(bare, inputs, training=False)
-    mixed = model.experts.mix(features, state[f"{STATE_PREFIX}experts"])
+    context = model.encode_request(bare, inputs)
+    features = model._candidate_features(bare, context, inputs, False)
+    user = model._experts_state(bare, context)
+    mixed = model.experts.mix(features, user)
     return {
         "encode_user": lambda: model.encode_user(inputs),
         "items of histories": lambda: [
@@ -116,9 +118,7 @@ def _parts(
             )
             for h in histories
         ],
-        "experts": lambda: model.experts.mix(
-            features, state[f"{STATE_PREFIX}experts"]
-        ),
+        "experts": lambda: model.experts.mix(features, user),
         "towers": lambda: model.towers(mixed),
     }
 

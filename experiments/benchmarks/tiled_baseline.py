@@ -139,8 +139,8 @@ def tile(request: Mapping[str, Any]) -> Iterator[dict[str, np.ndarray]]:
     """Turns a request into one row an impression, the user in each."""
     scale = (NUM_AGE_BUCKETS - 1) / np.log1p(_SECONDS_OF_TWO_YEARS)
     history = request["click_item_id"]
-    ages = request["request_time"] - request["click_event_time"]
-    ages = np.minimum(ages, _SECONDS_OF_TWO_YEARS)
+    times = request["click_event_time"]
+    ages = np.minimum(times[0] - times, _SECONDS_OF_TWO_YEARS)
     user = {
         "history": history,
         "age_bucket": (np.log1p(ages) * scale).astype("int64"),

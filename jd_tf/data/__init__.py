@@ -9,6 +9,7 @@ from jd_tf.lazy import lazy_names
 _MODULES = {
     "SOURCES": "sources",
     "BehaviorParameters": "simulator",
+    "ItemPairs": "item_pairs.item_pairs",
     "ItemVectors": "item_vectors",
     "RequestBuilder": "sources.request_builder",
     "RequestValidator": "validation",
@@ -16,8 +17,10 @@ _MODULES = {
     "SimulatorConfig": "simulator",
     "Source": "sources.source",
     "make_dataset": "dataset_making",
+    "make_item_pairs": "item_pairs.counting",
     "numpy_batches": "batches",
     "open_source": "sources",
+    "pair_features": "item_pairs.pair_features",
     "read_batches": "batches",
     "read_schema": "dataset",
     "write_dataset": "dataset",

@@ -2,8 +2,11 @@
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from jd_tf.schema import DataError
 
@@ -49,3 +52,26 @@ def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file, aside and then renamed."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(path, text.encode("utf-8") + b"\n")
+
+
+def read_npz(path: str | Path, remedy: str) -> dict[str, np.ndarray]:
+    """Reads the arrays of an `.npz` file.
+
+    Raises:
+        DataError: naming the file, with the remedy if there is none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. {remedy}")
+    try:
+        # Plain arrays only: a pickle in here could run anything.
+        with (
+            path.open("rb") as file,
+            np.load(file, allow_pickle=False) as stored,
+        ):
+            return dict(stored)
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path}: not an .npz of plain arrays, or cut off: {error}. "
+            "Copy or make it again."
+        ) from error

@@ -3,14 +3,13 @@
 import dataclasses
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jd_tf.data.files import write_whole
+from jd_tf.data.files import read_npz, write_whole
 from jd_tf.schema import DataError
 
 IDS, VECTORS, META = "item_ids", "vectors", "meta"
@@ -97,25 +96,13 @@ class ItemVectors:
         Raises:
             DataError: naming the file and the array that is missing or wrong.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise DataError(
-                f"{path}: no such file. Make one with "
-                "`python -m experiments.embed_images`."
-            )
+        arrays = read_npz(
+            path, "Make one with `python -m experiments.embed_images`."
+        )
         try:
-            # Plain arrays only: a pickle in here could run anything.
-            with (
-                path.open("rb") as file,
-                np.load(file, allow_pickle=False) as stored,
-            ):
-                arrays = dict(stored)
             meta = json.loads(str(arrays.get(META, "{}")))
-        except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{path}: not an .npz of plain arrays, or cut off: {error}. "
-                "Copy or make it again."
-            ) from error
+        except ValueError as error:
+            raise DataError(f"{path}: `{META}` is no JSON: {error}.") from error
         for name in (IDS, VECTORS):
             if name not in arrays:
                 raise DataError(

@@ -234,14 +234,15 @@ class RequestValidator:
 
     def _check_times(self, checked: Mapping[str, np.ndarray]) -> None:
         """Raises an error for an event after the request."""
-        now = checked.get("request_time")
-        for behavior in self._schema.behaviors if now is not None else ():
+        for behavior in self._schema.behaviors:
             name = f"{behavior.name}_event_time"
-            newest = checked.get(name, ())[:1]
-            if len(newest) and newest[0] > now:
+            if not {name, "request_time"} <= set(checked):
+                continue
+            times, now = checked[name], checked["request_time"]
+            if len(times) and times[0] > now:
                 raise _wrong(
                     name,
-                    f"holds {newest[0]}, after `request_time` {now}; "
+                    f"holds {times[0]}, after `request_time` {now}; "
                     "leave out what happened since, or give both in seconds "
                     "of one clock",
                 )

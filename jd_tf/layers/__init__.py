@@ -28,6 +28,7 @@ from jd_tf.layers.multitask.task_tower import TaskTower
 from jd_tf.layers.overlap.content_match import ContentMatch
 from jd_tf.layers.overlap.event_weights import EventWeights
 from jd_tf.layers.overlap.id_overlap import IdOverlap
+from jd_tf.layers.overlap.pair_match import PairMatch
 from jd_tf.layers.sequence.fine_grained_behavior_encoder import (
     FineGrainedBehaviorEncoder,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "LogBucketEmbedding",
     "MixtureOfExperts",
     "MultiGateImageTransfer",
+    "PairMatch",
     "PersonalizedFusion",
     "StackedMLP",
     "TargetAttentionDecoder",

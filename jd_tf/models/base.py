@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from jd_tf.data.item_pairs.training_parts import PART
 from jd_tf.models.adapted_features import AdaptedFeatures
 from jd_tf.models.blocks.score_head import ScoreHead, request_values
 from jd_tf.models.compiled_metrics import CompiledMetrics
@@ -61,6 +62,8 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
     config_class: ClassVar[type] = RankerConfig
     registered_name: ClassVar[str] = ""
     built: bool
+    # The `PairReader` of a model that reads item pairs.
+    pairs: Any = None
 
     def __init__(
         self,
@@ -203,7 +206,16 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
 
         Returns:
             Tensors named `user_state_*`, dimension 0 is B.
+
+        Raises:
+            ValueError: while training, a model with pairs gets a batch that
+                does not name its part of the training data.
         """
+        if training and self.pairs is not None and PART not in histories:
+            raise ValueError(
+                f"a training batch needs `{PART}`, or its requests see their "
+                "own events in the pairs: map batches by `TrainingParts.mark`."
+            )
         state = self.encode_histories(histories, training)
         return {f"{STATE_PREFIX}{n}": tensor for n, tensor in state.items()}
 

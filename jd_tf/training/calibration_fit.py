@@ -7,6 +7,7 @@ from scipy.optimize import brentq
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from jd_tf.metrics.calibration_metrics import calibration_ratio
 from jd_tf.metrics.ranking_metrics import binary
 
 # Curves rise at least so steeply: a plateau would tie its candidates.
@@ -16,8 +17,8 @@ MIN_SLOPE = 0.02
 _KNOT_VARIANCE = 10.0
 # Knots closer than this are one.
 _MIN_GAP = 1e-3
-# Fewer outcomes of a class do not determine the slope.
-_LEAST_OUTCOMES = 20
+# Fewer outcomes of a class do not determine the slope, or what is not straight.
+_LEAST_OUTCOMES, _LEAST_ISOTONIC = 20, 100
 # Where the straight line of a Platt curve ends, in logits.
 _LINE_END = 20.0
 # Probabilities closer to 0 and 1 than single precision distinguishes from 1.
@@ -46,6 +47,13 @@ class FittedCurve(NamedTuple):
         """Knots as `CalibrationCurve.assign_curves` takes them."""
         return self.knots_in, self.knots_out
 
+    def apply(self, logits: np.ndarray) -> np.ndarray:
+        """Returns calibrated logits, of the shape of `logits`."""
+        if not len(self.knots_in):
+            return logits
+        shifts = self.knots_out - self.knots_in
+        return logits + np.interp(logits, self.knots_in, shifts)
+
 
 def fit_curves(
     logits: np.ndarray,
@@ -67,6 +75,34 @@ def fit_curves(
     return curves
 
 
+def held_out_ratios(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    label_weights: np.ndarray,
+    method: str = "isotonic",
+    num_knots: int = 32,
+) -> list[tuple[float, int]]:
+    """Returns for each objective how well such curves hold on other data.
+
+    Curves of the first half of the cells are applied to the second: mean
+    prediction over mean label there, nan without a positive, and the number
+    of its positives. Arguments as for `fit_curves`.
+    """
+    half = len(logits) // 2
+    cells = logits, labels, label_weights
+    first, second = slice(half), slice(half, None)
+    fitted = logits[first], labels[first], label_weights[first]
+    curves = fit_curves(*fitted, method, num_knots)
+    ratios = []
+    for index, curve in enumerate(curves):
+        logit, label, weight = (part[second, index] for part in cells)
+        inside = weight > 0
+        predicted = _chances(curve.apply(logit[inside]))
+        ratio = calibration_ratio(predicted, label[inside], weight[inside])
+        ratios.append((ratio, int(np.count_nonzero(label[inside]))))
+    return ratios
+
+
 def fit_curve(
     logits: np.ndarray,
     labels: np.ndarray,
@@ -83,9 +119,10 @@ def fit_curve(
     each bin becomes a knot at (logit of the mean prediction, logit of the
     mean outcome). Bins hold the variance of about ten positives or more, so
     thin data gets few knots; where the line fits, the knots lie on it, and
-    where there is no data it goes on. Fewer than twenty outcomes of a class
-    determine no slope: then all logits are shifted to the mean outcome. All
-    curves rise everywhere, so rankings and AUC stay.
+    where there is no data it goes on. With fewer than a hundred outcomes of a
+    class it stays the line. Fewer than twenty determine no slope: then all
+    logits are shifted to the mean outcome. All curves rise everywhere, so
+    rankings and AUC stay.
 
     Args:
         logits: [M] finite.
@@ -112,7 +149,9 @@ def fit_curve(
     slope, offset, note = _line(logits, positive, weights, method)
     into = np.array([-_LINE_END, _LINE_END])
     out = slope * into + offset
-    if method == "isotonic":
+    if method == "isotonic" and min(hits, count - hits) < _LEAST_ISOTONIC:
+        note = note or "few outcomes of a class: a straight line"
+    elif method == "isotonic":
         knots, shifts = _isotonic(
             slope * logits + offset, positive, weights, num_knots - 2
         )

@@ -4,7 +4,7 @@ import dataclasses
 
 from jd_tf.columns import SchemaError
 
-TABLE_METHODS = ("adagrad", "lazy_adam")
+TABLE_METHODS = ("lazy_adam", "adagrad")
 BALANCERS = ("fixed", "running_magnitude", "uncertainty", "grad_norm")
 FUSION_LOSSES = ("listwise", "pairwise")
 FUSION_GAINS = ("value", "reward")
@@ -45,7 +45,7 @@ class TrainingConfig:
             together, which saves padding; 0: none.
         learning_rate: of dense weights (Adam).
         table_learning_rate: of embedding tables.
-        table_method: "adagrad" or "lazy_adam".
+        table_method: "lazy_adam" or "adagrad".
         warmup_steps: both rates rise linearly from 0 over these.
         decay_steps: after that both fall along a cosine over these; 0: never;
             -1: to the last step of `epochs` or `max_steps`, which the run's
@@ -101,8 +101,8 @@ class TrainingConfig:
     batch_size: int = 64
     bucket_batches: int = 0
     learning_rate: float = 1e-3
-    table_learning_rate: float = 0.05
-    table_method: str = "adagrad"
+    table_learning_rate: float = 0.003
+    table_method: str = "lazy_adam"
     warmup_steps: int = 0
     decay_steps: int = 0
     final_rate: float = 0.05

@@ -9,11 +9,13 @@ import tqdm
 
 from jd_tf.data.batches import explain_read_error, read_batches
 from jd_tf.data.dataset import split_files
+from jd_tf.data.item_pairs.item_pairs import ItemPairs
 from jd_tf.training.build_from_config import build_fusion, build_trainer
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.loop.trainer import Trainer
 from jd_tf.training.post_training_stage import run_post_training
 from jd_tf.training.validator import Validator
+from jd_tf.training.workdir import PAIRS_FILE
 
 TRAIN, VALIDATION = "train", "validation"
 # Impressions, at most, that dense columns are normalized by; but at least so
@@ -26,6 +28,7 @@ def train_folder(
     data_dir: str | Path,
     workdir: str | Path,
     config: TrainingConfig,
+    pairs: ItemPairs | None = None,
 ) -> Trainer:
     """Trains on a data folder's "train" split, evaluating on "validation".
 
@@ -41,6 +44,8 @@ def train_folder(
         data_dir: made by `make_data`.
         workdir: of the run; resumed if there is one.
         config: of the run.
+        pairs: that the model has; training requests are told their part of
+            the data, and the run's folder keeps them.
 
     Returns:
         The trainer of the main network: `state.history` is the history,
@@ -66,14 +71,18 @@ def train_folder(
     reads_reward = fusion is not None and fusion.loss.reward
 
     def train_batches(epoch: int, skip: int) -> tf.data.Dataset:
-        return batches(
+        train = batches(
             TRAIN,
             shuffle_seed=config.seed,
             epoch=epoch,
             skip_batches=skip,
             bucket_batches=config.bucket_batches,
             reward=reads_reward,
+            keys=pairs is not None,
         )
+        if pairs is None:
+            return train
+        return train.map(lambda batch: pairs.parts.mark(batch, model.schema))
 
     validator = Validator(model, lambda: batches(VALIDATION))
     try:
@@ -88,6 +97,8 @@ def train_folder(
             fusion,
             steps_per_epoch,
         )
+        if pairs is not None and not (Path(workdir) / PAIRS_FILE).exists():
+            pairs.save(Path(workdir) / PAIRS_FILE)
         # A resumed run has the statistics in its checkpoint.
         if not (model.adapted or trainer.checkpoints.steps()):
             wanted = _SAMPLED_IMPRESSIONS // model.schema.max_candidates

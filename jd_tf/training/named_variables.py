@@ -6,6 +6,7 @@ from collections import Counter
 import keras
 import tensorflow as tf
 
+from jd_tf.layers import PairMatch
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
 
 # Keras numbers these over the whole process; a model built second would
@@ -16,14 +17,23 @@ NamedVariables = dict[str, tf.Variable]
 
 
 def model_variables(model: keras.Model) -> NamedVariables:
-    """Returns every variable of a built model, random states included.
+    """Returns the variables of a built model, random states included.
 
+    Tables of item pairs are left out: a run keeps them in a file of their own.
     Names are paths within the model, the same for every model built from the
     same configuration, in whatever process.
     """
     named: NamedVariables = {}
     counts: Counter[str] = Counter()
+    tables = {
+        id(variable)
+        for layer in model._flatten_layers()
+        if isinstance(layer, PairMatch)
+        for variable in layer.variables
+    }
     for variable in model.variables:
+        if id(variable) in tables:
+            continue
         path = _path_in_model(model, variable.path)
         counts[path] += 1
         number = counts[path]

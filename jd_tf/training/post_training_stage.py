@@ -4,7 +4,10 @@ import dataclasses
 import shutil
 from typing import Any
 
-from jd_tf.training.calibration_fit import fit_curves
+import numpy as np
+from absl import logging
+
+from jd_tf.training.calibration_fit import fit_curves, held_out_ratios
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.fusion.fusion_step import FusionStep
@@ -15,6 +18,8 @@ from jd_tf.training.named_variables import post_training_variables
 from jd_tf.training.validator import Validator
 from jd_tf.training.workdir import POST_TRAINING, read_post_training
 
+# Bounds of predicted over observed, given so many positives.
+_LOW, _HIGH, _ENOUGH = 0.9, 1.1, 400
 # Share of a pass that a fusion needs to get used to other logits.
 _SETTLING_SHARE = 10
 
@@ -116,16 +121,27 @@ def _begin(
 def _calibrate(validator: Validator, config: TrainingConfig) -> dict[str, Any]:
     """Fits the model's curves; returns facts on each objective's curve."""
     calibration = validator.model.calibration
+    cells = validator.predictions()
     method, num_knots = config.calibration_method, calibration.num_knots
-    curves = fit_curves(*validator.predictions(), method, num_knots)
+    curves = fit_curves(*cells, method, num_knots)
     calibration.assign_curves([curve.knots for curve in curves])
     names = validator.model.schema.objective_names
+    ratios = held_out_ratios(*cells, method, num_knots)
+    for name, (ratio, positives) in zip(names, ratios, strict=True):
+        if positives >= _ENOUGH and not _LOW <= ratio <= _HIGH:
+            logging.warning(
+                "calibration of `%s`: predicted over observed is %.2f on the "
+                "half of the validation split that curves were not fitted on.",
+                name,
+                ratio,
+            )
     return {
         name: {
             "num_impressions": int(curve.num_impressions),
             "num_positives": int(curve.num_positives),
             "num_knots": len(curve.knots[0]),
             "note": curve.note,
+            "held_out_ratio": None if np.isnan(ratio) else ratio,
         }
-        for name, curve in zip(names, curves, strict=True)
+        for name, curve, (ratio, _) in zip(names, curves, ratios, strict=True)
     }

@@ -19,7 +19,8 @@ from jd_tf.training.gradients import (
 TABLE_PATTERN = r"(^|/)(table|embeddings)$"
 _BETA_1, _BETA_2 = 0.9, 0.999
 _EPSILON = 1e-7
-_INITIAL_ACCUMULATOR = 0.1
+# A mean loss gives a row gradients of 1e-5 and less.
+_ADAGRAD_EPSILON = 1e-12
 # Settings of Keras' optimizers that this one does not have.
 _REFUSED = (
     "clipnorm",
@@ -42,8 +43,10 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
 
     A step reads and writes the table rows its batch touched and no others:
     its cost does not depend on the size of the vocabulary. Adagrad is exact
-    (a row that gets no gradient does not move); lazy Adam lets momentum and
-    velocity of untouched rows rest, where Adam would let them decay.
+    (a row that gets no gradient does not move) and starts at a sum of zero:
+    the first step of a row is as long as the rate, whatever the scale of the
+    loss. Lazy Adam lets momentum and velocity of untouched rows rest, where
+    Adam would let them decay.
 
         adagrad:    a += g^2;  w -= table_rate * g / (sqrt(a) + epsilon)
         (lazy) adam: m += (1 - beta_1) (g - m);  v += (1 - beta_2) (g^2 - v);
@@ -56,7 +59,7 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
         learning_rate: float or `keras.optimizers.schedules` object, for
             dense weights.
         table_learning_rate: float or schedule, for tables.
-        table_method: `"adagrad"` or `"lazy_adam"`.
+        table_method: `"lazy_adam"` or `"adagrad"`.
         table_pattern: str. Regular expression; variables whose path it finds
             are tables.
         weight_decay: float. Decoupled, of dense weights only: decaying a
@@ -87,8 +90,8 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
     def __init__(
         self,
         learning_rate: Any = 1e-3,
-        table_learning_rate: Any = 0.05,
-        table_method: str = "adagrad",
+        table_learning_rate: Any = 0.003,
+        table_method: str = "lazy_adam",
         table_pattern: str = TABLE_PATTERN,
         weight_decay: float | None = None,
         global_clipnorm: float | None = None,
@@ -144,15 +147,12 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
                     f"Table `{variable.path}` has a constraint, which would "
                     "read and write all of it at every step. Remove it."
                 )
-            start = {"momentum": 0.0, "velocity": 0.0}
-            if is_table and self.table_method == "adagrad":
-                start = {"accumulator": _INITIAL_ACCUMULATOR}
-            slots = {}
-            for slot, value in start.items():
-                initializer = keras.initializers.Constant(value)
-                slots[slot] = self.add_variable_from_reference(
-                    variable, slot, initializer
-                )
+            adagrad = is_table and self.table_method == "adagrad"
+            names = ["accumulator"] if adagrad else ["momentum", "velocity"]
+            slots = {
+                slot: self.add_variable_from_reference(variable, slot)
+                for slot in names
+            }
             self._is_table.append(is_table)
             self._slots.append(slots)
 
@@ -262,7 +262,7 @@ class SparseDenseOptimizer(keras.optimizers.Optimizer):
             "var": variable.handle,
             "accum": accumulator.handle,
             "lr": rates["rate"],
-            "epsilon": tf.cast(_EPSILON, variable.dtype),
+            "epsilon": tf.cast(_ADAGRAD_EPSILON, variable.dtype),
             "grad": values_of(gradient),
             "use_locking": True,
         }

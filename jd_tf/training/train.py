@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from jd_tf.data.dataset import read_schema
+from jd_tf.data.item_pairs.item_pairs import ItemPairs
 from jd_tf.data.item_vectors import ItemVectors
 from jd_tf.models.config_fields import flat_fields, replace_fields
 from jd_tf.models.registry import DEFAULT_MODEL, get_model
@@ -13,6 +14,7 @@ from jd_tf.schema import DataError, Schema
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.folder_training import train_folder
 from jd_tf.training.loop.trainer import Trainer
+from jd_tf.training.workdir import PAIRS_FILE
 
 
 def train(
@@ -22,6 +24,7 @@ def train(
     model_config: Any = None,
     training_config: TrainingConfig | None = None,
     item_vectors: str | Path | None = None,
+    pairs: str | Path | None = None,
 ) -> Trainer:
     """Trains a model of the data's schema, or resumes the run of a folder.
 
@@ -35,6 +38,8 @@ def train(
         training_config: of the run; defaults if None.
         item_vectors: file of image vectors, made by `embed_images`; turns
             images on. Left out, a resumed run keeps those it has.
+        pairs: file of item pairs, made by `make_pairs`; turns pairs on. Left
+            out, a resumed run keeps those it has.
 
     Returns:
         The trainer: `step_fn.model` has the best evaluation's weights, `state`
@@ -56,7 +61,7 @@ def train(
     training_config = training_config or TrainingConfig()
     keras.utils.set_random_seed(training_config.seed)
     schema, vectors = read_schema(data), None
-    images = image_fields(config)
+    images = config_fields(config, "use_images", "num_image_rows")
     if item_vectors is not None:
         vectors = load_vectors(item_vectors, schema)
         num_rows = max(images.get("num_image_rows", 0), len(vectors))
@@ -71,10 +76,19 @@ def train(
             f"--use_images={images['use_images']} needs image vectors: "
             "give --item_vectors, a file made by embed_images."
         )
+    tables = None
+    reads_pairs = config_fields(config, "use_pairs").get("use_pairs")
+    kept = Path(workdir) / PAIRS_FILE
+    if pairs is not None or reads_pairs:
+        tables = ItemPairs.load(pairs or kept)
+        tables.check_schema(schema)
+        config = replace_fields(config, tables.model_fields())
     ranker = entry.model_class(schema, config)
+    if tables is not None:
+        ranker.pairs.assign(tables.columns, parts=True)
     if vectors is not None:
         ranker.assign_images(vectors.item_ids, vectors.vectors)
-    return train_folder(ranker, data, workdir, training_config)
+    return train_folder(ranker, data, workdir, training_config, tables)
 
 
 def load_vectors(path: str | Path, schema: Schema) -> ItemVectors:
@@ -94,8 +108,7 @@ def load_vectors(path: str | Path, schema: Schema) -> ItemVectors:
     return vectors
 
 
-def image_fields(config: Any) -> dict[str, Any]:
-    """Returns `use_images` and `num_image_rows` of a config that has them."""
+def config_fields(config: Any, *names: str) -> dict[str, Any]:
+    """Returns the fields of short names that a config has."""
     fields = {n.rpartition(".")[2]: v for n, v in flat_fields(config).items()}
-    names = ("use_images", "num_image_rows")
     return {name: fields[name] for name in names if name in fields}

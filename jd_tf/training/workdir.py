@@ -11,6 +11,7 @@ import keras
 
 from jd_tf.data.dataset import SCHEMA_FILE
 from jd_tf.data.files import read_json, write_json
+from jd_tf.data.item_pairs.item_pairs import ItemPairs
 from jd_tf.models.config_fields import config_from_json
 from jd_tf.models.registry import (
     MODULE_FILE,
@@ -29,6 +30,7 @@ from jd_tf.training.named_variables import (
 from jd_tf.training.weight_average import WeightAverage
 
 CONFIG_FILE = "config.json"
+PAIRS_FILE = "pairs.npz"
 CHECKPOINTS = "checkpoints"
 # Curves and fusion learned after the main network.
 POST_TRAINING = "post_training"
@@ -182,6 +184,8 @@ def _build(
         model = entry.model_class(schema, config)
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: describes no model: {error}") from error
+    if model.pairs is not None:
+        model.pairs.assign(ItemPairs.load(workdir / PAIRS_FILE).columns)
     return model, WeightAverage(model, decay) if decay else None
 
 

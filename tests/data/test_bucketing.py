@@ -1,7 +1,10 @@
 """Training batches of requests of like size."""
 
+import itertools
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import write_dataset
@@ -70,16 +73,31 @@ def test_buckets_are_a_function_of_seed_and_epoch(folder):
 
 
 def test_batches_of_like_size_come_in_no_fixed_order(tmp_path):
-    """Neither short histories first nor every window alike."""
+    """Neither the short ones first nor every window alike."""
     write_dataset(tmp_path / "d", SCHEMA, {"train": REQUESTS * 8})
+    sizes = {}
+    for path in (tmp_path / "d").glob("*.tfrecord"):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            example = tf.train.Example.FromString(record)
+            (key,) = example.features.feature["request_id"].bytes_list.value
+            sizes[key] = len(record)
     batches = numpy_batches(
-        tmp_path / "d", "train", 8, shuffle_seed=1, bucket_batches=8
+        tmp_path / "d",
+        "train",
+        8,
+        shuffle_seed=1,
+        bucket_batches=8,
+        keys=True,
     )
-    size = [
-        sum(array.size for array in batch.values() if array.ndim > 1)
-        for batch in batches
+    ranges = [
+        sorted(sizes[key] for key in batch["request_id"]) for batch in batches
     ]
-    windows = np.reshape(size[: len(size) // 8 * 8], (-1, 8))
-    orders = {tuple(np.argsort(window)) for window in windows}
-    assert len(orders) > len(windows) // 2
+    orders = set()
+    for start in range(0, len(ranges) - 7, 8):
+        window = ranges[start : start + 8]
+        order = sorted(range(8), key=lambda n, window=window: window[n])
+        for one, two in itertools.pairwise(order):
+            assert window[one][-1] <= window[two][0]
+        orders.add(tuple(order))
+    assert len(orders) == len(ranges) // 8
     assert tuple(range(8)) not in orders

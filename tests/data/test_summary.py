@@ -91,7 +91,17 @@ def test_text_and_picture(folder, tmp_path):
 
 def test_a_log_without_a_clock(tmp_path, requests):
     timeless = {
-        split: [{**r, "request_time": 0} for r in made]
+        split: [
+            {
+                **r,
+                "request_time": 0,
+                **{
+                    f"{name}_event_time": r[f"{name}_event_time"] - 2 * 10**9
+                    for name in ("click", "order")
+                },
+            }
+            for r in made
+        ]
         for split, made in requests.items()
     }
     write_dataset(tmp_path / "data", SCHEMA, timeless)

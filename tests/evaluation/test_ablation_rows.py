@@ -123,6 +123,14 @@ def test_the_ladder_changes_one_group_a_step():
         assert len(groups) == (row.name != "base")
 
 
+def test_the_sequence_preset_is_with_and_without():
+    base, whole = (
+        resolve(row, JDRankerConfig()) for row in ROW_PRESETS["sequence"]
+    )
+    assert whole == JDRankerConfig()
+    assert base == JDRankerConfig.of(use_sequence=False)
+
+
 def test_rows_the_data_cannot_feed_are_left_out_or_reduced():
     rows, notes = possible_rows(ROW_PRESETS["all"], PLAIN, vectors=False)
     assert [row.name for row in rows] == [

@@ -22,6 +22,7 @@ def toy_schema() -> Schema:
                 max_length=8,
                 dwell=True,
                 action_counters=("reads",),
+                item_dense=("price",),
                 action_slots=("entry",),
                 num_action_ids=4,
             ),
@@ -70,6 +71,7 @@ def toy_batch(seed: int, size: int = 100, clock: bool = True) -> dict:
     candidates = items(batch["num_candidates"], 6, liked=0.3)
     real = candidates > 0
     batch["item_dense"] = rng.random((size, 6, 1), np.float32)
+    batch["click_item_dense"] = rng.random((size, 8, 1), np.float32)
     for name, width, most in (("click", 8, 9), ("order", 3, 4)):
         length = rng.integers(0, most, size).astype(np.int32)
         events = items(length, width, liked=0.8)

@@ -91,7 +91,9 @@ def _transfer(ranker, baseline):
     attention("target", [query, *fused], output)
     (candidate,) = take("experts/candidate_half", "kernel")
     user, bias = take("experts/user_half", "kernel", "bias")
-    kernel = np.concatenate([candidate, user])
+    # Without the age of the newest event, which comes last.
+    width = baseline.get_layer("expert_0_0").kernel.shape[0]
+    kernel = np.concatenate([candidate, user])[:width]
     first = worker.SIZES["expert_units"][0]
     deeper, deeper_bias = take("experts/deeper", "kernel_0", "bias_0")
     num_experts = worker.SIZES["num_experts"]
@@ -113,12 +115,19 @@ def _transfer(ranker, baseline):
 def test_both_systems_are_the_same_function(data):
     ranker, baseline = _ranker(data), _baseline()
     left = _transfer(ranker, baseline)
-    # Vectors for users without any history, of whom there are none here.
+    # Vectors for users without any history, of whom there are none here, and
+    # of the age of the newest event.
     assert sorted(left) == [
         "click_reader/decoder/no_history",
         "click_reader/interest_crossing/no_history",
+        "context_encoder/recency/bucket_table",
+        "context_encoder/recency/log_scale",
     ]
-    assert ranker.count_params() - baseline.count_params() == 2 * 64
+    recency = ranker.context_encoder.recency.bucket_table
+    recency.assign(0.0 * recency)
+    rows = ranker.experts.user_half.kernel.shape[1] * recency.shape[-1]
+    more = 2 * 64 + np.prod(recency.shape) + 1 + rows
+    assert ranker.count_params() - baseline.count_params() == more
     batch = next(numpy_batches(data, "train", 3))
     expected = ranker(batch)["probabilities"].numpy()
 
@@ -130,7 +139,6 @@ def test_both_systems_are_the_same_function(data):
             tiled_baseline.tile(
                 {
                     "click_item_id": history[request],
-                    "request_time": batch["request_time"][request],
                     "click_event_time": batch["click_event_time"][request],
                     "item_id": items[request],
                     "labels": batch["labels"][request],

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from experiments.benchmarks.full_ranking import rank_all_items
+from experiments.benchmarks import full_ranking
 from experiments.benchmarks.sequences_run import (
     protocol_metrics,
     result_table,
@@ -153,34 +153,55 @@ def test_a_second_run_only_adds_what_is_new(output, folder):
     assert stamps(output / "Tiny") == now
 
 
-def test_all_items_are_ranked_but_those_of_the_history(output, folder):
-    """By one request of all items a user, through the whole model."""
+def opened(output, folder):
+    """Returns the folder of data, the trained model and the source."""
     workdir = output / "Tiny"
-    model = load_trained(workdir / "model")
-    options = json.loads((workdir / "result.json").read_text())["config"]
-    source = open_source("sequences", folder, **options["data"])
-    found = rank_all_items(model, workdir / "data", source)
-    users, items = timelines(), source.items.tolist()
-    ranks = []
-    for batch in numpy_batches(workdir / "data", "test", 16, keys=True):
-        size = len(batch["user_id"])
+    options = read_result(output)["config"]["data"]
+    source = open_source("sequences", folder, **options)
+    return workdir / "data", load_trained(workdir / "model"), source
+
+
+def test_chunks_of_the_catalogue_score_as_a_request_of_all(
+    output, folder, monkeypatch
+):
+    monkeypatch.setattr(full_ranking, "_NUM_ITEMS", 37)
+    data, model, source = opened(output, folder)
+    ranker = full_ranking.CatalogueRanker(model, source.catalogue)
+    for batch in numpy_batches(data, "test", 25):
+        size, num_items = len(batch["labels"]), len(source.items)
         every = {
             **batch,
-            "item_id": np.tile(source.items, (size, 1)),
-            "item_dense": np.tile(source.catalogue["item_dense"], (size, 1, 1)),
-            "num_candidates": np.full(size, len(items), np.int32),
+            **{
+                name: np.broadcast_to(column, (size, *column.shape))
+                for name, column in source.catalogue.items()
+            },
+            "num_candidates": np.full(size, num_items, np.int32),
         }
-        scores = model(every, training=False)["score"].numpy()
-        for user, own in zip(batch["user_id"], scores, strict=True):
-            *history, target = users[user.decode()]
-            mine = own[items.index(target)]
-            others = [
-                s for i, s in zip(items, own, strict=True) if i not in history
-            ]
-            ranks.append(1 + sum(other > mine for other in others))
+        scores = model(every, training=False)["score"]
+        np.testing.assert_allclose(ranker(batch), scores, atol=1e-6)
+
+
+def test_items_of_the_history_do_not_compete(output, folder, monkeypatch):
+    """An untaught scorer, which puts many of them first."""
+    data, model, source = opened(output, folder)
+    items = source.items.tolist()
+    scores = np.random.default_rng(3).random(len(items)).astype(np.float32)
+
+    def tile(batch):
+        return np.tile(scores, (len(batch["labels"]), 1))
+
+    monkeypatch.setattr(full_ranking, "CatalogueRanker", lambda *_: tile)
+    found = full_ranking.rank_all_items(model, data, source)
+    score = dict(zip(items, scores.tolist(), strict=True))
+    ranks = []
+    for *history, target in timelines().values():
+        others = set(items) - set(history)
+        ranks.append(sum(score[item] >= score[target] for item in others))
+    ranks = np.array(ranks)
     for k in (5, 10, 20):
-        hits = np.mean(np.array(ranks) <= k)
-        assert found[f"HR@{k}"] == pytest.approx(hits, abs=0.02)
+        gains = np.where(ranks <= k, 1 / np.log2(1 + ranks), 0.0)
+        assert found[f"HR@{k}"] == pytest.approx(np.mean(ranks <= k))
+        assert found[f"NDCG@{k}"] == pytest.approx(np.mean(gains))
 
 
 def test_tables_show_published_rows_where_there_are_some():

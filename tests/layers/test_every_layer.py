@@ -215,7 +215,11 @@ def test_gradients_reach_every_weight_and_no_padding(case):
 
 def _drops(case):
     # Those have no hidden layer to drop from.
-    if case.name in ("shallow_mixture", "fine_grained_dwell"):
+    if case.name in (
+        "shallow_mixture",
+        "fine_grained_dwell",
+        "behavior_reader_that_only_compares",
+    ):
         return False
     made = type(case.create()).__init__
     return "dropout_rate" in inspect.signature(made).parameters

@@ -39,6 +39,45 @@ def test_normalization_equals_a_loop():
     assert np.abs(actual).min() < 1.0
 
 
+def test_embedding_equals_a_loop():
+    case = case_named("feature_normalization_with_embedding")
+    layer = harness.make(case)
+    values = harness.arguments(case)
+    (actual,) = harness.outputs(layer, values)
+    weights = harness.weights_of(layer)
+    edges = (weights["quantiles"] - weights["mean"]) / weights["scale"]
+    edges = np.clip(edges, -2.0, 2.0)
+    embedded, normal = np.split(actual, [15], axis=-1)
+    for row, candidate, feature in np.ndindex(REQUESTS, CANDIDATES, 5):
+        expected = numeric_references.feature_embedding(
+            normal[row, candidate, feature],
+            edges[:, feature],
+            weights["kernel"][:, feature],
+            weights["bias"][feature],
+        )
+        found = embedded[row, candidate, 3 * feature : 3 * feature + 3]
+        harness.assert_same([found], [expected])
+
+
+def test_common_values_fill_their_bins_at_once():
+    """Zero is most values of many counters, one most of a flag's."""
+    layer = FeatureNormalization([0], num_quantiles=5, embedding_dim=1)
+    layer.adapt(np.array([[0.0], [0.0], [0.0], [1.0], [1.0], [1.0], [2.0]]))
+    layer.kernel.assign(np.array([1.0, 10, 100, 1000])[:, None, None])
+    numbers = np.array([[0.0], [0.5], [1.0], [1.5], [2.0], [9.0]])
+    # Quantiles are 0, 0, 1, 1, 2.
+    expected = [1, 6, 111, 611, 1111, 1111]
+    np.testing.assert_allclose(layer(numbers)[:, 0], expected, rtol=1e-5)
+
+
+def test_some_features_are_normalized_as_among_all():
+    rows, layer = _rows(), FeatureNormalization(linear=[1])
+    layer.adapt(rows)
+    rows = rows[:50].astype("float32")
+    some = layer.normalize(rows[:, [1, 2]], (1, 2))
+    np.testing.assert_array_equal(some, np.asarray(layer(rows))[:, 1:3])
+
+
 def test_statistics_equal_those_of_sorted_values():
     rows, layer = _rows(), FeatureNormalization(linear=[1], num_quantiles=7)
     layer.adapt(rows)

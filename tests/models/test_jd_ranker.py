@@ -308,6 +308,8 @@ def test_all_weights_exist_before_the_first_call():
         {"use_position": False, "use_recency": False},
         {"use_second_order": False},
         {"use_overlap": False},
+        {"numeric_embedding_dim": 3},
+        {"use_item_dense": False},
         {"decoder_feedforward_dim": 8},
         {"num_encoder_layers": 2, "dropout_rate": 0.1},
     ],
@@ -352,6 +354,7 @@ def test_half_precision_is_finite(policy, batch):
         ("use_dwell", "click_dwell_seconds"),
         ("use_action_counts", "click_action_counts"),
         ("use_action_ids", "click_action_ids"),
+        ("use_item_dense", "order_item_dense"),
     ],
 )
 def test_fine_grained_columns_count_where_they_are_on(batch, switch, column):

@@ -7,7 +7,12 @@ import tensorflow as tf
 from jd_tf.layers import CalibrationCurve
 from jd_tf.metrics.calibration_metrics import calibration_error
 from jd_tf.metrics.ranking_metrics import auc
-from jd_tf.training.calibration_fit import fit_curve, fit_curves, logits_of
+from jd_tf.training.calibration_fit import (
+    fit_curve,
+    fit_curves,
+    held_out_ratios,
+    logits_of,
+)
 from jd_tf.training.config import CALIBRATIONS
 from tests.training.apply_curves import apply_curves
 
@@ -93,8 +98,43 @@ def test_thin_data_gets_few_knots():
     logits, labels, _ = _sample(rng, 100_000)
     many = fit_curve(logits, labels, num_knots=16)
     assert len(many.knots_in) == 16
-    few = fit_curve(logits[:600], labels[:600], num_knots=16)
-    assert 3 <= len(few.knots_in) < 8
+    few = fit_curve(logits[:1500], labels[:1500], num_knots=16)
+    assert few.num_positives > 100
+    assert 3 <= len(few.knots_in) < 14
+
+
+def test_few_positives_get_a_straight_line():
+    rng = np.random.default_rng(5)
+    logits, labels, _ = _sample(rng, 600, bend=BENDS["bent"])
+    isotonic = fit_curve(logits, labels)
+    assert 20 < isotonic.num_positives < 100
+    assert "straight line" in isotonic.note
+    platt = fit_curve(logits, labels, method="platt")
+    np.testing.assert_array_equal(isotonic.knots, platt.knots)
+
+
+def test_ratios_of_the_half_that_curves_were_not_fitted_on():
+    rng = np.random.default_rng(6)
+    logits, labels, _ = _sample(rng, 20_000, bend=BENDS["steep"])
+    drifted = np.where(np.arange(20_000) < 10_000, logits, logits + 1)
+    none = np.where(np.arange(20_000) < 10_000, labels, 0)
+    weights = np.ones((20_000, 3))
+    weights[::2, 1] = 0
+    found = held_out_ratios(
+        np.stack([logits, drifted, logits], axis=1),
+        np.stack([labels, labels, none], axis=1),
+        weights,
+    )
+    (ratio, positives), (high, half), (undefined, no_positives) = found
+    assert 0.9 < ratio < 1.1
+    assert positives == labels[10_000:].sum()
+    curve = fit_curve(drifted[1:10_000:2], labels[1:10_000:2])
+    later = _chance(_mapped(curve, drifted[10_001::2]))
+    wanted = later.mean() / labels[10_001::2].mean()
+    assert wanted > 1.2
+    assert (high, half) == (pytest.approx(wanted), labels[10_001::2].sum())
+    assert np.isnan(undefined)
+    assert no_positives == 0
 
 
 @pytest.mark.parametrize("method", ["isotonic", "platt"])

@@ -13,7 +13,7 @@ from jd_tf.training.build_from_config import build_main_step
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.loop.training_step import repeat_steps
 from tests.requests import random_requests, small_schema
-from tests.training.toy import STEPS_PER_EPOCH, ToyRanker, toy_batches
+from tests.training.toy import NAMES, STEPS_PER_EPOCH, ToyRanker, toy_batches
 
 
 def _step(model, **changes):
@@ -117,6 +117,20 @@ def test_task_norms_are_of_weighted_losses_by_what_is_shared():
     np.testing.assert_allclose(
         rows["task_gradient_norms"][0], expected, rtol=1e-5
     )
+
+
+def test_task_norms_only_reported_are_those_of_every_tenth_step():
+    step = _step(ToyRanker())
+    rows = _rows(step, toy_batches(), 12)
+    measured = rows["task_gradient_norms"].any(axis=1)
+    assert np.flatnonzero(measured).tolist() == [0, 10]
+    sums = step.summands({**rows, "waits": np.zeros(12)})
+    sums = {name: values.sum(axis=0) for name, values in sums.items()}
+    row = step.history_row({**sums, "steps": 12, "seconds": 1, "waits": 0})
+    norms = rows["task_gradient_norms"][measured]
+    shares = (norms / norms.sum(axis=1, keepdims=True)).mean(axis=0)
+    for name, share in zip(NAMES, shares, strict=True):
+        assert row[f"gradient_share/{name}"] == pytest.approx(share, rel=1e-5)
 
 
 class _Silent(ToyRanker):

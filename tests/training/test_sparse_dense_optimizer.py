@@ -80,7 +80,7 @@ def _model():
 
 def _oracle(model, batches, method, clip=None, decay=0.0):
     table, kernel = (v.numpy().astype("float64") for v in model.weights)
-    sums = np.full_like(table, 0.1)
+    sums = np.zeros_like(table)
     slots = {name: [np.zeros_like(w)] * 2 for name, w in
              (("table", table), ("kernel", kernel))}  # fmt: skip
     for step, (ids, target) in enumerate(batches, start=1):
@@ -103,7 +103,8 @@ def _oracle(model, batches, method, clip=None, decay=0.0):
         kernel = adam("kernel", kernel, kernel_gradient, RATE, slice(None))
         if method == "adagrad":
             sums += table_gradient**2
-            table = table - TABLE_RATE * table_gradient / np.sqrt(sums)
+            moved = table_gradient / np.maximum(np.sqrt(sums), 1e-30)
+            table = table - TABLE_RATE * moved
         else:
             rows = np.unique(ids) if method == "lazy_adam" else slice(None)
             rate = TABLE_RATE if method == "lazy_adam" else RATE
@@ -138,6 +139,36 @@ def test_untouched_rows_are_bit_identical(method):
     assert untouched.size
     np.testing.assert_array_equal(after[untouched], before[untouched])
     assert (after[touched] != before[touched]).any(axis=1).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "scale", "tolerance"),
+    [
+        ("adagrad", 1e-3, 1e-3),
+        ("adagrad", 1e-9, 1e-2),
+        ("lazy_adam", 1e-3, 0.1),
+    ],
+)
+def test_a_table_moves_alike_whatever_the_scale_of_the_loss(
+    method, scale, tolerance
+):
+    gradient = np.float32([[0.3, -1.0], [0.0, 2.0]])
+
+    def moved(factor):
+        table = keras.Variable(np.zeros((3, 2)), name="table")
+        optimizer = SparseDenseOptimizer(RATE, TABLE_RATE, method)
+        for _ in range(2):
+            values = tf.constant(gradient * factor)
+            slices = tf.IndexedSlices(values, tf.constant([2, 0]))
+            optimizer.apply([slices], [table])
+        return table.numpy()
+
+    whole, scaled = moved(1.0), moved(scale)
+    np.testing.assert_allclose(scaled, whole, rtol=tolerance)
+    # The second step of Adagrad is shorter by the root of two.
+    signs = np.float32([[0.0, -1.0], [0.0, 0.0], [-1.0, 1.0]])
+    both = 1 + (1 if method == "lazy_adam" else 0.5**0.5)
+    np.testing.assert_allclose(whole, TABLE_RATE * both * signs, rtol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["adagrad", "lazy_adam"])

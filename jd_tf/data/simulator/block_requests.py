@@ -30,6 +30,8 @@ ITEM_DENSE = (
     "click_rate",
     "log_age_days",
 )
+# What histories know of an item; prices do not change here.
+PAST_DENSE = ITEM_DENSE[:2]
 # Enough table rows per item to keep most apart when ids are hashed.
 _ROWS_AN_ITEM = 8
 # Far more than there are words.
@@ -66,9 +68,10 @@ def shop_schema(config: SimulatorConfig) -> Schema:
                 action_counters=COUNTERS,
                 action_slots=ACTION_SLOTS,
                 num_action_ids=NUM_ACTION_IDS,
+                item_dense=PAST_DENSE,
             ),
-            Behavior("cart", config.cart_length),
-            Behavior("order", config.order_length),
+            Behavior("cart", config.cart_length, item_dense=PAST_DENSE),
+            Behavior("order", config.order_length, item_dense=PAST_DENSE),
         ),
         item_dense=ITEM_DENSE,
         context_columns=(
@@ -170,6 +173,9 @@ class BlockRequests:
             "brand_id": catalogue.brand + 1,
             "shop_id": catalogue.shop + 1,
         }
+        self._prices = np.stack(
+            [catalogue.log_price, catalogue.price_level], axis=1
+        ).astype(np.float32)
         if config.titles:
             titles = map(catalogue.title, range(config.num_items))
             self._ids[TITLE] = np.array([t.encode() for t in titles], object)
@@ -227,6 +233,7 @@ class BlockRequests:
                 happened = np.floor(history.pop("time"))
                 history["event_time"] = happened.astype(np.int64)
                 before = history.pop("item")
+                history["item_dense"] = self._prices[before]
                 history |= {c: ids[before] for c, ids in self._ids.items()}
                 request |= {f"{name}_{c}": h for c, h in history.items()}
             yield request
@@ -236,8 +243,7 @@ class BlockRequests:
         exposures, click_rate = self.counters.read(items, time)
         age = time[:, None] - catalogue.arrival_time[items]
         parts = (
-            catalogue.log_price[items],
-            catalogue.price_level[items],
+            *np.moveaxis(self._prices[items], -1, 0),
             np.log1p(exposures),
             click_rate,
             np.log1p(np.maximum(age, 0.0) / DAY),

@@ -14,8 +14,9 @@ How it is read, and why:
   request.
 - Negatives of validation and test are fixed: those of `NAME_negatives.npz`,
   a row a line of `NAME.txt`, else drawn once by the seed.
-- There are no times: `request_time` is 0 and the newest event one second old,
-  the one before it two.
+- There are no times: `request_time` is 0 and the newest event is at -1, the one
+  before it at -2.
+- `attribute_ids` are those of `NAME_item2attributes.json`, if there is one.
 - `item_dense` is the popularity of a candidate, counted over training events;
   the event that is a training request's own target does not count.
 - Draws depend on the seed and the user's line alone.
@@ -28,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from jd_tf.data.sources.item_attributes import read_attributes
 from jd_tf.data.sources.source import Request, Source, check_least
 from jd_tf.data.sources.timelines import (
     MIN_EVENTS,
@@ -55,6 +57,7 @@ class SequencesSource(Source):
         popular_share: probability that a training negative is drawn in
             proportion to training events, not uniformly.
         popularity: whether candidates have the logarithm of their popularity.
+        max_attributes: of an item kept, the rarest; 0 for none.
         validation_users: users drawn for validation; 0 for all of them.
         seed: of everything drawn.
     """
@@ -68,12 +71,14 @@ class SequencesSource(Source):
     num_negatives: int = 24
     popular_share: float = 0.0
     popularity: bool = True
+    max_attributes: int = 8
     validation_users: int = 0
     seed: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self, max_length=1, num_negatives=1, validation_users=0)
+        check_least(self, max_attributes=0)
         if not 0 <= self.popular_share <= 1:
             raise DataError(
                 "`popular_share` must be between 0 and 1. "
@@ -122,23 +127,43 @@ class SequencesSource(Source):
     @functools.cached_property
     def catalogue(self) -> dict[str, np.ndarray]:
         """Candidate columns of `items`, as evaluation has them."""
-        popularity = np.log1p(self._counts).astype(np.float32)[:, None]
-        dense = {"item_dense": popularity} if self.popularity else {}
-        return {"item_id": self.items, **dense}
+        columns = {"item_id": self.items}
+        if self._attributes is not None:
+            columns["attribute_ids"] = self._attributes
+        if self.popularity:
+            popularity = np.log1p(self._counts).astype(np.float32)
+            columns["item_dense"] = popularity[:, None]
+        return columns
+
+    @functools.cached_property
+    def _attributes(self) -> np.ndarray | None:
+        """(I, M), of `items`; None without any."""
+        path = self.path.with_name(f"{self.dataset}_item2attributes.json")
+        if not self.max_attributes:
+            return None
+        if not path.exists():
+            self.report.notes.append(f"No {path.name}: no attributes.")
+            return None
+        found = read_attributes(
+            path, self.items, self.max_attributes, self.report
+        )
+        return found if found.any() else None
 
     @functools.cached_property
     def schema(self) -> Schema:  # type: ignore[override]
         """Item ids, one history, one objective."""
-        if len(self.items) <= _MAX_VOCABULARY:
-            ids = IdColumn("item_id", vocabulary=tuple(self.items.tolist()))
-        else:
-            rows = _ROWS_PER_ITEM * len(self.items)
-            ids = IdColumn("item_id", num_buckets=rows)
+        columns = [_id_column("item_id", self.items)]
+        if self._attributes is not None:
+            width = self._attributes.shape[1]
+            values = np.setdiff1d(self._attributes, [0])
+            columns.append(
+                _id_column("attribute_ids", values, max_values=width)
+            )
         fixed = self.timelines[0].negatives
         evaluated = _NUM_DRAWN if fixed is None else len(fixed)
         return Schema(
             name=self.name,
-            item_columns=(ids,),
+            item_columns=tuple(columns),
             behaviors=(Behavior("click", self.max_length),),
             objectives=(Objective("click"),),
             max_candidates=1 + max(self.num_negatives, evaluated),
@@ -206,7 +231,7 @@ class SequencesSource(Source):
         items, count = timeline.items, len(negatives)
         positives = items[first : first + count, None]
         candidates = np.concatenate([positives, negatives], axis=1)
-        popularity = self._popularity(candidates)
+        popularity = self._of(candidates, self._counts)
         popularity[:, 0] -= training
         order = np.argsort(generator.random(candidates.shape), axis=1)
         candidates = np.take_along_axis(candidates, order, axis=1)
@@ -215,7 +240,16 @@ class SequencesSource(Source):
         labels = (order == 0).astype(np.float32)[..., None]
         for row, place in enumerate(range(first, first + count)):
             history = items[max(place - self.max_length, 0) : place][::-1]
+            several = {}
+            if self._attributes is not None:
+                several = {
+                    "click_attribute_ids": self._of(history, self._attributes),
+                    "attribute_ids": self._of(
+                        candidates[row], self._attributes
+                    ),
+                }
             yield {
+                **several,
                 "request_id": f"{timeline.user_id}:{place}",
                 "user_id": timeline.user_id,
                 "request_time": 0,
@@ -227,7 +261,15 @@ class SequencesSource(Source):
                 "label_weights": np.ones_like(labels[row]),
             }
 
-    def _popularity(self, ids: np.ndarray) -> np.ndarray:
-        """Counts the training events of items."""
+    def _of(self, ids: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Looks up a value an item; 0 for ids that the log does not have."""
         rows = np.searchsorted(self.items, ids).clip(max=len(self.items) - 1)
-        return np.where(self.items[rows] == ids, self._counts[rows], 0)
+        found = values[rows]
+        found[self.items[rows] != ids] = 0
+        return found
+
+
+def _id_column(name: str, ids: np.ndarray, **options: Any) -> IdColumn:
+    if len(ids) <= _MAX_VOCABULARY:
+        return IdColumn(name, vocabulary=tuple(ids.tolist()), **options)
+    return IdColumn(name, num_buckets=_ROWS_PER_ITEM * len(ids), **options)

@@ -31,12 +31,16 @@ ROW_PRESETS: dict[str, tuple[Row, ...]] = {
         Row("+ images transferred", {"use_images": "transfer"}),
     ),
     "titles": (Row("base", _TITLES), Row("+ titles", {"use_titles": True})),
+    "sequence": (
+        Row("base", {"use_sequence": False}),
+        Row("+ sequence part", {"use_sequence": True}),
+    ),
 }
 
 
 def _ladder() -> tuple[Row, ...]:
     """Returns every group of rows on top of the fullest row before it."""
-    temporal, details, images, titles = ROW_PRESETS.values()
+    temporal, details, images, titles, _ = ROW_PRESETS.values()
     below: dict[str, Any] = {**_PLACE, "use_second_order": False}
     below |= {**_DETAIL, **_IMAGES, **_TITLES}
     rows = [Row(row.name, {**below, **row.changes}) for row in temporal]
@@ -62,15 +66,16 @@ CONTRASTS = (
 
 def missing_data(row: Row, schema: Schema, vectors: bool) -> dict[str, str]:
     """Returns field -> the data it needs, in words, if the data lack it."""
-    dwell, counters, slots = (
+    dwell, counters, slots, dense = (
         any(getattr(behavior, field) for behavior in schema.behaviors)
-        for field in ("dwell", "action_counters", "action_slots")
+        for field in ("dwell", "action_counters", "action_slots", "item_dense")
     )
     titled = any(column.text for column in schema.item_columns)
     needs = {
         "use_dwell": (dwell, "a behaviour with dwell times"),
         "use_action_counts": (counters, "a behaviour with action counters"),
         "use_action_ids": (slots, "a behaviour with action ids"),
+        "use_item_dense": (dense, "a behaviour with `item_dense`"),
         "use_images": (vectors, "item vectors"),
         "use_titles": (titled, "a text column such as `title`"),
     }

@@ -82,6 +82,13 @@ def history_features(
                 f"{behavior.name}_{column.name}_{kind}"
                 for kind in [*kinds, "place", "age"]
             ]
+        if behavior.item_dense:
+            past = batch[f"{behavior.name}_item_dense"]
+            past = np.where(events[..., :1] > 0, past, 0).sum(axis=1)
+            mean = past / np.where(length > 0, length, np.nan)[:, None]
+            known = schema.dense_indices(behavior)
+            parts.append(batch["item_dense"][..., known] - mean[:, None])
+            names += [f"{behavior.name}_{n}_gap" for n in behavior.item_dense]
     features = np.concatenate(
         [part.astype(np.float32) for part in parts], axis=2
     )

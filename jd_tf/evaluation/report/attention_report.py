@@ -16,7 +16,6 @@ from jd_tf.evaluation.collect import to_numpy
 from jd_tf.evaluation.pages import Highlight, write_page
 from jd_tf.evaluation.pictures import Picture, to_png
 from jd_tf.metrics.cells import real_cells
-from jd_tf.models.base import RankingModel
 from jd_tf.schema import Behavior, DataError, Schema
 from jd_tf.training.workdir import load_trained
 
@@ -48,11 +47,6 @@ def report_attention(
         The page.
     """
     model = load_trained(workdir)
-    if type(model).explain is RankingModel.explain:
-        raise DataError(
-            f"{workdir}: model `{model.registered_name}` has no attention to "
-            "report. Override `explain`, or report a model that has."
-        )
     explain = tf.function(model.explain, reduce_retracing=True, autograph=False)
     batches = read_batches(
         data, split, _BATCH_SIZE, model.schema, keys=True
@@ -83,6 +77,11 @@ def write_attention_report(
         has_id = "request_id" in batch
         for behavior in schema.behaviors:
             name, length = behavior.name, batch[behavior.length]
+            if f"attention_{name}" not in explained:
+                raise DataError(
+                    f"the model explains no attention to `{name}`. Report one "
+                    "whose `explain` does; JDRanker's needs `use_sequence`."
+                )
             weights = explained[f"attention_{name}"]
             lifts[name] = lift_of(batch, behavior, weights)
             # Attention to one event has no choice.

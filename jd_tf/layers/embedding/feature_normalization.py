@@ -26,6 +26,10 @@ class FeatureNormalization(BaseLayer):
     matters as much as a price of thousands then, which no learned scale
     reaches in time. A feature that never changes becomes 0.
 
+    An embedding of each feature may precede: every bin between two quantiles
+    is filled from 0 to 1 as y passes through it, at once where they are
+    equal, and a rectified linear map of the bins is the vector.
+
     Statistics are weights that no gradient changes. Before `adapt` they are
     mean 0 and scale 1.
 
@@ -34,14 +38,15 @@ class FeatureNormalization(BaseLayer):
             like already.
         num_quantiles: int. Quantiles Q that are kept of each feature, its
             least and greatest value included; at least 2.
-        max_value: float. Bound of what is returned.
+        max_value: float. Bound of y.
+        embedding_dim: int. Width D of a feature's embedding; 0 for none.
 
     Call arguments:
         inputs: (..., F) float, finite. Pass float32: half precision
             overflows above 65,504.
 
     Returns:
-        (..., F) float.
+        (..., F * D + F) float: y last.
 
     Raises:
         ValueError: an argument out of range.
@@ -51,6 +56,10 @@ class FeatureNormalization(BaseLayer):
         >>> layer.adapt(np.array([[0.0, 0.01], [np.e**2 - 1.0, 0.03]]))
         >>> print(np.round(layer(np.array([[np.e - 1.0, 9.0]])), 3))
         [[0. 1.]]
+
+    References:
+        On Embeddings for Numerical Features in Tabular Deep Learning.
+        Gorishniy, Rubachev, Babenko, NeurIPS 2022.
     """
 
     def __init__(
@@ -58,6 +67,7 @@ class FeatureNormalization(BaseLayer):
         linear: Sequence[int] = (),
         num_quantiles: int = 33,
         max_value: float = 10.0,
+        embedding_dim: int = 0,
         **kwargs,
     ):
         # Keras would cast counts to half precision, and so to infinity.
@@ -68,6 +78,7 @@ class FeatureNormalization(BaseLayer):
         )
         self.num_quantiles = check_int("num_quantiles", num_quantiles, 2)
         self.max_value = check_positive("max_value", max_value)
+        self.embedding_dim = check_int("embedding_dim", embedding_dim, 0)
         self.supports_masking = True
 
     def build(self, inputs_shape: tuple):
@@ -79,20 +90,26 @@ class FeatureNormalization(BaseLayer):
             )
         self._is_linear = np.isin(np.arange(width), self.linear)
 
-        def statistic(name: str, shape: tuple, start: Any) -> Any:
+        def weight(name: str, shape: tuple, start: Any, learned: Any = False):
             # Without autocast: bfloat16 keeps three digits of a mean.
             return self.add_weight(
-                shape, start, trainable=False, autocast=False, name=name
+                shape, start, trainable=learned, autocast=False, name=name
             )
 
-        self.mean = statistic("mean", (width,), "zeros")
-        self.scale = statistic("scale", (width,), "ones")
-        self.quantiles = statistic(
+        self.mean = weight("mean", (width,), "zeros")
+        self.scale = weight("scale", (width,), "ones")
+        self.quantiles = weight(
             "quantiles", (self.num_quantiles, width), self._all_values
         )
         self.num_rows = self.add_weight(
             (), "zeros", dtype="int64", trainable=False, name="num_rows"
         )
+        if dim := self.embedding_dim:
+            num_bins = self.num_quantiles - 1
+            most = num_bins**-0.5
+            start = keras.initializers.RandomUniform(-most, most)
+            self.kernel = weight("kernel", (num_bins, width, dim), start, True)
+            self.bias = weight("bias", (width, dim), "zeros", True)
 
     def _all_values(self, shape: tuple, dtype: Any = None) -> Any:
         """Returns quantiles that bound no more than `max_value` does."""
@@ -155,14 +172,37 @@ class FeatureNormalization(BaseLayer):
             np.quantile(values, steps),
         )
 
-    def call(self, inputs: Any) -> Any:
+    def normalize(self, inputs: Any, features: Sequence[int] = ()) -> Any:
+        """Returns y alone, float32; inputs may be only some `features`."""
+        known = np.array(features or range(len(self._is_linear)))
+        quantiles = ops.take(self.quantiles, known, axis=1)
         inputs = ops.cast(inputs, "float32")
         logs = ops.sign(inputs) * ops.log1p(ops.abs(inputs))
-        values = ops.where(self._is_linear, inputs, logs)
-        values = ops.clip(values, self.quantiles[0], self.quantiles[-1])
-        values = (values - self.mean) / self.scale
-        values = ops.clip(values, -self.max_value, self.max_value)
-        return ops.cast(values, self.compute_dtype)
+        values = ops.where(self._is_linear[known], inputs, logs)
+        values = ops.clip(values, quantiles[0], quantiles[-1])
+        values -= ops.take(self.mean, known)
+        values /= ops.take(self.scale, known)
+        return ops.clip(values, -self.max_value, self.max_value)
+
+    def call(self, inputs: Any) -> Any:
+        found = self.normalize(inputs)
+        if self.embedding_dim:
+            found = ops.concatenate([self._embed(found), found], axis=-1)
+        return ops.cast(found, self.compute_dtype)
+
+    def _embed(self, values: Any) -> Any:
+        """Returns the embeddings of numbers y, side by side."""
+        edges = (self.quantiles - self.mean) / self.scale
+        edges = ops.clip(edges, -self.max_value, self.max_value)
+        low, high, values = edges[:-1], edges[1:], values[..., None, :]
+        wide = high > low
+        filled = (values - low) / ops.where(wide, high - low, 1.0)
+        filled = ops.where(wide, ops.clip(filled, 0.0, 1.0), values >= high)
+        vectors = ops.einsum("...qf,qfd->...fd", filled, self.kernel)
+        vectors = ops.relu(vectors + self.bias)
+        width = self.bias.shape[0] * self.embedding_dim
+        return ops.reshape(vectors, (*ops.shape(vectors)[:-2], width))
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
-        return tuple(inputs_shape)
+        width = inputs_shape[-1] * (1 + self.embedding_dim)
+        return (*inputs_shape[:-1], width)

@@ -8,10 +8,7 @@ import tensorflow as tf
 
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_id_dtype, check_int
-from jd_tf.layers.embedding.id_embedding import ids_of_dtype
-
-# The key of a table row that is not in use: it sorts behind every id.
-_UNUSED = 2**63 - 1
+from jd_tf.layers.embedding.id_keys import UNUSED, find_rows, id_keys
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -64,7 +61,7 @@ class VectorTable(BaseLayer):
     def build(self, ids_shape: tuple | None = None):
         self.keys = self.add_weight(
             (self.num_rows,),
-            lambda shape, dtype: tf.fill(shape, tf.constant(_UNUSED, dtype)),
+            lambda shape, dtype: tf.fill(shape, tf.constant(UNUSED, dtype)),
             dtype="int64",
             trainable=False,
             name="keys",
@@ -104,11 +101,11 @@ class VectorTable(BaseLayer):
                 f"Layer {self.name!r} takes (M,) ids and (M, {self.dim}) "
                 f"vectors. Got: {item_ids.shape} and {vectors.shape}."
             )
-        keys, named = (part.numpy() for part in self._keys_of(item_ids))
+        keys = self.keys_of(item_ids).numpy()
         order = np.argsort(keys)
         keys = keys[order]
         wrong = {
-            "padding or out of range": np.flatnonzero(~named),
+            "padding or out of range": order[keys == 0],
             "there twice": order[1:][keys[1:] == keys[:-1]],
             "without a finite vector": np.flatnonzero(
                 ~np.isfinite(vectors).all(axis=1)
@@ -123,37 +120,25 @@ class VectorTable(BaseLayer):
         if not self.built:
             self.build((None,))
         unused = (0, self.num_rows - count)
-        self.keys.assign(np.pad(keys, unused, constant_values=_UNUSED))
+        self.keys.assign(np.pad(keys, unused, constant_values=UNUSED))
         self.vectors.assign(np.pad(vectors[order], (unused, (0, 0))))
 
     def filled(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the keys in use, ascending, and their vectors."""
         keys = self.keys.numpy()
-        used = keys != _UNUSED
+        used = keys != UNUSED
         return keys[used], self.vectors.numpy()[used]
 
     def keys_of(self, ids: Any) -> Any:
-        """Returns the int64 keys that raw ids are kept as."""
-        return self._keys_of(ids)[0]
+        """Returns the int64 keys that raw ids are kept as, 0 for padding."""
+        return id_keys(ids, self.id_dtype, self.name)
 
     def call(self, ids: Any) -> tuple:
-        keys, named = self._keys_of(ids)
         # `.value` is the tf.Variable: only the rows found are read.
-        row_keys = self.keys.value
-        rows = tf.searchsorted(row_keys, tf.reshape(keys, [-1]))
-        # An id above all others has no row of its own to be compared with.
-        rows = tf.reshape(tf.minimum(rows, self.num_rows - 1), tf.shape(keys))
-        present = named & (tf.gather(row_keys, rows) == keys)
+        rows, present = find_rows(self.keys.value, self.keys_of(ids))
         vectors = self.gather(rows)
         vectors *= tf.cast(present, vectors.dtype)[..., None]
         return tf.cast(vectors, self.compute_dtype), present
-
-    def _keys_of(self, ids: Any) -> tuple:
-        """Keys of ids, int64, and whether they may have a vector at all."""
-        ids = ids_of_dtype(ids, self.id_dtype, self.name)
-        if self.id_dtype == "string":
-            return tf.strings.to_hash_bucket_fast(ids, _UNUSED), ids != ""
-        return ids, (ids != 0) & (ids != _UNUSED)
 
     def gather(self, table_rows: Any) -> Any:
         """Reads these rows, as `IdEmbedding.gather` does."""

@@ -87,8 +87,9 @@ class MixtureOfExperts(BaseLayer):
         user_dim = user_features_shape[-1]
 
         def half(name, dim, use_bias):
-            # Both halves together start as one layer of that fan-in would.
-            share = dim / (candidate_dim + user_dim)
+            # Both halves together start as one layer of that fan-in would; a
+            # half of nothing has no weights, but a share must be positive.
+            share = max(dim, 1) / (candidate_dim + user_dim)
             return self.add_dense(
                 name,
                 dim,

@@ -14,6 +14,10 @@ from jd_tf.layers import (
     TransformerEncoder,
 )
 from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.models.blocks.dense_differences import (
+    dense_differences,
+    real_numbers,
+)
 from jd_tf.models.blocks.match_reader import MatchReader
 from jd_tf.schema import Behavior
 
@@ -25,7 +29,8 @@ class BehaviorReader(BaseLayer):
     Tokens get their time and fine-grained behaviour, a Transformer encodes
     them, and interests of first and second order sum them up: `encode`.
     Candidates read the memory by target attention, meet the first-order
-    interest element-wise, and are compared with the events: `read`.
+    interest element-wise, and are compared with the events: `read`. Without
+    `use_sequence` they are only compared.
 
     Args:
         behavior: of the schema, or its dict.
@@ -36,9 +41,11 @@ class BehaviorReader(BaseLayer):
             `SequenceConfig`.
 
     Call arguments:
-        tokens: (B, L, D) float, newest first.
+        tokens: (B, L, D) float, newest first; not read without
+            `use_sequence`.
         events: dict of `age_seconds` (B, L), counted from the newest event,
-            and the columns of `event_details`, named without the behaviour.
+            and the columns of `event_details`, named without the behaviour;
+            `item_dense` (B, L, F), if any, normalised.
         length: (B,) integer. Real events.
         rows: (B, L, W) integer. Table rows of the events' ids.
         candidates: (B, N, D) float.
@@ -48,6 +55,7 @@ class BehaviorReader(BaseLayer):
         candidate_contents: likewise (B, N, V) and (B, N).
         since_seconds: (B,) float32. Age of the newest event, below 0 where
             there is none; left out, it is 0.
+        candidate_dense: (B, N, F) float. The candidates' `item_dense`.
         training: bool. Whether dropout is active.
 
     Returns:
@@ -64,6 +72,7 @@ class BehaviorReader(BaseLayer):
         behavior: Behavior | Mapping[str, Any],
         num_id_columns: int,
         model_dim: int,
+        use_sequence: bool = True,
         num_encoder_layers: int = 1,
         num_heads: int = 4,
         feedforward_dim: int = 128,
@@ -75,6 +84,7 @@ class BehaviorReader(BaseLayer):
         use_dwell: bool = True,
         use_action_counts: bool = True,
         use_action_ids: bool = True,
+        use_item_dense: bool = True,
         use_overlap: bool = True,
         num_event_weights: int = 4,
         content_dims: Sequence[int] = (),
@@ -90,6 +100,7 @@ class BehaviorReader(BaseLayer):
         self.behavior = behavior
         self.num_id_columns = num_id_columns
         self.model_dim = model_dim
+        self.use_sequence = use_sequence
         self.num_encoder_layers = num_encoder_layers
         self.num_heads = num_heads
         self.feedforward_dim = feedforward_dim
@@ -101,6 +112,7 @@ class BehaviorReader(BaseLayer):
         self.use_dwell = use_dwell
         self.use_action_counts = use_action_counts
         self.use_action_ids = use_action_ids
+        self.use_item_dense = use_item_dense
         self.use_overlap = use_overlap
         self.num_event_weights = num_event_weights
         self.content_dims = tuple(content_dims)
@@ -108,14 +120,14 @@ class BehaviorReader(BaseLayer):
         self.dropout_rate = dropout_rate
         self.max_values = tuple(max_values)
         # Events that have neither time nor details are only counted.
-        weighed = use_position or use_recency or bool(self.event_details)
+        weighed = use_position or use_recency or self.event_details
         self.match_reader = MatchReader(
             num_id_columns,
             self.num_numeric,
             use_overlap,
             use_position,
             use_recency,
-            num_event_weights if weighed else 0,
+            num_event_weights if weighed or self.num_dense else 0,
             content_dims,
             content_match_dim,
             num_heads,
@@ -143,14 +155,21 @@ class BehaviorReader(BaseLayer):
         return ("dwell_seconds" in details) + details.get("action_counts", 0)
 
     @property
+    def num_dense(self) -> int:
+        """Dense features F of an event's item that are read."""
+        return self.use_item_dense * len(self.behavior.item_dense)
+
+    @property
     def interest_dim(self) -> int:
         """Width of the interests that `encode` returns."""
-        return self.model_dim * (1 + self.use_second_order)
+        return self.use_sequence * self.model_dim * (1 + self.use_second_order)
 
     @property
     def reading_dim(self) -> int:
         """Width of what `read` returns of each candidate."""
-        return 2 * self.model_dim + self.match_reader.output_dim
+        width = 2 * self.model_dim if self.use_sequence else 0
+        width += 3 * self.num_dense
+        return width + self.match_reader.output_dim
 
     def build(
         self,
@@ -163,10 +182,14 @@ class BehaviorReader(BaseLayer):
         content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
         since_seconds_shape: Any = None,
+        candidate_dense_shape: Any = None,
     ) -> None:
         histories = (None, None, self.model_dim)
+        # Whether anything reads when events were and how they went.
+        weighed = self.match_reader.event_weights is not None
+        detailed = self.use_sequence or weighed
         self.temporal_encoding = None
-        if self.use_position or self.use_recency:
+        if detailed and (self.use_position or self.use_recency):
             self.temporal_encoding = self.add_part(
                 TemporalEncoding,
                 "temporal_encoding",
@@ -177,7 +200,7 @@ class BehaviorReader(BaseLayer):
                 use_recency=self.use_recency,
             )
         self.fine_grained = None
-        if self.event_details:
+        if detailed and self.event_details:
             shapes = {
                 f"{name}_shape": (None, None, width) if width else (None, None)
                 for name, width in self.event_details.items()
@@ -188,26 +211,32 @@ class BehaviorReader(BaseLayer):
                 {"inputs_shape": histories, **shapes},
                 self.behavior.num_action_ids,
             )
-        self.encoder = self.add_part(
-            TransformerEncoder,
-            "encoder",
-            histories,
-            self.num_encoder_layers,
-            self.num_heads,
-            self.feedforward_dim,
-            self.dropout_rate,
-        )
-        self.interest_crossing = self.add_part(
-            InterestCrossing, "interest_crossing", histories
-        )
-        self.decoder = self.add_part(
-            TargetAttentionDecoder,
-            "decoder",
-            {"queries_shape": histories, "memory_shape": histories},
-            self.num_heads,
-            self.decoder_feedforward_dim,
-            self.dropout_rate,
-        )
+        self.dense_map = None
+        if self.num_dense and detailed:
+            self.dense_map = self.add_dense(
+                "dense_map", self.num_dense, self.model_dim
+            )
+        if self.use_sequence:
+            self.encoder = self.add_part(
+                TransformerEncoder,
+                "encoder",
+                histories,
+                self.num_encoder_layers,
+                self.num_heads,
+                self.feedforward_dim,
+                self.dropout_rate,
+            )
+            self.interest_crossing = self.add_part(
+                InterestCrossing, "interest_crossing", histories
+            )
+            self.decoder = self.add_part(
+                TargetAttentionDecoder,
+                "decoder",
+                {"queries_shape": histories, "memory_shape": histories},
+                self.num_heads,
+                self.decoder_feedforward_dim,
+                self.dropout_rate,
+            )
         self.match_reader.build(histories)
 
     def encode(
@@ -223,24 +252,31 @@ class BehaviorReader(BaseLayer):
 
         Returns what `read` needs, a dict of `keys` and `values`
         (B, H, L, D / H), `interest` (B, D), `length` (B,) and what
-        `MatchReader` needs; and the interests, (B, `interest_dim`).
+        `MatchReader` and `dense_differences` need; and the interests,
+        (B, `interest_dim`). Without `use_sequence` the first three are left
+        out.
         """
-        details = ops.zeros_like(tokens)
+        shape = ops.shape(events["age_seconds"])
+        details = ops.zeros((*shape, self.model_dim), self.compute_dtype)
         if self.temporal_encoding is not None:
             details = self.temporal_encoding(details, events["age_seconds"])
         read = {name: events[name] for name in self.event_details}
         if self.fine_grained is not None:
             details = self.fine_grained(details, **read, training=training)
+        dense = {}
+        if self.num_dense:
+            numbers = ops.cast(events["item_dense"], self.compute_dtype)
+            numbers, mean = real_numbers(numbers, length)
+            if self.dense_map is not None:
+                details += self.dense_map(numbers)
+            dense = {"item_dense": numbers, "item_dense_mean": mean}
         numeric = []
         if "dwell_seconds" in read:
             numeric.append(read["dwell_seconds"][..., None])
         if "action_counts" in read:
             numeric.append(read["action_counts"])
-        memory = self.encoder(tokens + details, length, training=training)
-        crossed = self.interest_crossing(memory, length)
-        interests = crossed["first_order"]
         state = {
-            **self.decoder.encode_memory(memory),
+            **dense,
             **self.match_reader.encode(
                 details,
                 events["age_seconds"],
@@ -249,9 +285,15 @@ class BehaviorReader(BaseLayer):
                 rows,
                 content_embeddings,
             ),
-            "interest": interests,
             "length": length,
         }
+        if not self.use_sequence:
+            return state, ops.zeros((shape[0], 0), self.compute_dtype)
+        memory = self.encoder(tokens + details, length, training=training)
+        crossed = self.interest_crossing(memory, length)
+        interests = crossed["first_order"]
+        state |= self.decoder.encode_memory(memory)
+        state["interest"] = interests
         if self.use_second_order:
             interests = ops.concatenate(
                 [interests, crossed["second_order"]], axis=-1
@@ -265,6 +307,7 @@ class BehaviorReader(BaseLayer):
         state: Mapping[str, Any],
         content_embeddings: Sequence[tuple[Any, Any]] = (),
         since_seconds: Any = None,
+        candidate_dense: Any = None,
         training: bool = False,
     ) -> list[Any]:
         """Returns tensors (B, N, ...) float, `reading_dim` wide together.
@@ -273,11 +316,16 @@ class BehaviorReader(BaseLayer):
         are those of the call.
         """
         length = state["length"]
-        read = self.decoder.attend(
-            candidates, state["keys"], state["values"], length, training
-        )
         matches = self.match_reader.read(
             candidate_rows, length, state, content_embeddings, since_seconds
+        )
+        if self.num_dense:
+            past = state["item_dense"], state["item_dense_mean"]
+            matches.append(dense_differences(candidate_dense, *past, length))
+        if not self.use_sequence:
+            return matches
+        read = self.decoder.attend(
+            candidates, state["keys"], state["values"], length, training
         )
         met = candidates * ops.expand_dims(state["interest"], 1)
         return [read, met, *matches]
@@ -301,6 +349,7 @@ class BehaviorReader(BaseLayer):
         content_embeddings: Sequence[tuple[Any, Any]] = (),
         candidate_contents: Sequence[tuple[Any, Any]] = (),
         since_seconds: Any = None,
+        candidate_dense: Any = None,
         training: bool = False,
     ) -> Any:
         # In a model both are of this type already.
@@ -315,6 +364,7 @@ class BehaviorReader(BaseLayer):
             state,
             candidate_contents,
             since_seconds,
+            candidate_dense,
             training,
         )
         return ops.concatenate(found, axis=-1)
@@ -330,5 +380,6 @@ class BehaviorReader(BaseLayer):
         content_embeddings_shape: Any = None,
         candidate_contents_shape: Any = None,
         since_seconds_shape: Any = None,
+        candidate_dense_shape: Any = None,
     ) -> tuple:
         return (*candidates_shape[:2], self.reading_dim)

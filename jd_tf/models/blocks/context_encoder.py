@@ -26,7 +26,10 @@ class ContextEncoder(BaseLayer):
         num_dense: int. Number of dense session features; 0 for none.
         num_histories: int. Histories the ages of whose newest events are
             embedded in the same width; 0 for none.
-        linear: ints. Indices of those that are logarithms or rates already.
+        linear: ints. Indices of the session features that are logarithms or
+            rates already.
+        numeric_embedding_dim: int. Width in which they are embedded besides;
+            0 for none.
 
     Call arguments:
         ids: one tensor (B,) a column, in the columns' order.
@@ -52,6 +55,7 @@ class ContextEncoder(BaseLayer):
         num_dense: int,
         num_histories: int = 0,
         linear: Sequence[int] = (),
+        numeric_embedding_dim: int = 0,
         **kwargs,
     ):
         # Session features and ages may overflow half precision.
@@ -64,12 +68,14 @@ class ContextEncoder(BaseLayer):
         self.num_dense = num_dense
         self.num_histories = num_histories
         self.linear = tuple(linear)
+        self.numeric_embedding_dim = numeric_embedding_dim
 
     @property
     def output_dim(self) -> int:
         """Width of the vector."""
         embedded = len(self.id_columns) + self.num_histories
-        return embedded * self.embedding_dim + self.num_dense
+        width = self.num_dense * (1 + self.numeric_embedding_dim)
+        return embedded * self.embedding_dim + width
 
     def build(
         self,
@@ -88,6 +94,7 @@ class ContextEncoder(BaseLayer):
                 "session_dense",
                 (None, self.num_dense),
                 self.linear,
+                embedding_dim=self.numeric_embedding_dim,
             )
         if self.num_histories:
             self.recency = self.add_part(

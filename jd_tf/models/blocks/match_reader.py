@@ -99,6 +99,11 @@ class MatchReader(BaseLayer):
             )
 
     @property
+    def num_learned(self) -> int:
+        """Learned weights V of an event; 0 without any."""
+        return self.num_event_weights if self.event_weights else 0
+
+    @property
     def _fades(self) -> bool:
         """Returns whether weights of events decay with their age."""
         return self.event_weights is not None and self.use_recency
@@ -106,7 +111,7 @@ class MatchReader(BaseLayer):
     @property
     def output_dim(self) -> int:
         """Width of the features of a candidate."""
-        learned = self.num_event_weights if self.event_weights else 0
+        learned = self.num_learned
         width = sum(m.num_features(learned) for m in self.content_matches)
         if self.id_overlap is not None:
             values = learned * (1 + self.num_numeric)
@@ -154,13 +159,15 @@ class MatchReader(BaseLayer):
         Returns what `read` needs, if it is matched: `rows` (B, W, L), those
         of no id replaced, `overlap_weights` (B, L, features), what an event
         adds to each feature, `content_0`, `content_1`, ... (B, V, K), and
-        with learned weights `content_total_0`, ... (B, V), their sums.
+        with learned weights `content_total_0`, ... (B, V), their sums, and
+        for others `event_weights` (B, L, V).
         """
         state, values, learned = {}, None, None
         if self.event_weights is not None:
             ages = age_seconds if self.use_recency else None
             values = self.event_weights(details, ages, numeric_features)
             learned = values[..., : self.num_event_weights]
+            state["event_weights"] = learned
         if self.id_overlap is not None:
             events = self.id_overlap.encode_history(rows, length, values)
             state["rows"] = events["ids"]
@@ -184,7 +191,7 @@ class MatchReader(BaseLayer):
     ) -> list[Any]:
         """Returns tensors (B, N, ...) float, `output_dim` wide together."""
         found, factors = [], None
-        if self._fades and since_seconds is not None:
+        if self.event_weights and self._fades and since_seconds is not None:
             factors = self.event_weights.fade(since_seconds)
         if self.id_overlap is not None:
             events = state["rows"], state["overlap_weights"], length

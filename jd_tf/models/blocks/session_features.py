@@ -30,7 +30,8 @@ class SessionFeatures(BaseLayer):
 
     Args:
         behaviors: of the schema, or their dicts.
-        interest_dim: int. Width D of interests and memories.
+        interest_dim: int. Width D of interests and memories; with 0 neither
+            is read.
         context_dim: int. Width of the encoded context; 0 for none.
         num_dense: int. How many of them, the last, are session features,
             which have their scale already.
@@ -115,11 +116,13 @@ class SessionFeatures(BaseLayer):
             age = seconds_between(times, newest_time(times, length)[:, None])
             mask = length_mask(length, ops.shape(age)[1])
             mask = mask & (age <= self.session_seconds)
-            values = ops.cast(state["values"], "float32")
-            # Padding may hold anything; of nothing, the mean is nothing.
-            about = ops.where(mask[:, None, :, None], values, 0.0)
-            about = ops.reshape(ops.sum(about, axis=2), (-1, self.interest_dim))
-            parts += [_scaled(state["interest"]), _scaled(about)]
+            if self.interest_dim:
+                values = ops.cast(state["values"], "float32")
+                # Padding may hold anything; of nothing, the mean is nothing.
+                about = ops.where(mask[:, None, :, None], values, 0.0)
+                about = ops.sum(about, axis=2)
+                about = ops.reshape(about, (-1, self.interest_dim))
+                parts += [_scaled(state["interest"]), _scaled(about)]
             counted = [ops.cast(mask, "float32")[..., None]]
             if behavior.dwell:
                 dwell = histories[f"{name}_dwell_seconds"][..., None]

@@ -23,6 +23,7 @@ from jd_tf.models.blocks.event_ages import (
 )
 from jd_tf.models.blocks.item_encoder import ItemEncoder
 from jd_tf.models.blocks.mean_preserving_bias import mean_preserving_bias
+from jd_tf.models.blocks.pair_reader import PairReader
 from jd_tf.models.blocks.session_features import SessionFeatures
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.models.registry import register_model
@@ -40,6 +41,8 @@ class JDRanker(RankingModel):
     attention; a mixture of experts feeds one tower per objective. Objectives
     that need a click are modelled on all impressions. Nothing that depends on
     the user alone is computed per candidate, in training as in serving.
+    Without `use_sequence` candidates are only compared with the events, and
+    of the user the experts see what the request tells.
     Arguments, call arguments and outputs are those of `RankingModel`.
 
     Example:
@@ -70,17 +73,18 @@ class JDRanker(RankingModel):
         items, content, head = config.items, config.content, config.head
         shared = {"dtype": self.dtype_policy}
         num_tasks = len(schema.objectives)
-        titles = content.title_embedding_dim if content.use_titles else 0
+        use_sequence = config.sequence.use_sequence
         self.item_encoder = ItemEncoder(
             schema.item_columns,
-            len(schema.behaviors),
+            len(schema.behaviors) if use_sequence else 0,
             items.model_dim,
             items.item_embedding_dim,
             items.feature_embedding_dim,
             use_images=content.use_images,
             num_image_rows=content.num_image_rows,
             image_dim=content.image_dim,
-            title_embedding_dim=titles,
+            title_embedding_dim=content.title_embedding_dim
+            * content.use_titles,
             num_transfer_experts=content.num_transfer_experts,
             transfer_dim=content.transfer_dim,
             name="item_encoder",
@@ -90,14 +94,14 @@ class JDRanker(RankingModel):
         if not reading.pop("use_fine_grained"):
             for name in ("use_dwell", "use_action_counts", "use_action_ids"):
                 reading[name] = False
-        compared = content.use_content_matches
+        match_dim = content.content_match_dim * content.use_content_matches
         self.readers = [
             BehaviorReader(
                 behavior,
                 len(schema.item_id_columns),
                 items.model_dim,
                 content_dims=self.item_encoder.content_dims,
-                content_match_dim=content.content_match_dim if compared else 0,
+                content_match_dim=match_dim,
                 dropout_rate=head.dropout_rate,
                 max_values=schema.values_per_id,
                 name=f"{behavior.name}_reader",
@@ -106,17 +110,32 @@ class JDRanker(RankingModel):
             )
             for behavior in schema.behaviors
         ]
+        if config.pairs.use_pairs:
+            sizes = dataclasses.asdict(config.pairs)
+            del sizes["use_pairs"], sizes["digest"]
+            self.pairs = PairReader(
+                {n: schema.column(n).dtype for n in sizes.pop("columns")},
+                num_objectives=num_tasks,
+                num_weights={
+                    behavior.name: reader.match_reader.num_learned
+                    for behavior, reader in self._behaviors()
+                },
+                name="pairs",
+                **sizes,
+            )
         self.context_encoder = ContextEncoder(
             schema.context_columns,
             items.context_embedding_dim,
             len(schema.session_dense),
             len(schema.behaviors) if config.sequence.use_recency else 0,
             schema.linear_indices(schema.session_dense),
+            items.numeric_embedding_dim,
             name="context_encoder",
             **shared,
         )
         self.item_normalization = FeatureNormalization(
             schema.linear_indices(schema.item_dense),
+            embedding_dim=items.numeric_embedding_dim,
             name="item_dense",
             **shared,
         )
@@ -149,7 +168,7 @@ class JDRanker(RankingModel):
         )
         self.session = SessionFeatures(
             schema.behaviors,
-            items.model_dim,
+            items.model_dim if use_sequence else 0,
             self.context_encoder.output_dim,
             len(schema.session_dense),
             config.fusion.session_seconds,
@@ -168,7 +187,11 @@ class JDRanker(RankingModel):
         user_dim = sum(reader.interest_dim for reader in self.readers)
         user_dim += self.context_encoder.output_dim
         candidate_dim = sum(reader.reading_dim for reader in self.readers)
+        num_dense *= 1 + self.item_normalization.embedding_dim
         candidate_dim += self.config.items.model_dim + num_dense
+        if self.pairs is not None:
+            self.pairs.build()
+            candidate_dim += self.pairs.output_dim
         self.experts.build((None, None, candidate_dim), (None, user_dim))
         expert_dim = self.config.head.expert_units[-1]
         self.towers.build((None, None, num_tasks, expert_dim))
@@ -183,32 +206,41 @@ class JDRanker(RankingModel):
     def encode_histories(
         self, histories: Tensors, training: bool = False
     ) -> dict[str, Any]:
-        state, interests, states = {}, [], []
+        state, interests, states, event_weights = {}, [], [], {}
         for number, (behavior, reader) in enumerate(self._behaviors(), 1):
             name, length = behavior.name, histories[behavior.length]
             times = histories[f"{name}_event_time"]
             newest = newest_time(times, length)
             ids = self._item_ids(histories, f"{name}_")
-            contents = self.item_encoder.content_embeddings(ids)
+            contents, tokens = self.item_encoder.content_embeddings(ids), None
+            if reader.use_sequence:
+                tokens = self.item_encoder.encode(ids, contents, number)
+            events = {
+                detail: histories[f"{name}_{detail}"]
+                for detail in reader.event_details
+            }
+            events["age_seconds"] = seconds_between(times, newest[:, None])
+            if reader.num_dense:
+                events["item_dense"] = self.item_normalization.normalize(
+                    histories[f"{name}_item_dense"],
+                    self.schema.dense_indices(behavior),
+                )
             encoded, interest = reader.encode(
-                self.item_encoder.encode(ids, contents, gate_index=number),
-                {
-                    "age_seconds": seconds_between(times, newest[:, None]),
-                    **{
-                        detail: histories[f"{name}_{detail}"]
-                        for detail in reader.event_details
-                    },
-                },
+                tokens,
+                events,
                 length,
                 self.item_encoder.rows(ids),
                 contents,
                 training=training,
             )
+            event_weights[name] = encoded.pop("event_weights", None)
             interests.append(interest)
             states.append(encoded)
             state[f"{name}_newest_time"] = newest
             for part, tensor in encoded.items():
                 state[f"{name}_{part}"] = tensor
+        if self.pairs is not None:
+            state |= self.pairs.encode(histories, event_weights)
         interests = ops.concatenate(interests, axis=-1)
         state["experts"] = self.experts.encode_user(interests)
         if self.fusion is not None and not training:
@@ -229,13 +261,16 @@ class JDRanker(RankingModel):
         candidates: Tensors,
         training: bool = False,
     ) -> tuple[Any, Any]:
+        pairs = self._pair_features(user_state, candidates)
         features = self._candidate_features(
-            user_state, context, candidates, training
+            user_state, context, candidates, pairs, training
         )
         mixed = self.experts.mix(
             features, self._experts_state(user_state, context), training
         )
         conditional = ops.cast(self.towers(mixed, training=training), "float32")
+        if self.pairs is not None:
+            conditional += self.pairs.logits(pairs[0])
         if training and self.bias_tower is not None:
             conditional += self._bias(candidates, conditional)
         return self.entire_space(conditional), mixed
@@ -258,8 +293,8 @@ class JDRanker(RankingModel):
 
         Returns:
             `attention_<behavior>` (B, H, N, L), per candidate and head over
-            the events, `gate_weights` (B, N, T, E) and, with a fusion,
-            `fusion_weights` (B, T).
+            the events, unless there is no sequence part, `gate_weights`
+            (B, N, T, E) and, with a fusion, `fusion_weights` (B, T).
         """
         state = self.encode_histories(inputs)
         context = self.encode_request(state, inputs)
@@ -269,8 +304,10 @@ class JDRanker(RankingModel):
                 candidates, _part(state, behavior)
             )
             for behavior, reader in self._behaviors()
+            if reader.use_sequence
         }
-        features = self._candidate_features(state, context, inputs, False)
+        pairs = self._pair_features(state, inputs)
+        features = self._candidate_features(state, context, inputs, pairs)
         explained["gate_weights"] = self.experts.gate_weights(
             features, self._experts_state(state, context)
         )
@@ -309,24 +346,38 @@ class JDRanker(RankingModel):
             user_state["experts"], context["encoded"]
         )
 
+    def _pair_features(self, user_state: Tensors, candidates: Tensors) -> list:
+        """Returns the pair features as the one tensor of a list, if any."""
+        if self.pairs is None:
+            return []
+        return [self.pairs.read(user_state, candidates)]
+
     def _candidate_features(
         self,
         user_state: Tensors,
         context: Any,
         candidates: Tensors,
-        training: bool,
+        pairs: list,
+        training: bool = False,
     ) -> Any:
         ids = self._item_ids(candidates)
         rows = self.item_encoder.rows(ids)
         contents = self.item_encoder.content_embeddings(ids)
         tokens = self.item_encoder.encode(ids, contents)
-        parts = [tokens]
+        parts, dense = [tokens], None
+        if self.schema.item_dense:
+            parts.append(self.item_normalization(candidates["item_dense"]))
+            numbers = parts[-1][..., -len(self.schema.item_dense) :]
         for number, (behavior, reader) in enumerate(self._behaviors()):
             state = _part(user_state, behavior)
             since = context["since_seconds"][:, number]
-            parts += reader.read(tokens, rows, state, contents, since, training)
-        if self.schema.item_dense:
-            parts.append(self.item_normalization(candidates["item_dense"]))
+            if reader.num_dense:
+                known = self.schema.dense_indices(behavior)
+                dense = ops.take(numbers, known, axis=-1)
+            parts += reader.read(
+                tokens, rows, state, contents, since, dense, training
+            )
+        parts += [ops.cast(part, tokens.dtype) for part in pairs]
         return ops.concatenate(parts, axis=-1)
 
     def _bias(self, candidates: Tensors, conditional: Any) -> Any:

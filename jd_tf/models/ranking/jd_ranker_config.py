@@ -17,12 +17,16 @@ class ItemsConfig(ConfigGroup):
         item_embedding_dim: width of the table of item ids.
         feature_embedding_dim: width of the tables of an item's other ids.
         context_embedding_dim: width of the tables of context ids.
+        numeric_embedding_dim: width in which each feature of `item_dense` and
+            `session_dense` is embedded, piecewise linear, beside itself; 0
+            leaves it out.
     """
 
     model_dim: int = 64
     item_embedding_dim: int = 32
     feature_embedding_dim: int = 16
     context_embedding_dim: int = 8
+    numeric_embedding_dim: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +34,8 @@ class SequenceConfig(ConfigGroup):
     """Settings of the encoders, decoders and id-overlap features.
 
     Attributes:
+        use_sequence: whether encoders, interests and decoders are there;
+            without them, id-overlap features and content matches stay.
         num_encoder_layers: Transformer blocks per behaviour.
         num_heads: attention heads of encoders and decoders.
         feedforward_dim: inner width of the Transformer blocks.
@@ -44,6 +50,8 @@ class SequenceConfig(ConfigGroup):
         use_dwell: whether dwell seconds are read.
         use_action_counts: whether counters of actions are read.
         use_action_ids: whether categorical actions are read.
+        use_item_dense: whether dense features of past events are read, as
+            part of the event and as differences to candidates.
         use_overlap: whether candidates get id-overlap features.
         num_event_weights: learned weights V by which overlaps are counted,
             beside their number; each reads time and actions of the event,
@@ -51,6 +59,7 @@ class SequenceConfig(ConfigGroup):
             actions are summed up too.
     """
 
+    use_sequence: bool = True
     num_encoder_layers: int = 1
     num_heads: int = 4
     feedforward_dim: int = 128
@@ -63,6 +72,7 @@ class SequenceConfig(ConfigGroup):
     use_dwell: bool = True
     use_action_counts: bool = True
     use_action_ids: bool = True
+    use_item_dense: bool = True
     use_overlap: bool = True
     num_event_weights: int = 4
 
@@ -101,6 +111,29 @@ class ContentConfig(ConfigGroup):
 
 
 @dataclasses.dataclass(frozen=True)
+class PairsConfig(ConfigGroup):
+    """Settings of item pairs; all but `num_events` come with their file.
+
+    Attributes:
+        use_pairs: whether pairs of events and candidates are read.
+        columns: id columns that have pairs.
+        kinds: kinds of pairs, `behavior:objective` each.
+        num_rows: items of each column that its table has room for.
+        num_pairs: pairs, likewise.
+        digest: of the file, so that a run goes on with its own.
+        num_events: newest events of a history that are read.
+    """
+
+    use_pairs: bool = False
+    columns: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    num_rows: tuple[int, ...] = ()
+    num_pairs: tuple[int, ...] = ()
+    digest: str = ""
+    num_events: int = 10
+
+
+@dataclasses.dataclass(frozen=True)
 class HeadConfig(ConfigGroup):
     """The mixture of experts, the towers and the bias tower.
 
@@ -127,6 +160,7 @@ class JDRankerConfig(RankerConfig):
         items: how ids become vectors.
         sequence: how histories are read.
         content: how pictures and titles are read.
+        pairs: how pairs of items are read.
         head: experts, towers and bias tower.
 
     Example:
@@ -138,4 +172,5 @@ class JDRankerConfig(RankerConfig):
     items: ItemsConfig = ItemsConfig()
     sequence: SequenceConfig = SequenceConfig()
     content: ContentConfig = ContentConfig()
+    pairs: PairsConfig = PairsConfig()
     head: HeadConfig = HeadConfig()

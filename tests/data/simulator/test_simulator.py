@@ -9,7 +9,7 @@ from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset_making import make_dataset
 from jd_tf.data.simulator import BehaviorParameters, Simulator, SimulatorConfig
 from jd_tf.data.simulator.behavior import CLICK, OBJECTIVES, ORDER
-from jd_tf.data.simulator.block_requests import ITEM_DENSE
+from jd_tf.data.simulator.block_requests import ITEM_DENSE, PAST_DENSE
 from jd_tf.data.simulator.people.block_simulation import SESSION_DENSE
 from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import DataError
@@ -217,6 +217,26 @@ def test_counters_hold_only_what_was_over(simulator, everything):
             rtol=1e-4,
             atol=1e-3,
         )
+
+
+def test_past_items_have_the_price_they_have_as_candidates(everything):
+    prices = {}
+    for request in everything:
+        known = request["item_dense"][:, : len(PAST_DENSE)]
+        prices.update(zip(request["item_id"], known, strict=True))
+    compared = 0
+    for request in everything[::29]:
+        for name in ("click", "cart", "order"):
+            past = zip(
+                request[f"{name}_item_id"],
+                request[f"{name}_item_dense"],
+                strict=True,
+            )
+            for item, numbers in past:
+                if item in prices:
+                    np.testing.assert_array_equal(numbers, prices[item])
+                    compared += 1
+    assert compared > 50
 
 
 def test_accidental_clicks_are_short_and_without_actions(simulator):

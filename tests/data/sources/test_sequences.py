@@ -1,6 +1,7 @@
 """Timelines as next-item requests: protocol, leaks, damaged files."""
 
 import collections
+import json
 from pathlib import Path
 
 import numpy as np
@@ -243,18 +244,81 @@ def test_the_catalogue_is_what_evaluation_sees(tmp_path, users):
     write_timelines(tmp_path, users)
     source, found = read(tmp_path)
     catalogue = source.catalogue
-    assert sorted(catalogue) == ["item_dense", "item_id"]
+    assert sorted(catalogue) == ["attribute_ids", "item_dense", "item_id"]
     everything = {item for items in users.values() for item in items}
     assert catalogue["item_id"].tolist() == sorted(everything)
     rows = {item: row for row, item in enumerate(catalogue["item_id"])}
     for request in found["test"]:
         for place, item in enumerate(request["item_id"].tolist()):
-            np.testing.assert_array_equal(
-                request["item_dense"][place],
-                catalogue["item_dense"][rows[item]],
-            )
-    source, _ = read(tmp_path, popularity=False)
+            for name, column in catalogue.items():
+                np.testing.assert_array_equal(
+                    request[name][place], column[rows[item]]
+                )
+    source, _ = read(tmp_path, popularity=False, max_attributes=0)
     assert list(source.catalogue) == ["item_id"]
+
+
+@pytest.mark.parametrize("most", [1, 2, 8])
+def test_the_rarest_attributes_are_kept(tmp_path, users, most):
+    write_timelines(tmp_path, users)
+    path = tmp_path / "Tiny_item2attributes.json"
+    stored = json.loads(path.read_text())
+    everything = sorted({item for items in users.values() for item in items})
+    del stored[str(everything[0])]
+    stored[str(everything[1])] = [9, 9, 3]
+    stored["99999"] = [1, 2, 3]  # of no user
+    path.write_text(json.dumps(stored))
+    source, found = read(tmp_path, max_attributes=most)
+    own = {item: set(stored.get(str(item), [])) for item in everything}
+    count = collections.Counter(a for one in own.values() for a in one)
+    expected = {
+        item: sorted(one, key=lambda a: (count[a], a))[:most]
+        for item, one in own.items()
+    }
+    validator = RequestValidator(source.schema)
+    for request in [r for requests in found.values() for r in requests]:
+        checked = validator.check(request)
+        for prefix in ("", "click_"):
+            for item, values in zip(
+                checked[f"{prefix}item_id"].tolist(),
+                checked[f"{prefix}attribute_ids"].tolist(),
+                strict=True,
+            ):
+                assert [a for a in values if a] == expected[item]
+    cut = sum(len(one) > most for one in own.values())
+    lost = count.total() - sum(map(len, expected.values()))
+    (note,) = [n for n in source.report.notes if n.startswith("Attributes")]
+    assert f"1 of {len(own)} items have none, {cut} more than {most}" in note
+    assert f"{lost} of {count.total()} are left out" in note
+
+
+def test_attributes_may_be_missing_or_empty(tmp_path, users):
+    write_timelines(tmp_path, users, attributes=False)
+    source, found = read(tmp_path)
+    assert [c.name for c in source.schema.item_columns] == ["item_id"]
+    assert "attribute_ids" not in found["test"][0]
+    assert any("no attributes" in note for note in source.report.notes)
+    (tmp_path / "Tiny_item2attributes.json").write_text("{}")
+    assert len(read(tmp_path)[0].schema.item_columns) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "json: not JSON"),
+        ("[1]", "json: no object of items"),
+        ('{"3": 4}', "item '3': must have a list .* Got: 4"),
+        ('{"3": [1, "a"]}', r"item '3': .* Got: \[1, 'a'\]"),
+        ('{"3": [0]}', r"item '3': .* Got: \[0\]"),
+        ('{"3": [true]}', r"item '3': .* Got: \[True\]"),
+        (f'{{"3": [{1 << 63}]}}', r"item '3': .* Got: \[9223372036854775808"),
+    ],
+)
+def test_bad_attributes_are_named(tmp_path, users, text, message):
+    write_timelines(tmp_path, users)
+    (tmp_path / "Tiny_item2attributes.json").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path)
 
 
 def test_bad_negatives_are_named(tmp_path, users):

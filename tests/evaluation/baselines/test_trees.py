@@ -156,7 +156,9 @@ def test_history_features_equal_loops():
         age = batch["request_time"][b] - batch["click_event_time"][b]
         dwell = log(batch["click_dwell_seconds"][b, :length])
         reads = log(batch["click_action_counts"][b, :length, 0])
+        past = batch["click_item_dense"][b, :length, 0]
         for n in range(batch["num_candidates"][b]):
+            price = batch["item_dense"][b, n, 0]
             found = dict(zip(names, features[b, n], strict=True))
             hits = [
                 place
@@ -166,6 +168,7 @@ def test_history_features_equal_loops():
             ]
             expected = {
                 "click_length": length,
+                "click_price_gap": price - past.mean() if length else np.nan,
                 "click_newest_age": log(age[0]) if length else np.nan,
                 "click_oldest_age": log(age[length - 1]) if length else np.nan,
                 "click_mean_dwell": dwell.mean() if length else np.nan,

@@ -115,3 +115,8 @@ def test_no_history_at_all_is_an_error(tmp_path):
 )
 def test_ages_are_readable(seconds, text):
     assert age_text(seconds) == text
+
+
+def test_a_ranker_without_attention_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no attention to `click`"):
+        write_attention_report(tmp_path, SCHEMA, [(toy_batch(0, size=5), {})])

@@ -53,7 +53,7 @@ def check(ranking, request, version):
 
 
 def test_first_sight_is_one_call_and_the_second_encodes():
-    with client_of(transport := FakeTransport()) as client:
+    with client_of(transport := FakeTransport(), one_call=True) as client:
         for _ in range(4):
             check(client.rank(REQUESTS[0]), REQUESTS[0], 1)
     assert [name for name, _ in transport.calls] == [
@@ -71,8 +71,8 @@ def test_first_sight_is_one_call_and_the_second_encodes():
     assert stats["cache"]["hits"] == 2
 
 
-def test_one_call_can_be_left_out():
-    with client_of(transport := FakeTransport(), one_call=False) as client:
+def test_the_first_page_encodes_for_those_that_follow():
+    with client_of(transport := FakeTransport()) as client:
         check(client.rank(REQUESTS[0]), REQUESTS[0], 1)
     assert transport.signatures() == {"encode_user": 1, "rank_candidates": 1}
 
@@ -277,7 +277,7 @@ def test_wrong_answers_are_not_believed(name, change, message):
                 answer.outputs[name] = change(answer.outputs[name])
             return answer
 
-    client = client_of(Wrong())
+    client = client_of(Wrong(), one_call=True)
     with client, pytest.raises(AnswerError, match=message):
         client.rank(REQUESTS[0])
 

@@ -83,7 +83,7 @@ def test_model_card_describes_the_model(exported):
         "`rank_candidates`",
         "| click | 0.7500 | - |",
         "order (50)",
-        "exact only at the moment",
+        "exact at later moments",
     ):
         assert words in text
 

@@ -1,0 +1,213 @@
+"""Pairs of the job against dicts, and what no request may see."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from jd_tf.data import (
+    ItemPairs,
+    make_item_pairs,
+    numpy_batches,
+    pair_features,
+    write_dataset,
+)
+from jd_tf.data.item_pairs import counting
+from jd_tf.data.item_pairs.training_parts import PART
+from jd_tf.layers.embedding.id_keys import id_keys
+from jd_tf.schema import DataError
+from tests.data.item_pairs.pair_logs import (
+    SCHEMA,
+    counted_pairs,
+    damped,
+    random_log,
+    write_log,
+)
+
+KINDS = ("click:click", "cart:cart", "click:cart")
+
+
+@pytest.fixture(scope="module")
+def log():
+    return random_log(12, 6, 30)
+
+
+def weights_of(pairs, column, table, kind):
+    """The table as a dict of keys."""
+    stored = pairs.columns[column]
+    starts = stored.starts[table, kind]
+    return {
+        (int(key), int(stored.keys[stored.neighbors[place]])): float(
+            stored.weights[place]
+        )
+        for row, key in enumerate(stored.keys)
+        for place in range(starts[row], starts[row + 1])
+    }
+
+
+def keyed(weights, dtype):
+    """Raw ids of pairs as keys."""
+    return {
+        tuple(id_keys(np.array(pair), dtype, "").numpy().tolist()): weight
+        for pair, weight in weights.items()
+    }
+
+
+@pytest.mark.parametrize("clock", [True, False])
+@pytest.mark.parametrize("held", [1 << 26, 400])
+def test_equals_dicts(clock, held, tmp_path, monkeypatch):
+    monkeypatch.setattr(counting, "_MAX_HELD", held)
+    monkeypatch.setattr(counting, "_MIN_SORTED", 50)
+    requests = random_log(12, 6, 30, clock=clock)
+    data = write_log(tmp_path / "data", {"train": requests})
+    pairs = make_item_pairs(
+        data, ("item_id", "brand"), KINDS, window=3, num_parts=3
+    )
+    rule = pairs.parts
+    assert rule.leave_out == ("time" if clock else "user")
+
+    def part_of(request):
+        user, time = [request["user_id"]], [request["request_time"]]
+        return int(rule.of(user, time)[0])
+
+    parts = {part_of(request) for request in requests}
+    assert parts == {0, 1, 2}
+    for column in ("item_id", "brand"):
+        dtype = SCHEMA.column(column).dtype
+        for number, kind in enumerate(KINDS):
+            counts = counted_pairs(requests, kind, column, 3, part_of)
+            scale = None
+            for table in (3, 0, 1, 2):
+                read = {}
+                for (part, *pair), count in counts.items():
+                    mine = part < table if clock else part != table
+                    if table == 3 or mine:
+                        key = tuple(pair)
+                        read[key] = read.get(key, 0) + count
+                expected = keyed(damped(read, 0.7, 0.25), dtype)
+                scale = scale or np.mean(list(expected.values()))
+                found = weights_of(pairs, column, table, number)
+                assert found.keys() == expected.keys()
+                assert bool(found) == (table > 0 or not clock)
+                for pair, weight in expected.items():
+                    assert found[pair] == pytest.approx(weight / scale, 1e-5)
+
+
+def test_strongest_neighbours_stay(log, tmp_path):
+    data = write_log(tmp_path / "data", {"train": log})
+    all_pairs = make_item_pairs(data, target_damping=0.5)
+    strongest = make_item_pairs(data, target_damping=0.5, num_neighbors=2)
+    whole = weights_of(all_pairs, "item_id", -1, 0)
+    kept = weights_of(strongest, "item_id", -1, 0)
+    ratio = next(iter(kept.values())) / whole[next(iter(kept))]
+    for item in {pair[0] for pair in whole}:
+        theirs = {p: w for p, w in whole.items() if p[0] == item}
+        mine = {p: w / ratio for p, w in kept.items() if p[0] == item}
+        best = sorted(theirs.values())[-2:]
+        np.testing.assert_allclose(sorted(mine.values()), best, rtol=1e-5)
+        assert mine.keys() <= theirs.keys()
+
+
+def auc(data, pairs, split, parts):
+    """Of the root of the pair feature, over all candidates."""
+    scores, labels = [], []
+    for batch in numpy_batches(data, split, 64, keys=True):
+        if parts:
+            marks = pairs.parts.of(batch["user_id"], batch["request_time"])
+            batch[PART] = marks.numpy()
+        scores.append(pair_features(batch, pairs, SCHEMA)[..., 1].ravel())
+        labels.append(batch["labels"][..., 0].ravel())
+    return roc_auc_score(np.concatenate(labels), np.concatenate(scores))
+
+
+@pytest.mark.parametrize("clock", [True, False])
+def test_random_targets_cannot_be_told(clock, tmp_path):
+    """The planted leak: their own event would tell them."""
+    log = random_log(300, 5, 500, clock=clock, rate=0.2)
+    test = random_log(300, 5, 500, seed=2, clock=clock, rate=0.2)
+    data = write_log(tmp_path / "data", {"train": log, "test": test})
+    pairs = make_item_pairs(data)
+    assert auc(data, pairs, "train", parts=False) > 0.9
+    assert abs(auc(data, pairs, "train", parts=True) - 0.5) < 0.03
+    assert abs(auc(data, pairs, "test", parts=False) - 0.5) < 0.03
+
+
+def test_no_table_changes_by_what_it_must_not_see(tmp_path):
+    """Other targets in a part, and later: its table stays as it is."""
+    log = random_log(12, 6, 30)
+    data = write_log(tmp_path / "data", {"train": log})
+    pairs = make_item_pairs(data, num_parts=3)
+    start = pairs.parts.boundaries[0]
+    changed = []
+    for request in log:
+        request = dict(request)
+        if request["request_time"] >= start:
+            request["labels"] = request["labels"][::-1]
+            recent = [time >= start for time in request["click_event_time"]]
+            request["click_item_id"] = [
+                99 if new else item
+                for new, item in zip(
+                    recent, request["click_item_id"], strict=True
+                )
+            ]
+        changed.append(request)
+    other = make_item_pairs(
+        write_log(tmp_path / "other", {"train": changed}), num_parts=3
+    )
+
+    def scaled(one, table):
+        found = weights_of(one, "item_id", table, 0)
+        total = sum(found.values())
+        return {pair: weight / total for pair, weight in found.items()}
+
+    assert scaled(pairs, 1) == pytest.approx(scaled(other, 1), rel=1e-5)
+    assert scaled(pairs, 2).keys() != scaled(other, 2).keys()
+
+
+def test_file_keeps_everything(log, tmp_path):
+    data = write_log(tmp_path / "data", {"train": log})
+    pairs = make_item_pairs(data, ("brand", "item_id"), ("click:cart",))
+    path = tmp_path / "some" / "pairs.npz"
+    pairs.save(path)
+    assert [p.name for p in path.parent.iterdir()] == ["pairs.npz"]
+    loaded = ItemPairs.load(path)
+    assert loaded.model_fields() == pairs.model_fields()
+    assert loaded.parts == pairs.parts
+    assert loaded.meta["window"] == 20
+    assert loaded.summary() == pairs.summary()
+    assert "brand: 7 ids with" in pairs.summary()
+    fewer = dataclasses.replace(pairs, kinds=("cart:cart",))
+    assert fewer.model_fields()["digest"] != pairs.model_fields()["digest"]
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"pairs\.npz: not an \.npz"):
+        ItemPairs.load(path)
+    np.savez(path, keys=np.ones(3))
+    with pytest.raises(DataError, match=r"not a file of item pairs: 'meta'"):
+        ItemPairs.load(path)
+    with pytest.raises(DataError, match=r"no such file\. Make one with"):
+        ItemPairs.load(tmp_path / "nothing.npz")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"columns": ("shop_id",)},
+            "no item column `shop_id` .*item_id, brand",
+        ),
+        ({"kinds": ("click",)}, "kind `click` must be behaviour:objective"),
+        ({"kinds": ("click:order",)}, "kind `click:order` .*click, cart"),
+        ({"window": 0}, "`window` must be between 1 and 250. Got: 0"),
+        ({"num_parts": 1}, "`num_parts` must be between 2"),
+        ({"backwards": -1}, "`backwards` must be"),
+        ({"leave_out": "time"}, "`request_time` 0, .* Pass --leave_out=user"),
+        ({}, "no pairs of `item_id`"),
+    ],
+)
+def test_unusable_requests_are_named(options, message, tmp_path):
+    (request,) = random_log(1, 1, 9, clock=False, outside=0)
+    data = tmp_path / "data"
+    write_dataset(data, SCHEMA, {"train": [request] * 2})
+    with pytest.raises(DataError, match=message):
+        make_item_pairs(data, **options)
