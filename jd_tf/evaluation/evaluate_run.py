@@ -9,10 +9,8 @@ from jd_tf.data.dataset import split_files
 from jd_tf.evaluation.baselines import (
     BASELINES,
     ImpressionFeatures,
-    LightGBM,
     Trees,
 )
-from jd_tf.evaluation.baselines.gradient_boosting import INSTALLED
 from jd_tf.evaluation.collect import ORACLE, Scorer, collect_predictions
 from jd_tf.evaluation.fusion.observation import name_hidden_facts
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
@@ -134,10 +132,9 @@ def _fit_baselines(
     features = ImpressionFeatures(schema, max_tree_impressions or 0)
     scorers: dict[str, Scorer] = {}
     for name, kind in BASELINES.items():
-        options = {}
-        if issubclass(kind, (Trees, LightGBM)):
-            missing = issubclass(kind, LightGBM) and not INSTALLED
-            if max_tree_impressions == 0 or missing:
+        options: dict[str, Any] = {}
+        if issubclass(kind, Trees):
+            if max_tree_impressions == 0:
                 continue
             options = {"features": features}
         log(f"fitting {name} on the training split")
@@ -149,7 +146,7 @@ def _fit_baselines(
             f"Trees and LightGBM learned from {features.num_learned:,} of "
             f"{features.num_impressions:,} training impressions."
         )
-        if not INSTALLED:
+        if "lightgbm" not in BASELINES:
             notes.append(
                 "LightGBM is not installed, so its two rankings are missing: "
                 'pip install "jd_tf[benchmark]".'

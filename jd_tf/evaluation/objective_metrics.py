@@ -11,6 +11,13 @@ from jd_tf.metrics.cells import Cells
 
 NDCG_PLACES = 10
 NDCG = f"ndcg@{NDCG_PLACES}"
+# What every headline shows, as far as it is defined.
+HEADLINE = {
+    "auc": "AUC",
+    "gauc": "GAUC of requests",
+    "gauc_user": "GAUC of users",
+    NDCG: "NDCG@10",
+}
 CAPTURE_PLACES = (1, 3)
 # Of data whose requests have one positive each.
 NEXT_ITEM = ("hr@1", "hr@5", "ndcg@5", "hr@10", "mrr")

@@ -26,7 +26,7 @@ def write_page(path: str | Path, template: str, **values: Any) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {f.__name__: f for f in (number, bounds, percent)}
+    environment.filters |= {f.__name__: f for f in _FILTERS}
     page = environment.get_template(template).render(**values)
     write_whole(path, page.encode("utf-8"))
     return Path(path)
@@ -48,6 +48,18 @@ def bounds(interval: Any, digits: int = 4) -> str:
     return f"{interval[0]:.{digits}f} to {interval[1]:.{digits}f}"
 
 
+def below_chance(value: Any, metric: str) -> bool:
+    """Whether a GAUC, as it is shown, is worse than that of a random order."""
+    return (
+        metric.startswith("gauc")
+        and value is not None
+        and round(value, 4) < 0.5
+    )
+
+
 def percent(value: Any, digits: int = 1) -> str:
     """A share as per cent; a dash for what is undefined."""
     return UNDEFINED if value is None else f"{100 * value:.{digits}f} %"
+
+
+_FILTERS = (number, bounds, percent, below_chance)

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jd_tf.evaluation.baselines.rates import real_rows
 from jd_tf.evaluation.collect import Batch, to_numpy
+from jd_tf.evaluation.fusion.predictions import plain_ids
 from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import DataError, Schema
 
 _KEYS = ["request_id", "item_id"]
-_DAMAGE = (OSError, EOFError, ValueError, zipfile.BadZipFile)
 
 
 class PredictionsFile:
@@ -41,11 +42,10 @@ class PredictionsFile:
     def __init__(self, path: str | Path, schema: Schema):
         self.path = Path(path)
         try:
-            read = _read_npz if self.path.suffix == ".npz" else _read_table
-            table = read(self.path)
+            table = _read(self.path)
         except FileNotFoundError as error:
             raise DataError(f"{path}: no such file.") from error
-        except _DAMAGE as error:
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
             raise DataError(f"{path}: not readable: {error}.") from error
         names = schema.objective_names
         kinds = {
@@ -66,62 +66,39 @@ class PredictionsFile:
         self._values = {
             kind: self._numbers(table[kinds[kind]], kind) for kind in given
         }
-        is_text = schema.item_columns[0].dtype == "string"
-        items = table["item_id"].astype(str if is_text else "int64")
-        self._items = items.to_numpy()
-        requests = table["request_id"].astype(str)
-        self._rows: dict[Any, Any] = requests.groupby(requests).indices
-        self._unused = set(self._rows)
+        self._impressions = _impressions(table)
+        self._used = np.zeros(len(table), bool)
 
     def score(self, batch: Batch) -> dict[str, np.ndarray]:
         """Returns what the file says of a batch with keys."""
         batch = to_numpy(batch)
-        shape = batch["item_id"].shape
-        found = {
-            kind: np.zeros((*shape, *values.shape[1:]), np.float32)
-            for kind, values in self._values.items()
-        }
-        for place, (key, items, size) in enumerate(
-            zip(
-                batch["request_id"],
-                batch["item_id"],
-                batch["num_candidates"],
-                strict=True,
+        real = real_cells(batch["num_candidates"], batch["item_id"].shape[1])
+        shown = _impressions(real_rows(batch, _KEYS))
+        rows = self._impressions.get_indexer(shown)
+        if (rows < 0).any():
+            request, item, turn = shown[int(np.argmin(rows))]
+            raise DataError(
+                f"{self.path}: request {request!r}, item {item}: {turn} rows, "
+                "but shown more often. A file has one row for every "
+                "impression of the judged splits."
             )
-        ):
-            request = key.decode() if isinstance(key, bytes) else str(key)
-            order = np.argsort(items[:size], kind="stable")
-            rows = self._rows_of(request, items[:size][order])
-            for kind, values in self._values.items():
-                found[kind][place, order] = values[rows]
+        self._used[rows] = True
+        found = {}
+        for kind, values in self._values.items():
+            found[kind] = np.zeros((*real.shape, *values.shape[1:]), np.float32)
+            found[kind][real] = values[rows]
         return found
 
     def check_all_used(self) -> None:
-        """Refuses requests that were never asked for."""
-        if self._unused:
+        """Refuses rows that were never asked for."""
+        spare = self._impressions[~self._used]
+        if len(spare):
+            request, item, _ = spare[0]
             raise DataError(
-                f"{self.path}: {len(self._unused)} requests are of none of the "
-                f"splits, e.g. {min(map(str, self._unused))!r}. Leave them "
-                "out, or judge their split too (--splits)."
+                f"{self.path}: {len(spare)} rows are of no impression of the "
+                f"judged splits, e.g. request {request!r}, item {item}. Leave "
+                "them out, or judge their split too (--splits)."
             )
-
-    def _rows_of(self, request: str, items: np.ndarray) -> np.ndarray:
-        """Rows of sorted items of a request."""
-        rows = self._rows.get(request, np.zeros(0, np.int64))
-        rows = rows[np.argsort(self._items[rows], kind="stable")]
-        there = self._items[rows]
-        if not np.array_equal(there, items):
-            for item in [*items.tolist(), *there.tolist()]:
-                have, want = (int(np.sum(a == item)) for a in (there, items))
-                if have != want:
-                    break
-            raise DataError(
-                f"{self.path}: request {request!r}, item {item}: "
-                f"{have} rows, shown {want} times. A file has one row for "
-                "every impression of the judged splits."
-            )
-        self._unused.discard(request)
-        return rows
 
     def _numbers(self, table: pd.DataFrame, kind: str) -> np.ndarray:
         """[M] scores, or [M, T] of every objective, all checked."""
@@ -139,24 +116,26 @@ class PredictionsFile:
         return numbers[:, 0] if kind == "score" else numbers
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    separator = "\t" if ".tsv" in path.suffixes else ","
-    text = dict.fromkeys(_KEYS, str)
-    return pd.read_csv(path, sep=separator, dtype=text, keep_default_na=False)
+def _impressions(columns: Any) -> pd.MultiIndex:
+    """Request, item and the turn of an item shown several times, as texts."""
+    keys = pd.DataFrame({name: plain_ids(columns[name]) for name in _KEYS})
+    keys = keys.astype(str)
+    keys["turn"] = keys.groupby(_KEYS).cumcount()
+    return pd.MultiIndex.from_frame(keys)
 
 
-def _read_npz(path: Path) -> pd.DataFrame:
-    with np.load(path, allow_pickle=False) as file:
-        arrays: dict[str, Any] = {name: file[name] for name in file.files}
-    if "probabilities" in arrays and "item_id" in arrays:
-        items, count = arrays["item_id"], arrays["num_candidates"]
-        real = real_cells(count, items.shape[1])
-        flat = arrays["probabilities"][real]
-        return pd.DataFrame(
-            {
-                "request_id": np.repeat(arrays["request_id"], count),
-                "item_id": items[real],
-                **dict(zip(arrays["objectives"].tolist(), flat.T, strict=True)),
-            }
+def _read(path: Path) -> pd.DataFrame:
+    if path.suffix != ".npz":
+        separator = "\t" if ".tsv" in path.suffixes else ","
+        types = dict.fromkeys(_KEYS, str)
+        return pd.read_csv(
+            path, sep=separator, dtype=types, keep_default_na=False
         )
-    return pd.DataFrame(arrays)
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    if "objectives" not in arrays:
+        return pd.DataFrame(arrays)
+    columns = real_rows(arrays, (*_KEYS, "probabilities"))
+    chances = columns.pop("probabilities").T
+    names = arrays["objectives"].tolist()
+    return pd.DataFrame(columns | dict(zip(names, chances, strict=True)))

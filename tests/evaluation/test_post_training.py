@@ -113,7 +113,8 @@ def test_fusion_stands_beside_expected_value(found, metrics):
 
 def test_report_and_summary_show_both(metrics, tmp_path):
     text = printed_summary(metrics)
-    rows = {line[:18].strip(): line[18:].split() for line in text.split("\n")}
+    width = text.index("click") - 9  # a column has 14 places
+    rows = {t[:width].strip(): t[width:].split() for t in text.split("\n")}
     click = metrics[NAME]["click"]["calibration"]["all"]
     for when in ("before", "after"):
         error = click[when]["calibration_error"]

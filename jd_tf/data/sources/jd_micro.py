@@ -44,6 +44,7 @@ COUNTERS = (
     "carts",
     "orders",
 )
+_PAST_COUNTERS = ("past_visits", "past_carts", "past_orders")
 _NUM_ENTRY_SOURCES = 5
 _ENTRY = Action(counter=0)
 _ACTIONS = {
@@ -104,7 +105,7 @@ class JDMicroSource(BehaviorSource):
                 Objective("order", 20.0, given="click"),
             ),
             max_candidates=self.num_candidates,
-            item_dense=("past_visits", "past_carts", "past_orders"),
+            item_dense=(*_PAST_COUNTERS, "category_visits"),
             session_dense=session_columns(COUNTERS),
         )
 
@@ -117,7 +118,7 @@ class JDMicroSource(BehaviorSource):
         for path in self.paths:
             size = path.stat().st_size
             categories: dict[int, tuple[int]] = {}
-            sampler = NegativeSampler(schema.item_dense)
+            sampler = NegativeSampler(_PAST_COUNTERS)
             category_of = categories.__getitem__
             builder = RequestBuilder(
                 schema, self, sampler, self.report, category_of

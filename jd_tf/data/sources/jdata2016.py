@@ -126,7 +126,11 @@ class JData2016Source(BehaviorSource):
                 Objective("order", 20.0, given="click"),
             ),
             max_candidates=self.num_candidates,
-            item_dense=(*_PAST_COUNTERS, *self.comments.columns),
+            item_dense=(
+                *_PAST_COUNTERS,
+                "category_visits",
+                *self.comments.columns,
+            ),
             context_columns=(
                 # Hour + 1, as 0 pads.
                 IdColumn("hour", vocabulary=tuple(range(1, 25))),

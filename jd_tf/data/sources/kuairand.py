@@ -44,9 +44,11 @@ import numpy as np
 from jd_tf.data.sources.kuairand_log import (
     FEEDBACK,
     ITEM_DENSE,
+    ITEM_RATES,
     SESSION_DENSE,
     TAB,
     USER_DENSE,
+    USER_RATES,
     Impression,
     PastCounts,
     Viewer,
@@ -127,6 +129,7 @@ class KuaiRandSource(Source):
             item_dense=("duration_seconds", *ITEM_DENSE),
             context_columns=(hour, viewer, *([tab] if self.has_tab else [])),
             session_dense=(*SESSION_DENSE, *USER_DENSE),
+            linear_dense=(*ITEM_RATES, *USER_RATES),
             scenario_column="scenario" if self.has_tab else "",
         )
 

@@ -30,11 +30,13 @@ SESSION_DENSE = (
     *(f"session_{name}" for name in _PLURALS),
 )
 _RATES = [f"{name.removeprefix('is_')}_rate" for name in FEEDBACK]
-USER_DENSE = ("user_impressions", *(f"user_{name}" for name in _RATES))
+USER_RATES = tuple(f"user_{name}" for name in _RATES)
+ITEM_RATES = tuple(f"past_{name}" for name in _RATES)
+USER_DENSE = ("user_impressions", *USER_RATES)
 ITEM_DENSE = (
     "past_impressions",
     *(f"past_{name}" for name in _PLURALS),
-    *(f"past_{name}" for name in _RATES),
+    *ITEM_RATES,
 )
 # Impressions at the rate of all videos and users that an id starts with.
 _STRENGTH = 20.0

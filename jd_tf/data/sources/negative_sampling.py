@@ -59,6 +59,10 @@ class NegativeSampler:
         row = self._rows.get(item)
         return list(self._nothing if row is None else self._counts[row])
 
+    def category_visits(self, category: int) -> int:
+        """Returns the arrivals at a category's items before the present."""
+        return len(self._arrivals_in.get(category, ()))
+
     def draw(
         self,
         generator: random.Random,

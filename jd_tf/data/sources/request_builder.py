@@ -75,14 +75,13 @@ class RequestBuilder:
     Attributes:
         schema: `item_columns` are `item_id`, `category_id` and whatever
             `attributes` gives beyond; `item_dense` starts with the counters
-            of `sampler`, one an objective; `session_dense` is what
-            `session_columns` returns.
+            of `sampler`, one an objective, and the visits of the category;
+            `session_dense` is what `session_columns` returns.
         config: candidates, shares and seed.
         sampler: of the items known so far; the caller advances it.
         report: counts the requests and the visits left out.
         attributes: item -> its other item columns; category first.
-        item_features: (item, time) -> features behind the counters in
-            `item_dense`.
+        item_features: (item, time) -> features behind those in `item_dense`.
         context: (user, time) -> the context columns.
 
     Example:
@@ -213,7 +212,11 @@ class RequestBuilder:
             request |= self._ids(f"{behavior.name}_", items)
         request |= self._ids("", candidates)
         rows = [
-            [*self.sampler.counts(item), *self.item_features(item, now)]
+            [
+                *self.sampler.counts(item),
+                self.sampler.category_visits(self.attributes(item)[0]),
+                *self.item_features(item, now),
+            ]
             for item in candidates
         ]
         request["item_dense"] = np.array(rows, np.float32)

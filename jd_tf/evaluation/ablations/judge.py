@@ -16,7 +16,7 @@ import numpy as np
 
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import split_files
-from jd_tf.evaluation.baselines.rates import IdSums
+from jd_tf.evaluation.baselines.rates import IdSums, real_rows
 from jd_tf.evaluation.collect import (
     Batch,
     Predictions,
@@ -51,9 +51,7 @@ class ColdItems:
     def fit(self, batches: Iterable[Batch]) -> "ColdItems":
         """Counts the candidates of training batches, in one pass."""
         for raw in batches:
-            batch = to_numpy(raw)
-            ids = batch["item_id"]
-            ids = ids[real_cells(batch["num_candidates"], ids.shape[1])]
+            ids = real_rows(to_numpy(raw), ("item_id",))["item_id"]
             self._impressions.add(ids, np.ones((len(ids), 1)))
         return self
 

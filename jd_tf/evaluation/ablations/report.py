@@ -18,16 +18,10 @@ from jd_tf.evaluation.ablations.comparison import (
 from jd_tf.evaluation.ablations.judge import ALL, METRICS
 from jd_tf.evaluation.ablations.rows import Row
 from jd_tf.evaluation.ablations.runs import Results
-from jd_tf.evaluation.objective_metrics import NDCG
+from jd_tf.evaluation.objective_metrics import HEADLINE
 from jd_tf.evaluation.pages import UNDEFINED, write_page
 from jd_tf.evaluation.pictures import Picture, new_panels, to_png
 
-LABELS = {
-    "auc": "AUC",
-    "gauc": "GAUC per request",
-    "gauc_user": "GAUC per user",
-    NDCG: "NDCG@10",
-}
 _COLORS = {"leads": "#2a7f62", "loses": "#c1121f", "level": "#6c757d"}
 _PANELS_ACROSS = 4
 
@@ -110,7 +104,7 @@ def write_ablation_report(
     defined = defined[defined["metric"].isin(main)]
     picture = None
     if main:
-        picture = _picture(defined, f"difference in {LABELS[main[0]]}")
+        picture = _picture(defined, f"difference in {HEADLINE[main[0]]}")
         write_whole(folder / "ablation.png", picture.png)
     return write_page(
         folder / "ablation.html",
@@ -132,7 +126,7 @@ def _tables(
         shown, pairs = _cells(table, metric), _cells(further, metric)
         if len(shown):
             yield {
-                "title": LABELS[metric],
+                "title": HEADLINE[metric],
                 "columns": list(shown.columns),
                 "lines": _lines(shown),
                 "pairs": _lines(pairs.reindex(columns=shown.columns)),

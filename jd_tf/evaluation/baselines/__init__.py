@@ -6,6 +6,8 @@ It reads the columns that exist when serving, the id of the user, the labels of
 the training split, and nothing else.
 """
 
+import importlib.util
+
 from jd_tf.evaluation.baselines.gradient_boosting import LambdaRank, LightGBM
 from jd_tf.evaluation.baselines.impression_features import ImpressionFeatures
 from jd_tf.evaluation.baselines.simple_baselines import (
@@ -21,9 +23,9 @@ BASELINES: dict[str, type[Baseline]] = {
     "user_mean": UserMean,
     "last_category": LastCategory,
     "trees": Trees,
-    "lightgbm": LightGBM,
-    "lambdarank": LambdaRank,
 }
+if importlib.util.find_spec("lightgbm"):
+    BASELINES |= {"lightgbm": LightGBM, "lambdarank": LambdaRank}
 
 __all__ = [
     "BASELINES",

@@ -1,14 +1,10 @@
 """Hand-made features of an impression: numbers, id overlap, categories."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from jd_tf.evaluation.baselines.rates import IdSums
+from jd_tf.evaluation.baselines.rates import Arrays, IdSums
 from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Behavior, Schema
-
-Arrays = Mapping[str, np.ndarray]
 
 
 def match_events(batch: Arrays, behavior: Behavior, column: str) -> np.ndarray:

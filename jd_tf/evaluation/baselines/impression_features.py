@@ -11,13 +11,18 @@ from jd_tf.evaluation.baselines.features import (
     dense_features,
     history_features,
 )
-from jd_tf.evaluation.baselines.rates import RateTable, rate_levels
+from jd_tf.evaluation.baselines.rates import (
+    RateTable,
+    rate_levels,
+    real_rows,
+)
 from jd_tf.evaluation.collect import to_numpy
 from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Schema
 
 _SEED = 0
 _NUM_PARTS = 10
+_TRUTH = ("labels", "label_weights")
 
 Batch = Mapping[str, Any]
 
@@ -65,12 +70,12 @@ class ImpressionFeatures:
         self.max_impressions = max_impressions
         self.num_impressions = self.num_learned = 0
         self._id_names = [column.name for column in schema.single_id_columns]
-        self._tables: list[RateTable] = []
+        self._tables = self._new_tables()
         self._fitted: tuple[Any, Rows] | None = None
         self._latest: tuple[Any, np.ndarray] | None = None
 
     def fit(self, batches: Iterable[Batch]) -> Rows:
-        """Orders requests in one pass, takes their rows in another.
+        """Learns rates in one pass, makes the features of rows in another.
 
         Batches that it has just learned from are not read again.
 
@@ -80,43 +85,28 @@ class ImpressionFeatures:
         if self._fitted is not None and self._fitted[0] is batches:
             return self._fitted[1]
         self._latest = None
-        sizes, parts, drawn = self._plan(batches)
-        tables = [self._new_tables() for _ in range(_NUM_PARTS)]
-        self.num_impressions = int(sizes.sum())
-        self.num_learned = int(sizes[drawn].sum())
-        found: Rows | None = None
-        ids: dict[str, list[np.ndarray]] = {n: [] for n in self._id_names}
-        start = row = 0
+        requests, columns = self._read(batches)
+        size, learned = requests["num_candidates"], self._draw(requests)
+        rates = self._past_rates(columns, np.repeat(_parts(requests), size))
+        rows = np.repeat(learned, size)
+        self.num_impressions, self.num_learned = len(rows), int(rows.sum())
+        rates, parts, start, row = rates[rows], [], 0, 0
         for raw in batches:
             batch = to_numpy(raw)
             here = slice(start, start + len(batch["num_candidates"]))
             start = here.stop
-            if not np.array_equal(sizes[here], batch["num_candidates"]):
+            if not np.array_equal(size[here], batch["num_candidates"]):
                 raise ValueError(
                     "the batches changed between two passes: pass a list, or "
                     "a data set without a generator or reshuffling in it."
                 )
-            for part in np.unique(parts[here]):
-                members = _select(batch, parts[here] == part)
-                for table in tables[part]:
-                    table.add(members)
-            batch = _select(batch, drawn[here])
-            real = _real(batch)
-            fixed = self._fixed(batch)[real]
-            if found is None:
-                found = self._empty(fixed.shape[1], sizes[drawn])
-            rows = slice(row, row + len(fixed))
-            row = rows.stop
-            found.features[rows, : fixed.shape[1]] = fixed
-            found.labels[rows] = batch["labels"][real]
-            found.weights[rows] = batch["label_weights"][real]
-            for name, parts_of_ids in ids.items():
-                parts_of_ids.append(batch[name][real])
-        if start != len(sizes) or found is None:
-            raise ValueError(f"{len(sizes)} requests, then {start}.")
-        part_of_row = np.repeat(parts[drawn], sizes[drawn])
-        whole = {name: np.concatenate(part) for name, part in ids.items()}
-        self._add_rates(found.features, whole, part_of_row, tables)
+            fixed = self._fixed({n: c[learned[here]] for n, c in batch.items()})
+            parts.append(np.hstack([fixed, rates[row : row + len(fixed)]]))
+            row += len(fixed)
+        if start != len(size):
+            raise ValueError(f"{len(size)} requests, then {start}.")
+        labels, weights = (columns[name][rows] for name in _TRUTH)
+        found = Rows(np.concatenate(parts), labels, weights, size[learned])
         self._fitted = (batches, found)
         return found
 
@@ -129,15 +119,9 @@ class ImpressionFeatures:
         parts = []
         for raw in batches:
             batch = to_numpy(raw)
-            labels, weights = (
-                batch[name][_real(batch)]
-                for name in ("labels", "label_weights")
-            )
-            features = self.transform(batch)
-            parts.append((features, labels, weights, batch["num_candidates"]))
-        if not parts:
-            nothing = np.zeros((0, len(self.schema.objectives)), np.float32)
-            return Rows(nothing, nothing, nothing, np.zeros(0, np.int64))
+            labels, weights = real_rows(batch, _TRUTH).values()
+            features, size = self.transform(batch), batch["num_candidates"]
+            parts.append(Rows(features, labels, weights, size))
         return Rows(*map(np.concatenate, zip(*parts, strict=True)))
 
     def transform(self, batch: Arrays) -> np.ndarray:
@@ -145,21 +129,13 @@ class ImpressionFeatures:
         # Several systems score the same batch.
         key = batch["item_id"]
         if self._latest is None or self._latest[0] is not key:
-            real = _real(batch)
-            ids = {name: batch[name][real] for name in self._id_names}
-            rates = _rates(self._known_tables(), ids)
-            features = np.hstack([self._fixed(batch)[real], rates])
-            self._latest = (key, features)
+            rates = self._rates(real_rows(batch, self._id_names))
+            self._latest = (key, np.hstack([self._fixed(batch), rates]))
         return self._latest[1]
 
     def means(self) -> np.ndarray:
         """[T] rate of each objective in the training split."""
-        return self._known_tables()[0].mean()
-
-    def _known_tables(self) -> list[RateTable]:
-        if not self._tables:
-            raise ValueError("fit the baseline before scoring.")
-        return self._tables
+        return self._tables[0].mean()
 
     def padded(self, batch: Arrays, found: np.ndarray) -> np.ndarray:
         """[B, N, ...] of values [M, ...] of the real impressions; else 0."""
@@ -167,96 +143,88 @@ class ImpressionFeatures:
         whole[_real(batch)] = found
         return whole
 
+    def _read(self, batches: Iterable[Batch]) -> tuple[Arrays, Arrays]:
+        """Columns of all R requests, and of all M impressions."""
+        self._categories = Categories(self.schema)
+        requests, rows = [], []
+        for raw in batches:
+            batch = to_numpy(raw)
+            self._categories.add(batch)
+            size = batch["num_candidates"]
+            user = batch.get("user_id", np.zeros_like(size))
+            requests.append((size, batch["request_time"], user))
+            rows.append(real_rows(batch, (*self._id_names, *_TRUTH)))
+        if not rows:
+            raise ValueError("there are no batches to learn from.")
+        self._categories.settle()
+        joined = map(np.concatenate, zip(*requests, strict=True))
+        names = ("num_candidates", "request_time", "user_id")
+        return dict(zip(names, joined, strict=True)), {
+            name: np.concatenate([row[name] for row in rows])
+            for name in rows[0]
+        }
+
+    def _draw(self, requests: Arrays) -> np.ndarray:
+        """[R] bool, which requests are learned from."""
+        size = requests["num_candidates"]
+        share = self.max_impressions / max(size.sum(), 1)
+        lots = np.random.default_rng(_SEED).random(len(size))
+        return (lots < share) | (not self.max_impressions)
+
+    def _past_rates(
+        self, columns: Arrays, part_of_row: np.ndarray
+    ) -> np.ndarray:
+        """[M, K] rates of the parts before each row's, nan in the first."""
+        self._tables = self._new_tables()
+        places = [np.flatnonzero(part_of_row == p) for p in range(_NUM_PARTS)]
+        found: list[np.ndarray] = []
+        for mine in places:
+            rows = {name: column[mine] for name, column in columns.items()}
+            rates = self._rates(rows)
+            found.append(rates if found else np.full_like(rates, np.nan))
+            for table in self._tables:
+                table.add(rows)
+        return np.concatenate(found)[np.argsort(np.concatenate(places))]
+
     def _new_tables(self) -> list[RateTable]:
         chain = rate_levels(self.schema)
         alone = [(n,) for n in self._id_names if n not in chain]
         size = len(self.schema.objectives)
         return [RateTable(c, size) for c in (chain, *alone)]
 
-    def _plan(
-        self, batches: Iterable[Batch]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Candidates, part and whether it is learned from, per request."""
-        sizes, times, users = [], [], []
-        self._categories = Categories(self.schema)
-        for raw in batches:
-            batch = to_numpy(raw)
-            self._categories.add(batch)
-            sizes.append(batch["num_candidates"])
-            nothing = np.zeros_like(sizes[-1])
-            times.append(batch.get("request_time", nothing))
-            users.append(batch.get("user_id", nothing))
-        if not sizes:
-            raise ValueError("there are no batches to learn from.")
-        self._categories.settle()
-        size, time = np.concatenate(sizes), np.concatenate(times)
-        # Of one time, a user's requests stay together: they share outcomes,
-        # and files hold every n-th of them.
-        first, user = np.unique(
-            np.concatenate(users), return_index=True, return_inverse=True
-        )[1:]
-        rank = np.empty(len(time), np.int64)
-        rank[np.lexsort((first[user], time))] = np.arange(len(time))
-        part = rank * _NUM_PARTS // max(len(time), 1)
-        share = self.max_impressions / max(size.sum(), 1)
-        lots = np.random.default_rng(_SEED).random(len(part))
-        return size, part, (lots < share) | (not self.max_impressions)
-
-    def _empty(self, num_fixed: int, sizes: np.ndarray) -> Rows:
-        count, num_objectives = int(sizes.sum()), len(self.schema.objectives)
-        # One array filled in place: parts joined at the end need it twice.
-        width = num_fixed + sum(
-            len(table.levels) * (num_objectives + 1)
-            for table in self._new_tables()
-        )
-        labels = np.empty((count, num_objectives), np.float32)
-        features = np.empty((count, width), np.float32)
-        return Rows(features, labels, np.empty_like(labels), sizes)
+    def _rates(self, ids: Arrays) -> np.ndarray:
+        """[M, K]: every level's rates and how often the id was shown."""
+        parts = []
+        for table in self._tables:
+            for name, rates in table.rates(ids).items():
+                shown = np.log1p(table.shown(name, ids[name])[:, :1])
+                parts += [rates, shown]
+        return np.hstack(parts).astype(np.float32)
 
     def _fixed(self, batch: Arrays) -> np.ndarray:
-        """[B, N, K] features that depend on no label, categories first."""
+        """[M, K] features that depend on no label, categories first."""
         parts = (
             self._categories.encode(batch),
             dense_features(batch, self.schema),
             history_features(batch, self.schema)[0],
         )
-        return np.concatenate(parts, axis=2)
-
-    def _add_rates(
-        self,
-        features: np.ndarray,
-        ids: dict[str, np.ndarray],
-        part_of_row: np.ndarray,
-        tables: list[list[RateTable]],
-    ) -> None:
-        """Takes the parts one by one, each with the rates before it."""
-        self._tables = self._new_tables()
-        for part, counted in enumerate(tables):
-            mine = np.flatnonzero(part_of_row == part)
-            if len(mine):
-                own = {name: values[mine] for name, values in ids.items()}
-                rates = _rates(self._tables, own)
-                if not part:
-                    rates[:] = np.nan
-                features[mine, -rates.shape[1] :] = rates
-            for table, more in zip(self._tables, counted, strict=True):
-                table.merge(more)
+        return np.concatenate(parts, axis=2)[_real(batch)]
 
 
 def _real(batch: Arrays) -> np.ndarray:
     return real_cells(batch["num_candidates"], batch["item_id"].shape[1])
 
 
-def _rates(tables: list[RateTable], ids: dict[str, np.ndarray]) -> np.ndarray:
-    """[M, K]: every level's rates and how often the id was shown."""
-    columns = []
-    for table in tables:
-        for name, rates in table.rates(ids).items():
-            shown = np.log1p(table.shown(name, ids[name])[:, :1])
-            columns += [rates, shown]
-    return np.hstack(columns).astype(np.float32)
+def _parts(requests: Arrays) -> np.ndarray:
+    """[R] part of each request, of about as many requests each.
 
-
-def _select(batch: Arrays, requests: np.ndarray) -> dict[str, np.ndarray]:
-    """The chosen requests of a batch."""
-    return {name: array[requests] for name, array in batch.items()}
+    Of one time, a user's requests stay together: they share outcomes, and
+    files hold every n-th of them.
+    """
+    first, user = np.unique(
+        requests["user_id"], return_index=True, return_inverse=True
+    )[1:]
+    order = np.lexsort((first[user], requests["request_time"]))
+    part = np.empty(len(order), np.int64)
+    part[order] = np.arange(len(order)) * _NUM_PARTS // max(len(order), 1)
+    return part

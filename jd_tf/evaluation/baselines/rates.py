@@ -3,73 +3,50 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Schema
 
 _WAITING_ROWS = 100_000
 
+Arrays = Mapping[str, np.ndarray]
+
 
 class IdSums:
     """Adds rows of `width` numbers by id; memory follows the ids."""
 
     def __init__(self, width: int):
-        self.width = width
-        self._ids: np.ndarray | None = None
-        self._sums = np.zeros((0, width))
-        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
+        self._sums = pd.DataFrame(np.zeros((0, width)))
+        self._waiting: list[pd.DataFrame] = []
         self._num_waiting = 0
 
     def add(self, ids: np.ndarray, rows: np.ndarray) -> None:
         """Adds rows [M, W] to the sums of ids [M]."""
-        if not len(ids):
-            return
-        self._waiting.append((ids, rows))
+        self._waiting.append(pd.DataFrame(rows, ids, dtype=np.float64))
         self._num_waiting += len(ids)
         # Waiting for as many rows as there are sums keeps the cost of
-        # sorting proportional to what was added.
+        # grouping proportional to what was added.
         if self._num_waiting > max(_WAITING_ROWS, len(self._sums)):
             self._settle()
 
-    def merge(self, other: "IdSums") -> None:
-        """Adds another's sums."""
-        other._settle()
-        if other._ids is not None:
-            self.add(other._ids, other._sums)
-
     def find(self, ids: np.ndarray) -> np.ndarray:
         """[..., W] sums of ids [...]; 0 for those never added."""
-        self._settle()
-        if self._ids is None:
-            return np.zeros((*ids.shape, self.width))
-        place = np.searchsorted(self._ids, ids)
-        place = np.minimum(place, len(self._ids) - 1)
-        found = self._sums[place]
-        found[self._ids[place] != ids] = 0.0
-        return found
+        found = self._settle().reindex(ids.ravel(), fill_value=0.0)
+        return found.to_numpy().reshape(*ids.shape, found.shape[1])
 
     def top(self, count: int) -> np.ndarray:
         """Ids of the largest first numbers, ascending; `count` at most."""
-        self._settle()
-        if self._ids is None:
-            return np.zeros(0, np.int64)
         # Stable, so that equals are kept by id and not by chance.
-        largest = np.argsort(-self._sums[:, 0], kind="stable")[:count]
-        return np.sort(self._ids[largest])
+        first = self._settle()[0].sort_values(ascending=False, kind="stable")
+        return np.sort(first.index[:count].to_numpy())
 
-    def _settle(self) -> None:
-        if not self._waiting:
-            return
-        parts = self._waiting
-        if self._ids is not None:
-            parts = [(self._ids, self._sums), *parts]
-        ids = np.concatenate([ids for ids, _ in parts])
-        rows = np.concatenate([rows for _, rows in parts])
-        self._ids, place = np.unique(ids, return_inverse=True)
-        size = len(self._ids)
-        columns = [np.bincount(place, c, minlength=size) for c in rows.T]
-        self._sums = np.stack(columns, axis=1)
+    def _settle(self) -> pd.DataFrame:
+        known = [part for part in (self._sums, *self._waiting) if len(part)]
+        if self._num_waiting:
+            self._sums = pd.concat(known).groupby(level=0).sum()
         self._waiting, self._num_waiting = [], 0
+        return self._sums
 
 
 class RateTable:
@@ -85,25 +62,19 @@ class RateTable:
         if strength <= 0:
             raise ValueError(f"`strength` must be positive. Got: {strength}.")
         self.levels = tuple(levels)
+        self.columns = (*self.levels, "labels", "label_weights")
         self.num_objectives = num_objectives
         self.strength = strength
         self._total = np.zeros(2 * num_objectives)
         self._sums = {name: IdSums(2 * num_objectives) for name in levels}
 
-    def add(self, batch: Mapping[str, np.ndarray]) -> None:
-        """Counts the real impressions of a batch with labels."""
-        real = real_cells(batch["num_candidates"], batch["labels"].shape[1])
-        labels, weights = batch["labels"][real], batch["label_weights"][real]
-        rows = np.concatenate([labels * weights, weights], axis=1)
+    def add(self, rows: Arrays) -> None:
+        """Counts impressions: ids, `labels` and `label_weights` as [M, ...]."""
+        labels, weights = rows["labels"], rows["label_weights"]
+        counts = np.concatenate([labels * weights, weights], axis=1)
         for name in self.levels:
-            self._sums[name].add(batch[name][real], rows)
-        self._total += rows.sum(axis=0, dtype=np.float64)
-
-    def merge(self, other: "RateTable") -> None:
-        """Adds the counts of another table of the same levels."""
-        for name in self.levels:
-            self._sums[name].merge(other._sums[name])
-        self._total += other._total
+            self._sums[name].add(rows[name], counts)
+        self._total += counts.sum(axis=0, dtype=np.float64)
 
     def shown(self, name: str, ids: np.ndarray) -> np.ndarray:
         """[..., T] weight of the impressions of ids [...]; 0 if new."""
@@ -115,7 +86,7 @@ class RateTable:
         shown = self._total[half:]
         return self._total[:half] / np.where(shown > 0, shown, 1.0)
 
-    def rates(self, ids: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def rates(self, ids: Arrays) -> dict[str, np.ndarray]:
         """Smoothed rates [..., T] of ids [...] on every level."""
         half = self.num_objectives
         above = self.mean()
@@ -127,6 +98,19 @@ class RateTable:
             above = above / (shown + self.strength)
             found[name] = above.astype(np.float32)
         return found
+
+
+def real_rows(batch: Arrays, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """[M, ...] columns of the real impressions; a request's are repeated."""
+    count = batch["num_candidates"]
+    real = real_cells(count, batch["item_id"].shape[1])
+    if "user_id" in names and "user_id" not in batch:
+        raise ValueError("users are not known: read the batches with keys.")
+    columns = {name: batch[name] for name in names}
+    return {
+        name: np.repeat(column, count) if column.ndim == 1 else column[real]
+        for name, column in columns.items()
+    }
 
 
 def rate_levels(schema: Schema) -> tuple[str, ...]:

@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 
 from jd_tf.evaluation.baselines.features import match_events, newest_first
-from jd_tf.evaluation.baselines.rates import RateTable, rate_levels
+from jd_tf.evaluation.baselines.rates import (
+    RateTable,
+    rate_levels,
+    real_rows,
+)
 from jd_tf.evaluation.collect import to_numpy
 from jd_tf.schema import Schema
 
@@ -55,59 +59,47 @@ class Popularity(Baseline):
         self.strength = strength
         self.table: RateTable | None = None
 
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Columns whose rates are known, wide to narrow."""
+        return rate_levels(self.schema)
+
     def fit(
         self, batches: Iterable[Batch], validation: Iterable[Batch] = ()
     ) -> "Popularity":
         """Counts impressions and outcomes; see the base class."""
         del validation
-        self.table = RateTable(
-            rate_levels(self.schema), len(self.schema.objectives), self.strength
+        table = RateTable(
+            self.levels, len(self.schema.objectives), self.strength
         )
         for batch in batches:
-            self.table.add(to_numpy(batch))
+            table.add(real_rows(to_numpy(batch), table.columns))
+        self.table = table
         return self
 
     def score(self, batch: Batch) -> dict[str, np.ndarray]:
         """Smoothed rates of the candidates; see the base class."""
         if self.table is None:
-            raise ValueError("fit the popularity baseline before scoring.")
-        ids = {name: np.asarray(batch[name]) for name in self.table.levels}
-        return {"probabilities": self.table.rates(ids)["item_id"]}
+            raise ValueError("fit the baseline before scoring.")
+        ids = {name: np.asarray(batch[name]) for name in self.levels}
+        rates = self.table.rates(ids)[self.levels[-1]]
+        if rates.ndim == 2:
+            width = np.shape(batch["item_id"])[1]
+            rates = np.repeat(rates[:, None], width, axis=1)
+        return {"probabilities": rates}
 
 
-class UserMean(Baseline):
+class UserMean(Popularity):
     """Scores all candidates alike: the user's rate of each outcome.
 
     What it reaches in AUC is no ranking: it tells apart users, not items.
-    Arguments are those of `Popularity`.
+    Arguments are those of `Popularity`; batches need keys.
     """
 
-    def __init__(self, schema: Schema, strength: float = 20.0):
-        super().__init__(schema)
-        self.table = RateTable(("user_id",), len(schema.objectives), strength)
-
-    def fit(
-        self, batches: Iterable[Batch], validation: Iterable[Batch] = ()
-    ) -> "UserMean":
-        """Counts impressions and outcomes by user; see the base class."""
-        del validation
-        for batch in batches:
-            self.table.add(_with_users(to_numpy(batch)))
-        return self
-
-    def score(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Smoothed rates of the users; see the base class."""
-        rates = self.table.rates(_with_users(to_numpy(batch)))
-        return {"probabilities": rates["user_id"]}
-
-
-def _with_users(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The batch with the user of each candidate."""
-    if "user_id" not in batch:
-        raise ValueError("users are not known: read the batches with keys.")
-    shape = batch["item_id"].shape
-    users = np.broadcast_to(batch["user_id"][:, None], shape)
-    return {**batch, "user_id": users}
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The user alone."""
+        return ("user_id",)
 
 
 class LastCategory(Baseline):

@@ -2,19 +2,22 @@
 
 import concurrent.futures
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from jd_tf.evaluation.baselines.impression_features import ImpressionFeatures
+from jd_tf.evaluation.baselines.impression_features import (
+    ImpressionFeatures,
+    Rows,
+)
 from jd_tf.evaluation.baselines.simple_baselines import Baseline, Batch
 from jd_tf.evaluation.collect import to_numpy
 from jd_tf.schema import Schema
 
-MIN_OF_EACH_CLASS = 20
+_MIN_OF_EACH_CLASS = 20
 _MIN_VALUES_OF_A_COLUMN = 20
 _SEED = 0
 
@@ -40,8 +43,55 @@ class Trees(Baseline):
     ):
         super().__init__(schema)
         self.features = features or ImpressionFeatures(schema)
-        self._ensemble = Ensemble(
-            max_iter=max_iter,
+        self.max_iter = max_iter
+        self._models: list[Any] = []
+
+    def fit(
+        self, batches: Iterable[Batch], validation: Iterable[Batch] = ()
+    ) -> "Trees":
+        """Learns objective by objective; see the base class."""
+        del validation  # A tenth of the rows is held out.
+        rows = self.features.fit(batches)
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            objectives = range(len(self.schema.objectives))
+            self._models = list(
+                pool.map(lambda t: self._learn(rows, t), objectives)
+            )
+        return self
+
+    def score(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Predicts every objective; see the base class."""
+        found = self._predict(batch, self.features.means())
+        return {"probabilities": found}
+
+    def _predict(self, batch: Batch, fallback: np.ndarray) -> np.ndarray:
+        """[B, N, K] answers of all models; `fallback` [K] without one."""
+        if not self._models:
+            raise ValueError("fit the baseline before scoring.")
+        batch = to_numpy(batch)
+        features = self.features.transform(batch)
+        columns = [
+            np.full(len(features), missing)
+            if model is None or not len(features)
+            else self._ask(model, features)
+            for model, missing in zip(self._models, fallback, strict=True)
+        ]
+        return self.features.padded(batch, np.stack(columns, axis=1))
+
+    def _ask(self, model: Any, features: np.ndarray) -> np.ndarray:
+        with _one_thread():
+            return model.predict_proba(features)[:, 1]
+
+    def _learn(
+        self, rows: Rows, t: int
+    ) -> HistGradientBoostingClassifier | None:
+        """The model of an objective; None where a class is too thin."""
+        counts = rows.weights[:, t] > 0
+        outcome = rows.labels[counts, t]
+        if too_thin(outcome):
+            return None
+        model = HistGradientBoostingClassifier(
+            max_iter=self.max_iter,
             learning_rate=0.1,
             max_leaf_nodes=15,
             # Half the features a split and coarse bins: as good as all of
@@ -55,71 +105,19 @@ class Trees(Baseline):
             early_stopping=True,
             random_state=_SEED,
         )
-
-    def fit(
-        self, batches: Iterable[Batch], validation: Iterable[Batch] = ()
-    ) -> "Trees":
-        """Learns objective by objective; see the base class."""
-        del validation  # A tenth of the rows is held out.
-        rows = self.features.fit(batches)
-        self._ensemble.fit(
-            rows.features, rows.labels, rows.weights, self.features.means()
-        )
-        return self
-
-    def score(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Predicts every objective; see the base class."""
-        batch = to_numpy(batch)
-        features = self.features.transform(batch)
-        found = self._ensemble.predict(features)
-        return {"probabilities": self.features.padded(batch, found)}
+        learned = rows.features[counts]
+        # scikit-learn cannot bin a column without a single value; one with so
+        # few may be left without after it splits rows off.
+        known = np.count_nonzero(~np.isnan(learned), axis=0)
+        learned[:, known < _MIN_VALUES_OF_A_COLUMN] = 0.0
+        with _one_thread():
+            return model.fit(learned, outcome, rows.weights[counts, t])
 
 
-class Ensemble:
-    """Learns T labels from the same rows; options are scikit-learn's."""
-
-    def __init__(self, **options: Any):
-        self.options = options
-        self._models: Sequence[HistGradientBoostingClassifier | float] = ()
-
-    def fit(
-        self,
-        features: np.ndarray,
-        labels: np.ndarray,
-        weights: np.ndarray,
-        means: np.ndarray,
-    ) -> None:
-        """Learns objectives side by side; `means` [T] of too thin classes."""
-
-        def fit(t: int) -> HistGradientBoostingClassifier | float:
-            rows = weights[:, t] > 0
-            outcome = labels[rows, t]
-            positives = np.count_nonzero(outcome)
-            rarer = min(positives, len(outcome) - positives)
-            if rarer < MIN_OF_EACH_CLASS:
-                return float(means[t])
-            model = HistGradientBoostingClassifier(**self.options)
-            learned = features[rows]
-            # scikit-learn cannot bin a column without a single value; one
-            # with so few may be left without after it splits rows off.
-            known = np.count_nonzero(~np.isnan(learned), axis=0)
-            learned[:, known < _MIN_VALUES_OF_A_COLUMN] = 0.0
-            with _one_thread():
-                return model.fit(learned, outcome, weights[rows, t])
-
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            self._models = list(pool.map(fit, range(len(means))))
-
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """[M, T] float32 probabilities."""
-        found = np.empty((len(features), len(self._models)), np.float32)
-        for t, model in enumerate(self._models):
-            if isinstance(model, float):
-                found[:, t] = model
-            elif len(features):
-                with _one_thread():
-                    found[:, t] = model.predict_proba(features)[:, 1]
-        return found
+def too_thin(outcome: np.ndarray) -> bool:
+    """Whether one of two classes has too few rows to learn from."""
+    positives = np.count_nonzero(outcome)
+    return min(positives, len(outcome) - positives) < _MIN_OF_EACH_CLASS
 
 
 def _one_thread() -> threadpool_limits:

@@ -119,9 +119,11 @@ class FusionPredictions:
             "objectives": np.array(self.objectives, np.str_),
             "values": np.array(self.values, np.float64),
             **{name: a.astype(np.float32) for name, a in single.items()},
-            **{f"{_SEGMENT}{n}": _plain(a) for n, a in self.segments.items()},
             **{
-                name: _plain(ids)
+                f"{_SEGMENT}{n}": plain_ids(a) for n, a in self.segments.items()
+            },
+            **{
+                name: plain_ids(ids)
                 for name in ("request_id", "item_id")
                 if (ids := getattr(self, name)) is not None
             },
@@ -208,7 +210,7 @@ def _named(
     }
 
 
-def _plain(ids: np.ndarray) -> np.ndarray:
+def plain_ids(ids: np.ndarray) -> np.ndarray:
     """Numbers as they are, everything else as text: no pickles in files."""
     ids = np.asarray(ids)
     if ids.dtype.kind in "biuf":

@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jd_tf.evaluation.objective_metrics import NDCG
-from jd_tf.evaluation.pages import Highlight, bounds
+from jd_tf.evaluation.objective_metrics import HEADLINE, NDCG
+from jd_tf.evaluation.pages import Highlight, below_chance, bounds
 from jd_tf.evaluation.post_training import EXPECTED, FUSED, FUSION
 from jd_tf.evaluation.system_metrics import CEILING
 
 FEW_POSITIVES = 50
 CALIBRATION_BOUNDS = (0.8, 1.25)
 KINDS = ("loses", "suspect", "warning", "level", "leads")
-_LABELS = {"auc": "AUC", "gauc": "GAUC", NDCG: "NDCG@10"}
 
 
 def highlights(
@@ -25,8 +24,9 @@ def highlights(
         for objective, entry in systems.get(reference, {}).items()
         for highlight in (
             *_warnings(objective, entry, biased),
-            *_differences(objective, entry),
-            *_fusion(objective, entry),
+            *standing(objective, entry),
+            *_losses(objective, entry),
+            *fusion_line(objective, entry),
         )
     ]
     return sorted(found, key=lambda highlight: KINDS.index(highlight.kind))
@@ -35,7 +35,14 @@ def highlights(
 def _warnings(
     objective: str, entry: Mapping[str, Any], biased: bool
 ) -> Iterator[Highlight]:
-    """Few positives; predictions far from what happens."""
+    """Orders worse than chance, few positives, bad calibration."""
+    for metric, label in HEADLINE.items():
+        if below_chance(entry.get(metric), metric):
+            yield Highlight(
+                "loses",
+                f"{objective}: {label} is {entry[metric]:.4f}; below .5, a "
+                "random order is better",
+            )
     positives = entry.get("num_positives", FEW_POSITIVES)
     shown = entry.get("num_impressions", 2 * FEW_POSITIVES)
     if min(positives, shown - positives) < FEW_POSITIVES:
@@ -55,35 +62,62 @@ def _warnings(
         )
 
 
-def _differences(
-    objective: str, entry: Mapping[str, Any]
-) -> Iterator[Highlight]:
-    """One highlight a kind: the systems it loses to, leads, or equals."""
-    main = "auc" if "auc" in entry else NDCG
+def best_rival(entry: Mapping[str, Any]) -> str:
+    """The system with the highest AUC (NDCG of value); "" without any."""
+    main = _main(entry)
+    ahead = {
+        system: lead[main]["difference"]
+        for system, lead in entry.get("lead", {}).items()
+        if system != CEILING and lead[main]["difference"] is not None
+    }
+    return min(ahead, key=lambda system: ahead[system], default="")
+
+
+def standing(objective: str, entry: Mapping[str, Any]) -> list[Highlight]:
+    """How the ranker stands against the best rival, if there is one."""
+    best, main = best_rival(entry), _main(entry)
+    if not best:
+        return []
+    leads = entry["lead"][best]
+    known = [m for m in HEADLINE if _sign(leads.get(m)) is not None]
+    kind = "leads" if _sign(leads[main]) == 1 else "level"
+    if any(_sign(leads[metric]) == -1 for metric in known):
+        kind = "loses"
+    numbers = ", ".join(_number(leads, metric) for metric in known)
+    text = f"{objective}: {numbers} against {best}, the best rival"
+    return [Highlight(kind, text)]
+
+
+def _losses(objective: str, entry: Mapping[str, Any]) -> Iterator[Highlight]:
+    """Other systems it loses to; an oracle that it beats."""
+    best, main = best_rival(entry), _main(entry)
     texts: dict[str, list[str]] = {}
     for system, leads in entry.get("lead", {}).items():
-        signs = {m: _sign(leads[m]) for m in _LABELS if m in leads}
-        lost = [metric for metric, sign in signs.items() if sign == -1]
-        shown, kind = [main], None
+        if system == best:
+            continue
+        kind, shown = (
+            "loses",
+            [m for m in HEADLINE if _sign(leads.get(m)) == -1],
+        )
         if system == CEILING:
             # A label leaks, or the position the oracle leaves out helps.
-            kind = "suspect" if signs[main] == 1 else None
-        elif lost:
-            kind, shown = "loses", lost
-        elif signs[main] is not None:
-            kind = "leads" if signs[main] else "level"
-        if kind:
+            kind, shown = "suspect", [main] * (_sign(leads[main]) == 1)
+        if shown:
             numbers = ", ".join(_number(leads, metric) for metric in shown)
             texts.setdefault(kind, []).append(f"{numbers} against {system}")
     for kind, parts in texts.items():
         yield Highlight(kind, f"{objective}: {'; '.join(parts)}")
 
 
-def _sign(lead: Mapping[str, Any]) -> int | None:
+def _main(entry: Mapping[str, Any]) -> str:
+    return "auc" if "auc" in entry else NDCG
+
+
+def _sign(lead: Mapping[str, Any] | None) -> int | None:
     """1 ahead, -1 behind, 0 within the interval, None undefined."""
-    difference, interval = lead["difference"], lead["interval"]
-    if difference is None:
+    if lead is None or lead["difference"] is None:
         return None
+    difference, interval = lead["difference"], lead["interval"]
     if interval is None or None in interval:
         interval = (difference, difference)
     return (interval[0] > 0) - (interval[1] < 0)
@@ -94,10 +128,12 @@ def _number(leads: Mapping[str, Any], metric: str) -> str:
     lead = leads[metric]
     spread = bounds(lead["interval"])
     spread = f"95 %: {spread}" if spread else "no interval"
-    return f"{_LABELS[metric]} {lead['difference']:+.4f} ({spread})"
+    return f"{HEADLINE[metric]} {lead['difference']:+.4f} ({spread})"
 
 
-def _fusion(objective: str, entry: Mapping[str, Any]) -> Iterator[Highlight]:
+def fusion_line(
+    objective: str, entry: Mapping[str, Any]
+) -> Iterator[Highlight]:
     """Learned weights against the plain rule, which wins where as good."""
     fusion = entry.get(FUSION)
     if not fusion or fusion["standard_error"] is None:

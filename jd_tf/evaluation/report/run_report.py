@@ -14,13 +14,14 @@ from jd_tf.evaluation.metrics_file import (
 )
 from jd_tf.evaluation.objective_metrics import (
     CAPTURE_PLACES,
+    HEADLINE,
     NDCG,
     NEXT_ITEM,
 )
-from jd_tf.evaluation.pages import write_page
+from jd_tf.evaluation.pages import below_chance, write_page
 from jd_tf.evaluation.pictures import color_of
-from jd_tf.evaluation.post_training import CALIBRATION, EXPECTED, FUSED, FUSION
-from jd_tf.evaluation.report.highlights import highlights
+from jd_tf.evaluation.post_training import CALIBRATION, FUSION
+from jd_tf.evaluation.report.highlights import fusion_line, highlights, standing
 from jd_tf.evaluation.report.metric_pictures import (
     by_objective,
     calibration_pictures,
@@ -34,10 +35,7 @@ from jd_tf.training.workdir import CHECKPOINTS, CONFIG_FILE, read_post_training
 
 REPORT_FILE = "report.html"
 _COLUMNS = {
-    "auc": "AUC",
-    "gauc": "GAUC, requests",
-    "gauc_user": "GAUC, users",
-    NDCG: "NDCG@10",
+    **HEADLINE,
     **{name: name.upper() for name in NEXT_ITEM},
     "log_loss": "log loss",
     "normalized_entropy": "norm. entropy",
@@ -119,6 +117,7 @@ def write_report(
         floor=FLOOR,
         ceiling=CEILING,
         splits=[_split(name, metrics[name], reference) for name in splits],
+        headline=HEADLINE,
         columns=_COLUMNS,
         value=VALUE,
         value_columns=_VALUE_COLUMNS,
@@ -203,16 +202,20 @@ def _flat(
 
 
 def printed_summary(systems: Mapping[str, Mapping[str, Any]]) -> str:
-    """AUC of all systems, the ranker first; gain of calibration and fusion."""
+    """AUC and GAUC of all systems, the ranker first, and how it stands."""
     mine = next(iter(systems.values()))
     objectives = [name for name in mine if name != VALUE]
     rows = {
-        f"AUC {system}": [found[name]["auc"] for name in objectives]
+        f"{HEADLINE[metric]}, {system}": [
+            _cell(found[name][metric], metric) for name in objectives
+        ]
+        for metric in ("auc", "gauc", "gauc_user")
+        if any(mine[name][metric] is not None for name in objectives)
         for system, found in systems.items()
     }
     for when in ("before", "after"):
         errors = [
-            mine[name][CALIBRATION]["all"][when]["calibration_error"]
+            _cell(mine[name][CALIBRATION]["all"][when]["calibration_error"])
             for name in objectives
             if CALIBRATION in mine[name]
         ]
@@ -220,15 +223,22 @@ def printed_summary(systems: Mapping[str, Mapping[str, Any]]) -> str:
             rows[f"ECE {when}"] = errors
     fusion = mine.get(VALUE, {}).get(FUSION)
     if fusion:
-        rows["fusion weights"] = [fusion["shares"][n] for n in objectives]
-    lines = [" " * 18 + "".join(f"{name:>14}" for name in objectives)]
-    for label, numbers in rows.items():
-        texts = ["-" if n is None else f"{n:.4f}" for n in numbers]
-        lines.append(f"{label:<18}" + "".join(f"{t:>14}" for t in texts))
-    if fusion and fusion["standard_error"] is not None:
-        lines.append(
-            f"{NDCG} of value: fusion {fusion[FUSED][NDCG]:.5f}, expected "
-            f"value {fusion[EXPECTED][NDCG]:.5f}, difference "
-            f"{fusion['difference']:+.5f} +- {fusion['standard_error']:.5f}"
-        )
+        rows["fusion weights"] = [
+            _cell(fusion["shares"][n]) for n in objectives
+        ]
+    width = max(map(len, rows))
+    lines = ["".join([" " * width, *(f"{name:>14} " for name in objectives)])]
+    for label, texts in rows.items():
+        lines.append("".join([f"{label:<{width}}", *texts]))
+    if any("!" in line for line in lines):
+        lines.append("! below .5: a random order is better")
+    for name, entry in mine.items():
+        found = (*standing(name, entry), *fusion_line(name, entry))
+        lines += [f"{kind}: {text}" for kind, text in found]
     return "\n".join(lines)
+
+
+def _cell(value: float | None, metric: str = "") -> str:
+    """Fifteen places of a printed table; `!` marks a GAUC below .5."""
+    text = "-" if value is None else f"{value:.4f}"
+    return f"{text:>14}" + ("!" if below_chance(value, metric) else " ")

@@ -155,6 +155,11 @@ class Oracle:
                     )
                     for kind in (2, 5, 4)
                 ),
+                sum(
+                    t < now
+                    and self.attributes[i][0] == self.attributes[item][0]
+                    for t, i in self.arrivals
+                ),
             ]
             for item in candidates
         ]

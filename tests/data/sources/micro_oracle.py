@@ -49,6 +49,10 @@ def expected(lines, line_number, event_number, candidates):
     carts = [e for e in past if e[1] == 9][::-1][:20]
     orders = [e for e in past if e[1] == 10][::-1][:20]
     earlier = lines[: line_number - 1]
+    category_of = {}
+    for line in lines[:line_number]:
+        for e in raw_events(line):
+            category_of.setdefault(e[0], e[2])
     counters = [
         [
             sum(item == i for line in earlier for _, i in arrivals(line)),
@@ -59,6 +63,11 @@ def expected(lines, line_number, event_number, candidates):
                     for e in raw_events(line)
                 )
                 for behavior in (9, 10)
+            ),
+            sum(
+                category_of[i] == category_of[item]
+                for line in earlier
+                for _, i in arrivals(line)
             ),
         ]
         for item in candidates

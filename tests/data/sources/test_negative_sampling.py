@@ -26,10 +26,12 @@ def test_an_event_counts_from_the_next_moment_on():
     past.advance(10)
     assert 5 not in past
     assert past.counts(5) == [0, 0]
+    assert past.category_visits(1) == 0
     assert past.draw(random.Random(0), 1, 1, 0.5, ()) is None
     past.advance(11)
     assert 5 in past
     assert past.counts(5) == [1, 1]
+    assert [past.category_visits(c) for c in (1, 2)] == [1, 0]
     assert past.draw(random.Random(0), 1, 1, 0.5, ()) == [5]
 
 

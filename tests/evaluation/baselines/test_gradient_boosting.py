@@ -20,7 +20,7 @@ def batches():
 def test_learning_twice_gives_the_same(kind, batches):
     held = [toy_batch(seed) for seed in range(20, 24)]
     scores = [
-        kind(toy_schema(), max_rounds=20).fit(batches, held).score(held[0])
+        kind(toy_schema(), max_iter=20).fit(batches, held).score(held[0])
         for _ in range(2)
     ]
     for name, values in scores[0].items():
@@ -33,9 +33,9 @@ def test_it_stops_where_validation_gets_no_better(batches):
     for batch in batches:
         batch = dict(batch)
         batch["labels"] = noise.permuted(batch["labels"], axis=0)
-    fitted = LightGBM(toy_schema(), max_rounds=600).fit(batches, held)
+    fitted = LightGBM(toy_schema(), max_iter=600).fit(batches, held)
     assert all(0 < m.best_iteration < 300 for m in fitted._models)
-    whole = LightGBM(toy_schema(), max_rounds=70).fit(batches)
+    whole = LightGBM(toy_schema(), max_iter=70).fit(batches)
     assert [m.num_trees() for m in whole._models] == [70, 70]
 
 
@@ -47,7 +47,7 @@ def test_weights_of_nothing_do_not_count(batches):
         batch["labels"][spoilt] = 1.0
         batch["label_weights"] = batch["label_weights"].copy()
         batch["label_weights"][spoilt] = 0.0
-    fitted = LightGBM(toy_schema(), max_rounds=40).fit(blind)
+    fitted = LightGBM(toy_schema(), max_iter=40).fit(blind)
     labels = batches[0]["labels"]
     real = batches[0]["label_weights"][..., 0] > 0
     found = fitted.score(batches[0])["probabilities"][real]
@@ -67,7 +67,7 @@ def test_too_few_of_a_class_give_the_mean():
 
 def test_the_order_by_value_puts_orders_first(batches):
     held = toy_batch(30, size=400)
-    fitted = LambdaRank(toy_schema(), max_rounds=80).fit(batches)
+    fitted = LambdaRank(toy_schema(), max_iter=80).fit(batches)
     found = fitted.score(held)
     assert found["objective_scores"].shape == (400, 6, 2)
     real = held["label_weights"][..., 0] > 0

@@ -1,6 +1,6 @@
 """Highlights of a report, from numbers made by hand."""
 
-from jd_tf.evaluation.report.highlights import highlights
+from jd_tf.evaluation.report.highlights import highlights, standing
 
 
 def _lead(difference, low, high):
@@ -30,23 +30,47 @@ def test_losses_come_first_with_their_size():
         "trees": _lead(-0.0123, -0.02, -0.01),
         "last_category": _lead(0.001, -0.01, 0.01),
     }
+    worse = {"difference": -0.002, "interval": [-0.003, -0.001]}
+    leads["last_category"]["gauc"] = worse
     assert _found(lead=leads) == [
         (
             "loses",
             "click: AUC -0.0123 (95 %: -0.0200 to -0.0100), "
-            "GAUC -0.0123 (95 %: -0.0200 to -0.0100), "
-            "NDCG@10 -0.0123 (95 %: -0.0200 to -0.0100) against trees",
+            "GAUC of requests -0.0123 (95 %: -0.0200 to -0.0100), "
+            "NDCG@10 -0.0123 (95 %: -0.0200 to -0.0100) "
+            "against trees, the best rival",
         ),
         (
-            "level",
-            "click: AUC +0.0010 (95 %: -0.0100 to 0.0100) "
+            "loses",
+            "click: GAUC of requests -0.0020 (95 %: -0.0030 to -0.0010) "
             "against last_category",
         ),
-        (
-            "leads",
-            "click: AUC +0.0500 (95 %: 0.0400 to 0.0600) against popularity",
-        ),
     ]
+
+
+def test_the_best_rival_is_the_one_with_the_highest_auc():
+    leads = {
+        "popularity": _lead(0.05, 0.04, 0.06),
+        "oracle": _lead(-0.05, -0.06, -0.04),
+        "trees": _lead(0.01, -0.01, 0.03),
+    }
+    leads["popularity"]["gauc"] = _lead(0.0, 0.0, 0.0)["auc"]
+    for low, kind in ((-0.01, "level"), (0.005, "leads")):
+        leads["trees"] = _lead(0.01, low, 0.03)
+        leads["trees"]["gauc_user"] = {"difference": None, "interval": None}
+        (found,) = _found(lead=leads)
+        assert found.kind == kind
+        assert found.text.startswith(f"click: AUC +0.0100 (95 %: {low:.4f}")
+        assert found.text.endswith("against trees, the best rival")
+        assert "users" not in found.text
+    assert standing("click", {"auc": 0.7, "lead": {}}) == []
+
+
+def test_an_order_worse_than_chance_is_red():
+    assert _kinds(gauc=0.5, gauc_user=0.49996) == []
+    (found,) = _found(gauc=0.6, gauc_user=0.49)
+    assert found.kind == "loses"
+    assert "GAUC of users is 0.4900; below .5" in found.text
 
 
 def test_a_loss_within_requests_counts_although_auc_leads():
@@ -54,7 +78,7 @@ def test_a_loss_within_requests_counts_although_auc_leads():
     leads["gauc"] = {"difference": -0.02, "interval": [-0.03, -0.01]}
     (found,) = _found(lead={"trees": leads})
     assert found.kind == "loses"
-    assert found.text.startswith("click: GAUC -0.0200")
+    assert "GAUC of requests -0.0200" in found.text
 
 
 def test_beating_the_oracle_is_suspect_and_losing_to_it_is_not_news():

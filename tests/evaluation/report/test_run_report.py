@@ -1,6 +1,7 @@
 """The report: self-contained, complete, and true to the numbers."""
 
 import base64
+import copy
 import html.parser
 import io
 import re
@@ -15,7 +16,7 @@ from jd_tf.evaluation.report.metric_pictures import (
     learning_pictures,
     reliability_picture,
 )
-from jd_tf.evaluation.report.run_report import write_report
+from jd_tf.evaluation.report.run_report import printed_summary, write_report
 from jd_tf.evaluation.system_metrics import evaluate_predictions
 from jd_tf.schema import Objective
 from tests.requests import small_schema
@@ -123,6 +124,23 @@ def test_it_holds_the_numbers(page, metrics):
     assert f"{100 * share:.1f} %" in words
     rate = click["num_positives"] / click["num_impressions"]
     assert f"{100 * rate:.2f} %" in words
+
+
+def test_a_gauc_below_half_is_red_and_marked(metrics, tmp_path):
+    systems = copy.deepcopy(metrics["test"])
+    systems["jd_ranker"]["click"]["gauc_user"] = 0.61
+    systems["trees"]["click"] |= {"gauc": 0.4321, "gauc_user": 0.5}
+    page = write_report(tmp_path / "page.html", {"test": systems})
+    text = page.read_text(encoding="utf-8")
+    red = re.findall(r'<td class="bad">\s*(\S+)', text)
+    assert red == ["0.4321", "0.4321"]  # in the overview and in the details
+    head, *lines = printed_summary(systems).split("\n")
+    rows = {line[: -15 * len(head.split())].strip(): line for line in lines}
+    assert rows["GAUC of requests, trees"].split()[-3] == "0.4321!"
+    assert rows["GAUC of users, jd_ranker"].split()[-3] == "0.6100"
+    assert "! below .5" in lines[-4]
+    assert lines[-3].startswith("loses: click: AUC -")
+    assert lines[-3].endswith("against trees, the best rival")
 
 
 def test_next_item_metrics_are_shown_where_there_are_some(
