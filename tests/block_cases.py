@@ -115,14 +115,8 @@ def _items(rng):
     shape = titles.shape
     ids = rng.integers(0, 9, shape)
     brands = np.array(["", "red", "blue"], object)
-    return {
-        "columns": (
-            ids,
-            rng.integers(0, 5, shape),
-            brands[rng.integers(0, 3, shape)],
-            titles,
-        )
-    }
+    categories, marks = (rng.integers(0, most, shape) for most in (5, 3))
+    return {"columns": (ids, categories, brands[marks], titles)}
 
 
 def _tagged(rng):

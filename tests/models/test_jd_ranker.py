@@ -1,5 +1,7 @@
 """JDRanker: two halves of one computation, and its invariants."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -323,6 +325,10 @@ def test_switches(changes, batch):
 def test_a_bare_schema_is_enough():
     """No context, no dense features, no bias: as some logs are."""
     schema = small_schema(
+        behaviors=[
+            dataclasses.replace(behavior, item_dense=())
+            for behavior in SCHEMA.behaviors
+        ],
         context_columns=(),
         session_dense=(),
         item_dense=(),

@@ -237,8 +237,7 @@ class JDRanker(RankingModel):
             interests.append(interest)
             states.append(encoded)
             state[f"{name}_newest_time"] = newest
-            for part, tensor in encoded.items():
-                state[f"{name}_{part}"] = tensor
+            state |= {f"{name}_{p}": t for p, t in encoded.items()}
         if self.pairs is not None:
             state |= self.pairs.encode(histories, event_weights)
         interests = ops.concatenate(interests, axis=-1)
@@ -340,11 +339,10 @@ class JDRanker(RankingModel):
 
     def _experts_state(self, user_state: Tensors, context: Any) -> Any:
         """Returns the user half of the experts for this request."""
-        if context["encoded"] is None:
-            return user_state["experts"]
-        return self.experts.add_request(
-            user_state["experts"], context["encoded"]
-        )
+        experts, encoded = user_state["experts"], context["encoded"]
+        if encoded is None:
+            return experts
+        return self.experts.add_request(experts, encoded)
 
     def _pair_features(self, user_state: Tensors, candidates: Tensors) -> list:
         """Returns the pair features as the one tensor of a list, if any."""
