@@ -6,6 +6,7 @@ from typing import Any
 
 from jd_tf.data.batches import numpy_batches, read_batches
 from jd_tf.data.dataset import split_files
+from jd_tf.data.item_pairs.item_pairs import ItemPairs
 from jd_tf.evaluation.baselines import (
     BASELINES,
     ImpressionFeatures,
@@ -27,9 +28,11 @@ from jd_tf.evaluation.predictions_file import PredictionsFile
 from jd_tf.evaluation.report.run_report import report_run
 from jd_tf.schema import DataError, Schema
 from jd_tf.training.folder_training import TRAIN
-from jd_tf.training.workdir import load_trained
+from jd_tf.training.workdir import PAIRS_FILE, load_trained
 
 _BATCH_SIZE = 256
+# LightGBM that also reads the item pairs of the run.
+PAIRED = "lightgbm_pairs"
 
 
 def evaluate(
@@ -83,7 +86,7 @@ def evaluate(
     with_keys: Any = {"schema": schema, "keys": True}
     counts = {s: sum(split_files(data, s).values()) for s in splits}
     scorers: dict[str, Scorer] = {ranker: model_scorer(model, True)}
-    taken = {*scorers, *BASELINES, ORACLE}
+    taken = {*scorers, *BASELINES, PAIRED, ORACLE}
     for name, path in (predictions_of or {}).items():
         if name in taken:
             raise DataError(f"a system of that name is judged already: {name}.")
@@ -93,7 +96,12 @@ def evaluate(
                 file.score(batch)
         file.check_all_used()
         scorers[name] = file.score
-    baselines, notes = _fit_baselines(data, schema, max_tree_impressions, log)
+    pairs = None
+    if getattr(model, "pairs", None) is not None:
+        pairs = ItemPairs.load(workdir / PAIRS_FILE)
+    baselines, notes = _fit_baselines(
+        data, schema, max_tree_impressions, pairs, log
+    )
     scorers |= baselines
     metrics, scenarios = {}, {}
     for split in splits:
@@ -122,6 +130,7 @@ def _fit_baselines(
     data: str | Path,
     schema: Schema,
     max_tree_impressions: int | None,
+    pairs: ItemPairs | None,
     log: Callable[[str], None],
 ) -> tuple[dict[str, Scorer], list[str]]:
     """Scorers of all baselines, and sentences on what they learned from."""
@@ -129,17 +138,23 @@ def _fit_baselines(
         read_batches(data, split, _BATCH_SIZE, schema, keys=True)
         for split in (TRAIN, "validation")
     )
-    features = ImpressionFeatures(schema, max_tree_impressions or 0)
+    most = max_tree_impressions or 0
+    features = ImpressionFeatures(schema, most)
+    with_pairs = ImpressionFeatures(schema, most, pairs)
+    kinds = dict(BASELINES)
+    if pairs is not None and "lightgbm" in kinds:
+        kinds[PAIRED] = kinds["lightgbm"]
     scorers: dict[str, Scorer] = {}
-    for name, kind in BASELINES.items():
+    for name, kind in kinds.items():
         options: dict[str, Any] = {}
         if issubclass(kind, Trees):
             if max_tree_impressions == 0:
                 continue
-            options = {"features": features}
+            options = {"features": with_pairs if name == PAIRED else features}
         log(f"fitting {name} on the training split")
         scorers[name] = kind(schema, **options).fit(training, validation).score
     features.forget()
+    with_pairs.forget()
     notes = []
     if max_tree_impressions != 0:
         notes.append(

@@ -49,7 +49,7 @@ def bounds(interval: Any, digits: int = 4) -> str:
 
 
 def below_chance(value: Any, metric: str) -> bool:
-    """Whether a GAUC, as it is shown, is worse than that of a random order."""
+    """Tells if a GAUC, as it is shown, is worse than a random order's."""
     return (
         metric.startswith("gauc")
         and value is not None

@@ -1,12 +1,12 @@
 """Predictions of any other system, from a file into a report."""
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from jd_tf.data.files import read_npz
 from jd_tf.evaluation.baselines.rates import real_rows
 from jd_tf.evaluation.collect import Batch, to_numpy
 from jd_tf.evaluation.fusion.predictions import plain_ids
@@ -41,12 +41,7 @@ class PredictionsFile:
 
     def __init__(self, path: str | Path, schema: Schema):
         self.path = Path(path)
-        try:
-            table = _read(self.path)
-        except FileNotFoundError as error:
-            raise DataError(f"{path}: no such file.") from error
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: not readable: {error}.") from error
+        table = _read(self.path)
         names = schema.objective_names
         kinds = {
             "probabilities": list(names),
@@ -128,11 +123,13 @@ def _read(path: Path) -> pd.DataFrame:
     if path.suffix != ".npz":
         separator = "\t" if ".tsv" in path.suffixes else ","
         types = dict.fromkeys(_KEYS, str)
-        return pd.read_csv(
-            path, sep=separator, dtype=types, keep_default_na=False
-        )
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
+        try:
+            return pd.read_csv(
+                path, sep=separator, dtype=types, keep_default_na=False
+            )
+        except (OSError, EOFError, ValueError) as error:
+            raise DataError(f"{path}: not readable: {error}.") from error
+    arrays = read_npz(path, "Name a file of predictions.")
     if "objectives" not in arrays:
         return pd.DataFrame(arrays)
     columns = real_rows(arrays, (*_KEYS, "probabilities"))

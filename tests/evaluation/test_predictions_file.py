@@ -151,7 +151,8 @@ def test_requests_of_no_split_and_bad_files_are_refused(tmp_path, batch):
         file.check_all_used()
     for name, text in (("b.npz", "no zip"), ("b.csv", "")):
         (tmp_path / name).write_text(text)
-        with pytest.raises(DataError, match="not readable"):
+        with pytest.raises(DataError, match=r"b\.(npz: not an|csv: not)"):
             PredictionsFile(tmp_path / name, SCHEMA)
-    with pytest.raises(DataError, match="no such file"):
-        PredictionsFile(tmp_path / "c.csv", SCHEMA)
+    for name in ("c.npz", "c.csv"):
+        with pytest.raises(DataError, match=r"(?i)no such file"):
+            PredictionsFile(tmp_path / name, SCHEMA)

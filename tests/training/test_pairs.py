@@ -5,6 +5,7 @@ import pytest
 
 from jd_tf.data import ItemPairs, make_item_pairs
 from jd_tf.evaluation import evaluate
+from jd_tf.evaluation.baselines import BASELINES
 from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
@@ -108,7 +109,8 @@ def test_the_folder_keeps_the_pairs_and_no_checkpoint_does(run, files):
 
 def test_evaluated_and_exported_with_their_tables(run, data, tmp_path):
     workdir, _ = run
-    evaluate(data, workdir, max_tree_impressions=200)
+    metrics = evaluate(data, workdir, max_tree_impressions=200)
+    assert ("lightgbm" in BASELINES) == ("lightgbm_pairs" in metrics["test"])
     folder = export(workdir, data, tmp_path, split="test")
     model = load_trained(workdir)
     requests = random_log(3, 2, 30, seed=7)

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jd_tf.data.item_pairs.item_pairs import ItemPairs
+from jd_tf.data.item_pairs.pair_features import pair_features
 from jd_tf.evaluation.baselines.features import (
     Arrays,
     Categories,
@@ -54,13 +56,19 @@ class ImpressionFeatures:
         schema: of the batches.
         max_impressions: learned from at most, whole requests being drawn; 0
             for all.
+        pairs: of items; with them, what `jd_tf.layers.PairMatch` gives.
 
     Attributes:
         num_impressions: of the training split; those learned from are
             `num_learned`.
     """
 
-    def __init__(self, schema: Schema, max_impressions: int = 0):
+    def __init__(
+        self,
+        schema: Schema,
+        max_impressions: int = 0,
+        pairs: ItemPairs | None = None,
+    ):
         if max_impressions < 0:
             raise ValueError(
                 "`max_impressions` must not be negative. "
@@ -68,6 +76,7 @@ class ImpressionFeatures:
             )
         self.schema = schema
         self.max_impressions = max_impressions
+        self.pairs = pairs
         self.num_impressions = self.num_learned = 0
         self._id_names = [column.name for column in schema.single_id_columns]
         self._tables = self._new_tables()
@@ -93,6 +102,8 @@ class ImpressionFeatures:
         rates, parts, start, row = rates[rows], [], 0, 0
         for raw in batches:
             batch = to_numpy(raw)
+            if self.pairs is not None:
+                batch = to_numpy(self.pairs.parts.mark(batch, self.schema))
             here = slice(start, start + len(batch["num_candidates"]))
             start = here.stop
             if not np.array_equal(size[here], batch["num_candidates"]):
@@ -203,11 +214,13 @@ class ImpressionFeatures:
 
     def _fixed(self, batch: Arrays) -> np.ndarray:
         """[M, K] features that depend on no label, categories first."""
-        parts = (
+        parts = [
             self._categories.encode(batch),
             dense_features(batch, self.schema),
             history_features(batch, self.schema)[0],
-        )
+        ]
+        if self.pairs is not None:
+            parts.append(pair_features(batch, self.pairs, self.schema))
         return np.concatenate(parts, axis=2)[_real(batch)]
 
 

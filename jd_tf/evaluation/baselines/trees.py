@@ -115,7 +115,7 @@ class Trees(Baseline):
 
 
 def too_thin(outcome: np.ndarray) -> bool:
-    """Whether one of two classes has too few rows to learn from."""
+    """Tells if one of two classes has too few rows to learn from."""
     positives = np.count_nonzero(outcome)
     return min(positives, len(outcome) - positives) < _MIN_OF_EACH_CLASS
 

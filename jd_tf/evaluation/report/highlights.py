@@ -74,7 +74,7 @@ def best_rival(entry: Mapping[str, Any]) -> str:
 
 
 def standing(objective: str, entry: Mapping[str, Any]) -> list[Highlight]:
-    """How the ranker stands against the best rival, if there is one."""
+    """Compares the ranker with its best rival, if there is one."""
     best, main = best_rival(entry), _main(entry)
     if not best:
         return []

@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 
+from jd_tf.data import make_item_pairs
+from jd_tf.data.batches import numpy_batches
+from jd_tf.data.item_pairs.pair_features import pair_features
 from jd_tf.evaluation.baselines import ImpressionFeatures, Trees
 from jd_tf.evaluation.baselines.features import history_features, match_events
+from jd_tf.evaluation.collect import to_numpy
+from jd_tf.metrics.cells import real_cells
+from tests.data.item_pairs.pair_logs import SCHEMA, random_log, write_log
 from tests.evaluation.toy_shop import toy_batch, toy_schema
 
 
@@ -94,6 +100,28 @@ def test_all_impressions_are_learned_from_unless_capped():
         assert features.num_impressions == total
     with pytest.raises(ValueError, match="must not be negative"):
         ImpressionFeatures(toy_schema(), max_impressions=-1)
+
+
+def test_pairs_are_those_of_the_part_of_a_request(tmp_path):
+    data = write_log(tmp_path / "data", {"train": random_log(12, 5, 30)})
+    pairs = make_item_pairs(data, progress=False)
+    batches = list(numpy_batches(data, "train", 16, schema=SCHEMA, keys=True))
+    plain, paired = (
+        ImpressionFeatures(SCHEMA, pairs=found) for found in (None, pairs)
+    )
+    rows = [one.fit(batches).features for one in (plain, paired)]
+    later = [one.transform(batches[0]) for one in (plain, paired)]
+    width, first = rows[0].shape[1] - 6, len(later[0])  # rates come last
+    marked = to_numpy(pairs.parts.mark(batches[0], SCHEMA))
+    for batch, (one, other) in ((marked, rows), (batches[0], later)):
+        real = real_cells(batch["num_candidates"], batch["item_id"].shape[1])
+        expected = pair_features(batch, pairs, SCHEMA)[real]
+        found = other[:first, width:-6]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        np.testing.assert_array_equal(
+            np.delete(other, np.s_[width:-6], axis=1), one
+        )
+    assert (rows[1][:first] != later[1]).any()
 
 
 def test_features_of_the_same_batches_are_made_once():
