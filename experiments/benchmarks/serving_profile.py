@@ -89,8 +89,8 @@ def _parts(
         )
     bare = model.encode_histories(inputs)
     context = model.encode_request(bare, inputs)
-    features = model._candidate_features(bare, context, inputs, False)
-    user = model._experts_state(bare, context)
+    features = model._candidate_features(bare, context, inputs, [])
+    user = model.experts_state(bare, context)
     mixed = model.experts.mix(features, user)
     return {
         "encode_user": lambda: model.encode_user(inputs),

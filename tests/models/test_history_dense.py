@@ -122,7 +122,7 @@ def test_events_and_candidates_are_normalised_alike(model, requests):
 
         reader.read = read
         try:
-            model._candidate_features(state, context, batch, False)
+            model._candidate_features(state, context, batch, [])
         finally:
             reader.read = whole
     assert found[0].shape[-1] == 6
