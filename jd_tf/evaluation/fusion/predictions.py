@@ -1,15 +1,13 @@
 """Inputs of fusion: probabilities, outcomes and segments; their file."""
 
 import dataclasses
-import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jd_tf.data.files import write_whole
+from jd_tf.data.files import read_npz, write_npz
 from jd_tf.evaluation.collect import Predictions
 from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import DataError
@@ -126,18 +124,13 @@ class FusionPredictions:
                 if (ids := getattr(self, name)) is not None
             },
         }
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
-        write_whole(path, buffer.getvalue())
+        write_npz(path, arrays, compress=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "FusionPredictions":
         """Reads what `save` wrote; a DataError names file and problem."""
+        arrays = read_npz(path)
         try:
-            # From memory: NumPy leaves a damaged file open.
-            whole = io.BytesIO(Path(path).read_bytes())
-            with np.load(whole, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
             return cls(
                 probabilities=arrays["probabilities"],
                 labels=arrays["labels"],
@@ -150,15 +143,10 @@ class FusionPredictions:
                 request_id=arrays.get("request_id"),
                 item_id=arrays.get("item_id"),
             )
-        except FileNotFoundError as error:
-            raise DataError(f"{path}: no such file.") from error
         except KeyError as error:
             raise DataError(f"{path}: has no array {error}.") from error
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            message = f"{path}: no readable .npz file: {error}."
-            raise DataError(message) from error
 
     @classmethod
     def of_run(

@@ -78,13 +78,13 @@ def test_files_that_are_none_are_named(tmp_path):
     _full().save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"x\.npz: no readable"):
+    with pytest.raises(DataError, match=r"x\.npz: not an"):
         FusionPredictions.load(path)
     np.savez(path, probabilities=np.zeros((1, 1, 1)))
     with pytest.raises(DataError, match=r"x\.npz: has no array 'labels'"):
         FusionPredictions.load(path)
     path.write_text("hello")
-    with pytest.raises(DataError, match=r"x\.npz: no readable"):
+    with pytest.raises(DataError, match=r"x\.npz: not an"):
         FusionPredictions.load(path)
 
 
