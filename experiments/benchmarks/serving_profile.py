@@ -91,7 +91,7 @@ def _parts(
     context = model.encode_request(bare, inputs)
     pairs = model._pair_features(bare, inputs)
     features = model._candidate_features(bare, context, inputs, pairs)
-    user = model._experts_state(bare, context)
+    user = model.experts_state(bare, context)
     mixed = model.experts.mix(features, user)
     return {
         "encode_user": lambda: model.encode_user(inputs),

@@ -1,8 +1,10 @@
 """Files and folders that appear whole or not at all, and stay."""
 
+import io
 import json
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,16 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, text.encode("utf-8") + b"\n")
 
 
-def read_npz(path: str | Path, remedy: str) -> dict[str, np.ndarray]:
+def write_npz(
+    path: str | Path, arrays: Mapping[str, np.ndarray], compress: bool = False
+) -> None:
+    """Writes the `.npz` file that `read_npz` reads, whole or not at all."""
+    buffer = io.BytesIO()
+    (np.savez_compressed if compress else np.savez)(buffer, **arrays)
+    write_whole(path, buffer.getvalue())
+
+
+def read_npz(path: str | Path, remedy: str = "") -> dict[str, np.ndarray]:
     """Reads the arrays of an `.npz` file.
 
     Raises:
@@ -62,7 +73,7 @@ def read_npz(path: str | Path, remedy: str) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path}: no such file. {remedy}")
+        raise DataError(f"{path}: no such file. {remedy}".rstrip())
     try:
         # Plain arrays only: a pickle in here could run anything.
         with (
@@ -70,7 +81,10 @@ def read_npz(path: str | Path, remedy: str) -> dict[str, np.ndarray]:
             np.load(file, allow_pickle=False) as stored,
         ):
             return dict(stored)
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except (
+        *(OSError, ValueError, TypeError, EOFError),
+        zipfile.BadZipFile,
+    ) as error:
         raise DataError(
             f"{path}: not an .npz of plain arrays, or cut off: {error}. "
             "Copy or make it again."

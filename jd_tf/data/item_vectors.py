@@ -1,7 +1,6 @@
 """Frozen vectors of items, such as their images': one `.npz` file."""
 
 import dataclasses
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.data.files import read_npz, write_whole
+from jd_tf.data.files import read_npz, write_npz
 from jd_tf.schema import DataError
 
 IDS, VECTORS, META = "item_ids", "vectors", "meta"
@@ -82,12 +81,8 @@ class ItemVectors:
 
     def save(self, path: str | Path) -> None:
         """Writes the `.npz`, whole or not at all."""
-        buffer = io.BytesIO()
         meta = np.array(json.dumps(dict(self.meta), sort_keys=True))
-        np.savez(
-            buffer, item_ids=self.item_ids, vectors=self.vectors, meta=meta
-        )
-        write_whole(path, buffer.getvalue())
+        write_npz(path, {IDS: self.item_ids, VECTORS: self.vectors, META: meta})
 
     @classmethod
     def load(cls, path: str | Path) -> "ItemVectors":

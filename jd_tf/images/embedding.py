@@ -1,7 +1,6 @@
 """Embeds the images of a catalogue, chunk by chunk."""
 
 import hashlib
-import io
 import json
 import shutil
 import time
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 import tqdm
 
-from jd_tf.data.files import read_json, write_json, write_whole
+from jd_tf.data.files import read_json, write_json, write_npz, write_whole
 from jd_tf.data.item_vectors import ItemVectors
 from jd_tf.images.decoding import find_broken
 from jd_tf.images.image_list import Catalogue
@@ -69,7 +68,7 @@ def embed_catalogue(
             num_resumed += len(paths)
         else:
             batches = tower.outputs_of(paths, batch_size, num_threads)
-            write_whole(file, _chunk(tower, paths, batches))
+            write_npz(file, _chunk(tower, paths, batches))
         with np.load(file) as chunk:
             place, broken = start + chunk["place"], start + chunk["broken"]
             chunks.append((place, chunk["vector"], broken, chunk["reason"]))
@@ -95,23 +94,22 @@ def embed_catalogue(
     return EmbeddingReport(len(place), len(without), num_resumed, seconds)
 
 
-def _chunk(tower: ImageTower, paths: tuple[str, ...], batches: Any) -> bytes:
-    """Returns an `.npz` of `place`, `vector`, and `broken` with `reason`."""
+def _chunk(
+    tower: ImageTower, paths: tuple[str, ...], batches: Any
+) -> dict[str, np.ndarray]:
+    """Returns `place`, `vector`, and `broken` with `reason`."""
     width = tower.config.embedding_dim
     place, vectors = np.zeros(0, np.int64), np.zeros((0, width), np.float32)
     for found, outputs in batches:
         place = np.concatenate([place, found])
         vectors = np.concatenate([vectors, outputs["embedding"]])
     broken = find_broken(paths, tower.config.image_size, place)
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        place=place,
-        vector=vectors,
-        broken=np.array(list(broken), np.int64),
-        reason=np.array(list(broken.values()), np.str_),
-    )
-    return buffer.getvalue()
+    return {
+        "place": place,
+        "vector": vectors,
+        "broken": np.array(list(broken), np.int64),
+        "reason": np.array(list(broken.values()), np.str_),
+    }
 
 
 def _open_parts(

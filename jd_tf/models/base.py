@@ -52,7 +52,7 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
         `num_candidates` are meaningless.
 
     Example:
-        See `jd_tf.models.PooledMMoE`, a model in one file.
+        See `jd_tf.models.PooledMMoE`, the shortest model.
 
     >>> from jd_tf.models import get_model
     >>> issubclass(get_model("pooled_mmoe").model_class, RankingModel)

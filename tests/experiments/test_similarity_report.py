@@ -43,7 +43,7 @@ def test_it_writes_the_page_then_names_what_is_missing(tmp_path):
     assert refused.returncode == 2
     lines = refused.stderr.splitlines()
     (line,) = [line for line in lines if line.startswith("error: ")]
-    assert "gates.npz: no such file of gates" in line
+    assert "gates.npz: no such file. Name one" in line
     assert "Traceback" not in refused.stderr
 
 

@@ -1,14 +1,13 @@
 """Inputs of fusion: probabilities, outcomes and segments; their file."""
 
 import dataclasses
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jd_tf.data.files import read_npz, write_whole
+from jd_tf.data.files import read_npz, write_npz
 from jd_tf.evaluation.collect import Predictions
 from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import DataError
@@ -127,9 +126,7 @@ class FusionPredictions:
                 if (ids := getattr(self, name)) is not None
             },
         }
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
-        write_whole(path, buffer.getvalue())
+        write_npz(path, arrays, compress=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "FusionPredictions":

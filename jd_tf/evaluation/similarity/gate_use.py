@@ -4,15 +4,13 @@ Axis letters: M items, C gates, X experts of all modalities.
 """
 
 import dataclasses
-import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import entropy
 
-from jd_tf.data.files import write_whole
+from jd_tf.data.files import read_npz, write_npz
 from jd_tf.schema import DataError
 
 
@@ -34,29 +32,18 @@ class GateUse:
 
     def save(self, path: str | Path) -> None:
         """Writes the `.npz` that `load` reads, whole or not at all."""
-        content = io.BytesIO()
-        np.savez_compressed(
-            content,
-            item_ids=self.item_ids,
-            gates=self.gates.astype(np.float32),
-            consumers=np.array(self.consumers),
-            experts=np.array(self.experts),
-        )
-        write_whole(path, content.getvalue())
+        arrays = {
+            "item_ids": self.item_ids,
+            "gates": self.gates.astype(np.float32),
+            "consumers": np.array(self.consumers),
+            "experts": np.array(self.experts),
+        }
+        write_npz(path, arrays, compress=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "GateUse":
         """Reads `item_ids` [M], `gates` [M, X] or [M, C, X], names if any."""
-        path = Path(path)
-        if not path.is_file():
-            raise DataError(f"{path}: no such file of gates.")
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{path}: not an .npz of plain arrays: {error}."
-            ) from error
+        arrays = read_npz(path, "Name one with gates.")
         for name in ("item_ids", "gates"):
             if name not in arrays:
                 raise DataError(

@@ -6,25 +6,14 @@ from typing import Any
 
 from keras import ops
 
-from jd_tf.layers import (
-    BiasTower,
-    EntireSpaceLogits,
-    FeatureNormalization,
-    MixtureOfExperts,
-    TaskTower,
-)
-from jd_tf.models.base import RankingModel, Tensors
+from jd_tf.layers import BiasTower
+from jd_tf.models.base import Tensors
 from jd_tf.models.blocks.behavior_reader import BehaviorReader
-from jd_tf.models.blocks.context_encoder import ContextEncoder
-from jd_tf.models.blocks.event_ages import (
-    newest_time,
-    seconds_between,
-    since_newest,
-)
+from jd_tf.models.blocks.event_ages import newest_time, seconds_between
 from jd_tf.models.blocks.item_encoder import ItemEncoder
 from jd_tf.models.blocks.mean_preserving_bias import mean_preserving_bias
 from jd_tf.models.blocks.pair_reader import PairReader
-from jd_tf.models.blocks.session_features import SessionFeatures
+from jd_tf.models.multi_task_ranker import MultiTaskRanker
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.models.registry import register_model
 from jd_tf.schema import Behavior
@@ -33,7 +22,7 @@ __all__ = ["JDRanker", "JDRankerConfig"]
 
 
 @register_model("jd_ranker", JDRankerConfig)
-class JDRanker(RankingModel):
+class JDRanker(MultiTaskRanker):
     """Reads histories by Transformers and candidates by target attention.
 
     Histories become tokens, get their time, and are encoded by one
@@ -123,36 +112,9 @@ class JDRanker(RankingModel):
                 name="pairs",
                 **sizes,
             )
-        self.context_encoder = ContextEncoder(
-            schema.context_columns,
-            items.context_embedding_dim,
-            len(schema.session_dense),
+        self.make_head(
             len(schema.behaviors) if config.sequence.use_recency else 0,
-            schema.linear_indices(schema.session_dense),
-            items.numeric_embedding_dim,
-            name="context_encoder",
-            **shared,
-        )
-        self.item_normalization = FeatureNormalization(
-            schema.linear_indices(schema.item_dense),
-            embedding_dim=items.numeric_embedding_dim,
-            name="item_dense",
-            **shared,
-        )
-        self.experts = MixtureOfExperts(
-            head.num_experts,
-            head.expert_units,
-            num_tasks,
-            dropout_rate=head.dropout_rate,
-            name="experts",
-            **shared,
-        )
-        self.towers = TaskTower(
-            num_tasks,
-            head.tower_units,
-            dropout_rate=head.dropout_rate,
-            name="towers",
-            **shared,
+            items.model_dim if use_sequence else 0,
         )
         self.bias_tower: Any = None
         if schema.bias_columns:
@@ -163,43 +125,25 @@ class JDRanker(RankingModel):
                 name="bias_tower",
                 **shared,
             )
-        self.entire_space = EntireSpaceLogits(
-            schema.given_indices, name="entire_space", dtype="float32"
-        )
-        self.session = SessionFeatures(
-            schema.behaviors,
-            items.model_dim if use_sequence else 0,
-            self.context_encoder.output_dim,
-            len(schema.session_dense),
-            config.fusion.session_seconds,
-            name="session_features",
-        )
 
-    def build_layers(self) -> None:
-        num_dense = len(self.schema.item_dense)
-        num_tasks = len(self.schema.objectives)
-        self.item_encoder.build()
-        self.context_encoder.build()
+    def build_readers(self) -> tuple[int, int]:
+        """See `MultiTaskRanker`."""
         for reader in self.readers:
             reader.build()
-        if num_dense:
-            self.item_normalization.build((None, None, num_dense))
-        user_dim = sum(reader.interest_dim for reader in self.readers)
-        user_dim += self.context_encoder.output_dim
         candidate_dim = sum(reader.reading_dim for reader in self.readers)
-        num_dense *= 1 + self.item_normalization.embedding_dim
-        candidate_dim += self.config.items.model_dim + num_dense
+        candidate_dim += self.config.items.model_dim
         if self.pairs is not None:
             self.pairs.build()
             candidate_dim += self.pairs.output_dim
-        self.experts.build((None, None, candidate_dim), (None, user_dim))
-        expert_dim = self.config.head.expert_units[-1]
-        self.towers.build((None, None, num_tasks, expert_dim))
+        return candidate_dim, sum(
+            reader.interest_dim for reader in self.readers
+        )
+
+    def build_layers(self) -> None:
+        super().build_layers()
         if self.bias_tower is not None:
             columns = self.schema.bias_columns
             self.bias_tower.build({c.name: (None, None) for c in columns})
-        self.entire_space.build((None, None, num_tasks))
-        self.session.build()
 
     # The contract -----------------------------------------------------------
 
@@ -211,7 +155,7 @@ class JDRanker(RankingModel):
             name, length = behavior.name, histories[behavior.length]
             times = histories[f"{name}_event_time"]
             newest = newest_time(times, length)
-            ids = self._item_ids(histories, f"{name}_")
+            ids = self.item_ids(histories, f"{name}_")
             contents, tokens = self.item_encoder.content_embeddings(ids), None
             if reader.use_sequence:
                 tokens = self.item_encoder.encode(ids, contents, number)
@@ -240,18 +184,7 @@ class JDRanker(RankingModel):
             state |= {f"{name}_{p}": t for p, t in encoded.items()}
         if self.pairs is not None:
             state |= self.pairs.encode(histories, event_weights)
-        interests = ops.concatenate(interests, axis=-1)
-        state["experts"] = self.experts.encode_user(interests)
-        if self.fusion is not None and not training:
-            read = {name: histories[name] for name in self.session.columns}
-            state["session"] = self.session.encode_histories(read, states)
-        return state
-
-    def encode_request(self, user_state: Tensors, request: Tensors) -> Any:
-        time, behaviors = request["request_time"], self.schema.behaviors
-        since = since_newest(user_state, behaviors, time)
-        encoded = self.context_encoder.of_request(request, since)
-        return {"encoded": encoded, "since_seconds": since}
+        return state | self.shared_state(histories, interests, states, training)
 
     def candidate_logits(
         self,
@@ -264,25 +197,14 @@ class JDRanker(RankingModel):
         features = self._candidate_features(
             user_state, context, candidates, pairs, training
         )
-        mixed = self.experts.mix(
-            features, self._experts_state(user_state, context), training
+        conditional, mixed = self.conditional_logits(
+            user_state, context, features, training
         )
-        conditional = ops.cast(self.towers(mixed, training=training), "float32")
         if self.pairs is not None:
             conditional += self.pairs.logits(pairs[0])
         if training and self.bias_tower is not None:
             conditional += self._bias(candidates, conditional)
         return self.entire_space(conditional), mixed
-
-    @property
-    def session_dim(self) -> int:
-        """Returns the width of the session features."""
-        return self.session.output_dim
-
-    def session_features(self, user_state: Tensors, context: Any) -> Any:
-        return self.session.at_request(
-            user_state["session"], context["encoded"], context["since_seconds"]
-        )
 
     def explain(self, inputs: Tensors) -> dict[str, Any]:
         """Returns what the ranker attends to.
@@ -297,7 +219,7 @@ class JDRanker(RankingModel):
         """
         state = self.encode_histories(inputs)
         context = self.encode_request(state, inputs)
-        candidates = self.item_encoder(self._item_ids(inputs))
+        candidates = self.item_encoder(self.item_ids(inputs))
         explained = {
             f"attention_{behavior.name}": reader.attention_weights(
                 candidates, _part(state, behavior)
@@ -308,7 +230,7 @@ class JDRanker(RankingModel):
         pairs = self._pair_features(state, inputs)
         features = self._candidate_features(state, context, inputs, pairs)
         explained["gate_weights"] = self.experts.gate_weights(
-            features, self._experts_state(state, context)
+            features, self.experts_state(state, context)
         )
         if self.fusion is not None:
             session = self.session_features(state, context)
@@ -334,16 +256,6 @@ class JDRanker(RankingModel):
     def _behaviors(self) -> Iterator[tuple[Behavior, BehaviorReader]]:
         return zip(self.schema.behaviors, self.readers, strict=True)
 
-    def _item_ids(self, inputs: Tensors, prefix: str = "") -> list:
-        return [inputs[prefix + c.name] for c in self.schema.item_columns]
-
-    def _experts_state(self, user_state: Tensors, context: Any) -> Any:
-        """Returns the user half of the experts for this request."""
-        experts, encoded = user_state["experts"], context["encoded"]
-        if encoded is None:
-            return experts
-        return self.experts.add_request(experts, encoded)
-
     def _pair_features(self, user_state: Tensors, candidates: Tensors) -> list:
         """Returns the pair features as the one tensor of a list, if any."""
         return [self.pairs.read(user_state, candidates)] if self.pairs else []
@@ -356,7 +268,7 @@ class JDRanker(RankingModel):
         pairs: list,
         training: bool = False,
     ) -> Any:
-        ids = self._item_ids(candidates)
+        ids = self.item_ids(candidates)
         rows = self.item_encoder.rows(ids)
         contents = self.item_encoder.content_embeddings(ids)
         tokens = self.item_encoder.encode(ids, contents)

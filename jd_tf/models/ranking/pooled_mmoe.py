@@ -5,19 +5,12 @@ from typing import Any
 
 from keras import ops
 
-from jd_tf.layers import (
-    EntireSpaceLogits,
-    FeatureNormalization,
-    IdOverlap,
-    MixtureOfExperts,
-    TaskTower,
-)
+from jd_tf.layers import IdOverlap
 from jd_tf.layers.masking import length_mask
-from jd_tf.models.base import RankingModel, Tensors
-from jd_tf.models.blocks.context_encoder import ContextEncoder
-from jd_tf.models.blocks.event_ages import newest_time, since_newest
+from jd_tf.models.base import Tensors
+from jd_tf.models.blocks.event_ages import newest_time
 from jd_tf.models.blocks.item_encoder import ItemEncoder
-from jd_tf.models.blocks.session_features import SessionFeatures
+from jd_tf.models.multi_task_ranker import MultiTaskRanker
 from jd_tf.models.ranker_config import RankerConfig
 from jd_tf.models.ranking.jd_ranker_config import HeadConfig, ItemsConfig
 from jd_tf.models.registry import register_model
@@ -37,7 +30,7 @@ class PooledMMoEConfig(RankerConfig):
 
 
 @register_model("pooled_mmoe", PooledMMoEConfig)
-class PooledMMoE(RankingModel):
+class PooledMMoE(MultiTaskRanker):
     """Averages histories and compares their ids with the candidates'.
 
     A baseline that a sequence model has to beat. Arguments, call arguments and
@@ -65,9 +58,8 @@ class PooledMMoE(RankingModel):
     config_class = PooledMMoEConfig
 
     def make_layers(self) -> None:
-        schema, items, head = self.schema, self.config.items, self.config.head
+        schema, items = self.schema, self.config.items
         shared = {"dtype": self.dtype_policy}
-        num_tasks = len(schema.objectives)
         self.item_encoder = ItemEncoder(
             schema.item_columns,
             len(schema.behaviors),
@@ -80,64 +72,15 @@ class PooledMMoE(RankingModel):
         self.id_overlap = IdOverlap(
             max_values=schema.values_per_id, name="id_overlap", **shared
         )
-        self.context_encoder = ContextEncoder(
-            schema.context_columns,
-            items.context_embedding_dim,
-            len(schema.session_dense),
-            len(schema.behaviors),
-            schema.linear_indices(schema.session_dense),
-            name="context_encoder",
-            **shared,
-        )
-        self.item_normalization = FeatureNormalization(
-            schema.linear_indices(schema.item_dense),
-            name="item_dense",
-            **shared,
-        )
-        self.experts = MixtureOfExperts(
-            head.num_experts,
-            head.expert_units,
-            num_tasks,
-            dropout_rate=head.dropout_rate,
-            name="experts",
-            **shared,
-        )
-        self.towers = TaskTower(
-            num_tasks,
-            head.tower_units,
-            dropout_rate=head.dropout_rate,
-            name="towers",
-            **shared,
-        )
-        self.entire_space = EntireSpaceLogits(
-            schema.given_indices, name="entire_space", dtype="float32"
-        )
-        self.session = SessionFeatures(
-            schema.behaviors,
-            items.model_dim,
-            self.context_encoder.output_dim,
-            len(schema.session_dense),
-            self.config.fusion.session_seconds,
-            name="session_features",
-        )
+        self.make_head(len(schema.behaviors), items.model_dim)
 
-    def build_layers(self) -> None:
+    def build_readers(self) -> tuple[int, int]:
+        """See `MultiTaskRanker`."""
         schema, dim = self.schema, self.config.items.model_dim
-        num_behaviors, num_tasks = len(schema.behaviors), len(schema.objectives)
-        num_dense, num_ids = len(schema.item_dense), len(schema.item_id_columns)
-        self.item_encoder.build()
-        self.context_encoder.build()
-        if num_dense:
-            self.item_normalization.build((None, None, num_dense))
-        overlap = num_ids * self.id_overlap.num_features(0)
+        num_behaviors = len(schema.behaviors)
+        overlap = len(schema.item_id_columns) * self.id_overlap.num_features(0)
         # The token, and with each mean: their product.
-        candidate_dim = dim + num_behaviors * (dim + overlap) + num_dense
-        user_dim = num_behaviors * dim + self.context_encoder.output_dim
-        self.experts.build((None, None, candidate_dim), (None, user_dim))
-        expert_dim = self.config.head.expert_units[-1]
-        self.towers.build((None, None, num_tasks, expert_dim))
-        self.entire_space.build((None, None, num_tasks))
-        self.session.build()
+        return dim + num_behaviors * (dim + overlap), num_behaviors * dim
 
     def encode_histories(
         self, histories: Tensors, training: bool = False
@@ -145,10 +88,7 @@ class PooledMMoE(RankingModel):
         state, means, read = {}, [], []
         for number, behavior in enumerate(self.schema.behaviors, 1):
             name, length = behavior.name, histories[behavior.length]
-            ids = [
-                histories[f"{name}_{column.name}"]
-                for column in self.schema.item_columns
-            ]
+            ids = self.item_ids(histories, f"{name}_")
             tokens = self.item_encoder(ids, gate_index=number)
             real = length_mask(length, ops.shape(tokens)[1])[..., None]
             total = ops.sum(ops.where(real, tokens, 0.0), axis=1)
@@ -165,18 +105,7 @@ class PooledMMoE(RankingModel):
                 histories[f"{name}_event_time"], length
             )
             read.append({"interest": means[-1], "values": tokens[:, None]})
-        state["experts"] = self.experts.encode_user(
-            ops.concatenate(means, axis=-1)
-        )
-        if self.fusion is not None and not training:
-            columns = {name: histories[name] for name in self.session.columns}
-            state["session"] = self.session.encode_histories(columns, read)
-        return state
-
-    def encode_request(self, user_state: Tensors, request: Tensors) -> Any:
-        time, behaviors = request["request_time"], self.schema.behaviors
-        since = since_newest(user_state, behaviors, time)
-        return self.context_encoder.of_request(request, since), since
+        return state | self.shared_state(histories, means, read, training)
 
     def candidate_logits(
         self,
@@ -185,7 +114,7 @@ class PooledMMoE(RankingModel):
         candidates: Tensors,
         training: bool = False,
     ) -> tuple[Any, Any]:
-        ids = [candidates[c.name] for c in self.schema.item_columns]
+        ids = self.item_ids(candidates)
         tokens, rows = self.item_encoder(ids), self.item_encoder.rows(ids)
         parts = [tokens]
         for behavior in self.schema.behaviors:
@@ -197,17 +126,7 @@ class PooledMMoE(RankingModel):
             parts.append(self.id_overlap.match(rows, *events))
         if self.schema.item_dense:
             parts.append(self.item_normalization(candidates["item_dense"]))
-        state = self.experts.add_request(user_state["experts"], context[0])
-        mixed = self.experts.mix(
-            ops.concatenate(parts, axis=-1), state, training=training
+        logits, mixed = self.conditional_logits(
+            user_state, context, ops.concatenate(parts, axis=-1), training
         )
-        logits = self.towers(mixed, training=training)
-        return self.entire_space(ops.cast(logits, "float32")), mixed
-
-    @property
-    def session_dim(self) -> int:
-        """Returns the width of the session features."""
-        return self.session.output_dim
-
-    def session_features(self, user_state: Tensors, context: Any) -> Any:
-        return self.session.at_request(user_state["session"], *context)
+        return self.entire_space(logits), mixed

@@ -1,0 +1,183 @@
+"""A ranker's head: the request, experts and one tower per objective."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras import ops
+
+from jd_tf.layers import (
+    EntireSpaceLogits,
+    FeatureNormalization,
+    MixtureOfExperts,
+    TaskTower,
+)
+from jd_tf.models.base import RankingModel, Tensors
+from jd_tf.models.blocks.context_encoder import ContextEncoder
+from jd_tf.models.blocks.event_ages import since_newest
+from jd_tf.models.blocks.session_features import SessionFeatures
+
+
+class MultiTaskRanker(RankingModel):
+    """Scores features of user and candidate by a mixture of experts.
+
+    A subclass makes its `item_encoder` and what reads the histories in
+    `make_layers`, which ends with `make_head`; its config has the groups
+    `items` and `head`.
+    Arguments, call arguments and outputs are those of `RankingModel`.
+
+    Example:
+    >>> from jd_tf.models import get_model
+    >>> issubclass(get_model("jd_ranker").model_class, MultiTaskRanker)
+    True
+    """
+
+    item_encoder: Any
+
+    def make_head(self, num_ages: int, interest_dim: int) -> None:
+        """Makes the layers that do not depend on how histories are read.
+
+        Args:
+            num_ages: histories whose newest event's age the request tells.
+            interest_dim: width of each history's interest in the session
+                features of a fusion.
+        """
+        schema, items, head = self.schema, self.config.items, self.config.head
+        shared = {"dtype": self.dtype_policy}
+        num_tasks = len(schema.objectives)
+        self.context_encoder = ContextEncoder(
+            schema.context_columns,
+            items.context_embedding_dim,
+            len(schema.session_dense),
+            num_ages,
+            schema.linear_indices(schema.session_dense),
+            items.numeric_embedding_dim,
+            name="context_encoder",
+            **shared,
+        )
+        self.item_normalization = FeatureNormalization(
+            schema.linear_indices(schema.item_dense),
+            embedding_dim=items.numeric_embedding_dim,
+            name="item_dense",
+            **shared,
+        )
+        self.experts = MixtureOfExperts(
+            head.num_experts,
+            head.expert_units,
+            num_tasks,
+            dropout_rate=head.dropout_rate,
+            name="experts",
+            **shared,
+        )
+        self.towers = TaskTower(
+            num_tasks,
+            head.tower_units,
+            dropout_rate=head.dropout_rate,
+            name="towers",
+            **shared,
+        )
+        self.entire_space = EntireSpaceLogits(
+            schema.given_indices, name="entire_space", dtype="float32"
+        )
+        self.session = SessionFeatures(
+            schema.behaviors,
+            interest_dim,
+            self.context_encoder.output_dim,
+            len(schema.session_dense),
+            self.config.fusion.session_seconds,
+            name="session_features",
+        )
+
+    def build_readers(self) -> tuple[int, int]:
+        """Builds what reads the histories.
+
+        Returns:
+            Widths of a candidate's features, without its own `item_dense`,
+            and of the interests of all histories.
+        """
+        raise NotImplementedError
+
+    def build_layers(self) -> None:
+        num_dense = len(self.schema.item_dense)
+        num_tasks = len(self.schema.objectives)
+        self.item_encoder.build()
+        self.context_encoder.build()
+        candidate_dim, user_dim = self.build_readers()
+        if num_dense:
+            self.item_normalization.build((None, None, num_dense))
+        candidate_dim += num_dense * (1 + self.item_normalization.embedding_dim)
+        user_dim += self.context_encoder.output_dim
+        self.experts.build((None, None, candidate_dim), (None, user_dim))
+        expert_dim = self.config.head.expert_units[-1]
+        self.towers.build((None, None, num_tasks, expert_dim))
+        self.entire_space.build((None, None, num_tasks))
+        self.session.build()
+
+    def item_ids(self, inputs: Tensors, prefix: str = "") -> list:
+        """Returns the ids of candidates, or of a behaviour's events."""
+        return [inputs[prefix + c.name] for c in self.schema.item_columns]
+
+    def shared_state(
+        self,
+        histories: Tensors,
+        interests: Sequence[Any],
+        states: Sequence[Mapping[str, Any]],
+        training: bool,
+    ) -> dict[str, Any]:
+        """Returns the part of the user state that the head reads.
+
+        Args:
+            histories: the schema's history columns.
+            interests: one tensor (B, D) a behaviour.
+            states: what `SessionFeatures.encode_histories` reads.
+            training: whether the fusion is left out.
+        """
+        joined = ops.concatenate(interests, axis=-1)
+        state = {"experts": self.experts.encode_user(joined)}
+        if self.fusion is not None and not training:
+            read = {name: histories[name] for name in self.session.columns}
+            state["session"] = self.session.encode_histories(read, states)
+        return state
+
+    def encode_request(self, user_state: Tensors, request: Tensors) -> Any:
+        time, behaviors = request["request_time"], self.schema.behaviors
+        since = since_newest(user_state, behaviors, time)
+        encoded = self.context_encoder.of_request(request, since)
+        return {"encoded": encoded, "since_seconds": since}
+
+    def experts_state(self, user_state: Tensors, context: Any) -> Any:
+        """Returns the user half of the experts for this request."""
+        if context["encoded"] is None:
+            return user_state["experts"]
+        return self.experts.add_request(
+            user_state["experts"], context["encoded"]
+        )
+
+    def conditional_logits(
+        self,
+        user_state: Tensors,
+        context: Any,
+        features: Any,
+        training: bool = False,
+    ) -> tuple[Any, Any]:
+        """Returns logits before the entire space, and what the towers read.
+
+        Args:
+            user_state: of `encode_histories`.
+            context: of `encode_request`.
+            features: (B, N, `candidate_dim`) of the candidates.
+            training: whether dropout is active.
+        """
+        state = self.experts_state(user_state, context)
+        mixed = self.experts.mix(features, state, training)
+        logits = self.towers(mixed, training=training)
+        return ops.cast(logits, "float32"), mixed
+
+    @property
+    def session_dim(self) -> int:
+        """Returns the width of the session features."""
+        return self.session.output_dim
+
+    def session_features(self, user_state: Tensors, context: Any) -> Any:
+        return self.session.at_request(
+            user_state["session"], context["encoded"], context["since_seconds"]
+        )
