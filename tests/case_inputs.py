@@ -6,6 +6,8 @@ Each function takes a random generator and returns the arguments of a layer's
 
 import numpy as np
 
+from jd_tf.layers.overlap.pair_match import pair_codes
+
 REQUESTS, EVENTS, CANDIDATES, WIDTH = 4, 6, 3, 8
 LENGTHS = np.array([6, 4, 1, 0], np.int32)
 TWO_YEARS = 2 * 365 * 24 * 3600.0
@@ -65,15 +67,15 @@ def fill_pairs(layer):
 
 
 def random_pairs(rng, keys, num_kinds):
-    rows = [
-        np.flatnonzero(rng.random(len(keys)) < share)
-        for share in np.linspace(0, 1, num_kinds * len(keys))
-    ]
-    ends = np.cumsum([len(row) for row in rows]).reshape(num_kinds, -1)
-    first = np.append(0, ends[:-1, -1])[:, None]
-    neighbors = keys[np.concatenate(rows)]
-    weights = rng.random(len(neighbors)).astype(np.float32)
-    return np.concatenate([first, ends], axis=1), neighbors, weights
+    """Codes and weights of pairs of different keys."""
+    codes = []
+    for kind in range(num_kinds):
+        chances = rng.random((len(keys), len(keys)))
+        event, target = np.nonzero(chances < np.linspace(0, 1, len(keys)))
+        event, target = event[event != target], target[event != target]
+        codes.append(pair_codes(kind, event, target))
+    codes = np.concatenate(codes)
+    return codes, rng.random(len(codes)).astype(np.float32)
 
 
 def numbers(rng):

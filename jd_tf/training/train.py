@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from jd_tf.data.dataset import read_schema
-from jd_tf.data.item_pairs.item_pairs import ItemPairs
+from jd_tf.data.item_pairs.item_pairs import ItemPairs, check_names
 from jd_tf.data.item_vectors import ItemVectors
 from jd_tf.models.config_fields import flat_fields, replace_fields
 from jd_tf.models.registry import DEFAULT_MODEL, get_model
@@ -81,7 +81,7 @@ def train(
     kept = Path(workdir) / PAIRS_FILE
     if pairs is not None or reads_pairs:
         tables = ItemPairs.load(pairs or kept)
-        tables.check_schema(schema)
+        check_names(schema, tables.columns, tables.kinds, tables.where)
         config = replace_fields(config, tables.model_fields())
     ranker = entry.model_class(schema, config)
     if tables is not None:

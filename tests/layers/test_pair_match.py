@@ -6,31 +6,33 @@ import pytest
 import tensorflow as tf
 
 from jd_tf.layers import PairMatch
+from jd_tf.layers.embedding.id_keys import UNUSED
+from jd_tf.layers.overlap.pair_match import MAX_ROWS, pair_codes
 from tests import case_inputs, references
 from tests.case_inputs import CANDIDATES, EVENTS, LENGTHS, REQUESTS
 from tests.cases import case_named
 from tests.layers import harness
 
 
-def pairs_of(keys, starts, neighbors, weights, kind=0):
+def pairs_of(layer, keys, kind):
     """The table as a dict."""
-    return {
-        (key, neighbors[place]): float(weights[place])
-        for row, key in enumerate(keys)
-        for place in range(starts[kind][row], starts[kind][row + 1])
-    }
+    codes, weights = layer.codes.numpy(), layer.pair_weights.numpy()
+    pairs = {}
+    for code, weight in zip(codes.tolist(), weights.tolist(), strict=True):
+        table, event, target = (code >> 52, code >> 26, code)
+        if code != UNUSED and table == kind:
+            pair = (event % MAX_ROWS, target % MAX_ROWS)
+            pairs[keys[pair[0]], keys[pair[1]]] = weight
+    return pairs
 
 
 @pytest.mark.parametrize("kind", [0, 1])
 def test_equals_single_pairs(kind):
     case = case_named("pair_match")
     layer = harness.make(case)
-    keys, room = np.array(case_inputs.PAIR_KEYS), layer.num_rows + 1
-    starts = layer.starts.numpy().reshape(2, room)
-    stored = layer.neighbors.numpy(), layer.pair_weights.numpy()
-    pairs = pairs_of(keys, starts, *stored, kind)
+    pairs = pairs_of(layer, case_inputs.PAIR_KEYS, kind)
     hits = 0
-    for seed in range(3):
+    for seed in range(5):
         values = harness.arguments(case, seed)
         actual = layer(**values, kind=kind).numpy()
         for row, place in np.ndindex(REQUESTS, CANDIDATES):
@@ -50,20 +52,20 @@ def test_a_part_reads_its_own_table():
     rng = np.random.default_rng(4)
     keys = np.array(case_inputs.PAIR_KEYS)
     tables = [case_inputs.random_pairs(rng, keys, 2) for _ in range(3)]
-    nothing = np.zeros(0, np.int64)
-    tables[1] = (np.zeros_like(tables[1][0]), nothing, nothing)
+    tables[1] = (np.zeros(0, np.int64), np.zeros(0))
     layer = PairMatch(7, 40, num_kinds=2)
     layer.assign(keys, *tables[2])
     values = case_inputs.paired(rng)
     with pytest.raises(ValueError, match="call `assign_parts` before"):
         layer(**values, part=np.zeros(4, np.int32))
-    firsts = np.cumsum([0, *(len(table[1]) for table in tables)])
     layer.assign_parts(
-        [
-            starts + first
-            for (starts, *_), first in zip(tables, firsts[:-1], strict=True)
-        ],
-        *(np.concatenate([table[i] for table in tables]) for i in (1, 2)),
+        np.concatenate(
+            [
+                codes + pair_codes(2 * part, 0, 0)
+                for part, (codes, _) in enumerate(tables)
+            ]
+        ),
+        np.concatenate([weights for _, weights in tables]),
     )
     parts = np.array([2, 0, 1, 0])
     for kind in (0, 1):
@@ -81,16 +83,14 @@ def test_a_part_reads_its_own_table():
 
 def test_parts_are_in_no_saved_model(tmp_path):
     layer = harness.make(case_named("pair_match"))
-    keys = layer.keys.numpy()[:5]
-    starts = np.tile(np.arange(6), (1, 2, 1))
-    layer.assign_parts(starts, np.repeat(keys[1], 5), np.ones(5))
+    layer.assign_parts(pair_codes(0, np.array([0, 1, 2, 4]), 3), np.ones(4))
     values = case_inputs.paired(np.random.default_rng(1))
     served = harness.saved_and_loaded(layer, values, tmp_path)
     harness.assert_same(served, harness.outputs(layer, values))
     parts = np.zeros(4, np.int32)
     assert np.any(layer(**values, part=parts).numpy() != served[0])
     stored = tf.train.list_variables(str(tmp_path / "variables" / "variables"))
-    assert sum("VARIABLE_VALUE" in name for name, _ in stored) == 4
+    assert sum("VARIABLE_VALUE" in name for name, _ in stored) == 3
 
 
 def test_no_events_and_new_tables():
@@ -101,7 +101,7 @@ def test_no_events_and_new_tables():
     none["event_weights"] = none["event_weights"][:, :0]
     assert not layer(**none).numpy().any()
     assert layer(**none).shape == (REQUESTS, CANDIDATES, 6)
-    layer.assign([7], [[0, 1], [1, 1]], [-5], [0.25])
+    layer.assign([-5, 7], [pair_codes(0, 1, 0)], [0.25])
     ids, history = np.array([[-5, 7]]), np.array([[3, 7]])
     found = layer(ids, history, np.array([2])).numpy()[0]
     np.testing.assert_allclose(found, [[0.125, 0.125**0.5, 0.25, 0.5], [0] * 4])
@@ -137,38 +137,22 @@ def test_texts_are_looked_up():
     layer = PairMatch(3, 4, id_dtype="string")
     red, blue = layer.keys_of(np.array(["red", "blue"])).numpy()
     keys = np.sort([red, blue])
-    starts = [[0, int(keys[0] == red), 1]]
-    layer.assign(keys, starts, [blue], [4.0])
+    row = int(keys[1] == red)
+    layer.assign(keys, [pair_codes(0, row, 1 - row)], [4.0])
     words = np.array([["blue", "", "red"]], object)
     found = layer(words, np.array([["", "red"]], object), np.array([2]))
     assert found.numpy()[0, :, 0].tolist() == [2, 0, 0]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"keys": [1, 2, 3]}, "room for 2 items and 3 pairs. Got: 3 and 2"),
-        ({"neighbors": [1] * 4}, "room for 2 items and 3 pairs. Got: 2 and 4"),
-        ({"starts": [[0, 2]]}, r"takes \(1, 3\) starts. Got: \(1, 2\)"),
-        ({"keys": [4, 4]}, "ascending order, each once"),
-        ({"starts": [[0, 2, 1]]}, "do not fit each other"),
-        ({"starts": [[0, 1, 3]]}, "do not fit each other"),
-        ({"weights": [1.0]}, "do not fit each other"),
-        ({"weights": [1.0, np.nan]}, "finite weights"),
-        ({"weights": [1.0, -1.0]}, "finite weights"),
-    ],
-)
-def test_wrong_tables_are_named_and_change_nothing(changes, message):
-    layer = PairMatch(2, 3, name="pairs")
-    good = {
-        "keys": [4, 6],
-        "starts": [[0, 1, 2]],
-        "neighbors": [6, 4],
-        "weights": [1.0, 2.0],
-    }
-    layer.assign(**good)
-    with pytest.raises(ValueError, match=message):
-        layer.assign(**{**good, **changes})
+def test_tables_without_room_change_nothing():
+    layer = PairMatch(2, 2, name="pairs")
+    codes = pair_codes(0, np.array([0, 1]), np.array([1, 0]))
+    layer.assign([4, 6], codes, [1.0, 2.0])
+    room = "room for 2 items and 2 pairs. Got: "
+    with pytest.raises(ValueError, match=f"{room}3 and 2"):
+        layer.assign([1, 2, 3], codes, [1.0, 2.0])
+    with pytest.raises(ValueError, match=f"{room}2 and 3"):
+        layer.assign([4, 6], [1, 2, 3], [1.0] * 3)
     found = layer(np.array([[4, 6]]), np.array([[6]]), np.array([1]))
     assert found.numpy()[0, :, 0].tolist() == [2, 0]
 

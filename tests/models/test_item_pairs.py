@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from jd_tf.data.item_pairs.item_pairs import ColumnPairs, ItemPairs
 from jd_tf.data.item_pairs.training_parts import PART, TrainingParts
+from jd_tf.layers.overlap.pair_match import pair_codes
 from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.schema import SchemaError
@@ -32,18 +33,16 @@ def random_tables(seed, batch, num_parts=2):
     columns = {}
     for name, table in reader.tables.items():
         keys = np.unique(table.keys_of(tf.reshape(batch[name], [-1])))[1:]
-        starts, neighbors, weights, first = [], [], [], 0
-        for _ in range(num_parts + 1):
-            found = random_pairs(generator, keys, len(KINDS))
-            starts.append(found[0] + first)
-            neighbors.append(np.searchsorted(keys, found[1]).astype(np.int32))
-            weights.append(found[2])
-            first += len(found[1])
+        found = [
+            random_pairs(generator, keys, len(KINDS))
+            for _ in range(num_parts + 1)
+        ]
+        of_parts = [
+            (codes + pair_codes(part * len(KINDS), 0, 0), weights)
+            for part, (codes, weights) in enumerate(found[1:])
+        ]
         columns[name] = ColumnPairs(
-            keys,
-            np.stack(starts),
-            np.concatenate(neighbors),
-            np.concatenate(weights),
+            keys, *found[0], *map(np.concatenate, zip(*of_parts, strict=True))
         )
     parts = TrainingParts("user", num_parts)
     return ItemPairs(columns, KINDS, parts)
@@ -164,9 +163,10 @@ def test_training_reads_the_table_of_its_part(model, batch, pairs):
         one = {
             name: ColumnPairs(
                 column.keys,
-                column.starts[[part]],
-                column.neighbors[: column.starts[part, -1, -1]],
-                column.weights[: column.starts[part, -1, -1]],
+                column.part_codes[column.part_codes >> 53 == part] % 2**53,
+                column.part_weights[column.part_codes >> 53 == part],
+                column.part_codes[:0],
+                column.part_weights[:0],
             )
             for name, column in pairs.columns.items()
         }

@@ -99,8 +99,8 @@ def test_the_folder_keeps_the_pairs_and_no_checkpoint_does(run, files):
     assert kept.model_fields()["digest"] == model.config.pairs.digest
     loaded = load_trained(workdir)
     for name, table in loaded.pairs.tables.items():
-        keys, *_ = kept.columns[name].all_events()
-        np.testing.assert_array_equal(table.keys, keys)
+        np.testing.assert_array_equal(table.keys, kept.columns[name].keys)
+        np.testing.assert_array_equal(table.codes, kept.columns[name].codes)
     checkpoints = Checkpoints(workdir / "checkpoints")
     state = checkpoints.path(checkpoints.steps()[-1]) / "state.json"
     assert "pairs/direct/kernel" in state.read_text()

@@ -1,28 +1,27 @@
 """Counts pairs of items in the training records of a data folder."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse
+import tensorflow as tf
+from tqdm import tqdm
 
-from jd_tf.data.dataset import read_schema
+from jd_tf.data.batches import numpy_batches
+from jd_tf.data.dataset import read_schema, split_files
 from jd_tf.data.item_pairs.item_pairs import ColumnPairs, ItemPairs, check_names
-from jd_tf.data.item_pairs.training_records import (
-    HistoryPlan,
-    TrainingRecords,
-    user_numbers,
-)
+from jd_tf.data.item_pairs.training_parts import TIME, USER, TrainingParts
 from jd_tf.layers.embedding.id_keys import id_keys
+from jd_tf.layers.overlap.pair_match import pair_codes
 from jd_tf.schema import DataError, Schema
 
-# Pairs held at a time; more are counted in several passes.
-_MAX_HELD = 1 << 26
-_MIN_SORTED = 1 << 22
-# Bits of a pair's sort key that tell its part and its distance.
-_LOW_BITS = 16
-Found = tuple[np.ndarray, ...]
+# Pairs held at a time; more are counted in several passes, by user.
+_MAX_HELD = 1 << 24
+_BATCH_SIZE = 1024
+_LARGEST = 2**63 - 1
 
 
 def make_item_pairs(
@@ -49,9 +48,6 @@ def make_item_pairs(
     its count c over c(event)^0.5 c(target)^target_damping, with the sums of
     all counts of each; scaled so that the mean weight of a kind is 1.
 
-    Memory grows with the number of requests (25 bytes each) and of different
-    pairs.
-
     Args:
         data: folder made by `make_data`.
         columns: id columns whose pairs are counted.
@@ -64,7 +60,7 @@ def make_item_pairs(
         leave_out: what a training request's table is counted without: "time",
             its own part of the data and all later ones; "user", all users of
             its part; "auto": time where there is a clock.
-        num_parts: parts of the training data, at most 200.
+        num_parts: parts of the training data.
         progress: whether bars are shown.
 
     Raises:
@@ -86,49 +82,19 @@ def make_item_pairs(
             raise DataError(
                 f"`{name}` must be between {least} and {most}. Got: {value}."
             )
-    records = TrainingRecords(data, schema, progress)
-    plan = HistoryPlan(records, leave_out, num_parts)
-    held = plan.num_events * window * len(kinds) * len(columns)
-    num_groups = -(-held // _MAX_HELD)
-    summed: dict[tuple[str, str], list[Found]] = {}
-    for group in range(max(num_groups, 1)):
-        title = f"counting pairs {group + 1}/{max(num_groups, 1)}"
-        buffers = {(c, k): _Buffer() for c in columns for k in kinds}
-        place = 0
-        for batch in records.read(_names(schema, columns), title):
-            user = user_numbers(batch["user_id"])
-            rows = slice(place, place + len(user))
-            place += len(user)
-            about = {
-                "user": user,
-                "part": plan.parts.of(
-                    batch["user_id"], batch["request_time"]
-                ).numpy(),
-                "mine": user % max(num_groups, 1) == group,
-                "counted": plan.counted[rows],
-                "since": plan.since[rows],
-            }
-            for (column, kind), buffer in buffers.items():
-                for found in _find(schema, batch, about, column, kind, window):
-                    buffer.add(*found)
-        for key, buffer in buffers.items():
-            summed.setdefault(key, []).append(buffer.sums())
-    finish = (backwards, target_damping, num_neighbors)
+    records = _Records(data, schema, progress)
+    plan = _plan(records, leave_out, num_parts)
     tables = {}
     for column in columns:
-        by_kind = [
-            tuple(
-                np.concatenate(parts)
-                for parts in zip(*summed[column, kind], strict=True)
-            )
-            for kind in kinds
-        ]
-        tables[column] = _tables(by_kind, plan, *finish)
-        if not tables[column].num_pairs:
+        counts = [_count(records, plan, column, k, window) for k in kinds]
+        if not any(map(len, counts)):
             raise DataError(
                 f"{data}: no pairs of `{column}`: no user has two different "
                 f"ones after each other in {', '.join(kinds)}."
             )
+        tables[column] = _tables(
+            counts, plan[0], backwards, target_damping, num_neighbors
+        )
     meta = {
         "window": window,
         "backwards": backwards,
@@ -136,181 +102,172 @@ def make_item_pairs(
         "num_neighbors": num_neighbors,
         "schema": schema.name,
     }
-    return ItemPairs(tables, kinds, plan.parts, meta)
+    return ItemPairs(tables, kinds, plan[0], meta, str(data))
 
 
-def _names(schema: Schema, columns: Sequence[str]) -> list[str]:
-    """Returns the names of the record columns that are read."""
-    names = ["num_candidates", "labels", "label_weights", *columns]
-    for behavior in schema.behaviors:
-        names += [behavior.length, f"{behavior.name}_event_time"]
-        names += [f"{behavior.name}_{column}" for column in columns]
-    return names
+class _Records:
+    """The training split of a data folder, read as often as needed."""
+
+    def __init__(self, data: str | Path, schema: Schema, progress: bool):
+        self.data, self.schema, self.progress = data, schema, progress
+
+    def read(self, title: str) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+        """Yields numbers of users and batches, in the order of the files."""
+        count = sum(split_files(self.data, "train").values())
+        for batch in tqdm(
+            numpy_batches(self.data, "train", _BATCH_SIZE, keys=True),
+            title,
+            -(-count // _BATCH_SIZE),
+            disable=not self.progress,
+        ):
+            users = tf.strings.to_hash_bucket_fast(batch["user_id"], _LARGEST)
+            yield users.numpy(), batch
 
 
-def _find(
-    schema: Schema,
-    batch: Mapping[str, np.ndarray],
-    about: Mapping[str, np.ndarray],
+def _plan(
+    records: _Records, leave_out: str, num_parts: int
+) -> tuple[TrainingParts, np.ndarray, int]:
+    """Plans whose histories are counted, so that each event enters once.
+
+    A user's requests show the same events again and again. In each part of
+    the training data only his last request's history is counted, and of that
+    only what is newer than the one counted before it.
+
+    Returns:
+        The parts; of each request the time after which events are counted;
+        and how many events and targets there are.
+    """
+    read, num_targets = [], 0
+    for user, batch in records.read("reading users"):
+        sizes = [batch[b.length] for b in records.schema.behaviors]
+        read.append(np.stack([user, batch["request_time"], sum(sizes)]))
+        num_targets += int((batch["labels"] > 0).sum())
+    requests = pd.DataFrame(
+        np.concatenate(read, axis=1).T, columns=["user", "time", "size"]
+    )
+    time = requests["time"].to_numpy()
+    clock = time.min() < time.max()
+    if leave_out == "auto":
+        leave_out = TIME if clock else USER
+    if leave_out == TIME and not clock:
+        raise DataError(
+            f"{records.data}: every training request has `request_time` "
+            f"{time[0]}, so that there is no earlier part to count. Pass "
+            "--leave_out=user."
+        )
+    starts = np.arange(1, num_parts) * len(time) // num_parts
+    boundaries = np.sort(time)[starts if leave_out == TIME else []]
+    # By user, a part has all requests of a user.
+    requests["part"] = np.searchsorted(boundaries, time, side="right")
+    # Without a clock the longest history is the last.
+    counted = requests.sort_values(["time", "size"], kind="stable")
+    counted = counted.drop_duplicates(["user", "part"], keep="last")
+    since = counted.groupby("user")["time"].shift(fill_value=-_LARGEST)
+    return (
+        TrainingParts(leave_out, num_parts, tuple(boundaries.tolist())),
+        since.reindex(requests.index, fill_value=_LARGEST).to_numpy(),
+        int(counted["size"].sum()) + num_targets,
+    )
+
+
+def _count(
+    records: _Records,
+    plan: tuple[TrainingParts, np.ndarray, int],
     column: str,
     kind: str,
     window: int,
-) -> Iterator[tuple]:
-    """Yields users, parts, events, targets and distances of pairs."""
+) -> pd.DataFrame:
+    """Returns the counts of pairs in each part."""
+    (parts, since, num_found), schema = plan, records.schema
     behavior, _, objective = kind.partition(":")
-    dtype = schema.column(column).dtype
-    history = id_keys(batch[f"{behavior}_{column}"], dtype, column).numpy()
-    candidates = id_keys(batch[column], dtype, column).numpy()
     number = schema.objective_names.index(objective)
-    place = np.arange(history.shape[1])
-    real = place < batch[f"{behavior}_length"][:, None]
-    user, part = about["user"], about["part"]
-    labels, weights = batch["labels"], batch["label_weights"]
-    positive = (labels[..., number] > 0) & (weights[..., number] > 0)
-    shown = np.arange(candidates.shape[1]) < batch["num_candidates"][:, None]
-    row, at = np.nonzero(positive & shown & about["mine"][:, None])
-    for distance in range(1, min(window, history.shape[1]) + 1):
-        there = row[real[row, distance - 1]]
-        target = candidates[row, at][real[row, distance - 1]]
-        event = history[there, distance - 1]
-        yield user[there], part[there], event, target, distance
-    both_first = (behavior, number) == (schema.behaviors[0].name, 0)
-    if behavior != objective and not both_first:
-        return
-    chosen = np.flatnonzero(about["counted"] & about["mine"])
-    # Not counted before.
-    since = about["since"][chosen, None]
-    times = batch[f"{behavior}_event_time"][chosen]
-    new = real[chosen] & (times > since)
-    history, real = history[chosen], real[chosen]
-    for distance in range(1, min(window, history.shape[1] - 1) + 1):
-        pair = new[:, :-distance] & real[:, distance:]
-        row, at = np.nonzero(pair)
-        there = chosen[row]
-        event, target = history[row, at + distance], history[row, at]
-        yield user[there], part[there], event, target, distance
-
-
-class _Buffer:
-    """Pairs found so far, each once a user: its earliest part, its nearest."""
-
-    def __init__(self) -> None:
-        none = np.zeros(0, np.int64)
-        self._held: Found = (none.astype(np.uint64), none, none)
-        self._new: list[Found] = []
-        self._num_new = 0
-
-    def add(
-        self,
-        user: np.ndarray,
-        part: np.ndarray,
-        event: np.ndarray,
-        target: np.ndarray,
-        distance: int,
-    ) -> None:
-        """Adds pairs of ids that differ and are no padding."""
-        good = (event != target) & (event != 0) & (target != 0)
-        user, part, event, target = (
-            array[good].astype(np.int64)
-            for array in (user, part, event, target)
-        )
-        key: np.ndarray = np.zeros(len(user), np.uint64)
-        for values in (user, event, target):
-            key = _mixed(key ^ values.astype(np.uint64))
-        key = key >> _LOW_BITS << _LOW_BITS
-        key |= (part << 8 | distance).astype(np.uint64)
-        self._new.append((key, event, target))
-        self._num_new += len(key)
-        if self._num_new > max(_MIN_SORTED, len(self._held[0])):
-            self._settle()
-
-    def _settle(self) -> None:
-        parts = zip(self._held, *self._new, strict=True)
-        key, event, target = (np.concatenate(part) for part in parts)
-        order = np.argsort(key)
-        pair = key[order] >> _LOW_BITS
-        first = order[np.append(True, pair[1:] != pair[:-1])[: len(pair)]]
-        self._held = (key[first], event[first], target[first])
-        self._new, self._num_new = [], 0
-
-    def sums(self) -> Found:
-        """Returns part, event, target and count of pairs, over all users."""
-        self._settle()
-        key, event, target = self._held
-        part = (key >> 8 & 255).astype(np.int64)
-        weight = 1.0 / (key & 255)
-        ids, rows = np.unique(
-            np.concatenate([event, target]), return_inverse=True
-        )
-        event, target = np.split(rows.astype(np.int64), 2)
-        code = (part * len(ids) + event) * len(ids) + target
-        code, places = np.unique(code, return_inverse=True)
-        counts = np.bincount(places, weight, len(code))
-        rest, target = np.divmod(code, max(len(ids), 1))
-        part, event = np.divmod(rest, max(len(ids), 1))
-        return part, ids[event], ids[target], counts
-
-
-def _mixed(values: np.ndarray) -> np.ndarray:
-    """Mixes all bits of uint64 numbers, as `hashed_rows` does."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        values = (values ^ (values >> shift)) * np.uint64(factor)
-    return values ^ (values >> 31)
+    first = (behavior, number) == (schema.behaviors[0].name, 0)
+    dtype = schema.column(column).dtype
+    num_groups = -(-num_found * window // _MAX_HELD)
+    counts = []
+    for group in range(num_groups):
+        place, found = 0, [np.zeros((4, 0), np.int64)]
+        title = f"{column}, {kind}, pass {group + 1}/{num_groups}"
+        for user, batch in records.read(title):
+            history, candidates = (
+                id_keys(batch[name], dtype, column).numpy()
+                for name in (f"{behavior}_{column}", column)
+            )
+            part = parts.of(batch["user_id"], batch["request_time"]).numpy()
+            mine = (user % num_groups == group)[:, None]
+            label, weight = batch["labels"], batch["label_weights"]
+            positive = (label[..., number] > 0) & (weight[..., number] > 0)
+            # Newer than what was counted before.
+            after = since[place : place + len(user), None]
+            new = batch[f"{behavior}_event_time"] > after
+            new &= mine & (first or behavior == objective)
+            place += len(user)
+            shown, at = np.nonzero(positive & mine)
+            for distance in range(1, min(window, history.shape[1]) + 1):
+                row, late = np.nonzero(new[:, :-distance])
+                event = np.append(
+                    history[shown, distance - 1], history[row, late + distance]
+                )
+                target = np.append(candidates[shown, at], history[row, late])
+                row = np.append(shown, row)
+                # The earliest part comes first, in it the least distance.
+                rank = part[row] * 256 + distance
+                pairs = np.stack([user[row], event, target, rank])
+                real = (event != target) & (event != 0) & (target != 0)
+                found.append(pairs[:, real])
+        pairs = np.concatenate(found, axis=1)
+        names = ["user", "event", "target"]
+        frame = pd.DataFrame(pairs.T, columns=[*names, "rank"])
+        frame = frame.groupby(names, sort=False)["rank"].min().reset_index()
+        frame["part"], distances = np.divmod(frame["rank"], 256)
+        frame["count"] = 1.0 / distances
+        names[0] = "part"
+        counts.append(frame.groupby(names, as_index=False)["count"].sum())
+    return pd.concat(counts)
 
 
 def _tables(
-    found: Sequence[Found],
-    plan: HistoryPlan,
-    backwards: float,
-    target_damping: float,
-    num_neighbors: int,
+    counts: Sequence[pd.DataFrame], parts: TrainingParts, *options: Any
 ) -> ColumnPairs:
-    """Returns the tables of one column, `found` of each kind."""
-    keys = np.unique(np.concatenate([ids for f in found for ids in f[1:3]]))
-    num_parts = plan.parts.num_parts
-    kinds: list[list[Any]] = []
-    for part, event, target, count in found:
-        rows, columns = (
-            np.searchsorted(keys, event),
-            np.searchsorted(keys, target),
-        )
-        tables = []
-        for number in range(num_parts + 1):
-            read = np.ones(len(part), bool)
-            if number < num_parts:
-                read = plan.parts.are_read_by(number, part)
-            counts = scipy.sparse.csr_matrix(
-                (count[read], (rows[read], columns[read])), (len(keys),) * 2
-            )
-            counts = (counts + backwards * counts.T).tocsr()
-            tables.append(_damped(counts, target_damping, num_neighbors))
-        mean = tables[-1].data.mean() if tables[-1].nnz else 1.0
-        for table in tables:
-            table.data /= mean
-        kinds.append(tables)
-    flat = [kind[number] for number in range(num_parts + 1) for kind in kinds]
-    sizes = np.array([[table.nnz] for table in flat], np.int64)
-    firsts = np.cumsum(sizes) - sizes[:, 0]
-    starts = np.stack([table.indptr for table in flat]) + firsts[:, None]
+    """Returns the tables of one column, from the counts of each kind."""
+    seen = pd.concat(counts)[["event", "target"]]
+    keys = np.unique(seen.to_numpy())
+    means, codes, weights = [], [], []
+    # Of all training events first: its mean weight is the scale of all.
+    for part in (parts.num_parts, *range(parts.num_parts)):
+        for kind, counted in enumerate(counts):
+            read = counted[parts.are_read_by(part, counted["part"])]
+            rows = [np.searchsorted(keys, read[c]) for c in ("event", "target")]
+            shape = (len(keys), len(keys))
+            matrix = scipy.sparse.csr_matrix((read["count"], rows), shape)
+            event, target, weight = _strongest(matrix, *options)
+            if part == parts.num_parts:
+                means.append(weight.mean() if len(weight) else 1.0)
+            table = part % parts.num_parts * len(counts) + kind
+            codes.append(pair_codes(table, event, target))
+            weights.append((weight / means[kind]).astype(np.float32))
+    split = len(counts)
     return ColumnPairs(
         keys,
-        starts.reshape(num_parts + 1, len(found), -1).astype(np.int64),
-        np.concatenate([table.indices for table in flat]).astype(np.int32),
-        np.concatenate([table.data for table in flat]).astype(np.float32),
+        np.concatenate(codes[:split]),
+        np.concatenate(weights[:split]),
+        np.concatenate(codes[split:]),
+        np.concatenate(weights[split:]),
     )
 
 
-def _damped(counts: Any, target_damping: float, num_neighbors: int) -> Any:
-    """Returns the strongest neighbours of each row, ascending in a row."""
+def _strongest(
+    counts: Any, backwards: float, target_damping: float, num_neighbors: int
+) -> tuple[np.ndarray, ...]:
+    """Returns rows, columns and weights of the strongest of each row."""
+    counts = (counts + backwards * counts.T).tocsr()
+    counts.sort_indices()
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    columns = counts.indices.astype(np.int64)
     of_event = np.asarray(counts.sum(axis=1)).ravel()[rows]
-    of_target = np.asarray(counts.sum(axis=0)).ravel()[counts.indices]
+    of_target = np.asarray(counts.sum(axis=0)).ravel()[columns]
     weights = counts.data / (of_event**0.5 * of_target**target_damping)
-    order = np.lexsort((counts.indices, -weights, rows))
+    order = np.lexsort((columns, -weights, rows))
     rank = np.arange(len(order)) - counts.indptr[rows]
-    kept = order[rank < num_neighbors]
-    strongest = scipy.sparse.csr_matrix(
-        (weights[kept], (rows[kept], counts.indices[kept])), counts.shape
-    )
-    strongest.sort_indices()
-    return strongest
+    kept = np.sort(order[rank < num_neighbors])
+    return rows[kept], columns[kept], weights[kept]

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,54 +12,57 @@ import numpy as np
 
 from jd_tf.data.files import read_npz, sync
 from jd_tf.data.item_pairs.training_parts import TrainingParts
+from jd_tf.layers.embedding.id_keys import UNUSED
+from jd_tf.layers.overlap.pair_match import MAX_ROWS, MAX_TABLES, pair_codes
 from jd_tf.schema import DataError, Schema
 
 _MAKE = "Make one with `python -m experiments.make_pairs`; pass it as --pairs."
-_META = "meta"
-_ARRAYS = ("keys", "starts", "neighbors", "weights")
 
 
 @dataclasses.dataclass(frozen=True)
 class ColumnPairs:
-    """Pairs of the ids of one column, in P + 1 tables of J kinds.
-
-    Tables 0 to P - 1 are for training requests of that part, the last one,
-    counted from all training events, for everything else.
+    """Pairs of the ids of one column, of J kinds.
 
     Attributes:
         keys: (R,) int64, ascending; ids as `jd_tf.layers.PairMatch` keeps
             them.
-        starts: (P + 1, J, R + 1) int64. Row r of a table and kind has the
-            pairs from `starts[.., r]` to `starts[.., r + 1]`, exclusive.
-        neighbors: (pairs,) int32, rows of `keys`, ascending within a row.
-        weights: (pairs,) float32.
+        codes: (pairs,) int64 of `pair_codes`, ascending: of all training
+            events. The kind is the table.
+        weights: (pairs,) float.
+        part_codes: likewise, what training requests read; kind k for those
+            of part p is table p J + k.
+        part_weights: likewise.
     """
 
     keys: np.ndarray
-    starts: np.ndarray
-    neighbors: np.ndarray
+    codes: np.ndarray
     weights: np.ndarray
+    part_codes: np.ndarray
+    part_weights: np.ndarray
 
-    @property
-    def num_pairs(self) -> int:
-        """Pairs of the table of all training events."""
-        return len(self.weights) - int(self.starts[-1, 0, 0])
+    def problem(self, num_kinds: int, num_parts: int) -> str:
+        """Returns what is wrong with the arrays, if anything."""
+        keys = self.keys
+        if len(keys) > MAX_ROWS or num_kinds * num_parts >= MAX_TABLES:
+            return f"more than {MAX_ROWS} ids or {MAX_TABLES} tables"
+        if (np.diff(keys) <= 0).any() or np.isin([0, UNUSED], keys).any():
+            return "`keys` must be ids in ascending order, each once"
+        for name, num_tables in (("", num_kinds), ("part_", num_parts)):
+            codes = getattr(self, f"{name}codes")
+            weights = getattr(self, f"{name}weights")
+            end = pair_codes(num_tables * (num_kinds if name else 1), 0, 0)
+            rows = (codes // MAX_ROWS % MAX_ROWS, codes % MAX_ROWS)
+            if (np.diff(codes, prepend=0, append=end) <= 0).any() or any(
+                row.max(initial=-1) >= len(keys) for row in rows
+            ):
+                return f"`{name}codes` must be pairs of `keys`, ascending"
+            fine = np.isfinite(weights) & (weights >= 0)
+            if len(weights) != len(codes) or not fine.all():
+                return f"`{name}weights` must be finite, >= 0, one a pair"
+        return ""
 
-    def all_events(self) -> tuple[np.ndarray, ...]:
-        """Returns what `PairMatch.assign` takes."""
-        first = self.starts[-1, 0, 0]
-        return (
-            self.keys,
-            self.starts[-1] - first,
-            self.keys[self.neighbors[first:]],
-            self.weights[first:],
-        )
 
-    def of_parts(self) -> tuple[np.ndarray, ...]:
-        """Returns what `PairMatch.assign_parts` takes."""
-        end = self.starts[-1, 0, 0]
-        neighbors = self.keys[self.neighbors[:end]]
-        return self.starts[:-1], neighbors, self.weights[:end]
+_ARRAYS = tuple(field.name for field in dataclasses.fields(ColumnPairs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +76,14 @@ class ItemPairs:
         meta: how they were counted; anything JSON can hold.
         where: named in errors.
 
+    Raises:
+        DataError: if an array does not fit the others.
+
     Example:
     >>> import numpy as np
     >>> from jd_tf.data import ItemPairs
-    >>> keys, starts = np.array([7, 9]), np.array([[[0, 0, 0]], [[0, 1, 1]]])
-    >>> table = ColumnPairs(keys, starts, np.array([1]), np.ones(1))
+    >>> of_all, of_parts = [np.array([1]), np.ones(1)], [np.array([], int)] * 2
+    >>> table = ColumnPairs(np.array([7, 9]), *of_all, *of_parts)
     >>> parts = TrainingParts("user", 1)
     >>> print(ItemPairs({"item_id": table}, ("click:click",), parts).summary())
     item_id: 2 ids with 1 pairs, 0.5 each
@@ -90,50 +96,48 @@ class ItemPairs:
     meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     where: str = "item pairs"
 
+    def __post_init__(self) -> None:
+        for column, pairs in self.columns.items():
+            problem = pairs.problem(len(self.kinds), self.parts.num_parts)
+            if problem:
+                raise DataError(f"{self.where}: `{column}`: {problem}. {_MAKE}")
+
     def model_fields(self) -> dict[str, Any]:
         """Returns the fields of a model's `PairsConfig` that fit."""
+        digest = hashlib.sha256(repr((self.kinds, self.parts)).encode())
+        for name, array in self._arrays().items():
+            digest.update(name.encode() + array.tobytes())
         columns = self.columns.values()
         return {
             "use_pairs": True,
             "columns": tuple(self.columns),
             "kinds": self.kinds,
             "num_rows": tuple(len(pairs.keys) for pairs in columns),
-            "num_pairs": tuple(max(p.num_pairs, 1) for p in columns),
-            "digest": self._digest(),
+            "num_pairs": tuple(max(len(pairs.codes), 1) for pairs in columns),
+            "digest": digest.hexdigest()[:16],
         }
 
     def summary(self) -> str:
         """Returns a line on each column, and one on what is left out."""
         lines = [
-            f"{column}: {len(pairs.keys):,} ids with {pairs.num_pairs:,} "
-            f"pairs, {pairs.num_pairs / len(pairs.keys):.1f} each"
+            f"{column}: {len(pairs.keys):,} ids with {len(pairs.codes):,} "
+            f"pairs, {len(pairs.codes) / len(pairs.keys):.1f} each"
             for column, pairs in self.columns.items()
         ]
         parts = self.parts
-        return "\n".join(
-            [*lines, f"left out by {parts.leave_out}, {parts.num_parts} parts"]
-        )
+        lines.append(f"left out by {parts.leave_out}, {parts.num_parts} parts")
+        return "\n".join(lines)
 
-    def _digest(self) -> str:
-        digest = hashlib.sha256(repr((self.kinds, self.parts)).encode())
-        for column, pairs in self.columns.items():
-            digest.update(column.encode())
-            for name in _ARRAYS:
-                digest.update(getattr(pairs, name).tobytes())
-        return digest.hexdigest()[:16]
-
-    def check_schema(self, schema: Schema) -> None:
-        """Raises a DataError unless the schema has these columns and kinds."""
-        check_names(schema, tuple(self.columns), self.kinds, self.where)
-
-    def save(self, path: str | Path) -> None:
-        """Writes the `.npz`, whole or not at all."""
-        path = Path(path)
-        arrays = {
+    def _arrays(self) -> dict[str, Any]:
+        return {
             f"{column}/{name}": getattr(pairs, name)
             for column, pairs in self.columns.items()
             for name in _ARRAYS
         }
+
+    def save(self, path: str | Path) -> None:
+        """Writes the `.npz`, whole or not at all."""
+        path = Path(path)
         about = {
             "kinds": self.kinds,
             "columns": list(self.columns),
@@ -144,7 +148,9 @@ class ItemPairs:
         aside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with aside.open("wb") as file:
-                np.savez(file, meta=np.array(json.dumps(about)), **arrays)
+                np.savez(
+                    file, meta=np.array(json.dumps(about)), **self._arrays()
+                )
             sync(aside)
             aside.replace(path)
         finally:
@@ -159,42 +165,33 @@ class ItemPairs:
         """
         arrays = read_npz(path, _MAKE)
         try:
-            about = json.loads(str(arrays[_META]))
+            about = json.loads(str(arrays["meta"]))
             columns = {
-                column: ColumnPairs(
-                    **{name: arrays[f"{column}/{name}"] for name in _ARRAYS}
-                )
+                column: ColumnPairs(*(arrays[f"{column}/{n}"] for n in _ARRAYS))
                 for column in about["columns"]
             }
             boundaries = tuple(about["parts"].pop("boundaries"))
             parts = TrainingParts(**about["parts"], boundaries=boundaries)
-            kinds = tuple(about["kinds"])
+            kinds, meta = tuple(about["kinds"]), about["meta"]
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{path}: not a file of item pairs: {error}. {_MAKE}"
             ) from error
-        for column, pairs in columns.items():
-            shape = (parts.num_parts + 1, len(kinds), len(pairs.keys) + 1)
-            if pairs.starts.shape != shape:
-                raise DataError(
-                    f"{path}: `{column}/starts` is {pairs.starts.shape}, must "
-                    f"be {shape}. {_MAKE}"
-                )
-        return cls(columns, kinds, parts, about["meta"], str(path))
+        return cls(columns, kinds, parts, meta, str(path))
 
 
 def check_names(
-    schema: Schema, columns: Sequence[str], kinds: Sequence[str], where: str
+    schema: Schema, columns: Iterable[str], kinds: Iterable[str], where: str
 ) -> None:
     """Raises a DataError that names a column or kind the schema lacks."""
     known = [c.name for c in schema.item_id_columns if c.max_values == 1]
+    behaviors = [behavior.name for behavior in schema.behaviors]
     for column in columns:
         if column not in known:
             raise DataError(
                 f"{where}: schema `{schema.name}` has no item column "
                 f"`{column}` of one id, only {', '.join(known)}."
             )
-    behaviors = [behavior.name for behavior in schema.behaviors]
     for kind in kinds:
         behavior, _, objective = kind.partition(":")
         if behavior not in behaviors or objective not in schema.objective_names:

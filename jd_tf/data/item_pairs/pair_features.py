@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.sparse
 
-from jd_tf.data.item_pairs.item_pairs import ColumnPairs, ItemPairs
+from jd_tf.data.item_pairs.item_pairs import ItemPairs
 from jd_tf.data.item_pairs.training_parts import PART
 from jd_tf.layers.embedding.id_keys import id_keys
+from jd_tf.layers.overlap.pair_match import pair_codes
 from jd_tf.schema import Schema
 
 
@@ -29,57 +29,34 @@ def pair_features(
     Returns:
         (B, N, 4 x columns x kinds) float32.
     """
-    last = pairs.parts.num_parts
-    parts = batch.get(PART, np.full(len(batch["num_candidates"]), last))
     features = []
-    for column, tables in pairs.columns.items():
+    for column, table in pairs.columns.items():
         dtype = schema.column(column).dtype
-        candidates = id_keys(batch[column], dtype, column).numpy()
+        codes, weights, tables = table.codes, table.weights, 0
+        if PART in batch:
+            codes, weights = table.part_codes, table.part_weights
+            tables = batch[PART][:, None, None] * np.int64(len(pairs.kinds))
         for number, kind in enumerate(pairs.kinds):
             behavior = kind.partition(":")[0]
-            history = batch[f"{behavior}_{column}"][:, :num_events]
-            events = id_keys(history, dtype, column).numpy()
-            place = np.arange(events.shape[1])
-            real = place < batch[f"{behavior}_length"][:, None]
-            found = np.zeros((*events.shape, candidates.shape[1]), np.float32)
-            for part in np.unique(parts):
-                rows = np.flatnonzero(parts == part)
-                found[rows] = _weights(
-                    tables,
-                    (part, number),
-                    np.where(real, events, 0)[rows, :, None],
-                    candidates[rows, None],
+            # Padding is 0 and has no row.
+            (event, known), (target, also_known) = (
+                _find(table.keys, id_keys(ids, dtype, column).numpy())
+                for ids in (
+                    batch[f"{behavior}_{column}"][:, :num_events, None],
+                    batch[column][:, None],
                 )
-            near = (1.0 / (1.0 + place))[:, None]
-            sums = (found * near).sum(axis=1)
-            features += [sums, np.sqrt(sums), found.max(axis=1, initial=0)]
-            features.append(((found > 0) * near).max(axis=1, initial=0))
+            )
+            at, found = _find(codes, pair_codes(tables + number, event, target))
+            found &= known & also_known
+            weight = np.where(found, np.append(weights, 0)[at], 0)
+            near = 1.0 / (1.0 + np.arange(event.shape[1])[:, None])
+            sums = (weight * near).sum(axis=1)
+            features += [sums, np.sqrt(sums), weight.max(axis=1, initial=0)]
+            features.append((found * near).max(axis=1, initial=0))
     return np.stack(features, axis=-1).astype(np.float32)
 
 
-def _weights(
-    tables: ColumnPairs,
-    table: tuple[int, int],
-    events: np.ndarray,
-    candidates: np.ndarray,
-) -> np.ndarray:
-    """Returns weights (B, E, N) of pairs in one of the tables."""
-    starts, size = tables.starts[table], len(tables.keys)
-    pairs = slice(starts[0], starts[-1])
-    matrix = scipy.sparse.csr_matrix(
-        (tables.weights[pairs], tables.neighbors[pairs], starts - starts[0]),
-        (size, size),
-    )
-    event, known = _rows(tables.keys, events)
-    candidate, also_known = _rows(tables.keys, candidates)
-    event, candidate, known = np.broadcast_arrays(
-        event, candidate, known & also_known
-    )
-    found = np.zeros(known.shape, np.float32)
-    found[known] = np.asarray(matrix[event[known], candidate[known]]).ravel()
-    return found
-
-
-def _rows(keys: np.ndarray, wanted: np.ndarray) -> tuple:
-    rows = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return rows, (keys[rows] == wanted) & (wanted != 0)
+def _find(keys: np.ndarray, wanted: np.ndarray) -> tuple:
+    """Returns places among ascending keys, and which hold what is wanted."""
+    at = np.searchsorted(keys, wanted)
+    return at, np.append(keys, 0)[at] == np.where(wanted, wanted, -1)

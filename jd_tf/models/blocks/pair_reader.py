@@ -126,9 +126,10 @@ class PairReader(BaseLayer):
     ) -> None:
         """Replaces the tables; with `parts` those of training, too."""
         for name, table in self.tables.items():
-            table.assign(*columns[name].all_events())
+            found = columns[name]
+            table.assign(found.keys, found.codes, found.weights)
             if parts:
-                table.assign_parts(*columns[name].of_parts())
+                table.assign_parts(found.part_codes, found.part_weights)
 
     def encode(
         self,

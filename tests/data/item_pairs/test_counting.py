@@ -14,7 +14,8 @@ from jd_tf.data import (
     write_dataset,
 )
 from jd_tf.data.item_pairs import counting
-from jd_tf.data.item_pairs.training_parts import PART
+from jd_tf.data.item_pairs.item_pairs import ColumnPairs
+from jd_tf.data.item_pairs.training_parts import PART, TrainingParts
 from jd_tf.layers.embedding.id_keys import id_keys
 from jd_tf.schema import DataError
 from tests.data.item_pairs.pair_logs import (
@@ -33,17 +34,17 @@ def log():
     return random_log(12, 6, 30)
 
 
-def weights_of(pairs, column, table, kind):
-    """The table as a dict of keys."""
+def weights_of(pairs, column, part, kind):
+    """The table of a part, -1 for all events, as a dict of keys."""
     stored = pairs.columns[column]
-    starts = stored.starts[table, kind]
-    return {
-        (int(key), int(stored.keys[stored.neighbors[place]])): float(
-            stored.weights[place]
-        )
-        for row, key in enumerate(stored.keys)
-        for place in range(starts[row], starts[row + 1])
-    }
+    codes, weights, table = stored.codes, stored.weights, kind
+    if part >= 0:
+        codes, weights = stored.part_codes, stored.part_weights
+        table += part * len(pairs.kinds)
+    mine = codes >> 52 == table
+    rows = (codes[mine] >> 26) % 2**26, codes[mine] % 2**26
+    found = zip(*(stored.keys[row].tolist() for row in rows), strict=True)
+    return dict(zip(found, weights[mine].tolist(), strict=True))
 
 
 def keyed(weights, dtype):
@@ -58,7 +59,6 @@ def keyed(weights, dtype):
 @pytest.mark.parametrize("held", [1 << 26, 400])
 def test_equals_dicts(clock, held, tmp_path, monkeypatch):
     monkeypatch.setattr(counting, "_MAX_HELD", held)
-    monkeypatch.setattr(counting, "_MIN_SORTED", 50)
     requests = random_log(12, 6, 30, clock=clock)
     data = write_log(tmp_path / "data", {"train": requests})
     pairs = make_item_pairs(
@@ -87,7 +87,9 @@ def test_equals_dicts(clock, held, tmp_path, monkeypatch):
                         read[key] = read.get(key, 0) + count
                 expected = keyed(damped(read, 0.7, 0.25), dtype)
                 scale = scale or np.mean(list(expected.values()))
-                found = weights_of(pairs, column, table, number)
+                found = weights_of(
+                    pairs, column, table % 4 - 4 * (table == 3), number
+                )
                 assert found.keys() == expected.keys()
                 assert bool(found) == (table > 0 or not clock)
                 for pair, weight in expected.items():
@@ -187,6 +189,48 @@ def test_file_keeps_everything(log, tmp_path):
         ItemPairs.load(path)
     with pytest.raises(DataError, match=r"no such file\. Make one with"):
         ItemPairs.load(tmp_path / "nothing.npz")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keys": [6, 4]}, "`keys` must be ids in ascending order"),
+        ({"keys": [0, 4]}, "`keys` must be ids"),
+        ({"codes": [2**26, 1]}, "`codes` must be pairs of `keys`, asc"),
+        ({"codes": [1, 2]}, "`codes` must be pairs of `keys`"),
+        ({"codes": [1, 2**27]}, "`codes` must be pairs of `keys`"),
+        ({"codes": [0, 1]}, "`codes` must be pairs of `keys`"),
+        ({"codes": [1, 2**52 + 1]}, "`codes` must be pairs of `keys`"),
+        ({"part_codes": [2**53 + 1]}, "`part_codes` must be pairs"),
+        ({"weights": [1.0]}, "`weights` must be finite, >= 0, one a pair"),
+        ({"weights": [1.0, np.nan]}, "`weights` must be finite"),
+        ({"part_weights": [-1.0]}, "`part_weights` must be finite"),
+    ],
+)
+def test_wrong_tables_are_named(changes, message, tmp_path):
+    fields = {
+        "keys": [4, 6],
+        "codes": [1, 2**26],
+        "weights": [1.0, 2.0],
+        "part_codes": [2**52 + 1],
+        "part_weights": [1.0],
+    }
+    parts = TrainingParts("user", 2)
+
+    def pairs_of(fields):
+        arrays = {name: np.array(values) for name, values in fields.items()}
+        table = {"item_id": ColumnPairs(**arrays)}
+        return ItemPairs(table, ("click:click",), parts)
+
+    path = tmp_path / "pairs.npz"
+    pairs_of(fields).save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    for name, values in changes.items():
+        arrays[f"item_id/{name}"] = np.array(values)
+    np.savez(path, **arrays)
+    with pytest.raises(DataError, match=rf"pairs\.npz: `item_id`: {message}"):
+        ItemPairs.load(path)
 
 
 @pytest.mark.parametrize(
