@@ -51,6 +51,9 @@ _LEAVE_OUT = flags.DEFINE_enum(
     "time and all later ones, or all users of its part.",
 )
 _NUM_PARTS = flags.DEFINE_integer("num_parts", 5, "Parts of the training data.")
+_TWO_STEPS = flags.DEFINE_bool(
+    "two_steps", False, "Whether neighbours of neighbours are a kind as well."
+)
 _PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show bars.")
 
 
@@ -72,6 +75,7 @@ def main(_: object) -> None:
         _NUM_NEIGHBORS.value,
         _LEAVE_OUT.value,
         _NUM_PARTS.value,
+        _TWO_STEPS.value,
         _PROGRESS.value,
     )
     pairs.save(_OUTPUT.value)

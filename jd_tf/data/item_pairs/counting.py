@@ -12,7 +12,12 @@ from tqdm import tqdm
 
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import read_schema, split_files
-from jd_tf.data.item_pairs.item_pairs import ColumnPairs, ItemPairs, check_names
+from jd_tf.data.item_pairs.item_pairs import (
+    TWO_STEPS,
+    ColumnPairs,
+    ItemPairs,
+    check_names,
+)
 from jd_tf.data.item_pairs.training_parts import TIME, USER, TrainingParts
 from jd_tf.layers.embedding.id_keys import id_keys
 from jd_tf.layers.overlap.pair_match import pair_codes
@@ -22,6 +27,9 @@ from jd_tf.schema import DataError, Schema
 _MAX_HELD = 1 << 24
 _BATCH_SIZE = 1024
 _LARGEST = 2**63 - 1
+# Of a walk of two steps: neighbours followed, and rows multiplied at a time.
+_WALK_NEIGHBORS = 50
+_WALK_ROWS = 4096
 
 
 def make_item_pairs(
@@ -34,6 +42,7 @@ def make_item_pairs(
     num_neighbors: int = 500,
     leave_out: str = "auto",
     num_parts: int = 5,
+    two_steps: bool = False,
     progress: bool = False,
 ) -> ItemPairs:
     """Counts which items follow which in the training split.
@@ -61,6 +70,10 @@ def make_item_pairs(
             its own part of the data and all later ones; "user", all users of
             its part; "auto": time where there is a clock.
         num_parts: parts of the training data.
+        two_steps: whether each kind is followed by a second one, named with
+            `/2`: the neighbours of the strongest neighbours, reached by a
+            random walk of two steps, over the root of how many items lead
+            there. It links items that nobody visited together.
         progress: whether bars are shown.
 
     Raises:
@@ -93,8 +106,10 @@ def make_item_pairs(
                 f"ones after each other in {', '.join(kinds)}."
             )
         tables[column] = _tables(
-            counts, plan[0], backwards, target_damping, num_neighbors
+            counts, plan[0], two_steps, backwards, target_damping, num_neighbors
         )
+    if two_steps:
+        kinds = tuple(k + step for k in kinds for step in ("", TWO_STEPS))
     meta = {
         "window": window,
         "backwards": backwards,
@@ -227,26 +242,35 @@ def _count(
 
 
 def _tables(
-    counts: Sequence[pd.DataFrame], parts: TrainingParts, *options: Any
+    counts: Sequence[pd.DataFrame],
+    parts: TrainingParts,
+    two_steps: bool,
+    *options: Any,
 ) -> ColumnPairs:
     """Returns the tables of one column, from the counts of each kind."""
     seen = pd.concat(counts)[["event", "target"]]
     keys = np.unique(seen.to_numpy())
     means, codes, weights = [], [], []
+    num_tables = len(counts) * (1 + two_steps)
     # Of all training events first: its mean weight is the scale of all.
     for part in (parts.num_parts, *range(parts.num_parts)):
-        for kind, counted in enumerate(counts):
+        found = []
+        for counted in counts:
             read = counted[parts.are_read_by(part, counted["part"])]
             rows = [np.searchsorted(keys, read[c]) for c in ("event", "target")]
             shape = (len(keys), len(keys))
             matrix = scipy.sparse.csr_matrix((read["count"], rows), shape)
-            event, target, weight = _strongest(matrix, *options)
+            found.append(_damped(matrix, *options))
+            if two_steps:
+                found.append(_two_steps(found[-1], options[-1]))
+        for kind, matrix in enumerate(found):
+            event, target, weight = _entries(matrix)
             if part == parts.num_parts:
                 means.append(weight.mean() if len(weight) else 1.0)
-            table = part % parts.num_parts * len(counts) + kind
+            table = part % parts.num_parts * num_tables + kind
             codes.append(pair_codes(table, event, target))
             weights.append((weight / means[kind]).astype(np.float32))
-    split = len(counts)
+    split = num_tables
     return ColumnPairs(
         keys,
         np.concatenate(codes[:split]),
@@ -256,18 +280,47 @@ def _tables(
     )
 
 
-def _strongest(
+def _damped(
     counts: Any, backwards: float, target_damping: float, num_neighbors: int
-) -> tuple[np.ndarray, ...]:
-    """Returns rows, columns and weights of the strongest of each row."""
+) -> Any:
+    """Returns the weights of pairs, the strongest of each row."""
     counts = (counts + backwards * counts.T).tocsr()
-    counts.sort_indices()
-    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    columns = counts.indices.astype(np.int64)
+    rows, columns, weights = _entries(counts)
     of_event = np.asarray(counts.sum(axis=1)).ravel()[rows]
     of_target = np.asarray(counts.sum(axis=0)).ravel()[columns]
-    weights = counts.data / (of_event**0.5 * of_target**target_damping)
-    order = np.lexsort((columns, -weights, rows))
-    rank = np.arange(len(order)) - counts.indptr[rows]
-    kept = np.sort(order[rank < num_neighbors])
-    return rows[kept], columns[kept], weights[kept]
+    weights /= of_event**0.5 * of_target**target_damping
+    damped = scipy.sparse.csr_matrix((weights, (rows, columns)), counts.shape)
+    return _strongest(damped, num_neighbors)
+
+
+def _two_steps(weights: Any, num_neighbors: int) -> Any:
+    """Returns the chances of a walk of two steps, damped."""
+    first = _strongest(weights, _WALK_NEIGHBORS)
+    total = np.maximum(np.asarray(first.sum(axis=1)).ravel(), 1e-9)
+    step = (scipy.sparse.diags(1 / total) @ first).tocsr()
+    leading = np.bincount(_entries(weights)[1], minlength=len(total))
+    last = (step @ scipy.sparse.diags(np.maximum(leading, 1) ** -0.5)).tocsr()
+    blocks = []
+    for start in range(0, len(total), _WALK_ROWS):
+        block = (step[start : start + _WALK_ROWS] @ last).tocsr()
+        block.setdiag(0, start)  # Nothing leads to itself.
+        blocks.append(_strongest(block, num_neighbors))
+    return scipy.sparse.vstack(blocks).tocsr()
+
+
+def _strongest(weights: Any, number: int) -> Any:
+    """Returns the largest entries above 0 of each row."""
+    rows, columns, values = _entries(weights)
+    order = np.lexsort((columns, -values, rows))
+    rank = np.arange(len(order)) - weights.indptr[rows]
+    kept = order[(rank < number) & (values[order] > 0)]
+    return scipy.sparse.csr_matrix(
+        (values[kept], (rows[kept], columns[kept])), weights.shape
+    )
+
+
+def _entries(matrix: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns rows, columns and values of the entries, in order."""
+    matrix.sort_indices()
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    return rows, matrix.indices.astype(np.int64), matrix.data.astype(float)

@@ -16,6 +16,7 @@ from jd_tf.layers.embedding.id_keys import UNUSED
 from jd_tf.layers.overlap.pair_match import MAX_ROWS, MAX_TABLES, pair_codes
 from jd_tf.schema import DataError, Schema
 
+TWO_STEPS = "/2"  # ends the name of a kind reached over a neighbour
 _MAKE = "Make one with `python -m experiments.make_pairs`; pass it as --pairs."
 
 
@@ -193,7 +194,7 @@ def check_names(
                 f"`{column}` of one id, only {', '.join(known)}."
             )
     for kind in kinds:
-        behavior, _, objective = kind.partition(":")
+        behavior, _, objective = kind.removesuffix(TWO_STEPS).partition(":")
         if behavior not in behaviors or objective not in schema.objective_names:
             raise DataError(
                 f"{where}: kind `{kind}` must be behaviour:objective, of "

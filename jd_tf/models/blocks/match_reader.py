@@ -104,7 +104,7 @@ class MatchReader(BaseLayer):
         return self.num_event_weights if self.event_weights else 0
 
     @property
-    def _fades(self) -> bool:
+    def fades(self) -> bool:
         """Returns whether weights of events decay with their age."""
         return self.event_weights is not None and self.use_recency
 
@@ -177,7 +177,7 @@ class MatchReader(BaseLayer):
                 *content_embeddings[number], length, learned
             )
             state[f"content_{number}"] = profile
-            if self._fades:
+            if self.fades:
                 state[f"content_total_{number}"] = total
         return state
 
@@ -191,7 +191,7 @@ class MatchReader(BaseLayer):
     ) -> list[Any]:
         """Returns tensors (B, N, ...) float, `output_dim` wide together."""
         found, factors = [], None
-        if self.event_weights and self._fades and since_seconds is not None:
+        if self.event_weights and self.fades and since_seconds is not None:
             factors = self.event_weights.fade(since_seconds)
         if self.id_overlap is not None:
             events = state["rows"], state["overlap_weights"], length

@@ -193,7 +193,7 @@ class JDRanker(MultiTaskRanker):
         candidates: Tensors,
         training: bool = False,
     ) -> tuple[Any, Any]:
-        pairs = self._pair_features(user_state, candidates)
+        pairs = self._pair_features(user_state, context, candidates)
         features = self._candidate_features(
             user_state, context, candidates, pairs, training
         )
@@ -227,7 +227,7 @@ class JDRanker(MultiTaskRanker):
             for behavior, reader in self._behaviors()
             if reader.use_sequence
         }
-        pairs = self._pair_features(state, inputs)
+        pairs = self._pair_features(state, context, inputs)
         features = self._candidate_features(state, context, inputs, pairs)
         explained["gate_weights"] = self.experts.gate_weights(
             features, self.experts_state(state, context)
@@ -256,9 +256,20 @@ class JDRanker(MultiTaskRanker):
     def _behaviors(self) -> Iterator[tuple[Behavior, BehaviorReader]]:
         return zip(self.schema.behaviors, self.readers, strict=True)
 
-    def _pair_features(self, user_state: Tensors, candidates: Tensors) -> list:
+    def _pair_features(
+        self, user_state: Tensors, context: Any, candidates: Tensors
+    ) -> list:
         """Returns the pair features as the one tensor of a list, if any."""
-        return [self.pairs.read(user_state, candidates)] if self.pairs else []
+        if not self.pairs:
+            return []
+        state = dict(user_state)
+        for number, (behavior, reader) in enumerate(self._behaviors()):
+            name = f"pair_{behavior.name}_weights"
+            if name in state and reader.match_reader.fades:
+                since = context["since_seconds"][:, number]
+                left = reader.match_reader.event_weights.fade(since)
+                state[name] *= ops.cast(left[:, None], state[name].dtype)
+        return [self.pairs.read(state, candidates)]
 
     def _candidate_features(
         self,
