@@ -1,5 +1,6 @@
 """Pairs of the job against dicts, and what no request may see."""
 
+import collections
 import dataclasses
 
 import numpy as np
@@ -109,6 +110,37 @@ def test_strongest_neighbours_stay(log, tmp_path):
         best = sorted(theirs.values())[-2:]
         np.testing.assert_allclose(sorted(mine.values()), best, rtol=1e-5)
         assert mine.keys() <= theirs.keys()
+
+
+def test_walks_of_two_steps(log, tmp_path):
+    """Against loops over the table of the first step."""
+    data = write_log(tmp_path / "data", {"train": log})
+    pairs = make_item_pairs(data, kinds=KINDS[:2], num_parts=3, two_steps=True)
+    once = make_item_pairs(data, kinds=KINDS[:2], num_parts=3)
+    names = [KINDS[0], f"{KINDS[0]}/2", KINDS[1], f"{KINDS[1]}/2"]
+    assert list(pairs.kinds) == names
+    for kind in (0, 1):
+        scale = None
+        for part in (-1, 0, 1, 2):
+            first = weights_of(pairs, "item_id", part, 2 * kind)
+            assert first == weights_of(once, "item_id", part, kind)
+            leave, into = collections.Counter(), collections.Counter()
+            for (event, target), weight in first.items():
+                leave[event] += weight
+                into[target] += 1
+            walks = collections.Counter()
+            for (event, over), weight in first.items():
+                for (start, target), further in first.items():
+                    if start == over and target != event:
+                        chance = weight / leave[event] * further / leave[over]
+                        walks[event, target] += chance / into[target] ** 0.5
+            if scale is None:
+                scale = np.mean(list(walks.values()))
+            found = weights_of(pairs, "item_id", part, 2 * kind + 1)
+            assert found.keys() == walks.keys()
+            for pair, weight in found.items():
+                np.testing.assert_allclose(weight, walks[pair] / scale, 1e-5)
+    assert pairs.model_fields()["kinds"] == tuple(names)
 
 
 def auc(data, pairs, split, parts):
