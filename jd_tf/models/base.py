@@ -112,11 +112,6 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
         return True
 
     @property
-    def can_append(self) -> bool:
-        """Returns whether events can be added to a state alone."""
-        return False
-
-    @property
     def session_dim(self) -> int:
         """Width of `session_features`."""
         raise NotImplementedError(
