@@ -184,6 +184,7 @@ _READ = {
     "history": ("tokens", "events", *_MATCHED["history"]),
     "candidates": ("candidates", *_MATCHED["candidates"]),
 }
+_SIZES = {"num_id_columns": 2, "model_dim": WIDTH, "num_heads": 2}
 _HEAD = {"given": (-1, 0, 1, -1), "values": (1.0, 2.0, 9.0, 3.0)}
 
 BLOCK_CASES = (
@@ -250,13 +251,11 @@ BLOCK_CASES = (
         BehaviorReader,
         _read,
         CLICK,
-        num_id_columns=2,
-        model_dim=WIDTH,
-        num_heads=2,
         feedforward_dim=12,
         decoder_feedforward_dim=10,
         content_dims=(5, 4),
         content_match_dim=6,
+        **_SIZES,
         **_READ,
     ),
     make_case(
@@ -264,25 +263,21 @@ BLOCK_CASES = (
         BehaviorReader,
         _read_plainly,
         ORDER,
-        num_id_columns=2,
-        model_dim=WIDTH,
-        num_heads=2,
         feedforward_dim=12,
         use_position=False,
         history=("tokens", "events", "rows"),
         candidates=("candidates", "candidate_rows"),
+        **_SIZES,
     ),
     make_case(
         "behavior_reader_that_only_compares",
         BehaviorReader,
         _read,
         CLICK,
-        num_id_columns=2,
-        model_dim=WIDTH,
         use_sequence=False,
-        num_heads=2,
         content_dims=(5, 4),
         content_match_dim=6,
+        **_SIZES,
         **_READ,
     ),
     make_case(
@@ -290,12 +285,10 @@ BLOCK_CASES = (
         BehaviorReader,
         _read_dense,
         Behavior("order", EVENTS, item_dense=("price", "stock", "rating")),
-        num_id_columns=2,
-        model_dim=WIDTH,
-        num_heads=2,
         feedforward_dim=12,
         history=("tokens", "events", "rows"),
         candidates=("candidates", "candidate_rows", "candidate_dense"),
+        **_SIZES,
     ),
     make_case(
         "match_reader",

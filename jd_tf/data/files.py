@@ -57,7 +57,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_npz(
-    path: str | Path, arrays: Mapping[str, np.ndarray], compress: bool = False
+    path: str | Path, arrays: Mapping[str, Any], compress: bool = False
 ) -> None:
     """Writes the `.npz` file that `read_npz` reads, whole or not at all."""
     buffer = io.BytesIO()

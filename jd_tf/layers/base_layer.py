@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -14,10 +15,24 @@ class BaseLayer(keras.layers.Layer):
         # `autocast` is the constructor's to set.
         config = super().get_config()
         config.pop("autocast", None)
-        for name in inspect.signature(type(self).__init__).parameters:
-            if name not in ("self", "kwargs"):
-                config[name] = _plain(getattr(self, name))
+        for name in self._arguments():
+            config[name] = _plain(getattr(self, name))
         return config
+
+    def keep(self, given: Mapping[str, Any]) -> None:
+        """Keeps the arguments among a constructor's `locals()` as they are.
+
+        Lists, which JSON has in place of tuples, become tuples again.
+        """
+        for name in self._arguments():
+            value = given[name]
+            setattr(
+                self, name, tuple(value) if isinstance(value, list) else value
+            )
+
+    def _arguments(self) -> list[str]:
+        names = inspect.signature(type(self).__init__).parameters
+        return [name for name in names if name not in ("self", "kwargs")]
 
     def add_part(
         self, layer: type, name: str, shape: Any, *args: Any, **kwargs: Any

@@ -112,11 +112,6 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
         return True
 
     @property
-    def can_append(self) -> bool:
-        """Returns whether events can be added to a state alone."""
-        return False
-
-    @property
     def session_dim(self) -> int:
         """Width of `session_features`."""
         raise NotImplementedError(
@@ -228,15 +223,8 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
     ) -> dict[str, Any]:
         """Scores candidates for users already encoded.
 
-        Args:
-            user_state: of `encode_user`.
-            request: the schema's context columns.
-            candidates: the schema's candidate columns, and its bias columns
-                while training.
-            training: whether dropout and the bias tower are active.
-
-        Returns:
-            As `call`.
+        `user_state` is of `encode_user`, `request` the schema's context
+        columns; the rest is that of `candidate_logits`, the result of `call`.
         """
         outputs, _ = self._rank(user_state, request, candidates, training)
         return outputs

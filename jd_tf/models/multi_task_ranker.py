@@ -36,10 +36,8 @@ class MultiTaskRanker(RankingModel):
     def make_head(self, num_ages: int, interest_dim: int) -> None:
         """Makes the layers that do not depend on how histories are read.
 
-        Args:
-            num_ages: histories whose newest event's age the request tells.
-            interest_dim: width of each history's interest in the session
-                features of a fusion.
+        `num_ages` counts the histories whose newest event's age is read with
+        the request; `interest_dim` is the width of a history's interest.
         """
         schema, items, head = self.schema, self.config.items, self.config.head
         shared = {"dtype": self.dtype_policy}
@@ -125,11 +123,8 @@ class MultiTaskRanker(RankingModel):
     ) -> dict[str, Any]:
         """Returns the part of the user state that the head reads.
 
-        Args:
-            histories: the schema's history columns.
-            interests: one tensor (B, D) a behaviour.
-            states: what `SessionFeatures.encode_histories` reads.
-            training: whether the fusion is left out.
+        `interests` are (B, D), `states` what `SessionFeatures` reads, one a
+        behaviour; other arguments are those of `encode_histories`.
         """
         joined = ops.concatenate(interests, axis=-1)
         state = {"experts": self.experts.encode_user(joined)}
@@ -161,11 +156,8 @@ class MultiTaskRanker(RankingModel):
     ) -> tuple[Any, Any]:
         """Returns logits before the entire space, and what the towers read.
 
-        Args:
-            user_state: of `encode_histories`.
-            context: of `encode_request`.
-            features: (B, N, `candidate_dim`) of the candidates.
-            training: whether dropout is active.
+        `features` (B, N, F) are the candidates'; other arguments are those of
+        `candidate_logits`.
         """
         state = self.experts_state(user_state, context)
         mixed = self.experts.mix(features, state, training)

@@ -82,10 +82,7 @@ class ContentMatch(BaseLayer):
     def build(
         self,
         candidate_vectors_shape: tuple,
-        candidate_present_shape: tuple | None = None,
         history_vectors_shape: tuple | None = None,
-        history_present_shape: tuple | None = None,
-        length_shape: tuple | None = None,
         event_weights_shape: tuple | None = None,
     ):
         dim = candidate_vectors_shape[-1]
@@ -186,10 +183,7 @@ class ContentMatch(BaseLayer):
     def compute_output_shape(
         self,
         candidate_vectors_shape: tuple,
-        candidate_present_shape: tuple | None = None,
         history_vectors_shape: tuple | None = None,
-        history_present_shape: tuple | None = None,
-        length_shape: tuple | None = None,
         event_weights_shape: tuple | None = None,
     ) -> tuple:
         num_weights = event_weights_shape[-1] if event_weights_shape else 1

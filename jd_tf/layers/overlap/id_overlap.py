@@ -75,7 +75,6 @@ class IdOverlap(BaseLayer):
         self,
         candidate_ids_shape: tuple,
         history_ids_shape: tuple,
-        length_shape: tuple | None = None,
         event_weights_shape: tuple | None = None,
     ):
         widths = candidate_ids_shape[-1], history_ids_shape[-1]
@@ -199,7 +198,6 @@ class IdOverlap(BaseLayer):
         self,
         candidate_ids_shape: tuple,
         history_ids_shape: tuple,
-        length_shape: tuple | None = None,
         event_weights_shape: tuple | None = None,
     ) -> tuple:
         batch, num_candidates, num_ids = candidate_ids_shape

@@ -40,7 +40,7 @@ class InterestCrossing(BaseLayer):
         Chua, SIGIR 2017 (second order).
     """
 
-    def build(self, memory_shape: tuple, length_shape: tuple | None = None):
+    def build(self, memory_shape: tuple):
         dim = memory_shape[-1]
         self.attention = self.add_dense(
             "attention", dim, dim, activation="tanh"
@@ -81,8 +81,6 @@ class InterestCrossing(BaseLayer):
             "second_order": ops.cast(second, self.compute_dtype),
         }
 
-    def compute_output_shape(
-        self, memory_shape: tuple, length_shape: tuple | None = None
-    ) -> dict:
+    def compute_output_shape(self, memory_shape: tuple) -> dict:
         shape = (memory_shape[0], memory_shape[-1])
         return {"first_order": shape, "second_order": shape}

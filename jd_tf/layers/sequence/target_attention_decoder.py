@@ -73,12 +73,7 @@ class TargetAttentionDecoder(BaseLayer):
         self.feedforward_dim = check_int("feedforward_dim", feedforward_dim, 0)
         self.dropout_rate = check_rate("dropout_rate", dropout_rate)
 
-    def build(
-        self,
-        queries_shape: tuple,
-        memory_shape: tuple,
-        length_shape: tuple | None = None,
-    ):
+    def build(self, queries_shape: tuple, memory_shape: tuple):
         query_dim, dim = queries_shape[-1], memory_shape[-1]
         self.head_dim = check_heads(dim, self.num_heads, "`memory`")
         if self.feedforward_dim and query_dim != dim:
@@ -200,9 +195,6 @@ class TargetAttentionDecoder(BaseLayer):
         return self.attend(queries, **encoded, length=length, training=training)
 
     def compute_output_shape(
-        self,
-        queries_shape: tuple,
-        memory_shape: tuple,
-        length_shape: tuple | None = None,
+        self, queries_shape: tuple, memory_shape: tuple
     ) -> tuple:
         return (*queries_shape[:2], memory_shape[-1])

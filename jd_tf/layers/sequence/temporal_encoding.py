@@ -74,9 +74,7 @@ class TemporalEncoding(BaseLayer):
         self.use_recency = use_recency
         self.supports_masking = True
 
-    def build(
-        self, inputs_shape: tuple, age_seconds_shape: tuple | None = None
-    ):
+    def build(self, inputs_shape: tuple):
         dim = inputs_shape[-1]
         if self.use_position:
             self.position_table = self.add_weight(
@@ -114,7 +112,5 @@ class TemporalEncoding(BaseLayer):
         bucket = ops.cast(ops.log1p(age) * buckets_per_log, "int32")
         return ops.minimum(bucket, last)
 
-    def compute_output_shape(
-        self, inputs_shape: tuple, age_seconds_shape: tuple | None = None
-    ) -> tuple:
+    def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)

@@ -65,7 +65,7 @@ class TransformerBlock(BaseLayer):
         self.dropout_rate = check_rate("dropout_rate", dropout_rate)
         self.activation = keras.activations.get(activation)
 
-    def build(self, inputs_shape: tuple, length_shape: tuple | None = None):
+    def build(self, inputs_shape: tuple):
         dim = inputs_shape[-1]
         check_heads(dim, self.num_heads, "`inputs`")
         flat = (None, dim)
@@ -141,7 +141,5 @@ class TransformerBlock(BaseLayer):
         weights = ops.cast(softmax(scores), self.compute_dtype)
         return ops.reshape(merge_heads(ops.matmul(weights, values)), (-1, dim))
 
-    def compute_output_shape(
-        self, inputs_shape: tuple, length_shape: tuple | None = None
-    ) -> tuple:
+    def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)

@@ -65,7 +65,7 @@ class TransformerEncoder(BaseLayer):
         self.dropout_rate = check_rate("dropout_rate", dropout_rate)
         self.activation = keras.activations.get(activation)
 
-    def build(self, inputs_shape: tuple, length_shape: tuple | None = None):
+    def build(self, inputs_shape: tuple):
         self.blocks = [
             self.add_part(
                 TransformerBlock,
@@ -95,7 +95,5 @@ class TransformerEncoder(BaseLayer):
         mask = ops.cast(mask, self.compute_dtype)
         return memory * ops.expand_dims(mask, -1)
 
-    def compute_output_shape(
-        self, inputs_shape: tuple, length_shape: tuple | None = None
-    ) -> tuple:
+    def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)

@@ -97,28 +97,7 @@ class BehaviorReader(BaseLayer):
         super().__init__(**{**kwargs, "autocast": False})
         if not isinstance(behavior, Behavior):
             behavior = Behavior(**behavior)
-        self.behavior = behavior
-        self.num_id_columns = num_id_columns
-        self.model_dim = model_dim
-        self.use_sequence = use_sequence
-        self.num_encoder_layers = num_encoder_layers
-        self.num_heads = num_heads
-        self.feedforward_dim = feedforward_dim
-        self.decoder_feedforward_dim = decoder_feedforward_dim
-        self.num_age_buckets = num_age_buckets
-        self.use_position = use_position
-        self.use_recency = use_recency
-        self.use_second_order = use_second_order
-        self.use_dwell = use_dwell
-        self.use_action_counts = use_action_counts
-        self.use_action_ids = use_action_ids
-        self.use_item_dense = use_item_dense
-        self.use_overlap = use_overlap
-        self.num_event_weights = num_event_weights
-        self.content_dims = tuple(content_dims)
-        self.content_match_dim = content_match_dim
-        self.dropout_rate = dropout_rate
-        self.max_values = tuple(max_values)
+        self.keep(locals())
         # Events that have neither time nor details are only counted.
         weighed = use_position or use_recency or self.event_details
         self.match_reader = MatchReader(
@@ -172,17 +151,7 @@ class BehaviorReader(BaseLayer):
         return width + self.match_reader.output_dim
 
     def build(
-        self,
-        tokens_shape: Any = None,
-        events_shape: Any = None,
-        length_shape: Any = None,
-        rows_shape: Any = None,
-        candidates_shape: Any = None,
-        candidate_rows_shape: Any = None,
-        content_embeddings_shape: Any = None,
-        candidate_contents_shape: Any = None,
-        since_seconds_shape: Any = None,
-        candidate_dense_shape: Any = None,
+        self, tokens_shape: Any = None, candidates_shape: Any = None
     ) -> None:
         histories = (None, None, self.model_dim)
         # Whether anything reads when events were and how they went.
@@ -370,16 +339,6 @@ class BehaviorReader(BaseLayer):
         return ops.concatenate(found, axis=-1)
 
     def compute_output_shape(
-        self,
-        tokens_shape: Any,
-        events_shape: Any = None,
-        length_shape: Any = None,
-        rows_shape: Any = None,
-        candidates_shape: Any = None,
-        candidate_rows_shape: Any = None,
-        content_embeddings_shape: Any = None,
-        candidate_contents_shape: Any = None,
-        since_seconds_shape: Any = None,
-        candidate_dense_shape: Any = None,
+        self, tokens_shape: Any, candidates_shape: Any = None
     ) -> tuple:
         return (*candidates_shape[:2], self.reading_dim)

@@ -60,15 +60,11 @@ class ContextEncoder(BaseLayer):
     ):
         # Session features and ages may overflow half precision.
         super().__init__(**{**kwargs, "autocast": False})
+        self.keep(locals())
         self.id_columns = tuple(
             column if isinstance(column, IdColumn) else IdColumn(**column)
             for column in id_columns
         )
-        self.embedding_dim = embedding_dim
-        self.num_dense = num_dense
-        self.num_histories = num_histories
-        self.linear = tuple(linear)
-        self.numeric_embedding_dim = numeric_embedding_dim
 
     @property
     def output_dim(self) -> int:

@@ -70,20 +70,11 @@ class ItemEncoder(BaseLayer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.keep(locals())
         self.item_columns = tuple(
             column if isinstance(column, IdColumn) else IdColumn(**column)
             for column in item_columns
         )
-        self.num_behaviors = num_behaviors
-        self.model_dim = model_dim
-        self.item_embedding_dim = item_embedding_dim
-        self.feature_embedding_dim = feature_embedding_dim
-        self.use_images = use_images
-        self.num_image_rows = num_image_rows
-        self.image_dim = image_dim
-        self.title_embedding_dim = title_embedding_dim
-        self.num_transfer_experts = num_transfer_experts
-        self.transfer_dim = transfer_dim
 
     def build(self, columns_shape: Any = None) -> None:
         self.tables, self.texts = {}, {}

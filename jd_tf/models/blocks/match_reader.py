@@ -66,16 +66,7 @@ class MatchReader(BaseLayer):
     ):
         # Ages in seconds overflow half precision after 18 hours.
         super().__init__(**{**kwargs, "autocast": False})
-        self.num_id_columns = num_id_columns
-        self.num_numeric = num_numeric
-        self.use_overlap = use_overlap
-        self.use_position = use_position
-        self.use_recency = use_recency
-        self.num_event_weights = num_event_weights
-        self.content_dims = tuple(content_dims)
-        self.content_match_dim = content_match_dim
-        self.num_heads = num_heads
-        self.max_values = tuple(max_values)
+        self.keep(locals())
         shared = {"dtype": self.dtype_policy}
         self.id_overlap = None
         if use_overlap:
@@ -120,16 +111,7 @@ class MatchReader(BaseLayer):
         return width
 
     def build(
-        self,
-        details_shape: tuple,
-        age_seconds_shape: Any = None,
-        numeric_features_shape: Any = None,
-        length_shape: Any = None,
-        rows_shape: Any = None,
-        candidate_rows_shape: Any = None,
-        content_embeddings_shape: Any = None,
-        candidate_contents_shape: Any = None,
-        since_seconds_shape: Any = None,
+        self, details_shape: tuple, candidate_rows_shape: Any = None
     ) -> None:
         if self.event_weights is not None:
             events = (None, None)
@@ -233,15 +215,6 @@ class MatchReader(BaseLayer):
         return ops.concatenate(found, axis=-1)
 
     def compute_output_shape(
-        self,
-        details_shape: tuple,
-        age_seconds_shape: Any = None,
-        numeric_features_shape: Any = None,
-        length_shape: Any = None,
-        rows_shape: Any = None,
-        candidate_rows_shape: Any = None,
-        content_embeddings_shape: Any = None,
-        candidate_contents_shape: Any = None,
-        since_seconds_shape: Any = None,
+        self, details_shape: tuple, candidate_rows_shape: Any = None
     ) -> tuple:
         return (*candidate_rows_shape[:2], self.output_dim)

@@ -71,15 +71,8 @@ class ScoreHead(BaseLayer):
     ):
         # Whatever the policy of the ranker says.
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
-        self.given = tuple(given)
+        self.keep(locals())
         self.values = tuple(float(value) for value in values)
-        self.calibrate = calibrate
-        self.kind = kind
-        self.form = form
-        self.units = tuple(units)
-        self.min_share = min_share
-        self.max_scale = max_scale
-        self.fusion_weights = tuple(fusion_weights)
         self.calibration = None
         if calibrate:
             self.calibration = CalibrationCurve(
@@ -102,10 +95,7 @@ class ScoreHead(BaseLayer):
             )
 
     def build(
-        self,
-        logits_shape: Any,
-        session_features_shape: Any = None,
-        values_shape: Any = None,
+        self, logits_shape: Any, session_features_shape: Any = None
     ) -> None:
         if self.calibration is not None:
             self.calibration.build(logits_shape)
@@ -151,10 +141,7 @@ class ScoreHead(BaseLayer):
         return outputs
 
     def compute_output_shape(
-        self,
-        logits_shape: Any,
-        session_features_shape: Any = None,
-        values_shape: Any = None,
+        self, logits_shape: Any, session_features_shape: Any = None
     ) -> dict[str, tuple]:
         shapes = {
             "probabilities": tuple(logits_shape),

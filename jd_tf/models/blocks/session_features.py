@@ -66,13 +66,11 @@ class SessionFeatures(BaseLayer):
     ):
         # Ages in seconds overflow half precision after 18 hours.
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
+        self.keep(locals())
         self.behaviors = tuple(
             behavior if isinstance(behavior, Behavior) else Behavior(**behavior)
             for behavior in behaviors
         )
-        self.interest_dim = interest_dim
-        self.context_dim = context_dim
-        self.num_dense = num_dense
         self.session_seconds = float(session_seconds)
 
     @property
@@ -96,13 +94,7 @@ class SessionFeatures(BaseLayer):
             for behavior in self.behaviors
         )
 
-    def build(
-        self,
-        histories_shape: Any = None,
-        states_shape: Any = None,
-        context_shape: Any = None,
-        since_seconds_shape: Any = None,
-    ) -> None:
+    def build(self, histories_shape: Any = None) -> None:
         """Makes nothing: there are no weights."""
 
     def encode_histories(
@@ -172,13 +164,7 @@ class SessionFeatures(BaseLayer):
         session = self.encode_histories(histories, states)
         return self.at_request(session, context, since_seconds)
 
-    def compute_output_shape(
-        self,
-        histories_shape: Any,
-        states_shape: Any = None,
-        context_shape: Any = None,
-        since_seconds_shape: Any = None,
-    ) -> tuple:
+    def compute_output_shape(self, histories_shape: Any) -> tuple:
         lengths = histories_shape[self.behaviors[0].length]
         return (lengths[0], self.output_dim)
 
