@@ -75,6 +75,9 @@ _REPLICATES = flags.DEFINE_integer(
 _ITEM_VECTORS = flags.DEFINE_string(
     "item_vectors", None, "Image vectors (.npz) for rows with images."
 )
+_ITEM_PAIRS = flags.DEFINE_string(
+    "item_pairs", None, "Item pairs (.npz) for rows with use_pairs=True."
+)
 _KEEP_WEIGHTS = flags.DEFINE_bool(
     "keep_weights", False, "Keep checkpoints of finished runs."
 )
@@ -165,6 +168,8 @@ def main(_: object) -> None:
     }
     if _MODEL_MODULE.value:
         settings["model_module"] = plan.digest(_MODEL_MODULE.value)
+    if _ITEM_PAIRS.value:
+        settings["item_pairs"] = plan.digest(_ITEM_PAIRS.value)
     if vectors:
         load_vectors(vectors, schema)  # Refused now, not at the first images.
     seeds = plan.parse_seeds(_SEEDS.value)
@@ -188,6 +193,7 @@ def main(_: object) -> None:
 
     def train(config: Any, seed: int, folder: Path) -> None:
         with_images = config_fields(config, "use_images").get("use_images")
+        with_pairs = config_fields(config, "use_pairs").get("use_pairs")
         train_ranker(
             data,
             folder,
@@ -195,6 +201,7 @@ def main(_: object) -> None:
             dataclasses.replace(training, seed=seed),
             vectors if with_images else None,
             model,
+            pairs=_ITEM_PAIRS.value if with_pairs else None,
         )
 
     for note in notes:

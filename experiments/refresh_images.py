@@ -1,15 +1,19 @@
-"""Exports a trained ranker with new image vectors, without training.
+"""Exports a trained ranker with new image vectors or pairs, untrained.
 
     python -m experiments.refresh_images --workdir=runs/model \
         --item_vectors=runs/new_vectors.npz --data=runs/data
 
-Replaces the image vectors of the run's best weights by those of the file,
-scores the test split with old and new ones, and checks that only candidates
-that see an item with another vector moved. Then writes the next version of
-the SavedModel, verified like every export; the run stays as it is.
+    python -m experiments.refresh_images --workdir=runs/model \
+        --pairs=runs/new_pairs.npz --data=runs/data
+
+Replaces the image vectors or item pairs of the run's best weights, or both,
+by those of the files, scores the test split with old and new ones, and checks
+that only candidates that see another vector or pair moved. Then writes the
+next version of the SavedModel, verified like every export; the run stays as
+it is.
 
 Exit codes: 0 written; 1 a score moved that must not, nothing is written; 2
-unusable run, vectors or data.
+unusable run, vectors, pairs or data.
 """
 
 import sys
@@ -25,7 +29,9 @@ _ITEM_VECTORS = flags.DEFINE_string(
     "item_vectors",
     None,
     "All image vectors from now on, made by embed_images.",
-    required=True,
+)
+_PAIRS = flags.DEFINE_string(
+    "pairs", None, "All item pairs from now on, made by make_pairs."
 )
 _DATA = flags.DEFINE_string(
     "data", None, "Data folder whose requests are scored.", required=True
@@ -50,8 +56,9 @@ def main(_: object) -> int:
 
     folder = refresh(
         _WORKDIR.value,
-        _ITEM_VECTORS.value,
         _DATA.value,
+        _ITEM_VECTORS.value,
+        _PAIRS.value,
         _OUTPUT.value,
         _NAME.value,
         _SPLIT.value,
@@ -59,8 +66,7 @@ def main(_: object) -> int:
     )
     if folder is None:
         print(
-            "error: scores moved that see no other picture; nothing was "
-            "written.",
+            "error: scores moved that see no other table; nothing was written.",
             file=sys.stderr,
         )
         return WRONGLY_MOVED

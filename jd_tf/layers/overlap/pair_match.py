@@ -66,7 +66,7 @@ class PairMatch(BaseLayer):
 
     Example:
         >>> layer = PairMatch(num_rows=2, num_pairs=3)
-        >>> codes = pair_codes(0, np.array([0, 1]), np.array([1, 0]))
+        >>> codes = [1, 1 << 26]  # Of rows (0, 1) and (1, 0).
         >>> layer.assign(np.array([7, 9]), codes, [0.5, 0.25])
         >>> layer(np.array([[7, 8]]), np.array([[9, 7]]), np.array([2]))[0]
         <tf.Tensor: shape=(2, 4), dtype=float32, numpy=
@@ -95,13 +95,20 @@ class PairMatch(BaseLayer):
         """Returns the features of a candidate, of `num_weights` weights V."""
         return 4 + num_weights
 
-    def build(self, candidate_ids_shape: tuple | None = None):
+    def build(
+        self,
+        candidate_ids_shape: tuple | None = None,
+        history_ids_shape: tuple | None = None,
+        length_shape: tuple | None = None,
+        event_weights_shape: tuple | None = None,
+    ):
         def add(name: str, size: int, dtype: str, start: int) -> Any:
             return self.add_weight(
                 (size,),
                 lambda shape, dtype: tf.fill(shape, tf.constant(start, dtype)),
                 dtype=dtype,
                 trainable=False,
+                autocast=False,
                 name=name,
             )
 

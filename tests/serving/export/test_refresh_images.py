@@ -12,7 +12,7 @@ from jd_tf.serving.export import refresh_images
 from jd_tf.serving.export.refresh_images import (
     compare,
     refresh,
-    with_images,
+    with_tables,
 )
 from tests.models.test_item_content import CONTENT, TITLED, titled_batch
 from tests.models.test_item_content import with_images as pictured
@@ -40,7 +40,7 @@ def ranker(batch):
 
 def test_the_same_vectors_move_nothing(ranker, batch):
     model, ids, vectors = ranker
-    after = with_images(model, vectors_of(ids, vectors))
+    after = with_tables(model, vectors_of(ids, vectors), None)
     report = compare(model, after, [batch])
     assert (report.added, report.changed, report.removed) == (0, 0, 0)
     assert report.moved == report.wrongly_moved == report.touched == 0
@@ -53,7 +53,7 @@ def test_only_what_sees_another_picture_moves(ranker, batch):
     vectors[2] *= -1
     ids = np.append(ids, 2**50)
     vectors = np.vstack([vectors, np.ones((1, 5))])
-    after = with_images(model, vectors_of(ids[1:], vectors[1:]))
+    after = with_tables(model, vectors_of(ids[1:], vectors[1:]), None)
     report = compare(model, after, [batch])
     assert (report.added, report.changed, report.removed) == (1, 1, 1)
     assert report.wrongly_moved == 0
@@ -67,14 +67,14 @@ def test_only_what_sees_another_picture_moves(ranker, batch):
 def test_the_table_grows_with_the_catalogue(ranker):
     model = ranker[0]
     ids = np.arange(1, 101)
-    after = with_images(model, vectors_of(ids, np.ones((100, 5))))
+    after = with_tables(model, vectors_of(ids, np.ones((100, 5))), None)
     assert after.config.content.num_image_rows == 100
     assert len(after.item_encoder.images.filled()[0]) == 100
 
 
 def test_a_broken_copy_is_noticed(ranker, batch):
     model, ids, vectors = ranker
-    after = with_images(model, vectors_of(ids, vectors))
+    after = with_tables(model, vectors_of(ids, vectors), None)
     break_copy(after)
     assert compare(model, after, [batch]).wrongly_moved > 0
 
@@ -82,13 +82,13 @@ def test_a_broken_copy_is_noticed(ranker, batch):
 def test_vectors_that_do_not_fit_are_refused(ranker):
     model = ranker[0]
     with pytest.raises(DataError, match="3 wide, the ranker was trained on 5"):
-        with_images(model, vectors_of([1], np.ones((1, 3))))
+        with_tables(model, vectors_of([1], np.ones((1, 3))), None)
     blind = JDRanker(TITLED, replace_fields(CONTENT, {"use_images": ""}))
     with pytest.raises(DataError, match="reads no images"):
-        with_images(blind, vectors_of([1], np.ones((1, 5))))
+        with_tables(blind, vectors_of([1], np.ones((1, 5))), None)
     texts = vectors_of(["a"], np.ones((1, 5)))
     with pytest.raises(DataError, match="are string, but `item_id`"):
-        with_images(model, texts)
+        with_tables(model, texts, None)
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -109,14 +109,14 @@ def test_a_refresh_exports_unless_other_scores_moved(
     )
     if broken:
 
-        def copy(model, vectors):
-            after = with_images(model, vectors)
+        def copy(model, vectors, pairs):
+            after = with_tables(model, vectors, pairs)
             break_copy(after)
             return after
 
-        monkeypatch.setattr(refresh_images, "with_images", copy)
+        monkeypatch.setattr(refresh_images, "with_tables", copy)
     data = tmp_path / "data"
-    refresh("run", tmp_path / "new", data, log=lines.append)
+    refresh("run", data, tmp_path / "new", log=lines.append)
     assert "image vectors: 0 added" in lines[0]
     assert len(exported) == (not broken)
     assert model not in exported
