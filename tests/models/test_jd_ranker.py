@@ -10,7 +10,13 @@ from jd_tf.data.records import encode_request
 from jd_tf.data.validation import RequestValidator
 from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
-from jd_tf.schema import SERVING_ROLES, IdColumn, Objective, ScenarioValues
+from jd_tf.schema import (
+    SERVING_ROLES,
+    Behavior,
+    IdColumn,
+    Objective,
+    ScenarioValues,
+)
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()
@@ -323,6 +329,7 @@ def test_switches(changes, batch):
 def test_a_bare_schema_is_enough():
     """No context, no dense features, no bias: as some logs are."""
     schema = small_schema(
+        behaviors=(Behavior("click", 12), Behavior("order", 6)),
         context_columns=(),
         session_dense=(),
         item_dense=(),
