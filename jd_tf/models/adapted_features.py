@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.layers import FeatureNormalization
+from jd_tf.layers import FeatureNormalization, IdOverlap
 from jd_tf.schema import Schema
 
 
@@ -30,12 +30,23 @@ class AdaptedFeatures:
         }
 
     @property
+    def overlaps(self) -> list[IdOverlap]:
+        """The layers that weigh values of multi-valued id columns."""
+        return [
+            layer
+            for layer in self._flatten_layers()  # type: ignore[attr-defined]
+            if isinstance(layer, IdOverlap) and any(layer.value_rows)
+            if hasattr(self, "item_rows")
+        ]
+
+    @property
     def adapted(self) -> bool:
         """Returns whether all of them have statistics of data."""
-        return all(layer.adapted for layer in self.normalizations.values())
+        layers = [*self.normalizations.values(), *self.overlaps]
+        return all(layer.adapted for layer in layers)
 
     def adapt(self, batches: Iterable[Mapping[str, Any]]) -> None:
-        """Sets the statistics by which dense columns are normalized.
+        """Sets the statistics that normalize numbers and weigh values of ids.
 
         To be called once, before training; `train` does. The statistics are
         weights: files, checkpoints and exports of the model have them.
@@ -44,9 +55,14 @@ class AdaptedFeatures:
             batches: of training requests, spread over all of them; their
                 dense columns are held in memory. Other columns are ignored.
         """
-        layers = self.normalizations
+        layers, overlaps = self.normalizations, self.overlaps
         rows: dict[str, list] = {name: [] for name in layers}
-        for batch in batches if layers else ():
+        items: list[np.ndarray] = []
+        for batch in batches if layers or overlaps else ():
+            if overlaps:
+                ids = self.item_rows(batch)  # type: ignore[attr-defined]
+                shown = np.asarray(batch["num_candidates"])[:, None]
+                items.append(ids[np.arange(ids.shape[1]) < shown])
             for name, kept in rows.items():
                 values = np.asarray(batch[name])
                 if length := self.schema.column(name).length:
@@ -55,6 +71,8 @@ class AdaptedFeatures:
                 kept.append(values)
         for name, layer in layers.items():
             layer.adapt(np.concatenate(rows[name]))
+        for overlap in overlaps:
+            overlap.adapt(np.concatenate(items))
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Trains as Keras does; warns if `adapt` was not called before."""

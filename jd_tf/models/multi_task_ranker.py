@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from jd_tf.layers import (
@@ -113,6 +114,10 @@ class MultiTaskRanker(RankingModel):
     def item_ids(self, inputs: Tensors, prefix: str = "") -> list:
         """Returns the ids of candidates, or of a behaviour's events."""
         return [inputs[prefix + c.name] for c in self.schema.item_columns]
+
+    def item_rows(self, batch: Tensors) -> np.ndarray:
+        """Returns the table rows of candidates' ids, (B, N, W)."""
+        return np.asarray(self.item_encoder.rows(self.item_ids(batch)))
 
     def shared_state(
         self,

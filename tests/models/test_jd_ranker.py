@@ -12,7 +12,12 @@ from jd_tf.data.records import encode_request
 from jd_tf.data.validation import RequestValidator
 from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
-from jd_tf.schema import SERVING_ROLES, IdColumn, Objective, ScenarioValues
+from jd_tf.schema import (
+    SERVING_ROLES,
+    IdColumn,
+    Objective,
+    ScenarioValues,
+)
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
@@ -34,6 +35,9 @@ class IdOverlap(BaseLayer):
         max_values: tuple of ints. Values an item has at most of each of the C
             columns, in the order in which they stand on the last axis of
             the ids; W are their sum. Empty: one each.
+        value_rows: tuple of ints. Of columns of several values the number of
+            ids: each gets a learned weight in the share, which `adapt` starts
+            by its rarity. 0, or left out: all weigh the same.
 
     Call arguments:
         candidate_ids: (B, N, W) integer.
@@ -61,11 +65,13 @@ class IdOverlap(BaseLayer):
         self,
         use_position: bool = True,
         max_values: Sequence[int] = (),
+        value_rows: Sequence[int] = (),
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.use_position = use_position
         self.max_values = tuple(max_values)
+        self.value_rows = tuple(value_rows)
 
     def num_features(self, num_weights: int) -> int:
         """Returns the features an id column, of `num_weights` weights V."""
@@ -84,6 +90,34 @@ class IdOverlap(BaseLayer):
                 "columns on the last axis, as wide as `max_values` "
                 f"{self.max_values} say. Got: {widths[0]} and {widths[1]}."
             )
+        self.log_value_weights = {
+            place: self.add_weight(
+                (rows,), "zeros", autocast=False, name=f"log_weights_{place}"
+            )
+            for place, rows in enumerate(self.value_rows)
+            if rows
+        }
+
+    @property
+    def adapted(self) -> bool:
+        """Returns whether `adapt` was called, if there is anything to adapt."""
+        weights = self.log_value_weights.values()
+        return all(np.any(variable.numpy()) for variable in weights)
+
+    def adapt(self, ids: Any) -> None:
+        """Lets rare values count more: by the square of log(ids / its ids).
+
+        It is what a value adds to the cosine of two tf-idf vectors.
+
+        Args:
+            ids: (M, C) integer of training items, as in the call.
+        """
+        starts = np.cumsum((0, *self.max_values))
+        for place, variable in self.log_value_weights.items():
+            values = ids[:, starts[place] : starts[place + 1]]
+            counts = np.bincount(np.ravel(values), minlength=variable.shape[0])
+            rarity = np.log((len(ids) + 1) / np.minimum(counts + 1, len(ids)))
+            variable.assign(2.0 * np.log(np.maximum(rarity, 0.01)))
 
     def encode_history(
         self, history_ids: Any, length: Any, event_weights: Any = None
@@ -177,10 +211,14 @@ class IdOverlap(BaseLayer):
             for value in range(start, start + size):
                 one = ops.equal(wanted[..., None], ids[:, None, None, value])
                 found = ops.logical_or(found, one)
-            found = ops.sum(ops.cast(found, "float32"), axis=2)
-            number = ops.cast(ops.not_equal(wanted, 0), "float32")
-            number = ops.maximum(ops.sum(number, axis=-1), 1.0)
-            shares.append(found / number[..., None])
+            weights = ops.cast(ops.not_equal(wanted, 0), "float32")
+            if len(shares) in self.log_value_weights:
+                logs = self.log_value_weights[len(shares)].value
+                weights *= ops.exp(tf.nn.embedding_lookup(logs, wanted))
+            found = ops.cast(found, "float32") * weights[..., None]
+            total = ops.sum(weights, axis=-1)
+            total = ops.where(total > 0, total, 1.0)
+            shares.append(ops.sum(found, axis=2) / total[..., None])
             start += size
         return ops.stack(shares, axis=2)
 

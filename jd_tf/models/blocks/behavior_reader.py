@@ -36,7 +36,8 @@ class BehaviorReader(BaseLayer):
         behavior: of the schema, or its dict.
         num_id_columns: int. Ids an item has, C.
         model_dim: int. Width D of tokens and memories.
-        content_dims, content_match_dim, max_values: of the `MatchReader`.
+        content_dims, content_match_dim, max_values, value_rows: of the
+            `MatchReader`.
         dropout_rate: of encoder and decoder; all others are fields of
             `SequenceConfig`.
 
@@ -91,6 +92,7 @@ class BehaviorReader(BaseLayer):
         content_match_dim: int = 0,
         dropout_rate: float = 0.0,
         max_values: Sequence[int] = (),
+        value_rows: Sequence[int] = (),
         **kwargs: Any,
     ):
         # Ages in seconds overflow half precision after 18 hours.
@@ -111,6 +113,7 @@ class BehaviorReader(BaseLayer):
             content_match_dim,
             num_heads,
             self.max_values,
+            self.value_rows,
             dtype=self.dtype_policy,
             name="match_reader",
         )

@@ -27,7 +27,9 @@ class MatchReader(BaseLayer):
         content_match_dim: int. Width of the map in which contents are
             compared by `num_heads`; 0 leaves the comparison out.
         max_values: ints. Values W an item has at most of each id column;
-            empty: one each. All others are fields of `SequenceConfig`.
+            empty: one each.
+        value_rows: of `IdOverlap`. All others are fields of
+            `SequenceConfig`.
 
     Call arguments:
         details: (B, L, D) float. When events were and how they went.
@@ -62,6 +64,7 @@ class MatchReader(BaseLayer):
         content_match_dim: int = 0,
         num_heads: int = 4,
         max_values: Sequence[int] = (),
+        value_rows: Sequence[int] = (),
         **kwargs: Any,
     ):
         # Ages in seconds overflow half precision after 18 hours.
@@ -71,7 +74,11 @@ class MatchReader(BaseLayer):
         self.id_overlap = None
         if use_overlap:
             self.id_overlap = IdOverlap(
-                use_position, self.max_values, name="id_overlap", **shared
+                use_position,
+                self.max_values,
+                self.value_rows,
+                name="id_overlap",
+                **shared,
             )
         self.content_matches = [
             ContentMatch(

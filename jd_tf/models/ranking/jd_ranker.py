@@ -93,6 +93,7 @@ class JDRanker(MultiTaskRanker):
                 content_match_dim=match_dim,
                 dropout_rate=head.dropout_rate,
                 max_values=schema.values_per_id,
+                value_rows=schema.value_rows,
                 name=f"{behavior.name}_reader",
                 **reading,
                 **shared,

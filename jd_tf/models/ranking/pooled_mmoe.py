@@ -70,7 +70,10 @@ class PooledMMoE(MultiTaskRanker):
             **shared,
         )
         self.id_overlap = IdOverlap(
-            max_values=schema.values_per_id, name="id_overlap", **shared
+            max_values=schema.values_per_id,
+            value_rows=schema.value_rows,
+            name="id_overlap",
+            **shared,
         )
         self.make_head(len(schema.behaviors), items.model_dim)
 
