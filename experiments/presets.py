@@ -94,6 +94,9 @@ QUICKSTART_PRESETS = {
         {}, _SMALL, _FEEDBACK_TRAINING, random_data=False
     ),
     ("sequences", "demo"): Preset(
-        {}, JDRankerConfig.of(dropout_rate=0.2), _SEQUENCES_TRAINING
+        {},
+        JDRankerConfig.of(dropout_rate=0.2),
+        _SEQUENCES_TRAINING,
+        pairs={"two_steps": True},
     ),
 }
