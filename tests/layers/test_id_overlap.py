@@ -83,3 +83,37 @@ def test_weights_of_padding_count_nothing():
     ids, weights = np.array([[[5], [5]]]), np.array([[[2.0], [np.nan]]])
     found = IdOverlap()(ids[:, :1], ids, np.array([1]), weights)
     np.testing.assert_allclose(found[0, 0, 3], np.log(3), rtol=1e-6)
+
+
+def test_rare_values_count_more():
+    """The share weighs by log(ids / its ids) squared, against loops."""
+    generator = np.random.default_rng(4)
+    seen = generator.integers(1, 8, (50, 4))
+    candidates = generator.integers(0, 8, (2, 5, 4))
+    history = generator.integers(0, 8, (2, 6, 4))
+    length = np.array([6, 3])
+    layer = IdOverlap(max_values=(1, 3), value_rows=(0, 8))
+    plain = layer(candidates, history, length).numpy()
+    assert not layer.adapted
+    layer.adapt(seen)
+    assert layer.adapted
+    found = layer(candidates, history, length).numpy()
+    # The column of one value has no weights.
+    np.testing.assert_array_equal(found[..., :3], plain[..., :3])
+    weights = [
+        np.log(51 / (1 + min((seen[:, 1:] == value).sum(), 49))) ** 2
+        for value in range(8)
+    ]
+    for user in range(2):
+        for place, item in enumerate(candidates[user]):
+            values = [value for value in item[1:] if value]
+            total = sum(weights[value] for value in values)
+            shares = [
+                sum(weights[v] for v in values if v in event[1:]) / total
+                if total
+                else 0.0
+                for event in history[user, : length[user]]
+            ]
+            np.testing.assert_allclose(
+                found[user, place, 3], np.mean(shares), rtol=1e-4, atol=1e-6
+            )
