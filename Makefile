@@ -10,13 +10,16 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DEMO ?= runs/demo
 DEMO_LONG ?= runs/demo-long
+# Public data sets, and a new folder for each gate.
+DATA ?= ../shared/data
+GATE ?= runs/gate
 # Fewer workers than cores would idle; more would swap threads.
 WORKERS ?= 2
 # Per cent of lines and branches.
 COVERAGE ?= 50
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help install demo demo-long test test-fast test-slow coverage soak lint format clean
+.PHONY: help install demo demo-long test test-fast test-slow coverage gate soak lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -54,6 +57,9 @@ coverage: $(INSTALLED)  ## the fast tests, with a floor on what they cover
 
 test-slow: $(INSTALLED)  ## the checks that take minutes
 	$(RUN) -m pytest -m slow
+
+gate: $(INSTALLED)  ## quality on public data against expected values, about 15 minutes
+	$(RUN) -m experiments.benchmarks.quality_gate --data=$(DATA) --output=$(GATE)
 
 soak: $(INSTALLED)  ## ten minutes of clients while versions come and go
 	JD_TF_SOAK_MINUTES=$${JD_TF_SOAK_MINUTES:-10} \

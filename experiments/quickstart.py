@@ -62,7 +62,7 @@ def main(_: object) -> int | None:
         _settings(),
         "Name another --workdir, or pass --overwrite to begin anew.",
         _OVERWRITE.value,
-        made=("data", "model", "saved_models"),
+        made=("data", "pairs.npz", "model", "saved_models"),
     )
     data, model_dir = workdir / "data", workdir / "model"
     pairs = workdir / "pairs.npz"
@@ -128,13 +128,16 @@ def main(_: object) -> int | None:
         run.step("counting pairs of items", "pairs", count)
     run.step("training", "train", train)
     run.step("evaluating", "evaluate", evaluate)
-    run.step("looking at attention", "attention", explain)
+    attends = preset.model.sequence.use_sequence
+    if attends:
+        run.step("looking at attention", "attention", explain)
     run.step("exporting", "export", export)
     saved_model = workdir / run.done["export"]
     print(f"\n== ranking one request with {saved_model} alone")
     print(_first_ranking(saved_model, data))
     print(f"\nreport:     {model_dir / 'report.html'}")
-    print(f"attention:  {model_dir / 'attention' / 'index.html'}")
+    if attends:
+        print(f"attention:  {model_dir / 'attention' / 'index.html'}")
     print(f"SavedModel: {saved_model}")
 
 

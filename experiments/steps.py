@@ -38,6 +38,8 @@ class Steps:
             # Only what the steps made: the folder may hold more.
             for name in made:
                 shutil.rmtree(folder / name, ignore_errors=True)
+                if (folder / name).is_file():
+                    (folder / name).unlink()
             path.unlink()
         if folder.exists() and not folder.is_dir():
             raise DataError(f"{folder}: is a file, not a folder.")
