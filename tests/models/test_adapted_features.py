@@ -41,6 +41,10 @@ def test_padding_and_batches_do_not_matter(name):
     other.adapt(batches)
     assert one.adapted
     _assert_equal(_statistics(one), _statistics(other))
+    for mine, theirs in zip(one.overlaps, other.overlaps, strict=True):
+        for weight, same in zip(mine.weights, theirs.weights, strict=True):
+            assert np.any(weight.numpy())
+            np.testing.assert_array_equal(weight, same)
     dense = np.concatenate([r["item_dense"] for r in requests])
     layer = one.normalizations["item_dense"]
     assert layer.num_rows.numpy() == len(dense)
@@ -78,7 +82,9 @@ def test_fit_warns_of_a_model_that_was_never_adapted():
 
 
 def test_a_model_without_dense_columns_has_nothing_to_adapt():
-    schema = small_schema(item_dense=(), session_dense=())
+    schema = small_schema(
+        item_columns=SCHEMA.item_columns[:3], item_dense=(), session_dense=()
+    )
     model = build_model("pooled_mmoe", schema)
     assert model.adapted
     model.adapt([])

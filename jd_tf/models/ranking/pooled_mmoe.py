@@ -81,6 +81,8 @@ class PooledMMoE(MultiTaskRanker):
         """See `MultiTaskRanker`."""
         schema, dim = self.schema, self.config.items.model_dim
         num_behaviors = len(schema.behaviors)
+        num_ids = sum(schema.values_per_id)
+        self.id_overlap.build((None, None, num_ids), (None, None, num_ids))
         overlap = len(schema.item_id_columns) * self.id_overlap.num_features(0)
         # The token, and with each mean: their product.
         return dim + num_behaviors * (dim + overlap), num_behaviors * dim
