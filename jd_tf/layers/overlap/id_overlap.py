@@ -90,8 +90,9 @@ class IdOverlap(BaseLayer):
                 "columns on the last axis, as wide as `max_values` "
                 f"{self.max_values} say. Got: {widths[0]} and {widths[1]}."
             )
+        # Keyed by text: TensorFlow saves no other dictionaries.
         self.log_value_weights = {
-            place: self.add_weight(
+            str(place): self.add_weight(
                 (rows,), "zeros", autocast=False, name=f"log_weights_{place}"
             )
             for place, rows in enumerate(self.value_rows)
@@ -114,7 +115,8 @@ class IdOverlap(BaseLayer):
         """
         starts = np.cumsum((0, *self.max_values))
         for place, variable in self.log_value_weights.items():
-            values = ids[:, starts[place] : starts[place + 1]]
+            start = starts[int(place)]
+            values = ids[:, start : start + self.max_values[int(place)]]
             counts = np.bincount(np.ravel(values), minlength=variable.shape[0])
             rarity = np.log((len(ids) + 1) / np.minimum(counts + 1, len(ids)))
             variable.assign(2.0 * np.log(np.maximum(rarity, 0.01)))
@@ -212,8 +214,8 @@ class IdOverlap(BaseLayer):
                 one = ops.equal(wanted[..., None], ids[:, None, None, value])
                 found = ops.logical_or(found, one)
             weights = ops.cast(ops.not_equal(wanted, 0), "float32")
-            if len(shares) in self.log_value_weights:
-                logs = self.log_value_weights[len(shares)].value
+            if str(len(shares)) in self.log_value_weights:
+                logs = self.log_value_weights[str(len(shares))].value
                 weights *= ops.exp(tf.nn.embedding_lookup(logs, wanted))
             found = ops.cast(found, "float32") * weights[..., None]
             total = ops.sum(weights, axis=-1)
