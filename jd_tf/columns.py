@@ -157,6 +157,11 @@ class IdColumn:
         return self.num_buckets or len(self.vocabulary) + 2
 
     @property
+    def value_rows(self) -> int:
+        """Table rows of a column of several values; 0 of one value."""
+        return self.num_rows if self.multi_valued else 0
+
+    @property
     def multi_valued(self) -> bool:
         """Returns whether an item may have several of its ids."""
         return self.max_values > 1

@@ -214,12 +214,6 @@ class Schema:
         """Values M that an item has at most of each of `item_id_columns`."""
         return tuple(c.max_values for c in self.item_id_columns)
 
-    @property
-    def value_rows(self) -> tuple[int, ...]:
-        """Table rows of those of them with several values; 0 of the others."""
-        columns = self.item_id_columns
-        return tuple(c.num_rows if c.multi_valued else 0 for c in columns)
-
     def linear_indices(self, names: tuple[str, ...]) -> tuple[int, ...]:
         """Indices of the features among `names` that are in `linear_dense`."""
         linear = self.linear_dense

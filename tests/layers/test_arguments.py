@@ -154,7 +154,7 @@ MADE = [
     ),
     (lambda: layers.ContentMatch(6, 4), "multiple of `num_heads`"),
     (
-        lambda: layers.ContentMatch().build((1, 2, 8), None, (1, 3, 4)),
+        lambda: layers.ContentMatch().build((1, 2, 8), (1, 3, 4)),
         r"one width\. Got: 8 and 4",
     ),
     (

@@ -93,7 +93,7 @@ class JDRanker(MultiTaskRanker):
                 content_match_dim=match_dim,
                 dropout_rate=head.dropout_rate,
                 max_values=schema.values_per_id,
-                value_rows=schema.value_rows,
+                value_rows=[c.value_rows for c in schema.item_id_columns],
                 name=f"{behavior.name}_reader",
                 **reading,
                 **shared,

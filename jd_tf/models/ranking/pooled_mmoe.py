@@ -71,7 +71,7 @@ class PooledMMoE(MultiTaskRanker):
         )
         self.id_overlap = IdOverlap(
             max_values=schema.values_per_id,
-            value_rows=schema.value_rows,
+            value_rows=[c.value_rows for c in schema.item_id_columns],
             name="id_overlap",
             **shared,
         )
