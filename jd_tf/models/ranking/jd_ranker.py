@@ -348,9 +348,7 @@ class JDRanker(RankingModel):
 
     def _pair_features(self, user_state: Tensors, candidates: Tensors) -> list:
         """Returns the pair features as the one tensor of a list, if any."""
-        if self.pairs is None:
-            return []
-        return [self.pairs.read(user_state, candidates)]
+        return [p.read(user_state, candidates) for p in [self.pairs] if p]
 
     def _candidate_features(
         self,
