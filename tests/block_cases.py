@@ -62,8 +62,8 @@ def _weighed(rng):
 
 def _paired(rng):
     given = case_inputs.paired(rng)
-    words = np.array(["", "red", "blue"], object)
     events, candidates = given["history_ids"], given["candidate_ids"]
+    words = np.array(["", "red", "blue"], object)
     return {
         "histories": {
             "click_item_id": events,
@@ -76,14 +76,6 @@ def _paired(rng):
         },
         "event_weights": {"click": given["event_weights"]},
     }
-
-
-def _fill_pairs(reader):
-    case_inputs.fill_pairs(reader.tables["item_id"])
-    brands = reader.tables["brand"]
-    keys = np.sort(brands.keys_of(np.array(["red", "blue"])))
-    rng = np.random.default_rng(3)
-    brands.assign(keys, *case_inputs.random_pairs(rng, keys, 2))
 
 
 def _read(rng):
@@ -329,7 +321,7 @@ BLOCK_CASES = (
         num_pairs=[40, 9],
         num_events=5,
         num_weights={"click": 2},
-        prepare=_fill_pairs,
+        prepare=case_inputs.fill_reader,
     ),
     make_case(
         "context_encoder",

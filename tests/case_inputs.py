@@ -66,6 +66,14 @@ def fill_pairs(layer):
     layer.assign(keys, *random_pairs(rng, keys, layer.num_kinds))
 
 
+def fill_reader(reader):
+    """Pairs of items, and three of brands."""
+    fill_pairs(reader.tables["item_id"])
+    brands = reader.tables["brand"]
+    keys = np.sort(brands.keys_of(np.array(["red", "blue"])))
+    brands.assign(keys, [1, 2**26, 2**52 + 1], [0.5, 2.0, 1.0])
+
+
 def random_pairs(rng, keys, num_kinds):
     """Codes and weights of pairs of different keys."""
     codes = []

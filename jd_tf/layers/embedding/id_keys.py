@@ -39,6 +39,8 @@ def find_rows(row_keys: Any, keys: Any) -> tuple[tf.Tensor, tf.Tensor]:
     Returns:
         Rows, shape of `keys`, and whether they hold the key.
     """
+    # Read once: a variable that is gathered from is copied when it is read.
+    row_keys = tf.convert_to_tensor(row_keys)
     rows = tf.searchsorted(row_keys, tf.reshape(keys, [-1]))
     # A key above all others has no row of its own to be compared with.
     rows = tf.minimum(rows, row_keys.shape[0] - 1)

@@ -90,11 +90,6 @@ class PairMatch(BaseLayer):
         self.supports_jit = False
         self._parts: Any = None
 
-    @staticmethod
-    def num_features(num_weights: int) -> int:
-        """Returns the features of a candidate, of `num_weights` weights V."""
-        return 4 + num_weights
-
     def build(
         self,
         candidate_ids_shape: tuple | None = None,
@@ -243,7 +238,7 @@ class PairMatch(BaseLayer):
         event_weights_shape: tuple | None = None,
     ) -> tuple:
         num_weights = event_weights_shape[-1] if event_weights_shape else 0
-        return (*(candidate_ids_shape or ()), self.num_features(num_weights))
+        return (*(candidate_ids_shape or ()), 4 + num_weights)
 
 
 def _largest(values: Any) -> Any:

@@ -17,11 +17,9 @@ from jd_tf.layers.base_layer import BaseLayer
 class PairReader(BaseLayer):
     """Reads how often candidates followed the events of histories.
 
-    The user state holds the keys of the newest events alone: `encode`. Their
-    neighbours are looked up once a request, when ranking, so that a state of
-    old tables is worth as much as a new one: `read`. Beside the features
-    stands their linear path to the logits, which needs no training of the
-    network in between: `logits`.
+    The user state holds keys of the newest events alone: `encode`. Pairs are
+    looked up when ranking, `read`, so that a state of old tables is worth as
+    much as a new one. `logits` is a linear path of the features.
 
     Args:
         columns: dict of id columns that have a table, to their dtypes.
@@ -85,10 +83,7 @@ class PairReader(BaseLayer):
     @property
     def output_dim(self) -> int:
         """Width of the features of a candidate."""
-        widths = [
-            PairMatch.num_features(self.num_weights.get(name, 0))
-            for name in self.behaviors
-        ]
+        widths = [4 + self.num_weights.get(name, 0) for name in self.behaviors]
         return len(self.columns) * sum(widths)
 
     def build(
@@ -100,18 +95,11 @@ class PairReader(BaseLayer):
         sizes = zip(
             self.columns.items(), self.num_rows, self.num_pairs, strict=True
         )
-        self.tables = {
-            name: self.add_part(
-                PairMatch,
-                f"{name}_pairs",
-                None,
-                rows,
-                pairs,
-                len(self.kinds),
-                dtype,
+        self.tables = {}
+        for (name, dtype), *room in sizes:
+            self.tables[name] = self.add_part(
+                PairMatch, f"{name}_pairs", None, *room, len(self.kinds), dtype
             )
-            for (name, dtype), rows, pairs in sizes
-        }
         # Zero: where pairs tell nothing, nothing has to be unlearned.
         self.direct = self.add_dense(
             "direct",
@@ -160,18 +148,17 @@ class PairReader(BaseLayer):
         self, state: Mapping[str, Any], candidates: Mapping[str, Any]
     ) -> Any:
         """Returns the features of candidates, (B, N, `output_dim`)."""
-        found = []
-        for column, table in self.tables.items():
-            for kind, behavior in enumerate(self.behaviors):
-                found.append(
-                    table.match(
-                        candidates[column],
-                        state[f"pair_{behavior}_{column}"],
-                        state.get(f"pair_{behavior}_weights"),
-                        state.get(PART),
-                        kind,
-                    )
-                )
+        found = [
+            table.match(
+                candidates[column],
+                state[f"pair_{behavior}_{column}"],
+                state.get(f"pair_{behavior}_weights"),
+                state.get(PART),
+                kind,
+            )
+            for column, table in self.tables.items()
+            for kind, behavior in enumerate(self.behaviors)
+        ]
         return ops.concatenate(found, axis=-1)
 
     def logits(self, features: Any) -> Any:
