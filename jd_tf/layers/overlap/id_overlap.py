@@ -204,7 +204,8 @@ class IdOverlap(BaseLayer):
 
     def _shares(self, candidate_ids: Any, ids: Any) -> Any:
         """Returns the share of values that each event has, (B, N, C, L)."""
-        shares, start = [], 0
+        shares: list[Any] = []
+        start = 0
         for size in self.max_values:
             wanted = candidate_ids[:, :, start : start + size]
             # One value of the events at a time: comparing all M x M at once

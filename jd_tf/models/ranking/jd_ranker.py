@@ -265,10 +265,10 @@ class JDRanker(MultiTaskRanker):
             return []
         state = dict(user_state)
         for number, (behavior, reader) in enumerate(self._behaviors()):
-            name = f"pair_{behavior.name}_weights"
-            if name in state and reader.match_reader.fades:
+            name, match = f"pair_{behavior.name}_weights", reader.match_reader
+            if name in state and match.event_weights and match.fades:
                 since = context["since_seconds"][:, number]
-                left = reader.match_reader.event_weights.fade(since)
+                left = match.event_weights.fade(since)
                 state[name] *= ops.cast(left[:, None], state[name].dtype)
         return [self.pairs.read(state, candidates)]
 
