@@ -75,14 +75,17 @@ CASES = (
         embeddings_initializer="glorot_uniform",
         **_BY_ID,
     ),
-    make_case(
-        "ids_pooled_by_sum",
-        layers.IdEmbedding,
-        case_inputs.tagged,
-        4,
-        num_buckets=9,
-        pooling="sum",
-        **_BY_ID,
+    *(
+        make_case(
+            f"ids_pooled_by_{pooling}",
+            layers.IdEmbedding,
+            case_inputs.tagged,
+            4,
+            num_buckets=9,
+            pooling=pooling,
+            **_BY_ID,
+        )
+        for pooling in ("mean", "sum")
     ),
     make_case(
         "event_weights",

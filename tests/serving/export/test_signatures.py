@@ -175,7 +175,9 @@ def test_encoded_users_may_be_padded_too(loaded, batch, exported):
         padded[name] = np.full_like(array, array.flat[0], shape=other.shape)
         padded[name][tuple(map(slice, array.shape))] = array
     grown = [n for n in state if padded[n].shape != state[n].shape]
-    assert len(grown) == 4 * len(schema.behaviors)
+    # Keys, values, rows and weights of each; dense features of some.
+    dense = sum(bool(behavior.item_dense) for behavior in schema.behaviors)
+    assert len(grown) == 4 * len(schema.behaviors) + dense
     assert_close(
         call(loaded, "rank_candidates", {**batch, **state}),
         call(loaded, "rank_candidates", {**batch, **padded}),
