@@ -131,7 +131,7 @@ def test_a_second_run_only_adds_what_is_new(output, folder):
     arguments = [f"--input={folder}", f"--output={output}", "--full_ranking"]
     finished = run_program(PROGRAM, *arguments)
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.count("done before") == 3
+    assert finished.stdout.count("done before") == 4
     after = read_result(output)
     for name in ("test", "validation", "config"):
         assert after[name] == before[name]
@@ -149,7 +149,7 @@ def test_a_second_run_only_adds_what_is_new(output, folder):
         assert full["HR@5"] <= full["HR@10"] <= full["HR@20"] <= 1
     assert "nothing published" in finished.stdout
     finished = run_program(PROGRAM, *arguments)
-    assert finished.stdout.count("done before") == 8
+    assert finished.stdout.count("done before") == 10
     assert stamps(output / "Tiny") == now
 
 
