@@ -102,6 +102,8 @@ class LogBucketEmbedding(BaseLayer):
         place = self._positions(inputs)
         lower = ops.minimum(ops.floor(place), self.num_buckets - 2.0)
         share = ops.cast(place - lower, self.compute_dtype)[..., None]
+        # Weights that are no numbers any more give no row to read.
+        lower = ops.where(lower > 0.0, lower, 0.0)
         lower = ops.cast(lower, "int32")
         # The last table row is the vector of unknown numbers.
         last = self.num_buckets
