@@ -4,7 +4,6 @@ import types
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from jd_tf.evaluation.similarity.aligned_items import aligned_items
 from jd_tf.evaluation.similarity.gate_use import GateUse
@@ -27,7 +26,7 @@ def test_every_candidate_once_and_as_the_ranker_reads_it(tmp_path):
     item = expected[1]
     row, column = np.argwhere(batch["item_id"].numpy() == item)[0]
     one = [
-        tf.reshape(batch[c.name][row, column], (1, 1))
+        batch[c.name][row : row + 1, column : column + 1]
         for c in TITLED.item_columns
     ]
     encoder = model.item_encoder

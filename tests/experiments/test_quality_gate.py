@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from experiments.benchmarks.quality_gate import EXPECTED_FILE, below
+from experiments.gate_runs import EXPECTED_FILE, below
 from jd_tf.data.files import read_json
 
 EXPECTED = {"Beauty": {"HR@10": [0.55, 0.01], "NDCG@10": [0.38, 0.01]}}

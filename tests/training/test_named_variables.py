@@ -31,7 +31,7 @@ def test_everything_a_step_changes_is_named():
         assert id(variable.value) in found, variable.path
     assert found >= {id(v) for v in balancer.variables.values()}
     table = "item_encoder/item_id/table"
-    assert f"optimizer/{table}/accumulator" in named
+    assert f"optimizer/{table}/momentum" in named
     assert "optimizer/experts/user_half/kernel/momentum" in named
     assert "optimizer/iteration" in named
 
