@@ -74,11 +74,12 @@ class ModelDescription:
             for name, tensor in self.signatures[signature]["inputs"].items()
             if not name.startswith(STATE_PREFIX)
         }
-        for name in sorted({*expected, *found}):
-            if expected.get(name) != found.get(name):
+        # What the model does not read is not taken.
+        for name in sorted(found):
+            if expected.get(name) != found[name]:
                 raise errors.SchemaMismatchError(
                     f"{where}: signature `{'` and `'.join(signatures)}`: "
-                    f"column `{name}` is {found.get(name, 'not taken')} there, "
+                    f"column `{name}` is {found[name]} there, "
                     f"{expected.get(name, 'unknown')} in the client's schema "
                     f"`{schema.name}`. Give the client the schema of this "
                     "version (its assets.extra/schema.json)."
