@@ -50,6 +50,12 @@ _BATCHING = flags.DEFINE_boolean(
     False,
     "Servers join calls into batches; see docs/serving.md before.",
 )
+_MAX_CALLERS = flags.DEFINE_integer(
+    "max_callers",
+    64,
+    "gRPC calls at once that a server takes; --grpc_max_threads is twice that.",
+    lower_bound=1,
+)
 _GRPC_PORT = flags.DEFINE_integer(
     "grpc_port", 8500, "Of the server.", lower_bound=1, upper_bound=65535
 )
@@ -75,6 +81,7 @@ def main(_: object) -> None:
         memory_mib=_MEMORY_MIB.value,
         replicas=_REPLICAS.value,
         batching=_BATCHING.value,
+        max_callers=_MAX_CALLERS.value,
         grpc_port=_GRPC_PORT.value,
         rest_port=_REST_PORT.value,
     )

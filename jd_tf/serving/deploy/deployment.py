@@ -102,7 +102,7 @@ class Deployment:
 
     `mount` is the path of all models as the server sees it; `memory_mib` 0
     is computed from the models; `replicas` is of Kubernetes; `rest_port` has
-    status and metrics, too.
+    status and metrics, too. Of `max_callers` gRPC calls at once none is refused.
     """
 
     models: tuple[ServedModel, ...]
@@ -112,6 +112,7 @@ class Deployment:
     memory_mib: int = 0
     replicas: int = 2
     batching: bool = False
+    max_callers: int = 64
     grpc_port: int = 8500
     rest_port: int = 8501
 
@@ -176,6 +177,10 @@ class Deployment:
             # The default is the machine's cores, not the container's.
             "tensorflow_intra_op_parallelism": self.cpus,
             "tensorflow_inter_op_parallelism": self.cpus,
+            # Twice as many as calls, since gRPC's own threads count. Beyond
+            # the default of 4 a core calls are refused, not queued: with 2
+            # cores from the seventh caller on.
+            "grpc_max_threads": 2 * self.max_callers,
             # Clients behind a load balancer must find new servers.
             "grpc_channel_arguments": "grpc.max_connection_age_ms=600000",
         }

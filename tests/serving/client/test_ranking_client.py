@@ -22,7 +22,6 @@ from jd_tf.serving.client.errors import (
     SchemaMismatchError,
     VersionSwitchError,
 )
-from jd_tf.serving.client.transport import Describe
 from jd_tf.serving.signature_names import LOWEST_SCORE
 from tests.requests import random_requests, small_schema
 from tests.serving.client.fake_transport import (
@@ -256,33 +255,6 @@ def test_a_version_with_other_columns_is_refused():
                 if n not in ("hour", "scenario")
             }
         )
-
-
-def without(columns, names):
-    return {n: value for n, value in columns.items() if n not in names}
-
-
-def test_columns_that_the_model_does_not_read_are_not_needed():
-    unread = ("item_dense", "click_dwell_seconds", "request_time")
-
-    class Transport(FakeTransport):
-        def call(self, operation, timeout):
-            found = super().call(operation, timeout)
-            if isinstance(operation, Describe):
-                for sides in found.signatures.values():
-                    sides["inputs"] = without(sides["inputs"], unread)
-            return found
-
-    request = without(REQUESTS[0], unread)
-    with client_of(transport := Transport()) as client:
-        check(client.rank(request), request, 1)
-        check(client.rank(REQUESTS[0]), REQUESTS[0], 1)
-        num_calls = len(transport.calls)
-        for name in ("session_dense", "click_event_time"):
-            with pytest.raises(RequestError, match=f"missing: `{name}`"):
-                client.rank(without(request, (name,)))
-    assert not set(unread) & {n for _, i in transport.calls for n in i}
-    assert len(transport.calls) == num_calls
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ KNOWN_FLAGS = {
     "tensorflow_intra_op_parallelism",
     "tensorflow_inter_op_parallelism",
     "grpc_channel_arguments",
+    "grpc_max_threads",
     "enable_batching",
     "enable_per_model_batching_parameters",
     "batching_parameters_file",

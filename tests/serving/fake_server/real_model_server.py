@@ -27,6 +27,7 @@ class RealModelServer(ModelServer):
         tensor_content=False,
         warm=True,
         optimize=True,
+        max_threads=None,
     ):
         del optimize  # it always does
         super().__init__(config)
@@ -45,6 +46,8 @@ class RealModelServer(ModelServer):
             f"{str(tensor_content).lower()}",
             self._file("model_config", text_format.MessageToString(config)),
         ]
+        if max_threads:
+            self._arguments.append(f"--grpc_max_threads={max_threads}")
         if batching:
             self._arguments += [
                 "--enable_batching=true",
