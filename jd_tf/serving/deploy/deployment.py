@@ -102,7 +102,8 @@ class Deployment:
 
     `mount` is the path of all models as the server sees it; `memory_mib` 0
     is computed from the models; `replicas` is of Kubernetes; `rest_port` has
-    status and metrics, too. Of `max_callers` gRPC calls at once none is refused.
+    status and metrics, too. Of `max_callers` gRPC calls at once none is
+    refused.
     """
 
     models: tuple[ServedModel, ...]

@@ -182,9 +182,12 @@ class ModelManager:
             if record.failed:
                 # Asked for again, it is tried again.
                 record.code = "OK"
-            elif record.available and (ready or not wanted):
-                if record.gone_at is None:
-                    record.gone_at = time.monotonic() + _UNLOAD_SECONDS
+            elif (
+                record.available
+                and record.gone_at is None
+                and (ready or not wanted)
+            ):
+                record.gone_at = time.monotonic() + _UNLOAD_SECONDS
 
     def _load(self, name, version, folder):
         record = self.records[name, version] = VersionRecord("LOADING")
