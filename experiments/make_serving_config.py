@@ -33,7 +33,10 @@ _MOUNT = flags.DEFINE_string(
     "Path of the folder of all models as servers see it; by default its own.",
 )
 _IMAGE = flags.DEFINE_string(
-    "image", "tensorflow/serving:latest", "Container image; pin its tag."
+    "image",
+    "",
+    "Container image with its tag; by default the newest release of the server "
+    "that reads the exports.",
 )
 _CPUS = flags.DEFINE_integer("cpus", 2, "Cores of a server.", lower_bound=1)
 _MEMORY_MIB = flags.DEFINE_integer(
@@ -69,6 +72,7 @@ def main(_: object) -> None:
     labels = _labels(_LABELS.value)
     # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.serving.deploy import make_deployment
+    from jd_tf.serving.deploy.deployment import IMAGE
 
     deployment, paths = make_deployment(
         _OUTPUT.value,
@@ -76,7 +80,7 @@ def main(_: object) -> None:
         tuple(_MODELS.value),
         labels,
         _MOUNT.value,
-        image=_IMAGE.value,
+        image=_IMAGE.value or IMAGE,
         cpus=_CPUS.value,
         memory_mib=_MEMORY_MIB.value,
         replicas=_REPLICAS.value,

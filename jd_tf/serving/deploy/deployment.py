@@ -29,6 +29,9 @@ BATCHING_FILE = "batching.config"
 MONITORING_FILE = "monitoring.config"
 METRICS_PATH = "/monitoring/prometheus/metrics"
 START_FILE = "start_server.sh"
+# The newest release of the server. It reads graphs of TensorFlow 2.21, whose
+# exports need no op of later than 2.20.
+IMAGE = "tensorflow/serving:2.20.0"
 _TEMPLATES = (
     START_FILE,
     "docker-compose.yaml",
@@ -108,7 +111,7 @@ class Deployment:
 
     models: tuple[ServedModel, ...]
     mount: str
-    image: str = "tensorflow/serving:latest"
+    image: str = IMAGE
     cpus: int = 2
     memory_mib: int = 0
     replicas: int = 2
