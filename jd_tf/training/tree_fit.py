@@ -11,7 +11,7 @@ from absl import logging
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from jd_tf.layers import Tree
+from jd_tf.layers.multitask.tree_ensemble import Tree
 from jd_tf.losses.multi_objective import cell_weights
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.validator import Validator

@@ -56,7 +56,7 @@ class TreeEnsemble(BaseLayer):
         logits: (B, N, T) float.
 
     Returns:
-        (B, N, T) float32.
+        (B, N, T) float.
 
     Raises:
         ValueError: an argument out of range.
@@ -67,7 +67,7 @@ class TreeEnsemble(BaseLayer):
 
     Example:
         >>> layer = TreeEnsemble(given=(-1,), num_trees=1, num_leaves=2)
-        >>> stump = Tree([0], [0.5], [[-1], [1]], [-2.0, 3.0])
+        >>> stump = [0], [0.5], [[-1], [1]], [-2.0, 3.0]
         >>> layer.assign([[stump]], [[1.0, 1.0, 0.0]])
         >>> numbers = np.array([[[0.5], [0.6]]])
         >>> layer(numbers, np.zeros((1, 2, 1))).numpy().ravel().tolist()
@@ -82,7 +82,7 @@ class TreeEnsemble(BaseLayer):
         **kwargs: Any,
     ):
         # Thresholds tell numbers apart that are one in half precision.
-        super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
+        super().__init__(**{**kwargs, "autocast": False})
         self.given = check_given(given)
         self.num_trees = check_int("num_trees", num_trees, 1)
         self.num_leaves = check_int("num_leaves", num_leaves, 2)
@@ -104,15 +104,20 @@ class TreeEnsemble(BaseLayer):
                 "zeros",
                 dtype=dtype,
                 trainable=False,
+                autocast=False,
                 name=name,
             )
 
-        self.features = add("features", splits, dtype="int32")
+        self.features = add("features", splits, dtype="int64")
         self.thresholds = add("thresholds", splits)
         self.paths = add("paths", leaves, splits)
         self.values = add("values", leaves)
         self.mixing = self.add_weight(
-            (self.num_outputs, 3), "zeros", trainable=False, name="mixing"
+            (self.num_outputs, 3),
+            "zeros",
+            trainable=False,
+            autocast=False,
+            name="mixing",
         )
         # The logits as they are.
         self.mixing.assign([[1.0, 0.0, 0.0]] * self.num_outputs)
@@ -143,7 +148,7 @@ class TreeEnsemble(BaseLayer):
         variables = self.features, self.thresholds, self.paths, self.values
         tables = [np.zeros(v.shape, v.dtype) for v in variables]
         for output, ensemble in enumerate(trees):
-            sizes = [len(tree.values) for tree in ensemble]
+            sizes = [len(values) for *_, values in ensemble]
             if len(sizes) > self.num_trees or (
                 max(sizes, default=0) > self.num_leaves
             ):
@@ -153,7 +158,9 @@ class TreeEnsemble(BaseLayer):
                     f"{len(sizes)} trees of at most {max(sizes)} leaves."
                 )
             for number, tree in enumerate(ensemble):
-                parts = tree._replace(thresholds=_rounded_down(tree.thresholds))
+                tree = Tree(*tree)
+                low = _rounded_down(tree.thresholds)
+                parts = tree._replace(thresholds=low)
                 for table, part in zip(tables, parts, strict=True):
                     part = np.asarray(part)
                     place = tuple(slice(size) for size in part.shape)
@@ -195,12 +202,12 @@ class TreeEnsemble(BaseLayer):
         )
         logits = tf.cast(logits, tf.float32)
         mixed = logits * scale + self.sums(numbers) * weight + offset
-        return bounded(mixed, self.given)
+        return tf.cast(bounded(mixed, self.given), self.compute_dtype)
 
     def compute_output_shape(
-        self, numbers_shape: tuple, logits_shape: tuple
+        self, numbers_shape: tuple, logits_shape: Any = None
     ) -> tuple:
-        return tuple(logits_shape)
+        return (*numbers_shape[:-1], self.num_outputs)
 
 
 def _rounded_down(thresholds: Any) -> np.ndarray:

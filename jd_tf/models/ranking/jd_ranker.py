@@ -122,6 +122,7 @@ class JDRanker(MultiTaskRanker):
                 schema.given_indices,
                 **dataclasses.asdict(config.trees),
                 name="trees",
+                dtype="float32",
             )
         self.bias_tower: Any = None
         if schema.bias_columns:
