@@ -186,11 +186,12 @@ class TreeEnsemble(BaseLayer):
         """Returns the sum of an objective's trees, (M,)."""
         splits = tf.gather(columns, self.features[output])  # (R, S, M)
         right = splits > self.thresholds[output][..., None]
-        sides = tf.cast(right, tf.float32) * 2.0 - 1.0
         paths = self.paths[output]
-        # All splits on the way agree: as many as there are.
-        length = tf.reduce_sum(tf.abs(paths), -1, keepdims=True)
-        reached = tf.matmul(paths, sides) == length  # (R, leaves, M)
+        # A leaf is reached where every turn to the right on its path was
+        # taken, and no other: the most that the product can be.
+        turns = tf.reduce_sum(tf.nn.relu(paths), -1, keepdims=True)
+        taken = tf.matmul(paths, tf.cast(right, tf.float32))
+        reached = taken == turns  # (R, leaves, M)
         weights = tf.reshape(self.values[output], (1, -1))
         rows = self.num_trees * self.num_leaves
         reached = tf.reshape(tf.cast(reached, tf.float32), (rows, -1))
