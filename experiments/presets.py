@@ -120,7 +120,7 @@ QUICKSTART_PRESETS = {
     ),
     ("sequences", "demo"): Preset(
         {},
-        JDRankerConfig.of(dropout_rate=0.2),
+        JDRankerConfig.of(dropout_rate=0.2, num_trees=60),
         _SEQUENCES_TRAINING,
         pairs={"two_steps": True},
     ),
