@@ -1,6 +1,7 @@
 """A data set on disk: shards, schema and manifest in one folder."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -8,7 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.files import read_json, sync, sync_tree, write_json
+from jd_tf.data.files import (
+    checksum,
+    read_json,
+    sync,
+    sync_tree,
+    write_json,
+)
 from jd_tf.data.records import RequestWriter, count_records
 from jd_tf.schema import DataError, Schema
 
@@ -149,6 +156,7 @@ def seal(folder: Path, schema: Schema) -> None:
         path.name: {
             "records": count_records(path),
             "bytes": path.stat().st_size,
+            "sha256": checksum(path),
         }
         for path in sorted(folder.glob("*.tfrecord"))
     }
@@ -194,3 +202,15 @@ def split_files(data_dir: str | Path, split: str) -> dict[Path, int]:
             f"{folder}: no requests of split `{split}`. Splits there: {have}."
         )
     return counts
+
+
+def fingerprint(data_dir: str | Path, splits: Iterable[str]) -> str:
+    """Returns a text that differs where the requests of the splits do."""
+    path = Path(data_dir) / MANIFEST_FILE
+    manifest = read_json(path) if path.exists() else {}
+    digest = hashlib.sha256()
+    for split in splits:
+        for shard in split_files(data_dir, split):
+            known = manifest.get(shard.name, {}).get("sha256")
+            digest.update(f"{split} {known or checksum(shard)}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all, and stay."""
 
+import hashlib
 import io
 import json
 import os
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from jd_tf.schema import DataError
+
+_BLOCK = 1 << 22
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
@@ -24,6 +27,15 @@ def write_whole(path: str | Path, content: bytes) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def checksum(path: Path) -> str:
+    """Returns the SHA-256 sum of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def sync(path: Path) -> None:
