@@ -64,8 +64,9 @@ def train_ranker(
             "for more, e.g. more --epochs."
         )
     print(
-        f"trained {state.step - state.first_step} steps on {state.impressions:,} impressions in "
-        f"{state.seconds:.0f} s; stopped by {trainer.stopped_by}"
+        f"trained {state.step - state.first_step} steps on "
+        f"{state.impressions:,} impressions in {state.seconds:.0f} s; "
+        f"stopped by {trainer.stopped_by}"
     )
     if state.best_step >= 0:
         print(

@@ -57,18 +57,15 @@ class Ablation:
         path = self.workdir / SETTINGS_FILE
         if self.workdir.exists() and not self.workdir.is_dir():
             raise DataError(f"{self.workdir}: is a file, not a folder.")
-        if path.exists() and (self.workdir / RUNS).exists():
+        if (self.workdir / RUNS).exists() and path.exists():
             _check_same(path, "", read_json(path), settings)
-        elif (
-            not path.exists()
-            and self.workdir.is_dir()
-            and any(self.workdir.iterdir())
-        ):
-            raise DataError(
-                f"{self.workdir}: holds something else. Name a new folder."
-            )
-        else:
-            write_json(path, settings)
+            return
+        if not path.exists() and self.workdir.is_dir():
+            if any(self.workdir.iterdir()):
+                raise DataError(
+                    f"{self.workdir}: holds something else. Name a new folder."
+                )
+        write_json(path, settings)
 
     def folder(self, row: Row, seed: int) -> Path:
         """Returns the folder of a run."""
