@@ -60,11 +60,11 @@ class Ablation:
         if (self.workdir / RUNS).exists() and path.exists():
             _check_same(path, "", read_json(path), settings)
             return
-        if not path.exists() and self.workdir.is_dir():
-            if any(self.workdir.iterdir()):
-                raise DataError(
-                    f"{self.workdir}: holds something else. Name a new folder."
-                )
+        folder = self.workdir
+        if not path.exists() and folder.is_dir() and any(folder.iterdir()):
+            raise DataError(
+                f"{folder}: holds something else. Name a new folder."
+            )
         write_json(path, settings)
 
     def folder(self, row: Row, seed: int) -> Path:
