@@ -195,7 +195,7 @@ def mlp(x, layers, activation):
 
 
 def id_overlap(candidate, events, event_weights, max_values=()):
-    """Per id column: share, recency, log count and log sums of weights."""
+    """Per id column: share, recency, log count, log sums of weights, newest."""
     features, start = [], 0
     for size in max_values or [1] * len(candidate):
         place = slice(start, start + size)
@@ -214,6 +214,8 @@ def id_overlap(candidate, events, event_weights, max_values=()):
                 for place, share in enumerate(shares)
             )
             features.append(math.log(1 + total))
+        newest = [s / (1 + place) for place, s in enumerate(shares)]
+        features.append(max(newest, default=0.0))
     return np.array(features)
 
 
