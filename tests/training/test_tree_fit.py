@@ -26,7 +26,7 @@ TRAINING = TrainingConfig(batch_size=16, max_steps=4, progress=False)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Who clicks depends on a narrow band of prices alone."""
+    """Requests whose clicks depend on a narrow band of prices alone."""
     folder = tmp_path_factory.mktemp("shop") / "data"
     splits = {}
     for seed, split in enumerate(("train", "validation", "test")):
