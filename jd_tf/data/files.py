@@ -1,11 +1,13 @@
 """Files and folders that appear whole or not at all, and stay."""
 
+import contextlib
 import hashlib
 import io
 import json
 import os
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,23 @@ def write_whole(path: str | Path, content: bytes) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def is_pattern(path: str | Path) -> bool:
+    """Returns whether TensorFlow takes a path for a pattern of paths."""
+    return any(character in str(path) for character in "[*?\\")
+
+
+@contextlib.contextmanager
+def plain_path(folder: Path) -> Iterator[Path]:
+    """Yields a path to a folder from which TensorFlow can read variables."""
+    if not is_pattern(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as aside:
+        link = Path(aside) / "folder"
+        link.symlink_to(folder.resolve())
+        yield link
 
 
 def checksum(path: Path) -> str:

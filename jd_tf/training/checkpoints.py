@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from jd_tf.data.dataset import new_folder
-from jd_tf.data.files import checksum, read_json, write_json
+from jd_tf.data.files import checksum, plain_path, read_json, write_json
 from jd_tf.schema import DataError
 
 STATE_FILE = "state.json"
@@ -106,7 +106,8 @@ class Checkpoints:
                     "configuration it was written with, or train anew in "
                     "another folder."
                 )
-        reader = _tracked(variables).read(str(self.path(step) / _PREFIX))
+        with plain_path(self.path(step)) as folder:
+            reader = _tracked(variables).read(str(folder / _PREFIX))
         reader.assert_existing_objects_matched().expect_partial()
         return about["state"]
 
