@@ -8,6 +8,7 @@ from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_id_dtype, check_int
+from jd_tf.layers.placeholders import of_dtype
 
 # Steps of the splitmix64 finaliser: xor with a right shift, then multiply by
 # the published constants, here as signed 64-bit numbers; TensorFlow's
@@ -115,7 +116,7 @@ class IdEmbedding(BaseLayer):
 
     def rows(self, ids: Any) -> Any:
         """Returns the table row of each raw id, int64, 0 for padding."""
-        ids = ids_of_dtype(ids, self.id_dtype, self.name)
+        ids = of_dtype(ids, self.id_dtype, self.name)
         if self.vocabulary:
             return self._row_of_id.lookup(ids)
         if self.id_dtype == "int64":
@@ -157,18 +158,6 @@ def hashed_rows(ids: Any, num_buckets: Any) -> Any:
     num_hashed = tf.constant(num_buckets, tf.int64) - 1
     rows = _mix(ids) % num_hashed + 1
     return tf.where(ids == 0, tf.zeros_like(rows), rows)
-
-
-def ids_of_dtype(ids: Any, id_dtype: str, layer_name: str) -> tf.Tensor:
-    """Returns ids as a tensor, int32 widened, or raises an error."""
-    ids = tf.convert_to_tensor(ids)
-    if id_dtype == "int64" and ids.dtype == tf.int32:
-        ids = tf.cast(ids, tf.int64)
-    if ids.dtype != id_dtype:
-        raise ValueError(
-            f"Layer {layer_name!r} takes {id_dtype} ids. Got: {ids.dtype.name}."
-        )
-    return ids
 
 
 def _check_vocabulary(vocabulary: tuple, id_dtype: str) -> tuple:
