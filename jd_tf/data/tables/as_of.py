@@ -64,9 +64,7 @@ def join_left(
         **{value: other[value] for value in values},
     )
     on = [table[key] == renamed[f"_{key}"] for key in keys]
-    return table.left_join(renamed, on).select(
-        *table.columns, *values
-    )
+    return table.left_join(renamed, on).select(*table.columns, *values)
 
 
 def attributes_as_of(
@@ -98,7 +96,9 @@ def attributes_as_of(
     distinct = first_rows(attributes, [key, "valid_from"], plain)
     distinct = distinct.filter(distinct.version == 1).drop("version")
     rows = first_rows(distinct, [key], ["valid_from"])
-    facts = rows.select(key, at=rows.valid_from, number=ibis.literal(1, "int64"))
+    facts = rows.select(
+        key, at=rows.valid_from, number=ibis.literal(1, "int64")
+    )
     moments = table.select(key, at=table[time] + 1).distinct()
     found = sums_before(facts, moments, [key], ["number"])
     versions = found.select(

@@ -24,6 +24,7 @@ from jd_tf.schema import DataError
 
 # The ids of attributes that are missing: 0 and "" would be padding.
 MISSING = {"int64": 1 << 62, "string": "missing"}
+_SEPARATOR = "\x1f"
 _WHOLE = r"^-?[0-9]+$"
 
 
@@ -65,44 +66,42 @@ class TableCleaner:
             columns, problems = self._columns(name, config, raw)
         except DataError as error:
             raise DataError(f"{where}: {error}") from error
-        self._count_problems(where, raw, problems)
-        bad = ibis.literal(False)
-        for problem in problems:
-            bad = bad | problem.condition.fill_null(False)
-        selected = raw.filter(~bad).select(**columns)
-        table = self.engine.kept(f"clean-{name}", selected)
-        (count,) = self.engine.rows(table.agg(rows=table.count()))
-        if not count["rows"]:
-            raise DataError(f"{where}: is empty, or no row of it is good.")
-        self.report.counts[f"rows of {name}"] = count["rows"]
-        return table
-
-    def _count_problems(
-        self, where: str, raw: ibis.Table, problems: list[_Problem]
-    ) -> None:
-        cases = [(p.condition.fill_null(False), n) for n, p in enumerate(problems)]
-        values = [
-            (p.condition.fill_null(False), p.value.cast("string"))
-            for p in problems
-        ]
-        if not cases:
-            return
-        found = self.engine.rows(
-            raw.select(
-                problem=ibis.cases(*cases, else_=-1),
-                value=ibis.cases(*values, else_=None),
-            )
-            .filter(ibis._.problem >= 0)
-            .group_by("problem")
-            .agg(rows=ibis._.count(), value=ibis._.value.min())
+        found = {p.condition.fill_null(False): p.value for p in problems}
+        values = ((c, value.cast("string")) for c, value in found.items())
+        marked = raw.select(
+            **columns,
+            problem=ibis.cases(
+                *((c, n) for n, c in enumerate(found)), else_=-1
+            ),
+            value=ibis.cases(*values, else_=None),
         )
-        for row in sorted(found, key=lambda row: row["problem"]):
-            problem = problems[row["problem"]]
+        table = self.engine.kept(f"clean-{name}", marked)
+        messages = [problem.message for problem in problems]
+        self.report.counts[f"rows of {name}"] = self._count(
+            where, table, messages
+        )
+        return table.filter(table.problem < 0).drop("problem", "value")
+
+    def _count(self, where: str, table: ibis.Table, messages: list[str]) -> int:
+        """Counts the good rows; bad ones are tolerated or not."""
+        rows = self.engine.rows(
+            table.group_by("problem").agg(
+                rows=table.count(), value=table.value.min()
+            )
+        )
+        good = 0
+        for row in sorted(rows, key=lambda row: row["problem"]):
+            if row["problem"] < 0:
+                good = row["rows"]
+                continue
             self.report.tolerate(
-                f"{where}: {problem.message} in {row['rows']} rows, such as "
-                f"{row['value']!r}",
+                f"{where}: {messages[row['problem']]} in {row['rows']} rows, "
+                f"such as {row['value']!r}",
                 row["rows"],
             )
+        if not good:
+            raise DataError(f"{where}: is empty, or no row of it is good.")
+        return good
 
     def _columns(
         self, name: str, config: TableConfig, raw: ibis.Table
@@ -115,10 +114,12 @@ class TableCleaner:
         for key in ("time", "valid_from"):
             if key in config.columns:
                 end = name != "impressions"
-                found = self._time(config.columns[key], config, raw, end, problems)
+                found = self._time(
+                    config.columns[key], config, raw, end, problems
+                )
                 columns[key] = found
-        for key, column in config.ids.items():
-            columns[key] = self._attribute(column, raw, problems)
+        for key, ids in config.ids.items():
+            columns[key] = self._attribute(ids, raw, problems)
         numbers = dict(config.numbers)
         if "dwell" in config.columns:
             numbers["dwell"] = config.columns["dwell"]
@@ -139,8 +140,8 @@ class TableCleaner:
                     )
                 )
         if "scenario" in config.columns:
-            column = IdConfig(config.columns["scenario"])
-            columns["scenario"] = self._attribute(column, raw, problems)
+            ids = IdConfig(config.columns["scenario"])
+            columns["scenario"] = self._attribute(ids, raw, problems)
         if "position" in config.columns:
             number = self._number(config.columns["position"], raw, problems)
             columns["position"] = number.fill_null(0).cast("int32")
@@ -244,7 +245,9 @@ class TableCleaner:
                 "set `latest`)",
             ),
         ):
-            problems.append(_Problem(condition, source, f"column `{name}` {why}"))
+            problems.append(
+                _Problem(condition, source, f"column `{name}` {why}")
+            )
         return instant
 
     @staticmethod
@@ -335,7 +338,9 @@ def _several(column: IdConfig, source: Any) -> Any:
     if kind.is_array():
         kind, values = kind.value_type, source
     else:
-        values = source.split(column.separator)
+        # Spark splits by a regular expression: by a sign that is none.
+        plain = source.replace(column.separator, _SEPARATOR)
+        values = plain.split(_SEPARATOR)
     dtype = column.dtype or ("int64" if kind.is_integer() else "string")
     ids: Callable[[Any], Any] = lambda one: _typed(one, kind, dtype, column)  # noqa: E731
     padding = 0 if dtype == "int64" else ""

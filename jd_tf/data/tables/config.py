@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Iterable
 
 from jd_tf.schema import IMPRESSION, DataError
 
@@ -290,7 +291,9 @@ class TablesConfig:
                     )
             if not (table.path or table.table):
                 raise DataError(f"`tables.{name}`: needs a `path`.")
-            _check_among(f"tables.{name}.unit", table.unit, ("", *"s ms us".split()))
+            _check_among(
+                f"tables.{name}.unit", table.unit, ("", *["s", "ms", "us"])
+            )
         if "events" not in self.tables:
             raise DataError("`tables`: needs `events`, which histories are of.")
         if ("impressions" in self.tables) == (self.sampling is not None):
@@ -309,7 +312,9 @@ class TablesConfig:
         for name, behavior in self.behaviors.items():
             where = f"behaviors.{name}"
             for counter in behavior.action_counters:
-                _check_among(f"{where}.action_counters", counter, events.numbers)
+                _check_among(
+                    f"{where}.action_counters", counter, events.numbers
+                )
             for slot in behavior.action_slots:
                 _check_among(f"{where}.action_slots", slot, events.ids)
             if behavior.dwell and "dwell" not in events.columns:
@@ -380,10 +385,12 @@ class TablesConfig:
         return None if window == WHOLE else milliseconds(window, key)
 
 
-def _check_among(key: str, value: str, known: object, why: str = "") -> None:
-    known = tuple(known)  # type: ignore[call-overload]
+def _check_among(
+    key: str, value: str, known: Iterable[str], why: str = ""
+) -> None:
+    known = tuple(known)
     if value not in known:
-        listed = ", ".join(str(one) for one in known if one)
+        listed = ", ".join(one for one in known if one)
         raise DataError(
             f"`{key}`: {why or 'must be one of those known'}: {listed}. "
             f"Got: {value!r}."

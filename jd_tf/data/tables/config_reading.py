@@ -100,9 +100,9 @@ def _build_dataclass(kind: Any, value: Any, key: str) -> Any:
             )
     for field in fields:
         empty = dataclasses.MISSING
-        if field.default is empty and field.default_factory is empty:
-            if field.name not in value:
-                raise DataError(f"`{_below(key, field.name)}`: is missing.")
+        needed = field.default is empty and field.default_factory is empty
+        if needed and field.name not in value:
+            raise DataError(f"`{_below(key, field.name)}`: is missing.")
     built = {
         name: _build(hints[name], one, _below(key, name))
         for name, one in value.items()

@@ -40,8 +40,10 @@ class SchemaDerivation:
         item_columns = []
         for name in ("item_id", *config.table_ids("items")):
             column = "item" if name == "item_id" else name
-            ids = IdConfig(name) if name == "item_id" else (
-                config.table_ids("items")[name]
+            ids = (
+                IdConfig(name)
+                if name == "item_id"
+                else (config.table_ids("items")[name])
             )
             item_columns.append(
                 self._id_column(name, ids, [candidates[column], events[column]])
@@ -49,9 +51,9 @@ class SchemaDerivation:
         of_items = statistics.features(of_request=False)
         of_requests = statistics.features(of_request=True)
         (found,) = self.engine.rows(
-            candidates.group_by("request").agg(number=candidates.count()).agg(
-                most=ibis._.number.max()
-            )
+            candidates.group_by("request")
+            .agg(number=candidates.count())
+            .agg(most=ibis._.number.max())
         )
         return Schema(
             name=config.name,

@@ -38,19 +38,23 @@ class DuckDBEngine(Engine):
             self._connection.raw_sql("SET TimeZone = 'UTC'")
 
     def read(self, paths: list[str]) -> ibis.Table:
+        """Returns the table of Parquet files."""
         return self._connection.read_parquet(paths)
 
     def stored_table(self, config: TableConfig) -> ibis.Table:
+        """Returns a table of a database or a catalogue."""
         alias = Path(config.path).stem
         if alias not in self._connection.list_catalogs():
             self._connection.attach(config.path, alias, read_only=True)
         return self._connection.table(config.table, database=(alias, "main"))
 
     def write(self, table: ibis.Table, path: Path, partition: str) -> None:
+        """Writes a table as Parquet."""
         by = {"partition_by": (partition,)} if partition else {}
         table.to_parquet(path, **by)
 
     def run(self, work: Callable, tasks: list) -> Iterable:
+        """Does all tasks in parallel."""
         # The writers take the memory that the joins are done with.
         self._connection.disconnect()
         if self.num_processes == 1:

@@ -116,20 +116,21 @@ class TableJoin:
             events = clean
         else:
             events = clean.mutate(type=ibis.literal(used[0]))
-        events = events.filter(events.type.isin(used))
-        kept = self.engine.kept("events", events.distinct())
-        rows = self.engine.rows(kept.group_by("type").agg(rows=kept.count()))
+        rows = self.engine.rows(
+            events.group_by("type").agg(rows=events.count())
+        )
         found = {row["type"]: row["rows"] for row in rows}
         missing = [name for name in used if name not in found]
         if missing:
             raise DataError(
                 f"table `events` ({config.tables['events'].path}): no event of "
-                f"type {missing[0]!r}. It has: {', '.join(sorted(found))}. Name "
-                "types that are there in `behaviors` and `objectives`."
+                f"type {missing[0]!r}. It has: {', '.join(sorted(found))}. "
+                "Name types that are there in `behaviors` and `objectives`."
             )
         for name in used:
             self.report.counts[f"events of type {name}"] = found[name]
-        return kept
+        used_events = events.filter(events.type.isin(used)).distinct()
+        return self.engine.kept("events", used_events)
 
     def _shown(
         self, clean: dict[str, ibis.Table], events: ibis.Table
@@ -185,13 +186,20 @@ class TableJoin:
         return self.engine.kept("past", past)
 
     def _attributes(
-        self, table: ibis.Table, clean: dict[str, ibis.Table], key: str, time: str
+        self,
+        table: ibis.Table,
+        clean: dict[str, ibis.Table],
+        key: str,
+        time: str,
     ) -> ibis.Table:
         """Adds the attributes of items or users; none is null."""
         name = f"{key}s"
         if name not in clean:
             return table
-        ids, numbers = self.config.table_ids(name), self.config.table_numbers(name)
+        ids, numbers = (
+            self.config.table_ids(name),
+            self.config.table_numbers(name),
+        )
         names = [*ids, *numbers]
         joined = attributes_as_of(table, clean[name], key, time, names)
         filled: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Impressions become requests with candidates; outcomes are credited to them."""
+"""Impressions become requests, and outcomes are credited to them."""
 
 import dataclasses
 from typing import Any
@@ -32,9 +32,7 @@ class RequestTables:
     candidates: ibis.Table
 
 
-def group_impressions(
-    config: TablesConfig, shown: ibis.Table
-) -> ibis.Table:
+def group_impressions(config: TablesConfig, shown: ibis.Table) -> ibis.Table:
     """Gives impressions without a request id one: `user:time:part`."""
     options = config.requests
     gap = milliseconds(options.gap, "requests.gap")
@@ -50,13 +48,17 @@ def group_impressions(
     grouped = marked.mutate(number=marked.starts.sum().over(so_far))
     within = ibis.window(group_by=["user", "number"], order_by=order)
     place = ibis.row_number().over(within)
-    parted = grouped.mutate(part=(place // options.max_candidates).cast("int64"))
+    parted = grouped.mutate(
+        part=(place // options.max_candidates).cast("int64")
+    )
     whole = ibis.window(group_by=["user", "number", "part"])
     named = parted.mutate(start=parted.time.min().over(whole))
     request = ibis.literal(":").join(
         [named[name].cast("string") for name in ("user", "start", "part")]
     )
-    return named.mutate(request=request).drop("starts", "number", "part", "start")
+    return named.mutate(request=request).drop(
+        "starts", "number", "part", "start"
+    )
 
 
 def build_requests(
@@ -156,7 +158,9 @@ def _credit(
     types = sorted({one for o in wanted.values() for one in o.events})
     done = events.filter(events.type.isin(types))
     done = done.select(*keys, "type", at=done.time + 1).distinct()
-    facts = shown.select(*keys, at=shown.shown, version=ibis.literal(1, "int64"))
+    facts = shown.select(
+        *keys, at=shown.shown, version=ibis.literal(1, "int64")
+    )
     latest = sums_before(facts, done, keys, ["version"])
     latest = latest.mutate(happened=latest["at"] - 1)
     rows = shown.select(*keys, "request", "shown", version=shown.version)
@@ -222,7 +226,10 @@ def hash_of(ids: Any, place: int) -> Any:
 
 
 def _split(
-    engine: Engine, config: TablesConfig, requests: ibis.Table, events: ibis.Table
+    engine: Engine,
+    config: TablesConfig,
+    requests: ibis.Table,
+    events: ibis.Table,
 ) -> tuple[Any, Any]:
     """Returns the split of a request, and the time its log ends."""
     times = ibis.union(requests.select("time"), events.select("time"))
@@ -254,7 +261,9 @@ def _split(
 
 def _cases(value: Any, first: int, second: int, results: tuple) -> Any:
     return ibis.cases(
-        (value < first, results[0]), (value < second, results[1]), else_=results[2]
+        (value < first, results[0]),
+        (value < second, results[1]),
+        else_=results[2],
     )
 
 

@@ -70,11 +70,17 @@ def sample_impressions(
 
 
 def _draw(
-    config: SamplingConfig, first: Path, arrivals: Path, openings: Path, path: Path
+    config: SamplingConfig,
+    first: Path,
+    arrivals: Path,
+    openings: Path,
+    path: Path,
 ) -> None:
     """Writes draws of all requests, batch by batch."""
-    known = pyarrow.dataset.dataset(first).to_table().sort_by(
-        [("first", "ascending"), ("item", "ascending")]
+    known = (
+        pyarrow.dataset.dataset(first)
+        .to_table()
+        .sort_by([("first", "ascending"), ("item", "ascending")])
     )
     since = known["first"].to_numpy()
     items = known["item"].combine_chunks()
@@ -85,7 +91,9 @@ def _draw(
     codes, times = codes[order], times[order]
     num_draws = _SPARE * config.num_negatives + 8
     writer = None
-    for batch in pyarrow.dataset.dataset(openings).to_batches(batch_size=65_536):
+    for batch in pyarrow.dataset.dataset(openings).to_batches(
+        batch_size=65_536
+    ):
         if not len(batch):
             continue
         now = batch["time"].to_numpy()
@@ -131,7 +139,10 @@ def _uniform(seeds: np.ndarray, seed: int, places: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         step = np.uint64(0x9E3779B97F4A7C15)
         mixed = seeds[:, None] + step * (places + 1000 * seed + 1).astype("u8")
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        for shift, factor in (
+            (30, 0xBF58476D1CE4E5B9),
+            (27, 0x94D049BB133111EB),
+        ):
             mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
         mixed ^= mixed >> np.uint64(31)
     return (mixed >> np.uint64(11)) * 2.0**-53

@@ -34,7 +34,9 @@ def write_shard(task: ShardTask) -> int:
     count = 0
     with contextlib.ExitStack() as stack:
         writers = {
-            split: stack.enter_context(RequestWriter(folder / name, task.schema))
+            split: stack.enter_context(
+                RequestWriter(folder / name, task.schema)
+            )
             for split, name in names.items()
         }
         for split, request in ShardRequests(task).requests():
@@ -103,7 +105,9 @@ class ShardRequests:
         self._counts = {c: _array(table, c) for c in _counts(table)}
         return columns, table["split"].to_pylist()
 
-    def _candidate_columns(self, requests: pa.Table) -> tuple[np.ndarray, Columns]:
+    def _candidate_columns(
+        self, requests: pa.Table
+    ) -> tuple[np.ndarray, Columns]:
         """Returns where each request begins, and blocks of candidates."""
         ids = pd.Index(_array(requests, "request"))
         rows = ids.get_indexer(_array(self._candidates, "request"))
@@ -125,7 +129,9 @@ class ShardRequests:
         for bias in self.schema.bias_columns:
             columns[bias.name] = _array(table, bias.name)
         for kind, name in (("label", "labels"), ("weight", "label_weights")):
-            blocks = [_array(table, f"{kind}_{o}") for o in self.config.objectives]
+            blocks = [
+                _array(table, f"{kind}_{o}") for o in self.config.objectives
+            ]
             columns[name] = np.stack(blocks, axis=1).astype(np.float32)
         return offsets, columns
 
@@ -172,7 +178,9 @@ class ShardRequests:
             earliest = int(times.min()) if len(times) else 0
             span = (int(times.max()) - earliest if len(times) else 0) + 2
 
-            def key(code: Any, time: Any, base: int = earliest, wide: int = span):
+            def key(
+                code: Any, time: Any, base: int = earliest, wide: int = span
+            ):
                 return code * wide + np.clip(time - base, 0, wide - 1)
 
             placed = key(mine, times)

@@ -1,6 +1,9 @@
 """Spark, for tables of a cluster."""
 
+import os
 import shutil
+import sys
+import uuid
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,6 +13,9 @@ import ibis
 from jd_tf.data.tables.config import TableConfig
 from jd_tf.data.tables.engine import Engine
 from jd_tf.schema import DataError
+
+_ROOT = str(Path(__file__).resolve().parents[3])
+_LOCAL_PARTITIONS = 8
 
 
 class SparkEngine(Engine):
@@ -35,7 +41,7 @@ class SparkEngine(Engine):
             ) from error
         if shutil.which("java") is None:
             raise DataError(
-                "--engine=spark needs Java 17 or later, and there is no `java`: "
+                "--engine=spark needs Java 17 or later and finds no `java`: "
                 "install it (Debian: apt-get install openjdk-17-jre-headless)."
             )
         self.errors = (  # type: ignore[misc]
@@ -47,8 +53,14 @@ class SparkEngine(Engine):
             "spark.sql.session.timeZone": "UTC",
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
-            "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+            # Executors find this package as the driver does.
+            "spark.executorEnv.PYTHONPATH": os.pathsep.join(
+                filter(None, (_ROOT, os.environ.get("PYTHONPATH")))
+            ),
         }
+        if master.startswith("local"):
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+            options["spark.sql.shuffle.partitions"] = str(_LOCAL_PARTITIONS)
         if memory_limit:
             options["spark.driver.memory"] = memory_limit.lower().rstrip("b")
         for name, value in options.items():
@@ -58,17 +70,24 @@ class SparkEngine(Engine):
         self._connection = ibis.pyspark.connect(self._session)
 
     def read(self, paths: list[str]) -> ibis.Table:
-        return self._connection.read_parquet(paths)
+        """Returns the table of Parquet files."""
+        name = f"jd_tf_{uuid.uuid4().hex}"
+        frame = self._session.read.parquet(*paths)
+        frame.createOrReplaceTempView(name)
+        return self._connection.table(name)
 
     def stored_table(self, config: TableConfig) -> ibis.Table:
+        """Returns a table of a database or a catalogue."""
         return self._connection.table(config.table)
 
     def rows(self, table: ibis.Table) -> list[dict]:
+        """Returns the rows of a small table."""
         with self.guard("a table"):
             frame = self._session.sql(ibis.to_sql(table, dialect="pyspark"))
             return [row.asDict() for row in frame.collect()]
 
     def write(self, table: ibis.Table, path: Path, partition: str) -> None:
+        """Writes a table as Parquet."""
         frame = self._session.sql(ibis.to_sql(table, dialect="pyspark"))
         writer = frame.write
         if partition:
@@ -76,6 +95,7 @@ class SparkEngine(Engine):
         writer.parquet(str(path))
 
     def run(self, work: Callable, tasks: list) -> Iterable:
+        """Does all tasks in parallel."""
         context = self._session.sparkContext
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -140,15 +140,15 @@ class Statistics:
             **{value: facts[value].sum().cast("int64") for value in values}
         )
         asked = table.select(*columns, "time").distinct()
-        moments = [None, *(self._span(window) for window in self.windows[key])]
-        spans = dict.fromkeys(m for m in moments if m is not None)
+        found = (self._span(window) for window in self.windows[key])
+        spans = dict.fromkeys(span for span in found if span is not None)
         questions = ibis.union(
             *(
                 asked.mutate(
-                    span=ibis.literal(span or 0, "int64"),
-                    at=asked.time - (self.config.delay + (span or 0)),
+                    span=ibis.literal(span, "int64"),
+                    at=asked.time - (self.config.delay + span),
                 )
-                for span in (None, *spans)
+                for span in (0, *spans)
             ),
             distinct=False,
         )
@@ -161,11 +161,11 @@ class Statistics:
         wide = sums.group_by([*columns, "time"]).agg(**pivoted)
         counts: dict[str, Any] = {}
         for window in self.windows[key]:
-            span = self._span(window)
+            before = self._span(window)
             for index, value in enumerate(values):
                 count = wide[f"{value}_0"]
-                if span is not None:
-                    count = count - wide[f"{value}_{span}"]
+                if before is not None:
+                    count = count - wide[f"{value}_{before}"]
                 counts[self._name(key, window, index - 1)] = count
         return wide.select(*columns, "time", **counts)
 

@@ -179,7 +179,11 @@ def literal_requests(tables, log_end, cut_of, delay=HOUR):
             "tag_id": [row["tags"] for row in shown],
             "position": [row["position"] for row in shown],
             "item_dense": [
-                [row["weight"], row["price"], *statistics(rows, row, time - delay)]
+                [
+                    row["weight"],
+                    row["price"],
+                    *statistics(rows, row, time - delay),
+                ]
                 for row in shown
             ],
             "labels": [

@@ -122,7 +122,9 @@ def random_tables(seed=0, users=12, items=9, events=600, requests=120, days=8):
             attributes.append(
                 {
                     "sku": item,
-                    "since": pd.Timestamp(since, unit="s", tz="UTC").isoformat(),
+                    "since": pd.Timestamp(
+                        since, unit="s", tz="UTC"
+                    ).isoformat(),
                     "cate": ["food", "toys", ""][int(draw.integers(3))],
                     "tags": "|".join(map(str, draw.integers(1, 5, 2))),
                     "weight": float(draw.integers(1, 9)),

@@ -51,10 +51,12 @@ def test_equals_a_literal_loop(tmp_path, seed):
         assert made[name]["split"] == split_of(request["request_time"])
     # The comparison has something to compare.
     lengths = [request["click_length"] for request in made.values()]
-    assert 0 in lengths and max(lengths) == 5
+    assert 0 in lengths
+    assert max(lengths) == 5
     labels = np.concatenate([r["labels"] for r in made.values()])
     weights = np.concatenate([r["label_weights"] for r in made.values()])
-    assert labels[:, 1].sum() > 5 and 0 < weights[:, 1].mean() < 1
+    assert labels[:, 1].sum() > 5
+    assert 0 < weights[:, 1].mean() < 1
 
 
 def test_what_happens_later_changes_nothing(tmp_path):
@@ -84,7 +86,8 @@ def test_what_happens_later_changes_nothing(tmp_path):
             unchanged += 1
         else:
             changed += inputs != other
-    assert unchanged > 40 and changed > 40
+    assert unchanged > 40
+    assert changed > 40
 
 
 @pytest.mark.parametrize("delay", ["0s", "1d"])
