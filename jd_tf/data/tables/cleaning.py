@@ -18,7 +18,7 @@ from jd_tf.data.tables.config import (
     TableConfig,
     TablesConfig,
 )
-from jd_tf.data.tables.engine import Engine
+from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.data.tables.times import DAY, NAMES, TimeColumn, moment
 from jd_tf.schema import DataError
 

@@ -12,7 +12,7 @@ from jd_tf.data.tables.config import (
     IdConfig,
     TablesConfig,
 )
-from jd_tf.data.tables.engine import Engine
+from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.data.tables.statistics import Statistics
 from jd_tf.schema import Behavior, BiasColumn, IdColumn, Objective, Schema
 

@@ -10,7 +10,7 @@ from jd_tf.data.tables.as_of import attributes_as_of, join_left
 from jd_tf.data.tables.cleaning import MISSING, TableCleaner
 from jd_tf.data.tables.config import TablesConfig
 from jd_tf.data.tables.derived_schema import SchemaDerivation
-from jd_tf.data.tables.engine import Engine
+from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.data.tables.requests import (
     RequestTables,
     build_requests,

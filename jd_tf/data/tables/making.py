@@ -13,11 +13,11 @@ from jd_tf.data.files import read_json, write_json
 from jd_tf.data.sources.source import SPLITS, LogReport
 from jd_tf.data.summary import write_summary
 from jd_tf.data.tables.config import TablesConfig
-from jd_tf.data.tables.duckdb_engine import DuckDBEngine
-from jd_tf.data.tables.engine import Engine
+from jd_tf.data.tables.engines.duckdb_engine import DuckDBEngine
+from jd_tf.data.tables.engines.engine import Engine
+from jd_tf.data.tables.engines.spark_engine import SparkEngine
 from jd_tf.data.tables.joining import ShardTask, TableJoin
 from jd_tf.data.tables.shard_writing import write_shard
-from jd_tf.data.tables.spark_engine import SparkEngine
 from jd_tf.schema import DataError
 
 ENGINES = ("duckdb", "spark")

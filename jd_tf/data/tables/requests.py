@@ -9,7 +9,7 @@ import numpy as np
 from jd_tf.data.sources.source import SPLITS, LogReport
 from jd_tf.data.tables.as_of import first_rows, join_left, sums_before
 from jd_tf.data.tables.config import TablesConfig, milliseconds
-from jd_tf.data.tables.engine import Engine
+from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.data.tables.times import moment
 from jd_tf.schema import IMPRESSION, DataError
 
@@ -33,10 +33,12 @@ class RequestTables:
 
 
 def group_impressions(config: TablesConfig, shown: ibis.Table) -> ibis.Table:
-    """Gives impressions without a request id one: `user:time:part`."""
+    """Gives impressions without a request id one, which names its start."""
     options = config.requests
     gap = milliseconds(options.gap, "requests.gap")
-    order = ["time", "item"]
+    # A total order, for which all engines number alike.
+    page = ["scenario"] if config.has_scenario else []
+    order = list(dict.fromkeys(["time", *page, "item", *shown.columns]))
     by_user = ibis.window(group_by="user", order_by=order)
     pause = shown.time - shown.time.lag().over(by_user)
     starts = (pause > gap).fill_null(True)
@@ -45,7 +47,9 @@ def group_impressions(config: TablesConfig, shown: ibis.Table) -> ibis.Table:
         starts = starts | (shown.scenario != before).fill_null(True)
     marked = shown.mutate(starts=starts.cast("int64"))
     so_far = ibis.cumulative_window(group_by="user", order_by=order)
-    grouped = marked.mutate(number=marked.starts.sum().over(so_far))
+    grouped = marked.mutate(
+        number=marked.starts.sum().over(so_far).cast("int32")
+    )
     within = ibis.window(group_by=["user", "number"], order_by=order)
     place = ibis.row_number().over(within)
     parted = grouped.mutate(
@@ -54,7 +58,10 @@ def group_impressions(config: TablesConfig, shown: ibis.Table) -> ibis.Table:
     whole = ibis.window(group_by=["user", "number", "part"])
     named = parted.mutate(start=parted.time.min().over(whole))
     request = ibis.literal(":").join(
-        [named[name].cast("string") for name in ("user", "start", "part")]
+        [
+            named[name].cast("string")
+            for name in ("user", "start", "number", "part")
+        ]
     )
     return named.mutate(request=request).drop(
         "starts", "number", "part", "start"

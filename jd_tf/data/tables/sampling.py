@@ -12,7 +12,7 @@ import pyarrow.parquet
 from jd_tf.data.sources.source import LogReport
 from jd_tf.data.tables.as_of import first_rows, join_left
 from jd_tf.data.tables.config import SamplingConfig
-from jd_tf.data.tables.engine import Engine
+from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.schema import DataError
 
 # Draws a negative, as some are drawn twice or known to the user.

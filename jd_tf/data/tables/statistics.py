@@ -18,7 +18,7 @@ from jd_tf.data.tables.config import (
     TablesConfig,
     milliseconds,
 )
-from jd_tf.data.tables.engine import Engine
+from jd_tf.data.tables.engines.engine import Engine
 
 Key = tuple[str, ...]
 _KEY_COLUMNS = {"item_id": "item", "user_id": "user"}

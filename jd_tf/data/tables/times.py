@@ -5,7 +5,7 @@ from typing import Any
 
 import ibis
 
-from jd_tf.data.tables.engine import Engine
+from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.schema import DataError
 
 # Numbers are times in a unit up to such a size: seconds until the year 5138,

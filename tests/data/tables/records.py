@@ -1,41 +1,43 @@
 """Records of a data folder as plain values, to compare with."""
 
-import numpy as np
+import itertools
 
-from jd_tf.data.batches import numpy_batches
-from jd_tf.data.dataset import read_schema
+import numpy as np
+import tensorflow as tf
+
+from jd_tf.data.dataset import read_schema, split_files
 
 SPLITS = ("train", "validation", "test")
 
 
 def read_requests(folder):
-    """Request id -> split and columns; padding cut off."""
+    """Request id -> split and columns."""
     schema, requests = read_schema(folder), {}
     for split in SPLITS:
-        for batch in numpy_batches(folder, split, 1, keys=True):
-            request = {"split": split}
-            for column in schema.columns():
-                value = batch[column.name][0]
-                if column.multi_valued:
-                    value = [
-                        [plain(one) for one in item if one not in (0, b"")]
-                        for item in value
-                    ]
-                request[column.name] = plain(value)
-            name = request.pop("request_id")
-            assert name not in requests
-            requests[name] = request
+        for path in split_files(folder, split):
+            for record in tf.data.TFRecordDataset(str(path)):
+                features = tf.train.Example.FromString(record.numpy()).features
+                request = {"split": split}
+                for column in schema.columns():
+                    request[column.name] = decode(features.feature, column)
+                name = request.pop("request_id")
+                assert name not in requests
+                requests[name] = request
     return requests
 
 
-def plain(value):
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, np.ndarray):
-        return [plain(one) for one in value.tolist()]
-    if isinstance(value, list):
-        return [plain(one) for one in value]
-    return value.item() if isinstance(value, np.generic) else value
+def decode(features, column):
+    """The value of a column as (lists of) plain values."""
+    feature = features[column.name]
+    values = list(getattr(feature, feature.WhichOneof("kind")).value)
+    values = [v.decode() if isinstance(v, bytes) else v for v in values]
+    if column.multi_valued:
+        rest = iter(values)
+        counts = features[column.counts].int64_list.value
+        return [list(itertools.islice(rest, count)) for count in counts]
+    if column.inner and column.ragged:
+        return np.reshape(values, (-1, column.inner)).tolist()
+    return values if column.ragged or column.inner else values[0]
 
 
 def assert_same(made, expected, name):

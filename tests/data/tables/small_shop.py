@@ -145,13 +145,13 @@ def random_tables(seed=0, users=12, items=9, events=600, requests=120, days=8):
     }
 
 
-def write_shop(folder, tables, **changes):
+def write_shop(folder, rows, **changes):
     """Writes the tables and the configuration; returns the path of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    tables["events"].to_parquet(folder / "events1.parquet", index=False)
-    tables["shown"].to_parquet(folder / "shown.parquet", index=False)
-    tables["items"].to_csv(folder / "items.csv", index=False)
-    tables["users"].to_csv(folder / "users.csv", index=False)
+    rows["events"].to_parquet(folder / "events1.parquet", index=False)
+    rows["shown"].to_parquet(folder / "shown.parquet", index=False)
+    rows["items"].to_csv(folder / "items.csv", index=False)
+    rows["users"].to_csv(folder / "users.csv", index=False)
     path = folder / "shop.yaml"
     path.write_text(yaml.safe_dump({**CONFIG, **changes}, sort_keys=False))
     return path

@@ -11,10 +11,10 @@ from pathlib import Path
 import ibis
 
 from jd_tf.data.tables.config import TableConfig
-from jd_tf.data.tables.engine import Engine
+from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.schema import DataError
 
-_ROOT = str(Path(__file__).resolve().parents[3])
+_ROOT = str(Path(__file__).resolve().parents[4])
 _LOCAL_PARTITIONS = 8
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 from jd_tf.data.sources.source import LogReport
 from jd_tf.data.tables.config import TableConfig
-from jd_tf.data.tables.csv_files import stage_csv
+from jd_tf.data.tables.engines.csv_files import stage_csv
 from jd_tf.schema import DataError
 
 

@@ -8,7 +8,7 @@ import duckdb
 import ibis
 
 from jd_tf.data.tables.config import TableConfig
-from jd_tf.data.tables.engine import Engine
+from jd_tf.data.tables.engines.engine import Engine
 
 
 class DuckDBEngine(Engine):
