@@ -33,7 +33,10 @@ _MOUNT = flags.DEFINE_string(
     "Path of the folder of all models as servers see it; by default its own.",
 )
 _IMAGE = flags.DEFINE_string(
-    "image", "tensorflow/serving:latest", "Container image; pin its tag."
+    "image",
+    "",
+    "Container image with its tag; by default the newest release of the server "
+    "that reads the exports.",
 )
 _CPUS = flags.DEFINE_integer("cpus", 2, "Cores of a server.", lower_bound=1)
 _MEMORY_MIB = flags.DEFINE_integer(
@@ -50,6 +53,12 @@ _BATCHING = flags.DEFINE_boolean(
     False,
     "Servers join calls into batches; see docs/serving.md before.",
 )
+_MAX_CALLERS = flags.DEFINE_integer(
+    "max_callers",
+    64,
+    "gRPC calls at once that a server takes; --grpc_max_threads is twice that.",
+    lower_bound=1,
+)
 _GRPC_PORT = flags.DEFINE_integer(
     "grpc_port", 8500, "Of the server.", lower_bound=1, upper_bound=65535
 )
@@ -63,6 +72,7 @@ def main(_: object) -> None:
     labels = _labels(_LABELS.value)
     # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.serving.deploy import make_deployment
+    from jd_tf.serving.deploy.deployment import IMAGE
 
     deployment, paths = make_deployment(
         _OUTPUT.value,
@@ -70,11 +80,12 @@ def main(_: object) -> None:
         tuple(_MODELS.value),
         labels,
         _MOUNT.value,
-        image=_IMAGE.value,
+        image=_IMAGE.value or IMAGE,
         cpus=_CPUS.value,
         memory_mib=_MEMORY_MIB.value,
         replicas=_REPLICAS.value,
         batching=_BATCHING.value,
+        max_callers=_MAX_CALLERS.value,
         grpc_port=_GRPC_PORT.value,
         rest_port=_REST_PORT.value,
     )

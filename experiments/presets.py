@@ -30,7 +30,7 @@ class Preset:
     random_data: bool = True
 
 
-_SHOP = JDRankerConfig()
+_SHOP = JDRankerConfig.of(num_trees=60)
 # Hundreds of requests, not tens of thousands: fewer weights, some dropout.
 _SMALL = JDRankerConfig.of(
     model_dim=32,
@@ -41,6 +41,7 @@ _SMALL = JDRankerConfig.of(
     expert_units=(48, 24),
     tower_units=(12,),
     dropout_rate=0.2,
+    num_trees=60,
 )
 _SMALL_TRAINING = TrainingConfig(
     epochs=30,
@@ -122,7 +123,7 @@ QUICKSTART_PRESETS = {
     ),
     ("sequences", "demo"): Preset(
         {},
-        JDRankerConfig.of(dropout_rate=0.2),
+        JDRankerConfig.of(dropout_rate=0.2, num_trees=60),
         _SEQUENCES_TRAINING,
         pairs={"two_steps": True},
     ),

@@ -15,6 +15,8 @@ from absl import app, logging
 from jd_tf.schema import DataError
 
 BAD_INPUT = 2
+# As the shell reports a program that a closed pipe ended.
+CLOSED_PIPE = 141
 
 
 def run(
@@ -23,7 +25,8 @@ def run(
     """Runs `main` under absl flags.
 
     The exit code is what `main` returns, or 2 after a `DataError`, whose
-    message is printed as one line.
+    message is printed as one line, or 141, silently, when the reader of what
+    is printed went early.
 
     Args:
         main: takes the program's name and the arguments that are not flags.
@@ -35,7 +38,13 @@ def run(
             unknown = arguments[1 + max_arguments]
             raise app.UsageError(f"unknown argument: {unknown!r}")
         try:
-            return main(arguments)
+            code = main(arguments)
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:
+            # Python flushes once more at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return CLOSED_PIPE
         except DataError as error:
             message = " ".join(str(error).split())
             print(f"error: {message}", file=sys.stderr)

@@ -109,15 +109,16 @@ def main(_: object) -> None:
             _rank(client, request, number)
             for number, request in enumerate(requests)
         ]
-        print(f"{client.transport.where}: {len(rankings)} requests")
-    for ranking in rankings:
-        print()
-        print(ranking.table(_TOP.value))
+    # Before anything is printed: a reader such as `head` may go early.
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
         write_json(
             output, [ranking.to_json(_TOP.value) for ranking in rankings]
         )
+    print(f"{client.transport.where}: {len(rankings)} requests")
+    for ranking in rankings:
+        print()
+        print(ranking.table(_TOP.value))
 
 
 def _transport() -> Any:

@@ -123,6 +123,8 @@ _TRAINING = {
     "fusion_request_weights": "Whether requests that gain more count more.",
     "fusion_values": "One business value an objective, for the fusion alone.",
     "calibration_method": "How curves of --calibrate are fitted.",
+    "tree_learning_rate": "Of boosted trees.",
+    "tree_impressions": "Training impressions of boosted trees; 0: all.",
     "seed": "Of weights, dropout and the order of requests.",
     "progress": "Whether to show a progress bar.",
 }
@@ -141,6 +143,7 @@ _MODEL_FIELDS = {
     "use_overlap": "Whether candidates get id-overlap features.",
     "use_images": "How image vectors come in; they need --item_vectors.",
     "use_titles": "Whether titles are read, if the schema has them.",
+    "num_trees": "Boosted trees of each objective beside the network; 0: none.",
     "num_experts": "Experts of the mixture.",
     "dropout_rate": "Of encoders, decoders, experts and towers.",
     "calibrate": "Whether probabilities are calibrated after training.",

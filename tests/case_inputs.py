@@ -74,6 +74,35 @@ def fill_reader(reader):
     brands.assign(keys, [1, 2**26, 2**52 + 1], [0.5, 2.0, 1.0])
 
 
+def scored(rng):
+    numbers = normal(rng, REQUESTS, CANDIDATES, 5)
+    return {"numbers": numbers, "logits": normal(rng, REQUESTS, CANDIDATES, 3)}
+
+
+def random_trees(rng, count, num_numbers=5):
+    """Trees that grew leaf by leaf, of one to six leaves."""
+    trees = []
+    for size in rng.integers(1, 7, count):
+        paths = [[]]
+        for split in range(size - 1):
+            leaf = paths.pop(rng.integers(len(paths)))
+            paths += [[*leaf, (split, -1)], [*leaf, (split, 1)]]
+        table = np.zeros((size, size - 1))
+        for leaf, path in enumerate(paths):
+            for split, side in path:
+                table[leaf, split] = side
+        features = rng.integers(0, num_numbers, size - 1)
+        values = rng.normal(size=(2 * size - 1,))
+        trees.append((features, values[: size - 1], table, values[size - 1 :]))
+    return trees
+
+
+def fill_trees(layer):
+    rng = np.random.default_rng(3)
+    trees = [random_trees(rng, count) for count in (4, 0, 3)]
+    layer.assign(trees, rng.normal(size=(3, 3)))
+
+
 def random_pairs(rng, keys, num_kinds):
     """Codes and weights of pairs of different keys."""
     codes = []

@@ -365,6 +365,16 @@ CASES = (
         **_TRANSFER,
     ),
     make_case(
+        "tree_ensemble",
+        layers.TreeEnsemble,
+        case_inputs.scored,
+        given=(-1, 0, -1),
+        num_trees=4,
+        num_leaves=6,
+        candidates=("numbers", "logits"),
+        prepare=case_inputs.fill_trees,
+    ),
+    make_case(
         "text_encoder",
         layers.TextEncoder,
         case_inputs.titles,

@@ -195,7 +195,7 @@ def mlp(x, layers, activation):
 
 
 def id_overlap(candidate, events, event_weights, max_values=()):
-    """Per id column: share, recency, log count and log sums of weights."""
+    """Per id column: share, recency, log count, log sums of weights, newest."""
     features, start = [], 0
     for size in max_values or [1] * len(candidate):
         place = slice(start, start + size)
@@ -205,8 +205,8 @@ def id_overlap(candidate, events, event_weights, max_values=()):
             len(wanted & set(event[place])) / max(len(wanted), 1)
             for event in events
         ]
-        recency = sum(s / (1 + place) for place, s in enumerate(shares))
-        features += [sum(shares) / max(len(events), 1), recency]
+        near = [s / (1 + place) for place, s in enumerate(shares)]
+        features += [sum(shares) / max(len(events), 1), sum(near)]
         features.append(math.log(1 + sum(shares)))
         for weights in event_weights.T:
             total = sum(
@@ -214,6 +214,7 @@ def id_overlap(candidate, events, event_weights, max_values=()):
                 for place, share in enumerate(shares)
             )
             features.append(math.log(1 + total))
+        features.append(max(near, default=0.0))
     return np.array(features)
 
 

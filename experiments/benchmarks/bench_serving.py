@@ -74,6 +74,7 @@ def main(_: object) -> None:
     calls: dict[str, Any] = {"in_process": ranker.model.call}
     if _GRPC.value:
         calls["grpc"] = _remote(int(ranker.folder.name))
+    calls = {name: _reading(ranker, call) for name, call in calls.items()}
     result = contest.hold_contest(
         calls,
         ranker.schema,
@@ -178,6 +179,16 @@ def _remote(version: int) -> Any:
     return call
 
 
+def _reading(ranker: Any, call: Any) -> Any:
+    """Leaves out the columns that the model does not read."""
+
+    def reading(signature: str, inputs: Any) -> Any:
+        names = ranker.model.signatures[signature]["inputs"]
+        return call(signature, {name: inputs[name] for name in names})
+
+    return reading
+
+
 def _wire(
     calls: dict[str, Any], schema: Any, count: int, output: Path
 ) -> dict[str, float]:
@@ -210,18 +221,14 @@ def _least(ranker: Any, count: int, rate: float) -> dict[str, float]:
 
     from experiments.benchmarks.serving_profile import multiplications
     from experiments.benchmarks.serving_ways import random_batch
-    from jd_tf.schema import HISTORY_ROLES
     from jd_tf.serving.signature_names import ENCODE_USER, RANK_CANDIDATES
 
     batch = random_batch(ranker.schema, 1, count)
-    user = {c.name for c in ranker.schema.columns(*HISTORY_ROLES)}
-    state = ranker.model.call(
-        ENCODE_USER, {n: a for n, a in batch.items() if n in user}
-    )
-    rest = {n: a for n, a in batch.items() if n not in user}
+    batch |= _reading(ranker, ranker.model.call)(ENCODE_USER, batch)
     loaded = tf.saved_model.load(str(ranker.folder))
     function = loaded.signatures[RANK_CANDIDATES]
-    found = multiplications(function, {**state, **rest})
+    names = function.structured_input_signature[1]
+    found = multiplications(function, {name: batch[name] for name in names})
     return {**found, "milliseconds": found["flops"] / rate * 1e3}
 
 

@@ -1,7 +1,7 @@
 """Checks one request against a schema, where data enters the system."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -79,16 +79,25 @@ class RequestValidator:
         self._texts = {p + name for p in prefixes for name in texts}
         self._bias_sizes = {b.name: b.num_values for b in schema.bias_columns}
 
-    def check(self, request: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def check(
+        self,
+        request: Mapping[str, Any],
+        needed: Collection[str] | None = None,
+    ) -> dict[str, np.ndarray]:
         """Returns the columns and their lengths as typed arrays.
+
+        Args:
+            request: the columns by name.
+            needed: names of those that must be there; all by default.
 
         Raises:
             DataError: naming the column and the value.
         """
         self._check_names(request)
+        self.check_missing(request, needed)
         checked: dict[str, np.ndarray] = {}
         with np.errstate(over="ignore"):
-            for column in self._columns:
+            for column in (c for c in self._columns if c.name in request):
                 array = self._typed(column, request[column.name])
                 if column.ragged and column.length not in checked:
                     checked[column.length] = np.asarray(len(array), np.int32)
@@ -98,7 +107,7 @@ class RequestValidator:
                 if problem:
                     raise _wrong(column.name, problem)
                 checked[column.name] = array
-        for name in self._lengths & set(request):
+        for name in self._lengths & set(request) & set(checked):
             if np.any(np.asarray(request[name]) != checked[name]):
                 raise _wrong(
                     name,
@@ -111,7 +120,7 @@ class RequestValidator:
                 self._check_bytes(name, request.get(name))
         else:
             self._check_labels(checked["labels"], checked["label_weights"])
-        return {column.name: checked[column.name] for column in self._all}
+        return {c.name: checked[c.name] for c in self._all if c.name in checked}
 
     def _check_names(self, request: Mapping[str, Any]) -> None:
         if not isinstance(request, Mapping):
@@ -127,12 +136,24 @@ class RequestValidator:
                     f"unknown column `{name}`: the schema "
                     f"`{self._schema.name}` has none of that name{hint}"
                 )
-        missing = [c.name for c in self._columns if c.name not in request]
+
+    def check_missing(
+        self,
+        request: Mapping[str, Any],
+        needed: Collection[str] | None = None,
+    ) -> None:
+        """Raises an error that names all missing columns; see `check`."""
+        missing = [
+            f"`{column.name}`"
+            for column in self._columns
+            if column.name not in request
+            and (needed is None or column.name in needed)
+        ]
         if missing:
             raise DataError(
-                f"missing: {', '.join(f'`{name}`' for name in missing)}; every "
-                f"column of the schema `{self._schema.name}` must be given, an "
-                "absent history as []"
+                f"missing: {', '.join(missing)}; every column of the schema "
+                f"`{self._schema.name}` that is read must be given, an absent "
+                "history as []"
             )
 
     def _typed(self, column: Column, value: Any) -> np.ndarray:

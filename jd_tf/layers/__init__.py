@@ -25,6 +25,7 @@ from jd_tf.layers.multitask.multi_gate_image_transfer import (
 )
 from jd_tf.layers.multitask.stacked_mlp import StackedMLP
 from jd_tf.layers.multitask.task_tower import TaskTower
+from jd_tf.layers.multitask.tree_ensemble import TreeEnsemble
 from jd_tf.layers.overlap.content_match import ContentMatch
 from jd_tf.layers.overlap.event_weights import EventWeights
 from jd_tf.layers.overlap.id_overlap import IdOverlap
@@ -65,5 +66,6 @@ __all__ = [
     "TextEncoder",
     "TransformerBlock",
     "TransformerEncoder",
+    "TreeEnsemble",
     "VectorTable",
 ]

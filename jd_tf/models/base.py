@@ -64,6 +64,8 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
     built: bool
     # The `PairReader` of a model that reads item pairs.
     pairs: Any = None
+    # The `TreeEnsemble` of a model that has boosted trees beside its network.
+    trees: Any = None
 
     def __init__(
         self,
@@ -173,6 +175,14 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
             context: of `encode_request`.
         """
         raise NotImplementedError
+
+    def tree_numbers(self, inputs: Tensors) -> Any:
+        """Returns what the boosted trees of a model read, (B, N, K).
+
+        Args:
+            inputs: as for `call`; with `pair_part`, of a training request.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no trees.")
 
     def explain(self, inputs: Tensors) -> dict[str, Any]:
         """Returns what explains the scores.

@@ -83,6 +83,7 @@ def cut_slices(
 ) -> list[dict[str, np.ndarray]]:
     """Cuts a checked request into requests of fewer candidates, in order."""
     columns = [c.name for c in schema.columns(Role.CANDIDATE) if c.ragged]
+    columns = [name for name in columns if name in request]
     slices: list[dict[str, np.ndarray]] = []
     for start in range(0, int(request["num_candidates"]), slice_size):
         part = {n: request[n][start : start + slice_size] for n in columns}

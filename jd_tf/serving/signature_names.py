@@ -16,8 +16,12 @@ CLASSIFY = "classify"
 IMAGE_SIGNATURES = (SERVING_DEFAULT, CLASSIFY)
 IMAGE_BYTES = "image_bytes"
 
+ITEM_ID, NUM_CANDIDATES = "item_id", "num_candidates"
 STATE_PREFIX = "user_state_"
 RANKED = ("score", "probabilities")
 FUSION_WEIGHTS = "fusion_weights"
+# Of padding, and where the model gives no finite score. No infinity: REST has
+# none that JSON allows.
+LOWEST_SCORE = -3.4028234663852886e38
 # What a ranking has once a request, not once a candidate, if it fuses.
 PER_REQUEST = (FUSION_WEIGHTS,)

@@ -89,6 +89,9 @@ class TrainingConfig:
         fusion_values: one business value an objective, for the fusion's loss
             alone; () for the schema's.
         calibration_method: "isotonic", "platt" or "temperature".
+        tree_learning_rate: of the boosted trees of a model that has them.
+        tree_impressions: training impressions that they are fitted on at
+            most; 0: all.
         seed: of initial weights, dropout and the order of requests.
         progress: whether to show a progress bar.
 
@@ -130,6 +133,8 @@ class TrainingConfig:
     fusion_request_weights: str = "equal"
     fusion_values: tuple[float, ...] = ()
     calibration_method: str = "isotonic"
+    tree_learning_rate: float = 0.15
+    tree_impressions: int = 1_000_000
     seed: int = 17
     progress: bool = True
 

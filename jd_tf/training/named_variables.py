@@ -53,8 +53,10 @@ def trained_variables(model: keras.Model) -> list[keras.Variable]:
 
 
 def post_training_variables(model: keras.Model) -> NamedVariables:
-    """Returns those learned after the main training: curves and fusion."""
+    """Returns those learned after the main training: trees, curves, fusion."""
     variables = list(model.fusion_variables)
+    if model.trees is not None:
+        variables += model.trees.variables
     if model.calibration is not None:
         variables += model.calibration.variables
     learned = {id(variable.value) for variable in variables}

@@ -1,4 +1,4 @@
-"""After the main training: curves from validation data, then the fusion."""
+"""After the main training: trees, calibration curves, then the fusion."""
 
 import dataclasses
 import shutil
@@ -15,6 +15,7 @@ from jd_tf.training.loop.stop_signals import StopSignals
 from jd_tf.training.loop.trainer import BEST, Trainer
 from jd_tf.training.loop.training_state import TrainingState
 from jd_tf.training.named_variables import post_training_variables
+from jd_tf.training.tree_fit import fit_trees
 from jd_tf.training.validator import Validator
 from jd_tf.training.workdir import POST_TRAINING, read_post_training
 
@@ -45,8 +46,9 @@ def run_post_training(
 ) -> int:
     """Fits what stands on a trained main network, and changes none of it.
 
-    It starts from the checkpoint of the best evaluation: curves are fitted
-    on validation data and put into the model; then fusion steps run over the
+    It starts from the checkpoint of the best evaluation: trees are fitted on
+    the training data, curves on the validation data, and put into the model;
+    then fusion steps run over the
     training data. During the main training the curves are the identity:
     refitting them at each evaluation would have the fusion read logits that
     jump. Curves and fusion are kept in checkpoints of their own, together
@@ -60,7 +62,8 @@ def run_post_training(
         DataError: a checkpoint is damaged, or there is no data.
         NotFiniteError: the fusion's loss or gradient is not finite.
     """
-    calibrates = validator.model.calibration is not None
+    model = validator.model
+    calibrates = model.calibration is not None or model.trees is not None
     num_steps = num_fusion_steps(main.config, steps_per_epoch, calibrates)
     if not calibrates and (fusion is None or not num_steps):
         return 0
@@ -113,6 +116,8 @@ def _begin(
     if checkpoints.folder.exists():
         shutil.rmtree(checkpoints.folder)
     state = TrainingState(main_step=main_step, base_step=base)
+    if model.trees is not None:
+        fit_trees(model, main.train_batches(0, 0), validator, main.config)
     if model.calibration is not None:
         state.curves = _calibrate(validator, main.config)
     checkpoints.write(0, variables, state.to_json())

@@ -1,5 +1,6 @@
 """bench_serving asks the same question five ways, and counts what it costs."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from experiments.benchmarks import (
 from experiments.benchmarks.serving_ways import WAYS, ServingWays, random_batch
 from jd_tf.schema import DataError
 from jd_tf.serving.client import SavedModelTransport
+from jd_tf.serving.client.errors import OverloadedError
 from tests.serving.exported import exported
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +71,36 @@ def test_ways_that_disagree_are_refused(ranker):
     with pytest.raises(DataError, match="`encode_then_slices` scores differ"):
         serving_contest.hold_contest(
             {"in_process": call}, ranker.schema, [6], 1, 4, 2, log=len
+        )
+
+
+def test_calls_that_fail_under_load_are_counted(ranker):
+    """A server that refuses some calls is measured by the others."""
+    numbers = itertools.count()
+
+    def call(signature, inputs):
+        if signature == "serving_default" and next(numbers) % 3 == 2:
+            raise OverloadedError("no thread left")
+        return ranker.model.call(signature, inputs)
+
+    lines = []
+    found = serving_contest.load_test(
+        {"grpc": call}, ranker.schema, 5, [2], 0.2, lines.append
+    )["grpc"]
+    assert found["cached_state"]["2"]["failed"] == 0
+    one_call = found["one_call"]["2"]
+    answered = one_call["calls_per_second"] * 0.2
+    assert one_call["failed"] == pytest.approx(answered / 2, abs=2)
+    assert f"2 callers, {one_call['failed']} calls failed" in lines[0]
+
+    def refuse(signature, inputs):
+        if signature == "serving_default":
+            raise OverloadedError("no thread at all")
+        return ranker.model.call(signature, inputs)
+
+    with pytest.raises(OverloadedError, match="at all"):
+        serving_contest.load_test(
+            {"grpc": refuse}, ranker.schema, 5, [2], 0.05, len
         )
 
 

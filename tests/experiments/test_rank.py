@@ -1,6 +1,7 @@
 """`python -m experiments.rank`, as a person runs it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,31 @@ def test_ranks_a_file_with_the_folder_alone(folder, requests, tmp_path):
             assert item["item_id"] in request["item_id"]
             assert set(item["probabilities"]) == {"click", "cart", "order"}
             assert f"{item['score']:.6g}" in finished.stdout
+
+
+def test_a_closed_pipe_costs_no_result(folder, requests, tmp_path):
+    """As of `| head -1`, whose reader goes early."""
+    read, write = os.pipe()
+    os.close(read)
+    output = tmp_path / "top.json"
+    finished = subprocess.run(
+        [
+            *(sys.executable, "-m", "experiments.rank"),
+            f"--saved_model={folder}",
+            f"--requests={requests}",
+            f"--output={output}",
+        ],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    os.close(write)
+    assert finished.returncode == 141
+    assert "Traceback" not in finished.stderr
+    assert "BrokenPipe" not in finished.stderr
+    assert json.loads(output.read_text())
 
 
 def test_bad_input_is_one_line_and_code_2(folder, requests, tmp_path):

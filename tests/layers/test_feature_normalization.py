@@ -110,8 +110,18 @@ def test_values_never_seen_go_no_further_than_known_ones():
     extremes = np.asarray(layer(np.stack([rows.min(0), rows.max(0)])))
     odd = np.array([[-1.0], [1.0]]) * np.full(5, 3e38)
     np.testing.assert_array_equal(np.asarray(layer(odd)), extremes)
-    odd = np.array([[-np.inf], [np.inf]]) * np.ones(5)
-    np.testing.assert_array_equal(np.asarray(layer(odd)), extremes)
+
+
+def test_what_is_no_number_is_the_mean():
+    layer = FeatureNormalization(linear=[1], embedding_dim=2)
+    layer.adapt(_rows())
+    missing = np.array([[-np.inf], [np.inf], [np.nan]]) * np.ones(5)
+    found = np.asarray(layer(missing))
+    assert not found[:, -5:].any()
+    logs = np.sign(layer.mean) * np.expm1(np.abs(layer.mean))
+    mean = np.where(np.arange(5) == 1, layer.mean, logs)
+    atol = 1e-4
+    np.testing.assert_allclose(found, np.asarray(layer([mean] * 3)), atol=atol)
 
 
 def test_one_odd_training_value_leaves_the_others_apart():

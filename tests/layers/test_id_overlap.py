@@ -75,7 +75,9 @@ def test_ids_that_differ_in_their_last_bit_do_not_match():
     layer = IdOverlap()
     assert not np.any(layer(large, large + 1, np.array([1])))
     np.testing.assert_allclose(
-        layer(large, large, np.array([1]))[0, 0], [1, 1, np.log(2)], rtol=1e-6
+        layer(large, large, np.array([1]))[0, 0],
+        [1, 1, np.log(2), 1],
+        rtol=1e-6,
     )
 
 
@@ -99,7 +101,7 @@ def test_rare_values_count_more():
     assert layer.adapted
     found = layer(candidates, history, length).numpy()
     # The column of one value has no weights.
-    np.testing.assert_array_equal(found[..., :3], plain[..., :3])
+    np.testing.assert_array_equal(found[..., :4], plain[..., :4])
     weights = [
         np.log(51 / (1 + min((seen[:, 1:] == value).sum(), 49))) ** 2
         for value in range(8)
@@ -115,5 +117,5 @@ def test_rare_values_count_more():
                 for event in history[user, : length[user]]
             ]
             np.testing.assert_allclose(
-                found[user, place, 3], np.mean(shares), rtol=1e-4, atol=1e-6
+                found[user, place, 4], np.mean(shares), rtol=1e-4, atol=1e-6
             )

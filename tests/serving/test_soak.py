@@ -137,7 +137,7 @@ def test_no_answer_is_wrong_while_versions_come_and_go(tmp_path, capsys):
     stable = 1
     end = time.monotonic() + 60 * MINUTES
     with (
-        model_server(config) as server,
+        model_server(config, max_threads=2 * CLIENTS) as server,
         VersionServer(server.address) as at,
         Load(server.address, truth) as load,
     ):

@@ -90,6 +90,14 @@ class HalvedRanker(TinyRanker):
         return {**ranked, "score": ranked["score"] + 1.0}
 
 
+class BrokenRanker(TinyRanker):
+    """Has a weight that is no number."""
+
+    def __init__(self):
+        super().__init__()
+        self.tower.bias.assign([0.0, float("nan")])
+
+
 class StatelessRanker(TinyRanker):
     """Returns a state without the prefix of its name."""
 

@@ -22,7 +22,8 @@ class FeatureNormalization(BaseLayer):
     `linear` features and sign(x) log(1 + |x|) for all others, as counts,
     prices and seconds are heavy-tailed. The bounds are the extremes that
     `adapt` saw, so that no value, however odd, moves a logit further than a
-    known one; y ends at +-`max_value` besides. A rate of one per cent
+    known one; y ends at +-`max_value` besides, and is 0, the mean,
+    where x is not finite: missing. A rate of one per cent
     matters as much as a price of thousands then, which no learned scale
     reaches in time. A feature that never changes becomes 0.
 
@@ -42,7 +43,7 @@ class FeatureNormalization(BaseLayer):
         embedding_dim: int. Width D of a feature's embedding; 0 for none.
 
     Call arguments:
-        inputs: (..., F) float, finite. Pass float32: half precision
+        inputs: (..., F) float. Pass float32: half precision
             overflows above 65,504.
 
     Returns:
@@ -182,7 +183,8 @@ class FeatureNormalization(BaseLayer):
         values = ops.clip(values, quantiles[0], quantiles[-1])
         values -= ops.take(self.mean, known)
         values /= ops.take(self.scale, known)
-        return ops.clip(values, -self.max_value, self.max_value)
+        values = ops.clip(values, -self.max_value, self.max_value)
+        return ops.where(ops.isfinite(inputs), values, 0.0)
 
     def call(self, inputs: Any) -> Any:
         found = self.normalize(inputs)

@@ -9,6 +9,7 @@ from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_given, check_int, check_logits
+from jd_tf.layers.multitask.entire_space_logits import bounded
 
 # The range of the knots of a curve that was given none.
 _END = 16.0
@@ -141,16 +142,8 @@ class CalibrationCurve(BaseLayer):
         return ops.cast(self.bound(logits + shift), self.compute_dtype)
 
     def bound(self, values: Any) -> Any:
-        """Limits each objective of (..., T) by the one it presupposes.
-
-        For probabilities too: two equal logits can have sigmoids that
-        differ in the last bit, depending on their place in the tensor.
-        """
-        bounded = ops.unstack(values, len(self.given), axis=-1)
-        for index, parent in enumerate(self.given):
-            if parent >= 0:
-                bounded[index] = ops.minimum(bounded[index], bounded[parent])
-        return ops.stack(bounded, axis=-1)
+        """Limits each objective of (..., T) by the one it presupposes."""
+        return bounded(values, self.given)
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)

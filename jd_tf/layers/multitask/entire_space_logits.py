@@ -1,5 +1,6 @@
 """Logits over all impressions from conditional logits."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -7,6 +8,19 @@ from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_given, check_logits
+
+
+def bounded(values: Any, given: Sequence[int]) -> Any:
+    """Limits each objective of (..., T) by the one it presupposes, or -1.
+
+    For probabilities too: two equal logits can have sigmoids that differ in
+    the last bit, depending on their place in the tensor.
+    """
+    found = ops.unstack(values, len(given), axis=-1)
+    for index, parent in enumerate(given):
+        if parent >= 0:
+            found[index] = ops.minimum(found[index], found[parent])
+    return ops.stack(found, axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")

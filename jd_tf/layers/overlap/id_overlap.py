@@ -20,9 +20,10 @@ class IdOverlap(BaseLayer):
     rare and new ones never do. Comparing the ids takes no learning: for each
     of C id columns (item, category, brand ...) a candidate gets the share of
     the history that has its id, the sum of 1 / (1 + position) over those
-    events, which the newest dominate, log(1 + their number) and, for each of
+    events, which the newest dominate, log(1 + their number), for each of
     V weights that events may have (by recency or dwell time, for instance),
-    log(1 + the sum of the weight over them). Where an item has several values
+    log(1 + the sum of the weight over them), and last 1 / (1 + position) of
+    the newest of them. Where an item has several values
     of a column (tags), an event counts by the share of the candidate's values
     that it has, in place of 0 or 1. Id 0 means that there is none
     (no brand, for instance) and overlaps with nothing. The part that depends
@@ -47,7 +48,7 @@ class IdOverlap(BaseLayer):
         event_weights: (B, L, V) float >= 0, or None.
 
     Returns:
-        (B, N, (3 + V) C) float, without `use_position` (2 + V) C; zero
+        (B, N, (4 + V) C) float, without `use_position` (2 + V) C; zero
         without overlap.
 
     Raises:
@@ -57,8 +58,8 @@ class IdOverlap(BaseLayer):
         >>> candidates = np.array([[[7], [8]]])
         >>> history, length = np.array([[[7], [5], [7], [0]]]), np.array([3])
         >>> print(np.round(IdOverlap()(candidates, history, length), 2))
-        [[[0.67 1.33 1.1 ]
-          [0.   0.   0.  ]]]
+        [[[0.67 1.33 1.1  1.  ]
+          [0.   0.   0.   0.  ]]]
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class IdOverlap(BaseLayer):
 
     def num_features(self, num_weights: int) -> int:
         """Returns the features an id column, of `num_weights` weights V."""
-        return 2 + self.use_position + num_weights
+        return 2 + 2 * self.use_position + num_weights
 
     def build(
         self,
@@ -196,9 +197,14 @@ class IdOverlap(BaseLayer):
         flat = (-1, num_candidates * num_columns, ops.shape(weights)[1])
         sums = ops.matmul(ops.reshape(same, flat), weights)
         linear, counts = ops.split(sums, [1 + self.use_position], axis=-1)
-        features = ops.concatenate([linear, ops.log1p(counts)], axis=-1)
+        parts = [linear, ops.log1p(counts)]
+        if self.use_position:
+            places = ops.reshape(same, flat) * weights[:, None, :, 1]
+            parts.append(ops.max(places, axis=-1, keepdims=True, initial=0.0))
+            width += 1
         features = ops.reshape(
-            features, (-1, num_candidates, num_columns * width)
+            ops.concatenate(parts, axis=-1),
+            (-1, num_candidates, num_columns * width),
         )
         return ops.cast(features, self.compute_dtype)
 

@@ -118,13 +118,14 @@ class SessionFeatures(BaseLayer):
             counted = [ops.cast(mask, "float32")[..., None]]
             if behavior.dwell:
                 dwell = histories[f"{name}_dwell_seconds"][..., None]
-                # Unknown dwell is negative, and no time.
-                counted.append(ops.maximum(ops.cast(dwell, "float32"), 0.0))
+                counted.append(ops.cast(dwell, "float32"))
             if behavior.action_counters:
                 counts = histories[f"{name}_action_counts"]
                 counted.append(ops.cast(counts, "float32"))
             counted = ops.concatenate(counted, axis=-1)
-            counted = ops.where(mask[..., None], counted, 0.0)
+            # Unknown dwell or counts are negative, and nothing.
+            known = mask[..., None] & (counted > 0)
+            counted = ops.where(known, counted, 0.0)
             parts.append(ops.log1p(ops.sum(counted, axis=1)))
         return ops.stop_gradient(ops.concatenate(parts, axis=-1))
 

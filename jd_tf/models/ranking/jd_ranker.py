@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from jd_tf.layers import BiasTower
+from jd_tf.layers import BiasTower, TreeEnsemble
 from jd_tf.models.base import Tensors
 from jd_tf.models.blocks.behavior_reader import BehaviorReader
 from jd_tf.models.blocks.event_ages import newest_time, seconds_between
@@ -117,6 +117,13 @@ class JDRanker(MultiTaskRanker):
             len(schema.behaviors) if config.sequence.use_recency else 0,
             items.model_dim if use_sequence else 0,
         )
+        if config.trees.num_trees:
+            self.trees = TreeEnsemble(
+                schema.given_indices,
+                **dataclasses.asdict(config.trees),
+                name="trees",
+                dtype="float32",
+            )
         self.bias_tower: Any = None
         if schema.bias_columns:
             self.bias_tower = BiasTower(
@@ -142,6 +149,8 @@ class JDRanker(MultiTaskRanker):
 
     def build_layers(self) -> None:
         super().build_layers()
+        if self.trees is not None:
+            self.trees.build()
         if self.bias_tower is not None:
             columns = self.schema.bias_columns
             self.bias_tower.build({c.name: (None, None) for c in columns})
@@ -195,17 +204,31 @@ class JDRanker(MultiTaskRanker):
         training: bool = False,
     ) -> tuple[Any, Any]:
         pairs = self._pair_features(user_state, context, candidates)
-        features = self._candidate_features(
+        features, numbers = self._candidate_features(
             user_state, context, candidates, pairs, training
         )
         conditional, mixed = self.conditional_logits(
-            user_state, context, features, training
+            user_state,
+            context,
+            ops.concatenate([*features, *numbers], axis=-1),
+            training,
         )
         if self.pairs is not None:
             conditional += self.pairs.logits(pairs[0])
         if training and self.bias_tower is not None:
             conditional += self._bias(candidates, conditional)
-        return self.entire_space(conditional), mixed
+        logits = self.entire_space(conditional)
+        if self.trees is not None and not training:
+            numbers = self._tree_numbers(user_state, context, numbers)
+            logits = self.trees(numbers, logits)
+        return logits, mixed
+
+    def tree_numbers(self, inputs: Tensors) -> Any:
+        state = self.encode_histories(inputs)
+        context = self.encode_request(state, inputs)
+        pairs = self._pair_features(state, context, inputs)
+        _, numbers = self._candidate_features(state, context, inputs, pairs)
+        return self._tree_numbers(state, context, numbers)
 
     def explain(self, inputs: Tensors) -> dict[str, Any]:
         """Returns what the ranker attends to.
@@ -229,9 +252,12 @@ class JDRanker(MultiTaskRanker):
             if reader.use_sequence
         }
         pairs = self._pair_features(state, context, inputs)
-        features = self._candidate_features(state, context, inputs, pairs)
+        features, numbers = self._candidate_features(
+            state, context, inputs, pairs
+        )
         explained["gate_weights"] = self.experts.gate_weights(
-            features, self.experts_state(state, context)
+            ops.concatenate([*features, *numbers], axis=-1),
+            self.experts_state(state, context),
         )
         if self.fusion is not None:
             session = self.session_features(state, context)
@@ -279,26 +305,44 @@ class JDRanker(MultiTaskRanker):
         candidates: Tensors,
         pairs: list,
         training: bool = False,
-    ) -> Any:
+    ) -> tuple[list, list]:
+        """Returns what experts read of candidates: vectors, and numbers."""
         ids = self.item_ids(candidates)
         rows = self.item_encoder.rows(ids)
         contents = self.item_encoder.content_embeddings(ids)
         tokens = self.item_encoder.encode(ids, contents)
-        parts, dense = [tokens], None
+        vectors, numbers, dense = [tokens], [], None
         if self.schema.item_dense:
-            parts.append(self.item_normalization(candidates["item_dense"]))
-            numbers = parts[-1][..., -len(self.schema.item_dense) :]
+            numbers.append(self.item_normalization(candidates["item_dense"]))
+            own = numbers[-1][..., -len(self.schema.item_dense) :]
         for number, (behavior, reader) in enumerate(self._behaviors()):
             state = _part(user_state, behavior)
             since = context["since_seconds"][:, number]
             if reader.num_dense:
                 known = self.schema.dense_indices(behavior)
-                dense = ops.take(numbers, known, axis=-1)
-            parts += reader.read(
+                dense = ops.take(own, known, axis=-1)
+            found = reader.read(
                 tokens, rows, state, contents, since, dense, training
             )
-        parts += [ops.cast(part, tokens.dtype) for part in pairs]
-        return ops.concatenate(parts, axis=-1)
+            num_vectors = 2 * reader.use_sequence
+            vectors += found[:num_vectors]
+            numbers += found[num_vectors:]
+        numbers += [ops.cast(part, tokens.dtype) for part in pairs]
+        return vectors, numbers
+
+    def _tree_numbers(
+        self, user_state: Tensors, context: Any, numbers: list
+    ) -> Any:
+        """Returns a candidate's numbers and its request's, (B, N, K)."""
+        lengths = [user_state[b.length] for b in self.schema.behaviors]
+        request = [context["since_seconds"], ops.stack(lengths, axis=1)]
+        if context["encoded"] is not None:
+            request.append(context["encoded"])
+        parts = [ops.cast(part, "float32") for part in (*request, *numbers)]
+        width = ops.shape(parts[-1])[1]
+        shared = ops.concatenate(parts[: len(request)], axis=-1)[:, None]
+        shared = ops.repeat(shared, width, axis=1)
+        return ops.concatenate([shared, *parts[len(request) :]], axis=-1)
 
     def _bias(self, candidates: Tensors, conditional: Any) -> Any:
         """Returns what position explains, (B, N, T), to add to logits."""

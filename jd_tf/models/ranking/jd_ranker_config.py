@@ -134,6 +134,20 @@ class PairsConfig(ConfigGroup):
 
 
 @dataclasses.dataclass(frozen=True)
+class TreesConfig(ConfigGroup):
+    """Boosted trees on the numbers that the ranker computes.
+
+    Attributes:
+        num_trees: trees of each objective at most, fitted after the main
+            training; 0 leaves them out.
+        num_leaves: leaves of a tree at most.
+    """
+
+    num_trees: int = 0
+    num_leaves: int = 16
+
+
+@dataclasses.dataclass(frozen=True)
 class HeadConfig(ConfigGroup):
     """The mixture of experts, the towers and the bias tower.
 
@@ -161,6 +175,7 @@ class JDRankerConfig(RankerConfig):
         sequence: how histories are read.
         content: how pictures and titles are read.
         pairs: how pairs of items are read.
+        trees: boosted trees beside the network.
         head: experts, towers and bias tower.
 
     Example:
@@ -173,4 +188,5 @@ class JDRankerConfig(RankerConfig):
     sequence: SequenceConfig = SequenceConfig()
     content: ContentConfig = ContentConfig()
     pairs: PairsConfig = PairsConfig()
+    trees: TreesConfig = TreesConfig()
     head: HeadConfig = HeadConfig()

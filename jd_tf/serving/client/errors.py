@@ -58,10 +58,14 @@ class UnavailableError(ClientError):
     )
 
 
-class OverloadedError(ClientError):
-    """The server has no room for the call."""
+class OverloadedError(UnavailableError):
+    """The server has no room for the call: it was refused before any work."""
 
-    remedy = "Slow down, or add servers: its queues are full."
+    remedy = (
+        "Its threads or queues are full: slow down, start it with more "
+        "--grpc_max_threads (make_serving_config --max_callers), or add "
+        "servers."
+    )
 
 
 class MessageTooLargeError(ClientError):

@@ -25,6 +25,8 @@ from jd_tf.serving.protos import messages
 # A user state and a thousand candidates; the library would stop at 4 MiB.
 MAX_MESSAGE_BYTES = 64 * 2**20
 _SIGNATURES = "signature_def"
+# Of calls that were not begun.
+_RETRIED = ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]
 _OPTIONS = (
     # A server that comes back is met within a second, not within two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -72,7 +74,7 @@ def rpc_errors(where: str, max_attempts: int = 1) -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         code, text = error.code().name, error.details() or ""
-        if code == "UNAVAILABLE" and max_attempts > 1:
+        if code in _RETRIED and max_attempts > 1:
             text += (
                 f" ({max_attempts} attempts, or fewer by the budget of retries)"
             )
@@ -89,7 +91,7 @@ def _retry_options(
         "initialBackoff": f"{retries.initial_seconds:.3f}s",
         "maxBackoff": f"{retries.max_seconds:.3f}s",
         "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        "retryableStatusCodes": _RETRIED,
     }
     config = {
         "methodConfig": [{"name": [{}], "retryPolicy": policy}],
@@ -147,9 +149,7 @@ class _GrpcTransport:
     def _prepare(self, operation: Operation) -> tuple[Any, Any]:
         if isinstance(operation, Call):
             return self._predict, predict_request(self.model, operation)
-        request = messages.GetModelMetadataRequest(metadata_field=[_SIGNATURES])
-        _fill_spec(request.model_spec, self.model)
-        return self._metadata, request
+        return self._metadata, metadata_request(self.model)
 
     def _outcome(self, operation: Operation, response: Any) -> Any:
         where = self._where(operation)
@@ -161,13 +161,7 @@ class _GrpcTransport:
         version = response.model_spec.version.value
         if isinstance(operation, Call):
             return Answer(to_arrays(response.outputs), version)
-        signatures = messages.SignatureDefMap()
-        if not response.metadata[_SIGNATURES].Unpack(signatures):
-            raise errors.AnswerError(
-                f"{where}: its metadata has no signatures. Is this a model "
-                "server?"
-            )
-        return ModelDescription(version, messages.signature_table(signatures))
+        return ModelDescription(version, read_signatures(response, where))
 
     @contextlib.contextmanager
     def _errors(self, operation: Operation) -> Iterator[None]:
@@ -250,6 +244,23 @@ def predict_request(model: ModelChoice, call: Call) -> Any:
     for name, array in call.inputs.items():
         fill_proto(request.inputs[name], array)
     return request
+
+
+def metadata_request(model: ModelChoice) -> Any:
+    """Returns the message that asks for a version's signatures."""
+    request = messages.GetModelMetadataRequest(metadata_field=[_SIGNATURES])
+    _fill_spec(request.model_spec, model)
+    return request
+
+
+def read_signatures(response: Any, where: str) -> dict[str, Any]:
+    """Returns the answer's `signature_table`."""
+    signatures = messages.SignatureDefMap()
+    if not response.metadata[_SIGNATURES].Unpack(signatures):
+        raise errors.AnswerError(
+            f"{where}: its metadata has no signatures. Is this a model server?"
+        )
+    return messages.signature_table(signatures)
 
 
 def _fill_spec(spec: Any, model: ModelChoice) -> None:

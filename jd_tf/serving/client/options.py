@@ -59,8 +59,9 @@ class ModelChoice:
 class RetryPolicy:
     """Exponential backoff, and a budget for all calls to a server together.
 
-    Only calls to a server that is unavailable are repeated. A call that ran
-    out of time is not: more calls do not help a server that is slow.
+    Only calls that a server did not begin are repeated: it is unavailable, or
+    its threads or queues are full. A call that ran out of time is not: more
+    calls do not help a server that is slow.
 
     Attributes:
         max_attempts: of one call, the first included, 1 to 5; 1 never

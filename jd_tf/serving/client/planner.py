@@ -32,6 +32,7 @@ from jd_tf.serving.client.transport import (
 )
 from jd_tf.serving.signature_names import (
     ENCODE_USER,
+    ITEM_ID,
     RANK_CANDIDATES,
     SERVING_DEFAULT,
 )
@@ -110,7 +111,9 @@ class Planner:
 
     def serving_inputs(self, request: Mapping[str, Any]) -> Inputs:
         """Returns the request as `serving_default` takes it: for logs."""
-        return pad_requests([self._check(request)], self._columns)
+        checked = self._check(request)
+        given = [column for column in self._columns if column.name in checked]
+        return pad_requests([checked], given)
 
     def _check_buckets(self) -> tuple[int, ...]:
         buckets, size = self._options.buckets, self._slice_size
@@ -131,8 +134,9 @@ class Planner:
         return buckets
 
     def _check(self, request: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        # Which columns a version reads is known when it was described.
         try:
-            return self._validator.check(request)
+            return self._validator.check(request, (ITEM_ID,))
         except DataError as error:
             message = str(error)
             if len(message) > _LONGEST_MESSAGE:
@@ -184,6 +188,11 @@ class Planner:
         whole: bool,
         send: Send,
     ) -> tuple[dict[str, np.ndarray], int]:
+        read = description.signatures[SERVING_DEFAULT]["inputs"]
+        try:
+            self._validator.check_missing(checked, read)
+        except DataError as error:
+            raise errors.RequestError(str(error)) from error
         state, whole = None, whole or not description.encodes
         if not whole:
             # All that the state is made of: histories, and no clock.

@@ -9,7 +9,12 @@ import numpy as np
 from jd_tf.schema import Schema
 from jd_tf.serving.client.errors import AnswerError
 from jd_tf.serving.client.transport import Answer
-from jd_tf.serving.signature_names import FUSION_WEIGHTS, PER_REQUEST, RANKED
+from jd_tf.serving.signature_names import (
+    FUSION_WEIGHTS,
+    LOWEST_SCORE,
+    PER_REQUEST,
+    RANKED,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +166,7 @@ def _trim(
                 f"{list(array.shape)}, should have {list(shapes[name])}. Give "
                 "the client the model's schema, or export the model again."
             )
-        if not np.isfinite(part[name]).all():
+        if not (np.isfinite(part[name]) & (part[name] != LOWEST_SCORE)).all():
             raise AnswerError(
                 f"{where}: answered a {name} that is not finite; the model is "
                 "broken. Train and export again."

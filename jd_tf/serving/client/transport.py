@@ -74,11 +74,12 @@ class ModelDescription:
             for name, tensor in self.signatures[signature]["inputs"].items()
             if not name.startswith(STATE_PREFIX)
         }
-        for name in sorted({*expected, *found}):
-            if expected.get(name) != found.get(name):
+        # What the model does not read is not taken.
+        for name in sorted(found):
+            if expected.get(name) != found[name]:
                 raise errors.SchemaMismatchError(
                     f"{where}: signature `{'` and `'.join(signatures)}`: "
-                    f"column `{name}` is {found.get(name, 'not taken')} there, "
+                    f"column `{name}` is {found[name]} there, "
                     f"{expected.get(name, 'unknown')} in the client's schema "
                     f"`{schema.name}`. Give the client the schema of this "
                     "version (its assets.extra/schema.json)."
@@ -179,6 +180,9 @@ class ThreadedTransport(AsyncTransport):
 class SavedModelTransport(Transport):
     """A version folder, loaded once in this process; its version stays.
 
+    The first call of a signature takes seconds: a recorded one is made of each
+    that ranks, before any is waited for.
+
     Args:
         path: a version folder, or a model's folder, whose highest version is
             then taken.
@@ -200,6 +204,7 @@ class SavedModelTransport(Transport):
     def __init__(self, path: str | Path):
         # TensorFlow, which only this transport needs, takes seconds to load.
         from jd_tf.serving.export.loading import LoadedModel
+        from jd_tf.serving.export.recordings import WARMUP_FILE, read_recordings
 
         self.folder = resolve(path)
         self.where = str(self.folder)
@@ -208,6 +213,13 @@ class SavedModelTransport(Transport):
         name = self.folder.name
         version = int(name) if name.isascii() and name.isdigit() else 0
         self._description = ModelDescription(version, self.model.signatures)
+        cold = {SERVING_DEFAULT, ENCODE_USER, RANK_CANDIDATES}
+        for call in read_recordings(self.folder / WARMUP_FILE):
+            if call.signature in cold:
+                cold.remove(call.signature)
+                self.model.call(call.signature, call.inputs)
+            if not cold:
+                break
 
     def call(self, operation: Operation, timeout: float) -> Any:
         """See `Transport`; it cannot be cut short."""

@@ -29,6 +29,9 @@ BATCHING_FILE = "batching.config"
 MONITORING_FILE = "monitoring.config"
 METRICS_PATH = "/monitoring/prometheus/metrics"
 START_FILE = "start_server.sh"
+# The newest release of the server. It reads graphs of TensorFlow 2.21, whose
+# exports need no op of later than 2.20.
+IMAGE = "tensorflow/serving:2.20.0"
 _TEMPLATES = (
     START_FILE,
     "docker-compose.yaml",
@@ -102,16 +105,18 @@ class Deployment:
 
     `mount` is the path of all models as the server sees it; `memory_mib` 0
     is computed from the models; `replicas` is of Kubernetes; `rest_port` has
-    status and metrics, too.
+    status and metrics, too. Of `max_callers` gRPC calls at once none is
+    refused.
     """
 
     models: tuple[ServedModel, ...]
     mount: str
-    image: str = "tensorflow/serving:latest"
+    image: str = IMAGE
     cpus: int = 2
     memory_mib: int = 0
     replicas: int = 2
     batching: bool = False
+    max_callers: int = 64
     grpc_port: int = 8500
     rest_port: int = 8501
 
@@ -176,6 +181,10 @@ class Deployment:
             # The default is the machine's cores, not the container's.
             "tensorflow_intra_op_parallelism": self.cpus,
             "tensorflow_inter_op_parallelism": self.cpus,
+            # Twice as many as calls, since gRPC's own threads count. Beyond
+            # the default of 4 a core calls are refused, not queued: with 2
+            # cores from the seventh caller on.
+            "grpc_max_threads": 2 * self.max_callers,
             # Clients behind a load balancer must find new servers.
             "grpc_channel_arguments": "grpc.max_connection_age_ms=600000",
         }

@@ -3,13 +3,18 @@
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jd_tf.schema import DataError
-from jd_tf.serving.client.errors import ModelNotFoundError
+from jd_tf.serving.client.errors import (
+    ModelNotFoundError,
+    RejectedError,
+    UnavailableError,
+)
 from jd_tf.serving.client.options import TlsFiles
 from jd_tf.serving.deploy.model_config import (
     STABLE,
@@ -29,6 +34,9 @@ from jd_tf.serving.export.versions import versions
 from jd_tf.serving.protos.messages import ModelServerConfig
 
 _PAUSE = 0.05
+_LOADED = ("AVAILABLE", "UNLOADING")
+# A server learns of a new configuration within a second.
+_SETTLE_SECONDS = 5.0
 
 
 class RolledBackError(OperationError):
@@ -117,6 +125,9 @@ class Promotion:
             folder = self._folder(before, version)
             version = int(folder.name)
             self._check(before, folder, version)
+            policy = model_of(before, self.model).model_version_policy
+            if kept := set(policy.specific.versions):
+                self._wait_gone(kept, _SETTLE_SECONDS)
             base = self._pinned(before)
             old = model_of(base, self.model).version_labels.get(self.label)
             if old == version and all(
@@ -131,6 +142,10 @@ class Promotion:
                 raise
             write_config(self.config_file, final)
             self.log(f"{self.config_file}: `{self.label}` is {version}")
+            policy = model_of(final, self.model).model_version_policy
+            with contextlib.suppress(UnavailableError):
+                kept = set(policy.specific.versions)
+                self._wait_gone(kept, self.load_seconds)
             return version
 
     def _folder(self, config: ServerConfig, version: int | None) -> Path:
@@ -185,6 +200,17 @@ class Promotion:
         specific = model_of(base, self.model).model_version_policy.specific
         both = self._changed(base, {*specific.versions, version})
         self._send(both)
+        moved = self._changed(both, labels={self.label: version})
+        self._repeated(lambda: self._move(moved, folder, version))
+        if self.keep_old:
+            return moved
+        labels = model_of(moved, self.model).version_labels
+        final = self._changed(moved, set(labels.values()))
+        self._send(final)
+        return final
+
+    def _move(self, moved: ServerConfig, folder: Path, version: int) -> None:
+        """Moves the label once the version answers as it was exported."""
         for server in self.servers:
             self._wait_available(server, version)
             self.log(f"{server.address}: version {version} is available")
@@ -196,7 +222,6 @@ class Promotion:
                 f"{server.address}: version {version} answers as exported "
                 f"(largest relative difference {found:.1e})"
             )
-        moved = self._changed(both, labels={self.label: version})
         self._send(moved)
         # A status has no labels, but an answer has the version's number.
         call = next(read_recordings(folder / WARMUP_FILE))
@@ -210,12 +235,20 @@ class Promotion:
                     f"{answered_by}, should be {version}."
                 )
             self.log(f"{server.address}: `{self.label}` is {version}")
-        if self.keep_old:
-            return moved
-        labels = model_of(moved, self.model).version_labels
-        final = self._changed(moved, set(labels.values()))
-        self._send(final)
-        return final
+
+    def _repeated(self, step: Callable[[], None]) -> None:
+        """Takes a step again for some seconds, if a version is not there.
+
+        One about to be unloaded is still reported as available.
+        """
+        end = time.monotonic() + _SETTLE_SECONDS
+        while True:
+            try:
+                return step()
+            except (ModelNotFoundError, RejectedError):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(_PAUSE)
 
     def _roll_back(
         self, base: ServerConfig, version: int, reason: BaseException
@@ -223,7 +256,9 @@ class Promotion:
         errors = []
         for server in self.servers:
             try:
-                self._restore(server, base, version)
+                self._repeated(
+                    functools.partial(self._restore, server, base, version)
+                )
             except DataError as error:
                 errors.append(str(error))
         cause = str(reason) or type(reason).__name__
@@ -281,6 +316,17 @@ class Promotion:
     def _available(self, server: VersionServer, model: str = "") -> set[int]:
         found = server.status(model or self.model, timeout=self.call_seconds)
         return {n for n, status in found.items() if status.available}
+
+    def _wait_gone(self, kept: set[int], seconds: float) -> None:
+        """Waits until no server has other versions than these loaded."""
+        end = time.monotonic() + seconds
+        for server in self.servers:
+            while time.monotonic() < end:
+                found = server.status(self.model, timeout=self.call_seconds)
+                loaded = {n for n in found if found[n].state in _LOADED}
+                if loaded <= kept:
+                    break
+                time.sleep(_PAUSE)
 
     def _wait_available(
         self, server: VersionServer, version: int, model: str = ""

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,10 +27,14 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A version that answers `call(signature, inputs)`."""
+    """A version that answers `call(signature, inputs)`.
+
+    Of the inputs it gets those that `reads` names; all if it is None.
+    """
 
     name: str
     call: Callable[[str, Arrays], Arrays]
+    reads: Collection[str] | None = None
 
 
 def served_target(
@@ -45,7 +49,8 @@ def served_target(
         return server.predict(model, signature, inputs, version, timeout)[0]
 
     chosen = "latest" if version is None else version
-    return Target(f"{model} {chosen} at {server.address}", call)
+    reads = server.inputs(model, SERVING_DEFAULT, version, timeout)
+    return Target(f"{model} {chosen} at {server.address}", call, reads)
 
 
 def open_target(
@@ -59,7 +64,8 @@ def open_target(
         if version:
             raise DataError(f"{place}: is a folder; it has no labels.")
         loaded = LoadedModel(resolve(place))
-        return Target(str(loaded.folder), loaded.call)
+        reads = loaded.signatures.get(SERVING_DEFAULT, {}).get("inputs")
+        return Target(str(loaded.folder), loaded.call, reads)
     if ":" not in place:
         raise DataError(f"{place}: neither a folder nor host:port.")
     chosen = int(version) if version.isdecimal() else version or None
@@ -139,9 +145,12 @@ def replay(
 def _call(
     target: Target, call: Recording, failures: Counter[str]
 ) -> tuple[np.ndarray, float] | None:
+    # A version may not read all that the other one does.
+    reads = call.inputs if target.reads is None else target.reads
+    inputs = {n: array for n, array in call.inputs.items() if n in reads}
     start = time.perf_counter()
     try:
-        answer = target.call(call.signature, call.inputs)
+        answer = target.call(call.signature, inputs)
     except DataError as error:
         failures[" ".join(str(error).split())] += 1
         return None

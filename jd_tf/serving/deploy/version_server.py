@@ -21,7 +21,11 @@ from jd_tf.serving.deploy.model_config import OperationError, ServerConfig
 from jd_tf.serving.export.model_card import written_tolerance
 from jd_tf.serving.export.recordings import WARMUP_FILE, read_recordings
 from jd_tf.serving.export.verification.comparison import TOLERANCE, check_equal
-from jd_tf.serving.protos.messages import PREDICT, open_method
+from jd_tf.serving.protos.messages import (
+    GET_MODEL_METADATA,
+    PREDICT,
+    open_method,
+)
 
 _RETRY_SECONDS = 3.0
 _PAUSE = 0.1
@@ -36,6 +40,7 @@ class VersionServer(ModelServiceClient):
         self._channel = grpc_transport.open_channel(address, tls)
         super().__init__(self._channel, address)
         self._predict = open_method(self._channel, PREDICT)
+        self._metadata = open_method(self._channel, GET_MODEL_METADATA)
 
     def __enter__(self) -> "VersionServer":
         return self
@@ -68,20 +73,35 @@ class VersionServer(ModelServiceClient):
         timeout: float = 10.0,
     ) -> tuple[dict[str, np.ndarray], int]:
         """Calls a version: a number, a label or the latest; returns which."""
-        label = version if isinstance(version, str) else None
-        number = None if isinstance(version, str) else version
-        choice = ModelChoice(model, number, label)
-        request = grpc_transport.predict_request(
-            choice, Call(signature, inputs)
-        )
-        where = f"{self.address}: {choice}: `{signature}`"
-
-        def send() -> Any:
-            with grpc_transport.rpc_errors(where):
-                return self._predict(request, timeout=timeout)
-
-        answer = _retried(send, timeout)
+        choice = _choice(model, version)
+        call = Call(signature, inputs)
+        request = grpc_transport.predict_request(choice, call)
+        where = f"{choice}: `{signature}`"
+        answer = self._sent(self._predict, request, where, timeout)
         return to_arrays(answer.outputs), answer.model_spec.version.value
+
+    def inputs(
+        self,
+        model: str,
+        signature: str,
+        version: int | str | None = None,
+        timeout: float = 10.0,
+    ) -> set[str]:
+        """Returns the names of what a version's signature takes."""
+        choice = _choice(model, version)
+        request = grpc_transport.metadata_request(choice)
+        answer = self._sent(self._metadata, request, str(choice), timeout)
+        signatures = grpc_transport.read_signatures(answer, str(choice))
+        return set(signatures.get(signature, {}).get("inputs", ()))
+
+    def _sent(
+        self, method: Any, request: Any, where: str, timeout: float
+    ) -> Any:
+        def send() -> Any:
+            with grpc_transport.rpc_errors(f"{self.address}: {where}"):
+                return method(request, timeout=timeout)
+
+        return _retried(send, timeout)
 
     def replay_recordings(
         self,
@@ -115,6 +135,12 @@ class VersionServer(ModelServiceClient):
             found = check_equal(recording.outputs, answer, what, tolerance)
             worst = max(worst, found)
         return worst
+
+
+def _choice(model: str, version: int | str | None) -> ModelChoice:
+    if isinstance(version, str):
+        return ModelChoice(model, label=version)
+    return ModelChoice(model, version)
 
 
 def _retried(call: Callable[[], Any], timeout: float) -> Any:

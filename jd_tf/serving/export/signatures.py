@@ -1,5 +1,6 @@
 """The signatures of a served ranker, and the columns they take."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,13 +11,17 @@ from jd_tf.schema import (
     HISTORY_ROLES,
     REQUEST_ROLES,
     SERVING_ROLES,
+    Column,
     Role,
     Schema,
 )
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.export.safe_calls import safe_inputs, safe_outputs
 from jd_tf.serving.signature_names import (
     ENCODE_USER,
     EXPLAIN,
+    ITEM_ID,
+    NUM_CANDIDATES,
     PER_REQUEST,
     RANK_CANDIDATES,
     RANKED,
@@ -34,7 +39,11 @@ _ROLES = {
 
 
 class ServedRanker:
-    """A `RankingModel` as it is served: functions of named, typed tensors."""
+    """A `RankingModel` as it is served: functions of named, typed tensors.
+
+    Signatures take the columns that the model reads and their lengths; those of
+    candidates take `item_id` in any case.
+    """
 
     def __init__(self, model: Any):
         self.schema: Schema = model.schema
@@ -45,6 +54,7 @@ class ServedRanker:
             RANK_CANDIDATES: self._rank,
             EXPLAIN: self._explain,
         }
+        self._specs: dict[str, dict[str, tf.TensorSpec]] = {}
 
     def variables(self) -> tf.Module:
         """Collects variables and tables of the functions, no optimizer's."""
@@ -59,8 +69,14 @@ class ServedRanker:
             specs = column_specs(self.schema, *roles)
             if signature == RANK_CANDIDATES:
                 specs |= _state_specs(traced[ENCODE_USER].structured_outputs)
-            function = tf.function(self._functions[signature], autograph=False)
-            traced[signature] = function.get_concrete_function(**specs)
+            self._specs[signature] = specs
+            inner = _traced(self._functions[signature], specs)
+            read = _inputs_read(inner, specs) | {ITEM_ID}
+            read |= {c.length for c in self.schema.columns() if c.name in read}
+            taken = {n: spec for n, spec in specs.items() if n in read}
+            traced[signature] = _traced(
+                functools.partial(self._safely, signature, inner), taken
+            )
         return traced
 
     def answer(
@@ -68,7 +84,16 @@ class ServedRanker:
     ) -> dict[str, tf.Tensor]:
         """Calls the live model, without a trace or a SavedModel."""
         tensors = {n: tf.convert_to_tensor(v) for n, v in inputs.items()}
-        return self._functions[signature](**tensors)
+        return self._safely(signature, self._functions[signature], **tensors)
+
+    def _safely(
+        self, signature: str, function: Any, **inputs: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Calls a function of all columns with those that it reads."""
+        specs, columns = self._specs[signature], self.schema.columns()
+        safe = safe_inputs(inputs, specs, columns)
+        outputs = function(**safe, **_unread(safe, specs, columns))
+        return _named(safe_outputs(outputs, inputs, safe.get(NUM_CANDIDATES)))
 
     def _serve(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return _ranked(self._model(inputs, training=False))
@@ -104,6 +129,45 @@ def _ranked(ranked: Mapping[str, Any]) -> dict[str, tf.Tensor]:
 def _named(tensors: Mapping[str, Any]) -> dict[str, tf.Tensor]:
     """Copies tensors: an input that is an output, too, needs a new name."""
     return {name: tf.identity(tensor) for name, tensor in tensors.items()}
+
+
+def _traced(function: Any, specs: Mapping[str, tf.TensorSpec]) -> Any:
+    return tf.function(function, autograph=False).get_concrete_function(**specs)
+
+
+def _inputs_read(function: Any, specs: Mapping[str, Any]) -> set[str]:
+    """Names the inputs that outputs depend on."""
+    found: set[Any] = set()
+    left = [tensor.op for tensor in function.outputs]
+    while left:
+        op = left.pop()
+        if op not in found:
+            found.add(op)
+            left += (*op.control_inputs, *(tensor.op for tensor in op.inputs))
+    # Inputs are in the order of their names, before what is captured.
+    inputs = dict(zip(sorted(specs), function.inputs, strict=False))
+    return {name for name in specs if inputs[name].op in found}
+
+
+def _unread(
+    inputs: Mapping[str, tf.Tensor],
+    specs: Mapping[str, tf.TensorSpec],
+    columns: Iterable[Column],
+) -> dict[str, tf.Tensor]:
+    """Makes what a function takes and does not read, of the size of inputs."""
+    lengths = {column.name: column.length for column in columns}
+    widths = {
+        lengths[name]: tf.shape(tensor)[1]
+        for name, tensor in inputs.items()
+        if lengths.get(name)
+    }
+    rows = tf.shape(inputs[next(iter(inputs))])[0]
+    made = {}
+    for name in specs.keys() - inputs.keys():
+        width = widths.get(lengths.get(name, ""), 1)
+        inner = [width if n is None else n for n in specs[name].shape[1:]]
+        made[name] = tf.zeros((rows, *inner), specs[name].dtype)
+    return made
 
 
 def _state_specs(outputs: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:

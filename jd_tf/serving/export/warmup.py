@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,11 +30,12 @@ def record_calls(
     """Calls the live model once per signature and shape bucket."""
     schema = served.schema
     checker = RequestValidator(schema, SERVING_ROLES)
-    checked = [checker.check(request) for request in requests]
+    read = set().union(*(_taken(functions[name]) for name in SIGNATURES))
+    checked = [checker.check(request, read) for request in requests]
     checked = [request for request in checked if request["num_candidates"] > 0]
     if not checked:
         raise ExportError("warm-up: no request has candidates.")
-    columns = schema.columns(*SERVING_ROLES)
+    columns = [c for c in schema.columns(*SERVING_ROLES) if c.name in read]
     endless = itertools.cycle(checked)
     recordings = []
     for num_requests, num_candidates in shape_buckets(schema):
@@ -47,8 +48,7 @@ def record_calls(
         ]
         tensors = batching.pad_requests(cut, columns, widths)
         for signature in SIGNATURES:
-            names = functions[signature].structured_input_signature[1]
-            inputs = {name: tensors[name] for name in names}
+            inputs = {n: tensors[n] for n in _taken(functions[signature])}
             outputs = {
                 name: tensor.numpy()
                 for name, tensor in served.answer(signature, inputs).items()
@@ -57,6 +57,10 @@ def record_calls(
             # A later signature may take the user state.
             tensors |= state_of(outputs)
     return recordings
+
+
+def _taken(function: Any) -> Iterable[str]:
+    return function.structured_input_signature[1]
 
 
 def shape_buckets(schema: Schema) -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ from jd_tf.serving.client.errors import (
     SchemaMismatchError,
     VersionSwitchError,
 )
+from jd_tf.serving.signature_names import LOWEST_SCORE
 from tests.requests import random_requests, small_schema
 from tests.serving.client.fake_transport import (
     SCHEMA,
@@ -260,6 +261,7 @@ def test_a_version_with_other_columns_is_refused():
     ("name", "change", "message"),
     [
         ("score", lambda a: a * np.nan, "not finite"),
+        ("score", lambda a: a * 0 + LOWEST_SCORE, "not finite"),
         ("fusion_weights", lambda a: a * np.inf, "not finite"),
         ("score", lambda a: a[:, :2], "has shape"),
         ("probabilities", lambda a: a[..., :2], "should have"),

@@ -1,6 +1,7 @@
 """Requests in, rankings out, with nothing but the folder of a version."""
 
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -46,6 +47,18 @@ def live(exported, request):
     widths = {b.length: b.max_length for b in schema.behaviors}
     ranked = exported.model(pad_requests([checked], columns, widths))
     return ranked["score"].numpy()[0], ranked["probabilities"].numpy()[0]
+
+
+def test_no_first_call_is_slow(exported, requests):
+    """Graphs are rewritten when the transport is made."""
+    with RankingClient.from_saved_model(exported.folder) as client:
+        seconds = []
+        for request in (*requests[:2], requests[0]):
+            start = time.perf_counter()
+            client.rank(request)
+            seconds.append(time.perf_counter() - start)
+    assert client.stats()["calls"] == {"encode_user": 2, "rank_candidates": 3}
+    assert max(seconds) < 0.2
 
 
 def test_rankings_are_the_live_models_order(client, exported, requests):

@@ -41,6 +41,7 @@ KNOWN_FLAGS = {
     "tensorflow_intra_op_parallelism",
     "tensorflow_inter_op_parallelism",
     "grpc_channel_arguments",
+    "grpc_max_threads",
     "enable_batching",
     "enable_per_model_batching_parameters",
     "batching_parameters_file",
@@ -196,6 +197,14 @@ def test_values_that_yaml_would_misread_stay_strings(saved_models, tmp_path):
     assert container["image"] == odd["image"]
     assert container["resources"]["limits"]["cpu"] == "1"
     assert container["volumeMounts"][0]["mountPath"] == odd["mount"]
+
+
+def test_the_image_is_a_release(written):
+    """`latest` would be another server one day."""
+    output, _ = written
+    services = yaml.safe_load((output / "docker-compose.yaml").read_text())
+    image = services["services"]["model-server"]["image"]
+    assert re.fullmatch(r"tensorflow/serving:\d+\.\d+\.\d+", image)
 
 
 def test_prometheus_collects_from_the_rest_port(written):

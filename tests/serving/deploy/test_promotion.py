@@ -43,13 +43,13 @@ ROOT = Path(__file__).resolve().parents[3]
 class Serving:
     """A server of version 1, and promotions there."""
 
-    def __init__(self, base, folder, labels=None):
+    def __init__(self, base, folder, labels=None, **options):
         self.base = base
         self.file = folder / "models.config"
         config = ModelServerConfig()
         add_model(config, MODEL, str(base), labels or {"stable": 1})
         write_config(self.file, config)
-        self.server = model_server(config)
+        self.server = model_server(config, **options)
         self.server.start()
         self.client = VersionServer(self.server.address)
         self.lines = []

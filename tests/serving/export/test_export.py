@@ -150,6 +150,7 @@ def test_versions_count_up(tmp_path):
         ("MinglingRanker", "alone and among others"),
         ("HalvedRanker", "encode_user then rank_candidates"),
         ("StatelessRanker", "returned no `user_state_*`"),
+        ("BrokenRanker", "a score is not finite"),
     ],
 )
 def test_wrong_models_are_refused(tmp_path, wrong, message):

@@ -13,8 +13,6 @@ from tests.serving.tiny_ranker import TinyRanker
 
 INPUTS = {
     "click_item_id": np.array([[3, 4]]),
-    "click_event_time": np.array([[-1, -2]]),
-    "request_time": np.array([0]),
     "click_length": np.array([2], "int32"),
     "item_id": np.array([[5, 6, 7]]),
     "num_candidates": np.array([3], "int32"),

@@ -80,7 +80,7 @@ def test_missing_and_unknown_names_are_reported(loaded, inputs):
 def test_a_call_the_graph_cannot_run_fails_alone(loaded, inputs):
     expected = loaded.call(SIGNATURE, inputs)
     broken = {**inputs, "click_length": np.repeat(inputs["click_length"], 2)}
-    with pytest.raises(ExportError, match=r"fails: .*[Ss]hapes?") as caught:
+    with pytest.raises(ExportError, match=r"fails: .* differ") as caught:
         loaded.call(SIGNATURE, broken)
     assert isinstance(caught.value.__cause__, tf.errors.OpError)
     again = loaded.call(SIGNATURE, inputs)

@@ -1,16 +1,26 @@
 """Signatures equal the live model and take the schema's columns."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from jd_tf.data.validation import RequestValidator
-from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES, SERVING_ROLES, Role
+from jd_tf.models.config_fields import replace_fields
+from jd_tf.models.ranking.jd_ranker import JDRanker
+from jd_tf.schema import (
+    HISTORY_ROLES,
+    REQUEST_ROLES,
+    SERVING_ROLES,
+    IdColumn,
+    Role,
+)
 from jd_tf.serving.batching import pad_requests
 from jd_tf.serving.export.signatures import ServedRanker
 from jd_tf.serving.signature_names import SIGNATURES
 from tests.requests import random_requests
-from tests.serving.exported import histories
+from tests.serving.exported import SCHEMA, histories, small_ranker
 
 # Of a tensor's largest value: a value near 0 is a sum of larger terms that a
 # served graph may add in another order.
@@ -46,9 +56,11 @@ def assert_near(found, expected, name=""):
 
 
 def assert_close(live, served, mask=slice(None)):
+    """Of a mask, only what a ranking has for each candidate is compared."""
     assert set(served) <= set(live)
     for name in served:
-        assert_near(served[name][mask], np.asarray(live[name])[mask], name)
+        cells = slice(None) if name == "fusion_weights" else mask
+        assert_near(served[name][cells], np.asarray(live[name])[cells], name)
 
 
 def real(batch):
@@ -59,7 +71,7 @@ def real(batch):
 def test_serving_default_is_the_live_model(loaded, batch, exported):
     served = call(loaded, "serving_default", batch)
     assert set(served) == {"score", "probabilities"}
-    assert_close(exported.model(batch, training=False), served)
+    assert_close(exported.model(batch, training=False), served, real(batch))
     # Not a constant: the test would pass on anything.
     assert np.ptp(served["score"][real(batch)]) > 0.1
 
@@ -74,7 +86,7 @@ def test_encode_user_is_the_live_model(loaded, batch, exported):
 def test_rank_candidates_is_the_live_model(loaded, batch, exported):
     state = exported.model.encode_user(batch)
     served = call(loaded, "rank_candidates", {**batch, **state})
-    assert_close(exported.model(batch), served)
+    assert_close(exported.model(batch), served, real(batch))
 
 
 def test_encode_then_rank_is_serving_default(loaded, batch, exported):
@@ -111,6 +123,28 @@ def test_inputs_are_the_schemas_columns(loaded, exported):
             for name, spec in specs.items()
         } == expected
         assert not {"position", "page", "labels", "request_id"} & set(specs)
+
+
+def test_columns_that_are_not_read_are_no_inputs(batch):
+    """Neither titles without `use_titles` nor what is switched off."""
+    title = IdColumn("title", "string", num_buckets=50, text=True)
+    items = (*SCHEMA.item_columns, title)
+    schema = dataclasses.replace(SCHEMA, item_columns=items)
+    changes = {"use_dwell": False, "use_item_dense": False}
+    config = replace_fields(small_ranker().config, changes)
+    served = ServedRanker(JDRanker(schema, config))
+    unread = {"title", "click_title", "order_title", "order_item_dense"}
+    unread |= {"click_dwell_seconds"}
+    for signature, function in served.functions().items():
+        taken = set(function.structured_input_signature[1])
+        assert not taken & unread
+        if signature == "serving_default":
+            columns = {c.name for c in schema.columns(*SERVING_ROLES)}
+            assert taken == columns - unread
+            inputs = {name: tf.constant(batch[name]) for name in taken}
+            found = function(**inputs)["score"].numpy()
+            live = served.answer(signature, inputs)["score"].numpy()
+            assert_near(found, live)
 
 
 def test_rank_candidates_takes_what_encode_user_gives(loaded, exported):

@@ -109,9 +109,9 @@ def test_other_answers_are_refused(copy):
 def test_signatures_must_be_the_schemas(copy):
     path = without_card(copy) / "assets.extra" / "schema.json"
     schema = json.loads(path.read_text())
-    schema["item_dense"] = ["stock"]
+    schema["item_columns"][0]["dtype"] = "string"
     path.write_text(json.dumps(schema))
-    with pytest.raises(ExportError, match="input `item_dense`"):
+    with pytest.raises(ExportError, match="input `item_id`"):
         verify(copy)
 
 

@@ -16,7 +16,7 @@ def main():
     name, folder = sys.argv[1:]
     versions = [int(p.name) for p in Path(folder).iterdir() if p.name.isdigit()]
     config = model_config(name, Path(folder).resolve(), (max(versions),))
-    options = {"tensor_content": True, "optimize": True}
+    options = {"tensor_content": True, "optimize": True, "max_threads": 128}
     with model_server(config, **options) as server:
         print(description())
         print(server.address, flush=True)

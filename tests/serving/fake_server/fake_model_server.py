@@ -1,5 +1,6 @@
 """A fake of the model server, in this process."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -26,6 +27,8 @@ class FakeModelServer(ModelServer):
         warm: whether warm-up files are replayed.
         optimize: whether graphs are rewritten before they run, as the server
             does; it takes longer than the tests' few calls.
+        max_threads: of gRPC; by default four a core, as by the server's flag
+            `--grpc_max_threads`. Calls beyond are refused at once.
     """
 
     kind = "fake"
@@ -38,8 +41,10 @@ class FakeModelServer(ModelServer):
         tensor_content=False,
         warm=True,
         optimize=False,
+        max_threads=None,
     ):
         super().__init__(config)
+        self._max_threads = max_threads or 4 * os.cpu_count()
         self.tensor_content = tensor_content
         self.manager = None
         self._options = {
@@ -54,7 +59,9 @@ class FakeModelServer(ModelServer):
         self.manager = ModelManager(**self._options)
         self.manager.start(self.config, seconds)
         self._grpc = grpc.server(
-            ThreadPoolExecutor(32),
+            ThreadPoolExecutor(self._max_threads),
+            # Two threads of the server's wait for calls.
+            maximum_concurrent_rpcs=max(self._max_threads - 2, 1),
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", -1),

@@ -11,6 +11,10 @@ from tests.serving.fake_server.loaded_version import LoadedVersion
 from tests.serving.fake_server.status_error import StatusError, invalid
 
 _POLL_SECONDS = 0.05
+# A version that is not wanted any more answers, and is said to be available,
+# until the server gets round to it; wanted again meanwhile, it goes all the
+# same and is loaded anew.
+_UNLOAD_SECONDS = 0.15
 
 
 @dataclasses.dataclass
@@ -21,6 +25,7 @@ class VersionRecord:
     code: str = "OK"
     message: str = ""
     loaded: LoadedVersion | None = None
+    gone_at: float | None = None
 
     @property
     def available(self) -> bool:
@@ -160,6 +165,12 @@ class ModelManager:
             self._apply(name, {})
 
     def _apply(self, name, wanted):
+        for (owner, _), record in list(self.records.items()):
+            leaves = record.gone_at is not None and owner == name
+            if leaves and time.monotonic() > record.gone_at:
+                with self._lock:
+                    record.state, record.loaded = "END", None
+                    record.gone_at = None
         for version, folder in wanted.items():
             record = self.records.get((name, version))
             if record is None or (record.state == "END" and not record.failed):
@@ -171,9 +182,12 @@ class ModelManager:
             if record.failed:
                 # Asked for again, it is tried again.
                 record.code = "OK"
-            elif record.available and (ready or not wanted):
-                with self._lock:
-                    record.state, record.loaded = "END", None
+            elif (
+                record.available
+                and record.gone_at is None
+                and (ready or not wanted)
+            ):
+                record.gone_at = time.monotonic() + _UNLOAD_SECONDS
 
     def _load(self, name, version, folder):
         record = self.records[name, version] = VersionRecord("LOADING")

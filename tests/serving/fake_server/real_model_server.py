@@ -1,6 +1,8 @@
 """The server itself, as a process."""
 
+import atexit
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -27,10 +29,14 @@ class RealModelServer(ModelServer):
         tensor_content=False,
         warm=True,
         optimize=True,
+        max_threads=None,
     ):
         del optimize  # it always does
         super().__init__(config)
-        self._folder = tempfile.TemporaryDirectory()
+        # Kept over a restart; a TemporaryDirectory that is not closed warns,
+        # and a warning fails a test.
+        self._folder = Path(tempfile.mkdtemp(prefix="jd_tf-test-"))
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         self._process = None
         self._arguments = [
             os.environ["JD_TF_MODEL_SERVER"],
@@ -45,6 +51,8 @@ class RealModelServer(ModelServer):
             f"{str(tensor_content).lower()}",
             self._file("model_config", text_format.MessageToString(config)),
         ]
+        if max_threads:
+            self._arguments.append(f"--grpc_max_threads={max_threads}")
         if batching:
             self._arguments += [
                 "--enable_batching=true",
@@ -54,7 +62,7 @@ class RealModelServer(ModelServer):
             self._arguments.append(self._file("ssl_config", tls.text()))
 
     def start(self):
-        log = Path(self._folder.name) / "log"
+        log = self._folder / "log"
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
                 self._arguments, stdout=stream, stderr=stream
@@ -74,7 +82,7 @@ class RealModelServer(ModelServer):
             self._process = None
 
     def _file(self, name, text):
-        path = Path(self._folder.name) / name
+        path = self._folder / name
         path.write_text(text, encoding="utf-8")
         return f"--{name}_file={path}"
 

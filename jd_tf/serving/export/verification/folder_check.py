@@ -22,6 +22,8 @@ from jd_tf.serving.export.versions import GRAPH_FILE
 from jd_tf.serving.signature_names import (
     IMAGE_BYTES,
     IMAGE_SIGNATURES,
+    ITEM_ID,
+    NUM_CANDIDATES,
     RANK_CANDIDATES,
     SERVING_DEFAULT,
     SIGNATURES,
@@ -136,7 +138,10 @@ def tower_errors(table: Mapping[str, Any], folder: Path) -> Iterable[str]:
 
 
 def schema_errors(table: Mapping[str, Any], schema: Schema) -> Iterable[str]:
-    """Yields an error for each signature input that is not the schema's."""
+    """Yields an error for each signature input that is not the schema's.
+
+    Columns that the model does not read are no inputs.
+    """
     missing = [name for name in SIGNATURES if name not in table]
     if missing:
         yield f"lacks the signatures {', '.join(missing)}."
@@ -147,7 +152,7 @@ def schema_errors(table: Mapping[str, Any], schema: Schema) -> Iterable[str]:
         column.name: {"dtype": column.dtype, "shape": list(column.shape)}
         for column in schema.columns(*SERVING_ROLES)
     }
-    for name in sorted({*inputs, *expected}):
+    for name in (ITEM_ID, NUM_CANDIDATES, *sorted(inputs)):
         if inputs.get(name) != expected.get(name):
             yield (
                 f"signature `{SERVING_DEFAULT}`: input `{name}` is "

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from jd_tf.schema import SERVING_ROLES, Column, Schema
+from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.verification.comparison import check_equal
 from jd_tf.serving.signature_names import (
     ENCODE_USER,
+    LOWEST_SCORE,
+    NUM_CANDIDATES,
     PER_REQUEST,
     RANK_CANDIDATES,
     SERVING_DEFAULT,
@@ -25,7 +28,6 @@ Compared = Iterable[tuple[str, Arrays, Arrays]]
 _MORE_NOISE = 10
 # Cells a server might add when it pads requests to a common width.
 _EXTRA_CELLS = 3
-_LENGTHS = "num_candidates"
 
 
 def check_invariants(compared: Compared, tolerance: float) -> float:
@@ -35,6 +37,13 @@ def check_invariants(compared: Compared, tolerance: float) -> float:
         for what, expected, actual in compared
     )
     return max(differences, default=0.0)
+
+
+def check_scores(inputs: Arrays, outputs: Arrays) -> None:
+    """Refuses an answer in which a real candidate got no finite score."""
+    real = _real_cells(outputs, inputs.get(NUM_CANDIDATES))
+    if np.any(real.get("score", 0.0) == LOWEST_SCORE):
+        raise ExportError("a score is not finite: train the model again.")
 
 
 def rows_alone(
@@ -50,8 +59,8 @@ def rows_alone(
             answers[key] = model.call(signature, given)
         yield (
             f"signature `{signature}`: a request alone and among others",
-            _real_cells(_row(outputs, row), given.get(_LENGTHS)),
-            _real_cells(answers[key], given.get(_LENGTHS)),
+            _real_cells(_row(outputs, row), given.get(NUM_CANDIDATES)),
+            _real_cells(answers[key], given.get(NUM_CANDIDATES)),
         )
 
 
@@ -75,7 +84,7 @@ def halves_and_padding(
         at_once,
         call(RANK_CANDIDATES, {**batch, **state}),
     )
-    lengths = batch[_LENGTHS]
+    lengths = batch[NUM_CANDIDATES]
     expected = _real_cells(at_once, lengths)
     wide = _pad_like_a_server(batch, schema.columns(*SERVING_ROLES))
     yield (
@@ -101,7 +110,7 @@ def _row(arrays: Arrays, row: int) -> Arrays:
 def _pad_like_a_server(batch: Arrays, columns: Sequence[Column]) -> Arrays:
     padded = dict(batch)
     for column in columns:
-        if column.ragged:
+        if column.ragged and column.name in batch:
             array = batch[column.name]
             rows, width = array.shape[:2]
             shape = (rows, width + _EXTRA_CELLS, *array.shape[2:])

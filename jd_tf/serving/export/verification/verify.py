@@ -206,6 +206,7 @@ def _replay(
     what = f"{model.folder}: signature `{name}` and the live model"
     with _gathered(errors):
         answer = model.call(name, call.inputs)
+        invariants.check_scores(call.inputs, answer)
         found = check_equal(call.outputs, answer, what, tolerance)
         differences[name] = max(differences[name], found)
     compared = []

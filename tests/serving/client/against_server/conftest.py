@@ -77,7 +77,7 @@ def server(two_versions):
     config = model_config(
         "rank", two_versions.folder, versions=(1, 2), labels=LABELS
     )
-    with model_server(config, warm=False) as server:
+    with model_server(config, warm=False, max_threads=64) as server:
         for version in (1, 2):
             server.wait_until("rank", version)
         yield server

@@ -71,7 +71,8 @@ def test_no_answer_fails_or_mixes_while_versions_are_published(
     """New, broken, half-copied and removed versions, and three clients."""
     two_versions.publish(1, tmp_path)
     options = {"slice_size": 4, "buckets": (4,), "max_users": 3}
-    with model_server(model_config("rank", tmp_path), warm=False) as server:
+    config = model_config("rank", tmp_path)
+    with model_server(config, warm=False, max_threads=64) as server:
         clients = [
             make_client(kind, server, two_versions.schema, **options)
             for kind in LATEST
@@ -108,7 +109,7 @@ def test_a_moved_label_is_followed(two_versions, requests):
         )
 
     choice = ModelChoice("rank", label="stable")
-    with model_server(config(1), warm=False) as server:
+    with model_server(config(1), warm=False, max_threads=64) as server:
         server.wait_until("rank", 2)
         clients = [
             make_client(

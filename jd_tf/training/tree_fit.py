@@ -1,0 +1,183 @@
+"""Boosted trees beside a trained network, by scikit-learn."""
+
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+import scipy.optimize
+import tensorflow as tf
+import tqdm
+from absl import logging
+from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
+
+from jd_tf.layers.multitask.tree_ensemble import Tree
+from jd_tf.losses.multi_objective import cell_weights
+from jd_tf.training.config import TrainingConfig
+from jd_tf.training.validator import Validator
+
+# Fewer outcomes of a class are not learned from.
+_LEAST_OUTCOMES = 20
+_LOGIT_END = 20.0
+
+
+def fit_trees(
+    model: keras.Model,
+    batches: Iterable[dict],
+    validator: Validator,
+    config: TrainingConfig,
+) -> None:
+    """Fits the trees of a trained model, and how much they count.
+
+    The trees learn from what the network computes of training impressions:
+    matches, ages, pairs, dense features. Scale of the network, weight of the
+    trees and offset of each objective are a logistic regression on the
+    validation split, where both are new to the outcome; neither weight is
+    below 0. Objectives with few outcomes keep the network alone.
+
+    Args:
+        model: has `trees`; they are replaced.
+        batches: of the training split, with `pair_part` where there are pairs.
+        validator: of the validation split.
+        config: rate and number of impressions; `seed`, and `progress`.
+    """
+    model.trees.forget()
+    rows = _rows(model, batches, config)
+    ensembles: list[list[Tree]] = []
+    outputs = range(model.trees.num_outputs)
+    # OpenMP's own threads spin for cores that others use.
+    with threadpool_limits(1, "openmp"):
+        for output in tqdm.tqdm(
+            outputs, "fitting trees", disable=not config.progress
+        ):
+            ensembles.append(_fit(model.trees, *rows, output, config))
+    apart = [[0.0, 1.0, 0.0]] * len(outputs)
+    network, labels, weights = validator.predictions()
+    model.trees.assign(ensembles, apart)
+    trees, *_ = validator.predictions()
+    mixing = [
+        _mix(network[:, t], trees[:, t], labels[:, t], weights[:, t])
+        if ensembles[t]
+        else (1.0, 0.0, 0.0)
+        for t in outputs
+    ]
+    model.trees.assign(ensembles, mixing)
+    for name, (scale, weight, _) in zip(
+        model.schema.objective_names, mixing, strict=True
+    ):
+        logging.info(
+            "`%s`: %.2f of the network, %.2f of trees", name, scale, weight
+        )
+
+
+def _rows(
+    model: keras.Model, batches: Iterable[dict], config: TrainingConfig
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns numbers [M, K], labels and weights [M, T] of impressions."""
+    numbers = tf.function(
+        model.tree_numbers, reduce_retracing=True, autograph=False
+    )
+    most = config.tree_impressions or np.inf
+    found: list[list[np.ndarray]] = []
+    count = 0
+    # Batches come in random order, so the first ones are a sample.
+    for batch in batches:
+        width = tf.shape(batch["item_id"])[1]
+        real = tf.sequence_mask(batch["num_candidates"], width).numpy()
+        labels, weights = batch["labels"], cell_weights(batch)
+        parts = numbers(batch), labels, weights
+        found.append([np.asarray(part)[real] for part in parts])
+        count += len(found[-1][0])
+        if count >= most:
+            break
+    columns = zip(*found, strict=True)
+    numbers, labels, weights = (np.concatenate(parts) for parts in columns)
+    return numbers, labels, weights
+
+
+def _fit(
+    layer: keras.Layer,
+    numbers: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    output: int,
+    config: TrainingConfig,
+) -> list[Tree]:
+    """Returns the trees of an objective, none where a class is too thin."""
+    counts = weights[:, output] > 0
+    outcome = labels[counts, output] > 0.5
+    positives = np.count_nonzero(outcome)
+    if min(positives, len(outcome) - positives) < _LEAST_OUTCOMES:
+        return []
+    fitted = HistGradientBoostingClassifier(
+        max_iter=layer.num_trees,
+        learning_rate=config.tree_learning_rate,
+        max_leaf_nodes=layer.num_leaves,
+        max_features=0.5,
+        max_bins=127,
+        min_samples_leaf=50,
+        # Leaves of rare outcomes run off to infinity without a penalty.
+        l2_regularization=5.0,
+        early_stopping=False,
+        random_state=config.seed,
+    ).fit(numbers[counts], outcome, weights[counts, output])
+    trees = [_table(tree.nodes) for (tree,) in fitted._predictors]
+    # The constant belongs to no tree: a leaf of the first takes it.
+    start = float(fitted._baseline_prediction.ravel()[0])
+    return [trees[0]._replace(values=trees[0].values + start), *trees[1:]]
+
+
+def _table(nodes: np.ndarray) -> Tree:
+    """Returns a tree of scikit-learn, whose nodes are rows, as a table."""
+    splits = np.flatnonzero(~nodes["is_leaf"].astype(bool))
+    leaves = np.flatnonzero(nodes["is_leaf"])
+    place = {node: number for number, node in enumerate(splits)}
+    parent = {}
+    for node in splits:
+        parent[nodes["left"][node]] = (node, -1)
+        parent[nodes["right"][node]] = (node, 1)
+    paths = np.zeros((len(leaves), len(splits)))
+    for row, leaf in enumerate(leaves):
+        node = leaf
+        while node in parent:
+            node, side = parent[node]
+            paths[row, place[node]] = side
+    inner = nodes[splits]
+    return Tree(
+        inner["feature_idx"],
+        inner["num_threshold"],
+        paths,
+        nodes["value"][leaves],
+    )
+
+
+def _mix(
+    network: np.ndarray,
+    trees: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+) -> tuple[float, float, float]:
+    """Returns scale, weight and offset that predict an objective best."""
+    real = weights > 0
+    outcome, weight = labels[real].astype(np.float64), weights[real]
+    positives = np.count_nonzero(outcome > 0.5)
+    if min(positives, len(outcome) - positives) < _LEAST_OUTCOMES:
+        return 1.0, 0.0, 0.0
+    parts = np.stack([network[real], trees[real], np.ones(len(outcome))])
+    parts = np.clip(parts, -_LOGIT_END, _LOGIT_END).astype(np.float64)
+
+    def loss(mixing: np.ndarray) -> tuple[float, np.ndarray]:
+        logits = mixing @ parts
+        losses = np.logaddexp(0.0, logits) - outcome * logits
+        slope = (scipy.special.expit(logits) - outcome) * weight
+        total = weight.sum()
+        return (losses * weight).sum() / total, parts @ slope / total
+
+    found = scipy.optimize.minimize(
+        loss,
+        np.array([0.5, 0.5, 0.0]),
+        jac=True,
+        bounds=[(0.0, None), (0.0, None), (None, None)],
+    )
+    scale, trees_weight, offset = found.x
+    return float(scale), float(trees_weight), float(offset)

@@ -1,0 +1,80 @@
+"""TreeEnsemble against a walk down each tree, and against scikit-learn."""
+
+import numpy as np
+import pytest
+
+from jd_tf.layers import TreeEnsemble
+from tests.case_inputs import random_trees
+
+
+def _walk(tree, row):
+    """The value of the leaf that a row of numbers reaches."""
+    features, thresholds, paths, values = tree
+    sides = [
+        1 if row[feature] > threshold else -1
+        for feature, threshold in zip(features, thresholds, strict=True)
+    ]
+    (reached,) = [
+        leaf
+        for leaf, path in enumerate(paths)
+        if all(step in (0, sides[split]) for split, step in enumerate(path))
+    ]
+    return values[reached]
+
+
+def test_equals_a_walk_down_each_tree():
+    rng = np.random.default_rng(1)
+    trees = [random_trees(rng, count) for count in (5, 0, 2)]
+    mixing = rng.normal(size=(3, 3))
+    layer = TreeEnsemble((-1, -1, 0), num_trees=5, num_leaves=6)
+    layer.assign(trees, mixing)
+    numbers, logits = rng.normal(size=(2, 4, 5)), rng.normal(size=(2, 4, 3))
+    expected = np.zeros((2, 4, 3))
+    for place in np.ndindex(2, 4):
+        row = numbers[place].astype(np.float32)
+        for t, ensemble in enumerate(trees):
+            scale, weight, offset = mixing[t]
+            total = sum(_walk(tree, row) for tree in ensemble)
+            expected[(*place, t)] = (
+                scale * logits[(*place, t)] + weight * total + offset
+            )
+        # What presupposes another is never likelier.
+        expected[(*place, 2)] = min(
+            expected[(*place, 2)], expected[(*place, 0)]
+        )
+    np.testing.assert_allclose(layer(numbers, logits), expected, atol=1e-5)
+
+
+def test_logits_stay_before_there_are_trees():
+    rng = np.random.default_rng(1)
+    numbers, logits = rng.normal(size=(2, 4, 5)), rng.normal(size=(2, 4, 1))
+    logits = logits.astype(np.float32)
+    layer = TreeEnsemble((-1,), num_trees=2, num_leaves=6)
+    np.testing.assert_array_equal(layer(numbers, logits), logits)
+    layer.assign([random_trees(rng, 2)], [[1.0, 1.0, 0.0]])
+    assert not np.allclose(layer(numbers, logits), logits)
+    layer.forget()
+    np.testing.assert_array_equal(layer(numbers, logits), logits)
+
+
+def test_a_threshold_between_two_single_precision_numbers():
+    low = np.float32(0.1)
+    high = np.nextafter(low, np.float32(1))
+    layer = TreeEnsemble((-1,), 1, 2)
+    between = (3 * np.float64(high) + np.float64(low)) / 4
+    assert np.float32(between) == high
+    layer.assign(
+        [[([0], [between], [[-1], [1]], [-1.0, 1.0])]], [[0.0, 1.0, 0.0]]
+    )
+    found = layer(np.array([[[low], [high]]]), np.zeros((1, 2, 1)))
+    np.testing.assert_array_equal(found[0, :, 0], [-1.0, 1.0])
+
+
+def test_too_many_trees_or_leaves_are_refused():
+    layer = TreeEnsemble((-1,), num_trees=1, num_leaves=2)
+    tree = ([0], [0.0], [[-1], [1]], [1.0, 2.0])
+    with pytest.raises(ValueError, match="Got: 2 trees of at most 2 leaves"):
+        layer.assign([[tree, tree]], [[1.0, 1.0, 0.0]])
+    large = ([0, 1], [0.0, 0.0], np.eye(3, 2), [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="Got: 1 trees of at most 3 leaves"):
+        layer.assign([[large]], [[1.0, 1.0, 0.0]])
