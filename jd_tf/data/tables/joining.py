@@ -7,7 +7,8 @@ import ibis
 
 from jd_tf.data.sources.source import LogReport
 from jd_tf.data.tables.as_of import attributes_as_of, join_left
-from jd_tf.data.tables.cleaning import MISSING, TableCleaner
+from jd_tf.data.tables.cleaning import TableCleaner
+from jd_tf.data.tables.column_reader import MISSING
 from jd_tf.data.tables.config import TablesConfig
 from jd_tf.data.tables.derived_schema import SchemaDerivation
 from jd_tf.data.tables.engines.engine import Engine

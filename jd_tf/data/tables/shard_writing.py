@@ -13,7 +13,7 @@ import pyarrow.dataset
 from jd_tf.data.dataset import shard_name
 from jd_tf.data.records import RequestWriter
 from jd_tf.data.sources.source import SPLITS
-from jd_tf.data.tables.cleaning import MISSING
+from jd_tf.data.tables.column_reader import MISSING
 from jd_tf.data.tables.config import HOUR, VIEWER, WEEKDAY, WHOLE, milliseconds
 from jd_tf.data.tables.joining import CANDIDATES, EVENTS, REQUESTS, ShardTask
 from jd_tf.data.tables.statistics import Statistics
