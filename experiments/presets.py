@@ -119,6 +119,9 @@ QUICKSTART_PRESETS = {
         pairs=None,
         random_data=False,
     ),
+    ("tables", "demo"): Preset(
+        {}, _SMALL, _SESSION_TRAINING, random_data=False
+    ),
     ("sequences", "demo"): Preset(
         {},
         JDRankerConfig.of(dropout_rate=0.2, num_trees=60),
