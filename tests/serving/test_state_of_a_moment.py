@@ -74,9 +74,7 @@ class FadingTower(RankingModel):
     def encode_request(self, user_state, request):
         return None
 
-    def candidate_logits(
-        self, user_state, context, candidates, training=False
-    ):
+    def candidate_logits(self, user_state, context, candidates, training=False):
         items = ops.cast(self.items(candidates["item_id"]), "float32")
         read = items * user_state["sum"][:, None]
         return self.tower(read), read
@@ -165,7 +163,9 @@ def test_within_the_tolerance_it_is(kind, transports, fresh):
 
 def test_a_tolerance_below_zero_is_refused(folder):
     with pytest.raises(RequestError, match="tolerance=-1"):
-        RankingClient.from_saved_model(folder, ClientOptions(state_tolerance=-1))
+        RankingClient.from_saved_model(
+            folder, ClientOptions(state_tolerance=-1)
+        )
 
 
 def test_the_card_has_the_error_by_age(folder):
