@@ -1,13 +1,18 @@
 """Pages of a user: a moving clock, another session, and at last a click."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from jd_tf.schema import Role
 from jd_tf.serving.client import ClientOptions, RankingClient
+from jd_tf.serving.client.errors import ClosedError
+from jd_tf.serving.client.request_log import read_request_log
 from tests.serving.client.against_server.clients import IDS, KINDS, make_client
 from tests.serving.client.fake_transport import with_candidates
 
+ROOT = Path(__file__).resolve().parents[4]
 FIRST_PAGE = {"encode_user": 1, "rank_candidates": 1}
 
 
@@ -89,6 +94,36 @@ def test_three_pages_are_one_encoding_and_a_click_is_another(
         stats = client.stats()
     assert stats["calls"] == {"encode_user": 2, "rank_candidates": 6}
     assert stats["cache"]["hits"] == 4
+
+
+def test_the_page_of_the_documentation_runs(
+    server, two_versions, requests, tmp_path
+):
+    text = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+    code = text.split("## The Python client")[1].split("```python")[1]
+    code = code.split("```")[0]
+    schema = two_versions.version(1) / "assets.extra" / "schema.json"
+    for written, here in {
+        "saved_models/jd_ranker/1/assets.extra/schema.json": schema,
+        "localhost:8500": server.address,
+        '"jd_ranker"': '"rank"',
+        "timeout=0.2": "timeout=60.0",
+        "timeout=0.05": "timeout=60.0",
+        "rate=0.01": "rate=1.0",
+        "runs/requests": tmp_path / "log",
+    }.items():
+        assert code.count(written) == 1, written
+        code = code.replace(written, str(here))
+    page, next_page, _ = pages_of(requests[0], two_versions.schema)
+    names = {"request": page, "next_page": next_page}
+    exec(code, names)
+    assert names["client"].stats()["cache"]["hits"] == 1
+    two_versions.check(names["second"], next_page, 1)
+    with pytest.raises(ClosedError):
+        names["client"].rank(page)
+    # What `shadow --log` reads.
+    logged = list(read_request_log(tmp_path / "log", two_versions.schema))
+    assert len(logged) == 2
 
 
 @pytest.mark.parametrize("kind", ["grpc", "rest"])
