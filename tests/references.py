@@ -205,8 +205,8 @@ def id_overlap(candidate, events, event_weights, max_values=()):
             len(wanted & set(event[place])) / max(len(wanted), 1)
             for event in events
         ]
-        recency = sum(s / (1 + place) for place, s in enumerate(shares))
-        features += [sum(shares) / max(len(events), 1), recency]
+        near = [s / (1 + place) for place, s in enumerate(shares)]
+        features += [sum(shares) / max(len(events), 1), sum(near)]
         features.append(math.log(1 + sum(shares)))
         for weights in event_weights.T:
             total = sum(
@@ -214,8 +214,7 @@ def id_overlap(candidate, events, event_weights, max_values=()):
                 for place, share in enumerate(shares)
             )
             features.append(math.log(1 + total))
-        newest = [s / (1 + place) for place, s in enumerate(shares)]
-        features.append(max(newest, default=0.0))
+        features.append(max(near, default=0.0))
     return np.array(features)
 
 

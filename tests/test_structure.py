@@ -48,6 +48,7 @@ CONTRACT_METHODS = {
     "make_layers",
     "request_weights",  # of every fusion, by ObjectiveFusion
     "session_features",
+    "tree_numbers",
 }
 PACKAGE = sorted((ROOT / "jd_tf").rglob("*.py"))
 PROGRAMS = sorted((ROOT / "experiments").rglob("*.py"))

@@ -75,7 +75,9 @@ def _rows(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns numbers [M, K], labels and weights [M, T] of impressions."""
     numbers = tf.function(
-        model.tree_numbers, reduce_retracing=True, autograph=False
+        lambda batch: model.trees.rounded(model.tree_numbers(batch)),
+        reduce_retracing=True,
+        autograph=False,
     )
     most = config.tree_impressions or np.inf
     found: list[list[np.ndarray]] = []

@@ -31,7 +31,7 @@ def test_equals_a_walk_down_each_tree():
     numbers, logits = rng.normal(size=(2, 4, 5)), rng.normal(size=(2, 4, 3))
     expected = np.zeros((2, 4, 3))
     for place in np.ndindex(2, 4):
-        row = numbers[place].astype(np.float32)
+        row = layer.rounded(numbers[place]).numpy()
         for t, ensemble in enumerate(trees):
             scale, weight, offset = mixing[t]
             total = sum(_walk(tree, row) for tree in ensemble)
@@ -57,17 +57,31 @@ def test_logits_stay_before_there_are_trees():
     np.testing.assert_array_equal(layer(numbers, logits), logits)
 
 
-def test_a_threshold_between_two_single_precision_numbers():
-    low = np.float32(0.1)
-    high = np.nextafter(low, np.float32(1))
-    layer = TreeEnsemble((-1,), 1, 2)
-    between = (3 * np.float64(high) + np.float64(low)) / 4
+def test_thresholds_are_not_rounded_up():
+    low = np.float32(0.5)
+    high = np.float32(0.5 + 2**-12)
+    between = np.nextafter(np.float64(high), 0.0)
     assert np.float32(between) == high
-    layer.assign(
-        [[([0], [between], [[-1], [1]], [-1.0, 1.0])]], [[0.0, 1.0, 0.0]]
-    )
+    layer = TreeEnsemble((-1,), 1, 2)
+    tree = ([0], [between], [[-1], [1]], [-1.0, 1.0])
+    layer.assign([[tree]], [[0.0, 1.0, 0.0]])
     found = layer(np.array([[[low], [high]]]), np.zeros((1, 2, 1)))
     np.testing.assert_array_equal(found[0, :, 0], [-1.0, 1.0])
+
+
+def test_sums_that_differ_by_rounding_are_one_number():
+    generator = np.random.default_rng(1)
+    numbers = generator.normal(size=1000) * 10.0 ** np.arange(-2, 3).repeat(200)
+    numbers = np.float32(numbers)
+    found = TreeEnsemble.rounded(numbers).numpy()
+    np.testing.assert_allclose(found, numbers, rtol=2**-12, atol=2**-19)
+    next_one = np.nextafter(numbers, np.float32(np.inf))
+    again = TreeEnsemble.rounded(next_one).numpy()
+    assert np.count_nonzero(found != again) <= 5
+    noise = np.float32([1e-9, -3e-8, 0.0, -0.0])
+    np.testing.assert_array_equal(TreeEnsemble.rounded(noise), 0.0)
+    # What is rounded stays as it is.
+    np.testing.assert_array_equal(TreeEnsemble.rounded(found), found)
 
 
 def test_too_many_trees_or_leaves_are_refused():

@@ -10,6 +10,7 @@ from jd_tf.data.batches import read_batches
 from jd_tf.data.dataset import write_dataset
 from jd_tf.layers import TreeEnsemble
 from jd_tf.metrics.ranking_metrics import auc
+from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.training import tree_fit
 from jd_tf.training.config import TrainingConfig
@@ -19,14 +20,19 @@ from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()
 CONFIG = JDRankerConfig.of(
-    model_dim=8, num_experts=2, expert_units=(8,), num_trees=9, num_leaves=4
+    use_sequence=False,
+    model_dim=8,
+    num_experts=2,
+    expert_units=(8,),
+    num_trees=9,
+    num_leaves=4,
 )
 TRAINING = TrainingConfig(batch_size=16, max_steps=4, progress=False)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Who clicks depends on a narrow band of prices alone."""
+    """Requests whose clicks depend on a narrow band of prices alone."""
     folder = tmp_path_factory.mktemp("shop") / "data"
     splits = {}
     for seed, split in enumerate(("train", "validation", "test")):
@@ -74,9 +80,7 @@ def test_they_find_a_band_that_few_steps_do_not(data, run):
 
 
 def test_the_main_network_has_no_part_in_it(data, run, tmp_path):
-    plain = JDRankerConfig.of(
-        model_dim=8, num_experts=2, expert_units=(8,), num_trees=0
-    )
+    plain = replace_fields(CONFIG, {"num_trees": 0, "num_leaves": 16})
     train(data, tmp_path / "plain", "jd_ranker", plain, TRAINING)
     without = {
         weight.path.partition("/")[2]: weight.numpy()
@@ -121,7 +125,7 @@ def test_a_finished_run_fits_them_once_and_the_same(data, run, monkeypatch):
 @pytest.mark.parametrize("num_leaves", [2, 8])
 def test_equals_the_model_of_scikit_learn(num_leaves, monkeypatch):
     generator = np.random.default_rng(2)
-    numbers = generator.normal(size=(500, 6)).astype(np.float32)
+    numbers = TreeEnsemble.rounded(generator.normal(size=(500, 6))).numpy()
     labels = generator.random((500, 1)) < np.where(numbers[:, :1] > 0, 0.8, 0.3)
     layer = TreeEnsemble((-1,), num_trees=12, num_leaves=num_leaves)
     layer.build()
@@ -138,7 +142,7 @@ def test_equals_the_model_of_scikit_learn(num_leaves, monkeypatch):
     layer.assign([trees], [[0.0, 1.0, 0.0]])
     other = generator.normal(size=(300, 6)).astype(np.float32)
     found = layer(other[None], np.zeros((1, 300, 1)))[0, :, 0]
-    expected = seen[0].decision_function(other)
+    expected = seen[0].decision_function(layer.rounded(other).numpy())
     assert len(np.unique(expected)) > 10
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

@@ -11,6 +11,10 @@ from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_given, check_int
 from jd_tf.layers.multitask.entire_space_logits import bounded
 
+# What is nearer to zero than half of it is zero; and bits of single precision
+# that are rounded away.
+_STEP, _DROPPED_BITS = 2.0**-18, 12
+
 
 class Tree(NamedTuple):
     """A binary tree of S splits and S + 1 leaves, as a table.
@@ -169,9 +173,21 @@ class TreeEnsemble(BaseLayer):
             variable.assign(table)
         self.mixing.assign(np.asarray(mixing, "float32"))
 
+    @staticmethod
+    def rounded(numbers: Any) -> Any:
+        """Returns numbers as trees compare them, of 12 significant bits.
+
+        The same sum in another graph differs in its last bits. A threshold
+        between two such sums would send one item both ways.
+        """
+        numbers = tf.round(tf.cast(numbers, tf.float32) / _STEP) * _STEP
+        bits = tf.bitcast(numbers, tf.int32) + (1 << _DROPPED_BITS - 1)
+        bits = tf.bitwise.bitwise_and(bits, -(1 << _DROPPED_BITS))
+        return tf.bitcast(bits, tf.float32)
+
     def sums(self, numbers: Any) -> Any:
         """Returns the sum of each objective's trees, (B, N, T) float32."""
-        numbers = tf.cast(numbers, tf.float32)
+        numbers = self.rounded(numbers)
         shape = tf.shape(numbers)
         # As (K, M), so that a gather copies whole rows.
         columns = tf.transpose(tf.reshape(numbers, (-1, numbers.shape[-1])))
