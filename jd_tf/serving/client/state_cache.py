@@ -55,8 +55,9 @@ class StateCache:
         clock: Callable[[], float] = time.monotonic,
         tolerance: float = 0.0,
     ):
-        bounds = {"max_users": max_users, "max_bytes": max_bytes}
-        bounds |= {"seconds": seconds, "tolerance": tolerance}
+        bounds: dict[str, float] = {"max_users": max_users}
+        bounds |= {"max_bytes": max_bytes, "seconds": seconds}
+        bounds["tolerance"] = tolerance
         if not all(bound >= 0 for bound in bounds.values()):
             listed = ", ".join(f"{name}={b}" for name, b in bounds.items())
             raise RequestError(
