@@ -109,7 +109,10 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
     def reusable(self) -> bool:
         """Returns whether a user state is exact at a later moment, too.
 
-        Histories tell times, but not the time it is: so it is.
+        Histories tell times, but not the time it is: so it is. A model that
+        says no reads `request_time` among the histories that it encodes, and
+        clients rank with its state at that moment only, or within their
+        `state_tolerance`.
         """
         return True
 

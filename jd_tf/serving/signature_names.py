@@ -17,6 +17,8 @@ IMAGE_SIGNATURES = (SERVING_DEFAULT, CLASSIFY)
 IMAGE_BYTES = "image_bytes"
 
 ITEM_ID, NUM_CANDIDATES = "item_id", "num_candidates"
+# `encode_user` takes it only of a model whose state is not `reusable`.
+REQUEST_TIME = "request_time"
 STATE_PREFIX = "user_state_"
 RANKED = ("score", "probabilities")
 FUSION_WEIGHTS = "fusion_weights"

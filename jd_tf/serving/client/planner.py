@@ -34,6 +34,7 @@ from jd_tf.serving.signature_names import (
     ENCODE_USER,
     ITEM_ID,
     RANK_CANDIDATES,
+    REQUEST_TIME,
     SERVING_DEFAULT,
 )
 
@@ -61,7 +62,10 @@ class Planner:
         self._schema = schema
         self._options = options
         self._cache = StateCache(
-            options.max_users, options.max_state_bytes, options.state_seconds
+            options.max_users,
+            options.max_state_bytes,
+            options.state_seconds,
+            tolerance=options.state_tolerance,
         )
         self._validator = RequestValidator(
             schema, SERVING_ROLES, options.max_string_bytes
@@ -195,15 +199,18 @@ class Planner:
             raise errors.RequestError(str(error)) from error
         state, whole = None, whole or not description.encodes
         if not whole:
-            # All that the state is made of: histories, and no clock.
-            read = description.signatures[ENCODE_USER]["inputs"]
-            key = fingerprint(checked, read)
-            state = self._cache.get((key, description.version))
+            # All that the state is made of: histories, and no clock, unless
+            # the model is not `reusable`.
+            columns = set(description.signatures[ENCODE_USER]["inputs"])
+            timed = REQUEST_TIME in columns
+            moment = int(checked[REQUEST_TIME]) if timed else 0
+            key = fingerprint(checked, sorted(columns - {REQUEST_TIME}))
+            state = self._cache.get((key, description.version), moment)
             if state is None and len(slices) == 1 and self._options.one_call:
                 whole = not self._cache.met(key)
             if state is None and not whole:
                 state = await self._encode(description, checked, send)
-                self._cache.put((key, description.version), state)
+                self._cache.put((key, description.version), state, moment)
         signature = SERVING_DEFAULT if whole else RANK_CANDIDATES
         answers = await send(
             [self._call(description, signature, part, state) for part in slices]

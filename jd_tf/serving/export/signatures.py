@@ -25,6 +25,7 @@ from jd_tf.serving.signature_names import (
     PER_REQUEST,
     RANK_CANDIDATES,
     RANKED,
+    REQUEST_TIME,
     SERVING_DEFAULT,
     STATE_PREFIX,
 )
@@ -42,7 +43,8 @@ class ServedRanker:
     """A `RankingModel` as it is served: functions of named, typed tensors.
 
     Signatures take the columns that the model reads and their lengths; those of
-    candidates take `item_id` in any case.
+    candidates take `item_id` in any case. A state that is not `reusable`
+    belongs to a moment: `encode_user` takes that, too, read or not.
     """
 
     def __init__(self, model: Any):
@@ -67,11 +69,15 @@ class ServedRanker:
         traced: dict[str, Any] = {}
         for signature, roles in _ROLES.items():
             specs = column_specs(self.schema, *roles)
+            if signature == ENCODE_USER:
+                specs = state_columns(self._model)
             if signature == RANK_CANDIDATES:
                 specs |= _state_specs(traced[ENCODE_USER].structured_outputs)
             self._specs[signature] = specs
             inner = _traced(self._functions[signature], specs)
             read = _inputs_read(inner, specs) | {ITEM_ID}
+            if not self._model.reusable:
+                read.add(REQUEST_TIME)
             read |= {c.length for c in self.schema.columns() if c.name in read}
             taken = {n: spec for n, spec in specs.items() if n in read}
             traced[signature] = _traced(
@@ -114,6 +120,14 @@ def column_specs(schema: Schema, *roles: Role) -> dict[str, tf.TensorSpec]:
         column.name: tf.TensorSpec(column.shape, column.dtype, column.name)
         for column in schema.columns(*roles)
     }
+
+
+def state_columns(model: Any) -> dict[str, tf.TensorSpec]:
+    """Returns specs of what a model's state may be made of."""
+    specs = column_specs(model.schema, *HISTORY_ROLES)
+    if not model.reusable:
+        specs[REQUEST_TIME] = tf.TensorSpec((None,), "int64", REQUEST_TIME)
+    return specs
 
 
 def state_of(tensors: Mapping[str, Any]) -> dict[str, Any]:
