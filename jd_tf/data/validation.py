@@ -188,6 +188,11 @@ class RequestValidator:
                     raise _wrong(
                         name, f"must hold {column.dtype}, holds {item!r}"
                     )
+        if dtype.kind == "i" and array.size:
+            limits = np.iinfo(dtype)
+            for extreme in (int(array.min()), int(array.max())):
+                if not limits.min <= extreme <= limits.max:
+                    raise _wrong(name, f"holds {extreme}, beyond {dtype}")
         return array.astype(dtype, copy=False)
 
     def _as_bytes(self, column: Column, item: Any) -> bytes:

@@ -15,6 +15,7 @@ from jd_tf.layers.placeholders import of_dtype
 # products wrap around.
 _MIX_STEPS = ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15))
 _LAST_SHIFT = 31
+_UNKNOWN_ROW = 1
 _POOLINGS = ("", "mean", "sum")
 
 
@@ -38,8 +39,8 @@ class IdEmbedding(BaseLayer):
         num_buckets: int. Rows of a hashed table, padding's row 0 included;
             other ids share rows 1 to `num_buckets - 1`. 0: not hashed.
         vocabulary: tuple of ints or strings. The ids of a looked-up table:
-            row 0 is padding, row 1 any other id, then these in order. It
-            travels in the config. Empty: hashed.
+            row 0 is padding, row 1 any other id, zero until training meets
+            one, then these in order. It travels in the config. Empty: hashed.
         id_dtype: str. `"int64"` or `"string"`.
         embeddings_initializer: initializer of the table, or its name.
         pooling: str. `"mean"` or `"sum"` over the ids on the last axis that
@@ -109,10 +110,18 @@ class IdEmbedding(BaseLayer):
         num_rows = self.num_buckets or len(self.vocabulary) + 2
         self.table = self.add_weight(
             (num_rows, self.embedding_dim),
-            self.embeddings_initializer,
+            self._initial_rows,
             autocast=False,
             name="table",
         )
+
+    def _initial_rows(self, shape: tuple, dtype: Any = None) -> Any:
+        table = self.embeddings_initializer(shape, dtype=dtype)
+        if not self.vocabulary:
+            return table
+        # Where training knows every id, this row is never trained.
+        known = ops.expand_dims(ops.arange(shape[0]) != _UNKNOWN_ROW, -1)
+        return table * ops.cast(known, table.dtype)
 
     def rows(self, ids: Any) -> Any:
         """Returns the table row of each raw id, int64, 0 for padding."""
