@@ -101,13 +101,15 @@ def measure_paging(
                 scores[name] = ranking.scores[np.argsort(ranking.order)]
             _check(scores)
         stats = clients["cache"].stats()
+        encoding = ("encode_user", "encode_and_rank")
+        encodings = sum(stats["calls"].get(name, 0) for name in encoding)
     finally:
         for client in clients.values():
             client.close()
     return {
         "users": num_users,
         "pages": len(requests),
-        "encodings": stats["calls"]["encode_user"],
+        "encodings": encodings,
         "hit_rate": stats["cache"]["hit_rate"],
         "p50_ms": {name: float(np.median(t)) for name, t in times.items()},
         "mean_ms": {name: float(np.mean(t)) for name, t in times.items()},

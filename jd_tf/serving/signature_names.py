@@ -9,7 +9,12 @@ SERVING_DEFAULT = "serving_default"
 ENCODE_USER = "encode_user"
 RANK_CANDIDATES = "rank_candidates"
 EXPLAIN = "explain"
-SIGNATURES = (SERVING_DEFAULT, ENCODE_USER, RANK_CANDIDATES, EXPLAIN)
+# Both at once: what `serving_default` gives, and the state for later pages.
+ENCODE_AND_RANK = "encode_and_rank"
+SIGNATURES = (
+    *(SERVING_DEFAULT, ENCODE_USER, RANK_CANDIDATES, EXPLAIN),
+    ENCODE_AND_RANK,
+)
 
 # Of an image tower, beside its own `serving_default`.
 CLASSIFY = "classify"

@@ -141,7 +141,7 @@ def test_a_state_is_not_served_at_another_moment(kind, transports, fresh):
             found = in_order(client.rank(at(passed)))
             np.testing.assert_allclose(found, fresh(at(passed)), rtol=1e-5)
         stats = client.stats()
-    assert stats["calls"] == {"encode_user": 3, "rank_candidates": 5}
+    assert stats["calls"] == {"encode_and_rank": 3, "rank_candidates": 2}
     assert stats["cache"]["hits"] == 2
 
 
@@ -154,7 +154,7 @@ def test_within_the_tolerance_it_is(kind, transports, fresh):
             for passed in (0, 20, 30, 40, 70)
         }
         stats = client.stats()
-    assert stats["calls"] == {"encode_user": 2, "rank_candidates": 5}
+    assert stats["calls"] == {"encode_and_rank": 2, "rank_candidates": 3}
     assert stats["cache"]["expirations"] == 1
     for passed, moment in {0: 0, 20: 0, 30: 0, 40: 40, 70: 40}.items():
         expected = fresh(at(moment))

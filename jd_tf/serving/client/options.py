@@ -150,8 +150,8 @@ class ClientOptions:
         one_call: whether a history met for the first time, with one slice of
             candidates, is ranked by `serving_default`, in one call; only one
             that comes back is encoded, and its state cached. For users of a
-            single page. Without, the first page is two calls, encode and rank:
-            its state is kept and the second page finds it.
+            single page: the state is not sent back. Without, the first page is
+            one call, too, of `encode_and_rank`, and its state is kept.
         max_users: cached user states at most; 0 caches none.
         max_state_bytes: memory for them at most.
         state_seconds: seconds for which a user state is kept; it is exact

@@ -18,6 +18,7 @@ from jd_tf.schema import (
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.safe_calls import safe_inputs, safe_outputs
 from jd_tf.serving.signature_names import (
+    ENCODE_AND_RANK,
     ENCODE_USER,
     EXPLAIN,
     ITEM_ID,
@@ -36,6 +37,7 @@ _ROLES = {
     ENCODE_USER: HISTORY_ROLES,
     RANK_CANDIDATES: (*REQUEST_ROLES, Role.CANDIDATE),
     EXPLAIN: SERVING_ROLES,
+    ENCODE_AND_RANK: SERVING_ROLES,
 }
 
 
@@ -55,6 +57,7 @@ class ServedRanker:
             ENCODE_USER: self._encode_user,
             RANK_CANDIDATES: self._rank,
             EXPLAIN: self._explain,
+            ENCODE_AND_RANK: self._encode_and_rank,
         }
         self._specs: dict[str, dict[str, tf.TensorSpec]] = {}
 
@@ -109,6 +112,10 @@ class ServedRanker:
 
     def _rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return _ranked(self._model.rank(state_of(inputs), inputs, inputs))
+
+    def _encode_and_rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        state = self._encode_user(**inputs)
+        return {**state, **_ranked(self._model.rank(state, inputs, inputs))}
 
     def _explain(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return _named(self._model.explain(inputs))
