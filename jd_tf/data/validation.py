@@ -189,7 +189,7 @@ class RequestValidator:
                         name, f"must hold {column.dtype}, holds {item!r}"
                     )
         if dtype.kind == "i" and array.size:
-            limits = np.iinfo(dtype)
+            limits: Any = np.iinfo(dtype)  # type: ignore[type-var]
             for extreme in (int(array.min()), int(array.max())):
                 if not limits.min <= extreme <= limits.max:
                     raise _wrong(name, f"holds {extreme}, beyond {dtype}")
