@@ -11,10 +11,8 @@ RANK_CANDIDATES = "rank_candidates"
 EXPLAIN = "explain"
 # Both at once: what `serving_default` gives, and the state for later pages.
 ENCODE_AND_RANK = "encode_and_rank"
-SIGNATURES = (
-    *(SERVING_DEFAULT, ENCODE_USER, RANK_CANDIDATES, EXPLAIN),
-    ENCODE_AND_RANK,
-)
+_HALVES = (ENCODE_USER, RANK_CANDIDATES)
+SIGNATURES = (SERVING_DEFAULT, *_HALVES, EXPLAIN, ENCODE_AND_RANK)
 
 # Of an image tower, beside its own `serving_default`.
 CLASSIFY = "classify"

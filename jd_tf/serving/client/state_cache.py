@@ -55,13 +55,12 @@ class StateCache:
         clock: Callable[[], float] = time.monotonic,
         tolerance: float = 0.0,
     ):
-        bounds: dict[str, float] = {"max_users": max_users}
-        bounds |= {"max_bytes": max_bytes, "seconds": seconds}
-        bounds["tolerance"] = tolerance
-        if not all(bound >= 0 for bound in bounds.values()):
-            listed = ", ".join(f"{name}={b}" for name, b in bounds.items())
+        bounds = (max_users, max_bytes, seconds, tolerance)
+        if not all(bound >= 0 for bound in bounds):
             raise RequestError(
-                f"the cache's bounds are not negative. Got: {listed}."
+                "the cache's bounds are not negative. Got: "
+                f"max_users={max_users}, max_bytes={max_bytes}, "
+                f"seconds={seconds}, tolerance={tolerance}."
             )
         self._max_users, self._max_bytes = max_users, max_bytes
         self._seconds, self._tolerance = seconds, tolerance
