@@ -321,21 +321,6 @@ def test_a_closed_client_says_so():
         client.rank(REQUESTS[0])
 
 
-def test_settings_are_checked():
-    for options, message in (
-        ({"slice_size": 8}, "from 1 to 7"),
-        ({"buckets": (3, 2, 7)}, "must ascend"),
-        ({"buckets": (2, 4)}, "must ascend to `slice_size`"),
-        ({"parallel": 0}, "`parallel`"),
-        ({"max_users": -1}, "not negative"),
-        ({"timeout": 0}, "timeout"),
-    ):
-        with pytest.raises(RequestError, match=message):
-            client_of(FakeTransport(), **options)
-    with pytest.raises(RequestError, match="does not send its schema"):
-        RankingClient(FakeTransport())
-
-
 def test_many_threads_and_versions_never_mix():
     transport = FakeTransport()
     stop = threading.Event()

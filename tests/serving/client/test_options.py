@@ -1,4 +1,4 @@
-"""The time that a caller gives a ranking."""
+"""Options of the client, and the time that a caller gives a ranking."""
 
 import time
 
@@ -39,3 +39,18 @@ def test_a_timeout_is_a_positive_number(seconds):
     client = client_of(FakeTransport())
     with client, pytest.raises(RequestError, match="timeout"):
         client.rank(REQUEST, timeout=seconds)
+
+
+def test_settings_are_checked():
+    for options, message in (
+        ({"slice_size": 8}, "from 1 to 7"),
+        ({"buckets": (3, 2, 7)}, "must ascend"),
+        ({"buckets": (2, 4)}, "must ascend to `slice_size`"),
+        ({"parallel": 0}, "`parallel`"),
+        ({"max_users": -1}, "not negative"),
+        ({"timeout": 0}, "timeout"),
+    ):
+        with pytest.raises(RequestError, match=message):
+            client_of(FakeTransport(), **options)
+    with pytest.raises(RequestError, match="does not send its schema"):
+        RankingClient(FakeTransport())
