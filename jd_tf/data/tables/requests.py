@@ -214,6 +214,10 @@ def _label(config: TablesConfig, candidates: ibis.Table) -> ibis.Table:
             weight = weight & columns[f"label_{objective.sample_space}"]
         columns[f"label_{name}"] = label
         columns[f"weight_{name}"] = weight
+    for name, objective in reversed(config.objectives.items()):
+        # An order says that there was a click, whether the click was logged.
+        if f"label_{objective.given}" in columns:
+            columns[f"label_{objective.given}"] |= columns[f"label_{name}"]
     whole = {
         name: value.cast("int8") if "known_" not in name else value
         for name, value in columns.items()

@@ -187,7 +187,10 @@ def literal_requests(tables, log_end, cut_of, delay=HOUR):
                 for row in shown
             ],
             "labels": [
-                [row["click"] is not None, row["order"] is not None]
+                [
+                    row["click"] is not None or row["order"] is not None,
+                    row["order"] is not None,
+                ]
                 for row in shown
             ],
             "label_weights": [[1, row["order_known"]] for row in shown],
