@@ -192,7 +192,7 @@ def _transport(version: int) -> Any:
 
 def _page(ranker: Any) -> dict[str, Any]:
     """Measures and prints what the cache saves while users page."""
-    from experiments.benchmarks.paging_traffic import measure_paging
+    from experiments.paging_traffic import measure_paging
     from jd_tf.serving.client import SavedModelTransport
 
     opened = {"in_process": lambda: SavedModelTransport(ranker.folder)}

@@ -17,11 +17,11 @@ from experiments.benchmarks import (
     serving_profile,
     wire_profile,
 )
-from experiments.benchmarks.paging_traffic import (
+from experiments.benchmarks.serving_ways import WAYS, ServingWays, random_batch
+from experiments.paging_traffic import (
     measure_paging,
     paging_requests,
 )
-from experiments.benchmarks.serving_ways import WAYS, ServingWays, random_batch
 from jd_tf.schema import HISTORY_ROLES, DataError
 from jd_tf.serving.client import SavedModelTransport
 from jd_tf.serving.client.errors import OverloadedError
