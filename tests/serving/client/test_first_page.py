@@ -1,4 +1,4 @@
-"""Which calls a first page makes, and who finds its state."""
+"""The calls of a first page, and the pages that find its state."""
 
 import numpy as np
 import pytest
