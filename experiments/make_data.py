@@ -2,6 +2,8 @@
 
     python -m experiments.make_data --source=jd_micro --input=LOGS --output=DIR
 
+    python -m experiments.make_data --source=tables --config=YAML --output=DIR
+
 writes shards of train, validation and test, `schema.json`, `manifest.json`, and
 what lies in them as `summary.json`, `summary.txt` and `summary.png`; all or
 nothing. Options that a source does not have are refused by name.
@@ -11,16 +13,20 @@ from absl import flags
 
 from experiments import program
 from jd_tf.data.dataset import SUMMARY_FILE
-from jd_tf.data.dataset_making import SIMULATOR, make_dataset
+from jd_tf.data.dataset_making import SIMULATOR, TABLES, make_dataset
 from jd_tf.data.sources import SOURCES
 from jd_tf.data.summary import SUMMARY_PICTURE, SUMMARY_TEXT
 from jd_tf.data.summary_report import summary_text
 
 _SOURCE = flags.DEFINE_enum(
-    "source", None, [SIMULATOR, *SOURCES], "What to read.", required=True
+    "source",
+    None,
+    [SIMULATOR, TABLES, *SOURCES],
+    "What to read.",
+    required=True,
 )
 _INPUT = flags.DEFINE_string(
-    "input", None, "Folder of the log; none for the simulator."
+    "input", None, "Folder of the log; none for the simulator and tables."
 )
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder to make; new or empty.", required=True
@@ -29,7 +35,10 @@ _OVERWRITE = flags.DEFINE_bool(
     "overwrite", False, "Replace what stands at --output."
 )
 _NUM_SHARDS = flags.DEFINE_integer(
-    "num_shards", 2, "Files per split.", lower_bound=1
+    "num_shards",
+    None,
+    "Files per split; by default 2, of tables one for a million events.",
+    lower_bound=1,
 )
 
 # Options of the sources. None: the source's own default.
@@ -55,7 +64,8 @@ _OPTIONS = (
     flags.DEFINE_integer(
         "max_bad_records",
         None,
-        "Logs: bad lines or records to skip and count; one more is an error.",
+        "Logs and tables: bad lines, rows or records to skip and count; one "
+        "more is an error.",
         lower_bound=0,
     ),
     flags.DEFINE_integer(
@@ -100,6 +110,25 @@ _OPTIONS = (
         None,
         "kuairand: pause after what was played that ends a request.",
         lower_bound=0.0,
+    ),
+    flags.DEFINE_string(
+        "config", None, "tables: the YAML file that declares them."
+    ),
+    flags.DEFINE_enum(
+        "engine", None, ["duckdb", "spark"], "tables: what joins; duckdb."
+    ),
+    flags.DEFINE_string(
+        "master", None, "tables: master of Spark, such as local[2]."
+    ),
+    flags.DEFINE_string(
+        "memory_limit",
+        None,
+        "tables: memory of the engine, such as 4GB; more goes to disk.",
+    ),
+    flags.DEFINE_string(
+        "statistics_delay",
+        None,
+        "tables: how late counters are in production, such as 1h.",
     ),
     flags.DEFINE_string(
         "dataset", None, "sequences: NAME of the NAME.txt to read."

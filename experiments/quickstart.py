@@ -3,6 +3,8 @@
     python -m experiments.quickstart --source=simulator --workdir=runs/demo
     python -m experiments.quickstart --source=jd_micro --input=LOGS \
         --workdir=runs/micro
+    python -m experiments.quickstart --source=tables --config=YAML \
+        --workdir=runs/shop
 
 Makes the data, trains, evaluates, exports and ranks. Whatever is done already
 is not done again, so running it again after a kill goes on where it stopped.
@@ -22,6 +24,7 @@ _SOURCE = flags.DEFINE_enum(
     "simulator",
     [
         "simulator",
+        "tables",
         "jd_ranking",
         "jd_micro",
         "jdata2016",
@@ -31,7 +34,10 @@ _SOURCE = flags.DEFINE_enum(
     "What to learn from.",
 )
 _INPUT = flags.DEFINE_string(
-    "input", None, "Folder of the log; none for the simulator."
+    "input", None, "Folder of the log; none for the simulator and tables."
+)
+_CONFIG = flags.DEFINE_string(
+    "config", None, "tables: the YAML file that declares them."
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of everything made.", required=True
@@ -75,6 +81,8 @@ def main(_: object) -> int | None:
         options = dict(preset.data)
         if preset.random_data:
             options["seed"] = _SEED.value
+        if _CONFIG.value:
+            options["config"] = _CONFIG.value
         summary = make_dataset(
             _SOURCE.value,
             data,
@@ -142,10 +150,10 @@ def main(_: object) -> int | None:
 
 
 def _settings() -> dict[str, Any]:
-    given = _INPUT.value
+    given = (("input", _INPUT.value), ("config", _CONFIG.value))
     return {
         "source": _SOURCE.value,
-        "input": str(Path(given).resolve()) if given else None,
+        **{n: str(Path(path).resolve()) if path else None for n, path in given},
         "preset": _PRESET.value,
         "seed": _SEED.value,
     }

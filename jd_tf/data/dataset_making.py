@@ -11,20 +11,29 @@ from jd_tf.data.dataset import SplitWriter, new_folder, seal
 from jd_tf.data.sources import open_source
 from jd_tf.data.sources.source import SPLITS, Source, check_options
 from jd_tf.data.summary import write_summary
+from jd_tf.data.suspicions import Suspicions
 from jd_tf.schema import DataError
 
 if TYPE_CHECKING:
     # Reading a log needs no simulator.
     from jd_tf.data.simulator import Simulator
 
-SIMULATOR = "simulator"
+SIMULATOR, TABLES = "simulator", "tables"
+_NUM_SHARDS = 2
+_OF_TABLES = (
+    "engine",
+    "master",
+    "memory_limit",
+    "statistics_delay",
+    "max_bad_records",
+)
 
 
 def make_dataset(
     source: "str | Source | Simulator",
     output_dir: str | Path,
     input_dir: str | Path | None = None,
-    num_shards: int = 2,
+    num_shards: int | None = None,
     overwrite: bool = False,
     progress: bool = False,
     num_processes: int = 2,
@@ -33,15 +42,18 @@ def make_dataset(
     """Makes a data set: shards, schema, manifest and summary, atomically.
 
     Args:
-        source: "simulator", a key of `jd_tf.data.SOURCES`, or an open source
-            or simulator.
+        source: "simulator", "tables", a key of `jd_tf.data.SOURCES`, or an
+            open source or simulator.
         output_dir: the new folder.
-        input_dir: folder of the log; none for the simulator.
-        num_shards: files per split.
+        input_dir: folder of the log; none for the simulator and tables.
+        num_shards: files per split; by default 2, of tables one for a million
+            events.
         overwrite: replaces an existing folder.
         progress: shows a progress bar.
-        num_processes: processes of the simulator.
-        **options: of the source, or fields of `SimulatorConfig`.
+        num_processes: processes of the simulator, and with tables.
+        **options: of the source, fields of `SimulatorConfig`, or, of tables,
+            `config` (the YAML file), `engine`, `master`, `memory_limit`,
+            `statistics_delay` and `max_bad_records`.
 
     Returns:
         The summary; see `jd_tf.data.summary`.
@@ -65,8 +77,19 @@ def make_dataset(
         >>> sorted(summary["splits"])
         ['test', 'train', 'validation']
     """
-    if num_shards < 1:
+    if num_shards is not None and num_shards < 1:
         raise DataError(f"`num_shards` must be at least 1. Got: {num_shards}.")
+    if source == TABLES:
+        return _make_from_tables(
+            output_dir,
+            input_dir,
+            options,
+            num_shards=num_shards or 0,
+            overwrite=overwrite,
+            progress=progress,
+            num_processes=num_processes,
+        )
+    num_shards = num_shards or _NUM_SHARDS
     if source == SIMULATOR:
         if input_dir is not None:
             raise DataError(f"the simulator reads nothing. Got: {input_dir}.")
@@ -85,25 +108,52 @@ def make_dataset(
             f"{input_dir} and {sorted(options)}."
         )
     with new_folder(output_dir, overwrite) as folder:
-        report = None
+        report, warnings = None, []
         if isinstance(source, Source):
-            _write_log(source, folder, num_shards, progress)
+            warnings = _write_log(source, folder, num_shards, progress)
             report = source.report.to_json()
         else:
             from jd_tf.data.simulator.shard_writing import write_simulated
 
             write_simulated(source, folder, num_shards, num_processes, progress)
         seal(folder, source.schema)
-        return write_summary(folder, report)
+        return write_summary(folder, report, warnings)
+
+
+def _make_from_tables(
+    output_dir: str | Path,
+    input_dir: str | Path | None,
+    options: dict[str, Any],
+    **others: Any,
+) -> dict[str, Any]:
+    # Other sources need no Ibis.
+    from jd_tf.data.tables.config_reading import read_config
+    from jd_tf.data.tables.making import make_from_tables
+
+    check_options("source `tables`", options, ["config", *_OF_TABLES])
+    if input_dir is not None or "config" not in options:
+        raise DataError(
+            "source `tables` reads what the YAML file --config names, and no "
+            f"--input. Got: config={options.get('config')}, input={input_dir}."
+        )
+    config = read_config(
+        options.pop("config"),
+        statistics_delay=options.pop("statistics_delay", None),
+    )
+    return make_from_tables(config, output_dir, **options, **others)
 
 
 def _write_log(
     source: Source, folder: Path, num_shards: int, progress: bool
-) -> None:
+) -> list[str]:
+    """Writes the shards; returns what is suspicious in them."""
+    suspicions = Suspicions(source.schema)
     with contextlib.ExitStack() as stack:
         writers = {
             split: stack.enter_context(
-                SplitWriter(folder, split, num_shards, source.schema)
+                SplitWriter(
+                    folder, split, num_shards, source.schema, suspicions
+                )
             )
             for split in SPLITS
         }
@@ -128,3 +178,4 @@ def _write_log(
             f"({found}). The log is too small for its shares, or most of it "
             f"was left out: {why}."
         )
+    return suspicions.lines()

@@ -1,6 +1,7 @@
 """The program, run as a user runs it."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.data.sources.small_logs import micro_sessions, write_micro
+from tests.data.tables.small_shop import random_tables, write_shop
 
 
 def run(*arguments):
@@ -72,3 +74,44 @@ def test_an_unknown_source_is_refused_by_the_flag(tmp_path):
     done = run("--source=jd_macro", f"--output={tmp_path / 'out'}")
     assert done.returncode != 0
     assert "jd_micro" in done.stderr + done.stdout
+
+
+def test_makes_a_data_set_of_tables(tmp_path):
+    config = write_shop(tmp_path / "shop", random_tables(1, events=300))
+    output = tmp_path / "data"
+    arguments = ("--source=tables", f"--config={config}", f"--output={output}")
+    done = run(*arguments, "--statistics_delay=1d", "--memory_limit=1GB")
+    assert done.returncode == 0, done.stderr
+    assert "rows of events: 300" in done.stdout
+    checked = subprocess.run(
+        [sys.executable, "-m", "experiments.check_tables", str(config)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "rows of events: 300" in checked.stdout
+    assert "item_1d_click_rate" in checked.stdout
+    assert len(re.findall(r"of user \d+ at", checked.stdout)) == 10
+
+
+def test_a_bad_table_is_one_line_and_exit_code_2(tmp_path):
+    tables = random_tables(1, events=300)
+    tables["events"].loc[7, "ts"] = 5
+    config = write_shop(tmp_path / "shop", tables)
+    done = run(
+        "--source=tables", f"--config={config}", f"--output={tmp_path / 'out'}"
+    )
+    assert done.returncode == 2
+    (line,) = [
+        line for line in done.stderr.splitlines() if line.startswith("error")
+    ]
+    assert "table `events`" in line
+    assert "1970" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["shop"]
+
+
+def test_tables_need_a_configuration(tmp_path):
+    done = run("--source=tables", f"--output={tmp_path / 'out'}")
+    assert done.returncode == 2
+    assert "--config" in done.stderr

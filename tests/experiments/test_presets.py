@@ -31,4 +31,4 @@ def test_quickstart_offers_every_source_with_a_demo():
     ).stdout
     offered = shown.split("--source: <")[1].split(">")[0]
     names = set("".join(offered.split()).split("|"))
-    assert names == {"simulator", *SOURCES}
+    assert names == {"simulator", "tables", *SOURCES}

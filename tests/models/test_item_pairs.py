@@ -10,7 +10,7 @@ from jd_tf.data.item_pairs.training_parts import PART, TrainingParts
 from jd_tf.layers.overlap.pair_match import pair_codes
 from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker import JDRanker
-from jd_tf.schema import SchemaError
+from jd_tf.schema import HISTORY_ROLES, SchemaError
 from tests.case_inputs import random_pairs
 from tests.models.test_jd_ranker import (
     CONFIG,
@@ -124,6 +124,27 @@ def test_events_beyond_the_length_or_the_newest_do_not_count(model, batch):
     np.testing.assert_array_equal(found, same)
     assert np.any(found)
     assert expected.shape[-1] == model.pairs.output_dim == 32
+
+
+def test_what_a_server_pads_states_with_does_not_count(model, batch):
+    """It pads to a common width with whatever comes first, not with 0."""
+    short = dict(batch)
+    for column in SCHEMA.columns(*HISTORY_ROLES):
+        value = batch[column.name]
+        short[column.name] = (
+            value[:, :2] if column.ragged else tf.minimum(value, 2)
+        )
+    state = dict(model.encode_histories(short))
+    expected = model.pairs.read(state, batch)
+    assert np.any(expected)
+    for name in state:
+        if name.startswith("pair_"):
+            filler = state[name][:, :1]
+            first = tf.reduce_max(filler, axis=0, keepdims=True)
+            more = tf.broadcast_to(first, tf.shape(filler))
+            state[name] = tf.concat([state[name], more, more], axis=1)
+    found = model.pairs.read(state, batch)
+    np.testing.assert_allclose(found, expected, **TOLERANCE)
 
 
 def test_logits_have_a_linear_path(model, batch):

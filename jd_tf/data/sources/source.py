@@ -30,10 +30,10 @@ class LogReport:
         self.counts: collections.Counter[str] = collections.Counter()
         self.notes: list[str] = []  # Sentences on how the log was read
 
-    def tolerate(self, error: DataError | str) -> None:
-        """Counts a bad record, or raises once there are too many."""
+    def tolerate(self, error: DataError | str, records: int = 1) -> None:
+        """Counts bad records, or raises once there are too many."""
         text = str(error)
-        self.bad_records += 1
+        self.bad_records += records
         if len(self.messages) < _KEPT_MESSAGES:
             self.messages.append(text)
         if self.bad_records > self.max_bad_records:

@@ -11,6 +11,7 @@ from jd_tf.data.item_pairs.item_pairs import ColumnPairs
 from jd_tf.data.item_pairs.training_parts import PART
 from jd_tf.layers import PairMatch
 from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.layers.masking import length_mask
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -127,8 +128,8 @@ class PairReader(BaseLayer):
         """Returns the user state, once a request.
 
         Keys of the newest events `pair_<behavior>_<column>` (B, E), their
-        weights `pair_<behavior>_weights` (B, E, V) and, while training,
-        `pair_part` (B,).
+        weights `pair_<behavior>_weights` (B, E, V), `<behavior>_length` (B,)
+        and, while training, `pair_part` (B,).
         """
         state, read = {}, self.num_events
         if PART in histories:
@@ -139,6 +140,7 @@ class PairReader(BaseLayer):
                     histories[f"{behavior}_{column}"][:, :read],
                     histories[f"{behavior}_length"],
                 )
+            state[f"{behavior}_length"] = histories[f"{behavior}_length"]
             if self.num_weights.get(behavior):
                 weights = event_weights[behavior][:, :read]
                 state[f"pair_{behavior}_weights"] = weights
@@ -148,10 +150,19 @@ class PairReader(BaseLayer):
         self, state: Mapping[str, Any], candidates: Mapping[str, Any]
     ) -> Any:
         """Returns the features of candidates, (B, N, `output_dim`)."""
+
+        def keys(behavior: str, column: str) -> Any:
+            # A server pads states, and not with 0.
+            padded = state[f"pair_{behavior}_{column}"]
+            real = length_mask(
+                state[f"{behavior}_length"], ops.shape(padded)[1]
+            )
+            return ops.where(real, padded, 0)
+
         found = [
             table.match(
                 candidates[column],
-                state[f"pair_{behavior}_{column}"],
+                keys(behavior, column),
                 state.get(f"pair_{behavior}_weights"),
                 state.get(PART),
                 kind,

@@ -217,21 +217,6 @@ def test_a_closed_client_says_so():
         client.rank(REQUESTS[0])
 
 
-def test_settings_are_checked():
-    for options, message in (
-        ({"slice_size": 8}, "from 1 to 7"),
-        ({"buckets": (3, 2, 7)}, "must ascend"),
-        ({"buckets": (2, 4)}, "must ascend to `slice_size`"),
-        ({"parallel": 0}, "`parallel`"),
-        ({"max_users": -1}, "not negative"),
-        ({"timeout": 0}, "timeout"),
-    ):
-        with pytest.raises(RequestError, match=message):
-            client_of(FakeTransport(), **options)
-    with pytest.raises(RequestError, match="does not send its schema"):
-        RankingClient(FakeTransport())
-
-
 def test_many_threads_and_versions_never_mix():
     transport = FakeTransport()
     stop = threading.Event()
@@ -300,24 +285,3 @@ def test_asyncio_carries_out_the_same_plans():
             await client.rank(REQUESTS[0])
 
     asyncio.run(main())
-
-
-@pytest.mark.parametrize("remote", [True, False])
-def test_the_deadline_is_of_the_whole_call(remote):
-    def before(call, number):
-        time.sleep(0.1)
-
-    transport = FakeTransport(before=before, remote=remote)
-    options = {"slice_size": 2, "one_call": False, "parallel": 1}
-    with client_of(transport, **options) as client:
-        start = time.monotonic()
-        with pytest.raises(DeadlineError, match="not ranked within"):
-            client.rank(with_candidates(REQUESTS[0], 20), timeout=0.25)
-        assert time.monotonic() - start < 0.9
-
-
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "1"])
-def test_a_timeout_is_a_positive_number(seconds):
-    client = client_of(FakeTransport())
-    with client, pytest.raises(RequestError, match="timeout"):
-        client.rank(REQUESTS[0], timeout=seconds)

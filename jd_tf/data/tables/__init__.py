@@ -1,0 +1,1 @@
+"""Tables of events and impressions become requests, by a configuration."""

@@ -1,0 +1,397 @@
+"""The declaration of tables: columns, behaviours, objectives, statistics."""
+
+import dataclasses
+import re
+from collections.abc import Iterable
+
+from jd_tf.schema import IMPRESSION, DataError
+
+TABLES = ("events", "impressions", "items", "users")
+WHOLE = "all"  # A window without a beginning
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_REQUIRED = {
+    "events": ("user", "item", "time"),
+    "impressions": ("user", "item", "time"),
+    "items": ("item",),
+    "users": ("user",),
+}
+_OPTIONAL = {
+    "events": ("type", "dwell"),
+    "impressions": ("request", "position", "scenario"),
+    "items": ("valid_from",),
+    "users": ("valid_from",),
+}
+HOUR, WEEKDAY, VIEWER = "hour", "weekday", "viewer_id"
+CONTEXTS = (HOUR, WEEKDAY, VIEWER)
+STATISTIC_VALUES = ("impressions", "positives", "rate")
+
+
+def milliseconds(duration: str, key: str) -> int:
+    """Returns a duration such as "90s", "1h" or "7d" in milliseconds."""
+    met = re.fullmatch(r"(\d+)\s*(ms|s|m|h|d)", str(duration).strip())
+    if not met:
+        raise DataError(
+            f"`{key}`: a duration is a whole number and a unit, such as 90s, "
+            f"15m, 1h or 7d. Got: {duration!r}."
+        )
+    return int(met[1]) * _UNITS[met[2]]
+
+
+@dataclasses.dataclass(frozen=True)
+class IdConfig:
+    """A column of ids.
+
+    Attributes:
+        column: its name in the table.
+        dtype: "int64" or "string"; by default that of the column in Parquet,
+            string in CSV.
+        offset: added to whole numbers, for ids that start at 0.
+        separator: between the values of a text; the column has several values.
+        max_values: of these that are kept, in the order of the table.
+        pooling: of several values: "mean" or "sum".
+        text: words, hashed one by one.
+        num_buckets: rows of its table; by default as many as the data ask for.
+    """
+
+    column: str
+    dtype: str = ""
+    offset: int = 0
+    separator: str = ""
+    max_values: int = 1
+    pooling: str = "mean"
+    text: bool = False
+    num_buckets: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyConfig:
+    """The ids of users or of items, in all tables.
+
+    Attributes:
+        dtype: "int64" or "string"; by default that of the column in Parquet,
+            string in CSV.
+        offset: added to whole numbers, for ids that start at 0.
+    """
+
+    dtype: str = ""
+    offset: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class TableConfig:
+    """A table and the meaning of its columns.
+
+    Attributes:
+        path: file or glob of Parquet (`.parquet`) or CSV files (all others,
+            `.gz` too), or a DuckDB file; relative to the configuration's.
+        table: name of a table of that DuckDB file or of Spark's catalogue.
+        encoding: of CSV files: utf-8, gb18030, ...
+        separator: of CSV files.
+        columns: key (`user`, `item`, `time`, ...) -> column.
+        ids: name -> ids: attributes of items or users, the context of
+            impressions, action slots of events.
+        numbers: name -> column: features of items, users or impressions,
+            action counters of events.
+        types: of events: type -> column; a row is one event of each type
+            whose column is not 0, or, after `not `, is 0.
+        unit: of times that are numbers: s, ms or us; found by their range.
+    """
+
+    path: str = ""
+    table: str = ""
+    encoding: str = "utf-8"
+    separator: str = ","
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)
+    ids: dict[str, IdConfig] = dataclasses.field(default_factory=dict)
+    numbers: dict[str, str] = dataclasses.field(default_factory=dict)
+    types: dict[str, str] = dataclasses.field(default_factory=dict)
+    unit: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class BehaviorConfig:
+    """A history.
+
+    Attributes:
+        events: types of its events; by default its own name.
+        max_length: events kept, newest first.
+        window: how old events may be, such as 30d.
+        dwell: whether events carry how long they lasted.
+        action_counters: `numbers` of the events that it carries.
+        action_slots: `ids` of the events that it carries.
+    """
+
+    events: tuple[str, ...] = ()
+    max_length: int = 50
+    window: str = WHOLE
+    dwell: bool = False
+    action_counters: tuple[str, ...] = ()
+    action_slots: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveConfig:
+    """An outcome of an impression.
+
+    Attributes:
+        label: column of the impressions, positive where it happened; no value
+            takes the impression out of the sample space.
+        label_time: column with the time it happened; by default that of the
+            impression.
+        events: in place of `label`: types of events of the same user and item
+            that are credited to the latest impression before them.
+        within: how long after the impression they count.
+        value: business value of one.
+        given: see `jd_tf.schema.Objective`.
+        sample_space: see there.
+    """
+
+    label: str = ""
+    label_time: str = ""
+    events: tuple[str, ...] = ()
+    within: str = "1d"
+    value: float = 1.0
+    given: str = ""
+    sample_space: str = IMPRESSION
+
+
+@dataclasses.dataclass(frozen=True)
+class RequestsConfig:
+    """Impressions of one request.
+
+    Attributes:
+        gap: without request ids: the pause that ends a request.
+        max_candidates: most of a request; the rest is a request of its own
+            without request ids, and left out with them.
+    """
+
+    gap: str = "5m"
+    max_candidates: int = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingConfig:
+    """Requests of a log without impressions.
+
+    Attributes:
+        positives: types of events that open a request; its item is shown.
+        num_negatives: items drawn beside it, all known before.
+        popular_share: probability that a negative is drawn by its events so
+            far; all known items are equally likely otherwise.
+        new_items_only: whether items the user met before open none and are
+            not drawn.
+        seed: of what is drawn.
+    """
+
+    positives: tuple[str, ...]
+    num_negatives: int = 19
+    popular_share: float = 0.5
+    new_items_only: bool = True
+    seed: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class StatisticConfig:
+    """Counts and rates of a key as of the request.
+
+    Attributes:
+        key: an id column, or several: `item_id`, `user_id`, `scenario`, ids
+            of items, users and impressions.
+        parent: the key whose rate stands in where there are few impressions;
+            by default all impressions.
+        windows: how far back is counted: 1d, 7d, all ...
+        values: some of impressions, positives and rate.
+    """
+
+    key: tuple[str, ...]
+    parent: tuple[str, ...] = ()
+    windows: tuple[str, ...] = ("1d", "7d", "30d", WHOLE)
+    values: tuple[str, ...] = ("impressions", "rate")
+
+    @property
+    def name(self) -> str:
+        """The beginning of the names of its features."""
+        return "_x_".join(name.removesuffix("_id") for name in self.key)
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitConfig:
+    """Training, validation and test.
+
+    Attributes:
+        by: "time" or "user".
+        validation_share: share of the requests, or of the users.
+        test_share: share of the requests, or of the users.
+        validation_from: time of the first request of validation, in place of
+            shares: an ISO date or time.
+        test_from: that of test.
+    """
+
+    by: str = "time"
+    validation_share: float = 0.1
+    test_share: float = 0.2
+    validation_from: str = ""
+    test_from: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class TablesConfig:
+    """Everything that turns tables into requests.
+
+    Attributes:
+        name: of the data set.
+        tables: `events`, `impressions`, `items`, `users`; the first and one
+            of the next two at least.
+        behaviors: name -> history.
+        objectives: name -> outcome, in the order of the labels.
+        requests: about impressions.
+        sampling: in place of impressions.
+        context: derived context columns: hour, weekday, viewer_id.
+        statistics: keys that are counted.
+        statistics_delay: how late counters are in production.
+        smoothing: impressions that the parent's rate counts for.
+        split: training, validation, test.
+        ids: of `user` and `item`: their dtype and offset.
+        zone: of times without one, such as Asia/Shanghai.
+        earliest: times before are bad records.
+        latest: times after are bad records; by default tomorrow.
+        vocabulary_limit: columns of no more different ids are looked up, all
+            others hashed.
+    """
+
+    name: str
+    tables: dict[str, TableConfig]
+    behaviors: dict[str, BehaviorConfig]
+    objectives: dict[str, ObjectiveConfig]
+    requests: RequestsConfig = RequestsConfig()
+    sampling: SamplingConfig | None = None
+    context: tuple[str, ...] = ()
+    statistics: tuple[StatisticConfig, ...] = ()
+    statistics_delay: str = "1h"
+    smoothing: float = 20.0
+    split: SplitConfig = SplitConfig()
+    ids: dict[str, KeyConfig] = dataclasses.field(default_factory=dict)
+    zone: str = "UTC"
+    earliest: str = "2000-01-01"
+    latest: str = ""
+    vocabulary_limit: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, table in self.tables.items():
+            _check_among(f"tables.{name}", name, TABLES, "is no table")
+            known = (*_REQUIRED[name], *_OPTIONAL[name])
+            for key in table.columns:
+                where = f"tables.{name}.columns.{key}"
+                _check_among(where, key, known, "is no key")
+            for key in _REQUIRED[name]:
+                if key not in table.columns:
+                    raise DataError(
+                        f"`tables.{name}.columns`: needs `{key}`: the column "
+                        f"of it. It has: {', '.join(table.columns) or 'none'}."
+                    )
+            if not (table.path or table.table):
+                raise DataError(f"`tables.{name}`: needs a `path`.")
+            _check_among(
+                f"tables.{name}.unit", table.unit, ("", *["s", "ms", "us"])
+            )
+        if "events" not in self.tables:
+            raise DataError("`tables`: needs `events`, which histories are of.")
+        if ("impressions" in self.tables) == (self.sampling is not None):
+            raise DataError(
+                "`tables.impressions` or `sampling` must be given, not both: "
+                "candidates were either shown, or are drawn."
+            )
+        for name in self.ids:
+            _check_among(f"ids.{name}", name, ("user", "item"))
+        for name in self.context:
+            _check_among("context", name, CONTEXTS)
+        _check_among("split.by", self.split.by, ("time", "user"))
+        self._check_objectives()
+        self._check_statistics()
+        events = self.tables["events"]
+        for name, behavior in self.behaviors.items():
+            where = f"behaviors.{name}"
+            for counter in behavior.action_counters:
+                _check_among(
+                    f"{where}.action_counters", counter, events.numbers
+                )
+            for slot in behavior.action_slots:
+                _check_among(f"{where}.action_slots", slot, events.ids)
+            if behavior.dwell and "dwell" not in events.columns:
+                raise DataError(
+                    f"`{where}.dwell`: `tables.events.columns` has no `dwell`."
+                )
+            self.window_of(behavior.window, f"{where}.window")
+
+    def _check_objectives(self) -> None:
+        for name, objective in self.objectives.items():
+            where = f"objectives.{name}"
+            if bool(objective.label) == bool(objective.events):
+                raise DataError(f"`{where}`: needs `label` or `events`.")
+            if objective.label and self.sampling:
+                raise DataError(
+                    f"`{where}.label`: there are no impressions; name `events`."
+                )
+            milliseconds(objective.within, f"{where}.within")
+
+    def _check_statistics(self) -> None:
+        milliseconds(self.statistics_delay, "statistics_delay")
+        keys, met = self.statistic_columns(), set()
+        for number, statistic in enumerate(self.statistics):
+            where = f"statistics.{number}"
+            for key in (*statistic.key, *statistic.parent):
+                _check_among(f"{where}.key", key, keys)
+            for value in statistic.values:
+                _check_among(f"{where}.values", value, STATISTIC_VALUES)
+            for window in statistic.windows:
+                self.window_of(window, f"{where}.windows")
+            if not statistic.key or statistic.key in met:
+                raise DataError(f"`{where}.key`: empty or given twice.")
+            met.add(statistic.key)
+
+    def statistic_columns(self) -> tuple[str, ...]:
+        """Returns the id columns that statistics can be of."""
+        single = [
+            name
+            for table in ("items", "users", "impressions")
+            for name, column in self.table_ids(table).items()
+            if not column.separator and column.max_values == 1
+        ]
+        scenario = ["scenario"] if self.has_scenario else []
+        return ("item_id", "user_id", *single, *scenario)
+
+    def table_ids(self, table: str) -> dict[str, IdConfig]:
+        """Returns the attributes of a table, none of one that is not there."""
+        return self.tables[table].ids if table in self.tables else {}
+
+    def table_numbers(self, table: str) -> dict[str, str]:
+        """Returns its numbers, none of a table that is not there."""
+        return self.tables[table].numbers if table in self.tables else {}
+
+    @property
+    def has_scenario(self) -> bool:
+        """Returns whether requests are of several pages."""
+        impressions = self.tables.get("impressions")
+        return impressions is not None and "scenario" in impressions.columns
+
+    @property
+    def delay(self) -> int:
+        """Milliseconds that statistics are late."""
+        return milliseconds(self.statistics_delay, "statistics_delay")
+
+    @staticmethod
+    def window_of(window: str, key: str) -> int | None:
+        """Returns a window in milliseconds, None for all."""
+        return None if window == WHOLE else milliseconds(window, key)
+
+
+def _check_among(
+    key: str, value: str, known: Iterable[str], why: str = ""
+) -> None:
+    known = tuple(known)
+    if value not in known:
+        listed = ", ".join(one for one in known if one)
+        raise DataError(
+            f"`{key}`: {why or 'must be one of those known'}: {listed}. "
+            f"Got: {value!r}."
+        )

@@ -1,0 +1,119 @@
+"""YAML becomes the dataclasses of a configuration; errors name the key."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jd_tf.data.tables.config import TablesConfig
+from jd_tf.schema import DataError
+
+
+def read_config(path: str | Path, **changes: Any) -> TablesConfig:
+    """Reads a configuration.
+
+    Args:
+        path: a YAML file; paths of tables in it start at its folder.
+        **changes: of its keys, where not None.
+
+    Raises:
+        DataError: naming the file, the key, the value and the remedy.
+    """
+    path = Path(path)
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}. Name the YAML file "
+            "with --config."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not YAML: {error}.") from error
+    try:
+        if isinstance(fields, dict):
+            given = {k: v for k, v in changes.items() if v is not None}
+            fields = {**fields, **given}
+        config: TablesConfig = _build(TablesConfig, fields, "")
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    tables = {
+        name: dataclasses.replace(table, path=str(path.parent / table.path))
+        if table.path and "://" not in table.path
+        else table
+        for name, table in config.tables.items()
+    }
+    return dataclasses.replace(config, tables=tables)
+
+
+def _build(kind: Any, value: Any, key: str) -> Any:
+    """Returns a value of a type, made of what YAML holds."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(kind, value, key)
+    if origin in (typing.Union, types.UnionType):
+        wanted = next(one for one in inner if one is not type(None))
+        return None if value is None else _build(wanted, value, key)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _wrong(key, "keys with values", value)
+        return {
+            str(name): _build(inner[1], one, f"{key}.{name}")
+            for name, one in value.items()
+        }
+    if origin is tuple:
+        several = value if isinstance(value, list) else [value]
+        return tuple(
+            _build(inner[0], one, f"{key}.{number}")
+            for number, one in enumerate(several)
+        )
+    if kind is bool or kind is int:
+        if type(value) is not kind:
+            raise _wrong(key, f"a {kind.__name__}", value)
+    elif kind is float:
+        if type(value) not in (int, float):
+            raise _wrong(key, "a number", value)
+    elif isinstance(value, dict | list) or value is None:
+        raise _wrong(key, "a text", value)
+    return kind(value)
+
+
+def _build_dataclass(kind: Any, value: Any, key: str) -> Any:
+    fields = dataclasses.fields(kind)
+    if isinstance(value, str) and fields[0].name == "column":
+        value = {"column": value}  # `category_id: cate` for short
+    if value is None and key:
+        value = {}
+    if not isinstance(value, dict):
+        raise _wrong(key, f"keys such as `{fields[0].name}`", value)
+    hints = typing.get_type_hints(kind)
+    for name in value:
+        if name not in hints:
+            near = difflib.get_close_matches(str(name), list(hints), 1)
+            hint = f"did you mean `{near[0]}`?" if near else "leave it out."
+            raise DataError(
+                f"`{_below(key, name)}`: no such key; {hint} Known: "
+                f"{', '.join(hints)}."
+            )
+    for field in fields:
+        empty = dataclasses.MISSING
+        needed = field.default is empty and field.default_factory is empty
+        if needed and field.name not in value:
+            raise DataError(f"`{_below(key, field.name)}`: is missing.")
+    built = {
+        name: _build(hints[name], one, _below(key, name))
+        for name, one in value.items()
+    }
+    return kind(**built)
+
+
+def _below(key: str, name: Any) -> str:
+    return f"{key}.{name}" if key else str(name)
+
+
+def _wrong(key: str, wanted: str, value: Any) -> DataError:
+    where = f"`{key}`" if key else "the file"
+    return DataError(f"{where}: must hold {wanted}. Got: {value!r:.80}.")

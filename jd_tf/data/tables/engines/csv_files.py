@@ -1,0 +1,89 @@
+"""CSV files become Parquet files of texts, the same for every engine."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from jd_tf.data.sources.source import LogReport
+from jd_tf.data.tables.config import TableConfig
+from jd_tf.schema import DataError
+
+_BLOCK_BYTES = 4 << 20
+_ERRORS = (pa.ArrowException, OSError, EOFError, UnicodeError, LookupError)
+
+
+def stage_csv(
+    path: Path,
+    config: TableConfig,
+    columns: Iterable[str],
+    staged: Path,
+    report: LogReport,
+) -> None:
+    """Copies columns of a CSV file, as they are, to a Parquet file.
+
+    Rows with too few or too many values are bad records.
+
+    Args:
+        path: the file, gzipped or not.
+        config: its encoding and separator.
+        columns: those to copy; the ones that are not there are left out.
+        staged: the new file.
+        report: counts bad records.
+    """
+    problems: list[str] = []
+
+    def skip(row: pyarrow.csv.InvalidRow) -> str:
+        problems.append(
+            f"{path}: a row has {row.actual_columns} values, its header "
+            f"{row.expected_columns}: {row.text[:60]!r}"
+        )
+        return "skip"
+
+    try:
+        with _open(path, config, None, skip) as reader:
+            there = set(reader.schema.names)
+        wanted = [name for name in dict.fromkeys(columns) if name in there]
+        problems.clear()
+        texts = pa.schema([(name, pa.string()) for name in wanted])
+        with (
+            _open(path, config, wanted, skip) as reader,
+            pyarrow.parquet.ParquetWriter(staged, texts) as writer,
+        ):
+            for batch in reader:
+                writer.write_batch(batch)
+                while problems:
+                    report.tolerate(problems.pop(0))
+        for problem in problems:
+            report.tolerate(problem)
+    except DataError:
+        raise
+    except _ERRORS as error:
+        raise DataError(
+            f"{path}: cannot be read as CSV in {config.encoding!r}: "
+            f"{str(error).splitlines()[0]}. Copy it again, or set `encoding` "
+            "(utf-8, gb18030 ...) and `separator`."
+        ) from error
+
+
+def _open(
+    path: Path, config: TableConfig, columns: list[str] | None, skip: object
+) -> pyarrow.csv.CSVStreamingReader:
+    strings = {name: pa.string() for name in columns or ()}
+    return pyarrow.csv.open_csv(
+        path,
+        pyarrow.csv.ReadOptions(
+            block_size=_BLOCK_BYTES, encoding=config.encoding
+        ),
+        pyarrow.csv.ParseOptions(
+            delimiter=config.separator, invalid_row_handler=skip
+        ),
+        pyarrow.csv.ConvertOptions(
+            column_types=strings,
+            include_columns=columns,
+            null_values=[""],
+            strings_can_be_null=True,
+        ),
+    )

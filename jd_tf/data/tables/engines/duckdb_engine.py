@@ -1,0 +1,66 @@
+"""DuckDB, the embedded engine."""
+
+import multiprocessing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import duckdb
+import ibis
+
+from jd_tf.data.tables.config import TableConfig
+from jd_tf.data.tables.engines.engine import Engine
+
+
+class DuckDBEngine(Engine):
+    """Works in this process; spills to disk beyond a limit of memory.
+
+    Args:
+        stage: folder of what is kept and spilled.
+        memory_limit: such as 4GB; "" for 80 % of the machine's.
+        num_processes: threads, and processes that write shards.
+    """
+
+    errors = (duckdb.Error, ibis.common.exceptions.IbisError)
+
+    def __init__(
+        self, stage: Path, memory_limit: str = "", num_processes: int = 2
+    ):
+        super().__init__(stage)
+        self.num_processes = num_processes
+        options = {"memory_limit": memory_limit} if memory_limit else {}
+        with self.guard("DuckDB"):
+            self._connection = ibis.duckdb.connect(
+                threads=num_processes,
+                temp_directory=str(stage / "spill"),
+                preserve_insertion_order=False,
+                **options,
+            )
+            self._connection.raw_sql("SET TimeZone = 'UTC'")
+
+    def read(self, paths: list[str]) -> ibis.Table:
+        """Returns the table of Parquet files."""
+        return self._connection.read_parquet(paths)
+
+    def stored_table(self, config: TableConfig) -> ibis.Table:
+        """Returns a table of a database or a catalogue."""
+        alias = Path(config.path).stem
+        if alias not in self._connection.list_catalogs():
+            self._connection.attach(config.path, alias, read_only=True)
+        return self._connection.table(config.table, database=(alias, "main"))
+
+    def write(self, table: ibis.Table, path: Path, partition: str) -> None:
+        """Writes a table as Parquet."""
+        by = {"partition_by": (partition,)} if partition else {}
+        table.to_parquet(path, **by)
+
+    def run(self, work: Callable, tasks: list) -> Iterable:
+        """Does all tasks in parallel."""
+        # The writers take the memory that the joins are done with.
+        self._connection.disconnect()
+        if self.num_processes == 1:
+            yield from map(work, tasks)
+            return
+        # TensorFlow has threads, which do not survive a fork.
+        spawn = multiprocessing.get_context("spawn")
+        with spawn.Pool(self.num_processes) as pool:
+            yield from pool.imap_unordered(work, tasks)

@@ -1,0 +1,240 @@
+"""Clean tables joined to what the writers of shards need."""
+
+import dataclasses
+from typing import Any
+
+import ibis
+
+from jd_tf.data.sources.source import LogReport
+from jd_tf.data.tables.as_of import attributes_as_of, join_left
+from jd_tf.data.tables.cleaning import TableCleaner
+from jd_tf.data.tables.column_reader import MISSING
+from jd_tf.data.tables.config import TablesConfig
+from jd_tf.data.tables.derived_schema import SchemaDerivation
+from jd_tf.data.tables.engines.engine import Engine
+from jd_tf.data.tables.requests import (
+    RequestTables,
+    build_requests,
+    group_impressions,
+    hash_of,
+)
+from jd_tf.data.tables.sampling import sample_impressions
+from jd_tf.data.tables.statistics import Statistics
+from jd_tf.schema import DataError, Schema
+
+REQUESTS, CANDIDATES, EVENTS = (
+    f"shards-of-{name}" for name in ("requests", "candidates", "events")
+)
+_EVENTS_PER_SHARD = 1_000_000
+
+
+class TableJoin:
+    """Joins the tables of a configuration, point in time.
+
+    Args:
+        engine: evaluates.
+        config: the declaration.
+        report: counts what is bad or left out.
+
+    Attributes:
+        schema: of the requests; after `run`.
+        num_shards: number of the parts, by users; after `run`.
+    """
+
+    schema: Schema
+    num_shards: int
+
+    def __init__(self, engine: Engine, config: TablesConfig, report: LogReport):
+        self.engine, self.config, self.report = engine, config, report
+        self._statistics = Statistics(config)
+
+    def run(self, num_shards: int = 0) -> None:
+        """Keeps requests, candidates and events in parts of the same users.
+
+        Args:
+            num_shards: number of the parts; 0: one for a million events.
+        """
+        cleaner = TableCleaner(self.engine, self.config, self.report)
+        clean = {name: cleaner.clean(name) for name in self.config.tables}
+        events = self._events(clean["events"])
+        tables = build_requests(
+            self.engine,
+            self.config,
+            self._shown(clean, events),
+            events,
+            self.report,
+        )
+        requests, candidates = self._with_attributes(tables, clean)
+        facts = None
+        past = self._past(events, requests, clean)
+        if self.config.sampling and self.config.statistics:
+            seen = self._attributes(events, clean, "user", "time")
+            seen = self._attributes(seen, clean, "item", "time")
+            positives = self.config.sampling.positives
+            facts = self._statistics.facts_of_events(seen, positives)
+        elif self.config.statistics:
+            facts = self._statistics.facts_of_impressions(candidates)
+        if facts is not None:
+            facts = self.engine.kept("facts", facts)
+            requests, candidates = (
+                self._statistics.add_to(self.engine, facts, table, of_request)
+                for table, of_request in ((requests, True), (candidates, False))
+            )
+        derivation = SchemaDerivation(self.engine, self.config, self.report)
+        self.schema = derivation.derive(requests, candidates, past)
+        (count,) = self.engine.rows(past.agg(rows=past.count()))
+        parts = -(-count["rows"] // _EVENTS_PER_SHARD)
+        self.num_shards = num_shards or max(2, parts)
+        for name, table in (
+            (REQUESTS, requests),
+            (CANDIDATES, candidates),
+            (EVENTS, past),
+        ):
+            shard = hash_of(table.user, 4) % self.num_shards
+            sharded = table.mutate(shard=shard.cast("int32"))
+            self.engine.keep(name, sharded, "shard")
+
+    def _events(self, clean: ibis.Table) -> ibis.Table:
+        """Returns the events of the types in use, each once."""
+        config = self.config
+        kinds = [one.events or (n,) for n, one in config.behaviors.items()]
+        kinds += [one.events for one in config.objectives.values()]
+        if config.sampling:
+            kinds.append(config.sampling.positives)
+        used = sorted({one for several in kinds for one in several})
+        types = config.tables["events"].types
+        if types:
+            flags = [f"is_{name}" for name in types]
+            events = ibis.union(
+                *(
+                    clean.filter(clean[f"is_{name}"])
+                    .drop(*flags)
+                    .mutate(type=ibis.literal(name))
+                    for name in types
+                )
+            )
+        elif "type" in clean.columns:
+            events = clean
+        else:
+            events = clean.mutate(type=ibis.literal(used[0]))
+        rows = self.engine.rows(
+            events.group_by("type").agg(rows=events.count())
+        )
+        found = {row["type"]: row["rows"] for row in rows}
+        missing = [name for name in used if name not in found]
+        if missing:
+            raise DataError(
+                f"table `events` ({config.tables['events'].path}): no event of "
+                f"type {missing[0]!r}. It has: {', '.join(sorted(found))}. "
+                "Name types that are there in `behaviors` and `objectives`."
+            )
+        for name in used:
+            self.report.counts[f"events of type {name}"] = found[name]
+        used_events = events.filter(events.type.isin(used)).distinct()
+        return self.engine.kept("events", used_events)
+
+    def _shown(
+        self, clean: dict[str, ibis.Table], events: ibis.Table
+    ) -> ibis.Table:
+        if self.config.sampling:
+            return sample_impressions(
+                self.engine, self.config.sampling, events, self.report
+            )
+        shown = clean["impressions"]
+        if "request" in shown.columns:
+            return shown
+        grouped = group_impressions(self.config, shown.distinct())
+        return self.engine.kept("grouped", grouped)
+
+    def _with_attributes(
+        self, tables: RequestTables, clean: dict[str, ibis.Table]
+    ) -> tuple[ibis.Table, ibis.Table]:
+        requests = self._attributes(tables.requests, clean, "user", "time")
+        requests = self.engine.kept("requests", requests)
+        candidates = self._attributes(tables.candidates, clean, "item", "time")
+        # Parts of keys that are counted.
+        keys = {name for key in self._statistics.windows for name in key}
+        more = [
+            name
+            for name in requests.columns
+            if name in keys and name not in candidates.columns
+        ]
+        if more:
+            candidates = join_left(candidates, requests, ["request"], more)
+        candidates = self.engine.kept("candidates-with-attributes", candidates)
+        if "items" in clean:
+            unknown = candidates.anti_join(clean["items"], "item")
+            (row,) = self.engine.rows(unknown.agg(rows=unknown.count()))
+            self.report.counts["candidates not in items"] = row["rows"]
+        return requests, candidates
+
+    def _past(
+        self,
+        events: ibis.Table,
+        requests: ibis.Table,
+        clean: dict[str, ibis.Table],
+    ) -> ibis.Table:
+        """Returns the events of histories of users who have requests."""
+        types = {
+            one
+            for name, behavior in self.config.behaviors.items()
+            for one in behavior.events or (name,)
+        }
+        users = requests.select("user").distinct()
+        past = events.filter(events.type.isin(sorted(types)))
+        past = past.semi_join(users, "user")
+        past = self._attributes(past, clean, "item", "time")
+        return self.engine.kept("past", past)
+
+    def _attributes(
+        self,
+        table: ibis.Table,
+        clean: dict[str, ibis.Table],
+        key: str,
+        time: str,
+    ) -> ibis.Table:
+        """Adds the attributes of items or users; none is null."""
+        name = f"{key}s"
+        if name not in clean:
+            return table
+        ids, numbers = (
+            self.config.table_ids(name),
+            self.config.table_numbers(name),
+        )
+        names = [*ids, *numbers]
+        joined = attributes_as_of(table, clean[name], key, time, names)
+        filled: dict[str, Any] = {}
+        for one in names:
+            column = joined[one]
+            kind = column.type()
+            if kind.is_array():
+                filled[one] = ibis.coalesce(column, ibis.literal([], type=kind))
+            elif one in numbers:
+                filled[one] = column.fill_null(0.0)
+            elif ids[one].text:
+                filled[one] = column.fill_null("")
+            else:
+                dtype = "string" if kind.is_string() else "int64"
+                filled[one] = column.fill_null(MISSING[dtype])
+        return joined.mutate(**filled)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardTask:
+    """One part of the requests, to be written.
+
+    Attributes:
+        stage: folder of what `TableJoin` kept.
+        folder: of the files.
+        shard: number of the part.
+        num_shards: of all parts.
+        config: the declaration.
+        schema: of the requests.
+    """
+
+    stage: str
+    folder: str
+    shard: int
+    num_shards: int
+    config: TablesConfig
+    schema: Schema

@@ -1,0 +1,1 @@
+"""Tests of `jd_tf.data.tables`."""
