@@ -74,7 +74,11 @@ def test_buckets_are_a_function_of_seed_and_epoch(folder):
 
 def test_batches_of_like_size_come_in_no_fixed_order(tmp_path):
     """Neither the short ones first nor every window alike."""
-    write_dataset(tmp_path / "d", SCHEMA, {"train": REQUESTS * 8})
+    requests = [
+        {**request, "request_id": number}
+        for number, request in enumerate(REQUESTS * 8)
+    ]
+    write_dataset(tmp_path / "d", SCHEMA, {"train": requests})
     sizes = {}
     for path in (tmp_path / "d").glob("*.tfrecord"):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():

@@ -37,7 +37,7 @@ class ToyRanker(keras.Model):
     """Dot products of pooled history and candidates, with dropout."""
 
     # Nothing to learn after the main training.
-    fusion = calibration = pairs = None
+    fusion = calibration = pairs = trees = None
     fusion_variables = ()
 
     def __init__(self, schema=None, config=None, dropout_rate=0.2, **kwargs):
