@@ -93,6 +93,7 @@ QUICKSTART_PRESETS = {
             table_learning_rate=0.003,
             decay_steps=-1,
             evaluate_every=214,
+            tree_impressions=120_000,
         ),
         max_tree_impressions=60_000,
     ),

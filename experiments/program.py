@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-from absl import app, logging
+from absl import app, flags, logging
 
 from jd_tf.schema import DataError
 
@@ -24,9 +24,9 @@ def run(
 ) -> None:
     """Runs `main` under absl flags.
 
-    The exit code is what `main` returns, or 2 after a `DataError`, whose
-    message is printed as one line, or 141, silently, when the reader of what
-    is printed went early.
+    The exit code is what `main` returns, or 2 after a wrong flag or a
+    `DataError`, whose message is printed as one line, or 141, silently, when
+    the reader of what is printed went early.
 
     Args:
         main: takes the program's name and the arguments that are not flags.
@@ -36,7 +36,7 @@ def run(
     def guarded(arguments: Sequence[str]) -> int | None:
         if len(arguments) > 1 + max_arguments:
             unknown = arguments[1 + max_arguments]
-            raise app.UsageError(f"unknown argument: {unknown!r}")
+            return _refuse(f"unknown argument: {unknown!r}. See --help.")
         try:
             code = main(arguments)
             sys.stdout.flush()
@@ -46,9 +46,19 @@ def run(
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return CLOSED_PIPE
         except DataError as error:
-            message = " ".join(str(error).split())
-            print(f"error: {message}", file=sys.stderr)
-            return BAD_INPUT
+            return _refuse(error)
+
+    def parse(arguments: Sequence[str]) -> Sequence[str]:
+        try:
+            return flags.FLAGS(arguments)
+        except flags.Error as error:
+            sys.exit(_refuse(f"{error}. See --help."))
 
     logging.set_verbosity(logging.WARNING)
-    app.run(guarded)
+    app.run(guarded, flags_parser=parse)
+
+
+def _refuse(error: object) -> int:
+    """Prints an error as one line; returns the exit code."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return BAD_INPUT

@@ -15,8 +15,8 @@ class Steps:
 
     Args:
         path: the file, in the folder of everything the steps make.
-        settings: what the steps depend on; a folder made with other ones is
-            refused.
+        settings: what the steps depend on; a folder in which one was done
+            with other ones is refused.
         remedy: what to do then, for the error.
         overwrite: forget what was done.
         made: names in the folder that are removed then.
@@ -43,8 +43,8 @@ class Steps:
             path.unlink()
         if folder.exists() and not folder.is_dir():
             raise DataError(f"{folder}: is a file, not a folder.")
-        if path.exists():
-            stored = read_json(path)
+        stored = read_json(path) if path.exists() else {}
+        if stored.get("done"):
             # As the file has them: tuples are lists there.
             for name, value in json.loads(json.dumps(settings)).items():
                 before = stored["settings"].get(name)
@@ -54,7 +54,7 @@ class Steps:
                         f"{value}. {remedy}"
                     )
         else:
-            if folder.is_dir() and any(folder.iterdir()):
+            if not stored and folder.is_dir() and any(folder.iterdir()):
                 raise DataError(
                     f"{folder}: holds something else. Name a new folder."
                 )

@@ -9,7 +9,9 @@ calibrated on validation data.
 Writes to the work folder: `config.json` and `schema.json` (what was trained),
 `checkpoints/` (each whole or not there), `post_training/` (curves and fusion
 learned after the main training) and `summaries/` (for TensorBoard).
-Flags left out keep what the work folder says, or the defaults below.
+Flags left out keep what the work folder says, or the defaults below. The next
+day's data in the same folder take `--continue_on`: the run goes on from its
+best weights, with epochs, schedule and best counted anew.
 
 Exit codes: 0 trained; 2 unusable data, flags or checkpoint; 3 a loss or
 gradient that is not finite; 130 and 143 stopped by Ctrl-C or SIGTERM after
@@ -66,7 +68,13 @@ _MODEL_MODULE = flags.DEFINE_string(
     "model_module", None, "Python file that registers further models."
 )
 _SET = flags.DEFINE_multi_string(
-    "set", [], "field=value of the model's config, e.g. head.num_experts=8."
+    "set",
+    [],
+    "model.FIELD=value or training.FIELD=value of any field of the configs, "
+    "e.g. model.head.num_experts=8.",
+)
+_CONTINUE_ON = flags.DEFINE_bool(
+    "continue_on", False, "Go on from the best weights of a run on other data."
 )
 
 
@@ -170,24 +178,28 @@ def main(_: object) -> None:
         load_model_module(_MODEL_MODULE.value)
     elif name not in model_names() and _kept_module().is_file():
         load_model_module(_kept_module())
-    changes = _given(_MODEL_FIELDS)
+    changes = {"model": _given(_MODEL_FIELDS), "training": _given(_TRAINING)}
     for text in _SET.value:
         field, equals, value = text.partition("=")
+        group, _, rest = field.strip().partition(".")
         if not equals:
-            raise DataError(f"--set={text}: write field=value.")
-        changes[field.strip()] = value.strip()
-    fields = (
-        stored["model"]["config"] if name == stored["model"]["name"] else {}
-    )
+            raise DataError(f"--set={text}: write model.field=value.")
+        if group not in changes:
+            group, rest = "model", field.strip()
+        changes[group][rest] = value.strip()
+    same = name == stored["model"]["name"]
+    fields = stored["model"]["config"] if same else {}
     config = config_from_json(get_model(name).config_class, fields)
+    training = config_from_json(TrainingConfig, stored["training"])
     train_ranker(
         _DATA.value,
         _WORKDIR.value,
-        replace_fields(config, changes),
-        TrainingConfig(**{**stored["training"], **_given(_TRAINING)}),
+        replace_fields(config, changes["model"]),
+        replace_fields(training, changes["training"]),
         _ITEM_VECTORS.value,
         name,
         _PAIRS.value,
+        _CONTINUE_ON.value,
     )
 
 

@@ -30,6 +30,7 @@ def train_ranker(
     item_vectors: str | Path | None = None,
     model: str = DEFAULT_MODEL,
     pairs: str | Path | None = None,
+    continue_on: bool = False,
 ) -> int:
     """Trains a registered model, or resumes a run; arguments as of `train`.
 
@@ -49,6 +50,7 @@ def train_ranker(
             training_config,
             item_vectors,
             pairs,
+            continue_on,
         )
     except NotFiniteError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -56,9 +58,15 @@ def train_ranker(
     if trainer.signal:
         sys.exit(128 + trainer.signal)
     state = trainer.state
+    if not trainer.steps_taken:
+        print(
+            f"nothing left to train: {trainer.stopped_by} reached before. Ask "
+            "for more, e.g. more --epochs."
+        )
     print(
-        f"trained {state.step} steps on {state.impressions:,} impressions in "
-        f"{state.seconds:.0f} s; stopped by {trainer.stopped_by}"
+        f"trained {state.step - state.first_step} steps on "
+        f"{state.impressions:,} impressions in {state.seconds:.0f} s; "
+        f"stopped by {trainer.stopped_by}"
     )
     if state.best_step >= 0:
         print(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jd_tf import data, layers, losses, metrics, models
     from jd_tf.evaluation.evaluate_run import evaluate
-    from jd_tf.serving.export.export_run import export
+    from jd_tf.serving.export.exporting import export
     from jd_tf.training.train import train
 
 __version__ = "0.3.0"
@@ -27,7 +27,7 @@ __version__ = "0.3.0"
 _PACKAGES = ("data", "layers", "losses", "metrics", "models")
 _FUNCTIONS = {
     "evaluate": "jd_tf.evaluation.evaluate_run",
-    "export": "jd_tf.serving.export.export_run",
+    "export": "jd_tf.serving.export.exporting",
     "train": "jd_tf.training.train",
 }
 

@@ -85,6 +85,13 @@ def random_request(
         else:
             most = 9 if column.multi_valued else 3
             request[column.name] = generator.integers(1, most + 1, shape)
+        if column.name == "item_id":
+            # Each once; the first of them are in histories, too.
+            old = request["item_id"]
+            new = 1 + generator.permutation(len(old))
+            text = old.dtype.kind == "O"
+            names = [f"b{n}" if text else n for n in new]
+            request["item_id"] = np.array(names, old.dtype)
         if column.multi_valued:
             items = request[column.name].tolist()
             request[column.name] = lists = np.empty(len(items), object)

@@ -12,10 +12,13 @@ scores. Without --saved_model a ranker of random weights is exported first:
 three behaviours of 50 events, width 64, two encoder layers, three objectives.
 A server (--grpc) must serve the same version.
 
+Then users page and click (--paging_users): one client that keeps their states
+and one that does not rank each of their pages.
+
 Prints a table and writes `bench_serving.json` (transport -> N -> `p50_ms`,
-`p99_ms` -> way), `concurrency.json`, `profile.json`, `settings.json`,
-`bench_serving.png` and `profile.png`; with --grpc also `wire.png`, what gRPC
-adds to a call, part by part.
+`p99_ms` -> way), `concurrency.json`, `paging.json`, `profile.json`,
+`settings.json`, `bench_serving.png` and `profile.png`; with --grpc also
+`wire.png`, what gRPC adds to a call, part by part.
 """
 
 from pathlib import Path
@@ -47,6 +50,9 @@ _CALLERS = flags.DEFINE_list(
 )
 _SECONDS = flags.DEFINE_float(
     "load_seconds", 2.0, "Seconds of each number of callers.", 0.05
+)
+_PAGING_USERS = flags.DEFINE_integer(
+    "paging_users", 100, "Users who see 1 to 5 pages; 0: none.", 0
 )
 _TIMEOUT = 120.0
 _LOADED_CANDIDATES = 200
@@ -89,6 +95,8 @@ def main(_: object) -> None:
         load = contest.load_test(
             calls, ranker.schema, _LOADED_CANDIDATES, levels, _SECONDS.value
         )
+    if _PAGING_USERS.value:
+        write_json(output / "paging.json", _page(ranker))
     settings = {
         "saved_model": str(folder),
         "rounds": _ROUNDS.value,
@@ -166,17 +174,44 @@ def _random_ranker(output: Path) -> tuple[Any, Path]:
 
 
 def _remote(version: int) -> Any:
-    from jd_tf.serving.client.grpc_transport import GrpcTransport
-    from jd_tf.serving.client.options import ModelChoice
     from jd_tf.serving.client.transport import Call
 
-    choice = ModelChoice(_MODEL_NAME.value, version)
-    transport = GrpcTransport(_GRPC.value, choice)
+    transport = _transport(version)
 
     def call(signature: str, inputs: Any) -> Any:
         return transport.call(Call(signature, inputs), _TIMEOUT).outputs
 
     return call
+
+
+def _transport(version: int) -> Any:
+    from jd_tf.serving.client import GrpcTransport, ModelChoice
+
+    return GrpcTransport(_GRPC.value, ModelChoice(_MODEL_NAME.value, version))
+
+
+def _page(ranker: Any) -> dict[str, Any]:
+    """Measures and prints what the cache saves while users page."""
+    from experiments.paging_traffic import measure_paging
+    from jd_tf.serving.client import SavedModelTransport
+
+    opened = {"in_process": lambda: SavedModelTransport(ranker.folder)}
+    if _GRPC.value:
+        opened["grpc"] = lambda: _transport(int(ranker.folder.name))
+    users = _PAGING_USERS.value
+    results = {}
+    for name, open_transport in opened.items():
+        results[name] = found = measure_paging(
+            open_transport, ranker.schema, users, _LOADED_CANDIDATES
+        )
+        mean = found["mean_ms"]
+        print(
+            f"{name}: {found['pages']} pages of {users} users, "
+            f"{found['encodings']} encodings, {found['hit_rate']:.1%} of pages "
+            f"find the state; {mean['cache']:.2f} ms a page on average, "
+            f"{mean['no_cache']:.2f} without"
+        )
+    return results
 
 
 def _reading(ranker: Any, call: Any) -> Any:

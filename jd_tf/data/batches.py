@@ -162,7 +162,10 @@ def parse_requests(
                 # Not -1: an all-empty history has no elements to infer from.
                 width = shape[1] // column.inner
                 tensor = tf.reshape(tensor, (shape[0], width, column.inner))
-        batch[column.name] = tf.cast(tensor, column.dtype)
+        if tensor.dtype != column.dtype:
+            # Where numbers do not fit, the largest that do: nothing wraps.
+            tensor = tf.saturate_cast(tensor, column.dtype)
+        batch[column.name] = tensor
     return batch
 
 

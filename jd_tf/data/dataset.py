@@ -1,6 +1,7 @@
 """A data set on disk: shards, schema and manifest in one folder."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -8,13 +9,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jd_tf.data.files import read_json, sync, sync_tree, write_json
+from absl import logging
+
+from jd_tf.data.files import (
+    checksum,
+    read_json,
+    sync,
+    sync_tree,
+    write_json,
+)
 from jd_tf.data.records import RequestWriter, count_records
+from jd_tf.data.suspicions import Suspicions
 from jd_tf.schema import DataError, Schema
 
 SCHEMA_FILE = "schema.json"
 MANIFEST_FILE = "manifest.json"
 SUMMARY_FILE = "summary.json"
+SPLITS = ("train", "validation", "test")
 
 
 def shard_name(split: str, shard: int, num_shards: int) -> str:
@@ -26,10 +37,17 @@ class SplitWriter(contextlib.ExitStack):
     """Deals the requests of one split to its shards in turn."""
 
     def __init__(
-        self, folder: Path, split: str, num_shards: int, schema: Schema
+        self,
+        folder: Path,
+        split: str,
+        num_shards: int,
+        schema: Schema,
+        suspicions: Suspicions | None = None,
     ):
         super().__init__()
         self.num_requests = 0
+        self._split, self._ids = split, set[str]()
+        self._suspicions = suspicions or Suspicions(schema)
         names = [shard_name(split, n, num_shards) for n in range(num_shards)]
         self._shards = [
             self.enter_context(RequestWriter(folder / name, schema))
@@ -37,8 +55,20 @@ class SplitWriter(contextlib.ExitStack):
         ]
 
     def write(self, request: Mapping[str, Any]) -> None:
-        """Appends a request; see `RequestWriter.write`."""
-        self._shards[self.num_requests % len(self._shards)].write(request)
+        """Appends a request; see `RequestWriter.write`.
+
+        Raises:
+            DataError: likewise, and for an id that the split has already.
+        """
+        name = str(request.get("request_id"))
+        if name in self._ids:
+            raise DataError(
+                f"request {name!r}: split `{self._split}` has a request of "
+                "that id already; predictions are joined by it. Number them."
+            )
+        shard = self._shards[self.num_requests % len(self._shards)]
+        self._suspicions.add(self._split, shard.write(request))
+        self._ids.add(name)
         self.num_requests += 1
 
 
@@ -88,7 +118,8 @@ def write_dataset(
     Args:
         output_dir: the new folder.
         schema: every request is checked against it.
-        splits: requests per split; dealt to the shards in turn.
+        splits: requests of "train", "validation", "test" and any "test_..."
+            beside it; dealt to the shards in turn.
         num_shards: files per split.
         summary: written to `summary.json`, if given.
         overwrite: replaces an existing folder.
@@ -97,8 +128,9 @@ def write_dataset(
         Requests per split.
 
     Raises:
-        DataError: naming the request, the column and the value, or the folder
-            that is taken; then nothing is written.
+        DataError: naming the request, the column and the value, the split, or
+            the folder that is taken; then nothing is written. Of what is
+            possible, but seldom meant, a line is logged: see `Suspicions`.
 
     Example:
         >>> import tempfile
@@ -129,13 +161,28 @@ def write_dataset(
         >>> counts, same
         ({'train': 1}, True)
     """
-    counts = {}
+    counts, suspicions = {}, Suspicions(schema)
+    for split in splits:
+        if split not in SPLITS and not split.startswith("test_"):
+            raise DataError(
+                f"there is no split `{split}`: a split is {', '.join(SPLITS)} "
+                "or test_<name>."
+            )
     with new_folder(output_dir, overwrite) as folder:
         for split, requests in splits.items():
-            with SplitWriter(folder, split, num_shards, schema) as writer:
+            with SplitWriter(
+                folder, split, num_shards, schema, suspicions
+            ) as writer:
                 for request in requests:
                     writer.write(request)
             counts[split] = writer.num_requests
+            if not counts[split]:
+                raise DataError(
+                    f"split `{split}` has no request. Leave it out, or cut "
+                    "the log elsewhere."
+                )
+        for line in suspicions.lines():
+            logging.warning("%s: %s", output_dir, line)
         if summary is not None:
             write_json(folder / SUMMARY_FILE, summary)
         seal(folder, schema)
@@ -149,6 +196,7 @@ def seal(folder: Path, schema: Schema) -> None:
         path.name: {
             "records": count_records(path),
             "bytes": path.stat().st_size,
+            "sha256": checksum(path),
         }
         for path in sorted(folder.glob("*.tfrecord"))
     }
@@ -194,3 +242,15 @@ def split_files(data_dir: str | Path, split: str) -> dict[Path, int]:
             f"{folder}: no requests of split `{split}`. Splits there: {have}."
         )
     return counts
+
+
+def fingerprint(data_dir: str | Path, splits: Iterable[str]) -> str:
+    """Returns a text that differs where the requests of the splits do."""
+    path = Path(data_dir) / MANIFEST_FILE
+    manifest = read_json(path) if path.exists() else {}
+    digest = hashlib.sha256()
+    for split in splits:
+        for shard in split_files(data_dir, split):
+            known = manifest.get(shard.name, {}).get("sha256")
+            digest.update(f"{split} {known or checksum(shard)}\n".encode())
+    return digest.hexdigest()[:16]

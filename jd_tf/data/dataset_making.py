@@ -11,6 +11,7 @@ from jd_tf.data.dataset import SplitWriter, new_folder, seal
 from jd_tf.data.sources import open_source
 from jd_tf.data.sources.source import SPLITS, Source, check_options
 from jd_tf.data.summary import write_summary
+from jd_tf.data.suspicions import Suspicions
 from jd_tf.schema import DataError
 
 if TYPE_CHECKING:
@@ -107,16 +108,16 @@ def make_dataset(
             f"{input_dir} and {sorted(options)}."
         )
     with new_folder(output_dir, overwrite) as folder:
-        report = None
+        report, warnings = None, []
         if isinstance(source, Source):
-            _write_log(source, folder, num_shards, progress)
+            warnings = _write_log(source, folder, num_shards, progress)
             report = source.report.to_json()
         else:
             from jd_tf.data.simulator.shard_writing import write_simulated
 
             write_simulated(source, folder, num_shards, num_processes, progress)
         seal(folder, source.schema)
-        return write_summary(folder, report)
+        return write_summary(folder, report, warnings)
 
 
 def _make_from_tables(
@@ -144,11 +145,15 @@ def _make_from_tables(
 
 def _write_log(
     source: Source, folder: Path, num_shards: int, progress: bool
-) -> None:
+) -> list[str]:
+    """Writes the shards; returns what is suspicious in them."""
+    suspicions = Suspicions(source.schema)
     with contextlib.ExitStack() as stack:
         writers = {
             split: stack.enter_context(
-                SplitWriter(folder, split, num_shards, source.schema)
+                SplitWriter(
+                    folder, split, num_shards, source.schema, suspicions
+                )
             )
             for split in SPLITS
         }
@@ -173,3 +178,4 @@ def _write_log(
             f"({found}). The log is too small for its shares, or most of it "
             f"was left out: {why}."
         )
+    return suspicions.lines()

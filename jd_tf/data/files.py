@@ -1,16 +1,21 @@
 """Files and folders that appear whole or not at all, and stay."""
 
+import contextlib
+import hashlib
 import io
 import json
 import os
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jd_tf.schema import DataError
+
+_BLOCK = 1 << 22
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
@@ -24,6 +29,32 @@ def write_whole(path: str | Path, content: bytes) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def is_pattern(path: str | Path) -> bool:
+    """Returns whether TensorFlow takes a path for a pattern of paths."""
+    return any(character in str(path) for character in "[*?\\")
+
+
+@contextlib.contextmanager
+def plain_path(folder: Path) -> Iterator[Path]:
+    """Yields a path to a folder from which TensorFlow can read variables."""
+    if not is_pattern(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as aside:
+        link = Path(aside) / "folder"
+        link.symlink_to(folder.resolve())
+        yield link
+
+
+def checksum(path: Path) -> str:
+    """Returns the SHA-256 sum of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def sync(path: Path) -> None:

@@ -32,8 +32,12 @@ class RequestWriter:
         self._columns = schema.columns()
         self._writer = tf.io.TFRecordWriter(str(path))
 
-    def write(self, request: Mapping[str, Any]) -> None:
-        """Appends a request; errors name it, the column and the value."""
+    def write(self, request: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Appends a request; errors name it, the column and the value.
+
+        Returns:
+            The request as it was checked.
+        """
         try:
             checked = self._validator.check(request)
         except DataError as error:
@@ -43,6 +47,7 @@ class RequestWriter:
             ) from error
         self._writer.write(encode_request(checked, self._columns))
         self.num_requests += 1
+        return checked
 
     def __enter__(self) -> "RequestWriter":
         return self

@@ -1,6 +1,7 @@
 """Counts of a prepared data set, read back from disk."""
 
 import collections
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,17 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.data.batches import READ_ERRORS, explain_read_error, parse_requests
-from jd_tf.data.dataset import SUMMARY_FILE, read_schema, split_files
+from jd_tf.data.dataset import (
+    SPLITS,
+    SUMMARY_FILE,
+    read_schema,
+    split_files,
+)
 from jd_tf.data.files import write_json
 from jd_tf.data.summary_report import draw_summary, summary_text
 from jd_tf.schema import Role, Schema
 
 SUMMARY_TEXT, SUMMARY_PICTURE = "summary.txt", "summary.png"
-SPLITS = ("train", "validation", "test")
 _BATCH_SIZE = 512
 _MAX_TIME_BINS = 60
 # Widths of time bins, in seconds, that people find easy to read.
@@ -25,10 +30,12 @@ _BIN_SECONDS = (
 
 
 def write_summary(
-    folder: Path, report: dict[str, Any] | None = None
+    folder: Path,
+    report: dict[str, Any] | None = None,
+    warnings: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Writes `summary.json`, `.txt` and `.png` of a sealed data set."""
-    summary = summarize(folder, report)
+    summary = {**summarize(folder, report), "warnings": list(warnings)}
     write_json(folder / SUMMARY_FILE, summary)
     text = summary_text(summary)
     (folder / SUMMARY_TEXT).write_text(text + "\n", encoding="utf-8")

@@ -19,6 +19,8 @@ def summary_text(summary: dict[str, Any]) -> str:
     """A page of text from what `summarize` returns."""
     splits = summary["splits"]
     lines = [f"Data set {summary['schema']}", ""]
+    for warning in summary.get("warnings", ()):
+        lines += [f"WARNING: {warning}", ""]
     lines += _table(
         ["split", "requests", "candidates", "per request", "users", "items"],
         [

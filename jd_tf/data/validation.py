@@ -19,6 +19,7 @@ from jd_tf.schema import (
 # Seconds of the years before 5138; milliseconds since 1973 are beyond.
 _LATEST_TIME = 10**11
 _PADDING = (0, "", b"")
+_OF_LABELS = ("item_id", "labels", "label_weights")
 
 
 class RequestValidator:
@@ -119,7 +120,7 @@ class RequestValidator:
             for name in ("request_id", "user_id"):
                 self._check_bytes(name, request.get(name))
         else:
-            self._check_labels(checked["labels"], checked["label_weights"])
+            self._check_labels(**{n: checked[n] for n in _OF_LABELS})
         return {c.name: checked[c.name] for c in self._all if c.name in checked}
 
     def _check_names(self, request: Mapping[str, Any]) -> None:
@@ -187,6 +188,11 @@ class RequestValidator:
                     raise _wrong(
                         name, f"must hold {column.dtype}, holds {item!r}"
                     )
+        if dtype.kind == "i" and array.size:
+            limits: Any = np.iinfo(dtype)  # type: ignore[type-var]
+            for extreme in (int(array.min()), int(array.max())):
+                if not limits.min <= extreme <= limits.max:
+                    raise _wrong(name, f"holds {extreme}, beyond {dtype}")
         return array.astype(dtype, copy=False)
 
     def _as_bytes(self, column: Column, item: Any) -> bytes:
@@ -268,7 +274,19 @@ class RequestValidator:
                     "of one clock",
                 )
 
-    def _check_labels(self, labels: np.ndarray, weights: np.ndarray) -> None:
+    def _check_labels(
+        self, item_id: np.ndarray, labels: np.ndarray, label_weights: np.ndarray
+    ) -> None:
+        weights, items = label_weights, item_id.tolist()
+        distinct, counts = np.unique(item_id, return_counts=True)
+        if len(distinct) < len(items):
+            twice = distinct[counts > 1].tolist()[0]
+            raise _wrong(
+                "item_id",
+                f"holds {twice!r} more than once, at places "
+                f"{[place for place, one in enumerate(items) if one == twice]};"
+                " a request shows an item once: join its labels",
+            )
         wrong = labels[(labels != 0) & (labels != 1)]
         if wrong.size:
             raise _wrong("labels", f"holds {wrong[0]}, not 0 or 1")
@@ -276,6 +294,20 @@ class RequestValidator:
             raise _wrong("label_weights", f"holds {weights.min()} < 0")
         names = self._schema.objective_names
         for index, objective in enumerate(self._schema.objectives):
+            if objective.given:
+                given = names.index(objective.given)
+                without = (labels[:, index] > labels[:, given]) & (
+                    np.minimum(weights[:, index], weights[:, given]) > 0
+                )
+                if without.any():
+                    place = int(np.argmax(without))
+                    raise _wrong(
+                        "labels",
+                        f"holds `{objective.name}` without "
+                        f"`{objective.given}`, which it is `given`, of item "
+                        f"{items[place]!r} at place {place}; set both, or "
+                        "leave `given` out of the schema",
+                    )
             space = objective.sample_space
             if space == IMPRESSION:
                 continue

@@ -12,8 +12,8 @@ MASKED_SCORE = -1e9
 
 def length_mask(length: Any, max_length: Any) -> Any:
     """Returns (B, L) bool, True for the first `length` (B,) of L events."""
-    positions = ops.arange(max_length, dtype="int32")
-    return positions[None, :] < ops.cast(length, "int32")[:, None]
+    positions = ops.arange(max_length, dtype="int64")
+    return positions[None, :] < ops.cast(length, "int64")[:, None]
 
 
 def softmax(scores: Any) -> Any:

@@ -13,7 +13,7 @@ from jd_tf.models.blocks.score_head import ScoreHead, request_values
 from jd_tf.models.compiled_metrics import CompiledMetrics
 from jd_tf.models.config_fields import config_from_json
 from jd_tf.models.ranker_config import RankerConfig
-from jd_tf.schema import Schema
+from jd_tf.schema import SERVING_ROLES, Schema
 
 Tensors = Mapping[str, Any]
 STATE_PREFIX = "user_state_"
@@ -109,7 +109,10 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
     def reusable(self) -> bool:
         """Returns whether a user state is exact at a later moment, too.
 
-        Histories tell times, but not the time it is: so it is.
+        Histories tell times, but not the time it is: so it is. A model that
+        says no reads `request_time` among the histories that it encodes, and
+        clients rank with its state at that moment only, or within their
+        `state_tolerance`.
         """
         return True
 
@@ -370,6 +373,20 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
         cls, config: dict[str, Any], custom_objects: Any = None
     ) -> "RankingModel":
         return cls(**config)
+
+    def export(self, filepath: Any, **options: Any) -> Any:
+        """Exports as Keras does, by default with the schema's columns.
+
+        `jd_tf.export` makes what a server wants: more signatures, verified.
+
+        Args:
+            filepath: folder to write.
+            **options: of `keras.Model.export`.
+        """
+        columns = self.schema.columns(*SERVING_ROLES)
+        inputs = {c.name: keras.InputSpec(c.dtype, c.shape) for c in columns}
+        options = {"input_signature": [inputs], **options}
+        return super().export(filepath, **options)
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Does nothing: the constructor has built everything."""

@@ -91,10 +91,12 @@ def config_from_json(config_class: type, fields: Any) -> Any:
     """Returns the config that `dataclasses.asdict` made `fields` of."""
     if isinstance(fields, config_class):
         return fields
+    if not isinstance(fields, Mapping):
+        raise SchemaError(f"{config_class.__name__} is made of no {fields!r}.")
     kinds = typing.get_type_hints(config_class)
     given = {}
     names = {field.name for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
-    for name, value in dict(fields).items():
+    for name, value in fields.items():
         if name not in names:
             raise SchemaError(
                 f"{config_class.__name__} has no field `{name}`. It has: "

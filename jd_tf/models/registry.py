@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jd_tf.columns import DataError
+from jd_tf.models.config_fields import config_from_json, flat_fields
 
 DEFAULT_MODEL = "jd_ranker"
 # The copy of a user's module that a run keeps.
@@ -142,5 +143,25 @@ def build_model(
         schema: the columns of a request.
         config: of the model's config class, its dict, or None.
         **kwargs: of `keras.Model`.
+
+    Raises:
+        DataError: if there is no such model, or none of that config; names
+            the fields that are not the defaults.
     """
-    return get_model(name).model_class(schema, config, **kwargs)
+    entry = get_model(name)
+    config = config_from_json(entry.config_class, config or {})
+    try:
+        return entry.model_class(schema, config, **kwargs)
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        defaults = flat_fields(entry.config_class())
+        changed = ", ".join(
+            f"{name}={value!r}"
+            for name, value in flat_fields(config).items()
+            if value != defaults[name]
+        )
+        raise DataError(
+            f"no `{name}` can be built with {changed or 'its defaults'}: "
+            f"{str(error).rstrip('.')}. Change one of these fields."
+        ) from error

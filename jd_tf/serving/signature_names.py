@@ -9,7 +9,10 @@ SERVING_DEFAULT = "serving_default"
 ENCODE_USER = "encode_user"
 RANK_CANDIDATES = "rank_candidates"
 EXPLAIN = "explain"
-SIGNATURES = (SERVING_DEFAULT, ENCODE_USER, RANK_CANDIDATES, EXPLAIN)
+# Both at once: what `serving_default` gives, and the state for later pages.
+ENCODE_AND_RANK = "encode_and_rank"
+_HALVES = (ENCODE_USER, RANK_CANDIDATES)
+SIGNATURES = (SERVING_DEFAULT, *_HALVES, EXPLAIN, ENCODE_AND_RANK)
 
 # Of an image tower, beside its own `serving_default`.
 CLASSIFY = "classify"
@@ -17,6 +20,8 @@ IMAGE_SIGNATURES = (SERVING_DEFAULT, CLASSIFY)
 IMAGE_BYTES = "image_bytes"
 
 ITEM_ID, NUM_CANDIDATES = "item_id", "num_candidates"
+# `encode_user` takes it only of a model whose state is not `reusable`.
+REQUEST_TIME = "request_time"
 STATE_PREFIX = "user_state_"
 RANKED = ("score", "probabilities")
 FUSION_WEIGHTS = "fusion_weights"

@@ -24,23 +24,40 @@ from jd_tf.training.loop.training_step import TrainingStep
 from jd_tf.training.main_step import AlternatingStep, MainStep
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
 from jd_tf.training.weight_average import WeightAverage
-from jd_tf.training.workdir import open_workdir
+from jd_tf.training.workdir import check_workdir, read_state, write_workdir
 
 # A cosine that ends where it starts, this late, is a constant.
 _FOREVER = 1_000_000_000
 
 
-def build_schedule(rate: float, config: TrainingConfig) -> Any:
-    """Returns a rate, or its Keras schedule if it warms up or decays."""
+class CosineFrom(keras.optimizers.schedules.CosineDecay):
+    """A Keras schedule that begins at a later step."""
+
+    start = 0
+
+    def __call__(self, step: Any) -> Any:
+        return super().__call__(keras.ops.maximum(step - self.start, 0))
+
+
+def build_schedule(rate: float, config: TrainingConfig, start: int = 0) -> Any:
+    """Returns a rate, or its schedule if it warms up or decays.
+
+    Args:
+        rate: the highest.
+        config: of the run.
+        start: step at which it begins.
+    """
     if not (config.warmup_steps or config.decay_steps):
         return float(rate)
-    return keras.optimizers.schedules.CosineDecay(
+    schedule = CosineFrom(
         initial_learning_rate=0.0 if config.warmup_steps else float(rate),
         warmup_target=float(rate) if config.warmup_steps else None,
         warmup_steps=config.warmup_steps,
         decay_steps=config.decay_steps or _FOREVER,
         alpha=config.final_rate if config.decay_steps else 1.0,
     )
+    schedule.start = start
+    return schedule
 
 
 def resolve_schedule(
@@ -71,11 +88,13 @@ def resolve_schedule(
     return dataclasses.replace(config, decay_steps=steps)
 
 
-def build_optimizer(config: TrainingConfig) -> SparseDenseOptimizer:
-    """Returns the optimizer of the main network."""
+def build_optimizer(
+    config: TrainingConfig, start: int = 0
+) -> SparseDenseOptimizer:
+    """Returns the optimizer of the main network; see `build_schedule`."""
     return SparseDenseOptimizer(
-        build_schedule(config.learning_rate, config),
-        build_schedule(config.table_learning_rate, config),
+        build_schedule(config.learning_rate, config, start),
+        build_schedule(config.table_learning_rate, config, start),
         config.table_method,
         weight_decay=config.weight_decay or None,
         global_clipnorm=config.max_gradient_norm or None,
@@ -132,12 +151,14 @@ def build_fusion(
     return FusionStep(model, optimizer, loss)
 
 
-def build_main_step(config: TrainingConfig, model: keras.Model) -> MainStep:
+def build_main_step(
+    config: TrainingConfig, model: keras.Model, start: int = 0
+) -> MainStep:
     """Returns the step of the main network of a built model."""
     balancer = build_balancer(config, model.schema.objective_names)
     decay = config.ema_decay
     average = WeightAverage(model, decay) if decay else None
-    return MainStep(model, build_optimizer(config), balancer, average)
+    return MainStep(model, build_optimizer(config, start), balancer, average)
 
 
 def build_trainer(
@@ -148,25 +169,44 @@ def build_trainer(
     validate: Validate | None = None,
     fusion: FusionStep | None = None,
     steps_per_epoch: int | None = None,
+    data: str = "",
+    continue_on: bool = False,
 ) -> Trainer:
     """Returns the trainer of the main network, in the folder of this run.
 
     Where a fusion learns, each session first checks that it and the main
-    network leave each other's variables alone.
+    network leave each other's variables alone. `data` and `continue_on` are
+    those of `Trainer`. The folder is written once all else has been checked.
 
     Raises:
-        DataError: the folder is that of another run, or `decay_steps` is -1
-            and the run's end not known.
+        DataError: the folder is that of another run or of other data, or
+            `decay_steps` is -1 and the run's end not known.
     """
     config = resolve_schedule(config, steps_per_epoch)
-    folder = open_workdir(workdir, model, config)
-    main = build_main_step(config, model)
+    folder, start = Path(workdir), 0
+    state = read_state(folder)
+    if state is not None:
+        moves = continue_on and state.data != data
+        check_workdir(folder, model, config, moves)
+        start = (state.on_other_data(data) if moves else state).first_step
+    main = build_main_step(config, model, start)
     step_fn: TrainingStep = main
     check = None
     if fusion is not None:
         check = functools.partial(check_isolation, main, fusion)
         if config.fusion_every:
             step_fn = AlternatingStep(main, fusion, config.fusion_every)
-    return Trainer(
-        step_fn, config, folder, train_batches, validate, steps_per_epoch, check
+    trainer = Trainer(
+        step_fn,
+        config,
+        folder,
+        train_batches,
+        validate,
+        steps_per_epoch,
+        check,
+        data=data,
+        continue_on=continue_on,
     )
+    trainer.resume()
+    write_workdir(folder, model, config)
+    return trainer

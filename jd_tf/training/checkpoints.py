@@ -1,21 +1,19 @@
 """Atomic checkpoints, verified on load."""
 
-import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from jd_tf.data.dataset import new_folder
-from jd_tf.data.files import read_json, write_json
+from jd_tf.data.files import checksum, plain_path, read_json, write_json
 from jd_tf.schema import DataError
 
 STATE_FILE = "state.json"
 MANIFEST_FILE = "manifest.json"
 _PREFIX = "variables"
-_BLOCK = 1 << 22
 
 Variables = Mapping[str, tf.Variable]
 
@@ -68,7 +66,7 @@ class Checkpoints:
                 manifest = {
                     file.name: {
                         "bytes": file.stat().st_size,
-                        "sha256": _checksum(file),
+                        "sha256": checksum(file),
                     }
                     for file in sorted(aside.iterdir())
                 }
@@ -108,18 +106,25 @@ class Checkpoints:
                     "configuration it was written with, or train anew in "
                     "another folder."
                 )
-        reader = _tracked(variables).read(str(self.path(step) / _PREFIX))
+        with plain_path(self.path(step)) as folder:
+            reader = _tracked(variables).read(str(folder / _PREFIX))
         reader.assert_existing_objects_matched().expect_partial()
         return about["state"]
 
     def prune(self, keep: int, best_step: int) -> None:
         """Removes all but the newest, so many, and the best."""
-        for step in self.steps()[:-keep]:
-            if step != best_step:
-                # Renamed first: a half-removed checkpoint is not one.
-                doomed = self.folder / f".old.{step}"
-                self.path(step).rename(doomed)
-                shutil.rmtree(doomed)
+        self._remove(s for s in self.steps()[:-keep] if s != best_step)
+
+    def remove_after(self, step: int) -> None:
+        """Removes those of later steps, the newest first."""
+        self._remove(s for s in reversed(self.steps()) if s > step)
+
+    def _remove(self, steps: Iterable[int]) -> None:
+        for step in steps:
+            # Renamed first: a half-removed checkpoint is not one.
+            doomed = self.folder / f".old.{step}"
+            self.path(step).rename(doomed)
+            shutil.rmtree(doomed)
 
     def recover(self) -> None:
         """Clears what a killed process left half done."""
@@ -149,7 +154,7 @@ class Checkpoints:
                     f"{file}: has {size} bytes instead of {entry['bytes']}: "
                     f"truncated. {remedy}"
                 )
-            if _checksum(file) != entry["sha256"]:
+            if checksum(file) != entry["sha256"]:
                 raise DataError(
                     f"{file}: its content is not what was written: corrupt. "
                     f"{remedy}"
@@ -177,11 +182,3 @@ def _read(path: Path, remedy: str) -> Any:
         return read_json(path)
     except DataError as error:
         raise DataError(f"{error} {remedy}") from error
-
-
-def _checksum(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

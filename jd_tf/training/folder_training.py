@@ -8,7 +8,7 @@ import tensorflow as tf
 import tqdm
 
 from jd_tf.data.batches import explain_read_error, read_batches
-from jd_tf.data.dataset import split_files
+from jd_tf.data.dataset import fingerprint, split_files
 from jd_tf.data.item_pairs.item_pairs import ItemPairs
 from jd_tf.training.build_from_config import build_fusion, build_trainer
 from jd_tf.training.config import TrainingConfig
@@ -29,6 +29,7 @@ def train_folder(
     workdir: str | Path,
     config: TrainingConfig,
     pairs: ItemPairs | None = None,
+    continue_on: bool = False,
 ) -> Trainer:
     """Trains on a data folder's "train" split, evaluating on "validation".
 
@@ -46,6 +47,8 @@ def train_folder(
         config: of the run.
         pairs: that the model has; training requests are told their part of
             the data, and the run's folder keeps them.
+        continue_on: go on from the best weights of a run on other data, which
+            is refused otherwise.
 
     Returns:
         The trainer of the main network: `state.history` is the history,
@@ -96,9 +99,12 @@ def train_folder(
             validator,
             fusion,
             steps_per_epoch,
+            fingerprint(data_dir, (TRAIN, VALIDATION)),
+            continue_on,
         )
-        if pairs is not None and not (Path(workdir) / PAIRS_FILE).exists():
-            pairs.save(Path(workdir) / PAIRS_FILE)
+        kept = Path(workdir) / PAIRS_FILE
+        if pairs is not None and pairs.where != str(kept):
+            pairs.save(kept)
         # A resumed run has the statistics in its checkpoint.
         if not (model.adapted or trainer.checkpoints.steps()):
             wanted = _SAMPLED_IMPRESSIONS // model.schema.max_candidates

@@ -13,6 +13,8 @@ from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
 # have other names than the same model built first.
 _NUMBERED = re.compile(r"(seed_generator)_\d+")
 
+_RATE = "learning_rate"
+
 NamedVariables = dict[str, tf.Variable]
 
 
@@ -70,7 +72,8 @@ def optimizer_variables(
     """Returns every variable of an optimizer built on a model's variables.
 
     Slots are named by the path of their variable in the model and their own
-    name, what belongs to no variable of the model by its name alone.
+    name, what belongs to no variable of the model by its name alone. Rates
+    are left out: they are those of the config.
     """
     named, slots = {}, set()
     for path, by_name in optimizer.slots().items():
@@ -78,7 +81,7 @@ def optimizer_variables(
             named[f"{_path_in_model(model, path)}/{slot}"] = variable.value
             slots.add(id(variable))
     for variable in optimizer.variables:
-        if id(variable) not in slots:
+        if id(variable) not in slots and not variable.name.endswith(_RATE):
             named[variable.name] = variable.value
     return named
 

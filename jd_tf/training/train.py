@@ -9,7 +9,7 @@ from jd_tf.data.dataset import read_schema
 from jd_tf.data.item_pairs.item_pairs import ItemPairs, check_names
 from jd_tf.data.item_vectors import ItemVectors
 from jd_tf.models.config_fields import flat_fields, replace_fields
-from jd_tf.models.registry import DEFAULT_MODEL, get_model
+from jd_tf.models.registry import DEFAULT_MODEL, build_model, get_model
 from jd_tf.schema import DataError, Schema
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.folder_training import train_folder
@@ -25,6 +25,7 @@ def train(
     training_config: TrainingConfig | None = None,
     item_vectors: str | Path | None = None,
     pairs: str | Path | None = None,
+    continue_on: bool = False,
 ) -> Trainer:
     """Trains a model of the data's schema, or resumes the run of a folder.
 
@@ -40,6 +41,8 @@ def train(
             images on. Left out, a resumed run keeps those it has.
         pairs: file of item pairs, made by `make_pairs`; turns pairs on. Left
             out, a resumed run keeps those it has.
+        continue_on: go on from the best weights of a run on other data, such
+            as those of the day before; refused otherwise.
 
     Returns:
         The trainer: `step_fn.model` has the best evaluation's weights, `state`
@@ -83,12 +86,14 @@ def train(
         tables = ItemPairs.load(pairs or kept)
         check_names(schema, tables.columns, tables.kinds, tables.where)
         config = replace_fields(config, tables.model_fields())
-    ranker = entry.model_class(schema, config)
+    ranker = build_model(model, schema, config)
     if tables is not None:
         ranker.pairs.assign(tables.columns, parts=True)
     if vectors is not None:
         ranker.assign_images(vectors.item_ids, vectors.vectors)
-    return train_folder(ranker, data, workdir, training_config, tables)
+    return train_folder(
+        ranker, data, workdir, training_config, tables, continue_on
+    )
 
 
 def load_vectors(path: str | Path, schema: Schema) -> ItemVectors:

@@ -12,9 +12,9 @@ import keras
 from jd_tf.data.dataset import SCHEMA_FILE
 from jd_tf.data.files import read_json, write_json
 from jd_tf.data.item_pairs.item_pairs import ItemPairs
-from jd_tf.models.config_fields import config_from_json
 from jd_tf.models.registry import (
     MODULE_FILE,
+    build_model,
     get_model,
     is_registered,
     load_model_module,
@@ -35,49 +35,84 @@ CHECKPOINTS = "checkpoints"
 # Curves and fusion learned after the main network.
 POST_TRAINING = "post_training"
 SUMMARIES = "summaries"
+# On other data a run may train otherwise, and have other item pairs.
+_FREE_ON_OTHER_DATA = (
+    "training.",
+    *(f"model.config.pairs.{n}" for n in ("num_rows", "num_pairs", "digest")),
+)
 
 
-def open_workdir(
-    workdir: str | Path, model: keras.Model, config: TrainingConfig
-) -> Path:
-    """Writes the configuration of a new run, or compares an old one's.
+def read_state(workdir: str | Path) -> TrainingState | None:
+    """Returns the state of the newest checkpoint; None before the first.
 
-    Fields of `CHANGEABLE` may differ from the stored ones.
+    Raises:
+        DataError: if the folder is none, or the checkpoint damaged.
+    """
+    if Path(workdir).exists() and not Path(workdir).is_dir():
+        raise DataError(f"{workdir}: is a file, not a folder.")
+    checkpoints = Checkpoints(Path(workdir) / CHECKPOINTS)
+    steps = checkpoints.steps()
+    if not steps:
+        return None
+    return TrainingState(**checkpoints.read_state(steps[-1]))
+
+
+def check_workdir(
+    workdir: Path,
+    model: keras.Model,
+    config: TrainingConfig,
+    other_data: bool = False,
+) -> None:
+    """Compares a run with that of a folder which has a checkpoint.
+
+    Fields of `CHANGEABLE` may differ from the stored ones; on other data all
+    settings of the training, and the file of item pairs.
 
     Raises:
         DataError: naming the column or field that differs, and both values.
     """
-    workdir = Path(workdir)
-    if workdir.exists() and not workdir.is_dir():
-        raise DataError(f"{workdir}: is a file, not a folder.")
-    workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / CONFIG_FILE
-    described = {
-        "training": dataclasses.asdict(config),
-        "model": {
-            "name": model.registered_name,
-            "config": dataclasses.asdict(model.config),
-        },
-    }
-    if path.exists():
-        model.schema.check_same(
-            Schema.load(workdir / SCHEMA_FILE), str(workdir / SCHEMA_FILE)
-        )
-        _check_same(path, described)
-    elif Checkpoints(workdir / CHECKPOINTS).steps():
+    if not path.exists():
         raise DataError(
             f"{path}: missing, but there are checkpoints. Restore the file, "
             "or train in another folder."
         )
-    if not (workdir / SCHEMA_FILE).exists():
+    model.schema.check_same(
+        Schema.load(workdir / SCHEMA_FILE), str(workdir / SCHEMA_FILE)
+    )
+    before = _flat(read_json(path))
+    now = _flat(json.loads(json.dumps(_described(model, config))))
+    free = {f"training.{field}" for field in CHANGEABLE}
+    if other_data:
+        free = {f for f in now if f.startswith(_FREE_ON_OTHER_DATA)}
+    for field in sorted({*before, *now} - free):
+        if before.get(field) != now.get(field):
+            raise DataError(
+                f"{path}: the run there has {field} = {before.get(field)!r}, "
+                f"this one {now.get(field)!r}. Go on with the stored value, "
+                "or train in another folder."
+            )
+
+
+def write_workdir(
+    workdir: Path, model: keras.Model, config: TrainingConfig
+) -> None:
+    """Writes the configuration of a run, checked before, to its folder.
+
+    Before the first checkpoint all of it is new: a folder is bound to nothing
+    until then.
+    """
+    new = not Checkpoints(workdir / CHECKPOINTS).steps()
+    workdir.mkdir(parents=True, exist_ok=True)
+    if new:
         model.schema.save(workdir / SCHEMA_FILE)
     module = get_model(model.registered_name).module_file
     own = module and not type(model).__module__.startswith("jd_tf.")
-    if own and not (workdir / MODULE_FILE).exists():
+    copy = workdir / MODULE_FILE
+    if own and new and Path(module).resolve() != copy.resolve():
         # So that the run can be loaded wherever its folder goes.
-        shutil.copyfile(module, workdir / MODULE_FILE)
-    write_json(path, described)
-    return workdir
+        shutil.copyfile(module, copy)
+    write_json(workdir / CONFIG_FILE, _described(model, config))
 
 
 def load_trained(workdir: str | Path, best: bool = True) -> keras.Model:
@@ -146,19 +181,15 @@ def read_post_training(
     return state if same else None
 
 
-def _check_same(path: Path, described: Any) -> None:
-    """Raises a DataError if the run described in the file is another one."""
-    before = _flat(read_json(path))
-    now = _flat(json.loads(json.dumps(described)))
-    for field in sorted({*before, *now}):
-        if field.removeprefix("training.") in CHANGEABLE:
-            continue
-        if before.get(field) != now.get(field):
-            raise DataError(
-                f"{path}: the run there has {field} = {before.get(field)!r}, "
-                f"this one {now.get(field)!r}. Go on with the stored value, "
-                "or train in another folder."
-            )
+def _described(model: keras.Model, config: TrainingConfig) -> dict[str, Any]:
+    """Returns the content of `config.json`."""
+    return {
+        "training": dataclasses.asdict(config),
+        "model": {
+            "name": model.registered_name,
+            "config": dataclasses.asdict(model.config),
+        },
+    }
 
 
 def _build(
@@ -177,11 +208,9 @@ def _build(
         ) from error
     if not is_registered(name) and (workdir / MODULE_FILE).is_file():
         load_model_module(workdir / MODULE_FILE)
-    entry = get_model(name)
     schema = Schema.load(workdir / SCHEMA_FILE)
     try:
-        config: Any = config_from_json(entry.config_class, fields)
-        model = entry.model_class(schema, config)
+        model = build_model(name, schema, fields)
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: describes no model: {error}") from error
     if model.pairs is not None:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import jd_tf
 from jd_tf import data
 from tests.conftest import ROOT
 
@@ -23,3 +24,8 @@ def test_the_validator_needs_no_tensorflow():
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+def test_every_name_of_the_package_is_there():
+    for name in jd_tf.__all__:
+        assert getattr(jd_tf, name) is not None

@@ -75,6 +75,8 @@ def replace(name, value):
         (spoil("click_dwell_seconds", -2.0), "holds -2.0 < 0"),
         (spoil("labels", 0.5, (0, 0)), "`labels` holds 0.5"),
         (spoil("label_weights", -1.0, (0, 0)), "`label_weights` holds -1.0"),
+        (spoil("position", 2**32 + 3), "`position` holds 4294967299, beyond"),
+        (spoil("position", -(2**32) + 3), "`position` holds -4294967293, bey"),
         (spoil("position", 10), "`position` holds 10, the schema allows 0 to"),
         (replace("scenario", 1.5), "`scenario` must hold int64, holds 1.5"),
         (replace("scenario", "feed"), "`scenario` must hold int64"),

@@ -18,7 +18,11 @@ from experiments.benchmarks import (
     wire_profile,
 )
 from experiments.benchmarks.serving_ways import WAYS, ServingWays, random_batch
-from jd_tf.schema import DataError
+from experiments.paging_traffic import (
+    measure_paging,
+    paging_requests,
+)
+from jd_tf.schema import HISTORY_ROLES, DataError
 from jd_tf.serving.client import SavedModelTransport
 from jd_tf.serving.client.errors import OverloadedError
 from tests.serving.exported import exported
@@ -104,6 +108,35 @@ def test_calls_that_fail_under_load_are_counted(ranker):
         )
 
 
+def test_users_page_and_click(ranker):
+    """Encodings are the histories there are; all other pages find theirs."""
+    schema = ranker.schema
+    pages = paging_requests(schema, 20, 5)
+    times = [int(page["request_time"]) for page in pages]
+    assert times == sorted(times)
+    users = {}
+    for page in pages:
+        users.setdefault(page["user_id"], []).append(page)
+    assert len(users) == 20
+    assert {len(own) for own in users.values()} == {1, 2, 3, 4, 5}
+    histories = {
+        repr([page[c.name] for c in schema.columns(*HISTORY_ROLES)])
+        for page in pages
+    }
+    clicks = len(histories) - len(users)
+    assert 0 < clicks < len(pages) - len(users)
+    for own in users.values():
+        sessions = [tuple(page["session_dense"]) for page in own]
+        assert len(set(sessions)) == len({p["request_time"] for p in own})
+    found = measure_paging(
+        lambda: SavedModelTransport(ranker.folder), schema, 20, 5
+    )
+    assert found["pages"] == len(pages)
+    assert found["encodings"] == len(histories)
+    hits = len(pages) - len(histories)
+    assert found["hit_rate"] == pytest.approx(hits / len(pages))
+
+
 def test_products_are_counted(ranker):
     kernel = tf.Variable(tf.ones((4, 5)))
 
@@ -170,6 +203,7 @@ def test_measures_a_saved_model(ranker, tmp_path):
             "--rounds=1",
             "--callers=1,2",
             "--load_seconds=0.05",
+            "--paging_users=3",
         ],
         capture_output=True,
         text=True,
@@ -185,6 +219,9 @@ def test_measures_a_saved_model(ranker, tmp_path):
     load = json.loads((tmp_path / "concurrency.json").read_text())
     assert set(load["in_process"]["cached_state"]) == {"1", "2"}
     assert "7 candidates with a kept user" in finished.stdout
+    paging = json.loads((tmp_path / "paging.json").read_text())["in_process"]
+    assert paging["users"] == 3
+    assert f"{paging['encodings']} encodings" in finished.stdout
     assert (tmp_path / "bench_serving.png").stat().st_size > 5000
 
 

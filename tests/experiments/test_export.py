@@ -15,7 +15,7 @@ from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.loop.training_state import TrainingState
 from jd_tf.training.named_variables import model_variables
-from jd_tf.training.workdir import CHECKPOINTS, open_workdir
+from jd_tf.training.workdir import CHECKPOINTS, write_workdir
 from tests.requests import random_requests, small_schema
 from tests.serving.exported import METRICS
 
@@ -41,7 +41,7 @@ def export(*arguments, program="export"):
 def write_run(workdir):
     """Two checkpoints, as training leaves them; the first was the best."""
     model = JDRanker(SCHEMA, JDRankerConfig.of(model_dim=8, num_experts=2))
-    open_workdir(workdir, model, TrainingConfig())
+    write_workdir(workdir, model, TrainingConfig())
     generator = np.random.default_rng(7)
     checkpoints = Checkpoints(workdir / CHECKPOINTS)
     best = None

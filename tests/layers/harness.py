@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,6 +10,8 @@ import tensorflow as tf
 from keras import tree
 
 from tests.cases import LENGTHS, Case
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def make(case: Case, **kwargs) -> keras.layers.Layer:
@@ -36,6 +39,11 @@ def make(case: Case, **kwargs) -> keras.layers.Layer:
 def arguments(case: Case, seed: int = 1) -> dict:
     """The case's call arguments."""
     return case.inputs(np.random.default_rng(seed))
+
+
+def tensors(case: Case) -> dict:
+    """The same as tensors."""
+    return tree.map_structure(tf.convert_to_tensor, arguments(case))
 
 
 def shapes_of(values: dict) -> dict:

@@ -31,6 +31,27 @@ def test_hash_spreads_regular_ids_evenly(step):
     assert np.sum((counts[1:] - 200.0) ** 2 / 200.0) < 99 + 6 * 14
 
 
+def test_unknown_ids_say_nothing_until_training_meets_one():
+    keras.utils.set_random_seed(1)
+    layer = IdEmbedding(4, vocabulary=(11, 12))
+    known, unknown = np.array([11, 12]), np.array([99, -1])
+    assert not layer(unknown).numpy().any()
+    assert layer(known).numpy().all()
+
+    def step(ids):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum((layer(ids) - 1.0) ** 2)
+        gradient = tape.gradient(loss, [layer.table.value])
+        keras.optimizers.Adam(0.1).apply(gradient, [layer.table])
+
+    step(known)
+    assert not layer(unknown).numpy().any()
+    step(unknown)
+    assert layer(unknown).numpy().all()
+    copy = IdEmbedding.from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config()
+
+
 def test_vocabulary_rows_are_padding_unknown_then_in_order():
     layer = IdEmbedding(2, vocabulary=(30, -5, 20))
     rows = layer.rows(np.array([[0, 30, -5], [20, 31, 2**62]]))

@@ -163,5 +163,5 @@ def test_runs_within_tf_data():
 
 
 def test_what_is_no_text_is_named():
-    with pytest.raises(ValueError, match=r"'title' takes strings. Got: int64"):
+    with pytest.raises(ValueError, match=r"'title' takes string ids"):
         TextEncoder(2, 9, name="title")(np.array([1]))

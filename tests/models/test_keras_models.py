@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from jd_tf.losses import GAUC, MultiObjectiveLoss, labels_and_weights
 from jd_tf.models.registry import build_model, get_model, model_names
+from jd_tf.schema import SERVING_ROLES
 from tests.models.test_jd_ranker import batch_of
 from tests.requests import random_requests, small_schema
 
@@ -153,6 +154,17 @@ def test_plot_model(compiled, tmp_path):
     model, _ = compiled
     keras.utils.plot_model(model, tmp_path / "model.svg", show_shapes=True)
     assert type(model).__name__ in (tmp_path / "model.svg").read_text()
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_keras_export_takes_the_columns_as_they_are(name, batch, tmp_path):
+    model = build_model(name, SCHEMA)
+    model.export(tmp_path / "own", verbose=False)
+    columns = SCHEMA.columns(*SERVING_ROLES)
+    loaded = tf.saved_model.load(tmp_path / "own")
+    served = loaded.serve({c.name: batch[c.name] for c in columns})
+    for key, value in model(batch).items():
+        np.testing.assert_allclose(served[key], value, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

@@ -1,10 +1,13 @@
 """Trees beside a trained ranker: what they learn, and where they are kept."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from jd_tf.data.batches import read_batches
 from jd_tf.data.dataset import write_dataset
@@ -12,10 +15,10 @@ from jd_tf.layers import TreeEnsemble
 from jd_tf.metrics.ranking_metrics import auc
 from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
-from jd_tf.training import tree_fit
+from jd_tf.training import post_training_stage, tree_fit
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.train import train
-from jd_tf.training.workdir import load_trained
+from jd_tf.training.workdir import POST_TRAINING, load_trained
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()
@@ -114,12 +117,14 @@ def test_both_halves_and_keras_files_have_them(data, run, tmp_path):
 
 def test_a_finished_run_fits_them_once_and_the_same(data, run, monkeypatch):
     before = load_trained(run).trees.thresholds.numpy()
-    again = run.parent / "again"
-    train(data, again, "jd_ranker", CONFIG, TRAINING)
-    fitted = load_trained(again).trees.thresholds.numpy()
+    shutil.rmtree(run / POST_TRAINING)
+    train(data, run, "jd_ranker", CONFIG, TRAINING)
+    fitted = load_trained(run).trees.thresholds.numpy()
     np.testing.assert_array_equal(fitted, before)
-    monkeypatch.setattr(tree_fit, "_fit", lambda *_: 1 / 0)
-    train(data, again, "jd_ranker", CONFIG, TRAINING)
+    monkeypatch.setattr(post_training_stage, "fit_trees", lambda *_: 1 / 0)
+    trainer = train(data, run, "jd_ranker", CONFIG, TRAINING)
+    fitted = trainer.step_fn.model.trees.thresholds.numpy()
+    np.testing.assert_array_equal(fitted, before)
 
 
 @pytest.mark.parametrize("num_leaves", [2, 8])
@@ -138,7 +143,8 @@ def test_equals_the_model_of_scikit_learn(num_leaves, monkeypatch):
 
     monkeypatch.setattr(HistGradientBoostingClassifier, "fit", kept)
     cells = numbers, labels * 1.0, np.ones((500, 1))
-    trees = tree_fit._fit(layer, *cells, 0, TRAINING)
+    with threadpool_limits(1, "openmp"):
+        trees = tree_fit._fit(layer, *cells, 0, TRAINING)
     layer.assign([trees], [[0.0, 1.0, 0.0]])
     other = generator.normal(size=(300, 6)).astype(np.float32)
     found = layer(other[None], np.zeros((1, 300, 1)))[0, :, 0]

@@ -168,7 +168,7 @@ def test_from_a_file_to_a_second_page(data, tmp_path):
         client.rank(second)
         stats = client.stats()
     assert stats["cache"]["hits"] == 1
-    assert stats["calls"] == {"encode_user": 1, "rank_candidates": 2}
+    assert stats["calls"] == {"encode_and_rank": 1, "rank_candidates": 1}
     count = len(first["item_id"])
     scores = np.array(found["scores"][0][:count])
     np.testing.assert_allclose(ranking.scores, np.sort(scores)[::-1], rtol=1e-4)

@@ -140,7 +140,9 @@ class JDRankingSource(Source):
             self.report.counts["impressions"] += 1
             key = _fingerprint(user)
             joins = key and key == open_user and len(rows) < self.max_candidates
-            if rows and not joins:
+            # A request shows an item once.
+            seen = any(row["item_id"] == record["item_id"] for row in rows)
+            if rows and (seen or not joins):
                 yield _join(rows)
                 rows = []
             if not rows:

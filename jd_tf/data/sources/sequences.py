@@ -240,12 +240,17 @@ class SequencesSource(Source):
         labels = (order == 0).astype(np.float32)[..., None]
         for row, place in enumerate(range(first, first + count)):
             history = items[max(place - self.max_length, 0) : place][::-1]
+            # A few published negatives are there twice.
+            shown = np.sort(np.unique(candidates[row], return_index=True)[1])
+            twice = candidates.shape[1] - len(shown)
+            if twice:
+                self.report.counts["repeated negatives dropped"] += twice
             several = {}
             if self._attributes is not None:
                 several = {
                     "click_attribute_ids": self._of(history, self._attributes),
                     "attribute_ids": self._of(
-                        candidates[row], self._attributes
+                        candidates[row, shown], self._attributes
                     ),
                 }
             yield {
@@ -255,10 +260,10 @@ class SequencesSource(Source):
                 "request_time": 0,
                 "click_item_id": history,
                 "click_event_time": -np.arange(1, 1 + len(history)),
-                "item_id": candidates[row],
-                "item_dense": dense[row],
-                "labels": labels[row],
-                "label_weights": np.ones_like(labels[row]),
+                "item_id": candidates[row, shown],
+                "item_dense": dense[row, shown],
+                "labels": labels[row, shown],
+                "label_weights": np.ones_like(labels[row, shown]),
             }
 
     def _of(self, ids: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ class Ablation:
     Args:
         workdir: gets `ablation.json` and `runs/<row>/seed-<seed>/`.
         settings: everything else that results depend on: model, data,
-            training, evaluation. A folder of other settings is refused.
+            training, evaluation. A folder of runs with others is refused.
         base: config that the rows change.
         rows: checked by `check_rows`.
         seeds: of training.
@@ -57,14 +57,15 @@ class Ablation:
         path = self.workdir / SETTINGS_FILE
         if self.workdir.exists() and not self.workdir.is_dir():
             raise DataError(f"{self.workdir}: is a file, not a folder.")
-        if path.exists():
+        if (self.workdir / RUNS).exists() and path.exists():
             _check_same(path, "", read_json(path), settings)
-        elif self.workdir.is_dir() and any(self.workdir.iterdir()):
+            return
+        folder = self.workdir
+        if not path.exists() and folder.is_dir() and any(folder.iterdir()):
             raise DataError(
-                f"{self.workdir}: holds something else. Name a new folder."
+                f"{folder}: holds something else. Name a new folder."
             )
-        else:
-            write_json(path, settings)
+        write_json(path, settings)
 
     def folder(self, row: Row, seed: int) -> Path:
         """Returns the folder of a run."""

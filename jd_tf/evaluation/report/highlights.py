@@ -9,6 +9,7 @@ from jd_tf.evaluation.post_training import EXPECTED, FUSED, FUSION
 from jd_tf.evaluation.system_metrics import CEILING
 
 FEW_POSITIVES = 50
+TOO_GOOD = 0.99
 CALIBRATION_BOUNDS = (0.8, 1.25)
 KINDS = ("loses", "suspect", "warning", "level", "leads")
 
@@ -42,6 +43,13 @@ def _warnings(
                 "loses",
                 f"{objective}: {label} is {entry[metric]:.4f}; below .5, a "
                 "random order is better",
+            )
+        if (entry.get(metric) or 0.0) > TOO_GOOD:
+            yield Highlight(
+                "suspect",
+                f"{objective}: {label} is {entry[metric]:.4f}, too good to be "
+                "true: a feature or a history may hold what is to be "
+                "predicted. Look at the warnings of the data's summary",
             )
     positives = entry.get("num_positives", FEW_POSITIVES)
     shown = entry.get("num_impressions", 2 * FEW_POSITIVES)

@@ -8,12 +8,14 @@ from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_id_dtype, check_int
+from jd_tf.layers.placeholders import of_dtype
 
 # Steps of the splitmix64 finaliser: xor with a right shift, then multiply by
 # the published constants, here as signed 64-bit numbers; TensorFlow's
 # products wrap around.
 _MIX_STEPS = ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15))
 _LAST_SHIFT = 31
+_UNKNOWN_ROW = 1
 _POOLINGS = ("", "mean", "sum")
 
 
@@ -37,8 +39,8 @@ class IdEmbedding(BaseLayer):
         num_buckets: int. Rows of a hashed table, padding's row 0 included;
             other ids share rows 1 to `num_buckets - 1`. 0: not hashed.
         vocabulary: tuple of ints or strings. The ids of a looked-up table:
-            row 0 is padding, row 1 any other id, then these in order. It
-            travels in the config. Empty: hashed.
+            row 0 is padding, row 1 any other id, zero until training meets
+            one, then these in order. It travels in the config. Empty: hashed.
         id_dtype: str. `"int64"` or `"string"`.
         embeddings_initializer: initializer of the table, or its name.
         pooling: str. `"mean"` or `"sum"` over the ids on the last axis that
@@ -108,14 +110,22 @@ class IdEmbedding(BaseLayer):
         num_rows = self.num_buckets or len(self.vocabulary) + 2
         self.table = self.add_weight(
             (num_rows, self.embedding_dim),
-            self.embeddings_initializer,
+            self._initial_rows,
             autocast=False,
             name="table",
         )
 
+    def _initial_rows(self, shape: tuple, dtype: Any = None) -> Any:
+        table = self.embeddings_initializer(shape, dtype=dtype)
+        if not self.vocabulary:
+            return table
+        # Where training knows every id, this row is never trained.
+        known = ops.expand_dims(ops.arange(shape[0]) != _UNKNOWN_ROW, -1)
+        return table * ops.cast(known, table.dtype)
+
     def rows(self, ids: Any) -> Any:
         """Returns the table row of each raw id, int64, 0 for padding."""
-        ids = ids_of_dtype(ids, self.id_dtype, self.name)
+        ids = of_dtype(ids, self.id_dtype, self.name)
         if self.vocabulary:
             return self._row_of_id.lookup(ids)
         if self.id_dtype == "int64":
@@ -157,18 +167,6 @@ def hashed_rows(ids: Any, num_buckets: Any) -> Any:
     num_hashed = tf.constant(num_buckets, tf.int64) - 1
     rows = _mix(ids) % num_hashed + 1
     return tf.where(ids == 0, tf.zeros_like(rows), rows)
-
-
-def ids_of_dtype(ids: Any, id_dtype: str, layer_name: str) -> tf.Tensor:
-    """Returns ids as a tensor, int32 widened, or raises an error."""
-    ids = tf.convert_to_tensor(ids)
-    if id_dtype == "int64" and ids.dtype == tf.int32:
-        ids = tf.cast(ids, tf.int64)
-    if ids.dtype != id_dtype:
-        raise ValueError(
-            f"Layer {layer_name!r} takes {id_dtype} ids. Got: {ids.dtype.name}."
-        )
-    return ids
 
 
 def _check_vocabulary(vocabulary: tuple, id_dtype: str) -> tuple:

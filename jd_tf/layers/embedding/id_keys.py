@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from jd_tf.layers.embedding.id_embedding import ids_of_dtype
+from jd_tf.layers.placeholders import of_dtype
 
 # The key of a table row that is not in use: it sorts behind every id.
 UNUSED = 2**63 - 1
@@ -21,7 +21,7 @@ def id_keys(ids: Any, id_dtype: str, name: str) -> tf.Tensor:
         id_dtype: which of the two is wanted.
         name: of the layer, for the error.
     """
-    ids = ids_of_dtype(ids, id_dtype, name)
+    ids = of_dtype(ids, id_dtype, name)
     if id_dtype == "string":
         keys, named = tf.strings.to_hash_bucket_fast(ids, UNUSED), ids != ""
     else:

@@ -9,6 +9,7 @@ from keras import ops
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int
 from jd_tf.layers.embedding.text_tokens import tokenize
+from jd_tf.layers.placeholders import of_dtype
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -74,11 +75,7 @@ class TextEncoder(BaseLayer):
         return tokenize(tf.convert_to_tensor(texts), self.max_tokens)
 
     def call(self, texts: Any) -> Any:
-        texts = tf.convert_to_tensor(texts)
-        if texts.dtype != tf.string:
-            raise ValueError(
-                f"Layer {self.name!r} takes strings. Got: {texts.dtype.name}."
-            )
+        texts = of_dtype(texts, "string", self.name)
         distinct, which = tf.unique(tf.reshape(texts, [-1]))
         tokens = self.tokens(distinct)
         rows = tf.strings.to_hash_bucket_fast(tokens.values, self.num_buckets)

@@ -104,7 +104,7 @@ class BiasTower(BaseLayer):
     def call(self, inputs: dict) -> Any:
         hidden = ops.cast(self.first_bias, self.compute_dtype)
         for name, size in self.num_values.items():
-            value = ops.clip(ops.cast(inputs[name], "int32"), 0, size - 1)
+            value = ops.cast(ops.clip(inputs[name], 0, size - 1), "int32")
             table = ops.cast(self.tables[name], self.compute_dtype)
             hidden = hidden + ops.take(table, value, axis=0)
         hidden = self.activation(hidden)

@@ -168,7 +168,7 @@ class TreeEnsemble(BaseLayer):
                 for table, part in zip(tables, parts, strict=True):
                     part = np.asarray(part)
                     place = tuple(slice(size) for size in part.shape)
-                    table[(output, number, *place)] = part
+                    table[output, number][place] = part
         for variable, table in zip(variables, tables, strict=True):
             variable.assign(table)
         self.mixing.assign(np.asarray(mixing, "float32"))

@@ -111,7 +111,8 @@ class ContentMatch(BaseLayer):
             (B, V, K) float, the profiles, and (B, V) float32, the sums of
             the weights.
         """
-        real = length_mask(length, ops.shape(present)[1]) & present
+        real = length_mask(length, ops.shape(present)[1])
+        real &= ops.cast(present, "bool")
         if event_weights is None:
             event_weights = ops.ones_like(vectors[..., :1])
         # `where`, not a product: padding may hold anything.
@@ -152,6 +153,7 @@ class ContentMatch(BaseLayer):
     def _map(self, vectors: Any, present: Any) -> Any:
         """Maps vectors scaled to length 1; zero where there is none."""
         vectors = ops.cast(vectors, "float32")
+        present = ops.cast(present, "bool")
         vectors = ops.where(present[..., None], vectors, 0.0)
         square = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
         # Not the root of zero, whose gradient is infinite.

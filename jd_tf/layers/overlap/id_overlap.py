@@ -10,6 +10,7 @@ from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.masking import length_mask
+from jd_tf.layers.placeholders import of_dtype
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -134,10 +135,9 @@ class IdOverlap(BaseLayer):
             has, and `weights` (B, L, features) float32, which an event adds
             to each feature; both meaningless in padding.
         """
-        history_ids = ops.convert_to_tensor(history_ids)
-        # The least number of the dtype, which is no id.
-        unused = np.iinfo(history_ids.dtype.name).min
-        unused = ops.cast(unused, history_ids.dtype)
+        history_ids = of_dtype(history_ids, "int64", self.name)
+        # The least number, which is no id.
+        unused = ops.cast(np.iinfo("int64").min, "int64")
         ids = ops.where(ops.equal(history_ids, 0), unused, history_ids)
         ones = ops.ones_like(history_ids[..., 0], dtype="float32")
         total = ops.cast(ops.maximum(length, 1), "float32")
@@ -238,6 +238,7 @@ class IdOverlap(BaseLayer):
         length: Any,
         event_weights: Any = None,
     ) -> Any:
+        candidate_ids = of_dtype(candidate_ids, "int64", self.name)
         events = self.encode_history(history_ids, length, event_weights)
         return self.match(candidate_ids, length=length, **events)
 

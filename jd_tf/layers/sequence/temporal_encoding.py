@@ -110,7 +110,7 @@ class TemporalEncoding(BaseLayer):
         last = self.num_age_buckets - 1
         buckets_per_log = last / math.log1p(self.max_age_seconds)
         bucket = ops.cast(ops.log1p(age) * buckets_per_log, "int32")
-        return ops.minimum(bucket, last)
+        return ops.clip(bucket, 0, last)
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)

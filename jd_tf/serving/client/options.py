@@ -150,11 +150,15 @@ class ClientOptions:
         one_call: whether a history met for the first time, with one slice of
             candidates, is ranked by `serving_default`, in one call; only one
             that comes back is encoded, and its state cached. For users of a
-            single page: otherwise each second page finds the state.
+            single page: the state is not sent back. Without, the first page is
+            one call, too, of `encode_and_rank`, and its state is kept.
         max_users: cached user states at most; 0 caches none.
         max_state_bytes: memory for them at most.
         state_seconds: seconds for which a user state is kept; it is exact
-            until the user's next event.
+            until the user's next event, if the model is `reusable`.
+        state_tolerance: the most seconds between the `request_time` of a state
+            and of a ranking with it, where the model is not `reusable`; 0 is
+            exact. `model_card.json` has the error of a score after 1 to 3600.
         max_version_switches: how often a call is begun again because the
             model's version changed under it.
         max_string_bytes: longer strings are refused.
@@ -172,6 +176,7 @@ class ClientOptions:
     max_users: int = 10_000
     max_state_bytes: int = 2**30
     state_seconds: float = 3600.0
+    state_tolerance: float = 0.0
     max_version_switches: int = 3
     max_string_bytes: int = 65_536
 

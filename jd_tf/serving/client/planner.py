@@ -31,9 +31,11 @@ from jd_tf.serving.client.transport import (
     Operation,
 )
 from jd_tf.serving.signature_names import (
+    ENCODE_AND_RANK,
     ENCODE_USER,
     ITEM_ID,
     RANK_CANDIDATES,
+    REQUEST_TIME,
     SERVING_DEFAULT,
 )
 
@@ -61,7 +63,10 @@ class Planner:
         self._schema = schema
         self._options = options
         self._cache = StateCache(
-            options.max_users, options.max_state_bytes, options.state_seconds
+            options.max_users,
+            options.max_state_bytes,
+            options.state_seconds,
+            tolerance=options.state_tolerance,
         )
         self._validator = RequestValidator(
             schema, SERVING_ROLES, options.max_string_bytes
@@ -193,18 +198,23 @@ class Planner:
             self._validator.check_missing(checked, read)
         except DataError as error:
             raise errors.RequestError(str(error)) from error
-        state, whole = None, whole or not description.encodes
-        if not whole:
-            # All that the state is made of: histories, and no clock.
-            read = description.signatures[ENCODE_USER]["inputs"]
-            key = fingerprint(checked, read)
-            state = self._cache.get((key, description.version))
-            if state is None and len(slices) == 1 and self._options.one_call:
-                whole = not self._cache.met(key)
-            if state is None and not whole:
+        state, signature = None, SERVING_DEFAULT
+        if description.encodes and not whole:
+            signature = RANK_CANDIDATES
+            # All that the state is made of: histories, and no clock, unless
+            # the model is not `reusable`.
+            columns = set(description.signatures[ENCODE_USER]["inputs"])
+            timed = REQUEST_TIME in columns
+            moment = int(checked[REQUEST_TIME]) if timed else 0
+            key = fingerprint(checked, sorted(columns - {REQUEST_TIME}))
+            state = self._cache.get((key, description.version), moment)
+            if state is None and len(slices) == 1:
+                signature = ENCODE_AND_RANK
+                if self._options.one_call and not self._cache.met(key):
+                    signature = SERVING_DEFAULT
+            elif state is None:
                 state = await self._encode(description, checked, send)
-                self._cache.put((key, description.version), state)
-        signature = SERVING_DEFAULT if whole else RANK_CANDIDATES
+                self._cache.put((key, description.version), state, moment)
         answers = await send(
             [self._call(description, signature, part, state) for part in slices]
         )
@@ -213,11 +223,15 @@ class Planner:
         if others:
             self._version = max(others)
         # One call by itself is of one version, whichever that is.
-        if others and not (whole and len(versions) == 1):
+        if others and (state is not None or len(versions) > 1):
             raise _VersionSwitched
         counts = [int(part["num_candidates"]) for part in slices]
         where = self._transport.where
         merged = merge_answers(answers, counts, self._schema, where)
+        if signature == ENCODE_AND_RANK and not others:
+            # That of another version may have other names.
+            state = self._state(description, signature, answers[0])
+            self._cache.put((key, description.version), state, moment)
         return merged, versions.pop()
 
     async def _encode(
@@ -229,11 +243,16 @@ class Planner:
         if answer.version != description.version:
             # Its state may have other names.
             raise _VersionSwitched
+        return self._state(description, ENCODE_USER, answer)
+
+    def _state(
+        self, description: ModelDescription, signature: str, answer: Answer
+    ) -> Inputs:
         names = description.state_names
         missing = set(names) - set(answer.outputs)
         if missing:
             raise errors.AnswerError(
-                f"{self._transport.where}: `{ENCODE_USER}` lacks "
+                f"{self._transport.where}: `{signature}` lacks "
                 f"{sorted(missing)}, which `{RANK_CANDIDATES}` takes. Export "
                 "the model again."
             )

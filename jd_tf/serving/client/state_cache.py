@@ -36,12 +36,15 @@ class _Entry(NamedTuple):
     tensors: State
     num_bytes: int
     until: float
+    moment: int
 
 
 class StateCache:
     """The user states used last, bounded in number, memory and time.
 
-    A key has the version, which alone knows the state.
+    A key has the version, which alone knows the state. Those of a model that
+    is not `reusable` are good at the request's moment that they were made at,
+    give or take a tolerance; others are all of moment 0.
     """
 
     def __init__(
@@ -50,15 +53,17 @@ class StateCache:
         max_bytes: int = 2**30,
         seconds: float = 3600.0,
         clock: Callable[[], float] = time.monotonic,
+        tolerance: float = 0.0,
     ):
-        if max_users < 0 or max_bytes < 0 or not seconds >= 0:
+        bounds = (max_users, max_bytes, seconds, tolerance)
+        if not all(bound >= 0 for bound in bounds):
             raise RequestError(
                 "the cache's bounds are not negative. Got: "
                 f"max_users={max_users}, max_bytes={max_bytes}, "
-                f"seconds={seconds}."
+                f"seconds={seconds}, tolerance={tolerance}."
             )
         self._max_users, self._max_bytes = max_users, max_bytes
-        self._seconds = seconds
+        self._seconds, self._tolerance = seconds, tolerance
         self._clock = clock
         self._lock = threading.Lock()
         self._states: OrderedDict[Hashable, _Entry] = OrderedDict()
@@ -66,11 +71,15 @@ class StateCache:
         self._bytes = 0
         self._counts: Counter[str] = Counter()
 
-    def get(self, key: Hashable) -> State | None:
-        """Returns the state, if it is there and still good."""
+    def get(self, key: Hashable, moment: int = 0) -> State | None:
+        """Returns the state, if it is there and good at the moment."""
         now = self._clock()
         with self._lock:
-            if key in self._states and now >= self._states[key].until:
+            entry = self._states.get(key)
+            if entry is not None and (
+                now >= entry.until
+                or abs(moment - entry.moment) > self._tolerance
+            ):
                 self._drop(key)
                 self._counts["expirations"] += 1
             if key not in self._states:
@@ -80,10 +89,10 @@ class StateCache:
             self._states.move_to_end(key)
             return self._states[key].tensors
 
-    def put(self, key: Hashable, state: State) -> None:
+    def put(self, key: Hashable, state: State, moment: int = 0) -> None:
         """Caches a state; those used longest ago make room."""
         num_bytes = sum(array.nbytes for array in state.values())
-        entry = _Entry(state, num_bytes, self._clock() + self._seconds)
+        entry = _Entry(state, num_bytes, self._clock() + self._seconds, moment)
         with self._lock:
             if key in self._states:
                 self._drop(key)

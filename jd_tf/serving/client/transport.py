@@ -15,10 +15,13 @@ from jd_tf.serving.client import errors
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.versions import SCHEMA_FILE, resolve
 from jd_tf.serving.signature_names import (
+    ENCODE_AND_RANK,
     ENCODE_USER,
+    EXPLAIN,
     RANK_CANDIDATES,
     RANKED,
     SERVING_DEFAULT,
+    SIGNATURES,
     STATE_PREFIX,
 )
 
@@ -33,7 +36,7 @@ class ModelDescription:
     @property
     def encodes(self) -> bool:
         """True if users can be encoded apart from ranking."""
-        return {ENCODE_USER, RANK_CANDIDATES} <= set(self.signatures)
+        return {*SIGNATURES} - {EXPLAIN} <= set(self.signatures)
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -54,6 +57,7 @@ class ModelDescription:
         if self.encodes:
             # These two take what `serving_default` takes.
             self._check_columns([ENCODE_USER, RANK_CANDIDATES], schema, where)
+            self._check_columns([ENCODE_AND_RANK], schema, where)
         missing = set(RANKED) - set(default["outputs"])
         if missing:
             raise errors.SchemaMismatchError(
@@ -213,7 +217,7 @@ class SavedModelTransport(Transport):
         name = self.folder.name
         version = int(name) if name.isascii() and name.isdigit() else 0
         self._description = ModelDescription(version, self.model.signatures)
-        cold = {SERVING_DEFAULT, ENCODE_USER, RANK_CANDIDATES}
+        cold = {*SIGNATURES} - {EXPLAIN}
         for call in read_recordings(self.folder / WARMUP_FILE):
             if call.signature in cold:
                 cold.remove(call.signature)

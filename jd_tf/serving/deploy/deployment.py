@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 from google.protobuf import text_format
 
-from jd_tf.data.files import write_whole
+from jd_tf.data.files import is_pattern, write_whole
 from jd_tf.serving.deploy.model_config import (
     STABLE,
     OperationError,
@@ -124,6 +124,12 @@ class Deployment:
         if not self.mount.startswith("/"):
             raise OperationError(
                 f"`mount` must be an absolute path. Got: {self.mount!r}."
+            )
+        if is_pattern(self.mount):
+            raise OperationError(
+                "a model server reads [ ] * ? and \\ in paths as patterns and "
+                f"loads nothing from {self.mount}. Name another folder as "
+                "--mount, or move the models."
             )
 
     @property

@@ -18,6 +18,7 @@ from jd_tf.serving.export.batching_parameters import (
 )
 from jd_tf.serving.export.model_card import write_card
 from jd_tf.serving.export.signatures import ServedRanker
+from jd_tf.serving.export.state_age import state_age_errors
 from jd_tf.serving.export.verification.comparison import TOLERANCE
 from jd_tf.serving.export.verification.verify import verify_elsewhere
 from jd_tf.serving.export.versions import SCHEMA_FILE, aside, publish
@@ -128,18 +129,25 @@ def export_model(
     """
     served, schema = ServedRanker(model), model.schema
     original = getattr(model, "original", model)
+    user_state: dict[str, Any] = {"reusable": model.reusable}
+
+    def record(functions: Mapping[str, Any]) -> list[recordings.Recording]:
+        given = requests or sample_requests(schema)
+        calls = record_calls(served, functions, given)
+        if not model.reusable:
+            user_state["score_error_by_age"] = state_age_errors(served, calls)
+        return calls
+
     return export_served(
         served,
         original,
         output_dir,
         name or original.registered_name,
-        lambda functions: record_calls(
-            served, functions, requests or sample_requests(schema)
-        ),
+        record,
         tolerance,
         {
             "schema": schema.to_json(),
-            "user_state": {"reusable": model.reusable},
+            "user_state": user_state,
             "metrics": metrics,
             "precision": precision,
         },

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from jd_tf.data.files import plain_path
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.model_card import changed_files
 from jd_tf.serving.export.verification.folder_check import read_graph
@@ -42,7 +43,8 @@ class LoadedModel:
         try:
             with graph.as_default():
                 tf.import_graph_def(meta_graph.graph_def, name="")
-            self._restore(meta_graph)
+            with plain_path(self.folder) as path:
+                self._restore(meta_graph, path)
         except (tf.errors.OpError, ValueError, KeyError) as error:
             raise ExportError(
                 f"{folder}: cannot be loaded; truncated or broken: "
@@ -78,11 +80,11 @@ class LoadedModel:
         names = self.signatures[signature]["outputs"]
         return dict(zip(names, outputs, strict=True))
 
-    def _restore(self, meta_graph: Any) -> None:
+    def _restore(self, meta_graph: Any, folder: Path) -> None:
         saver = meta_graph.saver_def
-        prefix = str(self.folder / "variables" / "variables")
+        prefix = str(folder / "variables" / "variables")
         feeds = {
-            info.tensor_info.name: str(self.folder / "assets" / info.filename)
+            info.tensor_info.name: str(folder / "assets" / info.filename)
             for info in meta_graph.asset_file_def
         }
         if saver.restore_op_name:

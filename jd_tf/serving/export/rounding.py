@@ -12,10 +12,9 @@ from jd_tf.data.batches import numpy_batches
 from jd_tf.evaluation.collect import collect_predictions
 from jd_tf.evaluation.model_scorer import model_scorer
 from jd_tf.layers import IdEmbedding, TextEncoder, VectorTable
-from jd_tf.schema import HISTORY_ROLES
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.model_card import SHOWN_METRICS
-from jd_tf.serving.export.signatures import column_specs, state_of
+from jd_tf.serving.export.signatures import state_columns, state_of
 from jd_tf.serving.export.verification.comparison import TOLERANCE
 
 DTYPES = ("float32", "bfloat16")
@@ -92,7 +91,7 @@ class RoundedRanker:
         self._rounded = rounded
         traced = tf.function(
             rounded.encode_user, autograph=False
-        ).get_concrete_function(column_specs(self.schema, *HISTORY_ROLES))
+        ).get_concrete_function(state_columns(original))
         state = state_of(traced.structured_outputs)
         self._state_dtypes = {name: t.dtype for name, t in state.items()}
 

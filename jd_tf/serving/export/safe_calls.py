@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from jd_tf.schema import UNKNOWN_DWELL, Column, Role
-from jd_tf.serving.signature_names import ITEM_ID, LOWEST_SCORE
+from jd_tf.serving.signature_names import ITEM_ID, LOWEST_SCORE, STATE_PREFIX
 
 # Longer than any visit, more than any count; its sum over a history is finite.
 _LARGEST = 1e9
@@ -93,6 +93,8 @@ def safe_outputs(
         outputs["probabilities"] = tf.where(real[..., None], probabilities, 0.0)
     kept = tf.where(tf.shape(inputs[ITEM_ID])[1] > 0, tf.int32.max, 0)
     for name, tensor in outputs.items():
+        if name.startswith(STATE_PREFIX):
+            continue
         cut = [slice(kept if n is None else None) for n in tensor.shape[1:]]
         index = (slice(None), *cut)
         outputs[name] = tensor[index]

@@ -18,6 +18,7 @@ from jd_tf.schema import (
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.safe_calls import safe_inputs, safe_outputs
 from jd_tf.serving.signature_names import (
+    ENCODE_AND_RANK,
     ENCODE_USER,
     EXPLAIN,
     ITEM_ID,
@@ -25,6 +26,7 @@ from jd_tf.serving.signature_names import (
     PER_REQUEST,
     RANK_CANDIDATES,
     RANKED,
+    REQUEST_TIME,
     SERVING_DEFAULT,
     STATE_PREFIX,
 )
@@ -35,6 +37,7 @@ _ROLES = {
     ENCODE_USER: HISTORY_ROLES,
     RANK_CANDIDATES: (*REQUEST_ROLES, Role.CANDIDATE),
     EXPLAIN: SERVING_ROLES,
+    ENCODE_AND_RANK: SERVING_ROLES,
 }
 
 
@@ -42,7 +45,8 @@ class ServedRanker:
     """A `RankingModel` as it is served: functions of named, typed tensors.
 
     Signatures take the columns that the model reads and their lengths; those of
-    candidates take `item_id` in any case.
+    candidates take `item_id` in any case. A state that is not `reusable`
+    belongs to a moment: `encode_user` takes that, too, read or not.
     """
 
     def __init__(self, model: Any):
@@ -53,6 +57,7 @@ class ServedRanker:
             ENCODE_USER: self._encode_user,
             RANK_CANDIDATES: self._rank,
             EXPLAIN: self._explain,
+            ENCODE_AND_RANK: self._encode_and_rank,
         }
         self._specs: dict[str, dict[str, tf.TensorSpec]] = {}
 
@@ -67,11 +72,15 @@ class ServedRanker:
         traced: dict[str, Any] = {}
         for signature, roles in _ROLES.items():
             specs = column_specs(self.schema, *roles)
+            if signature == ENCODE_USER:
+                specs = state_columns(self._model)
             if signature == RANK_CANDIDATES:
                 specs |= _state_specs(traced[ENCODE_USER].structured_outputs)
             self._specs[signature] = specs
             inner = _traced(self._functions[signature], specs)
             read = _inputs_read(inner, specs) | {ITEM_ID}
+            if not self._model.reusable:
+                read.add(REQUEST_TIME)
             read |= {c.length for c in self.schema.columns() if c.name in read}
             taken = {n: spec for n, spec in specs.items() if n in read}
             traced[signature] = _traced(
@@ -104,6 +113,10 @@ class ServedRanker:
     def _rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return _ranked(self._model.rank(state_of(inputs), inputs, inputs))
 
+    def _encode_and_rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        state = self._encode_user(**inputs)
+        return {**state, **_ranked(self._model.rank(state, inputs, inputs))}
+
     def _explain(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return _named(self._model.explain(inputs))
 
@@ -114,6 +127,14 @@ def column_specs(schema: Schema, *roles: Role) -> dict[str, tf.TensorSpec]:
         column.name: tf.TensorSpec(column.shape, column.dtype, column.name)
         for column in schema.columns(*roles)
     }
+
+
+def state_columns(model: Any) -> dict[str, tf.TensorSpec]:
+    """Returns specs of what a model's state may be made of."""
+    specs = column_specs(model.schema, *HISTORY_ROLES)
+    if not model.reusable:
+        specs[REQUEST_TIME] = tf.TensorSpec((None,), "int64", REQUEST_TIME)
+    return specs
 
 
 def state_of(tensors: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,12 +56,17 @@ class Trainer:
         check: is given a batch before the first step of a session, and
             raises if training must not start.
         checkpoints_folder: folder of the checkpoints within `workdir`.
+        data: fingerprint of what it trains on. A run of other data is
+            refused,
+        continue_on: or goes on from its best weights, with epochs, steps,
+            seconds and best counted anew.
 
     Attributes:
         state: position, history and best of the run.
         stopped_by: the reason why `train` returned: "epochs", "max_steps",
             "time_limit", "patience" or "signal".
         signal: number of the signal that stopped it, else 0.
+        steps_taken: by this session.
 
     Example:
     >>> import tempfile
@@ -98,12 +103,14 @@ class Trainer:
     steps_per_epoch: int | None = None
     check: Callable[[Batch], object] | None = None
     checkpoints_folder: dataclasses.InitVar[str] = CHECKPOINTS
+    data: str = ""
+    continue_on: bool = False
 
     def __post_init__(self, checkpoints_folder: str) -> None:
         self.workdir = Path(self.workdir)
         self.checkpoints = Checkpoints(self.workdir / checkpoints_folder)
-        self.state = TrainingState()
-        self.stopped_by, self.signal = "", 0
+        self.state = TrainingState(data=self.data)
+        self.stopped_by, self.signal, self.steps_taken = "", 0, 0
         self._variables = self.step_fn.named_variables()
         self._run = repeat_steps(self.step_fn)
         self._saved: tuple[int, int] | None = None
@@ -122,7 +129,7 @@ class Trainer:
             NotFiniteError: a checked number is NaN or infinite. Nothing is
                 saved after it.
         """
-        self._resume()
+        self.resume()
         config, state = self.config, self.state
         self._check_batch()
         self._saved_at = self._began = time.monotonic()
@@ -132,28 +139,49 @@ class Trainer:
             total = self.steps_per_epoch * config.epochs
         if config.max_steps:
             total = min(total or config.max_steps, config.max_steps)
+        done = state.step - state.first_step
         summaries = Summaries(self.workdir / SUMMARIES)
         name, shown = self.step_fn.name, config.progress
-        progress = Progress(name, shown, state.step, total)
+        progress = Progress(name, shown, done, total)
         with (
             StopSignals() as self._signals,
             contextlib.closing(summaries) as self._summaries,
             contextlib.closing(progress) as self._progress,
         ):
             self._show()
+            if state.first_step and state.step == state.first_step:
+                # The best to beat is what the run was before these data.
+                self._evaluate()
+                self._save()
+                self.checkpoints.remove_after(state.step)
             while not self._stop_reason():
                 self._pass_over_data()
             self._finish()
         return state.history
 
-    def _resume(self) -> None:
-        """Loads the newest checkpoint, once."""
+    def resume(self) -> None:
+        """Loads the newest checkpoint, once; writes nothing.
+
+        Raises:
+            DataError: a checkpoint is damaged, or of a run on other data.
+        """
         self.checkpoints.recover()
         steps = self.checkpoints.steps()
-        if steps and self._saved is None:
-            stored = self.checkpoints.restore(steps[-1], self._variables)
-            self.state = TrainingState(**stored)
+        if not steps or self._saved is not None:
+            return
+        stored = self.checkpoints.restore(steps[-1], self._variables)
+        self.state = TrainingState(**stored)
+        if self.state.data == self.data:
             self._saved = self._position()
+            return
+        if not self.continue_on:
+            raise DataError(
+                f"{self.workdir}: the run there is on other data. Train in "
+                "another folder, or go on from its best weights with these "
+                "data by --continue_on."
+            )
+        self.state = self.state.on_other_data(self.data)
+        self.checkpoints.restore(self.state.step, self._variables)
 
     def _check_batch(self) -> None:
         if self.check is None:
@@ -183,6 +211,7 @@ class Trainer:
             rows = self._run(iterator, wanted)
             now = time.monotonic()
             taken = len(rows[WAITS])
+            self.steps_taken += taken
             state.seconds = self._earlier + now - self._began
             self._check_finite(rows)
             state.add(self.step_fn, rows, now - began)
@@ -205,7 +234,7 @@ class Trainer:
         periods = [getattr(config, name) for name in names]
         distances = [period - step % period for period in periods if period]
         if config.max_steps:
-            distances.append(config.max_steps - step)
+            distances.append(config.max_steps - step + self.state.first_step)
         return min(distances)
 
     def _do_what_is_due(self, epoch_ended: bool) -> None:
@@ -245,10 +274,11 @@ class Trainer:
 
     def _stop_reason(self) -> str:
         config, state = self.config, self.state
+        steps = state.step - state.first_step
         reasons = {
             "signal": self._signals.received,
             "epochs": state.epoch >= config.epochs,
-            "max_steps": 0 < config.max_steps <= state.step,
+            "max_steps": 0 < config.max_steps <= steps,
             "patience": 0 < config.patience <= state.worse_evaluations,
             "time_limit": 0 < config.time_limit_seconds <= state.seconds,
         }
@@ -256,7 +286,8 @@ class Trainer:
 
     def _show(self) -> None:
         row = self.state.window_row(self.step_fn)
-        self._progress.update(self.state.step, row)
+        done = self.state.step - self.state.first_step
+        self._progress.update(done, row)
 
     def _log(self) -> None:
         row = self.state.close_window(self.step_fn)

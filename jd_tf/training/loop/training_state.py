@@ -37,11 +37,25 @@ class TrainingState:
     history: list[Row] = dataclasses.field(default_factory=list)
     # Sums over the steps since the last history row.
     window: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # Fingerprint of the data, and the step at which they were taken up.
+    data: str = ""
+    first_step: int = 0
     # Of a post-training stage: main steps taken before it, the main checkpoint
     # it is on, and objective -> facts on its curve.
     main_step: int = 0
     base_step: int = -1
     curves: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def on_other_data(self, data: str) -> "TrainingState":
+        """Returns the state of a run that goes on from its best on new data.
+
+        Rows of later steps are left out of the history.
+        """
+        step = self.best_step if self.best_step >= 0 else self.step
+        history = [row for row in self.history if row["step"] <= step]
+        return TrainingState(
+            step=step, first_step=step, data=data, history=history
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Returns a plain dict; `TrainingState(**fields)` reads it."""

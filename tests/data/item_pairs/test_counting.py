@@ -284,6 +284,7 @@ def test_wrong_tables_are_named(changes, message, tmp_path):
 def test_unusable_requests_are_named(options, message, tmp_path):
     (request,) = random_log(1, 1, 9, clock=False, outside=0)
     data = tmp_path / "data"
-    write_dataset(data, SCHEMA, {"train": [request] * 2})
+    other = {**request, "request_id": "other"}
+    write_dataset(data, SCHEMA, {"train": [request, other]})
     with pytest.raises(DataError, match=message):
         make_item_pairs(data, **options)

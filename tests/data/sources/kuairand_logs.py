@@ -1,5 +1,6 @@
 """Small made-up logs in the format of KuaiRand."""
 
+import collections
 import gzip
 import random
 
@@ -20,18 +21,28 @@ HOUR = 3_600_000
 
 
 def log(num_rows, seed=0, start=START, step=40_000, users=6, tab=False):
-    """Rows of a made log: a few users, popular videos, long and short gaps."""
+    """Rows of a made log: a few users, popular videos, long and short gaps.
+
+    No request has a video twice, and nothing is viewed or commented on that
+    was not clicked.
+    """
+    seen = collections.defaultdict(lambda: collections.deque(maxlen=20))
     generator = random.Random(seed)
     rows, now = [], start
     for _ in range(num_rows):
         now += generator.choice([0, 7, step // 10, step, 10 * step])
         click = int(generator.random() < 0.6)
         rest = [int(generator.random() < p) for p in (0.5, 0.2, 0.2, 0.1, 0.1)]
+        user = generator.randint(1, users)
+        video = int(generator.paretovariate(0.7)) % 40
+        while video in seen[user]:
+            video = (video + 1) % 40
+        seen[user].append(video)
         row = [
-            generator.randint(1, users),
-            int(generator.paretovariate(0.7)) % 40 + 1,
+            user,
+            video + 1,
             now,
-            click,
+            max(click, rest[0], rest[2]),
             *rest,
             generator.choice([0, 900, 12_345, 700_000]),
             generator.choice([0, 15_000]),

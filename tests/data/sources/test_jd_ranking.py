@@ -135,7 +135,10 @@ def test_labels(tmp_path, kind):
 
 
 def test_records_of_one_moment_are_one_request(tmp_path):
-    same = [impression(7, page=[f"{n + 1}".encode()]) for n in range(5)]
+    same = [
+        impression(7, page=[b"%d" % (n + 1)], item_fea_sku=[b"%d" % n])
+        for n in range(5)
+    ]
     others = [impression(n) for n in range(3)]
     empty = [impression(n, lengths=(0, 0, 0)) for n in range(2)]
     write(tmp_path, *others, *same, *empty)
@@ -148,6 +151,10 @@ def test_records_of_one_moment_are_one_request(tmp_path):
     assert sizes == [1, 1, 1, 3, 2, 1, 1]
     assert found[3][1]["page"].tolist() == [1, 2, 3]
     assert found[3][1]["labels"].shape == (3, 2)
+    # No request shows an item twice.
+    write(tmp_path, same[0], same[1], same[0])
+    sizes = [len(request["item_id"]) for _, request in read(tmp_path)[1]]
+    assert sizes == [2, 1]
 
 
 def test_positions_beyond_the_last_one_share_it(tmp_path):

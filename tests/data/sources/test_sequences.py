@@ -107,6 +107,20 @@ def test_fixed_negatives_are_those_of_the_file(tmp_path, users):
     assert not any("seed" in note for note in source.report.notes)
 
 
+def test_a_negative_that_is_published_twice_is_one_candidate(tmp_path, users):
+    write_timelines(tmp_path, users)
+    path = tmp_path / "Tiny_negatives.npz"
+    stored = dict(np.load(path))
+    stored["negatives"][:, 3] = stored["negatives"][:, 0]
+    np.savez(path, **stored)
+    source, found = read(tmp_path, **OPTIONS)
+    for request in found["test"]:
+        drawn = negatives(request).tolist()
+        assert len(drawn) == len(set(drawn)) == 8
+    dropped = source.report.counts["repeated negatives dropped"]
+    assert dropped == len(found["test"]) + len(found["validation"])
+
+
 def test_drawn_fixed_negatives_are_said_and_shared_by_both_splits(
     tmp_path, users
 ):

@@ -39,7 +39,9 @@ def write_timelines(
         generator = np.random.default_rng(7)
         everything = np.unique(np.concatenate(list(users.values())))
         drawn = [
-            generator.choice(np.setdiff1d(everything, items), num_negatives)
+            generator.choice(
+                np.setdiff1d(everything, items), num_negatives, replace=False
+            )
             for items in users.values()
         ]
         np.savez(

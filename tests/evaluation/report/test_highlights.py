@@ -128,3 +128,10 @@ def test_the_plain_rule_is_recommended_where_fusion_is_no_better():
         assert found.text.endswith(use)
     unknown = {"difference": None, "standard_error": None}
     assert _kinds(fusion={**both, **unknown}) == []
+
+
+def test_what_is_too_good_to_be_true_is_red():
+    (found,) = _found(auc=0.9996)
+    assert found.kind == "suspect"
+    assert "click: AUC is 0.9996, too good to be true" in found.text
+    assert not _found(auc=0.985)

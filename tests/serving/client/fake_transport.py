@@ -60,7 +60,12 @@ class FakeTransport(Transport):
         user = user[:, :1] - 1000 * version + inputs["hour"][:, None]
         score = items * (user + 1) * version
         weights = np.array([[1.0, 2.0, 3.0]], "float32") * version
+        state = {}
+        if call.signature == "encode_and_rank":
+            user = np.full((1, 2), clicked(inputs) + 1000 * version, "float32")
+            state = {"user_state_sum": user}
         outputs = {
+            **state,
             "score": score,
             "probabilities": np.stack([score, score, score], -1),
             "fusion_weights": weights,
@@ -108,6 +113,10 @@ def description(version, schema=SCHEMA):
             "serving_default": {
                 "inputs": tensors(*SERVING_ROLES),
                 "outputs": ranked,
+            },
+            "encode_and_rank": {
+                "inputs": tensors(*SERVING_ROLES),
+                "outputs": {**state, **ranked},
             },
             "encode_user": {
                 "inputs": tensors(*HISTORY_ROLES),

@@ -48,6 +48,12 @@ KNOWN_FLAGS = {
 }
 
 
+@pytest.mark.parametrize("name", ["a [b]", "a*", "a?", "a\\b"])
+def test_a_path_that_servers_read_as_a_pattern_is_refused(name):
+    with pytest.raises(OperationError, match=r"patterns.*--mount"):
+        Deployment((), f"/models/{name}")
+
+
 def make_folder(path, size=0):
     path.mkdir(parents=True)
     (path / "saved_model.pb").write_bytes(b"x" * size)

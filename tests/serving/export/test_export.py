@@ -57,6 +57,7 @@ def test_model_card_describes_the_model(exported):
     assert card["num_parameters"] == exported.model.count_params()
     assert set(card["signatures"]) == {
         "serving_default",
+        "encode_and_rank",
         "encode_user",
         "rank_candidates",
         "explain",

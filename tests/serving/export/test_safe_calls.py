@@ -231,8 +231,14 @@ def test_nothing_is_answered_with_nothing(served, axis):
     empty |= state
     rows, width = empty["item_id"].shape
     assert {len(array) for array in state.values()} == {rows}
-    for signature in ("serving_default", "rank_candidates"):
+    for signature in (
+        "serving_default",
+        "rank_candidates",
+        "encode_and_rank",
+    ):
         found = served.call(signature, empty)
+        for name in state.keys() & found.keys():
+            np.testing.assert_allclose(found[name], state[name], rtol=1e-5)
         assert found["score"].shape == (rows, width)
         assert found["probabilities"].shape == (rows, width, 3)
         assert_safe(

@@ -111,6 +111,7 @@ def test_inputs_are_the_schemas_columns(loaded, exported):
     for signature, roles in (
         ("serving_default", SERVING_ROLES),
         ("explain", SERVING_ROLES),
+        ("encode_and_rank", SERVING_ROLES),
         ("encode_user", HISTORY_ROLES),
     ):
         specs = loaded.signatures[signature].structured_input_signature[1]
@@ -145,6 +146,15 @@ def test_columns_that_are_not_read_are_no_inputs(batch):
             found = function(**inputs)["score"].numpy()
             live = served.answer(signature, inputs)["score"].numpy()
             assert_near(found, live)
+
+
+def test_a_first_page_gets_its_ranking_and_the_state(loaded, batch):
+    apart = call(loaded, "serving_default", batch)
+    apart |= call(loaded, "encode_user", batch)
+    at_once = call(loaded, "encode_and_rank", batch)
+    assert set(at_once) == set(apart)
+    for name in apart:
+        assert_near(at_once[name], apart[name], name)
 
 
 def test_rank_candidates_takes_what_encode_user_gives(loaded, exported):

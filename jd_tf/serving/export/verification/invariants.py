@@ -10,6 +10,7 @@ from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.verification.comparison import check_equal
 from jd_tf.serving.signature_names import (
+    ENCODE_AND_RANK,
     ENCODE_USER,
     LOWEST_SCORE,
     NUM_CANDIDATES,
@@ -84,6 +85,11 @@ def halves_and_padding(
         at_once,
         call(RANK_CANDIDATES, {**batch, **state}),
     )
+    yield (
+        f"{ENCODE_AND_RANK}, and the two apart",
+        {**at_once, **state},
+        call(ENCODE_AND_RANK, batch),
+    )
     lengths = batch[NUM_CANDIDATES]
     expected = _real_cells(at_once, lengths)
     wide = _pad_like_a_server(batch, schema.columns(*SERVING_ROLES))
@@ -132,7 +138,7 @@ def _real_cells(answer: Arrays, lengths: np.ndarray | None) -> Arrays:
         return answer
     return {
         name: array
-        if name in PER_REQUEST
+        if name in PER_REQUEST or name.startswith(STATE_PREFIX)
         else np.concatenate(
             [array[row, :length] for row, length in enumerate(lengths)]
         )
