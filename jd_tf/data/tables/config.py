@@ -142,7 +142,8 @@ class ObjectiveConfig:
             that are credited to the latest impression before them.
         within: how long after the impression they count.
         value: business value of one.
-        given: see `jd_tf.schema.Objective`.
+        given: an earlier objective, which it implies; see
+            `jd_tf.schema.Objective`.
         sample_space: see there.
     """
 
@@ -324,6 +325,7 @@ class TablesConfig:
             self.window_of(behavior.window, f"{where}.window")
 
     def _check_objectives(self) -> None:
+        earlier: list[str] = []
         for name, objective in self.objectives.items():
             where = f"objectives.{name}"
             if bool(objective.label) == bool(objective.events):
@@ -333,6 +335,12 @@ class TablesConfig:
                     f"`{where}.label`: there are no impressions; name `events`."
                 )
             milliseconds(objective.within, f"{where}.within")
+            for key in ("given", "sample_space"):
+                named = getattr(objective, key)
+                _check_among(
+                    f"{where}.{key}", named, ("", IMPRESSION, *earlier)
+                )
+            earlier.append(name)
 
     def _check_statistics(self) -> None:
         milliseconds(self.statistics_delay, "statistics_delay")

@@ -61,6 +61,9 @@ def impressions(tables, log_end, cut_of):
             known = latest["order"]
             latest["order"] = min(event.ts, known or event.ts)
     for row in rows:
+        # An order is given a click, which it implies.
+        if row["click"] is None:
+            row["click"] = row["order"]
         row["category"], row["tags"], row["weight"] = attributes(
             tables, row["item"], row["time"]
         )
