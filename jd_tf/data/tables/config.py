@@ -279,11 +279,11 @@ class TablesConfig:
 
     def __post_init__(self) -> None:
         for name, table in self.tables.items():
-            _check_among(f"tables.{name}", name, TABLES, "is no table")
+            _check(f"tables.{name}", name, TABLES, "is no table")
             known = (*_REQUIRED[name], *_OPTIONAL[name])
             for key in table.columns:
                 where = f"tables.{name}.columns.{key}"
-                _check_among(where, key, known, "is no key")
+                _check(where, key, known, "is no key")
             for key in _REQUIRED[name]:
                 if key not in table.columns:
                     raise DataError(
@@ -292,9 +292,7 @@ class TablesConfig:
                     )
             if not (table.path or table.table):
                 raise DataError(f"`tables.{name}`: needs a `path`.")
-            _check_among(
-                f"tables.{name}.unit", table.unit, ("", *["s", "ms", "us"])
-            )
+            _check(f"tables.{name}.unit", table.unit, ("", *["s", "ms", "us"]))
         if "events" not in self.tables:
             raise DataError("`tables`: needs `events`, which histories are of.")
         if ("impressions" in self.tables) == (self.sampling is not None):
@@ -303,21 +301,19 @@ class TablesConfig:
                 "candidates were either shown, or are drawn."
             )
         for name in self.ids:
-            _check_among(f"ids.{name}", name, ("user", "item"))
+            _check(f"ids.{name}", name, ("user", "item"))
         for name in self.context:
-            _check_among("context", name, CONTEXTS)
-        _check_among("split.by", self.split.by, ("time", "user"))
+            _check("context", name, CONTEXTS)
+        _check("split.by", self.split.by, ("time", "user"))
         self._check_objectives()
         self._check_statistics()
         events = self.tables["events"]
         for name, behavior in self.behaviors.items():
             where = f"behaviors.{name}"
             for counter in behavior.action_counters:
-                _check_among(
-                    f"{where}.action_counters", counter, events.numbers
-                )
+                _check(f"{where}.action_counters", counter, events.numbers)
             for slot in behavior.action_slots:
-                _check_among(f"{where}.action_slots", slot, events.ids)
+                _check(f"{where}.action_slots", slot, events.ids)
             if behavior.dwell and "dwell" not in events.columns:
                 raise DataError(
                     f"`{where}.dwell`: `tables.events.columns` has no `dwell`."
@@ -337,9 +333,7 @@ class TablesConfig:
             milliseconds(objective.within, f"{where}.within")
             for key in ("given", "sample_space"):
                 named = getattr(objective, key)
-                _check_among(
-                    f"{where}.{key}", named, ("", IMPRESSION, *earlier)
-                )
+                _check(f"{where}.{key}", named, ("", IMPRESSION, *earlier))
             earlier.append(name)
 
     def _check_statistics(self) -> None:
@@ -348,9 +342,9 @@ class TablesConfig:
         for number, statistic in enumerate(self.statistics):
             where = f"statistics.{number}"
             for key in (*statistic.key, *statistic.parent):
-                _check_among(f"{where}.key", key, keys)
+                _check(f"{where}.key", key, keys)
             for value in statistic.values:
-                _check_among(f"{where}.values", value, STATISTIC_VALUES)
+                _check(f"{where}.values", value, STATISTIC_VALUES)
             for window in statistic.windows:
                 self.window_of(window, f"{where}.windows")
             if not statistic.key or statistic.key in met:
@@ -393,9 +387,7 @@ class TablesConfig:
         return None if window == WHOLE else milliseconds(window, key)
 
 
-def _check_among(
-    key: str, value: str, known: Iterable[str], why: str = ""
-) -> None:
+def _check(key: str, value: str, known: Iterable[str], why: str = "") -> None:
     known = tuple(known)
     if value not in known:
         listed = ", ".join(one for one in known if one)
