@@ -38,14 +38,27 @@ def milliseconds(duration: str, key: str) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
+class KeyConfig:
+    """The ids of users or of items, in all tables.
+
+    Attributes:
+        dtype: "int64" or "string"; by default that of the column in Parquet,
+            string in CSV.
+        offset: added to whole numbers, for ids that start at 0.
+    """
+
+    dtype: str = ""
+    offset: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class IdConfig:
     """A column of ids.
 
     Attributes:
         column: its name in the table.
-        dtype: "int64" or "string"; by default that of the column in Parquet,
-            string in CSV.
-        offset: added to whole numbers, for ids that start at 0.
+        dtype: see `KeyConfig`.
+        offset: see there.
         separator: between the values of a text; the column has several values.
         max_values: of these that are kept, in the order of the table.
         pooling: of several values: "mean" or "sum".
@@ -61,20 +74,6 @@ class IdConfig:
     pooling: str = "mean"
     text: bool = False
     num_buckets: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class KeyConfig:
-    """The ids of users or of items, in all tables.
-
-    Attributes:
-        dtype: "int64" or "string"; by default that of the column in Parquet,
-            string in CSV.
-        offset: added to whole numbers, for ids that start at 0.
-    """
-
-    dtype: str = ""
-    offset: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,12 +133,11 @@ class ObjectiveConfig:
     """An outcome of an impression.
 
     Attributes:
-        label: column of the impressions, positive where it happened; no value
-            takes the impression out of the sample space.
-        label_time: column with the time it happened; by default that of the
-            impression.
-        events: in place of `label`: types of events of the same user and item
-            that are credited to the latest impression before them.
+        label: column of the impressions, positive where it happened; where
+            it has no value, the impression is not in the sample space.
+        label_time: column of when it happened, by default when it was shown.
+        events: in place of `label`: types of events of its user and item,
+            which are credited to the latest impression before them.
         within: how long after the impression they count.
         value: business value of one.
         given: an earlier objective, which it implies; see
@@ -162,8 +160,8 @@ class RequestsConfig:
 
     Attributes:
         gap: without request ids: the pause that ends a request.
-        max_candidates: most of a request; the rest is a request of its own
-            without request ids, and left out with them.
+        max_candidates: of a request at most; the rest is another request,
+            or, with request ids, left out.
     """
 
     gap: str = "5m"
@@ -179,8 +177,7 @@ class SamplingConfig:
         num_negatives: items drawn beside it, all known before.
         popular_share: probability that a negative is drawn by its events so
             far; all known items are equally likely otherwise.
-        new_items_only: whether items the user met before open none and are
-            not drawn.
+        new_items_only: whether items the user knows open none, nor are drawn.
         seed: of what is drawn.
     """
 
@@ -198,8 +195,8 @@ class StatisticConfig:
     Attributes:
         key: an id column, or several: `item_id`, `user_id`, `scenario`, ids
             of items, users and impressions.
-        parent: the key whose rate stands in where there are few impressions;
-            by default all impressions.
+        parent: the key whose rate few impressions are drawn to; by default
+            all impressions.
         windows: how far back is counted: 1d, 7d, all ...
         values: some of impressions, positives and rate.
     """
@@ -222,10 +219,9 @@ class SplitConfig:
     Attributes:
         by: "time" or "user".
         validation_share: share of the requests, or of the users.
-        test_share: share of the requests, or of the users.
-        validation_from: time of the first request of validation, in place of
-            shares: an ISO date or time.
-        test_from: that of test.
+        test_share: likewise.
+        validation_from: in place of shares the ISO date or time it begins.
+        test_from: likewise.
     """
 
     by: str = "time"
@@ -256,8 +252,7 @@ class TablesConfig:
         zone: of times without one, such as Asia/Shanghai.
         earliest: times before are bad records.
         latest: times after are bad records; by default tomorrow.
-        vocabulary_limit: columns of no more different ids are looked up, all
-            others hashed.
+        vocabulary_limit: columns of more different ids are hashed.
     """
 
     name: str
