@@ -90,7 +90,8 @@ def _parts(
     bare = model.encode_histories(inputs)
     context = model.encode_request(bare, inputs)
     pairs = model._pair_features(bare, context, inputs)
-    features, _ = model._candidate_features(bare, context, inputs, pairs)
+    features, numbers = model._candidate_features(bare, context, inputs, pairs)
+    features = tf.concat([*features, *numbers], axis=-1)
     user = model.experts_state(bare, context)
     mixed = model.experts.mix(features, user)
     return {

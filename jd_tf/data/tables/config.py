@@ -38,14 +38,27 @@ def milliseconds(duration: str, key: str) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
+class KeyConfig:
+    """The ids of users or of items, in all tables.
+
+    Attributes:
+        dtype: "int64" or "string"; by default that of the column in Parquet,
+            string in CSV.
+        offset: added to whole numbers, for ids that start at 0.
+    """
+
+    dtype: str = ""
+    offset: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class IdConfig:
     """A column of ids.
 
     Attributes:
         column: its name in the table.
-        dtype: "int64" or "string"; by default that of the column in Parquet,
-            string in CSV.
-        offset: added to whole numbers, for ids that start at 0.
+        dtype: see `KeyConfig`.
+        offset: see there.
         separator: between the values of a text; the column has several values.
         max_values: of these that are kept, in the order of the table.
         pooling: of several values: "mean" or "sum".
@@ -61,20 +74,6 @@ class IdConfig:
     pooling: str = "mean"
     text: bool = False
     num_buckets: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class KeyConfig:
-    """The ids of users or of items, in all tables.
-
-    Attributes:
-        dtype: "int64" or "string"; by default that of the column in Parquet,
-            string in CSV.
-        offset: added to whole numbers, for ids that start at 0.
-    """
-
-    dtype: str = ""
-    offset: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,15 +133,15 @@ class ObjectiveConfig:
     """An outcome of an impression.
 
     Attributes:
-        label: column of the impressions, positive where it happened; no value
-            takes the impression out of the sample space.
-        label_time: column with the time it happened; by default that of the
-            impression.
-        events: in place of `label`: types of events of the same user and item
-            that are credited to the latest impression before them.
+        label: column of the impressions, positive where it happened; where
+            it has no value, the impression is not in the sample space.
+        label_time: column of when it happened, by default when it was shown.
+        events: in place of `label`: types of events of its user and item,
+            which are credited to the latest impression before them.
         within: how long after the impression they count.
         value: business value of one.
-        given: see `jd_tf.schema.Objective`.
+        given: an earlier objective, which it implies; see
+            `jd_tf.schema.Objective`.
         sample_space: see there.
     """
 
@@ -161,8 +160,8 @@ class RequestsConfig:
 
     Attributes:
         gap: without request ids: the pause that ends a request.
-        max_candidates: most of a request; the rest is a request of its own
-            without request ids, and left out with them.
+        max_candidates: of a request at most; the rest is another request,
+            or, with request ids, left out.
     """
 
     gap: str = "5m"
@@ -178,8 +177,7 @@ class SamplingConfig:
         num_negatives: items drawn beside it, all known before.
         popular_share: probability that a negative is drawn by its events so
             far; all known items are equally likely otherwise.
-        new_items_only: whether items the user met before open none and are
-            not drawn.
+        new_items_only: whether items the user knows open none, nor are drawn.
         seed: of what is drawn.
     """
 
@@ -197,8 +195,8 @@ class StatisticConfig:
     Attributes:
         key: an id column, or several: `item_id`, `user_id`, `scenario`, ids
             of items, users and impressions.
-        parent: the key whose rate stands in where there are few impressions;
-            by default all impressions.
+        parent: the key whose rate few impressions are drawn to; by default
+            all impressions.
         windows: how far back is counted: 1d, 7d, all ...
         values: some of impressions, positives and rate.
     """
@@ -221,10 +219,9 @@ class SplitConfig:
     Attributes:
         by: "time" or "user".
         validation_share: share of the requests, or of the users.
-        test_share: share of the requests, or of the users.
-        validation_from: time of the first request of validation, in place of
-            shares: an ISO date or time.
-        test_from: that of test.
+        test_share: likewise.
+        validation_from: in place of shares the ISO date or time it begins.
+        test_from: likewise.
     """
 
     by: str = "time"
@@ -255,8 +252,7 @@ class TablesConfig:
         zone: of times without one, such as Asia/Shanghai.
         earliest: times before are bad records.
         latest: times after are bad records; by default tomorrow.
-        vocabulary_limit: columns of no more different ids are looked up, all
-            others hashed.
+        vocabulary_limit: columns of more different ids are hashed.
     """
 
     name: str
@@ -278,11 +274,11 @@ class TablesConfig:
 
     def __post_init__(self) -> None:
         for name, table in self.tables.items():
-            _check_among(f"tables.{name}", name, TABLES, "is no table")
+            _check(f"tables.{name}", name, TABLES, "is no table")
             known = (*_REQUIRED[name], *_OPTIONAL[name])
             for key in table.columns:
                 where = f"tables.{name}.columns.{key}"
-                _check_among(where, key, known, "is no key")
+                _check(where, key, known, "is no key")
             for key in _REQUIRED[name]:
                 if key not in table.columns:
                     raise DataError(
@@ -291,9 +287,7 @@ class TablesConfig:
                     )
             if not (table.path or table.table):
                 raise DataError(f"`tables.{name}`: needs a `path`.")
-            _check_among(
-                f"tables.{name}.unit", table.unit, ("", *["s", "ms", "us"])
-            )
+            _check(f"tables.{name}.unit", table.unit, ("", *["s", "ms", "us"]))
         if "events" not in self.tables:
             raise DataError("`tables`: needs `events`, which histories are of.")
         if ("impressions" in self.tables) == (self.sampling is not None):
@@ -302,21 +296,19 @@ class TablesConfig:
                 "candidates were either shown, or are drawn."
             )
         for name in self.ids:
-            _check_among(f"ids.{name}", name, ("user", "item"))
+            _check(f"ids.{name}", name, ("user", "item"))
         for name in self.context:
-            _check_among("context", name, CONTEXTS)
-        _check_among("split.by", self.split.by, ("time", "user"))
+            _check("context", name, CONTEXTS)
+        _check("split.by", self.split.by, ("time", "user"))
         self._check_objectives()
         self._check_statistics()
         events = self.tables["events"]
         for name, behavior in self.behaviors.items():
             where = f"behaviors.{name}"
             for counter in behavior.action_counters:
-                _check_among(
-                    f"{where}.action_counters", counter, events.numbers
-                )
+                _check(f"{where}.action_counters", counter, events.numbers)
             for slot in behavior.action_slots:
-                _check_among(f"{where}.action_slots", slot, events.ids)
+                _check(f"{where}.action_slots", slot, events.ids)
             if behavior.dwell and "dwell" not in events.columns:
                 raise DataError(
                     f"`{where}.dwell`: `tables.events.columns` has no `dwell`."
@@ -324,6 +316,7 @@ class TablesConfig:
             self.window_of(behavior.window, f"{where}.window")
 
     def _check_objectives(self) -> None:
+        earlier: list[str] = []
         for name, objective in self.objectives.items():
             where = f"objectives.{name}"
             if bool(objective.label) == bool(objective.events):
@@ -333,6 +326,10 @@ class TablesConfig:
                     f"`{where}.label`: there are no impressions; name `events`."
                 )
             milliseconds(objective.within, f"{where}.within")
+            for key in ("given", "sample_space"):
+                named = getattr(objective, key)
+                _check(f"{where}.{key}", named, ("", IMPRESSION, *earlier))
+            earlier.append(name)
 
     def _check_statistics(self) -> None:
         milliseconds(self.statistics_delay, "statistics_delay")
@@ -340,9 +337,9 @@ class TablesConfig:
         for number, statistic in enumerate(self.statistics):
             where = f"statistics.{number}"
             for key in (*statistic.key, *statistic.parent):
-                _check_among(f"{where}.key", key, keys)
+                _check(f"{where}.key", key, keys)
             for value in statistic.values:
-                _check_among(f"{where}.values", value, STATISTIC_VALUES)
+                _check(f"{where}.values", value, STATISTIC_VALUES)
             for window in statistic.windows:
                 self.window_of(window, f"{where}.windows")
             if not statistic.key or statistic.key in met:
@@ -385,9 +382,7 @@ class TablesConfig:
         return None if window == WHOLE else milliseconds(window, key)
 
 
-def _check_among(
-    key: str, value: str, known: Iterable[str], why: str = ""
-) -> None:
+def _check(key: str, value: str, known: Iterable[str], why: str = "") -> None:
     known = tuple(known)
     if value not in known:
         listed = ", ".join(one for one in known if one)

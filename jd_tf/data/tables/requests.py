@@ -11,7 +11,7 @@ from jd_tf.data.tables.as_of import first_rows, join_left, sums_before
 from jd_tf.data.tables.config import TablesConfig, milliseconds
 from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.data.tables.times import moment
-from jd_tf.schema import IMPRESSION, DataError
+from jd_tf.schema import DataError
 
 _MINUTE = 60_000
 _HASHES = 16**4
@@ -190,39 +190,41 @@ def _credit(
 
 
 def _label(config: TablesConfig, candidates: ibis.Table) -> ibis.Table:
-    """Adds labels and weights; what was not known at a cut has no weight."""
-    columns: dict[str, Any] = {}
+    """Adds labels and weights; what was not known at a cut has no weight.
+
+    What cannot happen without another outcome implies it.
+    """
+    labels: dict[str, Any] = {}
+    known: dict[str, Any] = {}
+    weights: dict[str, Any] = {}
     for name, objective in config.objectives.items():
-        known = f"known_{name}"
         if objective.events:
             within = milliseconds(objective.within, f"objectives.{name}.within")
-            label = candidates[known].notnull()
-            weight = candidates.shown + within <= candidates.end
-        else:
-            given = candidates[f"label_{name}"]
-            label, weight = (given == 1).fill_null(False), given.notnull()
-            time = candidates.shown
-            if objective.label_time:
-                time = candidates[known].fill_null(time)
-            columns[known] = label.ifelse(time, None)
-        if objective.sample_space != IMPRESSION:
-            if objective.sample_space not in config.objectives:
-                raise DataError(
-                    f"`objectives.{name}.sample_space`: no objective "
-                    f"`{objective.sample_space}`."
-                )
-            weight = weight & columns[f"label_{objective.sample_space}"]
-        columns[f"label_{name}"] = label
-        columns[f"weight_{name}"] = weight
+            known[name] = candidates[f"known_{name}"]
+            labels[name] = known[name].notnull()
+            weights[name] = candidates.shown + within <= candidates.end
+            continue
+        given = candidates[f"label_{name}"]
+        labels[name] = (given == 1).fill_null(False)
+        weights[name] = given.notnull()
+        time = candidates.shown
+        if objective.label_time:
+            time = candidates[f"known_{name}"].fill_null(time)
+        known[name] = labels[name].ifelse(time, None)
     for name, objective in reversed(config.objectives.items()):
-        # An order says that there was a click, whether the click was logged.
-        if f"label_{objective.given}" in columns:
-            columns[f"label_{objective.given}"] |= columns[f"label_{name}"]
-    whole = {
-        name: value.cast("int8") if "known_" not in name else value
-        for name, value in columns.items()
-    }
-    return candidates.mutate(**whole)
+        given = objective.given
+        if given in labels:
+            labels[given] = labels[given] | labels[name]
+            known[given] = known[given].fill_null(known[name])
+    for name, objective in config.objectives.items():
+        space = objective.sample_space
+        if space in labels:
+            weights[name] = weights[name] & labels[space]
+    return candidates.mutate(
+        **{f"label_{name}": one.cast("int8") for name, one in labels.items()},
+        **{f"weight_{name}": one.cast("int8") for name, one in weights.items()},
+        **{f"known_{name}": one for name, one in known.items()},
+    )
 
 
 def hash_of(ids: Any, place: int) -> Any:

@@ -61,6 +61,9 @@ def impressions(tables, log_end, cut_of):
             known = latest["order"]
             latest["order"] = min(event.ts, known or event.ts)
     for row in rows:
+        # An order is given a click, which it implies.
+        if row["click"] is None:
+            row["click"] = row["order"]
         row["category"], row["tags"], row["weight"] = attributes(
             tables, row["item"], row["time"]
         )
@@ -187,10 +190,7 @@ def literal_requests(tables, log_end, cut_of, delay=HOUR):
                 for row in shown
             ],
             "labels": [
-                [
-                    row["click"] is not None or row["order"] is not None,
-                    row["order"] is not None,
-                ]
+                [row["click"] is not None, row["order"] is not None]
                 for row in shown
             ],
             "label_weights": [[1, row["order_known"]] for row in shown],

@@ -174,6 +174,7 @@ def test_rows_of_too_few_values_are_counted(tmp_path, tables):
         (("behaviors", "click", "max_length"), "ten", "max_length"),
         (("behaviors", "click", "window"), "7 weeks", "7 weeks"),
         (("objectives", "click", "label"), "", "`objectives.click`: needs"),
+        (("objectives", "order", "given"), "view", "objectives.order.given"),
         (("statistics",), [{"key": "brand_id"}], "statistics.0.key"),
         (("split",), {"by": "shop"}, "split.by"),
         (("split",), {"test_from": "soon"}, "split."),

@@ -9,6 +9,8 @@ from jd_tf.schema import DataError
 from tests.data.tables.small_shop import CONFIG, random_tables, write_shop
 
 pytest.importorskip("pyspark", reason="pip install 'jd_tf[spark]'")
+# A session of Spark takes half a minute to start.
+pytestmark = pytest.mark.slow
 
 
 def files_of(folder):

@@ -9,6 +9,7 @@ import ibis
 
 from jd_tf.data.tables.config import TableConfig
 from jd_tf.data.tables.engines.engine import Engine
+from jd_tf.schema import DataError
 
 
 class DuckDBEngine(Engine):
@@ -27,6 +28,7 @@ class DuckDBEngine(Engine):
     ):
         super().__init__(stage)
         self.num_processes = num_processes
+        self._databases: dict[str, str] = {}  # Path of a database -> its alias
         options = {"memory_limit": memory_limit} if memory_limit else {}
         with self.guard("DuckDB"):
             self._connection = ibis.duckdb.connect(
@@ -43,10 +45,19 @@ class DuckDBEngine(Engine):
 
     def stored_table(self, config: TableConfig) -> ibis.Table:
         """Returns a table of a database or a catalogue."""
-        alias = Path(config.path).stem
-        if alias not in self._connection.list_catalogs():
-            self._connection.attach(config.path, alias, read_only=True)
-        return self._connection.table(config.table, database=(alias, "main"))
+        if not Path(config.path).is_file():
+            raise DataError(f"{config.path}: no such DuckDB file.")
+        path = config.path.replace("'", "''")
+        alias = self._databases.setdefault(path, f"file_{len(self._databases)}")
+        names = [alias, *config.table.replace('"', "").split(".")]
+        table = ".".join(f'"{name}"' for name in names)
+        view = f"view_of_{'_'.join(names)}"
+        for statement in (
+            f"ATTACH IF NOT EXISTS '{path}' AS {alias} (READ_ONLY)",
+            f'CREATE OR REPLACE VIEW "{view}" AS SELECT * FROM {table}',
+        ):
+            self._connection.raw_sql(statement)
+        return self._connection.table(view)
 
     def write(self, table: ibis.Table, path: Path, partition: str) -> None:
         """Writes a table as Parquet."""
