@@ -1,6 +1,6 @@
 """Makes large random tables and measures what becomes of them.
 
-    python -m experiments.table_load --events=1000000 --folder=/tmp/load
+    python -m experiments.table_load --events=1000000 --folder=runs/load
 
 writes Parquet of events, a tenth as many impressions in requests of ten, items
 and users, and runs `make_data --source=tables` on it with three histories of 50

@@ -80,6 +80,7 @@ def make_from_tables(
             seal(folder, join.schema)
             summary = write_summary(folder, report.to_json())
         except Exception:
+            # Bad input leaves nothing; a kill leaves what a resume needs.
             shutil.rmtree(stage)
             raise
         shutil.rmtree(stage)
