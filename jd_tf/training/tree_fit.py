@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import scipy.optimize
+import scipy.special
 import tensorflow as tf
 import tqdm
 from absl import logging
