@@ -69,6 +69,13 @@ def test_thresholds_are_not_rounded_up():
     np.testing.assert_array_equal(found[0, :, 0], [-1.0, 1.0])
 
 
+def test_a_number_at_its_threshold_goes_left():
+    layer = TreeEnsemble((-1,), 1, 2)
+    layer.assign([[([0], [0.5], [[-1], [1]], [-1.0, 1.0])]], [[0.0, 1.0, 0.0]])
+    found = layer(np.array([[[0.5], [0.75]]]), np.zeros((1, 2, 1)))
+    np.testing.assert_array_equal(found[0, :, 0], [-1.0, 1.0])
+
+
 def test_sums_that_differ_by_rounding_are_one_number():
     generator = np.random.default_rng(1)
     numbers = generator.normal(size=1000) * 10.0 ** np.arange(-2, 3).repeat(200)
