@@ -130,6 +130,13 @@ def _requests(
             ids = (1 + uniform * (num_rows**power - 1)) ** (1 / power)
         return np.clip(ids.astype("int64"), 1, num_rows - 1)
 
+    def draw_candidates(count: int) -> np.ndarray:
+        # A request shows an item once; popular ones tend to come first.
+        found: dict[int, None] = {}
+        while len(found) < count:
+            found |= dict.fromkeys(draw_ids(count).tolist())
+        return np.array(list(found)[:count])
+
     candidates = worker.NUM_CANDIDATES
     for number in range(num_requests):
         ages = random.exponential(86_400.0, worker.MAX_LENGTH).cumsum()
@@ -140,7 +147,7 @@ def _requests(
             "request_time": 0,
             "click_item_id": draw_ids(worker.MAX_LENGTH),
             "click_event_time": -ages.astype("int64"),
-            "item_id": draw_ids(candidates),
+            "item_id": draw_candidates(candidates),
             "labels": labels.astype("float32"),
             "label_weights": np.ones((candidates, 2), "float32"),
         }

@@ -177,4 +177,4 @@ def test_servers_errors_are_one_line_and_code_2(server, folder, requests):
         assert last.startswith("error: ")
         assert message in last
         assert "Traceback" not in finished.stderr
-    assert rank(f"--requests={requests}").returncode == 1
+    assert rank(f"--requests={requests}").returncode == 2

@@ -30,7 +30,7 @@ SCHEMA = small_schema(
 
 @pytest.fixture(scope="module")
 def requests():
-    found = random_requests(SCHEMA, 9)
+    found = random_requests(SCHEMA, 20)
     assert any(not len(r["click_item_dense"]) for r in found)
     return found
 
