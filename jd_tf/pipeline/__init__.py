@@ -1,0 +1,1 @@
+"""Recall, coarse ranking, fine ranking and re-ranking, in a chain."""
