@@ -45,8 +45,8 @@ demo-long: $(INSTALLED)  ## the same on more data, about half an hour
 	$(RUN) -m experiments.quickstart --source=simulator --preset=long \
 	  --workdir=$(DEMO_LONG)
 
-test: $(INSTALLED)  ## the test suite
-	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile
+test: coverage  ## the test suite
+	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile -m 'not slow and process'
 
 test-fast: $(INSTALLED)  ## without servers and training runs in processes
 	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile -m 'not slow and not process'

@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 # repeated to the last digit; they are no faster on these sizes.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# A log file wants a line of progress now and then, not ten a second.
+if not sys.stderr.isatty():
+    os.environ.setdefault("TQDM_MININTERVAL", "15")
 
 from absl import app, flags, logging
 

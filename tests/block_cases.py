@@ -9,6 +9,7 @@ from jd_tf.models.blocks.match_reader import MatchReader
 from jd_tf.models.blocks.pair_reader import PairReader
 from jd_tf.models.blocks.score_head import ScoreHead
 from jd_tf.models.blocks.session_features import SessionFeatures
+from jd_tf.models.blocks.tree_numbers import TreeNumbers
 from jd_tf.schema import Behavior, IdColumn
 from tests import case_inputs
 from tests.case_inputs import CANDIDATES, EVENTS, LENGTHS, REQUESTS, WIDTH
@@ -76,6 +77,26 @@ def _paired(rng):
         },
         "event_weights": {"click": given["event_weights"]},
     }
+
+
+def _tree_numbers(rng):
+    dense = case_inputs.numeric(rng)["inputs"]
+    candidates = dense.shape[:2]
+    return {
+        "histories": {
+            "click_action_ids": rng.integers(0, 5, (REQUESTS, EVENTS, 3)),
+            "click_length": LENGTHS,
+        },
+        "request": {"city": np.arange(REQUESTS)},
+        "candidates": {"category_id": rng.integers(0, 5, candidates)},
+        "shared": dense[:, 0],
+        "own": dense,
+    }
+
+
+def _fill_ranks(block):
+    for layer in block.ranks.values():
+        layer.adapt(np.array([1, 2, 3]))
 
 
 def _read(rng):
@@ -322,6 +343,15 @@ BLOCK_CASES = (
         num_events=5,
         num_weights={"click": 2},
         prepare=case_inputs.fill_reader,
+    ),
+    make_case(
+        "tree_numbers",
+        TreeNumbers,
+        _tree_numbers,
+        {"category_id": "int64"},
+        {"city": "int64"},
+        ["click"],
+        prepare=_fill_ranks,
     ),
     make_case(
         "context_encoder",

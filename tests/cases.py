@@ -375,6 +375,14 @@ CASES = (
         prepare=case_inputs.fill_trees,
     ),
     make_case(
+        "id_ranks",
+        layers.IdRanks,
+        case_inputs.numbers,
+        num_ids=3,
+        candidates=("ids",),
+        prepare=lambda layer: layer.adapt(np.array([11, 12, 13])),
+    ),
+    make_case(
         "text_encoder",
         layers.TextEncoder,
         case_inputs.titles,

@@ -10,6 +10,7 @@ from jd_tf.layers.embedding.feature_normalization import (
     FeatureNormalization,
 )
 from jd_tf.layers.embedding.id_embedding import IdEmbedding
+from jd_tf.layers.embedding.id_ranks import IdRanks
 from jd_tf.layers.embedding.log_bucket_embedding import LogBucketEmbedding
 from jd_tf.layers.embedding.text_encoder import TextEncoder
 from jd_tf.layers.embedding.vector_table import VectorTable
@@ -53,6 +54,7 @@ __all__ = [
     "GlobalFusion",
     "IdEmbedding",
     "IdOverlap",
+    "IdRanks",
     "InterestCrossing",
     "LogBucketEmbedding",
     "MixtureOfExperts",

@@ -1,4 +1,4 @@
-"""Statistics of the training data that a model normalizes numbers by."""
+"""Statistics of the training data: of numbers, and of ids."""
 
 import warnings
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.layers import FeatureNormalization, IdOverlap
+from jd_tf.layers import FeatureNormalization, IdOverlap, IdRanks
 from jd_tf.schema import Schema
 
 
@@ -14,7 +14,7 @@ class AdaptedFeatures:
     """A mixin before `keras.Model`: normalizing layers, adapted to batches.
 
     Each `FeatureNormalization` of the model is named after the dense column
-    of the schema that it reads.
+    of the schema that it reads, and each `IdRanks` after its id column.
     """
 
     name: str
@@ -40,6 +40,15 @@ class AdaptedFeatures:
         ]
 
     @property
+    def id_ranks(self) -> dict[str, IdRanks]:
+        """The layers that number frequent ids, by the names of columns."""
+        return {
+            layer.name: layer
+            for layer in self._flatten_layers()  # type: ignore[attr-defined]
+            if isinstance(layer, IdRanks)
+        }
+
+    @property
     def adapted(self) -> bool:
         """Returns whether all of them have statistics of data."""
         layers = [*self.normalizations.values(), *self.overlaps]
@@ -53,12 +62,13 @@ class AdaptedFeatures:
 
         Args:
             batches: of training requests, spread over all of them; their
-                dense columns are held in memory. Other columns are ignored.
+                dense columns, and ids that trees read, are held in memory.
         """
-        layers, overlaps = self.normalizations, self.overlaps
-        rows: dict[str, list] = {name: [] for name in layers}
+        columns: dict[str, Any] = {**self.normalizations, **self.id_ranks}
+        overlaps = self.overlaps
+        rows: dict[str, list] = {name: [] for name in columns}
         items: list[np.ndarray] = []
-        for batch in batches if layers or overlaps else ():
+        for batch in batches if columns or overlaps else ():
             if overlaps:
                 ids = self.item_rows(batch)  # type: ignore[attr-defined]
                 shown = np.asarray(batch["num_candidates"])[:, None]
@@ -69,7 +79,7 @@ class AdaptedFeatures:
                     place = np.arange(values.shape[1])
                     values = values[place < np.asarray(batch[length])[:, None]]
                 kept.append(values)
-        for name, layer in layers.items():
+        for name, layer in columns.items():
             layer.adapt(np.concatenate(rows[name]))
         for overlap in overlaps:
             overlap.adapt(np.concatenate(items))

@@ -124,11 +124,11 @@ def _fit(
         learning_rate=config.tree_learning_rate,
         max_leaf_nodes=layer.num_leaves,
         # Fewer features a split and coarser bins are as good, and quicker.
-        max_features=0.3,
+        max_features=0.2,
         max_bins=63,
-        min_samples_leaf=50,
+        min_samples_leaf=100,
         # Leaves of rare outcomes run off to infinity without a penalty.
-        l2_regularization=5.0,
+        l2_regularization=20.0,
         early_stopping=False,
         random_state=config.seed,
     ).fit(numbers[counts], outcome, weights[counts, output])

@@ -13,6 +13,7 @@ from jd_tf.models.blocks.event_ages import newest_time, seconds_between
 from jd_tf.models.blocks.item_encoder import ItemEncoder
 from jd_tf.models.blocks.mean_preserving_bias import mean_preserving_bias
 from jd_tf.models.blocks.pair_reader import PairReader
+from jd_tf.models.blocks.tree_numbers import TreeNumbers
 from jd_tf.models.multi_task_ranker import MultiTaskRanker
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.models.registry import register_model
@@ -124,6 +125,14 @@ class JDRanker(MultiTaskRanker):
                 name="trees",
                 dtype="float32",
             )
+            # Items are too many for trees to split.
+            columns = schema.single_id_columns[1:]
+            self.tree_inputs = TreeNumbers(
+                {c.name: c.dtype for c in columns},
+                {c.name: c.dtype for c in schema.context_columns},
+                [b.name for b in schema.behaviors if b.action_slots],
+                name="tree_numbers",
+            )
         self.bias_tower: Any = None
         if schema.bias_columns:
             self.bias_tower = BiasTower(
@@ -151,6 +160,7 @@ class JDRanker(MultiTaskRanker):
         super().build_layers()
         if self.trees is not None:
             self.trees.build()
+            self.tree_inputs.build()
         if self.bias_tower is not None:
             columns = self.schema.bias_columns
             self.bias_tower.build({c.name: (None, None) for c in columns})
@@ -194,7 +204,15 @@ class JDRanker(MultiTaskRanker):
             state |= {f"{name}_{p}": t for p, t in encoded.items()}
         if self.pairs is not None:
             state |= self.pairs.encode(histories, event_weights)
+        if self.trees is not None:
+            state |= self.tree_inputs.encode(histories)
         return state | self.shared_state(histories, interests, states, training)
+
+    def encode_request(self, user_state: Tensors, request: Tensors) -> Any:
+        context = super().encode_request(user_state, request)
+        if self.trees is not None:
+            context["ranks"] = self.tree_inputs.of_request(request)
+        return context
 
     def candidate_logits(
         self,
@@ -219,7 +237,9 @@ class JDRanker(MultiTaskRanker):
             conditional += self._bias(candidates, conditional)
         logits = self.entire_space(conditional)
         if self.trees is not None and not training:
-            numbers = self._tree_numbers(user_state, context, numbers)
+            numbers = self._tree_numbers(
+                user_state, context, candidates, numbers
+            )
             logits = self.trees(numbers, logits)
         return logits, mixed
 
@@ -228,7 +248,7 @@ class JDRanker(MultiTaskRanker):
         context = self.encode_request(state, inputs)
         pairs = self._pair_features(state, context, inputs)
         _, numbers = self._candidate_features(state, context, inputs, pairs)
-        return self._tree_numbers(state, context, numbers)
+        return self._tree_numbers(state, context, inputs, numbers)
 
     def explain(self, inputs: Tensors) -> dict[str, Any]:
         """Returns what the ranker attends to.
@@ -331,18 +351,20 @@ class JDRanker(MultiTaskRanker):
         return vectors, numbers
 
     def _tree_numbers(
-        self, user_state: Tensors, context: Any, numbers: list
+        self,
+        user_state: Tensors,
+        context: Any,
+        candidates: Tensors,
+        numbers: list,
     ) -> Any:
         """Returns a candidate's numbers and its request's, (B, N, K)."""
         lengths = [user_state[b.length] for b in self.schema.behaviors]
         request = [context["since_seconds"], ops.stack(lengths, axis=1)]
         if context["encoded"] is not None:
             request.append(context["encoded"])
-        parts = [ops.cast(part, "float32") for part in (*request, *numbers)]
-        width = ops.shape(parts[-1])[1]
-        shared = ops.concatenate(parts[: len(request)], axis=-1)[:, None]
-        shared = ops.repeat(shared, width, axis=1)
-        return ops.concatenate([shared, *parts[len(request) :]], axis=-1)
+        return self.tree_inputs.join(
+            user_state, context["ranks"], candidates, request, numbers
+        )
 
     def _bias(self, candidates: Tensors, conditional: Any) -> Any:
         """Returns what position explains, (B, N, T), to add to logits."""
