@@ -79,26 +79,6 @@ def _paired(rng):
     }
 
 
-def _tree_numbers(rng):
-    dense = case_inputs.numeric(rng)["inputs"]
-    candidates = dense.shape[:2]
-    return {
-        "histories": {
-            "click_action_ids": rng.integers(0, 5, (REQUESTS, EVENTS, 3)),
-            "click_length": LENGTHS,
-        },
-        "request": {"city": np.arange(REQUESTS)},
-        "candidates": {"category_id": rng.integers(0, 5, candidates)},
-        "shared": dense[:, 0],
-        "own": dense,
-    }
-
-
-def _fill_ranks(block):
-    for layer in block.ranks.values():
-        layer.adapt(np.array([1, 2, 3]))
-
-
 def _read(rng):
     events = case_inputs.events(rng)
     events["age_seconds"] = case_inputs.aged(rng)["age_seconds"]
@@ -347,11 +327,11 @@ BLOCK_CASES = (
     make_case(
         "tree_numbers",
         TreeNumbers,
-        _tree_numbers,
+        case_inputs.tree_numbers,
         {"category_id": "int64"},
         {"city": "int64"},
         ["click"],
-        prepare=_fill_ranks,
+        prepare=case_inputs.fill_ranks,
     ),
     make_case(
         "context_encoder",

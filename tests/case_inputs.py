@@ -295,3 +295,23 @@ def titles(rng):
         titles[place] = " ".join(rng.choice(known, rng.integers(1, 5)))
     titles[:, 0] = ["", "红茶50g", "!?", "tea"]
     return {"texts": titles}
+
+
+def tree_numbers(rng):
+    dense = numeric(rng)["inputs"]
+    candidates = dense.shape[:2]
+    return {
+        "histories": {
+            "click_action_ids": rng.integers(0, 5, (REQUESTS, EVENTS, 3)),
+            "click_length": LENGTHS,
+        },
+        "request": {"city": np.arange(REQUESTS)},
+        "candidates": {"category_id": rng.integers(0, 5, candidates)},
+        "shared": dense[:, 0],
+        "own": dense,
+    }
+
+
+def fill_ranks(block):
+    for layer in block.ranks.values():
+        layer.adapt(np.array([1, 2, 3]))
