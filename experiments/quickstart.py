@@ -10,6 +10,7 @@ Makes the data, trains, evaluates, exports and ranks. Whatever is done already
 is not done again, so running it again after a kill goes on where it stopped.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def main(_: object) -> int | None:
             data,
             model_dir,
             preset.model,
-            preset.training,
+            dataclasses.replace(preset.training, seed=_SEED.value),
             pairs=None if preset.pairs is None else pairs,
         )
 
