@@ -15,6 +15,11 @@ from jd_tf.metrics.calibration_metrics import (
     reliability,
 )
 from jd_tf.metrics.cells import Cells, real_cells
+from jd_tf.metrics.diversity import (
+    coverage,
+    intra_list_distance,
+    value_entropy,
+)
 from jd_tf.metrics.ranking_metrics import (
     GroupAuc,
     auc,
@@ -33,15 +38,18 @@ __all__ = [
     "auc",
     "calibration_error",
     "calibration_ratio",
+    "coverage",
     "expected_value",
     "group_auc",
     "group_gain_at",
     "group_ndcg",
     "group_reciprocal_rank",
     "interval",
+    "intra_list_distance",
     "log_loss",
     "ndcg",
     "normalized_entropy",
     "real_cells",
     "reliability",
+    "value_entropy",
 ]
