@@ -24,6 +24,14 @@ from jd_tf.metrics.ranking_metrics import (
     group_reciprocal_rank,
     ndcg,
 )
+from jd_tf.metrics.recall_metrics import (
+    coverage,
+    found_at,
+    hit_rate_at,
+    list_ndcg_at,
+    novelty,
+    recall_at,
+)
 
 __all__ = [
     "Bootstrap",
@@ -33,15 +41,21 @@ __all__ = [
     "auc",
     "calibration_error",
     "calibration_ratio",
+    "coverage",
     "expected_value",
+    "found_at",
     "group_auc",
     "group_gain_at",
     "group_ndcg",
     "group_reciprocal_rank",
+    "hit_rate_at",
     "interval",
+    "list_ndcg_at",
     "log_loss",
     "ndcg",
     "normalized_entropy",
+    "novelty",
     "real_cells",
+    "recall_at",
     "reliability",
 ]
