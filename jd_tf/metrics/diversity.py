@@ -68,20 +68,3 @@ def value_entropy(ids: np.ndarray, length: np.ndarray) -> np.ndarray:
         terms = np.where(counts > 0, share * np.log2(share), 0.0)
     entropy = np.abs(terms.sum(axis=1))
     return np.where(length > 0, entropy, np.nan)
-
-
-def coverage(item_id: np.ndarray, length: np.ndarray, num_items: int) -> float:
-    """Share of a catalogue's items that stand in any list.
-
-    Args:
-        item_id: (B, K).
-        length: (B,) items of each list.
-        num_items: of the catalogue.
-
-    Example:
-        >>> import numpy as np
-        >>> coverage(np.array([[5, 6], [5, 0]]), np.array([2, 1]), 10)
-        0.2
-    """
-    shown = item_id[real_cells(length, item_id.shape[1])]
-    return len(np.unique(shown)) / num_items if num_items else float("nan")

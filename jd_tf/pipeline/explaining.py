@@ -64,7 +64,7 @@ def explain_items(
 def _plain_note(name: str, value: Any, facts: Mapping[str, Any]) -> Any:
     if name == CHANNELS:
         pairs = zip(facts[CHANNELS], value, strict=True)
-        return {n: int(rank) for n, rank in pairs if np.isfinite(rank)}
+        return {n: int(rank) for n, rank in pairs if rank}
     if name == "probabilities":
         pairs = zip(facts["objectives"], value, strict=True)
         return {n: round(float(p), 6) for n, p in pairs}

@@ -61,7 +61,6 @@ class Recommender:
         steps: coarse, fine, re-ranking: any number of stages, names unlike.
         fallback: (F,) ids, best first, such as the most popular items.
         threads: that all stages run in.
-        recall_count: items that recall passes on.
         recall_seconds: recall is waited for.
         deadline: seconds for the whole answer.
 
@@ -76,7 +75,6 @@ class Recommender:
         steps: Sequence[Step],
         fallback: np.ndarray,
         threads: StageThreads,
-        recall_count: int = 1000,
         recall_seconds: float = 0.1,
         deadline: float = 0.5,
     ):
@@ -92,7 +90,7 @@ class Recommender:
         self.schema, self.steps = schema, tuple(steps)
         self.deadline = deadline
         self._recall, self._fallback = recall, fallback
-        self._recall_count, self._recall_seconds = recall_count, recall_seconds
+        self._recall_seconds = recall_seconds
         self._threads = threads
         roles = (*HISTORY_ROLES, *REQUEST_ROLES)
         self._validator = RequestValidator(schema, roles)
@@ -185,14 +183,13 @@ class Recommender:
         items, problems = self._recall.recall(
             user, excluded, self._recall_seconds
         )
-        items = first_items(items, self._recall_count, {})
         problem = "; ".join(f"{n}: {text}" for n, text in problems.items())
         status = outcomes.CORRECTED if problems else outcomes.OK
         if not len(items):
             status = outcomes.FAILED if problems else outcomes.EMPTY
             problem = f"{problem or 'no item'}; the fallback list is ranked"
             kept = self._fallback[~np.isin(self._fallback, excluded)]
-            kept = kept[: self._recall_count]
+            kept = kept[: self._recall.count]
             items = ScoredItems(kept, -np.arange(len(kept), dtype=float))
         items = self._with_pinned(items, user.pins, excluded)
         seconds = time.perf_counter() - start

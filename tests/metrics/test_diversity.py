@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from jd_tf.metrics import coverage, intra_list_distance, value_entropy
+from jd_tf.metrics import intra_list_distance, value_entropy
 
 
 @pytest.fixture
@@ -47,15 +47,3 @@ def test_entropy_counts_the_values_of_each_list(lists):
 def test_entropy_of_texts():
     ids = np.array([[b"a", b"b", b""]], object)
     assert value_entropy(ids, np.array([2])).tolist() == [1.0]
-
-
-def test_coverage_leaves_padding_out(lists):
-    _, ids, length = lists
-    shown = {
-        int(item)
-        for row, count in zip(ids, length, strict=True)
-        for item in row[:count]
-    }
-    assert coverage(ids, length, 12) == len(shown) / 12
-    assert coverage(np.zeros((1, 2), int), np.array([0]), 5) == 0.0
-    assert math.isnan(coverage(ids, length, 0))

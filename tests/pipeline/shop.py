@@ -79,18 +79,33 @@ def by_key(items, key):
     return ScoredItems(np.array(ids), score)
 
 
-def chain(steps, channels=None, most_running=8, excluded=(), **options):
+def chain(
+    steps,
+    channels=None,
+    most_running=8,
+    excluded=(),
+    recall_count=40,
+    merging=None,
+    **options,
+):
     """A recommender of such stages: (stage, count, seconds) each."""
     threads = StageThreads(most_running)
     items = catalogue()
     channels = channels or [FixedChannel("all", range(1, NUM_ITEMS + 1))]
-    recall = RecallStage(channels, items, threads, NUM_ITEMS, excluded)
+    recall = RecallStage(
+        channels,
+        items,
+        threads,
+        recall_count,
+        NUM_ITEMS,
+        merging,
+        excluded_behaviors=excluded,
+    )
     return Recommender(
         SCHEMA,
         recall,
         [Step(*step) for step in steps],
         np.array([7, 8, 9]),
         threads,
-        **{"recall_count": 40, "recall_seconds": 0.3, "deadline": 2.0}
-        | options,
+        **{"recall_seconds": 0.3, "deadline": 2.0} | options,
     )

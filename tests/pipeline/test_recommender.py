@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from jd_tf.pipeline.recall.merging import Merge
 from jd_tf.pipeline.stages.stage import ScoredItems
 from jd_tf.schema import DataError
 from tests.pipeline.shop import (
@@ -155,16 +156,22 @@ def test_an_answer_without_items_is_empty(ids):
     assert statuses(found)["fine"] == "empty"
 
 
-def test_channels_take_turns_and_are_named():
+def test_channels_are_merged_and_named():
     channels = [
         FixedChannel("even", range(2, 50, 2)),
         FixedChannel("small", range(1, 9)),
     ]
     found = chain([], channels, recall_count=7).recommend(request())
-    # Equal ranks: the channel named first.
-    assert found.item_id.tolist() == [2, 1, 4, 6, 3, 8, 10]
+    scores = {
+        item: (1 / (10 + item / 2) if item % 2 == 0 else 0)
+        + (1 / (10 + item) if item < 9 else 0)
+        for item in range(1, 50)
+    }
+    expected = sorted(scores, key=lambda item: -scores[item])[:7]
+    assert found.item_id.tolist() == expected
     assert found.explanations[0]["channels"] == {"even": 1, "small": 2}
-    assert found.explanations[1]["channels"] == {"small": 1}
+    last = next(e for e in found.explanations if e["item_id"] == 1)
+    assert last["channels"] == {"small": 1}
 
 
 def test_channels_that_fail_or_hang_are_left_out(hanging):
@@ -179,9 +186,21 @@ def test_channels_that_fail_or_hang_are_left_out(hanging):
     assert time.monotonic() - start < 0.1 + SLACK
     assert found.item_id.tolist() == [3, 4]
     problem = found.trace[0].problem
-    for part in ("bad: failed", "slow: late", "good: 1 items that are not"):
+    for part in ("bad: failed", "slow: late", "good: items that the catalogue"):
         assert part in problem
     assert statuses(found)["recall"] == "corrected"
+
+
+def test_channels_that_answer_nonsense():
+    """Items twice are taken out; what is no list at all is not believed."""
+    channels = [FixedChannel("twice", [3, 3, 5, 3])]
+    found = chain([], channels).recommend(request())
+    assert found.item_id.tolist() == [3, 5]
+    assert found.trace[0].problem == "twice: 2 items twice"
+    channels[0].recall = lambda *_: None
+    found = chain([], channels).recommend(request())
+    assert found.item_id.tolist() == [7, 8, 9]
+    assert "merge: failed" in found.trace[0].problem
 
 
 def test_without_recall_the_fallback_list_is_ranked():
@@ -229,6 +248,13 @@ def test_stages_must_fit_into_the_deadline():
         chain([(stage, 3, 1.0)], deadline=1.2)
     with pytest.raises(DataError, match="different names"):
         chain([(stage, 3, 0.1), (stage, 3, 0.1)])
+    twice = [FixedChannel("one", [1]), FixedChannel("one", [2])]
+    with pytest.raises(DataError, match="channels need different names"):
+        chain([], twice)
+    with pytest.raises(DataError, match="no channel `two` to weigh"):
+        chain([], twice[:1], merging=Merge(quotas={"two": 1}))
+    with pytest.raises(DataError, match="passes 40 items on, but quotas keep"):
+        chain([], twice[:1], merging=Merge(quotas={"one": 41}))
 
 
 def test_a_wrong_request_is_refused():

@@ -41,7 +41,7 @@ def recommender(transport, schema, seconds=5.0, deadline=12.0):
     items, threads = catalogue(), StageThreads()
     client = RankingClient(transport, schema, ClientOptions(timeout=seconds))
     channel = FixedChannel("all", range(1, NUM_ITEMS + 1))
-    recall = RecallStage([channel], items, threads, NUM_ITEMS)
+    recall = RecallStage([channel], items, threads, 20, NUM_ITEMS)
     rules = ItemRules(likeness=("category_id", "brand_id"))
     steps = [
         Step(FineStage(client, items), 12, seconds),
@@ -53,7 +53,6 @@ def recommender(transport, schema, seconds=5.0, deadline=12.0):
         steps,
         np.arange(1, 9),
         threads,
-        recall_count=20,
         recall_seconds=1.0,
         deadline=deadline,
     )
