@@ -163,7 +163,7 @@ class RecallStage:
 
 
 def _each_once(lists: ItemLists) -> tuple[ItemLists, int]:
-    """Returns one request's list without items that come again, and how many."""
+    """Returns a list with each item once, and how many came again."""
     ids = lists.item_id[0, : int(lists.length[0])]
     _, first = np.unique(ids, return_index=True)
     twice = len(ids) - len(first)

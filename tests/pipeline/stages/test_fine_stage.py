@@ -1,14 +1,17 @@
 """One ranker, live, loaded and remote; its server killed and stopped."""
 
+import dataclasses
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
+from jd_tf.pipeline.catalogue import Catalogue
 from jd_tf.pipeline.recommender import Recommender, Step
 from jd_tf.pipeline.stages.fine_stage import FineStage
 from jd_tf.pipeline.stages.live_transport import LiveTransport
@@ -23,102 +26,117 @@ from jd_tf.serving.client import (
     RestTransport,
     SavedModelTransport,
 )
-from tests.pipeline.shop import NUM_ITEMS, FixedChannel, catalogue, request
-from tests.serving.exported import exported
+from tests.pipeline.shop import FixedChannel
+from tests.serving.exported import export_in_process, temporary_folder
 from tests.serving.fake_server.model_server import model_config
 from tests.serving.fake_server.start import model_server
+from tests.serving.tiny_ranker import SCHEMA, TinyRanker
 
 ROOT = Path(__file__).resolve().parents[3]
+USER = {
+    "request_time": 1000,
+    "click_item_id": [7, 3, 9],
+    "click_event_time": [990, 980, 970],
+}
 
 
-@pytest.fixture(scope="module", name="exported")
-def _exported():
-    return exported()
+@dataclasses.dataclass(frozen=True)
+class Ranker:
+    """A live model and its version folder."""
+
+    model: TinyRanker
+    folder: Path
 
 
-def recommender(transport, schema, seconds=5.0, deadline=12.0):
-    """Recall, fine, re-ranking; closed by its `fine` client."""
-    items, threads = catalogue(), StageThreads()
+@pytest.fixture(scope="module")
+def ranker():
+    keras.utils.set_random_seed(4)
+    model = TinyRanker()
+    folder = export_in_process(model, temporary_folder(), name="tiny")
+    return Ranker(model, folder)
+
+
+def recommender(transport, seconds=5.0, deadline=12.0):
+    """Recall of items 1 to 20, fine, re-ranking; and the client of `fine`."""
+    items = Catalogue({"item_id": np.arange(1, 41)})
+    threads = StageThreads()
+    schema = dataclasses.replace(SCHEMA, max_candidates=8)
     client = RankingClient(transport, schema, ClientOptions(timeout=seconds))
-    channel = FixedChannel("all", range(1, NUM_ITEMS + 1))
-    recall = RecallStage([channel], items, threads, 20, NUM_ITEMS)
-    rules = ItemRules(likeness=("category_id", "brand_id"))
+    channel = FixedChannel("all", range(1, 41))
+    recall = RecallStage([channel], items, threads, 20, 20)
+    rules = ItemRules(likeness=("item_id",))
     steps = [
         Step(FineStage(client, items), 12, seconds),
         Step(RerankStage(items, rules=rules), 5, 1.0),
     ]
+    fallback = np.arange(1, 9)
     return client, Recommender(
-        schema,
-        recall,
-        steps,
-        np.arange(1, 9),
-        threads,
-        recall_seconds=1.0,
-        deadline=deadline,
+        schema, recall, steps, fallback, threads, 1.0, deadline
     )
 
 
-def test_live_loaded_and_remote_are_interchangeable(exported):
-    config = model_config("rank", exported.folder.parent)
+def true_scores(model):
+    """Item -> score, by the model itself."""
+    outputs = model(
+        {
+            "click_item_id": np.array([USER["click_item_id"]]),
+            "click_length": np.array([3], "int32"),
+            "item_id": np.arange(1, 21)[None],
+        }
+    )
+    return dict(enumerate(outputs["score"].numpy()[0], 1))
+
+
+def test_live_loaded_and_remote_are_interchangeable(ranker):
+    config = model_config("rank", ranker.folder.parent)
     with model_server(config, warm=False, max_threads=16) as server:
-        server.wait_until("rank", int(exported.folder.name))
+        server.wait_until("rank", int(ranker.folder.name))
         choice = ModelChoice("rank")
         transports = [
-            LiveTransport(exported.model),
-            SavedModelTransport(exported.folder),
+            LiveTransport(ranker.model),
+            SavedModelTransport(ranker.folder),
             GrpcTransport(server.address, choice),
             RestTransport(server.rest_url, choice),
         ]
         found = []
         for transport in transports:
-            client, chain = recommender(transport, exported.schema)
+            client, chain = recommender(transport)
             with client:
-                found.append(
-                    chain.recommend(request(1), explain_attention=True)
-                )
-    first = found[0]
-    schema = exported.schema
-    for other in found:
-        assert other.degraded == ()
-        assert other.item_id.tolist() == first.item_id.tolist()
-        assert {t.status for t in other.trace} == {"ok"}
-        for mine, theirs in zip(
-            first.explanations, other.explanations, strict=True
-        ):
-            assert mine["ranks"] == theirs["ranks"]
-            assert list(theirs["probabilities"]) == [
-                o.name for o in schema.objectives
-            ]
-            for name, probability in mine["probabilities"].items():
-                assert theirs["probabilities"][name] == pytest.approx(
-                    probability, abs=1e-4
-                )
-            assert set(theirs["attention"]) == {"click", "order"}
-    assert len(first.item_id) == 5
-    assert "reason" in first.explanations[0]
-
-
-def test_attention_is_that_of_the_model(exported):
-    client, chain = recommender(LiveTransport(exported.model), exported.schema)
-    user = request(1)
-    with client:
-        found = chain.recommend(user, explain_attention=True)
-    events = found.explanations[0]["attention"]["click"]
-    assert len(events) == min(3, len(user["click_item_id"]))
-    for event in events:
-        assert event["item_id"] == user["click_item_id"][event["event"]]
-    weights = [event["weight"] for event in events]
-    assert weights == sorted(weights, reverse=True)
-    assert 0 < sum(weights) <= 1.001
+                found.append(chain.recommend(USER, explain_attention=True))
+    scores = true_scores(ranker.model)
+    best = sorted(scores, key=lambda item: -scores[item])
+    for answer in found:
+        assert {t.stage: t.status for t in answer.trace} == {
+            "recall": "ok",
+            "fine": "ok",
+            "rerank": "ok",
+            "attention": "ok",
+        }
+        # Items that are not alike stay in the order of their scores.
+        assert answer.item_id.tolist() == best[:5]
+        for item in answer.explanations:
+            score = scores[item["item_id"]]
+            assert item["score"] == pytest.approx(score, abs=1e-4)
+            assert item["ranks"]["recall"] == item["item_id"]
+            assert item["ranks"]["fine"] == item["ranks"]["rerank"]
+            chances = item["probabilities"]
+            assert list(chances) == ["click", "order"]
+            value = chances["click"] + 9 * chances["order"]
+            assert value == pytest.approx(score, abs=1e-4)
+            # The tiny ranker "looks" at its one event by the score.
+            (event,) = item["attention"]["click"]
+            assert event["item_id"] == 7
+            assert event["weight"] == pytest.approx(score, abs=1e-3)
+            assert item["reason"] == "best by score of those left"
 
 
 @pytest.fixture
-def server_process(exported):
+def server_process(ranker):
     """A model server in a process of its own; its address."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.serving.fake_server", "rank"),
-            str(exported.folder.parent),
+            str(ranker.folder.parent),
         ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -133,26 +151,22 @@ def server_process(exported):
 
 
 @pytest.mark.process
-def test_a_server_that_is_stopped_and_killed(exported, server_process):
+def test_a_server_that_is_stopped_and_killed(server_process):
     """Late while its process stands still, failed once it is gone."""
     process, address = server_process
     transport = GrpcTransport(address, ModelChoice("rank"))
-    client, chain = recommender(transport, exported.schema, 2.0, 4.5)
+    client, chain = recommender(transport, 2.0, 4.5)
 
     def ask():
         start = time.monotonic()
-        found = chain.recommend(request(1))
+        found = chain.recommend(USER)
         took = time.monotonic() - start
         assert took < 4.5
         return found, {t.stage: t.status for t in found.trace}, took
 
     with client:
         # The first calls of a fresh process may be slow.
-        client.rank(
-            {**request(1), **{"item_id": [], "category_id": [], "tag_id": []}}
-            | {"brand_id": [], "item_dense": [], "num_candidates": 0},
-            timeout=60.0,
-        )
+        client.rank({**USER, "item_id": [1]}, timeout=60.0)
         for _ in range(20):
             good, status, _ = ask()
             if status["fine"] == "ok":
