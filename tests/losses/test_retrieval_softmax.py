@@ -20,7 +20,10 @@ def looped(users, items, target, removed, log_q):
             if (user, item) in removed:
                 continue
             best = max(
-                sum(float(a) * float(b) for a, b in zip(one, vector, strict=False))
+                sum(
+                    float(a) * float(b)
+                    for a, b in zip(one, vector, strict=False)
+                )
                 for one in vectors
             )
             scores[item] = best - (log_q[item] if log_q is not None else 0.0)
