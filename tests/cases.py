@@ -181,6 +181,17 @@ CASES = (
         **_PER_EVENT,
     ),
     make_case(
+        "causal_transformer_encoder",
+        layers.TransformerEncoder,
+        case_inputs.history,
+        num_layers=2,
+        num_heads=2,
+        feedforward_dim=12,
+        causal=True,
+        num_distances=4,
+        **_PER_EVENT,
+    ),
+    make_case(
         "interest_crossing",
         layers.InterestCrossing,
         case_inputs.memory,

@@ -87,13 +87,20 @@ def softmax(scores):
     return np.array([p / sum(powers) for p in powers])
 
 
-def attention(query, keys, values, num_heads):
-    """One query reads keys and values; returns read-out and weights."""
+def attention(query, keys, values, num_heads, added=None):
+    """One query reads keys and values; returns read-out and weights.
+
+    `added` are scores of each head and key.
+    """
     head = len(query) // num_heads
     read, weights = [], []
     for h in range(num_heads):
         part = slice(h * head, (h + 1) * head)
         scores = [query[part] @ key[part] / math.sqrt(head) for key in keys]
+        if added is not None:
+            scores = [
+                s + more for s, more in zip(scores, added[h], strict=True)
+            ]
         weights.append(softmax(scores))
         read.append(
             sum(w * v[part] for w, v in zip(weights[-1], values, strict=True))
@@ -101,8 +108,10 @@ def attention(query, keys, values, num_heads):
     return np.concatenate(read), np.array(weights)
 
 
-def transformer_block(events, weights, num_heads, activation=gelu):
-    """The real events of one request."""
+def transformer_block(
+    events, weights, num_heads, activation=gelu, causal=False
+):
+    """The real events of one request; by distance, if there are scores."""
     dim = len(weights["attention_norm/gamma"])
     normed = [layer_norm(x, weights, "attention_norm") for x in events]
     fused = [dense(x, weights, "query_key_value") for x in normed]
@@ -110,8 +119,23 @@ def transformer_block(events, weights, num_heads, activation=gelu):
     keys = [f[dim : 2 * dim] for f in fused]
     values = [f[2 * dim :] for f in fused]
     outputs = []
-    for x, query in zip(events, queries, strict=True):
-        read, _ = attention(query, keys, values, num_heads)
+    for place, (x, query) in enumerate(zip(events, queries, strict=True)):
+        older = range(place if causal else 0, len(events))
+        added = None
+        if "distance_scores" in weights:
+            table = weights["distance_scores"]
+            last = table.shape[1] - 1
+            added = [
+                [head[min(abs(other - place), last)] for other in older]
+                for head in table
+            ]
+        read, _ = attention(
+            query,
+            [keys[other] for other in older],
+            [values[other] for other in older],
+            num_heads,
+            added,
+        )
         x = x + dense(read, weights, "attention_output")
         inner = layer_norm(x, weights, "feedforward_norm")
         inner = activation(dense(inner, weights, "feedforward_inner"))

@@ -18,6 +18,7 @@ MODULE_FILE = "model_module.py"
 _BUILT_IN = {
     "jd_ranker": "jd_tf.models.ranking.jd_ranker",
     "pooled_mmoe": "jd_tf.models.ranking.pooled_mmoe",
+    "two_tower": "jd_tf.models.retrieval.two_tower",
 }
 
 

@@ -1,0 +1,103 @@
+"""Recall and NDCG of a two-tower model among a whole catalogue."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from jd_tf.metrics.retrieval_metrics import place_metrics
+from jd_tf.schema import DataError
+from jd_tf.training.retrieval.retrieval_step import item_tensors
+from jd_tf.training.retrieval.timelines import TARGETS, Timelines
+
+_BATCH_SIZE = 256
+_ITEMS_AT_ONCE = 4096
+
+
+class RetrievalValidator:
+    """Places of requests' positive items among all items of a catalogue.
+
+    Items of the history do not compete, unless `softmax.repeats`. Requests
+    without a positive item in the catalogue do not count.
+
+    Args:
+        model: a `TwoTower`.
+        catalogue: candidate columns (I, ...) of all items, `item_id` ascending.
+        requests: read with the same item ids.
+
+    Raises:
+        DataError: no request has a positive item.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        catalogue: Mapping[str, np.ndarray],
+        requests: Timelines,
+    ):
+        self.model = model
+        self.requests = requests
+        self._columns = item_tensors(model, catalogue)
+        if not model.config.softmax.repeats:
+            self.requests = requests = requests.without_repeats()
+        if not (requests.targets[:, 0] >= 0).any():
+            raise DataError(
+                "no request to validate on has a positive item that is in the "
+                "catalogue and not in its history."
+            )
+        self._places = tf.function(
+            self._batch_places, reduce_retracing=True, autograph=False
+        )
+        self._vectors = tf.function(
+            model.encode_items, reduce_retracing=True, autograph=False
+        )
+
+    def item_vectors(self) -> np.ndarray:
+        """Returns the vectors of the catalogue, (I, D) float32."""
+        found = []
+        size = len(next(iter(self._columns.values())))
+        for start in range(0, size, _ITEMS_AT_ONCE):
+            part = {
+                name: column[tf.newaxis, start : start + _ITEMS_AT_ONCE]
+                for name, column in self._columns.items()
+            }
+            found.append(self._vectors(part)[0].numpy())
+        return np.concatenate(found)
+
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns of each request that counts items above and tied, (R,)."""
+        items = tf.constant(self.item_vectors())
+        found = []
+        for batch in self.requests.batches(_BATCH_SIZE):
+            above, tied = self._places(batch, items)
+            counts = batch[TARGETS].numpy()[:, 0] >= 0
+            found.append(np.stack([above.numpy(), tied.numpy()])[:, counts])
+        above, tied = np.concatenate(found, axis=1)
+        return above, tied
+
+    def __call__(self) -> dict[str, float | None]:
+        """Returns `recall@10`, `@20`, `@100` and `ndcg@10`, means."""
+        found = place_metrics(*self.places())
+        return {name: float(values.mean()) for name, values in found.items()}
+
+    def _batch_places(self, batch: Any, items: tf.Tensor) -> tuple:
+        targets = batch[TARGETS]
+        users = self.model.encode_user(batch)
+        scores = tf.einsum("bkd,id->bki", users, items)
+        scores = tf.reduce_max(scores, axis=1)
+        wanted = tf.maximum(targets[:, :1], 0)
+        own = tf.gather(scores, wanted, batch_dims=1)
+        above, tied = scores > own, scores == own
+        if not self.model.config.softmax.repeats:
+            past = targets[:, 1:]
+            at = tf.cast(tf.where(past >= 0), tf.int32)
+            at = tf.stack([at[:, 0], tf.gather_nd(past, at)], axis=1)
+            ones = tf.ones(tf.shape(at)[:1], tf.int32)
+            competes = tf.scatter_nd(at, ones, tf.shape(scores)) == 0
+            above, tied = above & competes, tied & competes
+        return _count(above), _count(tied) - 1
+
+
+def _count(chosen: tf.Tensor) -> tf.Tensor:
+    return tf.math.count_nonzero(chosen, axis=1, dtype=tf.int32)
