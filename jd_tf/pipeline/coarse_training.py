@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 import tqdm
 
 from jd_tf.data.batches import numpy_batches, read_batches
@@ -99,10 +100,10 @@ def train_coarse(
     model = CoarseTower(client.schema, config)
     sample = read_batches(data, "train", _READ_AT_ONCE)
     model.adapt(sample.take(_ADAPTED_REQUESTS // _READ_AT_ONCE))
-    batches = _Batches(model, distilled, catalogue, training)
+    batches = _batches(model, distilled, catalogue, training)
+    steps = -(-len(distilled.rows) // training.batch_size) * training.epochs
 
     def falling(rate: float) -> Any:
-        steps = training.epochs * len(batches)
         return keras.optimizers.schedules.CosineDecay(rate, steps)
 
     model.compile(
@@ -113,7 +114,12 @@ def train_coarse(
         loss=ListDistillation(training.sharpness, training.label_weight),
         jit_compile=False,
     )
-    model.fit(batches, epochs=training.epochs, verbose=2 if progress else 0)
+    model.fit(
+        batches,
+        epochs=training.epochs,
+        shuffle=False,
+        verbose=2 if progress else 0,
+    )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with plain_path(folder) as plain:
@@ -193,35 +199,35 @@ def _dtype(column: Any) -> Any:
     return object if column.dtype == "string" else column.dtype
 
 
-class _Batches(keras.utils.PyDataset):
-    """Shuffled batches of inputs and targets."""
+def _batches(
+    model: CoarseTower,
+    distilled: DistilledRequests,
+    catalogue: Catalogue,
+    training: CoarseTraining,
+) -> tf.data.Dataset:
+    """Makes batches of inputs and targets, in another order at each pass."""
+    rng = np.random.default_rng(training.seed)
+    users, items = model.user_columns, model.item_columns
 
-    def __init__(
-        self,
-        model: CoarseTower,
-        distilled: DistilledRequests,
-        catalogue: Catalogue,
-        training: CoarseTraining,
-    ):
-        super().__init__()
-        self._distilled, self._catalogue = distilled, catalogue
-        self._names = (model.user_columns, model.item_columns)
-        self._size = training.batch_size
-        self._rng = np.random.default_rng(training.seed)
-        self._order = self._rng.permutation(len(distilled.rows))
+    def generate() -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        order = rng.permutation(len(distilled.rows))
+        for start in range(0, len(order), training.batch_size):
+            chosen = order[start : start + training.batch_size]
+            rows = distilled.rows[chosen]
+            inputs = {name: distilled.users[name][chosen] for name in users}
+            inputs |= {name: catalogue.columns[name][rows] for name in items}
+            yield inputs, distilled.targets[chosen]
 
-    def __len__(self) -> int:
-        return -(-len(self._order) // self._size)
-
-    def __getitem__(self, number: int) -> tuple[dict[str, Any], np.ndarray]:
-        start = number * self._size
-        chosen = self._order[start : start + self._size]
-        rows = self._distilled.rows[chosen]
-        users, items = self._names
-        inputs = {name: self._distilled.users[name][chosen] for name in users}
-        inputs |= {name: self._catalogue.columns[name][rows] for name in items}
-        return inputs, self._distilled.targets[chosen]
-
-    def on_epoch_end(self) -> None:
-        """Draws another order."""
-        self._rng.shuffle(self._order)
+    specs = {
+        c.name: tf.TensorSpec(c.shape, c.dtype)
+        for c in model.schema.columns()
+        if c.name in (*users, *items)
+    }
+    target = tf.TensorSpec((None, None, 3))
+    dataset = tf.data.Dataset.from_generator(
+        generate, output_signature=(specs, target)
+    )
+    options = tf.data.Options()
+    # Autotune may idle for seconds when an iterator is torn down.
+    options.autotune.enabled = False
+    return dataset.prefetch(2).with_options(options)

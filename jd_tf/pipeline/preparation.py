@@ -9,7 +9,9 @@ import yaml
 
 from jd_tf.data.dataset import read_schema
 from jd_tf.data.files import write_whole
+from jd_tf.pipeline.building import open_client
 from jd_tf.pipeline.catalogue import Catalogue
+from jd_tf.pipeline.coarse_training import CoarseTraining, train_coarse
 from jd_tf.pipeline.item_statistics import ItemStatistics
 from jd_tf.pipeline.recall.co_occurrence import co_occurrence_table
 from jd_tf.pipeline.recall.ease import ease_table
@@ -23,31 +25,30 @@ from jd_tf.pipeline.recommender_config import (
     RecommenderConfig,
     RerankSettings,
 )
+from jd_tf.pipeline.stages.rerank_stage import ItemRules
+from jd_tf.schema import Schema
 
 CONFIG_FILE = "recommender.yaml"
 SCHEMA_FILE = "schema.json"
 CATALOGUE_FILE = "catalogue.npz"
 STATISTICS_FILE = "statistics.npz"
+COARSE_FOLDER = "coarse"
 _TABLES: dict[str, Callable[[Interactions], Any]] = {
     "swing": swing_table,
     "co_occurrence": co_occurrence_table,
     "ease": ease_table,
 }
 _MOST_EASE_ITEMS = 20_000
+# Behaviours after which an item is not brought again.
+_OWNED = ("order", "purchase", "buy")
 
 
-def prepare_recall(data: str | Path, folder: str | Path) -> RecallSettings:
+def prepare_recall(data: str | Path, folder: str | Path) -> None:
     """Writes schema, catalogue, statistics and tables of neighbours.
-
-    What the data give is in: a table of each kind (EASE of at most 20,000
-    items), popular and new items, and those of the shops of past events.
 
     Args:
         data: folder of request records; the training split is read.
         folder: written to.
-
-    Returns:
-        Settings of channels that read these files.
 
     Raises:
         DataError: if the data cannot be read.
@@ -60,46 +61,85 @@ def prepare_recall(data: str | Path, folder: str | Path) -> RecallSettings:
     schema.save(folder / SCHEMA_FILE)
     catalogue.save(folder / CATALOGUE_FILE)
     ItemStatistics.of(interactions).save(folder / STATISTICS_FILE)
-    channels = {
-        "popular": ChannelSettings("popular", quota=10),
-        "new": ChannelSettings("new", quota=10),
-    }
     for name, make in _TABLES.items():
-        if name == "ease" and len(interactions.item_id) > _MOST_EASE_ITEMS:
-            continue
-        make(interactions).save(folder / f"{name}.npz")
-        channels[name] = ChannelSettings("neighbors", f"{name}.npz")
+        if name != "ease" or len(interactions.item_id) <= _MOST_EASE_ITEMS:
+            make(interactions).save(folder / f"{name}.npz")
+
+
+def prepare_coarse(
+    data: str | Path,
+    folder: str | Path,
+    saved_model: str,
+    num_requests: int,
+) -> None:
+    """Distils the coarse tower from an exported ranker.
+
+    Args:
+        data: folder of request records.
+        folder: that of `prepare_recall`.
+        saved_model: of the ranker, relative to `folder`.
+        num_requests: that it learns from.
+    """
+    folder = Path(folder)
+    schema = Schema.load(folder / SCHEMA_FILE)
+    catalogue = Catalogue.load(folder / CATALOGUE_FILE)
+    with open_client(FineSettings(saved_model), folder, schema) as client:
+        train_coarse(
+            data,
+            folder / COARSE_FOLDER,
+            catalogue,
+            client,
+            training=CoarseTraining(num_requests),
+        )
+
+
+def default_channels(folder: str | Path) -> dict[str, ChannelSettings]:
+    """Returns channels of all files that `prepare_recall` wrote."""
+    folder = Path(folder)
+    catalogue = Catalogue.load(folder / CATALOGUE_FILE)
+    channels = {
+        "popular": ChannelSettings("popular", weight=0.5),
+        "new": ChannelSettings("new", weight=0.2, quota=20),
+    }
+    for name in _TABLES:
+        if (folder / f"{name}.npz").is_file():
+            channels[name] = ChannelSettings("neighbors", f"{name}.npz")
     for column in ("shop_id", "brand_id", "category_id"):
         if column in catalogue.columns:
             name = f"same_{column.removesuffix('_id')}"
             channels[name] = ChannelSettings("same_value", column=column)
-    return RecallSettings(channels)
+    return channels
 
 
 def write_config(
-    folder: str | Path,
-    recall: RecallSettings,
-    fine: FineSettings | None,
-    coarse: CoarseSettings | None = None,
-    rerank: RerankSettings | None = None,
-    deadline: float = 0.6,
-) -> Path:
-    """Writes the YAML file of a recommender; returns its path."""
+    folder: str | Path, saved_model: str, coarse: bool = True
+) -> None:
+    """Writes the YAML file of a recommender with the default settings.
+
+    Args:
+        folder: that of `prepare_recall`.
+        saved_model: of the ranker, relative to `folder`.
+        coarse: whether there is a coarse tower.
+    """
+    folder = Path(folder)
+    schema = Schema.load(folder / SCHEMA_FILE)
+    catalogue = Catalogue.load(folder / CATALOGUE_FILE)
+    alike = [c for c in ItemRules().likeness if c in catalogue.columns]
     config = RecommenderConfig(
         SCHEMA_FILE,
         CATALOGUE_FILE,
         STATISTICS_FILE,
-        recall,
-        coarse,
-        fine,
-        rerank,
-        deadline,
+        RecallSettings(
+            default_channels(folder),
+            exclude=tuple(b.name for b in schema.behaviors if b.name in _OWNED),
+        ),
+        CoarseSettings(COARSE_FOLDER) if coarse else None,
+        FineSettings(saved_model),
+        RerankSettings(items=ItemRules(tuple(alike or ("item_id",)))),
     )
-    path = Path(folder) / CONFIG_FILE
     fields = _given(config)
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
-    write_whole(path, text.encode())
-    return path
+    write_whole(folder / CONFIG_FILE, text.encode())
 
 
 def _given(config: Any) -> dict[str, Any]:

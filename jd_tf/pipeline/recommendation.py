@@ -1,9 +1,12 @@
 """The answer of the pipeline: items, and what happened at each stage."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from jd_tf.pipeline.stages.stage import ScoredItems
 
 # What became of a stage.
 OK = "ok"
@@ -52,6 +55,7 @@ class Recommendation:
         trace: of the stages, in order.
         seconds: for all of it.
         facts: of the request: fusion weights, model version.
+        answers: what each stage that did not fall back answered, whole.
     """
 
     item_id: np.ndarray
@@ -59,6 +63,7 @@ class Recommendation:
     trace: tuple[StageTrace, ...]
     seconds: float
     facts: dict[str, Any]
+    answers: Mapping[str, ScoredItems]
 
     @property
     def degraded(self) -> tuple[str, ...]:
@@ -74,3 +79,28 @@ class Recommendation:
             "stages": [dataclasses.asdict(t) for t in self.trace],
             "items": list(self.explanations),
         }
+
+    def table(self, top: int | None = None) -> str:
+        """Returns the best `top` items as aligned text, all by default."""
+        stages = [t.stage for t in self.trace if t.stage != "attention"]
+        rows = [["place", "item_id", *stages, "channels", "why"]]
+        for found in self.explanations[:top]:
+            ranks = [str(found["ranks"].get(name, "-")) for name in stages]
+            rows.append(
+                [
+                    str(found["place"]),
+                    str(found["item_id"]),
+                    *ranks,
+                    " ".join(found.get("channels", {})),
+                    found.get("reason", ""),
+                ]
+            )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        head = f"{len(self.explanations)} items in {1000 * self.seconds:.1f} ms"
+        if self.degraded:
+            head += f"; fell back: {', '.join(self.degraded)}"
+        lines = [
+            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True))
+            for row in rows
+        ]
+        return "\n".join([head, *(line.rstrip() for line in lines)])

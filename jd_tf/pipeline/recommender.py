@@ -145,6 +145,7 @@ class Recommender:
             tuple(traces),
             seconds,
             {k: v for a in answers.values() for k, v in a.facts.items()},
+            answers,
         )
 
     def stats(self) -> dict[str, Any]:

@@ -127,6 +127,14 @@ class RerankStage:
             {REASON: shown.reasons},
         )
 
+    def rows(self, item_id: np.ndarray) -> np.ndarray:
+        """Returns rows of the catalogue."""
+        return self._catalogue.rows(item_id)
+
+    def column(self, name: str) -> np.ndarray:
+        """Returns (I,) ids of a column of the catalogue."""
+        return self._catalogue.columns[name]
+
     def likeness(self, rows: np.ndarray) -> Likeness:
         """Returns the likeness of the items at rows of the catalogue."""
         if self._vectors is not None:
