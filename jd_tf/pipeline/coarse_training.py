@@ -101,10 +101,11 @@ def train_coarse(
     sample = read_batches(data, "train", _READ_AT_ONCE)
     model.adapt(sample.take(_ADAPTED_REQUESTS // _READ_AT_ONCE))
     batches = _batches(model, distilled, catalogue, training)
-    steps = -(-len(distilled.rows) // training.batch_size) * training.epochs
+    steps = -(-len(distilled.rows) // training.batch_size)
 
     def falling(rate: float) -> Any:
-        return keras.optimizers.schedules.CosineDecay(rate, steps)
+        total = steps * training.epochs
+        return keras.optimizers.schedules.CosineDecay(rate, total)
 
     model.compile(
         optimizer=SparseDenseOptimizer(
@@ -115,8 +116,9 @@ def train_coarse(
         jit_compile=False,
     )
     model.fit(
-        batches,
+        batches.repeat(),
         epochs=training.epochs,
+        steps_per_epoch=steps,
         shuffle=False,
         verbose=2 if progress else 0,
     )
