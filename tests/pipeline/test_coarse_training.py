@@ -152,7 +152,8 @@ def test_it_learns_the_teachers_order(data, catalogue, tmp_path):
         assert len(set(found.item_id.tolist())) == 25
         best = IDS[np.argsort(-teacher_score(columns, IDS))[:10]]
         kept.append(np.isin(best, found.item_id).mean())
-    assert np.mean(kept) > 0.95
+    # By chance 25 of 60.
+    assert np.mean(kept) > 0.8
     # What was trained is what was loaded.
     again = CoarseStage(model, catalogue)
     np.testing.assert_allclose(again.vectors, stage.vectors, rtol=1e-5)
