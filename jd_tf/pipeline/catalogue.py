@@ -41,9 +41,10 @@ class Catalogue:
         self.item_id = self.columns["item_id"]
         twice = np.flatnonzero(self.item_id[1:] == self.item_id[:-1])
         if len(twice):
+            first = self.item_id[twice].tolist()[0]
             raise DataError(
-                f"item {self.item_id[twice[0]]!r} stands twice in the "
-                "catalogue. Keep its newest row."
+                f"item {first!r} stands twice in the catalogue. Keep its "
+                "newest row."
             )
 
     def __len__(self) -> int:

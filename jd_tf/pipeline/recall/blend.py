@@ -1,5 +1,6 @@
 """Weights of recall channels, chosen on requests whose next item is known."""
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -40,36 +41,55 @@ def tune_blend(
     best, chosen = -np.inf, (np.ones(len(lists)), _WAYS[0])
     for way in _WAYS:
         values = pool.values(*way)[reached]
-
-        def objective(
-            weights: np.ndarray, values: np.ndarray = values
-        ) -> float:
-            score = values @ weights
-            mine = np.take_along_axis(score, found[:, None], axis=1)
-            # Equal scores are in the order of ids, as good as any.
-            above = (score > mine).sum(axis=1)
-            place = above + 0.5 * ((score == mine).sum(axis=1) - 1)
-            place = np.where(mine[:, 0] > 0, place, np.inf)
-            parts = [(place < k).sum() for k in places]
-            gain = 1.0 / np.log2(2.0 + place[place < places[0]])
-            return float(np.log(np.maximum([gain.sum(), *parts], 0.5)).sum())
-
-        single = np.eye(len(lists))
-        weights = max(single, key=objective)
-        reach = objective(weights)
-        for _ in range(_ROUNDS):
-            before = reach
-            for channel in range(len(lists)):
-                for weight in _WEIGHTS:
-                    other = weights.copy()
-                    other[channel] = weight
-                    value = objective(other)
-                    if value > reach:
-                        weights, reach = other, value
-            if reach == before:
-                break
+        weights, reach = _ascend(values, found, places)
         if reach > best:
             best, chosen = reach, (weights, way)
     weights, (by, offset) = chosen
     named = dict(zip(lists, map(float, weights), strict=True))
     return Merge(weights=named, by=by, rank_offset=offset)
+
+
+def _ascend(
+    values: np.ndarray, found: np.ndarray, places: Sequence[int]
+) -> tuple[np.ndarray, float]:
+    """Returns weights that no change of one of them makes better."""
+    objective = functools.partial(_objective, values, found, places)
+    weights = max(np.eye(values.shape[-1]), key=objective)
+    reach, before = objective(weights), -np.inf
+    for _ in range(_ROUNDS):
+        if reach == before:
+            break
+        before = reach
+        for channel in range(len(weights)):
+            for weight in _WEIGHTS:
+                other = weights.copy()
+                other[channel] = weight
+                value = objective(other)
+                if value > reach:
+                    weights, reach = other, value
+    return weights, reach
+
+
+def _objective(
+    values: np.ndarray,
+    found: np.ndarray,
+    places: Sequence[int],
+    weights: np.ndarray,
+) -> float:
+    """Returns the sum of logarithms of what `tune_blend` names.
+
+    Args:
+        values: (B, G, C) of pooled items.
+        found: (B,) place of the wanted one among them.
+        places: lengths of lists that matter.
+        weights: (C,).
+    """
+    score = values @ weights
+    mine = np.take_along_axis(score, found[:, None], axis=1)
+    # Equal scores are in the order of ids, which is as good as any.
+    ties = (score == mine).sum(axis=1) - 1
+    place = (score > mine).sum(axis=1) + 0.5 * ties
+    place = np.where(mine[:, 0] > 0, place, np.inf)
+    hits = [np.count_nonzero(place < k) for k in places]
+    gain = (1.0 / np.log2(2.0 + place[place < places[0]])).sum()
+    return float(np.log(np.maximum([gain, *hits], 0.5)).sum())
