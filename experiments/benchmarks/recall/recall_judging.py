@@ -16,6 +16,7 @@ from jd_tf.metrics import (
     novelty,
     recall_at,
 )
+from jd_tf.metrics.ranking_metrics import mean_defined
 from jd_tf.pipeline.item_lists import ItemLists
 from jd_tf.pipeline.recall.channel import RecallChannel
 from jd_tf.pipeline.recall.interactions import Interactions
@@ -177,7 +178,8 @@ def compare(
         for metric, value in metrics.items():
             difference = values[against][metric] - value
             drawn = bootstrap.means(difference, np.ones(len(difference)))
-            minus[metric] = [_mean(difference), *interval(drawn)]
+            ends = map(_number, interval(drawn))
+            minus[metric] = [_mean(difference), *ends]
         found[name]["merge_minus"] = minus
     return found
 
@@ -207,12 +209,19 @@ def table(judged: Mapping[str, Any], metrics: Sequence[str]) -> str:
         cells = []
         for metric in metrics:
             value = found["means"][metric]
-            minus = found.get("merge_minus", {}).get(metric)
-            apart = minus is not None and (minus[1] > 0 or minus[2] < 0)
-            cells.append(f"{value:15.4f}{'*' if apart else ' '}")
+            _, low, high = found.get("merge_minus", {}).get(metric, [None] * 3)
+            apart = low is not None and (low > 0 or high < 0)
+            text = "-" if value is None else f"{value:.4f}"
+            cells.append(f"{text:>15}{'*' if apart else ' '}")
         lines.append(f"{name:<22}" + "".join(cells))
     return "\n".join(lines)
 
 
-def _mean(values: np.ndarray) -> float:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
+def _mean(values: np.ndarray) -> float | None:
+    """Returns the mean of what is not nan; None of nothing."""
+    return _number(mean_defined(values))
+
+
+def _number(value: float) -> float | None:
+    """Returns a number that JSON has."""
+    return None if np.isnan(value) else float(value)
