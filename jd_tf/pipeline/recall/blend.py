@@ -1,6 +1,5 @@
 """Weights of recall channels, chosen on requests whose next item is known."""
 
-import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,7 +11,8 @@ from jd_tf.pipeline.recall.scoring import find_ids
 
 _WEIGHTS = (0.0, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5)
 _WAYS = (("score", 0.0), ("rank", 0.0), ("rank", 10.0), ("rank", 60.0))
-_ROUNDS = 3
+# Sums in another order are no gain.
+_LEAST = 1e-9
 
 
 def tune_blend(
@@ -40,8 +40,8 @@ def tune_blend(
     found = target[reached].argmax(axis=1)
     best, chosen = -np.inf, (np.ones(len(lists)), _WAYS[0])
     for way in _WAYS:
-        values = pool.values(*way)[reached]
-        weights, reach = _ascend(values, found, places)
+        values = np.moveaxis(pool.values(*way)[reached], -1, 0)
+        weights, reach = _ascend(np.ascontiguousarray(values), found, places)
         if reach > best:
             best, chosen = reach, (weights, way)
     weights, (by, offset) = chosen
@@ -52,39 +52,39 @@ def tune_blend(
 def _ascend(
     values: np.ndarray, found: np.ndarray, places: Sequence[int]
 ) -> tuple[np.ndarray, float]:
-    """Returns weights that no change of one of them makes better."""
-    objective = functools.partial(_objective, values, found, places)
-    weights = max(np.eye(values.shape[-1]), key=objective)
-    reach, before = objective(weights), -np.inf
-    for _ in range(_ROUNDS):
-        if reach == before:
-            break
+    """Returns weights that no change of one of them makes better.
+
+    Args:
+        values: (C, B, G) of pooled items.
+        found: (B,) place of the wanted one among them.
+        places: lengths of lists that matter.
+    """
+    alone = [_objective(score, found, places) for score in values]
+    weights = np.eye(len(values))[int(np.argmax(alone))]
+    reach, before = max(alone), -np.inf
+    while reach > before:
         before = reach
-        for channel in range(len(weights)):
+        for channel, value in enumerate(values):
+            others = weights.copy()
+            others[channel] = 0.0
+            rest = np.tensordot(others, values, 1)
             for weight in _WEIGHTS:
-                other = weights.copy()
-                other[channel] = weight
-                value = objective(other)
-                if value > reach:
-                    weights, reach = other, value
+                other = _objective(rest + weight * value, found, places)
+                if other > reach + _LEAST:
+                    weights[channel], reach = weight, other
     return weights, reach
 
 
 def _objective(
-    values: np.ndarray,
-    found: np.ndarray,
-    places: Sequence[int],
-    weights: np.ndarray,
+    score: np.ndarray, found: np.ndarray, places: Sequence[int]
 ) -> float:
     """Returns the sum of logarithms of what `tune_blend` names.
 
     Args:
-        values: (B, G, C) of pooled items.
+        score: (B, G) of pooled items.
         found: (B,) place of the wanted one among them.
         places: lengths of lists that matter.
-        weights: (C,).
     """
-    score = values @ weights
     mine = np.take_along_axis(score, found[:, None], axis=1)
     # Equal scores are in the order of ids, which is as good as any.
     ties = (score == mine).sum(axis=1) - 1
