@@ -88,8 +88,8 @@ class Catalogue:
         newest: dict[str, np.ndarray] = {}
         times = np.empty(0, np.int64)
         for batch in numpy_batches(data, split, _BATCH_SIZE, schema=schema):
-            real = np.arange(batch["item_id"].shape[1])
-            real = real < batch["num_candidates"][:, None]
+            place = np.arange(batch["item_id"].shape[1])
+            real = place < batch["num_candidates"][:, None]
             when = np.broadcast_to(batch["request_time"][:, None], real.shape)
             times = np.concatenate([times, when[real]])
             for name in names:

@@ -48,12 +48,7 @@ def judge_dataset(
         output: of everything made.
         channels: names of `CHANNELS`.
     """
-    data = output / "data"
-    # Two thirds of the default's time goes into negatives, not read here.
-    options = {"dataset": name, "num_negatives": 1}
-    source = SequencesSource(folder, **options)
-    if not data.exists():
-        make_dataset(SequencesSource.name, data, folder, **options)
+    source, data = sequence_data(folder, name, output)
     interactions = Interactions.of_timelines(source.timelines)
     task = RecallTask(
         interactions,
@@ -63,7 +58,7 @@ def judge_dataset(
         attribute="attribute_ids",
     )
     splits = {
-        split: _requests(source, data, split)
+        split: sequence_requests(source, data, split)
         for split in ("validation", "test")
     }
     lists: dict[str, dict[str, ItemLists]] = {split: {} for split in splits}
@@ -110,7 +105,24 @@ def judge_dataset(
     return "\n".join(text)
 
 
-def _requests(source: SequencesSource, data: Path, split: str) -> Requests:
+def sequence_data(
+    folder: Path, name: str, output: Path
+) -> tuple[SequencesSource, Path]:
+    """Returns a data set and the folder of its records, made once.
+
+    Arguments are those of `judge_dataset`.
+    """
+    # Most of the default's time goes into negatives, which nobody reads here.
+    options = {"dataset": name, "num_negatives": 1}
+    data = output / "data"
+    if not data.exists():
+        make_dataset(SequencesSource.name, data, folder, **options)
+    return SequencesSource(folder, **options), data
+
+
+def sequence_requests(
+    source: SequencesSource, data: Path, split: str
+) -> Requests:
     """Returns the requests of a split, with their targets."""
     columns = source.schema.columns(*HISTORY_ROLES, *REQUEST_ROLES)
     names = [column.name for column in columns]
