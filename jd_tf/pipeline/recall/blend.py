@@ -11,7 +11,8 @@ from jd_tf.pipeline.recall.scoring import find_ids
 
 _WEIGHTS = (0.0, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5)
 _WAYS = (("score", 0.0), ("rank", 0.0), ("rank", 10.0), ("rank", 60.0))
-_ROUNDS = 3
+# Sums in another order are no gain.
+_LEAST = 1e-9
 
 
 def tune_blend(
@@ -39,37 +40,56 @@ def tune_blend(
     found = target[reached].argmax(axis=1)
     best, chosen = -np.inf, (np.ones(len(lists)), _WAYS[0])
     for way in _WAYS:
-        values = pool.values(*way)[reached]
-
-        def objective(
-            weights: np.ndarray, values: np.ndarray = values
-        ) -> float:
-            score = values @ weights
-            mine = np.take_along_axis(score, found[:, None], axis=1)
-            # Equal scores are in the order of ids, as good as any.
-            above = (score > mine).sum(axis=1)
-            place = above + 0.5 * ((score == mine).sum(axis=1) - 1)
-            place = np.where(mine[:, 0] > 0, place, np.inf)
-            parts = [(place < k).sum() for k in places]
-            gain = 1.0 / np.log2(2.0 + place[place < places[0]])
-            return float(np.log(np.maximum([gain.sum(), *parts], 0.5)).sum())
-
-        single = np.eye(len(lists))
-        weights = max(single, key=objective)
-        reach = objective(weights)
-        for _ in range(_ROUNDS):
-            before = reach
-            for channel in range(len(lists)):
-                for weight in _WEIGHTS:
-                    other = weights.copy()
-                    other[channel] = weight
-                    value = objective(other)
-                    if value > reach:
-                        weights, reach = other, value
-            if reach == before:
-                break
+        values = np.moveaxis(pool.values(*way)[reached], -1, 0)
+        weights, reach = _ascend(np.ascontiguousarray(values), found, places)
         if reach > best:
             best, chosen = reach, (weights, way)
     weights, (by, offset) = chosen
     named = dict(zip(lists, map(float, weights), strict=True))
     return Merge(weights=named, by=by, rank_offset=offset)
+
+
+def _ascend(
+    values: np.ndarray, found: np.ndarray, places: Sequence[int]
+) -> tuple[np.ndarray, float]:
+    """Returns weights that no change of one of them makes better.
+
+    Args:
+        values: (C, B, G) of pooled items.
+        found: (B,) place of the wanted one among them.
+        places: lengths of lists that matter.
+    """
+    alone = [_objective(score, found, places) for score in values]
+    weights = np.eye(len(values))[int(np.argmax(alone))]
+    reach, before = max(alone), -np.inf
+    while reach > before:
+        before = reach
+        for channel, value in enumerate(values):
+            others = weights.copy()
+            others[channel] = 0.0
+            rest = np.tensordot(others, values, 1)
+            for weight in _WEIGHTS:
+                other = _objective(rest + weight * value, found, places)
+                if other > reach + _LEAST:
+                    weights[channel], reach = weight, other
+    return weights, reach
+
+
+def _objective(
+    score: np.ndarray, found: np.ndarray, places: Sequence[int]
+) -> float:
+    """Returns the sum of logarithms of what `tune_blend` names.
+
+    Args:
+        score: (B, G) of pooled items.
+        found: (B,) place of the wanted one among them.
+        places: lengths of lists that matter.
+    """
+    mine = np.take_along_axis(score, found[:, None], axis=1)
+    # Equal scores are in the order of ids, which is as good as any.
+    ties = (score == mine).sum(axis=1) - 1
+    place = (score > mine).sum(axis=1) + 0.5 * ties
+    place = np.where(mine[:, 0] > 0, place, np.inf)
+    hits = [np.count_nonzero(place < k) for k in places]
+    gain = (1.0 / np.log2(2.0 + place[place < places[0]])).sum()
+    return float(np.log(np.maximum([gain, *hits], 0.5)).sum())

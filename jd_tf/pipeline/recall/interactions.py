@@ -13,7 +13,7 @@ import tensorflow as tf
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import read_schema
 from jd_tf.data.sources.timelines import Timeline
-from jd_tf.schema import DataError
+from jd_tf.schema import DataError, Schema
 
 _BATCH_SIZE = 1024
 _LARGEST = 2**63 - 1
@@ -162,53 +162,63 @@ class Interactions:
                     f"{data}: no behaviour or objective `{name}` to weigh, "
                     f"only {', '.join(dict.fromkeys(names))}."
                 )
-        objectives = np.array(
-            [weights.get(name, 1.0) for name in schema.objective_names]
-        )
         held, parts, times = 0, [], set()
         for batch in numpy_batches(data, "train", _BATCH_SIZE, keys=True):
-            user = tf.strings.to_hash_bucket_fast(batch["user_id"], _LARGEST)
             times |= {batch["request_time"].min(), batch["request_time"].max()}
-            found = []
-            longest = np.zeros(len(user), np.int64)
-            for behavior in schema.behaviors:
-                ids = batch[f"{behavior.name}_item_id"]
-                length = batch[behavior.length].astype(np.int64)[:, None]
-                row, place = np.nonzero(np.arange(ids.shape[1]) < length)
-                longest = np.maximum(longest, length[:, 0])
-                time = batch[f"{behavior.name}_event_time"][row, place]
-                oldest_first = length[row, 0] - 1 - place
-                weight = np.full(len(row), weights.get(behavior.name, 1.0))
-                found.append((row, ids[row, place], time, oldest_first, weight))
-            label = (batch["labels"] > 0) & (batch["label_weights"] > 0)
-            weight = (label * objectives).max(axis=-1)
-            row, place = np.nonzero(weight)
-            found.append(
-                (
-                    row,
-                    batch["item_id"][row, place],
-                    batch["request_time"][row],
-                    longest[row],
-                    weight[row, place],
-                )
-            )
-            columns = map(np.concatenate, zip(*found, strict=True))
-            names = ["user", "item", "time", "place", "weight"]
-            part = pd.DataFrame(dict(zip(names, columns, strict=True)))
-            part["user"] = user.numpy()[part["user"]]
-            parts.append(_once(part))
+            parts.append(_once(_events_of(batch, schema, weights)))
             held += len(parts[-1])
             if held > _MAX_HELD:
-                parts = [_once(pd.concat(parts))]
-                held = 0
+                parts, held = [_once(pd.concat(parts))], 0
         if not parts or not sum(map(len, parts)):
             raise DataError(f"{data}: split `train` has no event.")
         events = _once(pd.concat(parts))
         clock = "time" if len(times) > 1 else "place"
-        return cls.of_events(
-            *(events[c].to_numpy() for c in ("user", "item", clock, "weight")),
-            **options,
+        user, item, time, weight = (
+            events[column].to_numpy()
+            for column in ("user", "item", clock, "weight")
         )
+        return cls.of_events(user, item, time, weight, **options)
+
+
+def _events_of(
+    batch: Mapping[str, np.ndarray],
+    schema: Schema,
+    weights: Mapping[str, float],
+) -> pd.DataFrame:
+    """Returns events of histories, and positive candidates, of a batch."""
+    user = tf.strings.to_hash_bucket_fast(batch["user_id"], _LARGEST).numpy()
+    longest = np.zeros(len(user), np.int64)
+    found = []
+    for behavior in schema.behaviors:
+        ids = batch[f"{behavior.name}_item_id"]
+        length = batch[behavior.length].astype(np.int64)
+        longest = np.maximum(longest, length)
+        row, column = np.nonzero(np.arange(ids.shape[1]) < length[:, None])
+        found.append(
+            (
+                user[row],
+                ids[row, column],
+                batch[f"{behavior.name}_event_time"][row, column],
+                length[row] - 1 - column,
+                np.full(len(row), weights.get(behavior.name, 1.0)),
+            )
+        )
+    positive = (batch["labels"] > 0) & (batch["label_weights"] > 0)
+    weight = [weights.get(name, 1.0) for name in schema.objective_names]
+    weight = (positive * np.array(weight)).max(axis=-1)
+    row, column = np.nonzero(weight)
+    found.append(
+        (
+            user[row],
+            batch["item_id"][row, column],
+            batch["request_time"][row],
+            longest[row],
+            weight[row, column],
+        )
+    )
+    columns = map(np.concatenate, zip(*found, strict=True))
+    names = ("user", "item", "time", "place", "weight")
+    return pd.DataFrame(dict(zip(names, columns, strict=True)))
 
 
 def _once(events: pd.DataFrame) -> pd.DataFrame:

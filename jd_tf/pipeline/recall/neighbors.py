@@ -91,16 +91,15 @@ def same_value_table(
     """
     values = column.reshape(len(item_id), -1)
     real = values != (b"" if values.dtype == object else 0)
-    item, _ = np.nonzero(real)
     keys, key = np.unique(values[real], return_inverse=True)
     if not len(keys):
         raise DataError("no item of the catalogue has a value of the column.")
-    best = np.zeros(len(keys))
-    np.maximum.at(best, key, score[item])
-    weight = score[item] / np.maximum(best[key], np.finfo(np.float32).tiny)
     # An item that names a shop twice is there once.
-    weights = scipy.sparse.coo_matrix(
-        (weight, (key, item)), (len(keys), len(item_id))
-    )
-    pairs = weights.tocsr()
-    return NeighborTable(keys, item_id, strongest(pairs, num_neighbors))
+    pairs = np.unique(np.stack([key, np.nonzero(real)[0]]), axis=1)
+    best = np.zeros(len(keys))
+    np.maximum.at(best, pairs[0], score[pairs[1]])
+    weights = scipy.sparse.csr_matrix(
+        (score[pairs[1]] / best[pairs[0]], tuple(pairs)),
+        (len(keys), len(item_id)),
+    ).astype(np.float32)
+    return NeighborTable(keys, item_id, strongest(weights, num_neighbors))

@@ -87,14 +87,14 @@ class Pool:
         size = int((new & real).sum(axis=1).max(initial=0))
         row, at = np.nonzero(real)
         place = order[row, at]
-        to = (row, group[row, at])
+        group = group[row, at]
         shape = (len(code), size)
         pooled = np.full(shape, -1)
-        pooled[to] = code[row, at]
+        pooled[row, group] = code[row, at]
         ranks = np.zeros((*shape, len(lists)), np.int32)
-        ranks[(*to, channel[place])] = rank[place]
+        ranks[row, group, channel[place]] = rank[place]
         values = np.zeros(ranks.shape, np.float32)
-        values[(*to, channel[place])] = scaled[row, place]
+        values[row, group, channel[place]] = scaled[row, place]
         return cls(tuple(lists), known, pooled, ranks, values)
 
 
