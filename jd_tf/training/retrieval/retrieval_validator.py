@@ -38,7 +38,7 @@ class RetrievalValidator:
     ):
         self.model = model
         self.requests = requests
-        self._columns = item_tensors(model, catalogue)
+        self._catalogue = catalogue
         if not model.config.softmax.repeats:
             self.requests = requests = requests.without_repeats()
         if not (requests.targets[:, 0] >= 0).any():
@@ -49,25 +49,10 @@ class RetrievalValidator:
         self._places = tf.function(
             self._batch_places, reduce_retracing=True, autograph=False
         )
-        self._vectors = tf.function(
-            model.encode_items, reduce_retracing=True, autograph=False
-        )
-
-    def item_vectors(self) -> np.ndarray:
-        """Returns the vectors of the catalogue, (I, D) float32."""
-        found = []
-        size = len(next(iter(self._columns.values())))
-        for start in range(0, size, _ITEMS_AT_ONCE):
-            part = {
-                name: column[tf.newaxis, start : start + _ITEMS_AT_ONCE]
-                for name, column in self._columns.items()
-            }
-            found.append(self._vectors(part)[0].numpy())
-        return np.concatenate(found)
 
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns of each request that counts items above and tied, (R,)."""
-        items = tf.constant(self.item_vectors())
+        items = tf.constant(item_vectors(self.model, self._catalogue))
         found = []
         for batch in self.requests.batches(_BATCH_SIZE):
             above, tied = self._places(batch, items)
@@ -97,6 +82,18 @@ class RetrievalValidator:
             competes = tf.scatter_nd(at, ones, tf.shape(scores)) == 0
             above, tied = above & competes, tied & competes
         return _count(above), _count(tied) - 1
+
+
+def item_vectors(model: Any, catalogue: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the vectors of a catalogue's items, (I, D) float32."""
+    columns, found = item_tensors(model, catalogue), []
+    for start in range(0, len(catalogue["item_id"]), _ITEMS_AT_ONCE):
+        part = {
+            name: column[tf.newaxis, start : start + _ITEMS_AT_ONCE]
+            for name, column in columns.items()
+        }
+        found.append(model.encode_items(part)[0].numpy())
+    return np.concatenate(found)
 
 
 def _count(chosen: tf.Tensor) -> tf.Tensor:
