@@ -31,12 +31,13 @@ from jd_tf.serving.export.versions import SCHEMA_FILE
 from jd_tf.serving.export.warmup import sample_requests
 from jd_tf.serving.signature_names import (
     ENCODE_ITEMS,
+    ENCODE_USER,
     EXCLUDED,
     ITEM_ID,
-    ITEM_VECTOR,
     NUM_EXCLUDED,
     NUM_FOUND,
     SERVING_DEFAULT,
+    VECTOR,
 )
 from jd_tf.training.folder_training import VALIDATION
 from jd_tf.training.retrieval.retrieval_validator import item_vectors
@@ -53,6 +54,10 @@ class ServedRetriever:
     answers `item_id` (B, K), `score` (B, K), best first, and `num_found` (B,)
     int32; beyond it ids are 0 or "" and scores the lowest there are. Items of
     the history are not found either, unless the model's `repeats` is set.
+
+    `encode_user` takes the same and answers what a search elsewhere needs: the
+    user's `vector` (B, V, D), of which each counts with its largest inner
+    product, and `excluded_item_id` (B, L + X), 0 or "" for none.
 
     `encode_items` takes the candidate columns that the item tower reads, a row
     an item, and answers its `vector` (B, D): what the index would hold of a
@@ -81,6 +86,7 @@ class ServedRetriever:
         )
         self._functions = {
             SERVING_DEFAULT: self._find,
+            ENCODE_USER: self._encode_user,
             ENCODE_ITEMS: self._encode_items,
         }
 
@@ -99,6 +105,7 @@ class ServedRetriever:
         items = column_specs(self.schema, Role.CANDIDATE)
         return {
             SERVING_DEFAULT: users,
+            ENCODE_USER: users,
             ENCODE_ITEMS: {
                 name: tf.TensorSpec(
                     (None, *items[name].shape[2:]), items[name].dtype, name
@@ -132,7 +139,27 @@ class ServedRetriever:
         answer = self._functions[signature](**tensors)
         return {name: tensor.numpy() for name, tensor in answer.items()}
 
+    @property
+    def signatures(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Inputs of the signatures, as a `LoadedModel` has them."""
+        return {
+            signature: {
+                "inputs": {
+                    name: {"dtype": spec.dtype.name, "shape": [*spec.shape]}
+                    for name, spec in specs.items()
+                }
+            }
+            for signature, specs in self.specs().items()
+        }
+
     def _find(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        user = self._encode_user(**inputs)
+        ids, scores, found = self.index.search(
+            user[VECTOR], self.count, user[EXCLUDED]
+        )
+        return {ITEM_ID: ids, "score": scores, NUM_FOUND: found}
+
+    def _encode_user(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         specs = self.specs()[SERVING_DEFAULT]
         safe = safe_inputs(inputs, specs, self.schema.columns())
         excluded = [_real(safe[EXCLUDED], safe[NUM_EXCLUDED])]
@@ -140,16 +167,14 @@ class ServedRetriever:
             behavior = self._model.behavior
             history = safe[f"{behavior.name}_{ITEM_ID}"]
             excluded.append(_real(history, safe[behavior.length]))
-        ids, scores, found = self.index.search(
-            self._model.encode_user(safe),
-            self.count,
-            tf.concat(excluded, axis=1),
-        )
-        return {ITEM_ID: ids, "score": scores, NUM_FOUND: found}
+        return {
+            VECTOR: self._model.encode_user(safe),
+            EXCLUDED: tf.concat(excluded, axis=1),
+        }
 
     def _encode_items(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         items = {name: tensor[:, tf.newaxis] for name, tensor in inputs.items()}
-        return {ITEM_VECTOR: self._model.encode_items(items)[:, 0]}
+        return {VECTOR: self._model.encode_items(items)[:, 0]}
 
 
 def export_retrieval(
@@ -251,6 +276,7 @@ def _calls(
             Recording(name, inputs, served.call(name, inputs))
             for name, inputs in (
                 (SERVING_DEFAULT, batch),
+                (ENCODE_USER, batch),
                 (ENCODE_ITEMS, items),
             )
         ]

@@ -23,8 +23,8 @@ class TwoTowerChannel:
     """Recalls the items nearest to a user's vectors.
 
     Args:
-        retriever: a `ServedRetriever`, live, or the `LoadedModel` of its
-            version: what has `call(signature, inputs)`.
+        retriever: a `ServedRetriever`, live, the `LoadedModel` of its version,
+            or an `ApproximateRetriever` on either.
         name: of the channel.
     """
 
@@ -57,25 +57,25 @@ class TwoTowerChannel:
         Raises:
             DataError: a column is missing, or fewer items were exported.
         """
-        specs = self._inputs()
+        inputs = self._retriever.signatures[SERVING_DEFAULT]["inputs"]
         size = len(next(iter(requests.values())))
         if excluded is None:
-            text = specs[EXCLUDED] == "string"
-            excluded = np.full((size, 1), b"" if text else 0, object)
-            excluded = excluded if text else excluded.astype(np.int64)
+            text = inputs[EXCLUDED]["dtype"] == "string"
+            empty, dtype = (b"", object) if text else (0, np.int64)
+            excluded = np.full((size, 1), empty, dtype)
         given = {
             **requests,
             EXCLUDED: excluded,
             NUM_EXCLUDED: np.full(size, excluded.shape[1], np.int32),
         }
-        missing = [name for name in specs if name not in given]
+        missing = [name for name in inputs if name not in given]
         if missing:
             raise DataError(
                 f"channel `{self.name}`: the requests have no column "
                 f"`{missing[0]}`."
             )
         answer = self._retriever.call(
-            SERVING_DEFAULT, {name: given[name] for name in specs}
+            SERVING_DEFAULT, {name: given[name] for name in inputs}
         )
         ids, score = answer[ITEM_ID], answer["score"]
         if count > ids.shape[1]:
@@ -90,12 +90,3 @@ class TwoTowerChannel:
             np.where(beyond, -np.inf, score[:, :count]).astype(np.float32),
             length.astype(np.int32),
         )
-
-    def _inputs(self) -> dict[str, str]:
-        """Returns the dtypes of what the retriever takes, by name."""
-        retriever = self._retriever
-        if isinstance(retriever, LoadedModel):
-            table = retriever.signatures[SERVING_DEFAULT]["inputs"]
-            return {name: tensor["dtype"] for name, tensor in table.items()}
-        specs = retriever.specs()[SERVING_DEFAULT]
-        return {name: spec.dtype.name for name, spec in specs.items()}

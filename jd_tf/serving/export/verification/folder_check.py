@@ -34,6 +34,7 @@ from jd_tf.serving.signature_names import (
     NUM_CANDIDATES,
     NUM_EXCLUDED,
     RANK_CANDIDATES,
+    RETRIEVAL_SIGNATURES,
     SERVING_DEFAULT,
     SIGNATURES,
 )
@@ -164,7 +165,8 @@ def retriever_errors(table: Mapping[str, Any], schema: Schema) -> Iterable[str]:
         column.name: (column.dtype, [None, *column.shape[2:]])
         for column in schema.columns(Role.CANDIDATE)
     }
-    for signature, known in ((SERVING_DEFAULT, users), (ENCODE_ITEMS, items)):
+    for signature in RETRIEVAL_SIGNATURES:
+        known = items if signature == ENCODE_ITEMS else users
         if signature not in table:
             yield f"lacks the signature {signature}."
             continue

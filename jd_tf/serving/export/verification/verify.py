@@ -159,7 +159,8 @@ def _examine(
         errors += folder_check.warmup_errors(
             folder / recordings.WARMUP_FILE, calls, table
         )
-    signatures, schema = SIGNATURES, None
+    signatures: tuple[str, ...] = SIGNATURES
+    schema = None
     if set(IMAGE_SIGNATURES) <= set(table):
         signatures = IMAGE_SIGNATURES
         errors += folder_check.tower_errors(table, folder)
