@@ -50,6 +50,7 @@ def main(_: object) -> None:
     from jd_tf.data.files import read_json
     from jd_tf.pipeline.catalogue import Catalogue
     from jd_tf.training.retrieval.train_retrieval import (
+        CATALOGUE_FILE,
         retrieval_training_config,
         train_retrieval,
     )
@@ -71,7 +72,7 @@ def main(_: object) -> None:
                 "training.FIELD=value."
             )
         changes[group][rest] = value.strip()
-    kept = workdir / "catalogue.npz"
+    kept = workdir / CATALOGUE_FILE
     if _ITEMS.value:
         catalogue = Catalogue.load(_ITEMS.value)
     elif kept.is_file():

@@ -9,11 +9,11 @@ from jd_tf.models.blocks.match_reader import MatchReader
 from jd_tf.models.blocks.pair_reader import PairReader
 from jd_tf.models.blocks.score_head import ScoreHead
 from jd_tf.models.blocks.session_features import SessionFeatures
-from jd_tf.models.blocks.timeline_encoder import TimelineEncoder
 from jd_tf.schema import Behavior, IdColumn
 from tests import case_inputs
 from tests.case_inputs import CANDIDATES, EVENTS, LENGTHS, REQUESTS, WIDTH
 from tests.cases import make_case
+from tests.timeline_cases import TIMELINE_CASES
 
 ITEM = IdColumn("item_id", num_buckets=20)
 CATEGORY = IdColumn("category_id", vocabulary=(1, 2, 3))
@@ -181,40 +181,8 @@ _SIZES = {"num_id_columns": 2, "model_dim": WIDTH, "num_heads": 2}
 _HEAD = {"given": (-1, 0, 1, -1), "values": (1.0, 2.0, 9.0, 3.0)}
 
 
-def _timeline(rng):
-    events = case_inputs.events(rng)
-    ages = case_inputs.aged(rng)["age_seconds"].astype(np.int64)
-    tokens = events.pop("inputs")
-    history = {f"click_{name}": values for name, values in events.items()}
-    times = -np.sort(ages, axis=1)
-    return {
-        "tokens": tokens,
-        "history": {
-            **history,
-            "click_event_time": times,
-            "click_length": LENGTHS,
-        },
-    }
-
-
 BLOCK_CASES = (
-    make_case(
-        "timeline_encoder",
-        TimelineEncoder,
-        _timeline,
-        CLICK,
-        model_dim=WIDTH,
-        feedforward_dim=12,
-    ),
-    make_case(
-        "timeline_encoder_of_means",
-        TimelineEncoder,
-        _timeline,
-        Behavior("click", max_length=EVENTS),
-        model_dim=WIDTH,
-        use_sequence=False,
-        use_recency=False,
-    ),
+    *TIMELINE_CASES,
     make_case(
         "item_encoder",
         ItemEncoder,

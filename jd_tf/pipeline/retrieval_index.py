@@ -25,12 +25,19 @@ def load_recommenders() -> Any:
     """Returns the module `tensorflow_recommenders`.
 
     Raises:
-        DataError: it is not installed, or `tf.keras` is Keras 3 here.
+        DataError: it is not installed, `tf.keras` is Keras 3 here, or a ScaNN
+            is installed that does not load.
     """
     before = os.environ.get(_VARIABLE)
     os.environ[_VARIABLE] = "1"
     try:
         import tensorflow_recommenders
+    except tf.errors.NotFoundError as error:
+        raise DataError(
+            "tensorflow_recommenders loads ScaNN where that is installed, and "
+            "its operations were built for another TensorFlow: pip uninstall "
+            "scann."
+        ) from error
     except ImportError as error:
         raise DataError(
             f"tensorflow_recommenders cannot be imported: {error}. Where it "

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jd_tf.layers import TransformerEncoder
-from tests import references
+from tests import attention_references, references
 from tests.cases import LENGTHS, case_named
 from tests.layers import harness
 
@@ -17,7 +17,7 @@ def test_block_equals_a_loop():
     (actual,) = harness.outputs(layer, values)
     for row, length in enumerate(LENGTHS):
         events = list(values["inputs"][row, :length].astype(np.float64))
-        expected = references.transformer_block(events, weights, 2)
+        expected = attention_references.transformer_block(events, weights, 2)
         for event, vector in enumerate(expected):
             np.testing.assert_allclose(
                 actual[row, event], vector, rtol=1e-4, atol=1e-5
@@ -45,7 +45,7 @@ def test_encoder_equals_a_loop_and_is_zero_in_padding(name, activation):
                 for name, value in weights.items()
                 if name.startswith(block)
             }
-            events = references.transformer_block(
+            events = attention_references.transformer_block(
                 events, inside, 2, activation, causal="causal" in name
             )
         for event, vector in enumerate(events):

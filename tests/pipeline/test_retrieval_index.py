@@ -103,7 +103,8 @@ import keras, numpy as np, tensorflow as tf
 {first}
 from jd_tf.pipeline.retrieval_index import RetrievalIndex
 index = RetrievalIndex([3, 4], np.eye(2))
-ids, *_ = index.search(tf.constant([[[0.0, 1.0]]]), 1, tf.zeros((1, 0), "int64"))
+none = tf.zeros((1, 0), "int64")
+ids, *_ = index.search(tf.constant([[[0.0, 1.0]]]), 1, none)
 model = keras.Sequential([keras.layers.Dense(1)])
 model.compile("adam", "mse")
 model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)

@@ -99,7 +99,8 @@ class TimelineEncoder(BaseLayer):
     @property
     def columns(self) -> list[str]:
         """Names of the columns of `history` that are read."""
-        names = [*self.event_details, "event_time", "length"]
+        names = [*self.event_details, *["event_time"] * self.use_recency]
+        names.append("length")
         return [f"{self.behavior.name}_{name}" for name in names]
 
     def build(self, tokens_shape: Any = None) -> None:

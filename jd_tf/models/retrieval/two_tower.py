@@ -82,7 +82,8 @@ class TwoTower(SchemaModel):
             name="item_encoder",
             **shared,
         )
-        self.item_normalization = self.dense_map = None
+        self.item_normalization: Any = None
+        self.dense_map: Any = None
         if schema.item_dense and items.use_features and items.use_item_dense:
             self.item_normalization = FeatureNormalization(
                 schema.linear_indices(schema.item_dense),

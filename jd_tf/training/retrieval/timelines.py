@@ -79,13 +79,13 @@ class Timelines:
                 key = int(batch["request_time"][row]), length, number
                 if user in newest and newest[user][0] > key:
                     continue
-                kept = {
+                columns = {
                     name: batch[name][row, :length]
                     if schema.column(name).ragged
                     else batch[name][row]
                     for name in model.user_columns
                 }
-                newest[user] = key, kept, target[row]
+                newest[user] = key, columns, target[row]
         if not newest:
             raise DataError(f"{data}: split `{split}` has no request.")
         kept = [found for _, found, _ in newest.values()]

@@ -20,6 +20,8 @@ from jd_tf.training.weight_average import WeightAverage
 from jd_tf.training.workdir import check_workdir, read_state, write_workdir
 
 MODEL = "two_tower"
+# The items that a run was trained among.
+CATALOGUE_FILE = "catalogue.npz"
 
 
 def train_retrieval(
