@@ -3,9 +3,9 @@
     python -m experiments.build_recommender --data=DIR \
         --saved_model=saved_models/jd_ranker --output=DIR
 
-Writes catalogue, statistics, tables of neighbours, a coarse tower distilled
-from the ranker, and `recommender.yaml`, which a person may edit. Whatever is
-made already is not made again.
+Writes catalogue, statistics, tables of neighbours, a two-tower model with its
+index, a coarse tower distilled from the ranker, and `recommender.yaml`, which a
+person may edit. Whatever is made already is not made again.
 """
 
 import os
@@ -29,6 +29,9 @@ _COARSE_REQUESTS = flags.DEFINE_integer(
     "Requests that the coarse tower learns from; 0 for no coarse tower.",
     lower_bound=0,
 )
+_TWO_TOWER = flags.DEFINE_bool(
+    "two_tower", True, "Whether to train and export a two-tower model."
+)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Begin anew.")
 
 STATE_FILE = "build_recommender.json"
@@ -44,9 +47,11 @@ def main(_: object) -> None:
             "data": str(data.resolve()),
             "saved_model": str(saved_model.resolve()),
             "coarse_requests": _COARSE_REQUESTS.value,
+            "two_tower": _TWO_TOWER.value,
         },
         "Name another --output, or pass --overwrite to begin anew.",
         _OVERWRITE.value,
+        made=("two_tower_run", "two_tower", "coarse"),
     )
     # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.pipeline import preparation
@@ -57,6 +62,12 @@ def main(_: object) -> None:
         "recall",
         lambda: preparation.prepare_recall(data, folder),
     )
+    if _TWO_TOWER.value:
+        run.step(
+            "training two towers",
+            "two_tower",
+            lambda: preparation.prepare_two_tower(data, folder),
+        )
     if _COARSE_REQUESTS.value:
         run.step(
             "distilling the coarse tower",

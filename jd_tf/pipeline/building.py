@@ -28,6 +28,7 @@ from jd_tf.pipeline.stages.fine_stage import FineStage
 from jd_tf.pipeline.stages.recall_stage import RecallStage
 from jd_tf.pipeline.stages.rerank_stage import RerankStage
 from jd_tf.pipeline.stages.stage_threads import StageThreads
+from jd_tf.pipeline.two_tower_channel import TwoTowerChannel
 from jd_tf.schema import DataError, Schema
 from jd_tf.serving.client import (
     ClientOptions,
@@ -210,7 +211,7 @@ def _channel(
     if settings.kind == "new":
         return CommonList(name, ids, statistics.first_seen)
     if settings.kind == "two_tower":
-        return _two_tower(name, folder / settings.file)
+        return TwoTowerChannel.load(folder / settings.file, name)
     behaviors = settings.behaviors or {b.name: 1.0 for b in schema.behaviors}
     for behavior in behaviors:
         if behavior not in {b.name for b in schema.behaviors}:
@@ -234,10 +235,6 @@ def _channel(
     return Neighbors(
         name, table, behaviors, settings.column, settings.num_events
     )
-
-
-def _two_tower(name: str, folder: Path) -> RecallChannel:
-    raise DataError(f"channel `{name}`: {folder}: two towers are not read yet.")
 
 
 def _rerank_stage(

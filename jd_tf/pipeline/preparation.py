@@ -25,14 +25,17 @@ from jd_tf.pipeline.recommender_config import (
     RecommenderConfig,
     RerankSettings,
 )
+from jd_tf.pipeline.retrieval_export import export_retrieval
 from jd_tf.pipeline.stages.rerank_stage import ItemRules
 from jd_tf.schema import Schema
+from jd_tf.training.retrieval.train_retrieval import train_retrieval
 
 CONFIG_FILE = "recommender.yaml"
 SCHEMA_FILE = "schema.json"
 CATALOGUE_FILE = "catalogue.npz"
 STATISTICS_FILE = "statistics.npz"
 COARSE_FOLDER = "coarse"
+TWO_TOWER_FOLDER = "two_tower"
 _TABLES: dict[str, Callable[[Interactions], Any]] = {
     "swing": swing_table,
     "co_occurrence": co_occurrence_table,
@@ -93,6 +96,20 @@ def prepare_coarse(
         )
 
 
+def prepare_two_tower(data: str | Path, folder: str | Path) -> None:
+    """Trains and exports a two-tower model, whose channel then is there.
+
+    Args:
+        data: folder of request records.
+        folder: that of `prepare_recall`.
+    """
+    folder = Path(folder)
+    catalogue = Catalogue.load(folder / CATALOGUE_FILE)
+    run = folder / "two_tower_run"
+    train_retrieval(data, run, catalogue.columns)
+    export_retrieval(run, catalogue, data, folder, TWO_TOWER_FOLDER)
+
+
 def default_channels(folder: str | Path) -> dict[str, ChannelSettings]:
     """Returns channels of all files that `prepare_recall` wrote."""
     folder = Path(folder)
@@ -104,6 +121,8 @@ def default_channels(folder: str | Path) -> dict[str, ChannelSettings]:
     for name in _TABLES:
         if (folder / f"{name}.npz").is_file():
             channels[name] = ChannelSettings("neighbors", f"{name}.npz")
+    if (folder / TWO_TOWER_FOLDER).is_dir():
+        channels["two_tower"] = ChannelSettings("two_tower", TWO_TOWER_FOLDER)
     for column in ("shop_id", "brand_id", "category_id"):
         if column in catalogue.columns:
             name = f"same_{column.removesuffix('_id')}"

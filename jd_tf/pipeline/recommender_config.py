@@ -21,7 +21,8 @@ class ChannelSettings:
         kind: `popular` or `new` (items by the statistics), `neighbors` (a
             `NeighborTable` file), `same_value` (popular items of the shop,
             brand or category of past events), or `two_tower` (an index).
-        file: of `neighbors`, the table; of `two_tower`, the SavedModel.
+        file: of `neighbors`, the table; of `two_tower`, the SavedModel, whose
+            answers must have `per_channel` items.
         column: `same_value`: of the catalogue.
         weight: of its items in the merge.
         quota: its first so many items are passed on in any case.
