@@ -57,8 +57,9 @@ def main(_: object) -> None:
         lines, first = [], None
         for one in requests:
             if first is None:
-                # The first call of each stage is slow.
-                opened.recommender.recommend(one.columns)
+                opened.recommender.warm_up(
+                    one.columns, explain_attention=_ATTENTION.value
+                )
             answer = opened.recommender.recommend(
                 one.columns, explain_attention=_ATTENTION.value
             )

@@ -148,6 +148,30 @@ class Recommender:
             answers,
         )
 
+    def warm_up(
+        self,
+        request: Mapping[str, Any],
+        seconds: float = 60.0,
+        explain_attention: bool = False,
+    ) -> Recommendation:
+        """Answers a request with so much time for each stage; counts nothing.
+
+        The first call of a model takes seconds, which no deadline has.
+        """
+        steps = [
+            dataclasses.replace(step, seconds=seconds) for step in self.steps
+        ]
+        patient = Recommender(
+            self.schema,
+            self._recall,
+            steps,
+            self._fallback,
+            self._threads,
+            seconds,
+            seconds * (len(steps) + 2),
+        )
+        return patient.recommend(request, explain_attention=explain_attention)
+
     def stats(self) -> dict[str, Any]:
         """Returns outcomes and milliseconds (p50, p99) by stage, and `all`."""
         with self._lock:

@@ -102,6 +102,25 @@ def test_a_stage_that_hangs_for_all_costs_few_threads(hanging):
     assert stats["fine"]["p99_ms"] >= 20
 
 
+def test_the_first_call_may_take_longer_when_it_is_warmed_up():
+    calls = []
+
+    def answer(items):
+        # The first call is slow, as that of a model.
+        calls.append(len(items))
+        time.sleep(0.0 if len(calls) > 1 else 0.4)
+        return by_key(items, lambda item: item)
+
+    stages = [(FixedStage("fine", answer=answer), 3, 0.1)]
+    recommender = chain(stages)
+    warmed = recommender.warm_up(request(), seconds=20.0)
+    assert statuses(warmed)["fine"] == "ok"
+    assert warmed.trace[-1].seconds >= 0.4
+    assert statuses(recommender.recommend(request()))["fine"] == "ok"
+    # Only what users waited for is counted.
+    assert recommender.stats()["fine"]["requests"] == 1
+
+
 def test_threads_that_end_can_be_used_again():
     stage = FixedStage("fine", key=lambda item: item)
     recommender = chain([(stage, 3, 0.5)], most_running=1)

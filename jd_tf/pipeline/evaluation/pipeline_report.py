@@ -78,8 +78,7 @@ def evaluate_pipeline(
     """
     with open_recommender(config) as opened:
         requests = list(read_logged(data, split, num_requests, opened.schema))
-        # The first call of each stage is slow.
-        opened.recommender.recommend(requests[0].columns)
+        opened.recommender.warm_up(requests[0].columns)
         answers = answer_all(opened, requests, progress)
         ideal = _exhaustive(opened, requests[:num_exhaustive], progress)
         report = _measured(opened, requests, answers, ideal)

@@ -42,9 +42,10 @@ class CoarseStage:
             name: tf.TensorSpec(column.shape, column.dtype)
             for name, column in self._columns.items()
         }
+        # Traced now: a trace in the first request would take all its time.
         self._user = tf.function(
             model.encode_user, input_signature=[specs], autograph=False
-        )
+        ).get_concrete_function()
         self.vectors = item_vectors(model, catalogue)
 
     @classmethod
