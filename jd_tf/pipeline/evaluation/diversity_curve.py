@@ -12,7 +12,7 @@ from jd_tf.pipeline.reranking.reranker import Reranker
 from jd_tf.pipeline.stages.rerank_stage import RerankStage
 from jd_tf.pipeline.stages.stage import ScoredItems
 
-WEIGHTS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+WEIGHTS = (0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,8 +42,8 @@ class RerankConfig:
         window: places among which items shall differ; 0 for all.
         own_share: of `dpp`, what every item has for itself alone. With 0,
             two items of equal vectors never share a window.
-        quotas: rules of near places; where no item meets them, the best that
-            is left is shown, and its reason says so.
+        quotas: rules of near places; where no item meets them, the best of
+            those that break them least is shown, and its reason says so.
         exploration_share: of any first n places at least this share, rounded
             down, are new items, as long as there are any.
         novelty_weight: how much of an item's relevance is its novelty, from
@@ -54,7 +54,7 @@ class RerankConfig:
     """
 
     method: str = "dpp"
-    relevance_weight: float = 0.7
+    relevance_weight: float = 0.92
     window: int = 10
     own_share: float = 0.1
     quotas: tuple[Quota, ...] = ()

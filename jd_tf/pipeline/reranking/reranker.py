@@ -40,8 +40,8 @@ class Reranker:
 
     At a place, in this order: an item pinned to it; a new item, where the
     exploration share asks for one; the item of the greatest gain, of those
-    that the quotas allow. Filters win over all of that. Equal gains keep the
-    order given.
+    that the quotas allow; where they allow none, of those that break them
+    least. Filters win over all of that. Equal gains keep the order given.
 
     Relevance is the score scaled to 0..1 within the list, so that weights
     mean the same whatever the ranker's scores are.
@@ -148,13 +148,15 @@ class Reranker:
         new: np.ndarray | None,
     ) -> tuple[int, str]:
         """Returns the item for a place that no pin takes, and the reason."""
-        allowed = quotas.allowed()
-        within = open_now if allowed is None else open_now & allowed
+        excess = quotas.excess()
+        within = open_now & (excess == 0)
         if new is not None and (within & new).any():
             item = _best(gains, relevance, within & new)
             return item, BEST if item == best else NEW
         if not within.any():
-            item = _best(gains, relevance, open_now)
+            # The best of those that break the rules least.
+            least = excess == excess[open_now].min()
+            item = _best(gains, relevance, open_now & least)
             return item, NO_OTHER.format(quotas.forbidding(item))
         item = _best(gains, relevance, within)
         if item == best:

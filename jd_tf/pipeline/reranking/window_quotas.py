@@ -27,7 +27,7 @@ class WindowQuotas:
         columns: Mapping[str, np.ndarray],
         count: int,
     ):
-        self._quotas = tuple(quotas)
+        self._quotas, self._count = tuple(quotas), count
         self._codes: list[np.ndarray] = []
         self._counts: list[np.ndarray] = []
         self._last: list[collections.deque[int]] = []
@@ -46,17 +46,16 @@ class WindowQuotas:
             self._counts.append(np.zeros(len(values) + 1, np.int64))
             self._last.append(collections.deque())
 
-    def allowed(self) -> np.ndarray | None:
-        """Returns (N,) bool, items that no rule forbids; None for all."""
-        allowed = None
+    def excess(self) -> np.ndarray:
+        """Returns (N,) items by which each would break rules, 0 where none."""
+        total = np.zeros(self._count, np.int64)
         for quota, codes, counts in zip(
             self._quotas, self._codes, self._counts, strict=True
         ):
-            free = counts < quota.most
-            free[-1] = True
-            mine = free[codes]
-            allowed = mine if allowed is None else allowed & mine
-        return allowed
+            beyond = np.maximum(counts + 1 - quota.most, 0)
+            beyond[-1] = 0
+            total += beyond[codes]
+        return total
 
     def forbidding(self, item: int) -> str:
         """Returns the column of the first rule that forbids an item, or ""."""

@@ -46,6 +46,15 @@ def test_a_quota_passes_over_and_gives_way():
     assert "left within the quota of `category`" in found.reasons[2]
 
 
+def test_where_no_item_fits_the_rules_are_broken_least():
+    category = np.array([5, 5, 5, 5, 6, 6, 6])
+    scores = np.arange(7, 0, -1.0)
+    config = RerankConfig("none", quotas=(Quota("category", 1),))
+    found = Reranker(config).rerank(scores, 7, None, {"category": category})
+    # By turns, not by score, as long as there are both.
+    assert found.order.tolist() == [0, 4, 1, 5, 2, 6, 3]
+
+
 def test_items_without_a_value_are_not_limited():
     config = RerankConfig("none", quotas=(Quota("brand", 1),))
     for empty, dtype in ((0, int), (b"", object)):
