@@ -29,8 +29,11 @@ _COARSE_REQUESTS = flags.DEFINE_integer(
     "Requests that the coarse tower learns from; 0 for no coarse tower.",
     lower_bound=0,
 )
-_TWO_TOWER = flags.DEFINE_bool(
-    "two_tower", True, "Whether to train and export a two-tower model."
+_TWO_TOWER_EPOCHS = flags.DEFINE_integer(
+    "two_tower_epochs",
+    15,
+    "Epochs of a two-tower model at most; 0 for none.",
+    lower_bound=0,
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Begin anew.")
 
@@ -47,7 +50,7 @@ def main(_: object) -> None:
             "data": str(data.resolve()),
             "saved_model": str(saved_model.resolve()),
             "coarse_requests": _COARSE_REQUESTS.value,
-            "two_tower": _TWO_TOWER.value,
+            "two_tower_epochs": _TWO_TOWER_EPOCHS.value,
         },
         "Name another --output, or pass --overwrite to begin anew.",
         _OVERWRITE.value,
@@ -62,11 +65,13 @@ def main(_: object) -> None:
         "recall",
         lambda: preparation.prepare_recall(data, folder),
     )
-    if _TWO_TOWER.value:
+    if _TWO_TOWER_EPOCHS.value:
         run.step(
             "training two towers",
             "two_tower",
-            lambda: preparation.prepare_two_tower(data, folder),
+            lambda: preparation.prepare_two_tower(
+                data, folder, _TWO_TOWER_EPOCHS.value
+            ),
         )
     if _COARSE_REQUESTS.value:
         run.step(

@@ -28,7 +28,10 @@ from jd_tf.pipeline.recommender_config import (
 from jd_tf.pipeline.retrieval_export import export_retrieval
 from jd_tf.pipeline.stages.rerank_stage import ItemRules
 from jd_tf.schema import Schema
-from jd_tf.training.retrieval.train_retrieval import train_retrieval
+from jd_tf.training.retrieval.train_retrieval import (
+    retrieval_training_config,
+    train_retrieval,
+)
 
 CONFIG_FILE = "recommender.yaml"
 SCHEMA_FILE = "schema.json"
@@ -96,17 +99,21 @@ def prepare_coarse(
         )
 
 
-def prepare_two_tower(data: str | Path, folder: str | Path) -> None:
+def prepare_two_tower(
+    data: str | Path, folder: str | Path, epochs: int
+) -> None:
     """Trains and exports a two-tower model, whose channel then is there.
 
     Args:
         data: folder of request records.
         folder: that of `prepare_recall`.
+        epochs: at most.
     """
     folder = Path(folder)
     catalogue = Catalogue.load(folder / CATALOGUE_FILE)
+    config = retrieval_training_config(epochs=epochs, patience=3)
     run = folder / "two_tower_run"
-    train_retrieval(data, run, catalogue.columns)
+    train_retrieval(data, run, catalogue.columns, None, config)
     export_retrieval(run, catalogue, data, folder, TWO_TOWER_FOLDER)
 
 

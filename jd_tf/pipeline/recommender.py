@@ -25,6 +25,7 @@ from jd_tf.pipeline.stages.stage import (
 from jd_tf.pipeline.stages.stage_threads import StageBusyError, StageThreads
 from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES, DataError, Schema
 from jd_tf.serving.batching import pad_requests
+from jd_tf.serving.client.errors import DeadlineError
 
 ATTENTION = "attention"
 _KEPT_TIMINGS = 10_000
@@ -244,7 +245,7 @@ class Recommender:
                     name,
                     lambda: step.stage.order(user, items, step.count, seconds),
                 ).result(seconds)
-            except FutureTimeoutError:
+            except (FutureTimeoutError, DeadlineError):
                 status = outcomes.LATE
                 problem = f"no answer within {seconds:.3g} s"
             except StageBusyError as error:
@@ -303,7 +304,7 @@ class Recommender:
                     ATTENTION,
                     lambda: stages[-1].attention(user, items.item_id, left),
                 ).result(left)
-            except FutureTimeoutError:
+            except (FutureTimeoutError, DeadlineError):
                 status, problem = outcomes.LATE, f"not within {left:.3g} s"
             except Exception as error:
                 status = outcomes.FAILED

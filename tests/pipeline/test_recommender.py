@@ -74,6 +74,18 @@ def test_a_failing_stage_leaves_the_cheaper_order():
     assert "fine" not in found.explanations[0]["ranks"]
 
 
+def exits(*_):
+    raise SystemExit(3)
+
+
+def test_a_stage_that_exits_ends_nobody_else():
+    stages = [(FixedStage("fine", answer=exits), 3, 0.5)]
+    found = chain(stages).recommend(request())
+    assert found.item_id.tolist() == [1, 2, 3]
+    assert statuses(found)["fine"] == "failed"
+    assert "SystemExit(3)" in found.trace[-1].problem
+
+
 def test_a_hanging_stage_is_not_waited_for(hanging):
     stages = [
         (FixedStage("coarse", answer=hanging), 10, 0.1),

@@ -54,9 +54,13 @@ class StageThreads:
         def work() -> None:
             try:
                 result = call()
-            except BaseException as error:
+            except Exception as error:
                 self._end(name)
                 future.set_exception(error)
+            except BaseException as error:
+                # Such as SystemExit: it must not end who waits.
+                self._end(name)
+                future.set_exception(RuntimeError(repr(error)))
             else:
                 self._end(name)
                 future.set_result(result)
