@@ -1,4 +1,4 @@
-"""How different the items of shown lists are.
+"""Measures of the differences among the items of shown lists.
 
 Lists are (B, K), best first, with `length` (B,) real items each.
 """

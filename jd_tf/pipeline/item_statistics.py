@@ -14,7 +14,7 @@ _ARRAYS = ("item_id", "users", "first_seen")
 
 @dataclasses.dataclass(frozen=True)
 class ItemStatistics:
-    """What is known of items without a user.
+    """Numbers of items that need no user.
 
     Attributes:
         item_id: (I,) ids, ascending.

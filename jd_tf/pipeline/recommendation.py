@@ -18,7 +18,7 @@ FALLBACKS = (LATE, FAILED, EMPTY, BUSY, SKIPPED)
 
 @dataclasses.dataclass(frozen=True)
 class StageTrace:
-    """What one stage did for one request.
+    """The outcome of one stage for one request.
 
     Attributes:
         stage: its name.

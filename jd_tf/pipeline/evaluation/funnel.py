@@ -1,4 +1,4 @@
-"""What each stage of the chain passes on of what is wanted."""
+"""Measures what each stage of the chain passes on of what is wanted."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

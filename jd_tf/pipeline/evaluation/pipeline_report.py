@@ -9,6 +9,7 @@ import numpy as np
 import tqdm
 
 from jd_tf.data.files import write_json, write_whole
+from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.metrics import coverage, interval, value_entropy
 from jd_tf.pipeline.building import OpenRecommender, open_recommender
 from jd_tf.pipeline.evaluation.diversity_curve import (
@@ -71,7 +72,7 @@ def evaluate_pipeline(
         progress: whether to show bars.
 
     Returns:
-        What `pipeline.json` holds.
+        What `pipeline.json` holds, nan where that has null.
 
     Raises:
         DataError: for a file that is missing or wrong.
@@ -91,7 +92,7 @@ def evaluate_pipeline(
     }
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "pipeline.json", report)
+    write_json(folder / "pipeline.json", nan_to_none(report))
     rows = [FunnelRow(**row) for row in report["funnel"]]
     picture = funnel_picture(rows, len(opened.catalogue))
     write_whole(folder / "funnel.png", picture.png)

@@ -1,4 +1,4 @@
-"""What a chain loses, counted by hand."""
+"""The losses of a chain, counted by hand."""
 
 import math
 

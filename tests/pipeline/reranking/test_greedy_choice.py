@@ -77,7 +77,7 @@ def test_shared_ids_are_one_hot_vectors():
 
 @pytest.mark.parametrize("method", ["mmr", "dpp"])
 def test_zero_vectors_and_equal_items(method):
-    """What is unknown is like nothing; equal items are kept apart."""
+    """An unknown item is like nothing; equal items are kept apart."""
     vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
     scores = np.array([4.0, 3.9, 3.8, 3.7])
     reranker = Reranker(RerankConfig(method, 0.5, 3))
