@@ -25,7 +25,7 @@ _SAVED_MODEL = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
 _COARSE_REQUESTS = flags.DEFINE_integer(
     "coarse_requests",
-    4000,
+    6000,
     "Requests that the coarse tower learns from; 0 for no coarse tower.",
     lower_bound=0,
 )

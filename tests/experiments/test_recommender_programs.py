@@ -107,6 +107,7 @@ def test_built_asked_and_measured(data, tmp_path):
     assert sizes == sorted(sizes, reverse=True)
     # Nothing is cut before the last stage: the shop is too small.
     assert report["funnel"][2]["best_kept"] == 1.0
+    assert set(report["coarse_rivals"].values()) == {1.0}
     assert 0 <= report["final"]["value_ndcg"] <= 1
     picture = (output / "report" / "funnel.png").read_bytes()
     assert picture.startswith(b"\x89PNG")

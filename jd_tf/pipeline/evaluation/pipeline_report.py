@@ -138,6 +138,8 @@ def report_text(report: Mapping[str, Any]) -> str:
         f"{final['entropy']:.2f} bits, distance within a list "
         f"{final['distance']:.3f}",
     ]
+    for name, share in report["coarse_rivals"].items():
+        lines.append(f"fine's top {_BEST} kept by {name}: {share:.4f}")
     for method, point in report["diversity_within_1_percent"].items():
         lines.append(
             f"{method} at {point['setting']:g}: distance "
@@ -174,6 +176,7 @@ def _measured(
         "requests": len(requests),
         "num_items": len(opened.catalogue),
         "funnel": [dataclasses.asdict(row) for row in rows],
+        "coarse_rivals": _coarse_rivals(opened, answers, best),
         "final": {
             "count": count,
             "value_ndcg": mean(ndcg),
@@ -191,6 +194,35 @@ def _measured(
             "p99_ms": float(np.percentile(seconds, 99)),
         },
     }
+
+
+def _coarse_rivals(
+    opened: OpenRecommender,
+    answers: Sequence[Recommendation],
+    best: Sequence[np.ndarray],
+) -> dict[str, float]:
+    """Returns the share of the best items that other coarse cuts would keep.
+
+    As many as the coarse stage passes on, of what recall brought: in the order
+    of recall, and by popularity.
+    """
+    if opened.config.coarse is None or not best:
+        return {}
+    count, statistics = opened.config.coarse.count, opened.statistics
+    users = dict(
+        zip(statistics.item_id.tolist(), statistics.users, strict=True)
+    )
+    kept: dict[str, list[float]] = {}
+    for wanted, answer in zip(best, answers, strict=False):
+        ids = answer.answers["recall"].item_id
+        popular = np.argsort([-users.get(i, 0) for i in ids.tolist()])
+        cuts = {"recall order": ids, "popularity": ids[popular]}
+        if "coarse" in answer.answers:
+            cuts["coarse"] = answer.answers["coarse"].item_id
+        for name, order in cuts.items():
+            share = float(np.isin(wanted, order[:count]).mean())
+            kept.setdefault(name, []).append(share)
+    return {name: float(np.mean(shares)) for name, shares in kept.items()}
 
 
 def _exhaustive(
