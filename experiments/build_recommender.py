@@ -42,8 +42,12 @@ STATE_FILE = "build_recommender.json"
 
 def main(_: object) -> None:
     """Makes what is missing."""
+    from jd_tf.serving.export.versions import resolve
+
     folder = Path(_OUTPUT.value)
     data, saved_model = Path(_DATA.value), Path(_SAVED_MODEL.value)
+    # Before minutes are spent on what needs no ranker.
+    resolve(saved_model)
     run = Steps(
         folder / STATE_FILE,
         {

@@ -91,12 +91,11 @@ def open_recommender(path: str | Path) -> OpenRecommender:
         if config.coarse:
             from jd_tf.pipeline.stages.coarse_stage import CoarseStage
 
+            path = folder / config.coarse.folder
+            coarse = CoarseStage.load(path, catalogue)
+            schema.check_same(coarse.schema, str(path))
             steps.append(
-                Step(
-                    CoarseStage.load(folder / config.coarse.folder, catalogue),
-                    config.coarse.count,
-                    config.coarse.seconds,
-                )
+                Step(coarse, config.coarse.count, config.coarse.seconds)
             )
         if config.fine:
             client = open_client(config.fine, folder, schema)

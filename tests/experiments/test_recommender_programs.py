@@ -118,6 +118,17 @@ def test_help_waits_for_nothing(name):
     assert_help_is_light(name)
 
 
+def test_a_ranker_that_is_not_there(tmp_path):
+    finished = run_program(
+        "build_recommender",
+        f"--data={tmp_path}",
+        f"--saved_model={tmp_path / 'gone'}",
+        f"--output={tmp_path / 'made'}",
+    )
+    assert "gone" in error_line(finished)
+    assert not (tmp_path / "made").exists()
+
+
 def test_wrong_paths_are_one_line(tmp_path):
     gone = tmp_path / "gone.yaml"
     finished = run_program(

@@ -8,6 +8,7 @@ from jd_tf.pipeline.item_statistics import ItemStatistics
 from jd_tf.pipeline.recall.neighbor_table import NeighborTable
 from jd_tf.schema import DataError
 from tests.pipeline.shop import NUM_ITEMS, SCHEMA, catalogue, request
+from tests.requests import small_schema
 
 BASE = """
 schema: schema.json
@@ -128,6 +129,20 @@ def test_popular_items_are_the_fallback(folder):
 def test_what_is_wrong_is_named(folder, text, message):
     with pytest.raises(DataError, match=message):
         opened(folder, text)
+
+
+def test_a_coarse_tower_of_other_data_is_refused(folder):
+    import keras
+
+    from jd_tf.models.retrieval.coarse_tower import CoarseConfig, CoarseTower
+
+    sizes = CoarseConfig.of(vector_dim=2, hidden_units=2)
+    keras.utils.set_random_seed(1)
+    other = CoarseTower(small_schema(session_dense=()), sizes)
+    (folder / "coarse").mkdir()
+    other.save(folder / "coarse" / "coarse.keras")
+    with pytest.raises(DataError, match="its schema differs in `session_den"):
+        opened(folder, BASE + "coarse: {folder: coarse, seconds: 1}")
 
 
 def test_a_file_that_is_not_there(tmp_path):

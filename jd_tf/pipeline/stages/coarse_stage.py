@@ -32,6 +32,7 @@ class CoarseStage:
         self, model: CoarseTower, catalogue: Catalogue, name: str = "coarse"
     ):
         self.name = name
+        self.schema = model.schema
         self._catalogue = catalogue
         self._columns = {
             c.name: c
