@@ -12,7 +12,7 @@ import tensorflow as tf
 import tqdm
 
 from jd_tf.data.batches import numpy_batches, read_batches
-from jd_tf.data.dataset import split_files
+from jd_tf.data.dataset import read_schema, split_files
 from jd_tf.data.files import plain_path
 from jd_tf.losses.distillation import ListDistillation
 from jd_tf.models.retrieval.coarse_tower import CoarseConfig, CoarseTower
@@ -97,7 +97,8 @@ def train_coarse(
     training = training or CoarseTraining()
     keras.utils.set_random_seed(training.seed)
     distilled = distil(data, catalogue, client, training, progress)
-    model = CoarseTower(client.schema, config)
+    # Of the data: a client may allow more candidates.
+    model = CoarseTower(read_schema(data), config)
     sample = read_batches(data, "train", _READ_AT_ONCE)
     model.adapt(sample.take(_ADAPTED_REQUESTS // _READ_AT_ONCE))
     batches = _batches(model, distilled, catalogue, training)

@@ -18,7 +18,12 @@ from tests.experiments.programs import (
 from tests.serving.exported import tiny_version
 from tests.serving.tiny_ranker import SCHEMA
 
-NAMES = ("build_recommender", "recommend", "evaluate_pipeline")
+NAMES = (
+    "build_recommender",
+    "recommend",
+    "evaluate_pipeline",
+    "benchmarks.pipeline.bench_recommender",
+)
 
 
 def logged(number):

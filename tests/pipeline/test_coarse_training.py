@@ -1,5 +1,7 @@
 """The coarse tower learns a teacher's order, and the stage uses it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,8 @@ class Teacher:
     """A client that ranks by the formula; remembers what it was asked."""
 
     def __init__(self):
-        self.schema = SCHEMA
+        # Of a client that ranks more candidates at once.
+        self.schema = dataclasses.replace(SCHEMA, max_candidates=99)
         self.asked = []
 
     def rank(self, request, timeout):
@@ -154,6 +157,7 @@ def test_it_learns_the_teachers_order(data, catalogue, tmp_path):
         kept.append(np.isin(best, found.item_id).mean())
     # By chance 25 of 60.
     assert np.mean(kept) > 0.8
+    assert stage.schema == SCHEMA
     # What was trained is what was loaded.
     again = CoarseStage(model, catalogue)
     np.testing.assert_allclose(again.vectors, stage.vectors, rtol=1e-5)
