@@ -21,6 +21,7 @@ from jd_tf.pipeline.item_lists import ItemLists
 from jd_tf.pipeline.recall.channel import RecallChannel
 from jd_tf.pipeline.recall.interactions import Interactions
 from jd_tf.pipeline.recall.merging import Merge
+from jd_tf.pipeline.recall.pooling import Pool
 from jd_tf.pipeline.recall.scoring import find_ids
 
 MERGE = "merge"
@@ -72,39 +73,23 @@ def recall_all(channel: RecallChannel, requests: Requests) -> ItemLists:
     )
 
 
-def merge_all(
-    merge: Merge, lists: Mapping[str, ItemLists], left_out: str = ""
-) -> ItemLists:
-    """Returns merged lists of any number of requests.
-
-    Args:
-        merge: whose channels of weight 0 are not read.
-        lists: of the channels.
-        left_out: a channel that is not read either.
-    """
-    weights = {
-        name: merge.weights.get(name, 1.0) for name in lists if name != left_out
-    }
-    # Where nothing is left, all weigh the same.
-    if not any(weights.values()):
-        weights = dict.fromkeys(weights, 1.0)
-    weights = {name: weight for name, weight in weights.items() if weight}
-    merge = dataclasses.replace(merge, weights=weights)
-    return ItemLists.joined(
-        merge({n: lists[n].some(mine) for n in weights}, LIST_SIZE).items
-        for mine in _batches(len(next(iter(lists.values()))))
-    )
-
-
 def with_merges(
     merge: Merge, lists: Mapping[str, ItemLists]
 ) -> dict[str, ItemLists]:
     """Returns the lists, their merge, and it without each of its channels."""
-    found = {**lists, MERGE: merge_all(merge, lists)}
-    for name in lists:
-        if merge.weights.get(name, 1.0) and len(lists) > 1:
-            found[f"without {name}"] = merge_all(merge, lists, name)
-    return found
+    weights = {name: merge.weights.get(name, 1.0) for name in lists}
+    merges = {MERGE: merge}
+    for name, weight in weights.items():
+        left = {**weights, name: 0.0}
+        if weight and any(left.values()):
+            merges[f"without {name}"] = dataclasses.replace(merge, weights=left)
+    parts: dict[str, list[ItemLists]] = {name: [] for name in merges}
+    for mine in _batches(len(next(iter(lists.values())))):
+        pool = Pool.of({name: part.some(mine) for name, part in lists.items()})
+        for name, one in merges.items():
+            parts[name].append(one.of_pool(pool, LIST_SIZE).items)
+    joined = {name: ItemLists.joined(part) for name, part in parts.items()}
+    return {**lists, **joined}
 
 
 def _batches(count: int) -> Iterator[slice]:
