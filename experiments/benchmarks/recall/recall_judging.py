@@ -189,7 +189,7 @@ def only_of(
 
 def table(judged: Mapping[str, Any], metrics: Sequence[str]) -> str:
     """Returns a line a system; `*`: the merge differs, by its interval."""
-    lines = [" " * 22 + "".join(f"{m:>16}" for m in metrics)]
+    lines = [" " * 30 + "".join(f"{m:>16}" for m in metrics)]
     for name, found in judged.items():
         cells = []
         for metric in metrics:
@@ -198,7 +198,7 @@ def table(judged: Mapping[str, Any], metrics: Sequence[str]) -> str:
             apart = low is not None and (low > 0 or high < 0)
             text = "-" if value is None else f"{value:.4f}"
             cells.append(f"{text:>15}{'*' if apart else ' '}")
-        lines.append(f"{name:<22}" + "".join(cells))
+        lines.append(f"{name:<30}" + "".join(cells))
     return "\n".join(lines)
 
 
