@@ -26,7 +26,7 @@ from jd_tf.pipeline.recall.scoring import find_ids
 
 MERGE = "merge"
 # Items that each channel brings into the merge.
-LIST_SIZE = 200
+LIST_SIZE = 150
 # An item of fewer users in training is cold.
 COLD_USERS = 5
 _NUM_REPLICATES = 1000
@@ -74,14 +74,20 @@ def recall_all(channel: RecallChannel, requests: Requests) -> ItemLists:
 
 
 def with_merges(
-    merge: Merge, lists: Mapping[str, ItemLists]
+    merge: Merge, lists: Mapping[str, ItemLists], without: bool = True
 ) -> dict[str, ItemLists]:
-    """Returns the lists, their merge, and it without each of its channels."""
+    """Returns the lists, their merge, and it without each of its channels.
+
+    Args:
+        merge: of the channels.
+        lists: of the channels.
+        without: whether the merges without a channel are wanted.
+    """
     weights = {name: merge.weights.get(name, 1.0) for name in lists}
     merges = {MERGE: merge}
     for name, weight in weights.items():
         left = {**weights, name: 0.0}
-        if weight and any(left.values()):
+        if without and weight and any(left.values()):
             merges[f"without {name}"] = dataclasses.replace(merge, weights=left)
     parts: dict[str, list[ItemLists]] = {name: [] for name in merges}
     for mine in _batches(len(next(iter(lists.values())))):

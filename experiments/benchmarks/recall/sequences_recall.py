@@ -89,7 +89,7 @@ def judge_dataset(
     }
     text = [f"\n#### {name}: {result['blend']}"]
     for split, requests in splits.items():
-        systems = with_merges(tuned, lists[split])
+        systems = with_merges(tuned, lists[split], split == "test")
         values = {
             system: request_metrics(part, requests, interactions)
             for system, part in systems.items()

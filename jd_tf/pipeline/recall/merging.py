@@ -135,7 +135,8 @@ class Merge:
         brought = np.zeros(passes.shape, bool)
         for channel, name in enumerate(pool.channels):
             ranks = pool.ranks[..., channel]
-            kept |= _first(ranks, passes, self.quotas.get(name, 0))
+            if quota := self.quotas.get(name, 0):
+                kept |= _first(ranks, passes, quota)
             if weights[channel]:
                 brought |= ranks > 0
         score = pool.values(self.by, self.rank_offset) @ weights
