@@ -30,7 +30,7 @@ from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES
 RESULT_FILE = "result.json"
 _BATCH_SIZE = 4096
 # Validation users whose lists choose the weights, and places that matter.
-_TUNED_USERS = 5000
+_TUNED_USERS = 8000
 _METRICS = (
     *("HR@10", "NDCG@10", "recall@20", "recall@100"),
     *("cold_recall@100", "coverage@20", "novelty@20"),
