@@ -105,6 +105,11 @@ def test_weeks_are_judged_from_what_was_before_each_event(tmp_path):
         for row, length in enumerate(requests.columns["click_length"])
     ]
     assert got == expected
+    newest = requests.columns["click_item_id"][:, :1]
+    np.testing.assert_array_equal(requests.excluded, newest)
+    novel = week_requests(events, start, start + 7 * DAY, novel=True)
+    assert len(novel) == sum(not repeated for *_, repeated in expected)
+    assert not (novel.excluded == novel.wanted).any()
     text = judge_weeks(
         tmp_path, tmp_path / "runs", 2, ["popular", "own_history", "item_pairs"]
     )

@@ -21,11 +21,12 @@ from jd_tf.pipeline.item_lists import ItemLists
 from jd_tf.pipeline.recall.channel import RecallChannel
 from jd_tf.pipeline.recall.interactions import Interactions
 from jd_tf.pipeline.recall.merging import Merge
+from jd_tf.pipeline.recall.pooling import Pool
 from jd_tf.pipeline.recall.scoring import find_ids
 
 MERGE = "merge"
 # Items that each channel brings into the merge.
-LIST_SIZE = 200
+LIST_SIZE = 150
 # An item of fewer users in training is cold.
 COLD_USERS = 5
 _NUM_REPLICATES = 1000
@@ -72,39 +73,29 @@ def recall_all(channel: RecallChannel, requests: Requests) -> ItemLists:
     )
 
 
-def merge_all(
-    merge: Merge, lists: Mapping[str, ItemLists], left_out: str = ""
-) -> ItemLists:
-    """Returns merged lists of any number of requests.
+def with_merges(
+    merge: Merge, lists: Mapping[str, ItemLists], without: bool = True
+) -> dict[str, ItemLists]:
+    """Returns the lists, their merge, and it without each of its channels.
 
     Args:
-        merge: whose channels of weight 0 are not read.
+        merge: of the channels.
         lists: of the channels.
-        left_out: a channel that is not read either.
+        without: whether the merges without a channel are wanted.
     """
-    weights = {
-        name: merge.weights.get(name, 1.0) for name in lists if name != left_out
-    }
-    # Where nothing is left, all weigh the same.
-    if not any(weights.values()):
-        weights = dict.fromkeys(weights, 1.0)
-    weights = {name: weight for name, weight in weights.items() if weight}
-    merge = dataclasses.replace(merge, weights=weights)
-    return ItemLists.joined(
-        merge({n: lists[n].some(mine) for n in weights}, LIST_SIZE).items
-        for mine in _batches(len(next(iter(lists.values()))))
-    )
-
-
-def with_merges(
-    merge: Merge, lists: Mapping[str, ItemLists]
-) -> dict[str, ItemLists]:
-    """Returns the lists, their merge, and it without each of its channels."""
-    found = {**lists, MERGE: merge_all(merge, lists)}
-    for name in lists:
-        if merge.weights.get(name, 1.0) and len(lists) > 1:
-            found[f"without {name}"] = merge_all(merge, lists, name)
-    return found
+    weights = {name: merge.weights.get(name, 1.0) for name in lists}
+    merges = {MERGE: merge}
+    for name, weight in weights.items():
+        left = {**weights, name: 0.0}
+        if without and weight and any(left.values()):
+            merges[f"without {name}"] = dataclasses.replace(merge, weights=left)
+    parts: dict[str, list[ItemLists]] = {name: [] for name in merges}
+    for mine in _batches(len(next(iter(lists.values())))):
+        pool = Pool.of({name: part.some(mine) for name, part in lists.items()})
+        for name, one in merges.items():
+            parts[name].append(one.of_pool(pool, LIST_SIZE).items)
+    joined = {name: ItemLists.joined(part) for name, part in parts.items()}
+    return {**lists, **joined}
 
 
 def _batches(count: int) -> Iterator[slice]:
@@ -204,7 +195,7 @@ def only_of(
 
 def table(judged: Mapping[str, Any], metrics: Sequence[str]) -> str:
     """Returns a line a system; `*`: the merge differs, by its interval."""
-    lines = [" " * 22 + "".join(f"{m:>16}" for m in metrics)]
+    lines = [" " * 30 + "".join(f"{m:>16}" for m in metrics)]
     for name, found in judged.items():
         cells = []
         for metric in metrics:
@@ -213,7 +204,7 @@ def table(judged: Mapping[str, Any], metrics: Sequence[str]) -> str:
             apart = low is not None and (low > 0 or high < 0)
             text = "-" if value is None else f"{value:.4f}"
             cells.append(f"{text:>15}{'*' if apart else ' '}")
-        lines.append(f"{name:<22}" + "".join(cells))
+        lines.append(f"{name:<30}" + "".join(cells))
     return "\n".join(lines)
 
 

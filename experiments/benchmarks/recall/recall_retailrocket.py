@@ -5,8 +5,9 @@
 
 For each of the last weeks of `events.csv.gz` tables are made of all events
 before it. Every event of the week on another item than the one before is
-sought among all items, from the user's history up to that moment; items of
-the history compete, and recall of repeated and of novel items is given apart.
+sought among all items but the one that the user is on, from his history up to
+that moment; recall of repeated and of novel items is given apart. With
+`--novel` only items outside the history are sought, and listed.
 The week before the first one chooses the weights of the blend. Intervals are
 of a paired bootstrap over users. EASE is left out: the log has more items
 than it takes.
@@ -27,6 +28,9 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder of everything made.", required=True
 )
 _WEEKS = flags.DEFINE_integer("weeks", 4, "Weeks judged.", lower_bound=1)
+_NOVEL = flags.DEFINE_bool(
+    "novel", False, "Seek only items that are not in the history."
+)
 _CHANNELS = flags.DEFINE_list(
     "channels",
     [
@@ -52,7 +56,13 @@ def main(_: object) -> None:
     check_channels(_CHANNELS.value)
     output = Path(_OUTPUT.value)
     print(
-        judge_weeks(Path(_INPUT.value), output, _WEEKS.value, _CHANNELS.value)
+        judge_weeks(
+            Path(_INPUT.value),
+            output,
+            _WEEKS.value,
+            _CHANNELS.value,
+            _NOVEL.value,
+        )
     )
 
 

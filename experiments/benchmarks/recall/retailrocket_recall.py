@@ -8,6 +8,7 @@ import pandas as pd
 
 from experiments.benchmarks.recall.recall_channels import CHANNELS, RecallTask
 from experiments.benchmarks.recall.recall_judging import (
+    MERGE,
     Requests,
     compare,
     list_coverage,
@@ -23,7 +24,7 @@ from jd_tf.pipeline.recall.blend import tune_blend
 from jd_tf.pipeline.recall.interactions import Interactions
 from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
 
-RESULT_FILE = "result.json"
+RESULT_FILE, NOVEL_FILE = "result.json", "result_novel.json"
 _FILE = "events.csv.gz"
 _COLUMNS = ["user_id", "item_id", "ts"]
 _WEEK, _HALF_LIFE = 7 * 86400, 60 * 86400.0
@@ -35,15 +36,20 @@ _METRICS = (
 
 
 def judge_weeks(
-    folder: Path, output: Path, weeks: int, channels: Sequence[str]
+    folder: Path,
+    output: Path,
+    weeks: int,
+    channels: Sequence[str],
+    novel: bool = False,
 ) -> str:
-    """Writes `RESULT_FILE`; returns the table.
+    """Writes `RESULT_FILE`, or `NOVEL_FILE`; returns the table.
 
     Args:
         folder: of `events.csv.gz`.
         output: of everything made.
         weeks: that are judged, the last ones of the log.
         channels: names of `CHANNELS`.
+        novel: whether items of the history are neither wanted nor listed.
     """
     events = read_events(folder / _FILE)
     end = int(events["ts"].max()) + 1
@@ -63,7 +69,7 @@ def judge_weeks(
             *(past[column].to_numpy() for column in _COLUMNS)
         )
         task = RecallTask(interactions, data, data.parent, half_life=_HALF_LIFE)
-        requests = week_requests(events, start, start + _WEEK)
+        requests = week_requests(events, start, start + _WEEK, novel)
         print(f"week {week}: {len(requests):,} requests", flush=True)
         lists = {
             name: recall_all(CHANNELS[name](task), requests)
@@ -111,12 +117,12 @@ def judge_weeks(
             for week in values
         ],
     }
-    write_json(output / RESULT_FILE, result)
+    write_json(output / (NOVEL_FILE if novel else RESULT_FILE), result)
     return "\n".join(
         [
             f"\n{sum(result['requests']):,} requests of {result['users']} "
             f"users; blend {result['blend']}",
-            table(judged, _METRICS),
+            table(judged, [m for m in _METRICS if m in judged[MERGE]["means"]]),
         ]
     )
 
@@ -140,13 +146,19 @@ def read_events(path: Path) -> pd.DataFrame:
     return events[events["item_id"] != before].reset_index(drop=True)
 
 
-def week_requests(events: pd.DataFrame, start: int, stop: int) -> Requests:
+def week_requests(
+    events: pd.DataFrame, start: int, stop: int, novel: bool = False
+) -> Requests:
     """Returns a request for each event of a week that has a history.
+
+    The item that the user is on does not compete: the next is another.
 
     Args:
         events: of `read_events`.
         start: seconds, of the week.
         stop: seconds, first after it.
+        novel: whether only items are wanted that are not in the history, none
+            of which competes.
     """
     user = events["user_id"].to_numpy()
     item, time = events["item_id"].to_numpy(), events["ts"].to_numpy()
@@ -161,7 +173,7 @@ def week_requests(events: pd.DataFrame, start: int, stop: int) -> Requests:
     repeated = np.array(
         [item[i] in item[first[i] : i] for i in at.tolist()], bool
     )
-    return Requests(
+    requests = Requests(
         {
             "click_item_id": history,
             "click_event_time": np.where(real, time[source], 0),
@@ -171,7 +183,9 @@ def week_requests(events: pd.DataFrame, start: int, stop: int) -> Requests:
         item[at, None],
         user[at],
         repeated[:, None],
+        history if novel else history[:, :1],
     )
+    return requests.some(~repeated) if novel else requests
 
 
 def _write_records(events: pd.DataFrame, data: Path) -> None:

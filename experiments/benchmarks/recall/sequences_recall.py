@@ -30,7 +30,7 @@ from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES
 RESULT_FILE = "result.json"
 _BATCH_SIZE = 4096
 # Validation users whose lists choose the weights, and places that matter.
-_TUNED_USERS = 10_000
+_TUNED_USERS = 8000
 _METRICS = (
     *("HR@10", "NDCG@10", "recall@20", "recall@100"),
     *("cold_recall@100", "coverage@20", "novelty@20"),
@@ -89,7 +89,7 @@ def judge_dataset(
     }
     text = [f"\n#### {name}: {result['blend']}"]
     for split, requests in splits.items():
-        systems = with_merges(tuned, lists[split])
+        systems = with_merges(tuned, lists[split], split == "test")
         values = {
             system: request_metrics(part, requests, interactions)
             for system, part in systems.items()

@@ -10,9 +10,13 @@ from jd_tf.pipeline.recall.pooling import Pool
 from jd_tf.pipeline.recall.scoring import find_ids
 
 _WEIGHTS = (0.0, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5)
-_WAYS = (("score", 0.0), ("rank", 0.0), ("rank", 10.0), ("rank", 60.0))
-# Sums in another order are no gain.
-_LEAST = 1e-9
+_WAYS = (
+    ("score", 0.0),
+    *(("rank", offset) for offset in (0.0, 3.0, 10.0, 60.0)),
+)
+# A change must bring a thousandth of each metric: less is noise of the users
+# drawn, and a channel that brings noise costs time.
+_LEAST = 4e-3
 
 
 def tune_blend(
@@ -24,7 +28,7 @@ def tune_blend(
 
     The objective is the mean logarithm of NDCG at the first of `places` and
     of the hit rates at all: a per cent of each is worth the same. It starts
-    at the best single channel, so a channel that adds nothing gets 0.
+    at the best single channel; what adds under a thousandth gets 0.
 
     Args:
         lists: channel -> its items for B requests, none of them in training.

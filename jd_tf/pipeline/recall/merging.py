@@ -50,7 +50,8 @@ class Merge:
     length of its list.
 
     Args:
-        weights: channel -> weight >= 0; 1 for those not named.
+        weights: channel -> weight >= 0; 1 for those not named. A channel of 0
+            brings nothing but its quota.
         quotas: channel -> items that are in, 0 for those not named.
         rank_offset: above -1; larger: ranks matter less, agreement more.
         by: "rank" or "score".
@@ -119,16 +120,28 @@ class Merge:
                 f"quotas keep {sum(self.quotas.values())} places of {count}: "
                 f"{dict(self.quotas)}."
             )
-        pool = Pool.of(lists)
+        return self.of_pool(Pool.of(lists), count, filters)
+
+    def of_pool(
+        self,
+        pool: Pool,
+        count: int,
+        filters: Mapping[str, np.ndarray] | None = None,
+    ) -> Merged:
+        """Returns what a call returns, of lists that are pooled already."""
         passes, removed = _filtered(pool, filters or {})
-        score = np.where(passes, self.scores(pool), -np.inf)
-        order = np.argsort(-score, axis=1, kind="stable")
-        kept = np.zeros(score.shape, bool)
+        weights = np.array([self.weights.get(n, 1.0) for n in pool.channels])
+        kept = np.zeros(passes.shape, bool)
+        brought = np.zeros(passes.shape, bool)
         for channel, name in enumerate(pool.channels):
-            if self.quotas.get(name):
-                kept |= _first(
-                    pool.ranks[..., channel], passes, self.quotas[name]
-                )
+            ranks = pool.ranks[..., channel]
+            if quota := self.quotas.get(name, 0):
+                kept |= _first(ranks, passes, quota)
+            if weights[channel]:
+                brought |= ranks > 0
+        score = pool.values(self.by, self.rank_offset) @ weights
+        score = np.where(passes & (brought | kept), score, -np.inf)
+        order = np.argsort(-score, axis=1, kind="stable")
         # What has a place comes first, then all are in order of their scores.
         first = np.argsort(
             ~np.take_along_axis(kept, order, axis=1), axis=1, kind="stable"
@@ -150,11 +163,6 @@ class Merge:
             np.where(present[..., None], ranks, 0),
             removed,
         )
-
-    def scores(self, pool: Pool) -> np.ndarray:
-        """Returns (B, G) float64 scores of pooled items."""
-        weights = np.array([self.weights.get(n, 1.0) for n in pool.channels])
-        return pool.values(self.by, self.rank_offset) @ weights
 
 
 def _filtered(

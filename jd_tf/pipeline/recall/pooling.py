@@ -79,7 +79,7 @@ class Pool:
         known, code = np.unique(ids, return_inverse=True)
         code = np.where(present, code.reshape(ids.shape), len(known))
         # Equal items of a request stand together, and get one group.
-        order = np.argsort(code, axis=1, kind="stable")
+        order = np.argsort(code, axis=1)
         code = np.take_along_axis(code, order, axis=1)
         new = np.diff(code, axis=1, prepend=-1) != 0
         group = np.cumsum(new, axis=1) - 1

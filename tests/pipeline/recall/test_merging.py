@@ -26,7 +26,7 @@ def random_lists(texts=False, seed=0, num_items=14):
 
 def literal_merge(lists, row, count, weights, quotas, offset, by, out):
     """Returns [(item, {channel: rank})], best first."""
-    brought, scores, kept = {}, {}, set()
+    brought, scores, kept, anyone = {}, {}, set(), set()
     for name, part in lists.items():
         number = part.length[row]
         values = part.score[row, :number]
@@ -46,6 +46,9 @@ def literal_merge(lists, row, count, weights, quotas, offset, by, out):
             if left:
                 kept.add(item)
                 left -= 1
+            if weights.get(name, 1.0):
+                anyone.add(item)
+    scores = {i: s for i, s in scores.items() if i in kept | anyone}
     order = sorted(scores, key=lambda i: (i not in kept, -scores[i], i))
     chosen = sorted(order[:count], key=lambda i: -scores[i])
     return [(item, brought[item], scores[item]) for item in chosen]
