@@ -1,5 +1,6 @@
 """Trains a two-tower model on a data folder."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ def train_retrieval(
         ),
         RetrievalValidator(model, catalogue, requests),
         -(-len(train) // config.batch_size),
-        data=fingerprint(data, (TRAIN, VALIDATION)),
+        # Targets are rows of the catalogue.
+        data=f"{fingerprint(data, (TRAIN, VALIDATION))}-{_digest(item_id)}",
     )
     trainer.resume()
     write_workdir(folder, model, config)
@@ -88,6 +90,11 @@ def train_retrieval(
         adapt_model(model, data, config)
     trainer.train()
     return trainer
+
+
+def _digest(item_id: np.ndarray) -> str:
+    text = "\n".join(map(str, item_id.tolist()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def retrieval_training_config(**changes: Any) -> TrainingConfig:

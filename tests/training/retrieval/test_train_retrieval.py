@@ -99,6 +99,14 @@ def test_another_run_in_the_folder_is_refused(folder, tmp_path):
             {**SMALL, "num_encoder_layers": 2},
             max_steps=2,
         )
+    with pytest.raises(DataError, match="on other data"):
+        train_retrieval(
+            folder,
+            tmp_path / "run",
+            {"item_id": ring_ids()[1:]},
+            TwoTowerConfig.of(**SMALL),
+            dataclasses.replace(TRAINING, max_steps=2),
+        )
 
 
 def read(model, folder, split="train", **options):
