@@ -91,7 +91,7 @@ def test_goes_on_as_if_it_had_not_stopped(folder, tmp_path):
 
 
 def test_a_metric_that_is_not_there_is_named(folder, tmp_path):
-    with pytest.raises(DataError, match="one of recall@10.*'auc'"):
+    with pytest.raises(DataError, match=r"one of recall@10.*'auc'"):
         trained(folder, tmp_path / "run", SMALL, monitor="auc")
 
 
