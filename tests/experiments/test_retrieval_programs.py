@@ -49,12 +49,16 @@ def test_trains_evaluates_and_exports(folder):
     found = re.findall(r"ndcg@10 +([0-9.]+)", finished.stdout)
     assert float(found[0]) > 0.8 > 0.5 > float(found[1])
 
+    # An item that training did not know.
+    more = Catalogue({"item_id": np.append(ring_ids(), 9000)})
+    more.save(folder / "items.npz")
     finished = run_program(
         "export_retrieval",
+        f"--items={folder / 'items.npz'}",
         f"--workdir={run}",
         f"--requests={data}",
         f"--output={folder / 'saved'}",
-        "--count=5",
+        "--count=99",
     )
     assert finished.returncode == 0, finished.stderr
     lists = TwoTowerChannel.load(folder / "saved" / "two_tower").recall(
@@ -64,10 +68,11 @@ def test_trains_evaluates_and_exports(folder):
             "click_length": np.array([3], np.int32),
             "request_time": np.array([0]),
         },
-        5,
+        ITEMS + 1,
     )
-    assert ring_ids()[3] in lists.item_id[0]
-    assert len(set(lists.item_id[0].tolist())) == 5 < ITEMS
+    found = lists.item_id[0, : lists.length[0]].tolist()
+    assert ring_ids()[3] in found[:3]
+    assert set(found) == {*more.item_id} - {*ring_ids()[:3]}
 
 
 def test_wrong_input_is_one_line(folder):
@@ -76,7 +81,3 @@ def test_wrong_input_is_one_line(folder):
         "train_retrieval", data, f"--workdir={folder}/x", "--set=model.width=3"
     )
     assert "no field `width`" in error_line(finished)
-    finished = run_program(
-        "evaluate_retrieval", data, f"--workdir={folder}/nothing"
-    )
-    assert "no such file" in error_line(finished)

@@ -6,11 +6,7 @@ import pytest
 from jd_tf.models.retrieval.two_tower import TwoTower
 from jd_tf.models.retrieval.two_tower_config import TwoTowerConfig
 from jd_tf.pipeline.catalogue import Catalogue
-from jd_tf.pipeline.retrieval_export import (
-    ServedRetriever,
-    export_retrieval,
-    export_retriever,
-)
+from jd_tf.pipeline.retrieval_export import ServedRetriever, export_retriever
 from jd_tf.pipeline.two_tower_channel import TwoTowerChannel
 from jd_tf.schema import DataError, IdColumn
 from jd_tf.serving.errors import ExportError
@@ -24,13 +20,8 @@ from jd_tf.serving.signature_names import (
     NUM_FOUND,
     SERVING_DEFAULT,
 )
-from jd_tf.training.retrieval.train_retrieval import (
-    retrieval_training_config,
-    train_retrieval,
-)
 from tests.models.test_jd_ranker import batch_of, moved
 from tests.requests import random_requests, small_schema
-from tests.training.retrieval.chains import ring_ids, write_ring
 
 ITEMS, COUNT = 30, 12
 TEXT = (
@@ -186,34 +177,6 @@ def test_new_items_are_found_without_training(exported):
     assert set(more.item_id[rows].tolist()) & {
         item for row in found.item_id.tolist() for item in row
     }
-
-
-def test_a_run_leaves_with_items_it_never_saw(tmp_path):
-    """What the programs do, with an item that training did not know."""
-    write_ring(tmp_path / "data", 12)
-    training = retrieval_training_config(
-        max_steps=2, batch_size=8, progress=False
-    )
-    seen = Catalogue({"item_id": ring_ids()})
-    config = TwoTowerConfig.of(model_dim=8, feedforward_dim=8)
-    train_retrieval(
-        *(tmp_path / "data", tmp_path / "run", seen.columns),
-        *(config, training),
-    )
-    more = Catalogue({"item_id": np.append(ring_ids(), 9000)})
-    folder = export_retrieval(
-        tmp_path / "run", more, tmp_path / "data", tmp_path / "saved"
-    )
-    assert folder.parent.name == "two_tower"
-    requests = {
-        "click_item_id": ring_ids()[:3, None],
-        "click_event_time": np.full((3, 1), 7),
-        "click_length": np.ones(3, np.int32),
-        "request_time": np.full(3, 9),
-    }
-    lists = TwoTowerChannel.load(folder.parent).recall(requests, len(more) - 1)
-    for ids, own in zip(lists.item_id, ring_ids()[:3], strict=True):
-        assert set(ids) == {*more.item_id} - {own}
 
 
 def test_errors_say_what_is_wrong(exported):
