@@ -54,9 +54,10 @@ def main(_: object) -> None:
         retrieval_training_config,
         train_retrieval,
     )
-    from jd_tf.training.workdir import CONFIG_FILE
+    from jd_tf.training.workdir import CONFIG_FILE, read_state
 
     workdir = Path(_WORKDIR.value)
+    read_state(workdir)  # refuses what is no folder of a run
     model, training = TwoTowerConfig(), retrieval_training_config()
     if (workdir / CONFIG_FILE).is_file():
         stored = read_json(workdir / CONFIG_FILE)
@@ -72,6 +73,8 @@ def main(_: object) -> None:
                 "training.FIELD=value."
             )
         changes[group][rest] = value.strip()
+    model = replace_fields(model, changes["model"])
+    training = replace_fields(training, changes["training"])
     kept = workdir / CATALOGUE_FILE
     if _ITEMS.value:
         catalogue = Catalogue.load(_ITEMS.value)
@@ -79,14 +82,14 @@ def main(_: object) -> None:
         catalogue = Catalogue.load(kept)
     else:
         catalogue = Catalogue.of_records(_DATA.value, read_schema(_DATA.value))
-    catalogue.save(kept)
-    training = replace_fields(training, changes["training"])
+    if not kept.is_file():
+        catalogue.save(kept)
     finish_training(
         lambda: train_retrieval(
             _DATA.value,
             workdir,
             catalogue.columns,
-            replace_fields(model, changes["model"]),
+            model,
             training,
         ),
         training.monitor,

@@ -103,7 +103,9 @@ class TimelineEncoder(BaseLayer):
         names.append("length")
         return [f"{self.behavior.name}_{name}" for name in names]
 
-    def build(self, tokens_shape: Any = None) -> None:
+    def build(
+        self, tokens_shape: Any = None, history_shape: Any = None
+    ) -> None:
         shape = (None, None, self.model_dim)
         self.temporal_encoding = self.fine_grained = None
         if self.use_recency:
@@ -175,7 +177,9 @@ class TimelineEncoder(BaseLayer):
         tokens = self.dropout(self.token_norm(tokens), training=training)
         return self.encoder(tokens, length + 1, training=training)
 
-    def compute_output_shape(self, tokens_shape: tuple, *_: Any) -> tuple:
+    def compute_output_shape(
+        self, tokens_shape: tuple, history_shape: Any = None
+    ) -> tuple:
         batch, events, dim = tokens_shape
         return (batch, None if events is None else events + 1, dim)
 

@@ -1,5 +1,6 @@
 """Trains a two-tower model on a data folder."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import keras
 import numpy as np
 
 from jd_tf.data.dataset import fingerprint, read_schema
+from jd_tf.metrics.retrieval_metrics import place_metrics
 from jd_tf.models.registry import build_model
+from jd_tf.schema import SchemaError
 from jd_tf.training.build_from_config import build_optimizer, resolve_schedule
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.folder_training import TRAIN, VALIDATION, adapt_model
@@ -52,6 +55,12 @@ def train_retrieval(
         NotFiniteError: a loss or gradient is NaN or infinite.
     """
     config = training_config or retrieval_training_config()
+    known = list(place_metrics(np.zeros(1), np.zeros(1)))
+    if config.monitor not in known:
+        raise SchemaError(
+            f"`monitor` must be one of {', '.join(known)}. "
+            f"Got: {config.monitor!r}."
+        )
     keras.utils.set_random_seed(config.seed)
     model = build_model(MODEL, read_schema(data), model_config)
     folder, item_id = Path(workdir), catalogue["item_id"]
@@ -80,7 +89,8 @@ def train_retrieval(
         ),
         RetrievalValidator(model, catalogue, requests),
         -(-len(train) // config.batch_size),
-        data=fingerprint(data, (TRAIN, VALIDATION)),
+        # Targets are rows of the catalogue.
+        data=f"{fingerprint(data, (TRAIN, VALIDATION))}-{_digest(item_id)}",
     )
     trainer.resume()
     write_workdir(folder, model, config)
@@ -88,6 +98,11 @@ def train_retrieval(
         adapt_model(model, data, config)
     trainer.train()
     return trainer
+
+
+def _digest(item_id: np.ndarray) -> str:
+    text = "\n".join(map(str, item_id.tolist()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def retrieval_training_config(**changes: Any) -> TrainingConfig:

@@ -90,6 +90,11 @@ def test_goes_on_as_if_it_had_not_stopped(folder, tmp_path):
         np.testing.assert_array_equal(variable, two[name], name)
 
 
+def test_a_metric_that_is_not_there_is_named(folder, tmp_path):
+    with pytest.raises(DataError, match=r"one of recall@10.*'auc'"):
+        trained(folder, tmp_path / "run", SMALL, monitor="auc")
+
+
 def test_another_run_in_the_folder_is_refused(folder, tmp_path):
     trained(folder, tmp_path / "run", SMALL, max_steps=2)
     with pytest.raises(DataError, match="num_encoder_layers"):
@@ -98,6 +103,14 @@ def test_another_run_in_the_folder_is_refused(folder, tmp_path):
             tmp_path / "run",
             {**SMALL, "num_encoder_layers": 2},
             max_steps=2,
+        )
+    with pytest.raises(DataError, match="on other data"):
+        train_retrieval(
+            folder,
+            tmp_path / "run",
+            {"item_id": ring_ids()[1:]},
+            TwoTowerConfig.of(**SMALL),
+            dataclasses.replace(TRAINING, max_steps=2),
         )
 
 
