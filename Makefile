@@ -1,5 +1,6 @@
 # make demo   trains on a simulated shop and ranks: data, training, report,
 #             SavedModel, top items
+# make recommend   chains recall, coarse, fine and re-ranking on that shop
 # make test   runs the test suite
 # make help   lists everything
 
@@ -19,7 +20,7 @@ WORKERS ?= 2
 COVERAGE ?= 50
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help install demo demo-long test test-fast test-slow coverage gate soak lint format clean
+.PHONY: help install demo demo-long recommend test test-fast test-slow coverage gate soak lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -44,6 +45,14 @@ demo: $(INSTALLED)  ## the main job on simulated data, some minutes
 demo-long: $(INSTALLED)  ## the same on more data, about half an hour
 	$(RUN) -m experiments.quickstart --source=simulator --preset=long \
 	  --workdir=$(DEMO_LONG)
+
+recommend: demo  ## four stages on the shop of the demo: builds, answers, measures
+	$(RUN) -m experiments.build_recommender --data=$(DEMO)/data \
+	  --saved_model=$(DEMO)/saved_models/jd_ranker --output=$(DEMO)/recommender
+	$(RUN) -m experiments.recommend --config=$(DEMO)/recommender/recommender.yaml \
+	  --data=$(DEMO)/data --output=$(DEMO)/recommender/answers.jsonl
+	$(RUN) -m experiments.evaluate_pipeline --data=$(DEMO)/data \
+	  --config=$(DEMO)/recommender/recommender.yaml --output=$(DEMO)/recommender/report
 
 test: coverage  ## the test suite
 	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile -m 'not slow and process'

@@ -1,13 +1,14 @@
 """Counts pairs and trains for a program; failures become exit codes."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jd_tf.data import make_item_pairs
 from jd_tf.models.registry import DEFAULT_MODEL
 from jd_tf.training.config import TrainingConfig
-from jd_tf.training.loop.trainer import NotFiniteError
+from jd_tf.training.loop.trainer import NotFiniteError, Trainer
 from jd_tf.training.train import train
 
 NOT_FINITE = 3
@@ -41,8 +42,8 @@ def train_ranker(
         SystemExit: with the exit code, if the run was stopped by a signal or
             by numbers that are not finite.
     """
-    try:
-        trainer = train(
+    return finish_training(
+        lambda: train(
             data_dir,
             workdir,
             model,
@@ -51,7 +52,15 @@ def train_ranker(
             item_vectors,
             pairs,
             continue_on,
-        )
+        ),
+        training_config.monitor,
+    )
+
+
+def finish_training(run: Callable[[], Trainer], monitor: str) -> int:
+    """Trains by `run` and prints what came of it; see `train_ranker`."""
+    try:
+        trainer = run()
     except NotFiniteError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(NOT_FINITE)
@@ -70,7 +79,7 @@ def train_ranker(
     )
     if state.best_step >= 0:
         print(
-            f"best {training_config.monitor} {state.best_value:.5f} at step "
+            f"best {monitor} {state.best_value:.5f} at step "
             f"{state.best_step}, in {trainer.checkpoints.folder}"
         )
     return state.step

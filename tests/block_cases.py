@@ -14,6 +14,7 @@ from jd_tf.schema import Behavior, IdColumn
 from tests import case_inputs
 from tests.case_inputs import CANDIDATES, EVENTS, LENGTHS, REQUESTS, WIDTH
 from tests.cases import make_case
+from tests.timeline_cases import TIMELINE_CASES
 
 ITEM = IdColumn("item_id", num_buckets=20)
 CATEGORY = IdColumn("category_id", vocabulary=(1, 2, 3))
@@ -180,7 +181,9 @@ _READ = {
 _SIZES = {"num_id_columns": 2, "model_dim": WIDTH, "num_heads": 2}
 _HEAD = {"given": (-1, 0, 1, -1), "values": (1.0, 2.0, 9.0, 3.0)}
 
+
 BLOCK_CASES = (
+    *TIMELINE_CASES,
     make_case(
         "item_encoder",
         ItemEncoder,

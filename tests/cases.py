@@ -43,6 +43,10 @@ _TRANSFER = {
     "history": ("vectors", "present", "gate_inputs"),
     "event_outputs": True,
 }
+_ENCODERS = {
+    "transformer_encoder": {"activation": "relu"},
+    "causal_transformer_encoder": {"causal": True, "num_distances": 4},
+}
 
 CASES = (
     make_case(
@@ -170,15 +174,18 @@ CASES = (
         feedforward_dim=12,
         **_PER_EVENT,
     ),
-    make_case(
-        "transformer_encoder",
-        layers.TransformerEncoder,
-        case_inputs.history,
-        num_layers=2,
-        num_heads=2,
-        feedforward_dim=12,
-        activation="relu",
-        **_PER_EVENT,
+    *(
+        make_case(
+            name,
+            layers.TransformerEncoder,
+            case_inputs.history,
+            num_layers=2,
+            num_heads=2,
+            feedforward_dim=12,
+            **more,
+            **_PER_EVENT,
+        )
+        for name, more in _ENCODERS.items()
     ),
     make_case(
         "interest_crossing",

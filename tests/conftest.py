@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = (
     "experiments",
     "images/test_fine_tuning.py",
+    "pipeline/test_retrieval_",
     "serving/client/against_server",
     "serving/deploy",
     "serving/export/test_verify",

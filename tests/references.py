@@ -87,38 +87,6 @@ def softmax(scores):
     return np.array([p / sum(powers) for p in powers])
 
 
-def attention(query, keys, values, num_heads):
-    """One query reads keys and values; returns read-out and weights."""
-    head = len(query) // num_heads
-    read, weights = [], []
-    for h in range(num_heads):
-        part = slice(h * head, (h + 1) * head)
-        scores = [query[part] @ key[part] / math.sqrt(head) for key in keys]
-        weights.append(softmax(scores))
-        read.append(
-            sum(w * v[part] for w, v in zip(weights[-1], values, strict=True))
-        )
-    return np.concatenate(read), np.array(weights)
-
-
-def transformer_block(events, weights, num_heads, activation=gelu):
-    """The real events of one request."""
-    dim = len(weights["attention_norm/gamma"])
-    normed = [layer_norm(x, weights, "attention_norm") for x in events]
-    fused = [dense(x, weights, "query_key_value") for x in normed]
-    queries = [f[:dim] for f in fused]
-    keys = [f[dim : 2 * dim] for f in fused]
-    values = [f[2 * dim :] for f in fused]
-    outputs = []
-    for x, query in zip(events, queries, strict=True):
-        read, _ = attention(query, keys, values, num_heads)
-        x = x + dense(read, weights, "attention_output")
-        inner = layer_norm(x, weights, "feedforward_norm")
-        inner = activation(dense(inner, weights, "feedforward_inner"))
-        outputs.append(x + dense(inner, weights, "feedforward_output"))
-    return outputs
-
-
 def interest_crossing(events, weights):
     """First and second order of the real events of one request."""
     dim = len(weights["no_history"])
@@ -140,26 +108,6 @@ def interest_crossing(events, weights):
             second += np.asarray(events[i], np.float64) * events[j]
             pairs += 1
     return first, second / max(pairs, 1)
-
-
-def target_attention(query, events, weights, num_heads, with_feedforward):
-    """One candidate reads the real events; returns output and weights."""
-    dim = weights["no_history"].shape[0]
-    normed = layer_norm(query, weights, "query_norm")
-    projected = dense(normed, weights, "query")
-    fused = [dense(x, weights, "key_value") for x in events]
-    if fused:
-        keys, values = [f[:dim] for f in fused], [f[dim:] for f in fused]
-        read, shares = attention(projected, keys, values, num_heads)
-    else:
-        read, shares = weights["no_history"], np.zeros((num_heads, 0))
-    output = dense(read, weights, "attention_output")
-    if with_feedforward:
-        output = output + query
-        inner = layer_norm(output, weights, "feedforward_norm")
-        inner = gelu(dense(inner, weights, "feedforward_inner"))
-        output = output + dense(inner, weights, "feedforward_output")
-    return output, shares
 
 
 def mixture_of_experts(x, experts, gates, activation):

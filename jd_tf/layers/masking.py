@@ -16,6 +16,19 @@ def length_mask(length: Any, max_length: Any) -> Any:
     return positions[None, :] < ops.cast(length, "int64")[:, None]
 
 
+def attention_mask(length: Any, max_length: Any, causal: bool = False) -> Any:
+    """Returns which events attend to which, bool (B, 1, 1 or L, L).
+
+    Every event attends to the real ones; if `causal`, to itself and older
+    ones alone: events are newest first, so older is further on.
+    """
+    mask = length_mask(length, max_length)[:, None, None, :]
+    if not causal:
+        return mask
+    place = ops.arange(max_length)
+    return mask & (place[None, :] >= place[:, None])
+
+
 def softmax(scores: Any) -> Any:
     """Returns the softmax over the last axis, in float32.
 

@@ -11,6 +11,7 @@ from jd_tf.losses.multi_objective import (
     MultiObjectiveLoss,
     labels_and_weights,
 )
+from jd_tf.losses.retrieval_softmax import retrieval_softmax
 
 __all__ = [
     "GAUC",
@@ -18,4 +19,5 @@ __all__ = [
     "ListwiseSoftmaxLoss",
     "MultiObjectiveLoss",
     "labels_and_weights",
+    "retrieval_softmax",
 ]

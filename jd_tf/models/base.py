@@ -8,18 +8,17 @@ import keras
 from keras import ops
 
 from jd_tf.data.item_pairs.training_parts import PART
-from jd_tf.models.adapted_features import AdaptedFeatures
 from jd_tf.models.blocks.score_head import ScoreHead, request_values
 from jd_tf.models.compiled_metrics import CompiledMetrics
-from jd_tf.models.config_fields import config_from_json
 from jd_tf.models.ranker_config import RankerConfig
+from jd_tf.models.schema_model import SchemaModel
 from jd_tf.schema import SERVING_ROLES, Schema
 
 Tensors = Mapping[str, Any]
 STATE_PREFIX = "user_state_"
 
 
-class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
+class RankingModel(CompiledMetrics, SchemaModel):
     """Ranks the candidates of a request by several objectives at once.
 
     A model is `encode_user` followed by `rank`. The user state depends on the
@@ -60,10 +59,6 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
     """
 
     config_class: ClassVar[type] = RankerConfig
-    registered_name: ClassVar[str] = ""
-    built: bool
-    # The `PairReader` of a model that reads item pairs.
-    pairs: Any = None
     # The `TreeEnsemble` of a model that has boosted trees beside its network.
     trees: Any = None
 
@@ -73,12 +68,8 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
         config: Any = None,
         **kwargs: Any,
     ):
-        # Ages, prices and labels would overflow half precision.
-        super().__init__(**{**kwargs, "autocast": False})
-        if not isinstance(schema, Schema):
-            schema = Schema.from_json(dict(schema))
-        self.schema = schema
-        self.config: Any = config_from_json(self.config_class, config or {})
+        super().__init__(schema, config, **kwargs)
+        schema = self.schema
         self.make_layers()
         # Last, so that the network before it starts from the same random
         # weights with a fusion and without.
@@ -359,21 +350,6 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
             for name, shape in shapes.items()
         }
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.pop("autocast", None)
-        return {
-            **config,
-            "schema": self.schema.to_json(),
-            "config": dataclasses.asdict(self.config),
-        }
-
-    @classmethod
-    def from_config(
-        cls, config: dict[str, Any], custom_objects: Any = None
-    ) -> "RankingModel":
-        return cls(**config)
-
     def export(self, filepath: Any, **options: Any) -> Any:
         """Exports as Keras does, by default with the schema's columns.
 
@@ -387,6 +363,3 @@ class RankingModel(AdaptedFeatures, CompiledMetrics, keras.Model):
         inputs = {c.name: keras.InputSpec(c.dtype, c.shape) for c in columns}
         options = {"input_signature": [inputs], **options}
         return super().export(filepath, **options)
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Does nothing: the constructor has built everything."""

@@ -18,6 +18,7 @@ MODULE_FILE = "model_module.py"
 _BUILT_IN = {
     "jd_ranker": "jd_tf.models.ranking.jd_ranker",
     "pooled_mmoe": "jd_tf.models.ranking.pooled_mmoe",
+    "two_tower": "jd_tf.models.retrieval.two_tower",
 }
 
 
@@ -26,7 +27,7 @@ class ModelEntry:
     """A registered model; `name` is in flags, `config.json` and exports."""
 
     name: str
-    model_class: type  # a `RankingModel`
+    model_class: type  # a `SchemaModel`, such as a `RankingModel`
     config_class: type  # a frozen dataclass
     module_file: str
 
@@ -35,11 +36,12 @@ _ENTRIES: dict[str, ModelEntry] = {}
 
 
 def register_model(name: str, config_class: type) -> Callable[[type], type]:
-    """Registers a `RankingModel` under a name; a class decorator.
+    """Registers a `SchemaModel` under a name; a class decorator.
 
     Args:
         name: lower-case words joined by `_`.
-        config_class: a frozen dataclass that extends `RankerConfig`.
+        config_class: a frozen dataclass; that of a `RankingModel` extends
+            `RankerConfig`.
 
     Raises:
         DataError: if another class has that name already.

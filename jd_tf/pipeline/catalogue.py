@@ -41,9 +41,10 @@ class Catalogue:
         self.item_id = self.columns["item_id"]
         twice = np.flatnonzero(self.item_id[1:] == self.item_id[:-1])
         if len(twice):
+            first = self.item_id[twice].tolist()[0]
             raise DataError(
-                f"item {self.item_id[twice[0]]!r} stands twice in the "
-                "catalogue. Keep its newest row."
+                f"item {first!r} stands twice in the catalogue. Keep its "
+                "newest row."
             )
 
     def __len__(self) -> int:
@@ -87,8 +88,8 @@ class Catalogue:
         newest: dict[str, np.ndarray] = {}
         times = np.empty(0, np.int64)
         for batch in numpy_batches(data, split, _BATCH_SIZE, schema=schema):
-            real = np.arange(batch["item_id"].shape[1])
-            real = real < batch["num_candidates"][:, None]
+            place = np.arange(batch["item_id"].shape[1])
+            real = place < batch["num_candidates"][:, None]
             when = np.broadcast_to(batch["request_time"][:, None], real.shape)
             times = np.concatenate([times, when[real]])
             for name in names:

@@ -1,6 +1,8 @@
 """Lists of items, one a request: what stages of the pipeline pass on."""
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +29,30 @@ class ItemLists:
     def present(self) -> np.ndarray:
         """(B, K) bool, entries that are items."""
         return np.arange(self.item_id.shape[1]) < self.length[:, None]
+
+    def some(self, rows: Any) -> "ItemLists":
+        """Returns the lists of some requests: a slice, or their numbers."""
+        return ItemLists(
+            self.item_id[rows], self.score[rows], self.length[rows]
+        )
+
+    @classmethod
+    def joined(cls, parts: Iterable["ItemLists"]) -> "ItemLists":
+        """Returns the lists of several batches, at least one, as one."""
+        parts = list(parts)
+        empty = b"" if parts[0].item_id.dtype == object else 0
+        width = max(part.item_id.shape[1] for part in parts)
+        rooms = [((0, 0), (0, width - p.item_id.shape[1])) for p in parts]
+        ids, scores = (
+            np.concatenate(
+                [
+                    np.pad(getattr(part, name), room, constant_values=value)
+                    for part, room in zip(parts, rooms, strict=True)
+                ]
+            )
+            for name, value in (("item_id", empty), ("score", -np.inf))
+        )
+        return cls(ids, scores, np.concatenate([p.length for p in parts]))
 
     @classmethod
     def best(

@@ -19,6 +19,12 @@ CLASSIFY = "classify"
 IMAGE_SIGNATURES = (SERVING_DEFAULT, CLASSIFY)
 IMAGE_BYTES = "image_bytes"
 
+# Of a retriever, whose `serving_default` finds items.
+ENCODE_ITEMS = "encode_items"
+RETRIEVAL_SIGNATURES = (SERVING_DEFAULT, ENCODE_USER, ENCODE_ITEMS)
+EXCLUDED, NUM_EXCLUDED = "excluded_item_id", "num_excluded"
+NUM_FOUND, VECTOR = "num_found", "vector"
+
 ITEM_ID, NUM_CANDIDATES = "item_id", "num_candidates"
 # `encode_user` takes it only of a model whose state is not `reusable`.
 REQUEST_TIME = "request_time"

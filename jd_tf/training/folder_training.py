@@ -107,11 +107,7 @@ def train_folder(
             pairs.save(kept)
         # A resumed run has the statistics in its checkpoint.
         if not (model.adapted or trainer.checkpoints.steps()):
-            wanted = _SAMPLED_IMPRESSIONS // model.schema.max_candidates
-            wanted = max(wanted, _SAMPLED_REQUESTS)
-            sample = batches(TRAIN, every=-(-num_requests // wanted))
-            hidden = not config.progress
-            model.adapt(tqdm.tqdm(sample, "adapting", disable=hidden))
+            adapt_model(model, data_dir, config)
         trainer.train()
         if not trainer.signal:
             trainer.signal = run_post_training(
@@ -125,3 +121,16 @@ def train_folder(
                 raise found from error
         raise
     return trainer
+
+
+def adapt_model(
+    model: keras.Model, data_dir: str | Path, config: TrainingConfig
+) -> None:
+    """Adapts a model to a sample of the training split."""
+    num_requests = sum(split_files(data_dir, TRAIN).values())
+    wanted = _SAMPLED_IMPRESSIONS // model.schema.max_candidates
+    every = -(-num_requests // max(wanted, _SAMPLED_REQUESTS))
+    sample = read_batches(
+        data_dir, TRAIN, config.batch_size, schema=model.schema, every=every
+    )
+    model.adapt(tqdm.tqdm(sample, "adapting", disable=not config.progress))

@@ -55,6 +55,11 @@ def train(
         NotFiniteError: a loss or gradient is NaN or infinite.
     """
     entry = get_model(model)
+    if not hasattr(entry.model_class, "training_outputs"):
+        raise DataError(
+            f"model `{model}` ranks nothing and is trained by "
+            "`python -m experiments.train_retrieval`."
+        )
     config = entry.config_class() if model_config is None else model_config
     if not isinstance(config, entry.config_class):
         raise DataError(

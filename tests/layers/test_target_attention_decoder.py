@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jd_tf.layers import TargetAttentionDecoder
-from tests import references
+from tests import attention_references
 from tests.cases import CANDIDATES, EVENTS, LENGTHS, REQUESTS, case_named
 from tests.layers import harness
 
@@ -23,7 +23,7 @@ def test_equals_a_loop(name):
     assert shares.shape == (REQUESTS, layer.num_heads, CANDIDATES, EVENTS)
     for row, candidate in np.ndindex(REQUESTS, CANDIDATES):
         length = LENGTHS[row]
-        expected, expected_shares = references.target_attention(
+        expected, expected_shares = attention_references.target_attention(
             values["queries"][row, candidate].astype(np.float64),
             values["memory"][row, :length],
             weights,

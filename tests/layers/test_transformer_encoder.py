@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jd_tf.layers import TransformerEncoder
-from tests import references
+from tests import attention_references, references
 from tests.cases import LENGTHS, case_named
 from tests.layers import harness
 
@@ -17,15 +17,22 @@ def test_block_equals_a_loop():
     (actual,) = harness.outputs(layer, values)
     for row, length in enumerate(LENGTHS):
         events = list(values["inputs"][row, :length].astype(np.float64))
-        expected = references.transformer_block(events, weights, 2)
+        expected = attention_references.transformer_block(events, weights, 2)
         for event, vector in enumerate(expected):
             np.testing.assert_allclose(
                 actual[row, event], vector, rtol=1e-4, atol=1e-5
             )
 
 
-def test_encoder_equals_a_loop_and_is_zero_in_padding():
-    case = case_named("transformer_encoder")
+@pytest.mark.parametrize(
+    ("name", "activation"),
+    [
+        ("transformer_encoder", references.relu),
+        ("causal_transformer_encoder", references.gelu),
+    ],
+)
+def test_encoder_equals_a_loop_and_is_zero_in_padding(name, activation):
+    case = case_named(name)
     layer = harness.make(case)
     values = harness.arguments(case)
     weights = harness.weights_of(layer)
@@ -38,8 +45,8 @@ def test_encoder_equals_a_loop_and_is_zero_in_padding():
                 for name, value in weights.items()
                 if name.startswith(block)
             }
-            events = references.transformer_block(
-                events, inside, 2, references.relu
+            events = attention_references.transformer_block(
+                events, inside, 2, activation, causal="causal" in name
             )
         for event, vector in enumerate(events):
             expected = references.layer_norm(vector, weights, "norm")
@@ -80,3 +87,18 @@ def test_histories_of_one_event_warn_of_nothing(recwarn):
     layer = TransformerEncoder(1, 2, 8)
     layer(np.ones((2, 1, 4), np.float32), np.array([1, 0]))
     assert not recwarn.list
+
+
+def test_a_causal_memory_is_that_of_a_history_that_begins_there():
+    case = case_named("causal_transformer_encoder")
+    layer = harness.make(case)
+    events = harness.arguments(case)["inputs"][:1]
+    (whole,) = harness.outputs(
+        layer, {"inputs": events, "length": np.array([6])}
+    )
+    for place in range(6):
+        later = {"inputs": events[:, place:], "length": np.array([6 - place])}
+        (rest,) = harness.outputs(layer, later)
+        np.testing.assert_allclose(
+            whole[0, place:6], rest[0, : 6 - place], rtol=1e-4, atol=1e-5
+        )

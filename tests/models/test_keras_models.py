@@ -55,7 +55,8 @@ def compiled(request, batch, fit_batch):
 
 def test_all_built_in_models_are_tested():
     built_in = {n for n in model_names() if "jd_tf." in get_module(n)}
-    assert built_in == set(BUILT_IN)
+    # tests/models/retrieval has the one that ranks nothing.
+    assert built_in == {*BUILT_IN, "two_tower"}
 
 
 def get_module(name):

@@ -42,6 +42,8 @@ def test_unusable_models_configs_and_vectors_are_named(data, tmp_path):
     workdir = tmp_path / "run"
     with pytest.raises(DataError, match="jd_ranger"):
         train(data, workdir, "jd_ranger")
+    with pytest.raises(DataError, match=r"trained by .*train_retrieval"):
+        train(data, tmp_path / "run", model="two_tower")
     with pytest.raises(DataError, match=r"takes a JDRankerConfig.*Training"):
         train(data, workdir, model_config=TRAINING)
     images = replace_fields(JDRankerConfig(), {"use_images": "concat"})

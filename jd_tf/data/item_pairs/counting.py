@@ -18,6 +18,7 @@ from jd_tf.data.item_pairs.item_pairs import (
     ItemPairs,
     check_names,
 )
+from jd_tf.data.item_pairs.sparse_rows import entries, strongest
 from jd_tf.data.item_pairs.training_parts import TIME, USER, TrainingParts
 from jd_tf.layers.embedding.id_keys import id_keys
 from jd_tf.layers.overlap.pair_match import pair_codes
@@ -264,7 +265,7 @@ def _tables(
             if two_steps:
                 found.append(_two_steps(found[-1], options[-1]))
         for kind, matrix in enumerate(found):
-            event, target, weight = _entries(matrix)
+            event, target, weight = entries(matrix)
             if part == parts.num_parts:
                 means.append(weight.mean() if len(weight) else 1.0)
             table = part % parts.num_parts * num_tables + kind
@@ -285,42 +286,24 @@ def _damped(
 ) -> Any:
     """Returns the weights of pairs, the strongest of each row."""
     counts = (counts + backwards * counts.T).tocsr()
-    rows, columns, weights = _entries(counts)
+    rows, columns, weights = entries(counts)
     of_event = np.asarray(counts.sum(axis=1)).ravel()[rows]
     of_target = np.asarray(counts.sum(axis=0)).ravel()[columns]
     weights /= of_event**0.5 * of_target**target_damping
     damped = scipy.sparse.csr_matrix((weights, (rows, columns)), counts.shape)
-    return _strongest(damped, num_neighbors)
+    return strongest(damped, num_neighbors)
 
 
 def _two_steps(weights: Any, num_neighbors: int) -> Any:
     """Returns the chances of a walk of two steps, damped."""
-    first = _strongest(weights, _WALK_NEIGHBORS)
+    first = strongest(weights, _WALK_NEIGHBORS)
     total = np.maximum(np.asarray(first.sum(axis=1)).ravel(), 1e-9)
     step = (scipy.sparse.diags(1 / total) @ first).tocsr()
-    leading = np.bincount(_entries(weights)[1], minlength=len(total))
+    leading = np.bincount(entries(weights)[1], minlength=len(total))
     last = (step @ scipy.sparse.diags(np.maximum(leading, 1) ** -0.5)).tocsr()
     blocks = []
     for start in range(0, len(total), _WALK_ROWS):
         block = (step[start : start + _WALK_ROWS] @ last).tocsr()
         block.setdiag(0, start)  # Nothing leads to itself.
-        blocks.append(_strongest(block, num_neighbors))
+        blocks.append(strongest(block, num_neighbors))
     return scipy.sparse.vstack(blocks).tocsr()
-
-
-def _strongest(weights: Any, number: int) -> Any:
-    """Returns the largest entries above 0 of each row."""
-    rows, columns, values = _entries(weights)
-    order = np.lexsort((columns, -values, rows))
-    rank = np.arange(len(order)) - weights.indptr[rows]
-    kept = order[(rank < number) & (values[order] > 0)]
-    return scipy.sparse.csr_matrix(
-        (values[kept], (rows[kept], columns[kept])), weights.shape
-    )
-
-
-def _entries(matrix: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns rows, columns and values of the entries, in order."""
-    matrix.sort_indices()
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    return rows, matrix.indices.astype(np.int64), matrix.data.astype(float)

@@ -23,13 +23,39 @@ def read_config(path: str | Path, **changes: Any) -> TablesConfig:
     Raises:
         DataError: naming the file, the key, the value and the remedy.
     """
+    config: TablesConfig = read_yaml(
+        path, TablesConfig, "Name the YAML file with --config.", **changes
+    )
+    folder = Path(path).parent
+    tables = {
+        name: dataclasses.replace(table, path=str(folder / table.path))
+        if table.path and "://" not in table.path
+        else table
+        for name, table in config.tables.items()
+    }
+    return dataclasses.replace(config, tables=tables)
+
+
+def read_yaml(
+    path: str | Path, kind: Any, remedy: str = "", **changes: Any
+) -> Any:
+    """Reads a dataclass from a YAML file.
+
+    Args:
+        path: the file.
+        kind: a dataclass of plain types, tuples, dicts and such dataclasses.
+        remedy: for a file that cannot be read.
+        **changes: of its keys, where not None.
+
+    Raises:
+        DataError: naming the file, the key, the value and the remedy.
+    """
     path = Path(path)
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read: {error.strerror}. Name the YAML file "
-            "with --config."
+            f"{path}: cannot be read: {error.strerror}. {remedy}".rstrip()
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not YAML: {error}.") from error
@@ -37,16 +63,9 @@ def read_config(path: str | Path, **changes: Any) -> TablesConfig:
         if isinstance(fields, dict):
             given = {k: v for k, v in changes.items() if v is not None}
             fields = {**fields, **given}
-        config: TablesConfig = _build(TablesConfig, fields, "")
+        return _build(kind, fields, "")
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    tables = {
-        name: dataclasses.replace(table, path=str(path.parent / table.path))
-        if table.path and "://" not in table.path
-        else table
-        for name, table in config.tables.items()
-    }
-    return dataclasses.replace(config, tables=tables)
 
 
 def _build(kind: Any, value: Any, key: str) -> Any:

@@ -8,7 +8,7 @@ from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_heads, check_int, check_rate
-from jd_tf.layers.masking import MASKED_SCORE, length_mask, softmax
+from jd_tf.layers.masking import MASKED_SCORE, attention_mask, softmax
 from jd_tf.layers.sequence.attention_heads import merge_heads, split_heads
 
 
@@ -27,6 +27,9 @@ class TransformerBlock(BaseLayer):
         feedforward_dim: int. Inner width of the feed-forward part.
         dropout_rate: float. Dropout after attention and after feed-forward.
         activation: str or callable. Of the inner feed-forward layer.
+        causal: bool. Whether an event attends to itself and older ones only.
+        num_distances: int. Places between two events that each head has a
+            learned score for, the last one for all further ones; 0 for none.
 
     Call arguments:
         inputs: (B, L, D) float. Events; padding may hold anything finite.
@@ -57,6 +60,8 @@ class TransformerBlock(BaseLayer):
         feedforward_dim: int,
         dropout_rate: float = 0.0,
         activation: Any = "gelu",
+        causal: bool = False,
+        num_distances: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -64,6 +69,8 @@ class TransformerBlock(BaseLayer):
         self.feedforward_dim = check_int("feedforward_dim", feedforward_dim, 1)
         self.dropout_rate = check_rate("dropout_rate", dropout_rate)
         self.activation = keras.activations.get(activation)
+        self.causal = causal
+        self.num_distances = check_int("num_distances", num_distances, 0)
 
     def build(self, inputs_shape: tuple):
         dim = inputs_shape[-1]
@@ -94,12 +101,18 @@ class TransformerBlock(BaseLayer):
         self.dropout = self.add_part(
             keras.layers.Dropout, "dropout", flat, self.dropout_rate
         )
+        if self.num_distances:
+            self.distance_scores = self.add_weight(
+                (self.num_heads, self.num_distances),
+                "zeros",
+                name="distance_scores",
+            )
 
     def call(
         self, inputs: Any, length: Any, training: bool | None = None
     ) -> Any:
         max_length, dim = ops.shape(inputs)[1], inputs.shape[-1]
-        mask = length_mask(length, max_length)
+        mask = attention_mask(length, max_length, self.causal)
         flat = ops.reshape(inputs, (-1, dim))
         flat = self.transform(flat, mask, max_length, training=training)
         return ops.reshape(flat, (-1, max_length, dim))
@@ -113,7 +126,8 @@ class TransformerBlock(BaseLayer):
     ) -> Any:
         """Does the work of `call` on events as one matrix (B * L, D).
 
-        So a stack of blocks shapes and masks (B, L) its events once.
+        So a stack of blocks shapes its events once, and masks them once, by
+        `attention_mask`.
         """
         attended = self.query_key_value(self.attention_norm(flat))
         attended = self._attend(attended, mask, max_length)
@@ -132,14 +146,21 @@ class TransformerBlock(BaseLayer):
         queries, keys, values = split_heads(fused, self.num_heads, 3)
         queries *= 1.0 / math.sqrt(head_dim)
         scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+        if self.num_distances:
+            scores += self._distance_scores(max_length, scores.dtype)
         # Half precision has neither the range nor the digits for a softmax.
         # Not by a sum, as `hide_padding` does: oneDNN fuses it with this
         # product, and the fused operation takes nearly twice as long.
-        scores = ops.where(
-            mask[:, None, None, :], ops.cast(scores, "float32"), MASKED_SCORE
-        )
+        scores = ops.where(mask, ops.cast(scores, "float32"), MASKED_SCORE)
         weights = ops.cast(softmax(scores), self.compute_dtype)
         return ops.reshape(merge_heads(ops.matmul(weights, values)), (-1, dim))
+
+    def _distance_scores(self, max_length: Any, dtype: Any) -> Any:
+        """Returns the score of each event for each, (H, L, L)."""
+        place = ops.arange(max_length)
+        distance = ops.abs(place[None, :] - place[:, None])
+        distance = ops.minimum(distance, self.num_distances - 1)
+        return ops.cast(ops.take(self.distance_scores, distance, axis=1), dtype)
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)

@@ -7,7 +7,7 @@ from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int, check_rate
-from jd_tf.layers.masking import length_mask
+from jd_tf.layers.masking import attention_mask, length_mask
 from jd_tf.layers.sequence.transformer_block import TransformerBlock
 
 
@@ -25,6 +25,9 @@ class TransformerEncoder(BaseLayer):
         feedforward_dim: int. Inner width of each feed-forward part.
         dropout_rate: float. Dropout after each part of each block.
         activation: str or callable. Of the inner feed-forward layers.
+        causal: bool. Whether an event attends to itself and older ones only,
+            so that its memory is that of a history which begins with it.
+        num_distances: int. See `TransformerBlock`.
 
     Call arguments:
         inputs: (B, L, D) float. Events; padding may hold anything finite.
@@ -56,6 +59,8 @@ class TransformerEncoder(BaseLayer):
         feedforward_dim: int,
         dropout_rate: float = 0.0,
         activation: Any = "gelu",
+        causal: bool = False,
+        num_distances: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -64,6 +69,8 @@ class TransformerEncoder(BaseLayer):
         self.feedforward_dim = check_int("feedforward_dim", feedforward_dim, 1)
         self.dropout_rate = check_rate("dropout_rate", dropout_rate)
         self.activation = keras.activations.get(activation)
+        self.causal = causal
+        self.num_distances = check_int("num_distances", num_distances, 0)
 
     def build(self, inputs_shape: tuple):
         self.blocks = [
@@ -75,6 +82,8 @@ class TransformerEncoder(BaseLayer):
                 self.feedforward_dim,
                 self.dropout_rate,
                 self.activation,
+                self.causal,
+                self.num_distances,
             )
             for index in range(self.num_layers)
         ]
@@ -87,13 +96,13 @@ class TransformerEncoder(BaseLayer):
     ) -> Any:
         max_length, dim = ops.shape(inputs)[1], inputs.shape[-1]
         # Shaped and masked once for all blocks.
-        mask = length_mask(length, max_length)
+        mask = attention_mask(length, max_length, self.causal)
         memory = ops.reshape(inputs, (-1, dim))
         for block in self.blocks:
             memory = block.transform(memory, mask, max_length, training)
         memory = ops.reshape(self.norm(memory), (-1, max_length, dim))
-        mask = ops.cast(mask, self.compute_dtype)
-        return memory * ops.expand_dims(mask, -1)
+        real = ops.cast(length_mask(length, max_length), self.compute_dtype)
+        return memory * ops.expand_dims(real, -1)
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)

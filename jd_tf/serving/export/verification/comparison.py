@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.signature_names import LOWEST_SCORE
+from jd_tf.serving.signature_names import ITEM_ID, LOWEST_SCORE
 
 # A sound float32 model reloads to within a tenth of this: a graph sums in
 # another order than eager code does.
@@ -40,6 +40,44 @@ def difference(
     return float(np.max(error / np.where(scale > 0, scale, 1.0)))
 
 
+def moved_items(
+    expected: Mapping[str, np.ndarray], actual: Mapping[str, np.ndarray]
+) -> float:
+    """Returns by how much scores would have to move for lists to be equal.
+
+    Two items whose scores are a rounding apart may change places, or the last
+    one fall out. Relative to the largest score.
+
+    Args:
+        expected: `item_id` (B, K) and `score` (B, K) of found items.
+        actual: likewise.
+    """
+    scores = expected["score"], actual["score"]
+    if scores[0].shape != scores[1].shape:
+        return np.inf
+    worst = 0.0
+    for ids, score, other_ids, other in zip(
+        expected[ITEM_ID], scores[0], actual[ITEM_ID], scores[1], strict=True
+    ):
+        mine, theirs = (
+            {
+                item: float(value)
+                for item, value in zip(*pair, strict=True)
+                if value != LOWEST_SCORE
+            }
+            for pair in ((ids.tolist(), score), (other_ids.tolist(), other))
+        )
+        if len(mine) != len(theirs):
+            return np.inf
+        for here, there in ((mine, theirs), (theirs, mine)):
+            last = min(there.values(), default=0.0)
+            scale = max(map(abs, there.values()), default=0.0) or 1.0
+            for item, value in here.items():
+                gap = abs(value - there.get(item, last)) / scale
+                worst = max(worst, gap)
+    return worst
+
+
 def check_equal(
     expected: Mapping[str, np.ndarray],
     actual: Mapping[str, np.ndarray],
@@ -51,8 +89,14 @@ def check_equal(
         raise ExportError(
             f"{what}: answered {sorted(actual)}, should be {sorted(expected)}."
         )
+    of_items = {ITEM_ID, "score"} <= expected.keys()
     worst, name = max(
-        (difference(expected[name], actual[name], name in _BY_CHANNEL), name)
+        (
+            moved_items(expected, actual)
+            if of_items and name == ITEM_ID
+            else difference(expected[name], actual[name], name in _BY_CHANNEL),
+            name,
+        )
         for name in expected
     )
     if not worst <= tolerance:

@@ -10,7 +10,13 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-from jd_tf.schema import SERVING_ROLES, Schema
+from jd_tf.schema import (
+    HISTORY_ROLES,
+    REQUEST_ROLES,
+    SERVING_ROLES,
+    Role,
+    Schema,
+)
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.batching_parameters import BATCHING_FILE
 from jd_tf.serving.export.recordings import (
@@ -20,11 +26,15 @@ from jd_tf.serving.export.recordings import (
 )
 from jd_tf.serving.export.versions import GRAPH_FILE
 from jd_tf.serving.signature_names import (
+    ENCODE_ITEMS,
+    EXCLUDED,
     IMAGE_BYTES,
     IMAGE_SIGNATURES,
     ITEM_ID,
     NUM_CANDIDATES,
+    NUM_EXCLUDED,
     RANK_CANDIDATES,
+    RETRIEVAL_SIGNATURES,
     SERVING_DEFAULT,
     SIGNATURES,
 )
@@ -135,6 +145,38 @@ def tower_errors(table: Mapping[str, Any], folder: Path) -> Iterable[str]:
                 f"{folder}: signature `{signature}` must take `{IMAGE_BYTES}` "
                 f"(B,) string. It takes {inputs}."
             )
+
+
+def retriever_errors(table: Mapping[str, Any], schema: Schema) -> Iterable[str]:
+    """Yields an error for each input that is not the schema's, of a retriever.
+
+    Items are what a batch of `encode_items` is of.
+    """
+    id_dtype = schema.item_columns[0].dtype
+    users = {
+        column.name: (column.dtype, list(column.shape))
+        for column in schema.columns(*HISTORY_ROLES, *REQUEST_ROLES)
+    }
+    users |= {
+        EXCLUDED: (id_dtype, [None, None]),
+        NUM_EXCLUDED: ("int32", [None]),
+    }
+    items = {
+        column.name: (column.dtype, [None, *column.shape[2:]])
+        for column in schema.columns(Role.CANDIDATE)
+    }
+    for signature in RETRIEVAL_SIGNATURES:
+        known = items if signature == ENCODE_ITEMS else users
+        if signature not in table:
+            yield f"lacks the signature {signature}."
+            continue
+        for name, given in table[signature]["inputs"].items():
+            found = given["dtype"], given["shape"]
+            if found != known.get(name):
+                yield (
+                    f"signature `{signature}`: input `{name}` is {found}, the "
+                    f"schema has {known.get(name, 'no such column')}."
+                )
 
 
 def schema_errors(table: Mapping[str, Any], schema: Schema) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Verifies a version folder, of a ranker or an image tower.
+"""Verifies a version folder, of a ranker, a retriever or an image tower.
 
     python -m jd_tf.serving.export.verification.verify FOLDER [TOLERANCE]
 
@@ -37,7 +37,9 @@ from jd_tf.serving.export.versions import SCHEMA_FILE, is_version
 from jd_tf.serving.protos.messages import signature_table
 from jd_tf.serving.signature_names import (
     CLASSIFY,
+    ENCODE_ITEMS,
     IMAGE_SIGNATURES,
+    RETRIEVAL_SIGNATURES,
     SERVING_DEFAULT,
     SIGNATURES,
 )
@@ -157,11 +159,16 @@ def _examine(
         errors += folder_check.warmup_errors(
             folder / recordings.WARMUP_FILE, calls, table
         )
-    is_tower = set(IMAGE_SIGNATURES) <= set(table)
-    signatures = IMAGE_SIGNATURES if is_tower else SIGNATURES
+    signatures: tuple[str, ...] = SIGNATURES
     schema = None
-    if is_tower:
+    if set(IMAGE_SIGNATURES) <= set(table):
+        signatures = IMAGE_SIGNATURES
         errors += folder_check.tower_errors(table, folder)
+    elif ENCODE_ITEMS in table:
+        signatures = RETRIEVAL_SIGNATURES
+        with _gathered(errors):
+            known = Schema.load(folder / SCHEMA_FILE)
+            errors += folder_check.retriever_errors(table, known)
     else:
         with _gathered(errors):
             schema = Schema.load(folder / SCHEMA_FILE)
@@ -206,11 +213,12 @@ def _replay(
     what = f"{model.folder}: signature `{name}` and the live model"
     with _gathered(errors):
         answer = model.call(name, call.inputs)
-        invariants.check_scores(call.inputs, answer)
+        if ENCODE_ITEMS not in model.signatures:
+            invariants.check_scores(call.inputs, answer)
         found = check_equal(call.outputs, answer, what, tolerance)
         differences[name] = max(differences[name], found)
     compared = []
-    if CLASSIFY in model.signatures:
+    if not {CLASSIFY, ENCODE_ITEMS}.isdisjoint(model.signatures):
         compared = [invariants.rows_alone(model, name, call.inputs)]
     elif schema is not None and name == SERVING_DEFAULT:
         tolerance = min(tolerance, _INVARIANT_TOLERANCE)

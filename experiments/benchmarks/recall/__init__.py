@@ -1,0 +1,1 @@
+"""Recall channels and their merge on public data."""

@@ -1,0 +1,75 @@
+"""Recall channels and their merge on public data sets of user timelines.
+
+    python -m experiments.benchmarks.recall.recall_sequences \
+        --input=../shared/data/amazon_sequences --output=runs/recall \
+        --datasets=Beauty,Toys_and_Games
+
+The last item of each user is sought among ALL items but those of his history
+(the files name no item twice, so there are no repeats to tell apart). Tables
+know training events alone; weights of the blend are chosen on the validation
+targets. Writes `OUTPUT/NAME/result.json` and prints a table per data set; `*`
+marks what differs from the merge by the interval of a paired bootstrap over
+users. What is made already (data, pairs, EASE) is not made again.
+
+Exit codes: 0 done; 2 unusable data or flags.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from experiments import program
+from jd_tf.schema import DataError
+
+_INPUT = flags.DEFINE_string(
+    "input", None, "Folder of the data sets.", required=True
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder of everything made.", required=True
+)
+_DATASETS = flags.DEFINE_list(
+    "datasets", None, "Names of data sets; by default all of the folder."
+)
+_CHANNELS = flags.DEFINE_list(
+    "channels",
+    [
+        "popular",
+        "popular_in_attribute",
+        "co_visits_of_last",
+        "item_knn",
+        "ease",
+        "swing",
+        "item_pairs",
+        "item_pairs_two_steps",
+    ],
+    "Channels that are compared and merged.",
+)
+
+
+def main(_: object) -> None:
+    """Judges data set by data set; prints the tables."""
+    folder = Path(_INPUT.value)
+    found = sorted(
+        path.stem
+        for path in folder.glob("*.txt")
+        if not path.name.startswith((".", "README"))
+    )
+    names = _DATASETS.value or found
+    unknown = [name for name in names if name not in found]
+    if unknown or not names:
+        missing = f"{unknown[0]}.txt" if unknown else "*.txt"
+        raise DataError(
+            f"{folder}: no {missing}. Data sets there: {', '.join(found)}."
+        )
+    # Late, so that --help does not wait for TensorFlow.
+    from experiments.benchmarks.recall.recall_channels import check_channels
+    from experiments.benchmarks.recall.sequences_recall import judge_dataset
+
+    check_channels(_CHANNELS.value)
+    for name in names:
+        output = Path(_OUTPUT.value) / name
+        print(judge_dataset(folder, name, output, _CHANNELS.value))
+
+
+if __name__ == "__main__":
+    program.run(main)

@@ -1,0 +1,1 @@
+"""Models that find candidates in a whole catalogue."""

@@ -1,0 +1,263 @@
+"""A recommender from its YAML file."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jd_tf.data.item_vectors import ItemVectors
+from jd_tf.data.tables.config_reading import read_yaml
+from jd_tf.pipeline.catalogue import Catalogue
+from jd_tf.pipeline.item_statistics import ItemStatistics
+from jd_tf.pipeline.recall.channel import RecallChannel
+from jd_tf.pipeline.recall.common_list import CommonList
+from jd_tf.pipeline.recall.merging import Merge
+from jd_tf.pipeline.recall.neighbor_table import NeighborTable
+from jd_tf.pipeline.recall.neighbors import Neighbors, same_value_table
+from jd_tf.pipeline.recommender import Recommender, Step
+from jd_tf.pipeline.recommender_config import (
+    ChannelSettings,
+    FineSettings,
+    RecallSettings,
+    RecommenderConfig,
+    RerankSettings,
+)
+from jd_tf.pipeline.stages.fine_stage import FineStage
+from jd_tf.pipeline.stages.recall_stage import RecallStage
+from jd_tf.pipeline.stages.rerank_stage import RerankStage
+from jd_tf.pipeline.stages.stage_threads import StageThreads
+from jd_tf.pipeline.two_tower_channel import TwoTowerChannel
+from jd_tf.schema import DataError, Schema
+from jd_tf.serving.client import (
+    ClientOptions,
+    GrpcTransport,
+    ModelChoice,
+    RankingClient,
+    RestTransport,
+    SavedModelTransport,
+)
+from jd_tf.serving.client.transport import Transport
+
+_MOST_FALLBACK = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenRecommender:
+    """A recommender with what it is made of; a context manager.
+
+    Attributes:
+        recommender: answers requests.
+        config: of its file.
+        schema: of requests.
+        catalogue: of items.
+        statistics: of items.
+        resources: closed at the end.
+    """
+
+    recommender: Recommender
+    config: RecommenderConfig
+    schema: Schema
+    catalogue: Catalogue
+    statistics: ItemStatistics
+    resources: contextlib.ExitStack
+
+    def __enter__(self) -> "OpenRecommender":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.resources.close()
+
+
+def open_recommender(path: str | Path) -> OpenRecommender:
+    """Opens the recommender of a YAML file.
+
+    Raises:
+        DataError: naming the file, the key and the value that is wrong, or
+            the file that is missing.
+    """
+    path = Path(path)
+    config: RecommenderConfig = read_yaml(
+        path, RecommenderConfig, "Make one with `experiments.recommend`."
+    )
+    folder = path.parent
+    schema = Schema.load(folder / config.schema)
+    catalogue = Catalogue.load(folder / config.catalogue)
+    statistics = ItemStatistics.load(folder / config.statistics)
+    threads = StageThreads(config.most_running)
+    with contextlib.ExitStack() as stack:
+        steps = []
+        if config.coarse:
+            from jd_tf.pipeline.stages.coarse_stage import CoarseStage
+
+            path = folder / config.coarse.folder
+            coarse = CoarseStage.load(path, catalogue)
+            schema.check_same(coarse.schema, str(path))
+            steps.append(
+                Step(coarse, config.coarse.count, config.coarse.seconds)
+            )
+        if config.fine:
+            client = open_client(config.fine, folder, schema)
+            stack.enter_context(client)
+            stage = FineStage(client, catalogue)
+            steps.append(Step(stage, config.fine.count, config.fine.seconds))
+        if config.rerank:
+            steps.append(
+                Step(
+                    _rerank_stage(config.rerank, folder, schema, catalogue),
+                    config.rerank.count,
+                    config.rerank.seconds,
+                )
+            )
+        recall = _recall_stage(
+            config.recall, folder, schema, catalogue, statistics, threads
+        )
+        popular = statistics.item_id[np.argsort(-statistics.users)]
+        popular = popular[catalogue.rows(popular) >= 0]
+        recommender = Recommender(
+            schema,
+            recall,
+            steps,
+            popular[:_MOST_FALLBACK],
+            threads,
+            config.recall.seconds,
+            config.deadline,
+        )
+        return OpenRecommender(
+            recommender,
+            config,
+            schema,
+            catalogue,
+            statistics,
+            stack.pop_all(),
+        )
+
+
+def open_client(
+    settings: FineSettings, folder: Path, schema: Schema
+) -> RankingClient:
+    """Opens the client of the fine ranker, wherever that runs."""
+    # More candidates than a training request shows: shapes do not name N.
+    schema = dataclasses.replace(schema, max_candidates=settings.slice_size)
+    options = ClientOptions(
+        timeout=settings.seconds, slice_size=settings.slice_size
+    )
+    return RankingClient(_transport(settings, folder), schema, options)
+
+
+def _transport(settings: FineSettings, folder: Path) -> Transport:
+    choice = ModelChoice(settings.model, settings.version, settings.label)
+    if settings.grpc:
+        return GrpcTransport(settings.grpc, choice)
+    if settings.rest:
+        return RestTransport(settings.rest, choice)
+    if settings.saved_model:
+        return SavedModelTransport(folder / settings.saved_model)
+    from jd_tf.pipeline.stages.live_transport import LiveTransport
+    from jd_tf.training.workdir import load_trained
+
+    run = folder / settings.run
+    return LiveTransport(load_trained(run), str(run))
+
+
+def _recall_stage(
+    settings: RecallSettings,
+    folder: Path,
+    schema: Schema,
+    catalogue: Catalogue,
+    statistics: ItemStatistics,
+    threads: StageThreads,
+) -> RecallStage:
+    if not settings.channels:
+        raise DataError("`recall.channels`: name at least one channel.")
+    known = [behavior.name for behavior in schema.behaviors]
+    for name in settings.exclude:
+        if name not in known:
+            raise DataError(
+                f"`recall.exclude`: no behaviour `{name}`, only "
+                f"{', '.join(known)}."
+            )
+    channels = settings.channels.items()
+    return RecallStage(
+        [
+            _channel(name, one, folder, schema, catalogue, statistics)
+            for name, one in channels
+        ],
+        catalogue,
+        threads,
+        settings.count,
+        settings.per_channel,
+        Merge(
+            {name: one.weight for name, one in channels},
+            {name: one.quota for name, one in channels},
+        ),
+        settings.exclude,
+    )
+
+
+def _channel(
+    name: str,
+    settings: ChannelSettings,
+    folder: Path,
+    schema: Schema,
+    catalogue: Catalogue,
+    statistics: ItemStatistics,
+) -> RecallChannel:
+    ids = statistics.item_id
+    if settings.kind == "popular":
+        return CommonList(name, ids, statistics.users)
+    if settings.kind == "new":
+        return CommonList(name, ids, statistics.first_seen)
+    if settings.kind == "two_tower":
+        return TwoTowerChannel.load(folder / settings.file, name)
+    behaviors = settings.behaviors or {b.name: 1.0 for b in schema.behaviors}
+    for behavior in behaviors:
+        if behavior not in {b.name for b in schema.behaviors}:
+            raise DataError(
+                f"`recall.channels.{name}.behaviors`: no behaviour "
+                f"`{behavior}` in the schema."
+            )
+    if settings.kind == "neighbors":
+        table = NeighborTable.load(folder / settings.file)
+        return Neighbors(name, table, behaviors, num_events=settings.num_events)
+    column = catalogue.columns.get(settings.column)
+    if column is None:
+        raise DataError(
+            f"`recall.channels.{name}.column`: the catalogue has no "
+            f"`{settings.column}`, only {', '.join(catalogue.columns)}."
+        )
+    rows = catalogue.rows(ids)
+    users = np.zeros(len(catalogue))
+    users[rows[rows >= 0]] = statistics.users[rows >= 0]
+    table = same_value_table(column, catalogue.item_id, users + 0.5)
+    return Neighbors(
+        name, table, behaviors, settings.column, settings.num_events
+    )
+
+
+def _rerank_stage(
+    settings: RerankSettings, folder: Path, schema: Schema, catalogue: Catalogue
+) -> RerankStage:
+    vectors = None
+    if settings.vectors:
+        found = ItemVectors.load(folder / settings.vectors)
+        vectors = _by_row(found, catalogue)
+    return RerankStage(
+        catalogue,
+        settings.rules,
+        settings.items,
+        schema.item_dense,
+        vectors,
+    )
+
+
+def _by_row(found: ItemVectors, catalogue: Catalogue) -> np.ndarray:
+    """Returns (I, V) vectors in the order of the catalogue, 0 where none."""
+    ids: Any = found.item_ids
+    if ids.dtype.kind == "U":
+        ids = np.array([text.encode() for text in ids.tolist()], object)
+    vectors = np.zeros((len(catalogue), found.width), np.float32)
+    rows = catalogue.rows(ids)
+    vectors[rows[rows >= 0]] = found.vectors[rows >= 0]
+    return vectors

@@ -1,0 +1,1 @@
+"""Measures a whole pipeline: what each cut loses, and what it costs."""

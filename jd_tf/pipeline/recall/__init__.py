@@ -1,0 +1,1 @@
+"""Recall: channels that bring items, and their merge."""

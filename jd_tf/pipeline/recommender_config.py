@@ -1,0 +1,173 @@
+"""Settings of a recommender, as its YAML file has them.
+
+Paths are relative to the folder of the file. What stages do not have to be
+there: without `coarse`, the first items of recall go to `fine`, and so on.
+"""
+
+import dataclasses
+
+from jd_tf.pipeline.reranking.rerank_config import RerankConfig
+from jd_tf.pipeline.stages.rerank_stage import ItemRules
+from jd_tf.schema import DataError
+
+CHANNEL_KINDS = ("popular", "new", "neighbors", "same_value", "two_tower")
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelSettings:
+    """One recall channel.
+
+    Attributes:
+        kind: `popular` or `new` (items by the statistics), `neighbors` (a
+            `NeighborTable` file), `same_value` (popular items of the shop,
+            brand or category of past events), or `two_tower` (an index).
+        file: of `neighbors`, the table; of `two_tower`, the SavedModel, whose
+            answers must have `per_channel` items.
+        column: `same_value`: of the catalogue.
+        weight: of its items in the merge.
+        quota: its first so many items are passed on in any case.
+        behaviors: histories that are read -> their weights; all by default.
+        num_events: newest events of each that are read.
+    """
+
+    kind: str
+    file: str = ""
+    column: str = "shop_id"
+    weight: float = 1.0
+    quota: int = 0
+    behaviors: dict[str, float] = dataclasses.field(default_factory=dict)
+    num_events: int = 20
+
+    def __post_init__(self) -> None:
+        if self.kind not in CHANNEL_KINDS:
+            raise DataError(
+                f"`kind` of a channel must be one of "
+                f"{', '.join(CHANNEL_KINDS)}. Got: {self.kind!r}."
+            )
+        if bool(self.file) != (self.kind in ("neighbors", "two_tower")):
+            raise DataError(
+                f"a channel of kind `{self.kind}` "
+                f"{'has no' if self.file else 'needs a'} `file`."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class RecallSettings:
+    """Recall: channels, and what is passed on.
+
+    Attributes:
+        channels: name -> settings.
+        count: items that are passed on.
+        per_channel: items asked of each channel.
+        seconds: channels are waited for.
+        exclude: behaviours whose items do not come back.
+    """
+
+    channels: dict[str, ChannelSettings]
+    count: int = 1000
+    per_channel: int = 500
+    seconds: float = 0.1
+    exclude: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class CoarseSettings:
+    """Coarse ranking by a distilled dual tower.
+
+    Attributes:
+        folder: of `train_coarse`.
+        count: items that are passed on.
+        seconds: it is waited for.
+    """
+
+    folder: str
+    count: int = 300
+    seconds: float = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class FineSettings:
+    """Fine ranking: one of `saved_model`, `run`, `grpc` and `rest`.
+
+    Attributes:
+        saved_model: a version folder, or a model's, loaded in process.
+        run: the work folder of a training, whose model is live.
+        grpc: `host:port` of a model server.
+        rest: `http://host:port` of a model server.
+        model: its name at the server.
+        version: its version there; the latest without.
+        label: its label there.
+        count: items that are passed on.
+        seconds: it is waited for.
+        slice_size: candidates a call; more are ranked side by side.
+    """
+
+    saved_model: str = ""
+    run: str = ""
+    grpc: str = ""
+    rest: str = ""
+    model: str = "jd_ranker"
+    version: int | None = None
+    label: str | None = None
+    count: int = 100
+    seconds: float = 0.3
+    slice_size: int = 512
+
+    def __post_init__(self) -> None:
+        given = [
+            name
+            for name in ("saved_model", "run", "grpc", "rest")
+            if getattr(self, name)
+        ]
+        if len(given) != 1:
+            raise DataError(
+                "`fine` names one of `saved_model`, `run`, `grpc` and `rest`. "
+                f"Got: {', '.join(given) or 'none'}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class RerankSettings:
+    """Re-ranking.
+
+    Attributes:
+        rules: of places.
+        items: the columns that they read.
+        vectors: `.npz` of `ItemVectors` for likeness; "": by equal ids.
+        count: items that are shown.
+        seconds: it is waited for.
+    """
+
+    rules: RerankConfig = dataclasses.field(default_factory=RerankConfig)
+    items: ItemRules = dataclasses.field(default_factory=ItemRules)
+    vectors: str = ""
+    count: int = 20
+    seconds: float = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class RecommenderConfig:
+    """A whole recommender.
+
+    Attributes:
+        schema: file of the schema of requests.
+        catalogue: file of `Catalogue.save`.
+        statistics: file of `ItemStatistics.save`; `popular`, `new` and
+            `same_value` channels and the fallback list are made of it.
+        recall: the channels.
+        coarse: None: no such stage.
+        fine: likewise.
+        rerank: likewise.
+        deadline: seconds for an answer; at least those of all stages together.
+        most_running: calls of a stage at once, those that hang included.
+    """
+
+    schema: str
+    catalogue: str
+    statistics: str
+    recall: RecallSettings
+    coarse: CoarseSettings | None = None
+    fine: FineSettings | None = None
+    rerank: RerankSettings | None = None
+    deadline: float = 0.6
+    most_running: int = 32

@@ -1,0 +1,1 @@
+"""Stages that order the items of one request, behind one contract."""

@@ -1,0 +1,1 @@
+"""Training of models that find candidates in a whole catalogue."""
