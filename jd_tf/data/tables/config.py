@@ -246,6 +246,8 @@ class TablesConfig:
         context: derived context columns: hour, weekday, viewer_id.
         statistics: keys that are counted.
         statistics_delay: how late counters are in production.
+        history_delay: how late events reach the histories in production; more
+            than phones' clocks differ, or they know what is asked of them.
         smoothing: impressions that the parent's rate counts for.
         split: training, validation, test.
         ids: of `user` and `item`: their dtype and offset.
@@ -264,6 +266,7 @@ class TablesConfig:
     context: tuple[str, ...] = ()
     statistics: tuple[StatisticConfig, ...] = ()
     statistics_delay: str = "1h"
+    history_delay: str = "0s"
     smoothing: float = 20.0
     split: SplitConfig = SplitConfig()
     ids: dict[str, KeyConfig] = dataclasses.field(default_factory=dict)
@@ -300,6 +303,7 @@ class TablesConfig:
         for name in self.context:
             _check("context", name, CONTEXTS)
         _check("split.by", self.split.by, ("time", "user"))
+        milliseconds(self.history_delay, "history_delay")
         self._check_objectives()
         self._check_statistics()
         events = self.tables["events"]

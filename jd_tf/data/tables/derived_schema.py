@@ -5,6 +5,7 @@ from typing import Any
 import ibis
 
 from jd_tf.data.sources.source import LogReport
+from jd_tf.data.tables.as_of import join_left
 from jd_tf.data.tables.config import (
     HOUR,
     VIEWER,
@@ -21,7 +22,7 @@ _LEAST_BUCKETS = 1 << 10
 
 
 class SchemaDerivation:
-    """Derives a schema; sizes of id columns are those of the data.
+    """Derives a schema; ids of its columns are those that training can meet.
 
     Args:
         engine: counts ids.
@@ -35,8 +36,20 @@ class SchemaDerivation:
     def derive(
         self, requests: ibis.Table, candidates: ibis.Table, events: ibis.Table
     ) -> Schema:
-        """Returns the schema of requests with these attributes."""
+        """Returns the schema of requests of all splits.
+
+        Args:
+            requests: with their `split` and context.
+            candidates: of the requests, with their attributes.
+            events: of the histories, likewise.
+        """
         config, statistics = self.config, Statistics(self.config)
+        requests = requests.filter(requests.split == "train")
+        shown = candidates.filter(candidates.split == "train")
+        # What a user did before his last request that is trained on.
+        last = requests.group_by("user").agg(last=requests.time.max())
+        events = join_left(events, last, ["user"], ["last"])
+        events = events.filter(events.time < events["last"])
         item_columns = []
         for name in ("item_id", *config.table_ids("items")):
             column = "item" if name == "item_id" else name
@@ -46,7 +59,7 @@ class SchemaDerivation:
                 else (config.table_ids("items")[name])
             )
             item_columns.append(
-                self._id_column(name, ids, [candidates[column], events[column]])
+                self._id_column(name, ids, [shown[column], events[column]])
             )
         of_items = statistics.features(of_request=False)
         of_requests = statistics.features(of_request=True)
@@ -149,14 +162,16 @@ class SchemaDerivation:
         if count <= limit and not (ids.num_buckets or ids.text):
             rows = self.engine.rows(values)
             known = sorted(row["id"] for row in rows if row["id"])
-            self.report.notes.append(f"Column `{name}`: {len(known)} ids.")
+            self.report.notes.append(
+                f"Column `{name}`: {len(known)} ids in training."
+            )
             return IdColumn(name, vocabulary=tuple(known), **options)
         buckets = ids.num_buckets or max(
             _LEAST_BUCKETS, 1 << (2 * max(count, 1) - 1).bit_length()
         )
         shared = 1 - (1 - 1 / (buckets - 1)) ** max(count - 1, 0)
         self.report.notes.append(
-            f"Column `{name}`: {count} ids in {buckets} rows; {shared:.0%} of "
-            "them share theirs with another."
+            f"Column `{name}`: {count} ids in training, in {buckets} rows; "
+            f"{shared:.0%} of them share theirs with another."
         )
         return IdColumn(name, num_buckets=buckets, **options)

@@ -37,10 +37,12 @@ class TableJoin:
         report: counts what is bad or left out.
 
     Attributes:
+        requests: of all users, and their `split`; after `run`.
         schema: of the requests; after `run`.
         num_shards: number of the parts, by users; after `run`.
     """
 
+    requests: ibis.Table
     schema: Schema
     num_shards: int
 
@@ -65,6 +67,11 @@ class TableJoin:
             self.report,
         )
         requests, candidates = self._with_attributes(tables, clean)
+        if "items" in clean:
+            shown = {"candidates": candidates, "events": events}
+            for name, table in shown.items():
+                unknown = self._count(table.anti_join(clean["items"], "item"))
+                self.report.counts[f"{name} not in items"] = unknown
         facts = None
         past = self._past(events, requests, clean)
         if self.config.sampling and self.config.statistics:
@@ -80,10 +87,10 @@ class TableJoin:
                 self._statistics.add_to(self.engine, facts, table, of_request)
                 for table, of_request in ((requests, True), (candidates, False))
             )
+        self.requests = requests
         derivation = SchemaDerivation(self.engine, self.config, self.report)
         self.schema = derivation.derive(requests, candidates, past)
-        (count,) = self.engine.rows(past.agg(rows=past.count()))
-        parts = -(-count["rows"] // _EVENTS_PER_SHARD)
+        parts = -(-self._count(past) // _EVENTS_PER_SHARD)
         self.num_shards = num_shards or max(2, parts)
         for name, table in (
             (REQUESTS, requests),
@@ -131,7 +138,15 @@ class TableJoin:
         for name in used:
             self.report.counts[f"events of type {name}"] = found[name]
         used_events = events.filter(events.type.isin(used)).distinct()
-        return self.engine.kept("events", used_events)
+        kept = self.engine.kept("events", used_events)
+        twice = sum(map(found.get, used)) - self._count(kept)
+        if twice:
+            self.report.counts["left out: events that are there twice"] = twice
+        return kept
+
+    def _count(self, table: ibis.Table) -> int:
+        (row,) = self.engine.rows(table.agg(rows=table.count()))
+        return int(row["rows"])
 
     def _shown(
         self, clean: dict[str, ibis.Table], events: ibis.Table
@@ -162,10 +177,6 @@ class TableJoin:
         if more:
             candidates = join_left(candidates, requests, ["request"], more)
         candidates = self.engine.kept("candidates-with-attributes", candidates)
-        if "items" in clean:
-            unknown = candidates.anti_join(clean["items"], "item")
-            (row,) = self.engine.rows(unknown.agg(rows=unknown.count()))
-            self.report.counts["candidates not in items"] = row["rows"]
         return requests, candidates
 
     def _past(

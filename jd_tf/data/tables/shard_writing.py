@@ -1,6 +1,7 @@
 """One part of the requests, assembled from columns and written."""
 
 import contextlib
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow.dataset
 from jd_tf.data.dataset import shard_name
 from jd_tf.data.records import RequestWriter
 from jd_tf.data.sources.source import SPLITS
+from jd_tf.data.suspicions import Suspicions
 from jd_tf.data.tables.column_reader import MISSING
 from jd_tf.data.tables.config import HOUR, VIEWER, WEEKDAY, WHOLE, milliseconds
 from jd_tf.data.tables.joining import CANDIDATES, EVENTS, REQUESTS, ShardTask
@@ -21,17 +23,18 @@ from jd_tf.data.tables.statistics import Statistics
 Columns = dict[str, Any]
 
 
-def write_shard(task: ShardTask) -> int:
-    """Writes the files of all splits of a shard; returns its requests.
+def write_shard(task: ShardTask) -> Suspicions:
+    """Writes the files of all splits of a shard; returns what seems wrong.
 
     A shard that is done already is not written again.
     """
     done = Path(task.stage) / f"done-{task.shard:05d}"
     if done.exists():
-        return int(done.read_text())
+        found: Suspicions = pickle.loads(done.read_bytes())
+        return found
     folder = Path(task.folder)
     names = {s: shard_name(s, task.shard, task.num_shards) for s in SPLITS}
-    count = 0
+    suspicions = Suspicions(task.schema)
     with contextlib.ExitStack() as stack:
         writers = {
             split: stack.enter_context(
@@ -40,10 +43,11 @@ def write_shard(task: ShardTask) -> int:
             for split, name in names.items()
         }
         for split, request in ShardRequests(task).requests():
-            writers[split].write(request)
-            count += 1
-    done.write_text(str(count))
-    return count
+            suspicions.add(split, writers[split].write(request))
+    aside = done.with_name(f".{done.name}")
+    aside.write_bytes(pickle.dumps(suspicions))
+    aside.rename(done)
+    return suspicions
 
 
 class ShardRequests:
@@ -163,6 +167,7 @@ class ShardRequests:
         users = pd.Index(_array(requests, "user"))
         known = users.unique()
         codes, now = known.get_indexer(users), _array(requests, "time")
+        known_until = now - milliseconds(self.config.history_delay, "")
         types = self._events["type"]
         for behavior in self.schema.behaviors:
             options = self.config.behaviors[behavior.name]
@@ -184,7 +189,7 @@ class ShardRequests:
                 return code * wide + np.clip(time - base, 0, wide - 1)
 
             placed = key(mine, times)
-            ends = np.searchsorted(placed, key(codes, now))
+            ends = np.searchsorted(placed, key(codes, known_until))
             oldest = np.full_like(now, earliest)
             if options.window != WHOLE:
                 oldest = now - milliseconds(options.window, "window")
