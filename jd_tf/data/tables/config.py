@@ -304,6 +304,8 @@ class TablesConfig:
             _check("context", name, CONTEXTS)
         _check("split.by", self.split.by, ("time", "user"))
         milliseconds(self.history_delay, "history_delay")
+        if not self.requests.max_candidates:
+            raise DataError("`requests.max_candidates`: must be at least 1.")
         self._check_objectives()
         self._check_statistics()
         events = self.tables["events"]

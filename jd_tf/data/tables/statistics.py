@@ -12,12 +12,7 @@ import ibis
 import numpy as np
 
 from jd_tf.data.tables.as_of import join_left, sums_before
-from jd_tf.data.tables.config import (
-    WHOLE,
-    StatisticConfig,
-    TablesConfig,
-    milliseconds,
-)
+from jd_tf.data.tables.config import StatisticConfig, TablesConfig
 from jd_tf.data.tables.engines.engine import Engine
 
 Key = tuple[str, ...]
@@ -140,8 +135,8 @@ class Statistics:
             **{value: facts[value].sum().cast("int64") for value in values}
         )
         asked = table.select(*columns, "time").distinct()
-        found = (self._span(window) for window in self.windows[key])
-        spans = dict.fromkeys(span for span in found if span is not None)
+        before = {w: self.config.window_of(w, "") for w in self.windows[key]}
+        spans = dict.fromkeys(span for span in before.values() if span)
         questions = ibis.union(
             *(
                 asked.mutate(
@@ -161,17 +156,12 @@ class Statistics:
         wide = sums.group_by([*columns, "time"]).agg(**pivoted)
         counts: dict[str, Any] = {}
         for window in self.windows[key]:
-            before = self._span(window)
             for index, value in enumerate(values):
                 count = wide[f"{value}_0"]
-                if before is not None:
-                    count = count - wide[f"{value}_{before}"]
+                if before[window]:
+                    count = count - wide[f"{value}_{before[window]}"]
                 counts[self._name(key, window, index - 1)] = count
         return wide.select(*columns, "time", **counts)
-
-    @staticmethod
-    def _span(window: str) -> int | None:
-        return None if window == WHOLE else milliseconds(window, "windows")
 
     @property
     def _values(self) -> list[str]:

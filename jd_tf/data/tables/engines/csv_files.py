@@ -12,7 +12,7 @@ from jd_tf.data.tables.config import TableConfig
 from jd_tf.schema import DataError
 
 _BLOCK_BYTES = 4 << 20
-_ERRORS = (pa.ArrowException, OSError, EOFError, UnicodeError, LookupError)
+_ERRORS = (pa.ArrowException, OSError, EOFError, ValueError, LookupError)
 
 
 def stage_csv(
