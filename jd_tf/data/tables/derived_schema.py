@@ -21,6 +21,18 @@ _CONTEXT_VALUES = {HOUR: 24, WEEKDAY: 7}
 _LEAST_BUCKETS = 1 << 10
 
 
+def dense_names(config: TablesConfig) -> tuple[tuple[str, ...], ...]:
+    """Returns the names of the features of `item_dense`, `session_dense`."""
+    statistics = Statistics(config)
+    of_items, of_requests = (
+        [feature.name for feature in statistics.features(of_request)]
+        for of_request in (False, True)
+    )
+    numbers = config.table_numbers
+    items = (*numbers("items"), *numbers("impressions"), *of_items)
+    return items, (*numbers("users"), *of_requests)
+
+
 class SchemaDerivation:
     """Derives a schema; ids of its columns are those that training can meet.
 
@@ -61,8 +73,10 @@ class SchemaDerivation:
             item_columns.append(
                 self._id_column(name, ids, [shown[column], events[column]])
             )
-        of_items = statistics.features(of_request=False)
-        of_requests = statistics.features(of_request=True)
+        of_items, of_requests = (
+            statistics.features(of_request) for of_request in (False, True)
+        )
+        item_dense, session_dense = dense_names(config)
         (found,) = self.engine.rows(
             candidates.group_by("request")
             .agg(number=candidates.count())
@@ -77,16 +91,9 @@ class SchemaDerivation:
                 for name, one in config.objectives.items()
             ),
             max_candidates=int(found["most"]),
-            item_dense=(
-                *config.table_numbers("items"),
-                *config.table_numbers("impressions"),
-                *(feature.name for feature in of_items),
-            ),
+            item_dense=item_dense,
             context_columns=tuple(self._context(requests)),
-            session_dense=(
-                *config.table_numbers("users"),
-                *(feature.name for feature in of_requests),
-            ),
+            session_dense=session_dense,
             linear_dense=tuple(
                 feature.name
                 for feature in (*of_items, *of_requests)

@@ -60,15 +60,23 @@ class ShardRequests:
     def __init__(self, task: ShardTask):
         self.config, self.schema = task.config, task.schema
         self._statistics = Statistics(task.config)
-        tables = (_read(task, name) for name in (REQUESTS, CANDIDATES, EVENTS))
-        self._requests, self._candidates, self._events = tables
+        self._task = task
+        self._events = self._read(EVENTS)
+
+    def _read(self, name: str) -> pa.Table:
+        """Reads the part of a table that belongs to the shard."""
+        root = Path(self._task.stage) / name
+        everything = pyarrow.dataset.dataset(root, partitioning="hive")
+        where = pyarrow.dataset.field("shard") == self._task.shard
+        return everything.to_table(filter=where).combine_chunks()
 
     def requests(self) -> Iterator[tuple[str, Columns]]:
         """Yields split and request, in the order of time and id."""
-        if not self._requests.num_rows:
+        table = self._read(REQUESTS)
+        if not table.num_rows:
             return
         order = [("time", "ascending"), ("request", "ascending")]
-        table = self._requests.sort_by(order)
+        table = table.sort_by(order)
         whole, splits = self._request_columns(table)
         offsets, shown = self._candidate_columns(table)
         histories = list(self._histories(table))
@@ -91,13 +99,10 @@ class ShardRequests:
             "user_id": users,
             "request_time": times // 1000,
         }
-        clock = pd.to_datetime(times, unit="ms", utc=True)
-        clock = clock.tz_convert(self.config.zone)
-        derived = {HOUR: clock.hour, WEEKDAY: clock.day_of_week}
+        derived = clock_columns(times, self.config.zone)
         for column in self.schema.context_columns:
             if column.name in derived:
-                # 0 pads.
-                columns[column.name] = derived[column.name].to_numpy() + 1
+                columns[column.name] = derived[column.name]
             elif column.name == VIEWER:
                 columns[column.name] = users
             else:
@@ -113,14 +118,19 @@ class ShardRequests:
         self, requests: pa.Table
     ) -> tuple[np.ndarray, Columns]:
         """Returns where each request begins, and blocks of candidates."""
-        ids = pd.Index(_array(requests, "request"))
-        rows = ids.get_indexer(_array(self._candidates, "request"))
-        place = _codes(self._candidates, "item")
+        ids, table = (
+            pd.Index(_array(requests, "request")),
+            self._read(CANDIDATES),
+        )
+        rows, place = (
+            ids.get_indexer(_array(table, "request")),
+            _codes(table, "item"),
+        )
         first = np.zeros_like(place)
-        if "position" in self._candidates.column_names:
-            first = _array(self._candidates, "position")
+        if "position" in table.column_names:
+            first = _array(table, "position")
         order = np.lexsort((place, first, rows))
-        table, rows = self._candidates.take(order), rows[order]
+        table, rows = table.take(order), rows[order]
         offsets = np.searchsorted(rows, np.arange(len(ids) + 1))
         columns: Columns = self._item_columns(table, "")
         numbers = [
@@ -231,12 +241,11 @@ class ShardRequests:
         return columns
 
 
-def _read(task: ShardTask, name: str) -> pa.Table:
-    """Reads the part of a table that belongs to the shard."""
-    root = Path(task.stage) / name
-    everything = pyarrow.dataset.dataset(root, partitioning="hive")
-    where = pyarrow.dataset.field("shard") == task.shard
-    return everything.to_table(filter=where).combine_chunks()
+def clock_columns(times: np.ndarray, zone: str) -> Columns:
+    """Returns the hour and weekday of times in milliseconds; 0 pads."""
+    clock = pd.to_datetime(times, unit="ms", utc=True).tz_convert(zone)
+    derived = {HOUR: clock.hour, WEEKDAY: clock.day_of_week}
+    return {name: one.to_numpy() + 1 for name, one in derived.items()}
 
 
 def _array(table: pa.Table, name: str) -> np.ndarray:
