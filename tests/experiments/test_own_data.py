@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from jd_tf.data import make_dataset
+from jd_tf.data.tables.snapshots.snapshot import Snapshot
 from tests.conftest import ROOT
 from tests.data.tables.records import read_requests
 
@@ -62,11 +63,10 @@ def test_check_tables_prints_what_the_page_says(folder):
 def test_the_dirt_of_the_shop(folder):
     """As the table of the page says."""
     config = folder / SHOP / "shop.yaml"
-    summary = make_dataset(
-        "tables", folder / "data", config=config, num_processes=1
-    )
+    data = folder / "made" / "data"
+    summary = make_dataset("tables", data, config=config, num_processes=1)
     assert not summary["warnings"]
-    requests = read_requests(folder / "data")
+    requests = read_requests(data)
     assert len(requests) == 3000
     missing = gone = clicked = 0
     for request in requests.values():
@@ -91,11 +91,17 @@ def test_the_dirt_of_the_shop(folder):
         clicked += sum(label[0] for label in request["labels"])
     assert min(missing, gone, clicked) > 100
 
+    # What a server needs of it.
+    printed = run(folder, COMMANDS[3].replace("runs/my_shop/", "made/"))
+    assert "rows of events: 6193" in printed
+    assert len(Snapshot(folder / "made/snapshot").item_columns()) == 4
+
 
 # Trains: minutes.
 @pytest.mark.slow
 def test_all_commands_of_the_page(folder):
-    for command in COMMANDS[1:]:
-        printed = run(folder, command)
-    assert "SavedModel" in printed
+    printed = [run(folder, command) for command in COMMANDS[1:]]
+    assert "SavedModel" in printed[1]
     assert (folder / "runs" / "my_shop" / "model" / "report.html").exists()
+    (code,) = re.findall(r"^```python\n(.*?)```", TEXT, re.M | re.DOTALL)
+    assert "best 3 of 3" in run(folder, f"python -c '{code}'")

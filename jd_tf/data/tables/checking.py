@@ -48,7 +48,8 @@ def check_tables(
     requests = list(ShardRequests(task).requests())
     places = np.linspace(0, len(requests) - 1, min(_SAMPLES, len(requests)))
     for place in places.astype(int):
-        lines += _sample(*requests[place], join.schema)
+        split, request = requests[place]
+        lines += _sample(split, request, join.schema)
     return "\n".join(lines)
 
 

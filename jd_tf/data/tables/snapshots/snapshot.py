@@ -164,8 +164,7 @@ class Snapshot:
                 raise DataError(f"`{name}`: give it with the request.")
         for name in config.table_numbers("users"):
             request[name] = known.get(name, 0.0)
-        lengths = {behavior.length for behavior in schema.behaviors}
-        for column in schema.columns(Role.HISTORY):
-            if column.name not in lengths:
-                request[column.name] = known.get(column.name, [])
+        for event in schema.columns(Role.HISTORY):
+            if event.ragged:
+                request[event.name] = known.get(event.name, [])
         return request
