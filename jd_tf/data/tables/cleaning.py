@@ -91,9 +91,10 @@ class TableCleaner:
             elif key in ("time", "valid_from"):
                 # What is dated was known at the end of the day.
                 columns[key] = reader.time(column, name != "impressions")
-            elif key == "dwell":
+            elif key in ("dwell", "dwell_ms"):
                 dwell = reader.number(column).fill_null(UNKNOWN_DWELL)
-                columns[key] = (dwell < 0).ifelse(UNKNOWN_DWELL, dwell)
+                seconds = dwell / (1000 if key == "dwell_ms" else 1)
+                columns["dwell"] = (dwell < 0).ifelse(UNKNOWN_DWELL, seconds)
             elif key == "position":
                 position = reader.count(column, _LAST_POSITION)
                 columns[key] = position.cast("int32")

@@ -16,7 +16,7 @@ _REQUIRED = {
     "users": ("user",),
 }
 _OPTIONAL = {
-    "events": ("type", "dwell"),
+    "events": ("type", "dwell", "dwell_ms"),
     "impressions": ("request", "position", "scenario"),
     "items": ("valid_from",),
     "users": ("valid_from",),
@@ -315,9 +315,10 @@ class TablesConfig:
                 _check(f"{where}.action_counters", counter, events.numbers)
             for slot in behavior.action_slots:
                 _check(f"{where}.action_slots", slot, events.ids)
-            if behavior.dwell and "dwell" not in events.columns:
+            if behavior.dwell and not {"dwell", "dwell_ms"} & {*events.columns}:
                 raise DataError(
-                    f"`{where}.dwell`: `tables.events.columns` has no `dwell`."
+                    f"`{where}.dwell`: `tables.events.columns` has no `dwell` "
+                    "(seconds) and no `dwell_ms`."
                 )
             self.window_of(behavior.window, f"{where}.window")
 
