@@ -62,20 +62,12 @@ class SchemaDerivation:
         last = requests.group_by("user").agg(last=requests.time.max())
         events = join_left(events, last, ["user"], ["last"])
         events = events.filter(events.time < events["last"])
+        named = {"item_id": IdConfig("item"), **config.table_ids("items")}
         item_columns = []
-        for name in ("item_id", *config.table_ids("items")):
+        for name, ids in named.items():
             column = "item" if name == "item_id" else name
-            ids = (
-                IdConfig(name)
-                if name == "item_id"
-                else (config.table_ids("items")[name])
-            )
-            item_columns.append(
-                self._id_column(name, ids, [shown[column], events[column]])
-            )
-        of_items, of_requests = (
-            statistics.features(of_request) for of_request in (False, True)
-        )
+            known = [shown[column], events[column]]
+            item_columns.append(self._id_column(name, ids, known))
         item_dense, session_dense = dense_names(config)
         (found,) = self.engine.rows(
             candidates.group_by("request")
@@ -96,7 +88,8 @@ class SchemaDerivation:
             session_dense=session_dense,
             linear_dense=tuple(
                 feature.name
-                for feature in (*of_items, *of_requests)
+                for of_request in (False, True)
+                for feature in statistics.features(of_request)
                 if feature.kind == "rate"
             ),
             bias_columns=tuple(self._bias(candidates)),

@@ -1,5 +1,6 @@
 """Snapshots of statistics and user profiles, made and brought up to date."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -26,7 +27,7 @@ from jd_tf.data.tables.snapshots.snapshot_join import (
 )
 from jd_tf.data.tables.statistics import Statistics
 from jd_tf.data.tables.times import moment
-from jd_tf.schema import DataError, Schema
+from jd_tf.schema import DataError
 
 SNAPSHOT_FILE, CONFIG_FILE = "snapshot.json", "config.json"
 ITEM_FILE, USER_FILE = "item_statistics.parquet", "user_profile.parquet"
@@ -79,9 +80,25 @@ def refresh_snapshot(
                 f"{output}: is as of {known['as_of']} ms, later than {time}. "
                 "Name a later time, or pass --rebuild."
             )
-        columns = SnapshotColumns(folder, join.num_shards, config, schema)
-        columns.write_items()
-        columns.write_users()
+        counts = CountTables(folder, Statistics(config))
+        with contextlib.ExitStack() as stack:
+            writer = None
+            for shard in range(join.num_shards):
+                task = ShardTask(
+                    str(stage), "", shard, join.num_shards, config, schema
+                )
+                part = SnapshotColumns(task, counts)
+                users = part.users()
+                if writer is None:
+                    pyarrow.parquet.write_table(
+                        part.items(), folder / ITEM_FILE
+                    )
+                    writer = stack.enter_context(
+                        pyarrow.parquet.ParquetWriter(
+                            folder / USER_FILE, users.schema
+                        )
+                    )
+                writer.write_table(users)
         shutil.rmtree(stage)
         schema.save(folder / SCHEMA_FILE)
         write_json(folder / CONFIG_FILE, settings)
@@ -118,32 +135,23 @@ def _known(
 
 
 class SnapshotColumns(ShardRequests):
-    """Writes items and users as of a moment, in the columns of requests.
+    """Items and users as of a moment, in the columns of requests.
 
     Args:
-        folder: of the snapshot; what was joined lies in its `stage`.
-        num_shards: of the users.
-        config: the declaration.
-        schema: of the requests.
+        task: a part of the users.
+        counts: as of the moment.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        num_shards: int,
-        config: TablesConfig,
-        schema: Schema,
-    ):
-        self._folder, self._num_shards = folder, num_shards
-        self.config, self.schema = config, schema
-        self._statistics = Statistics(config)
-        self._count_tables = CountTables(folder, self._statistics)
+    def __init__(self, task: ShardTask, counts: CountTables):
+        super().__init__(task)
+        self._count_tables = counts
 
-    def write_items(self) -> None:
-        """Writes the items in the order of their ids, a feature a column."""
-        table = pyarrow.parquet.read_table(self._folder / "stage" / ITEMS)
+    def items(self) -> pa.Table:
+        """Returns all items in the order of their ids, a feature a column."""
+        table = pyarrow.parquet.read_table(Path(self._task.stage) / ITEMS)
         table = table.sort_by("item")
-        for name in self.config.table_numbers("impressions"):
+        config = self.config
+        for name in config.table_numbers("impressions"):
             # Known when it is shown.
             zeros = pa.array(np.zeros(table.num_rows))
             table = table.append_column(name, zeros)
@@ -151,38 +159,13 @@ class SnapshotColumns(ShardRequests):
             name: pa.array(list(block))
             for name, block in self._item_columns(table, "").items()
         }
-        dense = self._as_of(table, of_request=False)
-        names = self.schema.item_dense
-        features = {name: dense[:, place] for place, name in enumerate(names)}
-        pyarrow.parquet.write_table(
-            pa.table({**columns, **features}), self._folder / ITEM_FILE
-        )
+        numbers = config.table_numbers
+        names = [*numbers("items"), *numbers("impressions")]
+        return self._with_features(columns, table, names, of_request=False)
 
-    def write_users(self) -> None:
-        """Writes the users with their histories, a feature a column."""
-        writer = None
-        for shard in range(self._num_shards):
-            stage = str(self._folder / "stage")
-            super().__init__(
-                ShardTask(
-                    stage,
-                    "",
-                    shard,
-                    self._num_shards,
-                    self.config,
-                    self.schema,
-                )
-            )
-            users = self._read(REQUESTS).sort_by("user")
-            table = self._profiles(users)
-            if writer is None:
-                path = self._folder / USER_FILE
-                writer = pyarrow.parquet.ParquetWriter(path, table.schema)
-            writer.write_table(table)
-        if writer is not None:
-            writer.close()
-
-    def _profiles(self, users: pa.Table) -> pa.Table:
+    def users(self) -> pa.Table:
+        """Returns users with their histories, a feature a column."""
+        users = self._read(REQUESTS).sort_by("user")
         columns: dict[str, Any] = {"user_id": users["user"]}
         columns |= {n: users[n] for n in self.config.table_ids("users")}
         for starts, ends, blocks in self._histories(users):
@@ -193,10 +176,8 @@ class SnapshotColumns(ShardRequests):
             for name, block in blocks.items():
                 values = pa.array(list(block[rows]), self._kind(name))
                 columns[name] = pa.ListArray.from_arrays(offsets, values)
-        dense = self._as_of(users, of_request=True)
-        for place, name in enumerate(self.schema.session_dense):
-            columns[name] = dense[:, place]
-        return pa.table(columns)
+        numbers = [*self.config.table_numbers("users")]
+        return self._with_features(columns, users, numbers, of_request=True)
 
     def _kind(self, name: str) -> pa.DataType:
         """Returns the type of one event of a history."""
@@ -204,20 +185,21 @@ class SnapshotColumns(ShardRequests):
         kind = pa.type_for_alias(column.dtype)
         return pa.list_(kind) if column.inner else kind
 
-    def _as_of(self, table: pa.Table, of_request: bool) -> np.ndarray:
-        """Returns features of items or users by themselves."""
-        wanted = set(self._statistics.columns) | {"time"}
-        values = {
-            name: table[name].to_numpy()
-            for name in table.column_names
-            if name in wanted
-        }
+    def _with_features(
+        self,
+        columns: dict[str, Any],
+        table: pa.Table,
+        numbers: list[str],
+        of_request: bool,
+    ) -> pa.Table:
+        """Returns columns and the features of items or users alone."""
+        # The time is of no key, but of all rows.
+        wanted = {*self._statistics.columns, "time"} & {*table.column_names}
+        values = {name: table[name].to_numpy() for name in wanted}
         counts = self._count_tables.find(values)
-        config = self.config
-        numbers = [*config.table_numbers("users")]
-        if not of_request:
-            numbers = [
-                *config.table_numbers("items"),
-                *config.table_numbers("impressions"),
-            ]
-        return self._dense(table, numbers, of_request, counts)
+        dense = self._dense(table, numbers, of_request, counts)
+        names = self.schema.item_dense
+        if of_request:
+            names = self.schema.session_dense
+        features = {name: dense[:, place] for place, name in enumerate(names)}
+        return pa.table({**columns, **features})

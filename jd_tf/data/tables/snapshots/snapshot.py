@@ -105,41 +105,43 @@ class Snapshot:
         now = self.as_of if time is None else round(1000 * time)
         request = self._user_side(user_id, now, given)
         count = len(rows)
-        values: dict[str, Any] = {"item": self._item_rows.to_numpy()[rows]}
+        alike = {"user": user_id}
+        for context in self.schema.context_columns:
+            alike[context.name] = request[context.name]
+        values = {name: np.repeat(one, count) for name, one in alike.items()}
+        values["item"] = self._item_rows.to_numpy()[rows]
         for column in self.schema.item_columns:
             request[column.name] = items[column.name].to_pylist()
             if not column.multi_valued:
                 values[column.name] = items[column.name].to_numpy()
-        alike = {"user": user_id}
-        for column in self.schema.context_columns:
-            alike[column.name] = request[column.name]
-        values |= {name: np.repeat(one, count) for name, one in alike.items()}
-        item_numbers = {
-            name: items[name].to_numpy()
-            for name in self._config.table_numbers("items")
-        }
-        for name in self._config.table_numbers("impressions"):
-            item_numbers[name] = np.asarray(given.get(name, np.zeros(count)))
-        counts = self._counts.find(values) if count else {}
-        user_numbers = {
-            name: np.array([request.pop(name)])
-            for name in self._config.table_numbers("users")
-        }
-        for name, numbers, of_request in (
-            ("item_dense", item_numbers, False),
-            ("session_dense", user_numbers, True),
-        ):
-            features = self._statistics.features(of_request)
-            blocks = [one[:, np.newaxis] for one in numbers.values()]
-            if of_request:
-                alone = {n: np.asarray([one]) for n, one in alike.items()}
-                counts = self._counts.find(alone)
-            if features:
-                blocks.append(self._statistics.values(features, counts))
-            if blocks:
-                dense = np.concatenate(blocks, axis=1, dtype=np.float32)
-                request[name] = dense[0] if of_request else dense
+        listed, shown, mine = (
+            self._config.table_numbers(table)
+            for table in ("items", "impressions", "users")
+        )
+        numbers = [items[name].to_numpy() for name in listed]
+        zeros = np.zeros(count)
+        numbers += [np.asarray(given.get(name, zeros)) for name in shown]
+        if self.schema.item_dense:
+            request["item_dense"] = self._dense(numbers, values, False)
+        if self.schema.session_dense:
+            numbers = [np.array([request.pop(name)]) for name in mine]
+            values = {name: np.array([one]) for name, one in alike.items()}
+            request["session_dense"] = self._dense(numbers, values, True)[0]
         return request
+
+    def _dense(
+        self,
+        numbers: list[np.ndarray],
+        values: dict[str, np.ndarray],
+        of_request: bool,
+    ) -> np.ndarray:
+        """Returns numbers and statistics, (R, F), of rows of key columns."""
+        blocks = [number[:, np.newaxis] for number in numbers]
+        features = self._statistics.features(of_request)
+        if features:
+            counts = self._counts.find(values)
+            blocks.append(self._statistics.values(features, counts))
+        return np.concatenate(blocks, axis=1, dtype=np.float32)
 
     def _user_side(
         self, user_id: int | str, now: int, given: dict[str, Any]
