@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from jd_tf.data import make_dataset
+from jd_tf.data.tables.config_reading import read_config
 from jd_tf.data.tables.snapshots.snapshot import Snapshot
 from tests.conftest import ROOT
 from tests.data.tables.records import read_requests
@@ -50,6 +51,11 @@ def run(folder, command):
 
 def test_the_configuration_is_short():
     assert len((ROOT / SHOP / "shop.yaml").read_text().splitlines()) <= 60
+
+
+def test_the_other_example_is_valid():
+    config = read_config(ROOT / "examples" / "kuairand" / "kuairand.yaml")
+    assert config.table_numbers("events").keys() >= {"forward", "follow"}
 
 
 def test_check_tables_prints_what_the_page_says(folder):
