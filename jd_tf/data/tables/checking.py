@@ -8,7 +8,7 @@ from typing import Any
 import ibis
 import numpy as np
 
-from jd_tf.data.sources.source import SPLITS, LogReport
+from jd_tf.data.log_report import SPLITS, LogReport
 from jd_tf.data.tables.config_reading import read_config
 from jd_tf.data.tables.joining import ShardTask, TableJoin
 from jd_tf.data.tables.making import open_engine

@@ -8,7 +8,7 @@ from typing import Any
 
 import ibis
 
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.column_reader import ColumnReader
 from jd_tf.data.tables.config import IdConfig, TableConfig, TablesConfig
 from jd_tf.data.tables.engines.engine import Engine

@@ -4,7 +4,7 @@ from typing import Any
 
 import ibis
 
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.as_of import join_left
 from jd_tf.data.tables.config import (
     HOUR,

@@ -5,7 +5,7 @@ from typing import Any
 
 import ibis
 
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.as_of import attributes_as_of, join_left
 from jd_tf.data.tables.cleaning import TableCleaner
 from jd_tf.data.tables.column_reader import MISSING

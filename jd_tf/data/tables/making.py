@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from jd_tf.data.dataset import new_folder, seal
 from jd_tf.data.files import read_json, write_json
-from jd_tf.data.sources.source import SPLITS, LogReport
+from jd_tf.data.log_report import SPLITS, LogReport
 from jd_tf.data.summary import write_summary
 from jd_tf.data.suspicions import Suspicions
 from jd_tf.data.tables.config import TablesConfig

@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from jd_tf.data.dataset import shard_name
+from jd_tf.data.log_report import SPLITS
 from jd_tf.data.records import RequestWriter
-from jd_tf.data.sources.source import SPLITS
 from jd_tf.data.suspicions import Suspicions
 from jd_tf.data.tables.column_reader import MISSING
-from jd_tf.data.tables.config import HOUR, VIEWER, WEEKDAY, WHOLE, milliseconds
+from jd_tf.data.tables.config import VIEWER, WHOLE, milliseconds
 from jd_tf.data.tables.joining import CANDIDATES, EVENTS, REQUESTS, ShardTask
 from jd_tf.data.tables.statistics import Statistics
+from jd_tf.data.tables.times import clock_columns
 
 Columns = dict[str, Any]
 
@@ -239,13 +240,6 @@ class ShardRequests:
                 block = lists
             columns[prefix + column.name] = block
         return columns
-
-
-def clock_columns(times: np.ndarray, zone: str) -> Columns:
-    """Returns the hour and weekday of times in milliseconds; 0 pads."""
-    clock = pd.to_datetime(times, unit="ms", utc=True).tz_convert(zone)
-    derived = {HOUR: clock.hour, WEEKDAY: clock.day_of_week}
-    return {name: one.to_numpy() + 1 for name, one in derived.items()}
 
 
 def _array(table: pa.Table, name: str) -> np.ndarray:

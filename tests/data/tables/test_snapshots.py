@@ -1,6 +1,8 @@
 """Snapshots equal records of that moment, however they came about."""
 
 import datetime
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from jd_tf.data.tables.snapshots.refreshing import refresh_snapshot
 from jd_tf.data.tables.snapshots.snapshot import Snapshot
 from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import SERVING_ROLES, DataError
+from tests.conftest import ROOT
 from tests.data.tables.small_shop import (
     CONFIG,
     DAY,
@@ -213,6 +216,15 @@ def test_what_is_no_snapshot_is_refused(shop, tmp_path):
     statistics = CONFIG["statistics"][:1]
     with pytest.raises(DataError, match="other features"):
         refresh(folder, tables, START, "new", statistics=statistics)
+
+
+def test_a_front_end_needs_no_tensorflow():
+    code = (
+        "import sys; from tests.without_tensorflow import FORBIDDEN; "
+        "sys.modules.update(dict.fromkeys(FORBIDDEN)); "
+        f"import {Snapshot.__module__}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_requests_name_what_is_unknown(shop):

@@ -11,15 +11,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from jd_tf.data.dataset import SCHEMA_FILE, new_folder, read_schema
+from jd_tf.data.dataset import new_folder, read_schema
 from jd_tf.data.files import read_json, write_json
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.config import TablesConfig
 from jd_tf.data.tables.derived_schema import dense_names
 from jd_tf.data.tables.joining import REQUESTS, ShardTask
 from jd_tf.data.tables.making import open_engine
 from jd_tf.data.tables.shard_writing import ShardRequests
 from jd_tf.data.tables.snapshots.count_tables import CountTables
+from jd_tf.data.tables.snapshots.snapshot import (
+    CONFIG_FILE,
+    ITEM_FILE,
+    SNAPSHOT_FILE,
+    USER_FILE,
+)
 from jd_tf.data.tables.snapshots.snapshot_join import (
     ITEMS,
     STATE,
@@ -28,9 +34,6 @@ from jd_tf.data.tables.snapshots.snapshot_join import (
 from jd_tf.data.tables.statistics import Statistics
 from jd_tf.data.tables.times import moment
 from jd_tf.schema import DataError
-
-SNAPSHOT_FILE, CONFIG_FILE = "snapshot.json", "config.json"
-ITEM_FILE, USER_FILE = "item_statistics.parquet", "user_profile.parquet"
 
 
 def refresh_snapshot(
@@ -100,11 +103,10 @@ def refresh_snapshot(
                     )
                 writer.write_table(users)
         shutil.rmtree(stage)
-        schema.save(folder / SCHEMA_FILE)
         write_json(folder / CONFIG_FILE, settings)
-        write_json(
-            folder / SNAPSHOT_FILE, {"as_of": time, "boundary": boundary}
-        )
+        stored: dict[str, Any] = {"as_of": time, "boundary": boundary}
+        stored["schema"] = schema.to_json()
+        write_json(folder / SNAPSHOT_FILE, stored)
     return report
 
 

@@ -8,22 +8,18 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 
-from jd_tf.data.dataset import SCHEMA_FILE
 from jd_tf.data.files import read_json
 from jd_tf.data.tables.column_reader import MISSING
 from jd_tf.data.tables.config import VIEWER
 from jd_tf.data.tables.config_reading import read_config
-from jd_tf.data.tables.shard_writing import clock_columns
 from jd_tf.data.tables.snapshots.count_tables import CountTables
-from jd_tf.data.tables.snapshots.refreshing import (
-    CONFIG_FILE,
-    ITEM_FILE,
-    SNAPSHOT_FILE,
-    USER_FILE,
-)
 from jd_tf.data.tables.statistics import Statistics
+from jd_tf.data.tables.times import clock_columns
 from jd_tf.data.validation import RequestValidator
 from jd_tf.schema import DataError, Role, Schema
+
+SNAPSHOT_FILE, CONFIG_FILE = "snapshot.json", "config.json"
+ITEM_FILE, USER_FILE = "item_statistics.parquet", "user_profile.parquet"
 
 
 class Snapshot:
@@ -32,7 +28,7 @@ class Snapshot:
     Its folder is made by `refresh_snapshot`. `item_statistics.parquet` has a
     row an item, `user_profile.parquet` one a user, a column for each feature;
     features that depend on user and item are those of a user without a past
-    there, and exact in `request`.
+    there, and exact in `request`. It needs no TensorFlow.
 
     Args:
         folder: of the snapshot.
@@ -49,8 +45,9 @@ class Snapshot:
                 f"{folder}: is no snapshot. Make one with "
                 "`python -m experiments.refresh_statistics`."
             )
-        self.as_of = int(read_json(folder / SNAPSHOT_FILE)["as_of"])
-        self.schema = Schema.load(folder / SCHEMA_FILE)
+        stored = read_json(folder / SNAPSHOT_FILE)
+        self.as_of = int(stored["as_of"])
+        self.schema = Schema.from_json(stored["schema"])
         self._config = read_config(folder / CONFIG_FILE)
         self._statistics = Statistics(self._config)
         self._counts = CountTables(folder, self._statistics)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import ibis
 
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.cleaning import TableCleaner
 from jd_tf.data.tables.config import TablesConfig, milliseconds
 from jd_tf.data.tables.engines.engine import Engine
