@@ -46,6 +46,11 @@ def test_a_missing_column(tmp_path, tables):
     refuse(tmp_path, tables, "`impressions`", "`ts`", "rid, uid, sku")
 
 
+def test_a_table_of_other_columns(tmp_path, tables):
+    tables["users"].columns = ["who", "rank", "years"]
+    refuse(tmp_path, tables, "`users`", "`uid`", "who, rank, years")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -44,8 +44,11 @@ def stage_csv(
 
     try:
         with _open(path, config, None, skip) as reader:
-            there = set(reader.schema.names)
-        wanted = [name for name in dict.fromkeys(columns) if name in there]
+            there = reader.schema.names
+        # Without any of them: all, for the error that names those there are.
+        wanted = [
+            one for one in dict.fromkeys(columns) if one in there
+        ] or there
         problems.clear()
         texts = pa.schema([(name, pa.string()) for name in wanted])
         with (
