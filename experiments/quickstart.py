@@ -40,6 +40,12 @@ _INPUT = flags.DEFINE_string(
 _CONFIG = flags.DEFINE_string(
     "config", None, "tables: the YAML file that declares them."
 )
+_MAX_BAD_RECORDS = flags.DEFINE_integer(
+    "max_bad_records",
+    None,
+    "Logs and tables: bad lines, rows or records to skip and count.",
+    lower_bound=0,
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of everything made.", required=True
 )
@@ -84,6 +90,8 @@ def main(_: object) -> int | None:
             options["seed"] = _SEED.value
         if _CONFIG.value:
             options["config"] = _CONFIG.value
+        if _MAX_BAD_RECORDS.value is not None:
+            options["max_bad_records"] = _MAX_BAD_RECORDS.value
         summary = make_dataset(
             _SOURCE.value,
             data,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from jd_tf.data.dataset import SplitWriter, new_folder, seal
+from jd_tf.data.log_report import SPLITS
 from jd_tf.data.sources import open_source
-from jd_tf.data.sources.source import SPLITS, Source, check_options
+from jd_tf.data.sources.source import Source, check_options
 from jd_tf.data.summary import write_summary
 from jd_tf.data.suspicions import Suspicions
 from jd_tf.schema import DataError

@@ -57,6 +57,15 @@ class Suspicions:
                     found = (part[:, index] & own).sum()
                     self._count((split, objective, kind, name), found)
 
+    def merge(self, other: "Suspicions") -> None:
+        """Takes into account what another was given, of other requests."""
+        for split, times in other._times.items():
+            self._times[split] += times
+            self._ids[split] |= other._ids[split]
+        self._counts += other._counts
+        for key, name in other._first.items():
+            self._first[key] = min(name, self._first.get(key, name))
+
     def lines(self) -> list[str]:
         """Returns a line for each sign that is met too often."""
         return [

@@ -8,8 +8,8 @@ import pytest
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import read_schema
 from jd_tf.data.dataset_making import make_dataset
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.sources import SOURCES, open_source
-from jd_tf.data.sources.source import LogReport
 from jd_tf.schema import DataError
 from tests.data.sources import kuairand_logs
 from tests.data.sources.small_logs import (

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.schema import DataError
 
 # name in the schema -> suffix of the item's and of the history's columns.

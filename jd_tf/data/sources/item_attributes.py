@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jd_tf.data.files import read_json
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.schema import DataError
 
 _LARGEST_ID = np.iinfo(np.int64).max

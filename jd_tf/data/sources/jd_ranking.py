@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from jd_tf.data.log_report import SPLITS, LogReport
 from jd_tf.data.sources.dmt_records import (
     BEHAVIORS,
     ID_COLUMNS,
@@ -39,13 +40,7 @@ from jd_tf.data.sources.dmt_records import (
     RecordFormat,
     read_examples,
 )
-from jd_tf.data.sources.source import (
-    SPLITS,
-    LogReport,
-    Request,
-    Source,
-    check_least,
-)
+from jd_tf.data.sources.source import Request, Source, check_least
 from jd_tf.schema import (
     Behavior,
     BiasColumn,

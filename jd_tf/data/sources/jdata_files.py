@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.sources.text_files import NO_LIMIT, TextTable, whole_numbers
 from jd_tf.schema import DataError, IdColumn
 

@@ -43,6 +43,7 @@ from typing import Any
 
 import numpy as np
 
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.sources.kuairand_log import (
     FEEDBACK,
     ITEM_DENSE,
@@ -58,7 +59,6 @@ from jd_tf.data.sources.kuairand_log import (
     read_impressions,
 )
 from jd_tf.data.sources.source import (
-    LogReport,
     Request,
     Source,
     check_least,

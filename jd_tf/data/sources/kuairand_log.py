@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.sources.text_files import NO_LIMIT, TextTable, whole_numbers
 from jd_tf.schema import DataError, Schema
 

@@ -26,8 +26,9 @@ from typing import Any
 
 import numpy as np
 
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.sources.negative_sampling import NegativeSampler
-from jd_tf.data.sources.source import LogReport, Source, check_least
+from jd_tf.data.sources.source import Source, check_least
 from jd_tf.data.sources.user_history import Event, UserHistory
 from jd_tf.schema import DataError, Schema
 
@@ -88,7 +89,7 @@ class RequestBuilder:
         >>> from jd_tf.data import RequestBuilder, Simulator
         >>> from jd_tf.data.sources.negative_sampling import NegativeSampler
         >>> from jd_tf.data.sources.request_builder import RequestBuilderConfig
-        >>> from jd_tf.data.sources.source import LogReport
+        >>> from jd_tf.data.log_report import LogReport
         >>> from jd_tf.data.sources.user_history import Action, Event
         >>> from jd_tf.data.sources.user_history import UserHistory
         >>> schema = Simulator().schema

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.sources.text_files import NO_LIMIT, read_lines, whole_numbers
 from jd_tf.schema import DataError
 

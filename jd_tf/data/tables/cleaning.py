@@ -8,11 +8,14 @@ from typing import Any
 
 import ibis
 
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.column_reader import ColumnReader
 from jd_tf.data.tables.config import IdConfig, TableConfig, TablesConfig
 from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.schema import UNKNOWN_DWELL, DataError
+
+# The bias of each is a row of a table.
+_LAST_POSITION = 9999
 
 
 class TableCleaner:
@@ -88,11 +91,13 @@ class TableCleaner:
             elif key in ("time", "valid_from"):
                 # What is dated was known at the end of the day.
                 columns[key] = reader.time(column, name != "impressions")
-            elif key == "dwell":
+            elif key in ("dwell", "dwell_ms"):
                 dwell = reader.number(column).fill_null(UNKNOWN_DWELL)
-                columns[key] = (dwell < 0).ifelse(UNKNOWN_DWELL, dwell)
+                seconds = dwell / (1000 if key == "dwell_ms" else 1)
+                columns["dwell"] = (dwell < 0).ifelse(UNKNOWN_DWELL, seconds)
             elif key == "position":
-                columns[key] = reader.number(column).fill_null(0).cast("int32")
+                position = reader.count(column, _LAST_POSITION)
+                columns[key] = position.cast("int32")
             elif key == "scenario":
                 columns[key] = reader.attribute(IdConfig(column))
             else:
@@ -100,7 +105,10 @@ class TableCleaner:
         for key, ids in config.ids.items():
             columns[key] = reader.attribute(ids)
         for key, column in config.numbers.items():
-            columns[key] = reader.number(column).fill_null(0.0)
+            if name == "events":
+                columns[key] = reader.count(column)
+            else:
+                columns[key] = reader.number(column).fill_null(0.0)
         for key, column in config.types.items():
             number = reader.number(column.removeprefix("not ")).fill_null(0)
             columns[f"is_{key}"] = (number != 0) != column.startswith("not ")

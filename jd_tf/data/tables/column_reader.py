@@ -21,6 +21,7 @@ MISSING = {"int64": 1 << 62, "string": "missing"}
 _SEPARATOR = "\x1f"
 _WHOLE = r"^-?[0-9]+$"
 _TRUE, _FALSE = ("true", "yes"), ("false", "no")
+_MOST = 3e38
 _NO_NUMBER = ("", "nan", "null", "none")
 
 
@@ -133,6 +134,13 @@ class ColumnReader:
             self._refuse(holds, name, why)
         return instant
 
+    def count(self, name: str, most: float = _MOST) -> Any:
+        """Returns numbers from 0 to a limit, 0 where there are none."""
+        number = self.number(name).fill_null(0.0)
+        wrong = (number < 0) | (number > most)
+        self._refuse(wrong, name, f"holds numbers below 0 or above {most:g}")
+        return wrong.ifelse(0.0, number)
+
     def number(self, name: str) -> Any:
         """Returns finite numbers, null where there are none."""
         source = self._raw[name]
@@ -143,7 +151,9 @@ class ColumnReader:
             number = source.cast("float64")
             if kind.is_integer():
                 return number
-            return (number.isnan() | number.isinf()).ifelse(None, number)
+            # Beyond float32 is as good as infinite.
+            endless = number.isnan() | (number.abs() > _MOST)
+            return endless.ifelse(None, number)
         if not kind.is_string():
             raise DataError(f"column `{name}`: is {kind}, not a number.")
         lower = source.lower()
@@ -180,7 +190,8 @@ class ColumnReader:
         if not (kind.is_integer() or kind.is_string()):
             raise DataError(
                 f"column `{column.column}`: is {kind}; ids are whole numbers "
-                "or texts. Write it as one of them."
+                "or texts. Write it as one of them (of pandas, where some are "
+                "missing, as Int64)."
             )
         dtype = column.dtype or ("int64" if kind.is_integer() else "string")
         return _typed(source, kind, dtype, column), dtype

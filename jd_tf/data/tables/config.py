@@ -16,7 +16,7 @@ _REQUIRED = {
     "users": ("user",),
 }
 _OPTIONAL = {
-    "events": ("type", "dwell"),
+    "events": ("type", "dwell", "dwell_ms"),
     "impressions": ("request", "position", "scenario"),
     "items": ("valid_from",),
     "users": ("valid_from",),
@@ -246,6 +246,8 @@ class TablesConfig:
         context: derived context columns: hour, weekday, viewer_id.
         statistics: keys that are counted.
         statistics_delay: how late counters are in production.
+        history_delay: how late events reach the histories in production; more
+            than phones' clocks differ, or they know what is asked of them.
         smoothing: impressions that the parent's rate counts for.
         split: training, validation, test.
         ids: of `user` and `item`: their dtype and offset.
@@ -264,6 +266,7 @@ class TablesConfig:
     context: tuple[str, ...] = ()
     statistics: tuple[StatisticConfig, ...] = ()
     statistics_delay: str = "1h"
+    history_delay: str = "0s"
     smoothing: float = 20.0
     split: SplitConfig = SplitConfig()
     ids: dict[str, KeyConfig] = dataclasses.field(default_factory=dict)
@@ -300,6 +303,9 @@ class TablesConfig:
         for name in self.context:
             _check("context", name, CONTEXTS)
         _check("split.by", self.split.by, ("time", "user"))
+        milliseconds(self.history_delay, "history_delay")
+        if not self.requests.max_candidates:
+            raise DataError("`requests.max_candidates`: must be at least 1.")
         self._check_objectives()
         self._check_statistics()
         events = self.tables["events"]
@@ -309,9 +315,10 @@ class TablesConfig:
                 _check(f"{where}.action_counters", counter, events.numbers)
             for slot in behavior.action_slots:
                 _check(f"{where}.action_slots", slot, events.ids)
-            if behavior.dwell and "dwell" not in events.columns:
+            if behavior.dwell and not {"dwell", "dwell_ms"} & {*events.columns}:
                 raise DataError(
-                    f"`{where}.dwell`: `tables.events.columns` has no `dwell`."
+                    f"`{where}.dwell`: `tables.events.columns` has no `dwell` "
+                    "(seconds) and no `dwell_ms`."
                 )
             self.window_of(behavior.window, f"{where}.window")
 

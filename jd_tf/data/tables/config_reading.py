@@ -89,12 +89,13 @@ def _build(kind: Any, value: Any, key: str) -> Any:
             _build(inner[0], one, f"{key}.{number}")
             for number, one in enumerate(several)
         )
-    if kind is bool or kind is int:
-        if type(value) is not kind:
-            raise _wrong(key, f"a {kind.__name__}", value)
-    elif kind is float:
-        if type(value) not in (int, float):
-            raise _wrong(key, "a number", value)
+    if kind is bool:
+        if type(value) is not bool:
+            raise _wrong(key, "true or false", value)
+    elif kind in (int, float):
+        if type(value) not in (int, kind) or value < 0:
+            what = "whole number" if kind is int else "number"
+            raise _wrong(key, f"a {what} from 0 on", value)
     elif isinstance(value, dict | list) or value is None:
         raise _wrong(key, "a text", value)
     return kind(value)

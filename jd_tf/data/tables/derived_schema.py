@@ -4,7 +4,8 @@ from typing import Any
 
 import ibis
 
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
+from jd_tf.data.tables.as_of import join_left
 from jd_tf.data.tables.config import (
     HOUR,
     VIEWER,
@@ -20,8 +21,20 @@ _CONTEXT_VALUES = {HOUR: 24, WEEKDAY: 7}
 _LEAST_BUCKETS = 1 << 10
 
 
+def dense_names(config: TablesConfig) -> tuple[tuple[str, ...], ...]:
+    """Returns the names of the features of `item_dense`, `session_dense`."""
+    statistics = Statistics(config)
+    of_items, of_requests = (
+        [feature.name for feature in statistics.features(of_request)]
+        for of_request in (False, True)
+    )
+    numbers = config.table_numbers
+    items = (*numbers("items"), *numbers("impressions"), *of_items)
+    return items, (*numbers("users"), *of_requests)
+
+
 class SchemaDerivation:
-    """Derives a schema; sizes of id columns are those of the data.
+    """Derives a schema; ids of its columns are those that training can meet.
 
     Args:
         engine: counts ids.
@@ -35,21 +48,27 @@ class SchemaDerivation:
     def derive(
         self, requests: ibis.Table, candidates: ibis.Table, events: ibis.Table
     ) -> Schema:
-        """Returns the schema of requests with these attributes."""
+        """Returns the schema of requests of all splits.
+
+        Args:
+            requests: with their `split` and context.
+            candidates: of the requests, with their attributes.
+            events: of the histories, likewise.
+        """
         config, statistics = self.config, Statistics(self.config)
+        requests = requests.filter(requests.split == "train")
+        shown = candidates.filter(candidates.split == "train")
+        # What a user did before his last request that is trained on.
+        last = requests.group_by("user").agg(last=requests.time.max())
+        events = join_left(events, last, ["user"], ["last"])
+        events = events.filter(events.time < events["last"])
+        named = {"item_id": IdConfig("item"), **config.table_ids("items")}
         item_columns = []
-        for name in ("item_id", *config.table_ids("items")):
+        for name, ids in named.items():
             column = "item" if name == "item_id" else name
-            ids = (
-                IdConfig(name)
-                if name == "item_id"
-                else (config.table_ids("items")[name])
-            )
-            item_columns.append(
-                self._id_column(name, ids, [candidates[column], events[column]])
-            )
-        of_items = statistics.features(of_request=False)
-        of_requests = statistics.features(of_request=True)
+            known = [shown[column], events[column]]
+            item_columns.append(self._id_column(name, ids, known))
+        item_dense, session_dense = dense_names(config)
         (found,) = self.engine.rows(
             candidates.group_by("request")
             .agg(number=candidates.count())
@@ -64,19 +83,13 @@ class SchemaDerivation:
                 for name, one in config.objectives.items()
             ),
             max_candidates=int(found["most"]),
-            item_dense=(
-                *config.table_numbers("items"),
-                *config.table_numbers("impressions"),
-                *(feature.name for feature in of_items),
-            ),
+            item_dense=item_dense,
             context_columns=tuple(self._context(requests)),
-            session_dense=(
-                *config.table_numbers("users"),
-                *(feature.name for feature in of_requests),
-            ),
+            session_dense=session_dense,
             linear_dense=tuple(
                 feature.name
-                for feature in (*of_items, *of_requests)
+                for of_request in (False, True)
+                for feature in statistics.features(of_request)
                 if feature.kind == "rate"
             ),
             bias_columns=tuple(self._bias(candidates)),
@@ -149,14 +162,16 @@ class SchemaDerivation:
         if count <= limit and not (ids.num_buckets or ids.text):
             rows = self.engine.rows(values)
             known = sorted(row["id"] for row in rows if row["id"])
-            self.report.notes.append(f"Column `{name}`: {len(known)} ids.")
+            self.report.notes.append(
+                f"Column `{name}`: {len(known)} ids in training."
+            )
             return IdColumn(name, vocabulary=tuple(known), **options)
         buckets = ids.num_buckets or max(
             _LEAST_BUCKETS, 1 << (2 * max(count, 1) - 1).bit_length()
         )
         shared = 1 - (1 - 1 / (buckets - 1)) ** max(count - 1, 0)
         self.report.notes.append(
-            f"Column `{name}`: {count} ids in {buckets} rows; {shared:.0%} of "
-            "them share theirs with another."
+            f"Column `{name}`: {count} ids in training, in {buckets} rows; "
+            f"{shared:.0%} of them share theirs with another."
         )
         return IdColumn(name, num_buckets=buckets, **options)

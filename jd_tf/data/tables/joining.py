@@ -5,7 +5,7 @@ from typing import Any
 
 import ibis
 
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.as_of import attributes_as_of, join_left
 from jd_tf.data.tables.cleaning import TableCleaner
 from jd_tf.data.tables.column_reader import MISSING
@@ -37,10 +37,12 @@ class TableJoin:
         report: counts what is bad or left out.
 
     Attributes:
+        requests: of all users, and their `split`; after `run`.
         schema: of the requests; after `run`.
         num_shards: number of the parts, by users; after `run`.
     """
 
+    requests: ibis.Table
     schema: Schema
     num_shards: int
 
@@ -65,25 +67,25 @@ class TableJoin:
             self.report,
         )
         requests, candidates = self._with_attributes(tables, clean)
-        facts = None
-        past = self._past(events, requests, clean)
-        if self.config.sampling and self.config.statistics:
-            seen = self._attributes(events, clean, "user", "time")
-            seen = self._attributes(seen, clean, "item", "time")
-            positives = self.config.sampling.positives
-            facts = self._statistics.facts_of_events(seen, positives)
-        elif self.config.statistics:
-            facts = self._statistics.facts_of_impressions(candidates)
-        if facts is not None:
+        if "items" in clean:
+            shown = {"candidates": candidates, "events": events}
+            for name, table in shown.items():
+                unknown = self._count(table.anti_join(clean["items"], "item"))
+                self.report.counts[f"{name} not in items"] = unknown
+        users = requests.select("user").distinct()
+        past = self._past(events.semi_join(users, "user"), clean)
+        past = self.engine.kept("past", past)
+        if self.config.statistics:
+            facts = self._facts(clean, events, candidates)
             facts = self.engine.kept("facts", facts)
             requests, candidates = (
                 self._statistics.add_to(self.engine, facts, table, of_request)
                 for table, of_request in ((requests, True), (candidates, False))
             )
+        self.requests = requests
         derivation = SchemaDerivation(self.engine, self.config, self.report)
         self.schema = derivation.derive(requests, candidates, past)
-        (count,) = self.engine.rows(past.agg(rows=past.count()))
-        parts = -(-count["rows"] // _EVENTS_PER_SHARD)
+        parts = -(-self._count(past) // _EVENTS_PER_SHARD)
         self.num_shards = num_shards or max(2, parts)
         for name, table in (
             (REQUESTS, requests),
@@ -94,8 +96,27 @@ class TableJoin:
             sharded = table.mutate(shard=shard.cast("int32"))
             self.engine.keep(name, sharded, "shard")
 
-    def _events(self, clean: ibis.Table) -> ibis.Table:
-        """Returns the events of the types in use, each once."""
+    def _facts(
+        self,
+        clean: dict[str, ibis.Table],
+        events: ibis.Table,
+        candidates: ibis.Table,
+    ) -> ibis.Table:
+        """Returns what statistics count: impressions, or what opens one."""
+        if not self.config.sampling:
+            return self._statistics.facts_of_impressions(candidates)
+        seen = self._attributes(events, clean, "user", "time")
+        seen = self._attributes(seen, clean, "item", "time")
+        positives = self.config.sampling.positives
+        return self._statistics.facts_of_events(seen, positives)
+
+    def _events(self, clean: ibis.Table, partial: bool = False) -> ibis.Table:
+        """Returns the events of the types in use, each once.
+
+        Args:
+            clean: the table.
+            partial: whether some types may be missing.
+        """
         config = self.config
         kinds = [one.events or (n,) for n, one in config.behaviors.items()]
         kinds += [one.events for one in config.objectives.values()]
@@ -122,16 +143,24 @@ class TableJoin:
         )
         found = {row["type"]: row["rows"] for row in rows}
         missing = [name for name in used if name not in found]
-        if missing:
+        if missing and not partial:
             raise DataError(
                 f"table `events` ({config.tables['events'].path}): no event of "
                 f"type {missing[0]!r}. It has: {', '.join(sorted(found))}. "
                 "Name types that are there in `behaviors` and `objectives`."
             )
         for name in used:
-            self.report.counts[f"events of type {name}"] = found[name]
+            self.report.counts[f"events of type {name}"] = found.get(name, 0)
         used_events = events.filter(events.type.isin(used)).distinct()
-        return self.engine.kept("events", used_events)
+        kept = self.engine.kept("events", used_events)
+        twice = sum(found.get(one, 0) for one in used) - self._count(kept)
+        if twice:
+            self.report.counts["left out: events that are there twice"] = twice
+        return kept
+
+    def _count(self, table: ibis.Table) -> int:
+        (row,) = self.engine.rows(table.agg(rows=table.count()))
+        return int(row["rows"])
 
     def _shown(
         self, clean: dict[str, ibis.Table], events: ibis.Table
@@ -162,29 +191,19 @@ class TableJoin:
         if more:
             candidates = join_left(candidates, requests, ["request"], more)
         candidates = self.engine.kept("candidates-with-attributes", candidates)
-        if "items" in clean:
-            unknown = candidates.anti_join(clean["items"], "item")
-            (row,) = self.engine.rows(unknown.agg(rows=unknown.count()))
-            self.report.counts["candidates not in items"] = row["rows"]
         return requests, candidates
 
     def _past(
-        self,
-        events: ibis.Table,
-        requests: ibis.Table,
-        clean: dict[str, ibis.Table],
+        self, events: ibis.Table, clean: dict[str, ibis.Table]
     ) -> ibis.Table:
-        """Returns the events of histories of users who have requests."""
+        """Returns the events of histories with the attributes they had."""
         types = {
             one
             for name, behavior in self.config.behaviors.items()
             for one in behavior.events or (name,)
         }
-        users = requests.select("user").distinct()
         past = events.filter(events.type.isin(sorted(types)))
-        past = past.semi_join(users, "user")
-        past = self._attributes(past, clean, "item", "time")
-        return self.engine.kept("past", past)
+        return self._attributes(past, clean, "item", "time")
 
     def _attributes(
         self,

@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from jd_tf.data.dataset import new_folder, seal
 from jd_tf.data.files import read_json, write_json
-from jd_tf.data.sources.source import SPLITS, LogReport
+from jd_tf.data.log_report import SPLITS, LogReport
 from jd_tf.data.summary import write_summary
+from jd_tf.data.suspicions import Suspicions
 from jd_tf.data.tables.config import TablesConfig
 from jd_tf.data.tables.engines.duckdb_engine import DuckDBEngine
 from jd_tf.data.tables.engines.engine import Engine
@@ -73,12 +74,14 @@ def make_from_tables(
             opened = open_engine(engine, stage / "kept", **options)
             join = TableJoin(opened, config, report)
             join.run(num_shards)
-            _write(opened, join, stage, progress)
+            suspicions = _write(opened, join, stage, progress)
             _check_splits(report, stage)
             for path in (stage / "shards").iterdir():
                 shutil.move(path, folder / path.name)
             seal(folder, join.schema)
-            summary = write_summary(folder, report.to_json())
+            summary = write_summary(
+                folder, report.to_json(), suspicions.lines()
+            )
         except Exception:
             # Bad input leaves nothing; a kill leaves what a resume needs.
             shutil.rmtree(stage)
@@ -89,7 +92,7 @@ def make_from_tables(
 
 def _write(
     engine: Engine, join: TableJoin, stage: Path, progress: bool
-) -> None:
+) -> Suspicions:
     shards = stage / "shards"
     shards.mkdir(exist_ok=True)
     tasks = [
@@ -104,10 +107,12 @@ def _write(
         for shard in range(join.num_shards)
     ]
     done = engine.run(write_shard, tasks)
-    for _ in tqdm(
+    suspicions = Suspicions(join.schema)
+    for found in tqdm(
         done, "writing", len(tasks), disable=not progress, unit=" shards"
     ):
-        pass
+        suspicions.merge(found)
+    return suspicions
 
 
 def _check_splits(report: LogReport, stage: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import ibis
 import numpy as np
 
-from jd_tf.data.sources.source import SPLITS, LogReport
+from jd_tf.data.log_report import SPLITS, LogReport
 from jd_tf.data.tables.as_of import first_rows, join_left, sums_before
 from jd_tf.data.tables.config import TablesConfig, milliseconds
 from jd_tf.data.tables.engines.engine import Engine

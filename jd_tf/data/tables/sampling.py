@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet
 
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.as_of import first_rows, join_left
 from jd_tf.data.tables.config import SamplingConfig
 from jd_tf.data.tables.engines.engine import Engine

@@ -1,6 +1,7 @@
 """One part of the requests, assembled from columns and written."""
 
 import contextlib
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,27 +12,30 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from jd_tf.data.dataset import shard_name
+from jd_tf.data.log_report import SPLITS
 from jd_tf.data.records import RequestWriter
-from jd_tf.data.sources.source import SPLITS
+from jd_tf.data.suspicions import Suspicions
 from jd_tf.data.tables.column_reader import MISSING
-from jd_tf.data.tables.config import HOUR, VIEWER, WEEKDAY, WHOLE, milliseconds
+from jd_tf.data.tables.config import VIEWER, WHOLE, milliseconds
 from jd_tf.data.tables.joining import CANDIDATES, EVENTS, REQUESTS, ShardTask
 from jd_tf.data.tables.statistics import Statistics
+from jd_tf.data.tables.times import clock_columns
 
 Columns = dict[str, Any]
 
 
-def write_shard(task: ShardTask) -> int:
-    """Writes the files of all splits of a shard; returns its requests.
+def write_shard(task: ShardTask) -> Suspicions:
+    """Writes the files of all splits of a shard; returns what seems wrong.
 
     A shard that is done already is not written again.
     """
     done = Path(task.stage) / f"done-{task.shard:05d}"
     if done.exists():
-        return int(done.read_text())
+        found: Suspicions = pickle.loads(done.read_bytes())
+        return found
     folder = Path(task.folder)
     names = {s: shard_name(s, task.shard, task.num_shards) for s in SPLITS}
-    count = 0
+    suspicions = Suspicions(task.schema)
     with contextlib.ExitStack() as stack:
         writers = {
             split: stack.enter_context(
@@ -40,10 +44,11 @@ def write_shard(task: ShardTask) -> int:
             for split, name in names.items()
         }
         for split, request in ShardRequests(task).requests():
-            writers[split].write(request)
-            count += 1
-    done.write_text(str(count))
-    return count
+            suspicions.add(split, writers[split].write(request))
+    aside = done.with_name(f".{done.name}")
+    aside.write_bytes(pickle.dumps(suspicions))
+    aside.rename(done)
+    return suspicions
 
 
 class ShardRequests:
@@ -56,15 +61,23 @@ class ShardRequests:
     def __init__(self, task: ShardTask):
         self.config, self.schema = task.config, task.schema
         self._statistics = Statistics(task.config)
-        tables = (_read(task, name) for name in (REQUESTS, CANDIDATES, EVENTS))
-        self._requests, self._candidates, self._events = tables
+        self._task = task
+        self._events = self._read(EVENTS)
+
+    def _read(self, name: str) -> pa.Table:
+        """Reads the part of a table that belongs to the shard."""
+        root = Path(self._task.stage) / name
+        everything = pyarrow.dataset.dataset(root, partitioning="hive")
+        where = pyarrow.dataset.field("shard") == self._task.shard
+        return everything.to_table(filter=where).combine_chunks()
 
     def requests(self) -> Iterator[tuple[str, Columns]]:
         """Yields split and request, in the order of time and id."""
-        if not self._requests.num_rows:
+        table = self._read(REQUESTS)
+        if not table.num_rows:
             return
         order = [("time", "ascending"), ("request", "ascending")]
-        table = self._requests.sort_by(order)
+        table = table.sort_by(order)
         whole, splits = self._request_columns(table)
         offsets, shown = self._candidate_columns(table)
         histories = list(self._histories(table))
@@ -87,13 +100,10 @@ class ShardRequests:
             "user_id": users,
             "request_time": times // 1000,
         }
-        clock = pd.to_datetime(times, unit="ms", utc=True)
-        clock = clock.tz_convert(self.config.zone)
-        derived = {HOUR: clock.hour, WEEKDAY: clock.day_of_week}
+        derived = clock_columns(times, self.config.zone)
         for column in self.schema.context_columns:
             if column.name in derived:
-                # 0 pads.
-                columns[column.name] = derived[column.name].to_numpy() + 1
+                columns[column.name] = derived[column.name]
             elif column.name == VIEWER:
                 columns[column.name] = users
             else:
@@ -109,14 +119,19 @@ class ShardRequests:
         self, requests: pa.Table
     ) -> tuple[np.ndarray, Columns]:
         """Returns where each request begins, and blocks of candidates."""
-        ids = pd.Index(_array(requests, "request"))
-        rows = ids.get_indexer(_array(self._candidates, "request"))
-        place = _codes(self._candidates, "item")
+        ids, table = (
+            pd.Index(_array(requests, "request")),
+            self._read(CANDIDATES),
+        )
+        rows, place = (
+            ids.get_indexer(_array(table, "request")),
+            _codes(table, "item"),
+        )
         first = np.zeros_like(place)
-        if "position" in self._candidates.column_names:
-            first = _array(self._candidates, "position")
+        if "position" in table.column_names:
+            first = _array(table, "position")
         order = np.lexsort((place, first, rows))
-        table, rows = self._candidates.take(order), rows[order]
+        table, rows = table.take(order), rows[order]
         offsets = np.searchsorted(rows, np.arange(len(ids) + 1))
         columns: Columns = self._item_columns(table, "")
         numbers = [
@@ -163,6 +178,7 @@ class ShardRequests:
         users = pd.Index(_array(requests, "user"))
         known = users.unique()
         codes, now = known.get_indexer(users), _array(requests, "time")
+        known_until = now - milliseconds(self.config.history_delay, "")
         types = self._events["type"]
         for behavior in self.schema.behaviors:
             options = self.config.behaviors[behavior.name]
@@ -184,7 +200,7 @@ class ShardRequests:
                 return code * wide + np.clip(time - base, 0, wide - 1)
 
             placed = key(mine, times)
-            ends = np.searchsorted(placed, key(codes, now))
+            ends = np.searchsorted(placed, key(codes, known_until))
             oldest = np.full_like(now, earliest)
             if options.window != WHOLE:
                 oldest = now - milliseconds(options.window, "window")
@@ -224,14 +240,6 @@ class ShardRequests:
                 block = lists
             columns[prefix + column.name] = block
         return columns
-
-
-def _read(task: ShardTask, name: str) -> pa.Table:
-    """Reads the part of a table that belongs to the shard."""
-    root = Path(task.stage) / name
-    everything = pyarrow.dataset.dataset(root, partitioning="hive")
-    where = pyarrow.dataset.field("shard") == task.shard
-    return everything.to_table(filter=where).combine_chunks()
 
 
 def _array(table: pa.Table, name: str) -> np.ndarray:

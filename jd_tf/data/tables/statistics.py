@@ -12,12 +12,7 @@ import ibis
 import numpy as np
 
 from jd_tf.data.tables.as_of import join_left, sums_before
-from jd_tf.data.tables.config import (
-    WHOLE,
-    StatisticConfig,
-    TablesConfig,
-    milliseconds,
-)
+from jd_tf.data.tables.config import StatisticConfig, TablesConfig
 from jd_tf.data.tables.engines.engine import Engine
 
 Key = tuple[str, ...]
@@ -125,7 +120,7 @@ class Statistics:
                 continue
             counted = self._counts(facts, table, key)
             counted = engine.kept(f"statistic-{number}", counted)
-            columns = _columns(key)
+            columns = key_columns(key)
             values = [c for c in counted.columns if c.startswith("count_")]
             on = [*columns, "time"]
             table = join_left(table, counted, on, values)
@@ -134,14 +129,14 @@ class Statistics:
     def _counts(
         self, facts: ibis.Table, table: ibis.Table, key: Key
     ) -> ibis.Table:
-        columns = _columns(key)
+        columns = key_columns(key)
         values = self._values
         summed = facts.group_by([*columns, "at"]).agg(
             **{value: facts[value].sum().cast("int64") for value in values}
         )
         asked = table.select(*columns, "time").distinct()
-        found = (self._span(window) for window in self.windows[key])
-        spans = dict.fromkeys(span for span in found if span is not None)
+        before = {w: self.config.window_of(w, "") for w in self.windows[key]}
+        spans = {span: 1 for span in before.values() if span is not None}
         questions = ibis.union(
             *(
                 asked.mutate(
@@ -161,17 +156,56 @@ class Statistics:
         wide = sums.group_by([*columns, "time"]).agg(**pivoted)
         counts: dict[str, Any] = {}
         for window in self.windows[key]:
-            before = self._span(window)
             for index, value in enumerate(values):
                 count = wide[f"{value}_0"]
-                if before is not None:
-                    count = count - wide[f"{value}_{before}"]
+                if before[window] is not None:
+                    count = count - wide[f"{value}_{before[window]}"]
                 counts[self._name(key, window, index - 1)] = count
         return wide.select(*columns, "time", **counts)
 
-    @staticmethod
-    def _span(window: str) -> int | None:
-        return None if window == WHOLE else milliseconds(window, "windows")
+    def counts_at(self, facts: ibis.Table, key: Key, time: int) -> ibis.Table:
+        """Returns the counts of each value of a key as of one moment.
+
+        Args:
+            facts: see `add_to`.
+            key: one of `windows`.
+            time: of requests, in milliseconds.
+        """
+        until = time - self.config.delay
+        past = facts.filter(facts["at"] < until)
+        counts: dict[str, Any] = {}
+        for window in self.windows[key]:
+            span = self.config.window_of(window, "")
+            for index, value in enumerate(self._values):
+                number = past[value]
+                if span is not None:
+                    number = (past["at"] >= until - span).ifelse(number, 0)
+                name = self._name(key, window, index - 1)
+                counts[name] = _whole_sum(number)
+        columns = key_columns(key)
+        return (past.group_by(columns) if columns else past).agg(**counts)
+
+    def condensed(self, facts: ibis.Table, time: int) -> ibis.Table:
+        """Joins facts that no window of requests after a time tells apart."""
+        spans = [
+            self.config.window_of(window, "") or 0
+            for windows in self.windows.values()
+            for window in windows
+        ]
+        begin = time - self.config.delay - max(spans)
+        at = (facts["at"] < begin).ifelse(0, facts["at"])
+        sums = {name: _whole_sum(ibis._[name]) for name in self._values}
+        together = facts.mutate(at=at).group_by([*self.columns, "at"])
+        return together.agg(**sums).select(facts.columns)
+
+    def count_names(self, key: Key) -> list[str]:
+        """Returns the names of the counts of a key."""
+        objectives = range(-1, len(self.config.objectives))
+        return [
+            self._name(key, window, objective)
+            for window in self.windows[key]
+            for objective in objectives
+        ]
 
     @property
     def _values(self) -> list[str]:
@@ -182,13 +216,14 @@ class Statistics:
         return f"count_{number}_{window}_{objective}"
 
     @functools.cached_property
-    def _all_columns(self) -> list[str]:
-        columns = [c for key in self.windows for c in _columns(key)]
+    def columns(self) -> list[str]:
+        """The columns of all keys, as tables name them."""
+        columns = [c for key in self.windows for c in key_columns(key)]
         return list(dict.fromkeys(columns))
 
     def facts_of_impressions(self, candidates: ibis.Table) -> ibis.Table:
         """Returns one row a shown item, and one an outcome."""
-        keys = self._all_columns
+        keys = self.columns
         tables = [
             self._fact(candidates.select(*keys, at=candidates.shown), _SHOWN)
         ]
@@ -203,7 +238,7 @@ class Statistics:
         self, events: ibis.Table, positives: tuple[str, ...]
     ) -> ibis.Table:
         """Returns one row for every kind of fact that an event is."""
-        keys = self._all_columns
+        keys = self.columns
         kinds = {_SHOWN: positives} | {
             f"count_{name}": objective.events
             for name, objective in self.config.objectives.items()
@@ -273,5 +308,11 @@ class Statistics:
         return np.nan_to_num(columns[self._name(key, window, objective)])
 
 
-def _columns(key: Key) -> list[str]:
+def _whole_sum(values: Any) -> Any:
+    # DuckDB's sum is of 128 bits, which Ibis does not know and Parquet has not.
+    return values.sum().fill_null(0).cast("float64").cast("int64")
+
+
+def key_columns(key: Key) -> list[str]:
+    """Returns the columns of a key, as tables name them."""
     return [_KEY_COLUMNS.get(name, name) for name in key]

@@ -4,7 +4,10 @@ import datetime
 from typing import Any
 
 import ibis
+import numpy as np
+import pandas as pd
 
+from jd_tf.data.tables.config import HOUR, WEEKDAY
 from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.schema import DataError
 
@@ -130,3 +133,10 @@ def moment(text: str, zone: str, key: str) -> int:
             f"Got: {text!r}, {zone!r}."
         ) from error
     return round(parsed.timestamp() * 1000)
+
+
+def clock_columns(times: np.ndarray, zone: str) -> dict[str, np.ndarray]:
+    """Returns the hour and weekday of times in milliseconds; 0 pads."""
+    clock = pd.to_datetime(times, unit="ms", utc=True).tz_convert(zone)
+    derived = {HOUR: clock.hour, WEEKDAY: clock.day_of_week}
+    return {name: one.to_numpy() + 1 for name, one in derived.items()}

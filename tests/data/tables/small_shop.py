@@ -76,6 +76,7 @@ CONFIG = {
         {"key": ["user_id", "category_id"], "windows": ["7d"]},
         {"key": "user_id", "windows": ["2d", "all"]},
     ],
+    "history_delay": "10m",
     "smoothing": 5.0,
     "zone": "Asia/Shanghai",
 }

@@ -6,10 +6,7 @@ import yaml
 
 from jd_tf.data import make_dataset
 from jd_tf.schema import DataError
-from tests.data.tables.small_shop import (
-    random_tables,
-    write_shop,
-)
+from tests.data.tables.small_shop import CONFIG, random_tables, write_shop
 
 
 def make(folder, tables, changes=None, **options):
@@ -47,6 +44,11 @@ def tables():
 def test_a_missing_column(tmp_path, tables):
     del tables["shown"]["ts"]
     refuse(tmp_path, tables, "`impressions`", "`ts`", "rid, uid, sku")
+
+
+def test_a_table_of_other_columns(tmp_path, tables):
+    tables["users"].columns = ["who", "rank", "years"]
+    refuse(tmp_path, tables, "`users`", "`uid`", "who, rank, years")
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,19 @@ def test_numbers_that_are_none(tmp_path, tables):
     refuse(tmp_path, tables, "`items`", "`weight`", "'heavy'")
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("shown", "pos", -1),
+        ("shown", "pos", 10**12),
+        ("events", "comments", -5),
+    ],
+)
+def test_counts_out_of_range(tmp_path, tables, table, column, value):
+    with_column(tables, table, column, lambda _: value)
+    refuse(tmp_path, tables, f"`{column}`", "2 rows", "below 0 or above")
+
+
 def test_a_request_of_two_users(tmp_path, tables):
     shown = tables["shown"]
     first = shown.index[shown.rid == "r3"][0]
@@ -100,9 +115,31 @@ def test_a_request_of_two_users(tmp_path, tables):
     refuse(tmp_path, tables, "`impressions`", "several users", "'r3'")
 
 
-def test_an_empty_table(tmp_path, tables):
-    tables["users"] = tables["users"].iloc[:0]
-    refuse(tmp_path, tables, "`users`", "empty")
+@pytest.mark.parametrize("table", ["events", "items", "users"])
+def test_an_empty_table(tmp_path, tables, table):
+    tables[table] = tables[table].iloc[:0]
+    refuse(tmp_path, tables, f"`{table}`", "empty")
+
+
+def test_a_damaged_parquet_file(tmp_path, tables):
+    config = write_shop(tmp_path, tables)
+    path = tmp_path / "shown.parquet"
+    data = path.read_bytes()
+    path.write_bytes(data[:40] + bytes(400) + data[440:])
+    with pytest.raises(DataError, match=r"impressions: .*shown\.parquet"):
+        make_dataset("tables", tmp_path / "out", config=config)
+
+
+def test_a_separator_of_two_signs(tmp_path, tables):
+    changed = {**CONFIG["tables"]}
+    changed["items"] = {**changed["items"], "separator": "||"}
+    refuse(
+        tmp_path,
+        tables,
+        "items.csv",
+        "`separator`",
+        changes={"tables": changed},
+    )
 
 
 def test_types_that_are_not_there(tmp_path, tables):
@@ -180,6 +217,8 @@ def test_rows_of_too_few_values_are_counted(tmp_path, tables):
         (("split",), {"test_from": "soon"}, "split."),
         (("sampling",), {"positives": "click"}, "not both"),
         (("zone",), "Mars", "Mars"),
+        (("smoothing",), -1.0, "`smoothing`: must hold a number from 0 on"),
+        (("requests",), {"max_candidates": 0}, "requests.max_candidates"),
         (("name",), None, "`name`"),
     ],
 )

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from jd_tf.data import make_dataset
+from jd_tf.data.dataset import read_schema
 from tests.data.tables.literal_loop import literal_requests
 from tests.data.tables.records import assert_same, read_requests
 from tests.data.tables.small_shop import (
@@ -102,3 +103,24 @@ def test_no_label_of_a_request_is_in_its_statistics(tmp_path, delay):
     for column in ("item_dense", "session_dense"):
         assert before[name][column] == after[name][column]
     assert before[name]["labels"] != after[name]["labels"]
+
+
+def test_ids_after_the_validation_cut_are_unknown(tmp_path):
+    """They are in no vocabulary, and enlarge no table."""
+    tables = random_tables(5)
+    changes = {"vocabulary_limit": 8}
+    make(tmp_path / "before", tables, changes=changes)
+    later = {name: table.copy() for name, table in tables.items()}
+    shown, events = later["shown"], later["events"]
+    shown.loc[shown.ts >= CUTS[0], "sku"] += 1000 * shown.pos
+    events.loc[events.ts >= CUTS[0], "sku"] += 5000
+    events.loc[events.ts >= CUTS[0], "entry"] = 99
+    future = later["items"].assign(
+        since=pd.Timestamp(CUTS[0], unit="s", tz="UTC").isoformat(), cate="new"
+    )
+    later["items"] = pd.concat([later["items"], future])
+    after = make(tmp_path / "after", later, changes=changes)
+    categories = {c for r in after.values() for c in r["category_id"]}
+    assert "new" in categories
+    schemas = [read_schema(tmp_path / n / "out") for n in ("before", "after")]
+    assert schemas[0] == schemas[1]

@@ -8,6 +8,7 @@ import pytest
 
 from jd_tf.data import make_dataset
 from jd_tf.data.dataset import read_schema
+from jd_tf.data.files import read_json
 from jd_tf.schema import DataError
 from tests.data.tables.records import read_requests
 from tests.data.tables.small_shop import CONFIG, DAY, random_tables, write_shop
@@ -84,6 +85,12 @@ def test_splits_by_user(tmp_path):
         expected = "train" if number < 0.5 else "validation"
         assert split == {"test" if number >= 0.7 else expected}
     assert len(set().union(*splits.values())) == 3
+    # Which is suspicious, whatever shard it is seen in.
+    (warning,) = read_json(tmp_path / "out" / "summary.json")["warnings"]
+    cut = max(r["request_time"] for r in made.values() if r["split"] == "train")
+    times = [r["request_time"] for r in made.values() if r["split"] == "test"]
+    early = sum(time < cut for time in times) / len(times)
+    assert warning.startswith(f"test: {early:.0%} of its requests are before")
 
 
 def test_shares_of_time(tmp_path):

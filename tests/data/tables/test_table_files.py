@@ -10,7 +10,7 @@ import yaml
 
 from jd_tf.data import make_dataset
 from tests.data.tables.records import read_requests
-from tests.data.tables.small_shop import random_tables, write_shop
+from tests.data.tables.small_shop import CONFIG, random_tables, write_shop
 
 TEXT = "\u7535\u8111, \u201clarge\u201d"
 
@@ -88,6 +88,15 @@ def test_times(tmp_path, tables, expected, dress):
     }
     events = tables["events"].assign(ts=dressed[dress])
     config = write_shop(tmp_path, {**tables, "events": events})
+    assert made(tmp_path, config) == expected
+
+
+def test_dwell_in_milliseconds(tmp_path, tables, expected):
+    events = tables["events"].assign(seconds=tables["events"].seconds * 1000)
+    config = write_shop(tmp_path, {**tables, "events": events})
+    columns = {**CONFIG["tables"]["events"]["columns"], "dwell_ms": "seconds"}
+    del columns["dwell"]
+    with_table(config, "events", columns=columns)
     assert made(tmp_path, config) == expected
 
 

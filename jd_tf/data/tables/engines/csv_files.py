@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from jd_tf.data.sources.source import LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.config import TableConfig
 from jd_tf.schema import DataError
 
 _BLOCK_BYTES = 4 << 20
-_ERRORS = (pa.ArrowException, OSError, EOFError, UnicodeError, LookupError)
+_ERRORS = (pa.ArrowException, OSError, EOFError, ValueError, LookupError)
 
 
 def stage_csv(
@@ -44,8 +44,11 @@ def stage_csv(
 
     try:
         with _open(path, config, None, skip) as reader:
-            there = set(reader.schema.names)
-        wanted = [name for name in dict.fromkeys(columns) if name in there]
+            there = reader.schema.names
+        # Without any of them: all, for the error that names those there are.
+        wanted = [
+            one for one in dict.fromkeys(columns) if one in there
+        ] or there
         problems.clear()
         texts = pa.schema([(name, pa.string()) for name in wanted])
         with (

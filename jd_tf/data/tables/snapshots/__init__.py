@@ -1,0 +1,1 @@
+"""Statistics and user profiles as of a moment, for serving."""
