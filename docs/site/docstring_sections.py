@@ -6,10 +6,15 @@ from typing import Any
 
 import griffe
 
-# As doctest takes it: not indented, up to the next blank line.
-_EXAMPLE = re.compile(r"^Example:\n((?:>>>.*\n(?:.+(?:\n|\Z))*)+)", re.MULTILINE)
+# Up to the next blank line, indented or not, as doctest takes them.
+_EXAMPLE = re.compile(r"^Example:\n((?: *\S.*\n?)+)", re.MULTILINE)
 # Keras' name for what `call` takes; listed as parameters are.
 _CALL = re.compile(r"^Call arguments:$", re.MULTILINE)
+
+
+def _indented(found: re.Match[str]) -> str:
+    lines = textwrap.dedent(found.group(1))
+    return "Examples:\n" + textwrap.indent(lines, "    ")
 
 
 class DocstringSections(griffe.Extension):
@@ -17,11 +22,6 @@ class DocstringSections(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Rewrites the sections of one object's docstring."""
-        if obj.docstring is None:
-            return
-        text = _CALL.sub("Args: Call arguments", obj.docstring.value)
-        obj.docstring.value = _EXAMPLE.sub(
-            lambda found: "Examples:\n"
-            + textwrap.indent(found.group(1), "    "),
-            text + "\n",
-        ).rstrip()
+        if obj.docstring is not None:
+            text = _EXAMPLE.sub(_indented, obj.docstring.value)
+            obj.docstring.value = _CALL.sub("Args: Call arguments", text)

@@ -21,6 +21,7 @@ _HEADING = re.compile(r"^## +(.+)")
 _FENCE = re.compile(r"^ *```(\w*)")
 _NOT_RUN = re.compile(r"<!-- not run: (.+?) -->", re.DOTALL)
 _SETUP = re.compile(r"<!-- setup (sh|python)\n(.+?)-->", re.DOTALL)
+_SAVE_AS = re.compile(r"<!-- save as (\S+) -->")
 _LANGUAGES = {"sh": "sh", "bash": "sh", "python": "python"}
 
 
@@ -36,6 +37,7 @@ class Block:
         text: what is run.
         not_run: why it is not, or "".
         shown: False for a set-up comment.
+        save_as: name of the file that it is saved as, not run; or "".
     """
 
     page: str
@@ -45,6 +47,7 @@ class Block:
     text: str
     not_run: str = ""
     shown: bool = True
+    save_as: str = ""
 
 
 def blocks(path: Path) -> Iterator[Block]:
@@ -52,10 +55,11 @@ def blocks(path: Path) -> Iterator[Block]:
 
     `<!-- not run: REASON -->` before a block excuses it. What stands in
     `<!-- setup sh ... -->` or `<!-- setup python ... -->` is run at its place
-    and makes what readers have themselves: logs, requests, photos.
+    and makes what readers have themselves: logs, requests, photos. A block
+    after `<!-- save as FILE -->` becomes that file.
     """
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    page, section, reason = str(path.relative_to(ROOT)), "", ""
+    page, section, reason, name = str(path.relative_to(ROOT)), "", "", ""
     number = 0
     while number < len(lines):
         line, begin = lines[number], number + 1
@@ -70,6 +74,10 @@ def blocks(path: Path) -> Iterator[Block]:
                 yield Block(page, section, begin, *setup.groups(), shown=False)
             elif excuse := _NOT_RUN.match(line):
                 reason = " ".join(excuse.group(1).split())
+            elif save := _SAVE_AS.match(line):
+                name = save.group(1)
+            else:
+                raise ValueError(f"{page}:{begin}: unknown comment {line!r}")
         elif fence := _FENCE.match(line):
             text = ""
             while not lines[number].strip() == "```":
@@ -78,8 +86,10 @@ def blocks(path: Path) -> Iterator[Block]:
             number += 1
             language = _LANGUAGES.get(fence.group(1), "")
             if language:
-                yield Block(page, section, begin, language, text, reason)
-            reason = ""
+                yield Block(
+                    page, section, begin, language, text, reason, save_as=name
+                )
+            reason = name = ""
 
 
 def all_blocks() -> list[Block]:
