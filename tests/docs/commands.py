@@ -23,7 +23,6 @@ FOREIGN_FLAGS = {
     "num_load_threads",
     "tensorflow_intra_op_parallelism",
 }
-_PROGRAM = re.compile(r"^(?:python -m )?(?:experiments\.)?([\w.]+)$")
 _ENDS = ("|", ">", ">>", ";", "&&", "&", "2>")
 
 
@@ -44,7 +43,9 @@ def programs_of(block: Block) -> Iterator[tuple[str, list[str]]]:
 
 def targets_of(block: Block) -> list[str]:
     """Returns the targets of its `make` lines."""
-    words = (shlex.split(line, comments=True) for line in block.text.split("\n"))
+    words = (
+        shlex.split(line, comments=True) for line in block.text.split("\n")
+    )
     return [
         target
         for line in words

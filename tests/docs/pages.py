@@ -80,7 +80,7 @@ def blocks(path: Path) -> Iterator[Block]:
                 raise ValueError(f"{page}:{begin}: unknown comment {line!r}")
         elif fence := _FENCE.match(line):
             text = ""
-            while not lines[number].strip() == "```":
+            while lines[number].strip() != "```":
                 text += lines[number]
                 number += 1
             number += 1
