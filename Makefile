@@ -20,7 +20,7 @@ WORKERS ?= 2
 COVERAGE ?= 50
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help install demo demo-long recommend test test-fast test-slow coverage gate soak lint format clean
+.PHONY: help install demo demo-long recommend test test-fast test-slow test-docs docs coverage gate soak lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ $(INSTALLED): pyproject.toml
 	       'name one with make PYTHON=python3.11' >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	@echo 'installing jd_tf and what it needs into $(VENV) (a minute or two)'
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
 	@touch $(INSTALLED)
 
 install: $(INSTALLED)  ## make .venv and install into it
@@ -66,6 +66,12 @@ coverage: $(INSTALLED)  ## the fast tests, with a floor on what they cover
 
 test-slow: $(INSTALLED)  ## the checks that take minutes
 	$(RUN) -m pytest -m slow
+
+docs: $(INSTALLED)  ## the site in build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+
+test-docs: $(INSTALLED)  ## the code blocks of README and docs, and the notebook
+	$(RUN) -m pytest -m slow tests/docs
 
 gate: $(INSTALLED)  ## quality on public data against expected values, about 15 minutes
 	$(RUN) -m experiments.benchmarks.quality_gate --data=$(DATA) --output=$(GATE)

@@ -1,0 +1,1 @@
+"""Tests of the README, of docs/ and of their commands."""
