@@ -81,7 +81,7 @@ def draw_summary(summary: dict[str, Any], path: Path) -> None:
     draws = (_draw_histories, _draw_labels, _draw_time)
     for axes, draw in zip(panels, draws, strict=True):
         draw(axes, splits)
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=9, loc="upper right")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#dddddd", linewidth=0.8)
         axes.set_axisbelow(True)

@@ -131,5 +131,5 @@ def _curve(
         axes.axvspan(0, frozen, color="#eceff1", label="backbone frozen")
     axes.set_xlabel("passes over the data", fontsize=8)
     axes.set_ylabel(label, fontsize=8)
-    axes.legend(fontsize=7, frameon=False)
+    axes.legend(fontsize=7, frameon=False, loc="lower right")
     return Picture(label, f"{label} over {len(history)} passes", to_png(figure))

@@ -80,6 +80,7 @@ def test_rows_and_seeds_become_tables(data, tmp_path):
     assert '<td>train requests</td><td class="wrap">32</td>' in page
 
 
+@pytest.mark.slow
 def test_a_model_of_the_users_own_file(data, tmp_path):
     module = tmp_path / "own.py"
     module.write_text(OWN_MODEL)
@@ -108,6 +109,7 @@ def test_finished_runs_are_not_made_again(data, tmp_path):
     assert "training: epochs = 1, not 2" in other
 
 
+@pytest.mark.slow
 def test_a_run_that_lost_its_result_is_judged_again(data, tmp_path):
     config = JDRankerConfig.of(model_dim=8, num_heads=1, expert_units=(4,))
     training = TrainingConfig(batch_size=16, progress=False)

@@ -108,6 +108,7 @@ def test_calls_that_fail_under_load_are_counted(ranker):
         )
 
 
+@pytest.mark.slow
 def test_users_page_and_click(ranker):
     """Encodings are the histories there are; all other pages find theirs."""
     schema = ranker.schema
@@ -162,6 +163,7 @@ def test_products_are_counted(ranker):
     assert serving_profile.matrix_rate(2) > 1e8
 
 
+@pytest.mark.slow
 def test_parts_are_timed_and_drawn(tmp_path):
     model = exported().model
     parts = serving_profile.profile(model, random_batch(model.schema, 1, 5), 2)
@@ -191,6 +193,7 @@ def test_parts_of_a_call_over_the_wire_add_up(ranker):
     assert own > 50 - parts[wire_profile.WIRE] - whole / 4
 
 
+@pytest.mark.slow
 def test_measures_a_saved_model(ranker, tmp_path):
     finished = subprocess.run(
         [

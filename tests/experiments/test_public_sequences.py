@@ -125,6 +125,7 @@ def test_result_follows_the_protocol(output, folder):
     assert protocol_metrics(model, data, "test")[0] == result["test"]
 
 
+@pytest.mark.slow
 def test_a_second_run_only_adds_what_is_new(output, folder):
     before = read_result(output)
     made = stamps(output / "Tiny")

@@ -68,6 +68,7 @@ def _epochs(workdir):
 
 
 @pytest.mark.parametrize("epochs", [0, 3])
+@pytest.mark.slow
 def test_a_kill_changes_nothing(photos, whole, tmp_path, epochs):
     """Killed before any backup, and within the second phase."""
     workdir = tmp_path / "killed"

@@ -44,6 +44,11 @@ _CHANNELS = flags.DEFINE_list(
     ],
     "Channels that are compared and merged.",
 )
+_RANKERS = flags.DEFINE_string(
+    "rankers",
+    None,
+    "Output of public_sequences, whose models order what the merge brings.",
+)
 
 
 def main(_: object) -> None:
@@ -68,7 +73,10 @@ def main(_: object) -> None:
     check_channels(_CHANNELS.value)
     for name in names:
         output = Path(_OUTPUT.value) / name
-        print(judge_dataset(folder, name, output, _CHANNELS.value))
+        ranker = None
+        if _RANKERS.value:
+            ranker = Path(_RANKERS.value) / name / "model"
+        print(judge_dataset(folder, name, output, _CHANNELS.value, ranker))
 
 
 if __name__ == "__main__":

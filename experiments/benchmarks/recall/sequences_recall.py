@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.benchmarks.recall.ranked_recall import ranked_lists
 from experiments.benchmarks.recall.recall_channels import CHANNELS, RecallTask
 from experiments.benchmarks.recall.recall_judging import (
+    MERGE,
     Requests,
     compare,
     list_coverage,
@@ -26,8 +28,11 @@ from jd_tf.pipeline.item_lists import ItemLists
 from jd_tf.pipeline.recall.blend import tune_blend
 from jd_tf.pipeline.recall.interactions import Interactions
 from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES
+from jd_tf.training.workdir import load_trained
 
 RESULT_FILE = "result.json"
+# The merge's items by the ranker's score, and by a blend of both orders.
+RANKER, CHAIN = "ranker", "merge and ranker"
 _BATCH_SIZE = 4096
 # Validation users whose lists choose the weights, and places that matter.
 _TUNED_USERS = 8000
@@ -38,7 +43,11 @@ _METRICS = (
 
 
 def judge_dataset(
-    folder: Path, name: str, output: Path, channels: Sequence[str]
+    folder: Path,
+    name: str,
+    output: Path,
+    channels: Sequence[str],
+    ranker: Path | None = None,
 ) -> str:
     """Writes `RESULT_FILE`; returns the table.
 
@@ -47,6 +56,8 @@ def judge_dataset(
         name: of the data set.
         output: of everything made.
         channels: names of `CHANNELS`.
+        ranker: work folder of a run of `public_sequences` on the data set,
+            whose model orders what the merge brought.
     """
     source, data = sequence_data(folder, name, output)
     interactions = Interactions.of_timelines(source.timelines)
@@ -88,8 +99,28 @@ def judge_dataset(
         "seconds": seconds,
     }
     text = [f"\n#### {name}: {result['blend']}"]
+    systems_of = {
+        split: with_merges(tuned, lists[split], split == "test")
+        for split in splits
+    }
+    if ranker is not None:
+        model = load_trained(ranker)
+        validation = splits["validation"].some(drawn)
+        merged = systems_of["validation"][MERGE].some(drawn)
+        both = {
+            MERGE: merged,
+            RANKER: ranked_lists(model, source.catalogue, validation, merged),
+        }
+        chain = tune_blend(both, validation.wanted[:, 0])
+        result["chain"] = {"weights": dict(chain.weights), "by": chain.by}
+        systems = systems_of["test"]
+        systems[RANKER] = ranked_lists(
+            model, source.catalogue, splits["test"], systems[MERGE]
+        )
+        both = {name: systems[name] for name in (MERGE, RANKER)}
+        systems[CHAIN] = with_merges(chain, both, False)[MERGE]
     for split, requests in splits.items():
-        systems = with_merges(tuned, lists[split], split == "test")
+        systems = systems_of[split]
         values = {
             system: request_metrics(part, requests, interactions)
             for system, part in systems.items()
