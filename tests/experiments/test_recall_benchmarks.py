@@ -4,6 +4,7 @@ import gzip
 import itertools
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -20,8 +21,16 @@ from experiments.benchmarks.recall.retailrocket_recall import (
     read_events,
     week_requests,
 )
-from experiments.benchmarks.recall.sequences_recall import judge_dataset
+from experiments.benchmarks.recall.sequences_recall import (
+    CHAIN,
+    RANKER,
+    add_ranker,
+    judge_dataset,
+    sequence_data,
+    sequence_requests,
+)
 from jd_tf.data.sources.sequences import SequencesSource
+from jd_tf.models.registry import build_model
 from jd_tf.pipeline.item_lists import ItemLists
 from jd_tf.pipeline.recall.neighbor_table import NeighborTable
 from jd_tf.schema import DataError
@@ -65,6 +74,42 @@ def test_a_data_set_is_judged_by_the_last_items_of_users(tmp_path):
     assert check_channels(CHANNELS) is None
     with pytest.raises(DataError, match=r"no channel `x`, only popular"):
         check_channels(["x"])
+
+
+def test_a_ranker_orders_what_the_merge_brings(tmp_path):
+    write_timelines(tmp_path, timelines())
+    source, data = sequence_data(tmp_path, "Tiny", tmp_path / "Tiny")
+    keras.utils.set_random_seed(3)
+    model = build_model("pooled_mmoe", source.schema)
+    splits = {
+        split: sequence_requests(source, data, split)
+        for split in ("validation", "test")
+    }
+    generator = np.random.default_rng(1)
+    systems = {}
+    for split, requests in splits.items():
+        score = generator.random((len(requests), len(source.items)))
+        score[score < 0.3] = -np.inf
+        merged = ItemLists.best(source.items, score, 30)
+        systems[split] = {MERGE: merged}
+    drawn = np.arange(len(splits["validation"]))
+    add_ranker(model, source, splits, systems, drawn)
+    found, merged = systems["test"][RANKER], systems["test"][MERGE]
+    assert CHAIN in systems["test"]
+    for row in range(0, len(found), 7):
+        items = merged.item_id[row, : merged.length[row]]
+        one = splits["test"].some([row]).columns
+        at = np.searchsorted(source.items, items)
+        batch = {
+            **one,
+            **{n: c[at][None] for n, c in source.catalogue.items()},
+            "num_candidates": np.array([len(items)], np.int32),
+        }
+        scores = model(batch, training=False)["score"].numpy()[0]
+        listed = found.item_id[row, : found.length[row]]
+        assert sorted(listed) == sorted(items)
+        places = [items.tolist().index(item) for item in listed]
+        assert (np.diff(scores[places]) <= 1e-6).all()
 
 
 def write_events(path, generator, days=60):

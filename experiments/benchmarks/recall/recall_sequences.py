@@ -9,7 +9,9 @@ The last item of each user is sought among ALL items but those of his history
 know training events alone; weights of the blend are chosen on the validation
 targets. Writes `OUTPUT/NAME/result.json` and prints a table per data set; `*`
 marks what differs from the merge by the interval of a paired bootstrap over
-users. What is made already (data, pairs, EASE) is not made again.
+users. `--rankers` names the output of `public_sequences`: two more rows, the
+merge's items in the order of the ranker and of a blend of both. What is made
+already (data, pairs, EASE) is not made again.
 
 Exit codes: 0 done; 2 unusable data or flags.
 """

@@ -1,10 +1,11 @@
 """Recall on one public data set of timelines."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from experiments.benchmarks.recall.ranked_recall import ranked_lists
@@ -27,6 +28,7 @@ from jd_tf.data.sources.sequences import SequencesSource
 from jd_tf.pipeline.item_lists import ItemLists
 from jd_tf.pipeline.recall.blend import tune_blend
 from jd_tf.pipeline.recall.interactions import Interactions
+from jd_tf.pipeline.recall.merging import Merge
 from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES
 from jd_tf.training.workdir import load_trained
 
@@ -104,21 +106,10 @@ def judge_dataset(
         for split in splits
     }
     if ranker is not None:
-        model = load_trained(ranker)
-        validation = splits["validation"].some(drawn)
-        merged = systems_of["validation"][MERGE].some(drawn)
-        both = {
-            MERGE: merged,
-            RANKER: ranked_lists(model, source.catalogue, validation, merged),
-        }
-        chain = tune_blend(both, validation.wanted[:, 0])
-        result["chain"] = {"weights": dict(chain.weights), "by": chain.by}
-        systems = systems_of["test"]
-        systems[RANKER] = ranked_lists(
-            model, source.catalogue, splits["test"], systems[MERGE]
+        chain = add_ranker(
+            load_trained(ranker), source, splits, systems_of, drawn
         )
-        both = {name: systems[name] for name in (MERGE, RANKER)}
-        systems[CHAIN] = with_merges(chain, both, False)[MERGE]
+        result["chain"] = {"weights": dict(chain.weights), "by": chain.by}
     for split, requests in splits.items():
         systems = systems_of[split]
         values = {
@@ -134,6 +125,38 @@ def judge_dataset(
         text += [f"\n{split}", table(judged, _METRICS)]
     write_json(output / RESULT_FILE, result)
     return "\n".join(text)
+
+
+def add_ranker(
+    model: keras.Model,
+    source: SequencesSource,
+    splits: Mapping[str, Requests],
+    systems: Mapping[str, dict[str, ItemLists]],
+    drawn: np.ndarray,
+) -> Merge:
+    """Adds `RANKER` and `CHAIN` to the systems of the test split.
+
+    Args:
+        model: a trained ranker of the data set.
+        source: of the catalogue.
+        splits: requests by split.
+        systems: lists by split, the merge's among them.
+        drawn: rows of validation requests that choose the blend of both.
+
+    Returns:
+        The blend.
+    """
+    requests = splits["validation"].some(drawn)
+    merged = systems["validation"][MERGE].some(drawn)
+    ranked = ranked_lists(model, source.catalogue, requests, merged)
+    blend = tune_blend({MERGE: merged, RANKER: ranked}, requests.wanted[:, 0])
+    test = systems["test"]
+    test[RANKER] = ranked_lists(
+        model, source.catalogue, splits["test"], test[MERGE]
+    )
+    both = {name: test[name] for name in (MERGE, RANKER)}
+    test[CHAIN] = with_merges(blend, both, False)[MERGE]
+    return blend
 
 
 def sequence_data(
