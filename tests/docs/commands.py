@@ -26,11 +26,15 @@ FOREIGN_FLAGS = {
 _ENDS = ("|", ">", ">>", ";", "&&", "&", "2>")
 
 
+def lines_of(block: Block) -> list[list[str]]:
+    """Returns the words of each command line, without comments."""
+    text = block.text.replace("\\\n", " ")
+    return [shlex.split(line, comments=True) for line in text.splitlines()]
+
+
 def programs_of(block: Block) -> Iterator[tuple[str, list[str]]]:
     """Yields (program, arguments) of each `python -m experiments.X` line."""
-    text = block.text.replace("\\\n", " ")
-    for line in text.splitlines():
-        words = shlex.split(line, comments=True)
+    for words in lines_of(block):
         for place, word in enumerate(words):
             if word.startswith("experiments.") and words[place - 1] == "-m":
                 arguments = words[place + 1 :]
@@ -43,14 +47,11 @@ def programs_of(block: Block) -> Iterator[tuple[str, list[str]]]:
 
 def targets_of(block: Block) -> list[str]:
     """Returns the targets of its `make` lines."""
-    words = (
-        shlex.split(line, comments=True) for line in block.text.split("\n")
-    )
     return [
         target
-        for line in words
-        if "make" in line
-        for target in line[line.index("make") + 1 :]
+        for words in lines_of(block)
+        if "make" in words
+        for target in words[words.index("make") + 1 :]
         if "=" not in target and not target.startswith("-")
     ]
 

@@ -92,3 +92,17 @@ def test_make_targets_exist():
 def test_a_block_that_is_not_run_says_why(path):
     for block in blocks(path):
         assert not block.not_run or len(block.not_run.split()) > 2
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_set_up_comments_serve_a_block_of_their_section(path):
+    found = list(blocks(path))
+    for number, block in enumerate(found):
+        if not block.shown:
+            later = found[number + 1 :]
+            assert any(
+                other.shown
+                and not other.not_run
+                and other.section == block.section
+                for other in later
+            ), block.line

@@ -108,12 +108,13 @@ def _digest(item_id: np.ndarray) -> str:
 def retrieval_training_config(**changes: Any) -> TrainingConfig:
     """Returns the default settings of such a run, with changes."""
     defaults = {
-        "epochs": 100,
+        "epochs": 20,
         "batch_size": 256,
         "bucket_batches": 16,
-        "table_learning_rate": 1e-3,
+        "learning_rate": 2e-3,
+        "table_learning_rate": 2e-3,
+        "decay_steps": -1,
         "monitor": "ndcg@10",
-        "patience": 10,
         "checkpoint_every": 0,
     }
     return TrainingConfig(**{**defaults, **changes})

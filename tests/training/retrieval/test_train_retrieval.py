@@ -45,6 +45,7 @@ TRAINING = retrieval_training_config(
     batch_size=16,
     learning_rate=0.01,
     table_learning_rate=0.01,
+    decay_steps=0,
     log_every=6,
     evaluate_every=72,
     progress=False,
