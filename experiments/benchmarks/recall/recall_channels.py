@@ -18,6 +18,7 @@ from jd_tf.pipeline.recall.neighbor_table import NeighborTable
 from jd_tf.pipeline.recall.neighbors import Neighbors, same_value_table
 from jd_tf.pipeline.recall.scoring import find_ids
 from jd_tf.pipeline.recall.swing import swing_table
+from jd_tf.pipeline.two_tower_channel import TwoTowerChannel
 from jd_tf.schema import DataError
 
 _PAIRS = "pairs.npz"
@@ -36,6 +37,7 @@ class RecallTask:
         half_life: of co-occurrence, in the unit of `interactions.time`.
         catalogue: candidate columns of all items, ascending by `item_id`.
         attribute: column of it that items share, a category for instance.
+        retriever: folder of an exported two-tower model of the same data.
     """
 
     interactions: Interactions
@@ -47,6 +49,7 @@ class RecallTask:
         default_factory=dict
     )
     attribute: str = ""
+    retriever: Path | None = None
 
     def neighbors(
         self, name: str, table: NeighborTable, num_events: int = 20
@@ -129,7 +132,16 @@ def _item_pairs_two_steps(task: RecallTask) -> RecallChannel:
     return task.neighbors("item_pairs_two_steps", table)
 
 
-# A further channel, the two-tower model for one, is a line here.
+def _two_tower(task: RecallTask) -> RecallChannel:
+    if task.retriever is None:
+        raise DataError(
+            "--channels: `two_tower` needs --retrievers, a folder of "
+            "SavedModels of export_retrieval."
+        )
+    return TwoTowerChannel.load(task.retriever)
+
+
+# A further channel is a line here.
 CHANNELS: dict[str, Callable[[RecallTask], RecallChannel]] = {
     "popular": _popular,
     "newest": _newest,
@@ -141,6 +153,7 @@ CHANNELS: dict[str, Callable[[RecallTask], RecallChannel]] = {
     "swing": _swing,
     "item_pairs": _item_pairs,
     "item_pairs_two_steps": _item_pairs_two_steps,
+    "two_tower": _two_tower,
 }
 
 

@@ -51,6 +51,12 @@ _RANKERS = flags.DEFINE_string(
     None,
     "Output of public_sequences, whose models order what the merge brings.",
 )
+_RETRIEVERS = flags.DEFINE_string(
+    "retrievers",
+    None,
+    "Folder with a SavedModel NAME of export_retrieval for each data set; "
+    "adds the channel `two_tower`.",
+)
 
 
 def main(_: object) -> None:
@@ -72,13 +78,17 @@ def main(_: object) -> None:
     from experiments.benchmarks.recall.recall_channels import check_channels
     from experiments.benchmarks.recall.sequences_recall import judge_dataset
 
-    check_channels(_CHANNELS.value)
+    channels = list(_CHANNELS.value)
+    if _RETRIEVERS.value and "two_tower" not in channels:
+        channels.append("two_tower")
+    check_channels(channels)
     for name in names:
+        ranker, retriever = (
+            Path(flag.value) / name / inner if flag.value else None
+            for flag, inner in ((_RANKERS, "model"), (_RETRIEVERS, "."))
+        )
         output = Path(_OUTPUT.value) / name
-        ranker = None
-        if _RANKERS.value:
-            ranker = Path(_RANKERS.value) / name / "model"
-        print(judge_dataset(folder, name, output, _CHANNELS.value, ranker))
+        print(judge_dataset(folder, name, output, channels, ranker, retriever))
 
 
 if __name__ == "__main__":

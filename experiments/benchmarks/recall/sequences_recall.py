@@ -50,6 +50,7 @@ def judge_dataset(
     output: Path,
     channels: Sequence[str],
     ranker: Path | None = None,
+    retriever: Path | None = None,
 ) -> str:
     """Writes `RESULT_FILE`; returns the table.
 
@@ -60,6 +61,7 @@ def judge_dataset(
         channels: names of `CHANNELS`.
         ranker: work folder of a run of `public_sequences` on the data set,
             whose model orders what the merge brought.
+        retriever: SavedModel of a two-tower model of the data set.
     """
     source, data = sequence_data(folder, name, output)
     interactions = Interactions.of_timelines(source.timelines)
@@ -69,6 +71,7 @@ def judge_dataset(
         output,
         catalogue=source.catalogue,
         attribute="attribute_ids",
+        retriever=retriever,
     )
     splits = {
         split: sequence_requests(source, data, split)
