@@ -54,8 +54,8 @@ recommend: demo  ## four stages on the shop of the demo: builds, answers, measur
 	$(RUN) -m experiments.evaluate_pipeline --data=$(DEMO)/data \
 	  --config=$(DEMO)/recommender/recommender.yaml --output=$(DEMO)/recommender/report
 
-test: coverage  ## the test suite
-	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile -m 'not slow and process'
+test: $(INSTALLED)  ## the test suite
+	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile
 
 test-fast: $(INSTALLED)  ## without servers and training runs in processes
 	$(RUN) -m pytest -n $(WORKERS) --dist=loadfile -m 'not slow and not process'
