@@ -315,3 +315,12 @@ def tree_numbers(rng):
 def fill_ranks(block):
     for layer in block.ranks.values():
         layer.adapt(np.array([1, 2, 3]))
+
+
+def fill_vectors(item_ids):
+    def fill(layer):
+        rng = np.random.default_rng(3)
+        vectors = normal(rng, len(item_ids), layer.dim)
+        layer.assign(item_ids, vectors)
+
+    return fill

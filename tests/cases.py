@@ -25,15 +25,6 @@ __all__ = [
 ]
 
 
-def _fill(item_ids):
-    def fill(layer):
-        rng = np.random.default_rng(3)
-        vectors = case_inputs.normal(rng, len(item_ids), layer.dim)
-        layer.assign(item_ids, vectors)
-
-    return fill
-
-
 _PER_EVENT = {"history": ("inputs",), "event_outputs": True}
 _PER_CANDIDATE = {"candidates": ("inputs",)}
 _BY_ID = {"candidates": ("ids",)}
@@ -339,7 +330,7 @@ CASES = (
         num_rows=6,
         dim=5,
         **_BY_ID,
-        prepare=_fill(case_inputs.PICTURED_IDS),
+        prepare=case_inputs.fill_vectors(case_inputs.PICTURED_IDS),
     ),
     make_case(
         "vectors_by_word",
@@ -349,7 +340,7 @@ CASES = (
         dim=5,
         id_dtype="string",
         **_BY_ID,
-        prepare=_fill(case_inputs.PICTURED_WORDS),
+        prepare=case_inputs.fill_vectors(case_inputs.PICTURED_WORDS),
     ),
     make_case(
         "image_transfer",

@@ -34,6 +34,12 @@ def retrieval_softmax(
         Recommendations. Yi et al., RecSys 2019.
         Mixed Negative Sampling for Learning Two-tower Neural Networks in
         Recommendations. Yang et al., WWW 2020.
+
+    Example:
+        >>> users, items = tf.zeros((1, 1, 3)), tf.eye(3)
+        >>> loss = retrieval_softmax(users, items, tf.constant([1]))
+        >>> print(round(float(np.exp(loss[0])), 4))  # One of three.
+        3.0
     """
     num_vectors, dim = users.shape[1:]
     scores = tf.matmul(tf.reshape(users, (-1, dim)), items, transpose_b=True)
