@@ -19,7 +19,6 @@ from pathlib import Path
 from absl import flags
 
 from experiments import program
-from jd_tf.schema import DataError
 
 _INPUT = flags.DEFINE_string(
     "input", None, "Folder of the data sets.", required=True
@@ -41,21 +40,11 @@ _FULL_RANKING = flags.DEFINE_bool(
 def main(_: object) -> None:
     """Runs what is not done yet, data set by data set; prints the tables."""
     folder = Path(_INPUT.value)
-    found = sorted(
-        path.stem
-        for path in folder.glob("*.txt")
-        if not path.name.startswith((".", "README"))
-    )
-    names = _DATASETS.value or found
-    unknown = [name for name in names if name not in found]
-    if unknown or not names:
-        missing = f"{unknown[0]}.txt" if unknown else "*.txt"
-        raise DataError(
-            f"{folder}: no {missing}. Data sets there: {', '.join(found)}."
-        )
     # Late, so that --help does not wait for TensorFlow.
     from experiments.benchmarks.sequences_run import result_table, run_dataset
+    from jd_tf.data.sources.timelines import timeline_names
 
+    names = timeline_names(folder, _DATASETS.value)
     results = []
     for name in names:
         print(f"\n#### {name}")

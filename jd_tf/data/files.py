@@ -120,3 +120,13 @@ def read_npz(path: str | Path, remedy: str = "") -> dict[str, np.ndarray]:
             f"{path}: not an .npz of plain arrays, or cut off: {error}. "
             "Copy or make it again."
         ) from error
+
+
+def without_pickle(ids: np.ndarray) -> np.ndarray:
+    """Returns ids as `write_npz` takes them: text ids as fixed-width bytes."""
+    return np.asarray(ids, "S") if ids.dtype == object else ids
+
+
+def with_texts(ids: np.ndarray) -> np.ndarray:
+    """Returns what `without_pickle` was given."""
+    return ids.astype(object) if ids.dtype.kind == "S" else ids

@@ -79,7 +79,9 @@ def open_recommender(path: str | Path) -> OpenRecommender:
     """
     path = Path(path)
     config: RecommenderConfig = read_yaml(
-        path, RecommenderConfig, "Make one with `experiments.recommend`."
+        path,
+        RecommenderConfig,
+        "Make one with `python -m experiments.build_recommender`.",
     )
     folder = path.parent
     schema = Schema.load(folder / config.schema)
@@ -91,9 +93,9 @@ def open_recommender(path: str | Path) -> OpenRecommender:
         if config.coarse:
             from jd_tf.pipeline.stages.coarse_stage import CoarseStage
 
-            path = folder / config.coarse.folder
-            coarse = CoarseStage.load(path, catalogue)
-            schema.check_same(coarse.schema, str(path))
+            tower = folder / config.coarse.folder
+            coarse = CoarseStage.load(tower, catalogue)
+            schema.check_same(coarse.schema, str(tower))
             steps.append(
                 Step(coarse, config.coarse.count, config.coarse.seconds)
             )

@@ -6,7 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from jd_tf.data.batches import numpy_batches
-from jd_tf.data.files import read_npz, write_npz
+from jd_tf.data.files import (
+    read_npz,
+    with_texts,
+    without_pickle,
+    write_npz,
+)
 from jd_tf.schema import DataError, Role, Schema
 
 _BATCH_SIZE = 512
@@ -109,7 +114,7 @@ class Catalogue:
     def save(self, path: str | Path) -> None:
         """Writes one `.npz` file, atomically."""
         texts = {
-            name: np.asarray(column, "S") if column.dtype == object else column
+            name: without_pickle(column)
             for name, column in self.columns.items()
         }
         write_npz(path, texts)
@@ -122,12 +127,7 @@ class Catalogue:
             DataError: if the file is missing or damaged.
         """
         arrays = read_npz(path)
-        return cls(
-            {
-                name: array.astype(object) if array.dtype.kind == "S" else array
-                for name, array in arrays.items()
-            }
-        )
+        return cls({name: with_texts(array) for name, array in arrays.items()})
 
 
 def _one_above_other(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jd_tf.data.files import read_npz, write_npz
+from jd_tf.data.files import (
+    read_npz,
+    with_texts,
+    without_pickle,
+    write_npz,
+)
 from jd_tf.pipeline.recall.interactions import Interactions
 from jd_tf.schema import DataError
 
@@ -37,8 +42,7 @@ class ItemStatistics:
 
     def save(self, path: str | Path) -> None:
         """Writes one `.npz` file, atomically."""
-        ids = self.item_id
-        ids = np.asarray(ids, "S") if ids.dtype == object else ids
+        ids = without_pickle(self.item_id)
         arrays = (ids, self.users, self.first_seen)
         write_npz(path, dict(zip(_ARRAYS, arrays, strict=True)))
 
@@ -54,6 +58,5 @@ class ItemStatistics:
             raise DataError(
                 f"{path}: no statistics of items: holds {sorted(arrays)}."
             )
-        ids = arrays["item_id"]
-        ids = ids.astype(object) if ids.dtype.kind == "S" else ids
+        ids = with_texts(arrays["item_id"])
         return cls(ids, arrays["users"], arrays["first_seen"])

@@ -21,7 +21,6 @@ from pathlib import Path
 from absl import flags
 
 from experiments import program
-from jd_tf.schema import DataError
 
 _INPUT = flags.DEFINE_string(
     "input", None, "Folder of the data sets.", required=True
@@ -62,22 +61,12 @@ _RETRIEVERS = flags.DEFINE_string(
 def main(_: object) -> None:
     """Judges data set by data set; prints the tables."""
     folder = Path(_INPUT.value)
-    found = sorted(
-        path.stem
-        for path in folder.glob("*.txt")
-        if not path.name.startswith((".", "README"))
-    )
-    names = _DATASETS.value or found
-    unknown = [name for name in names if name not in found]
-    if unknown or not names:
-        missing = f"{unknown[0]}.txt" if unknown else "*.txt"
-        raise DataError(
-            f"{folder}: no {missing}. Data sets there: {', '.join(found)}."
-        )
     # Late, so that --help does not wait for TensorFlow.
     from experiments.benchmarks.recall.recall_channels import check_channels
     from experiments.benchmarks.recall.sequences_recall import judge_dataset
+    from jd_tf.data.sources.timelines import timeline_names
 
+    names = timeline_names(folder, _DATASETS.value)
     channels = list(_CHANNELS.value)
     if _RETRIEVERS.value and "two_tower" not in channels:
         channels.append("two_tower")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,29 @@ class Timeline:
     number: int
     items: np.ndarray
     negatives: np.ndarray | None
+
+
+def timeline_names(
+    folder: Path, wanted: Sequence[str] | None = None
+) -> list[str]:
+    """Returns names of the data sets of a folder, all by default.
+
+    Raises:
+        DataError: one that is wanted is not there, or there is none.
+    """
+    found = sorted(
+        path.stem
+        for path in folder.glob("*.txt")
+        if not path.name.startswith((".", "README"))
+    )
+    names = list(wanted or found)
+    unknown = [name for name in names if name not in found]
+    if unknown or not names:
+        missing = f"{unknown[0]}.txt" if unknown else "*.txt"
+        raise DataError(
+            f"{folder}: no {missing}. Data sets there: {', '.join(found)}."
+        )
+    return names
 
 
 def read_timelines(

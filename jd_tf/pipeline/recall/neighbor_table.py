@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from jd_tf.data.files import read_npz, write_npz
+from jd_tf.data.files import (
+    read_npz,
+    with_texts,
+    without_pickle,
+    write_npz,
+)
 from jd_tf.data.item_pairs.item_pairs import ItemPairs
 from jd_tf.data.item_pairs.sparse_rows import strongest
 from jd_tf.layers.embedding.id_keys import id_keys
@@ -55,7 +60,7 @@ class NeighborTable:
         """Writes one `.npz` file, atomically."""
         weights = self.weights
         arrays = (
-            *(_texts(ids) for ids in (self.key_id, self.item_id)),
+            *(without_pickle(ids) for ids in (self.key_id, self.item_id)),
             weights.indptr.astype(np.int64),
             weights.indices.astype(np.int32),
             weights.data.astype(np.float32),
@@ -90,10 +95,7 @@ class NeighborTable:
             ) from error
         if not (np.isfinite(matrix.data) & (matrix.data >= 0)).all():
             raise DataError(f"{path}: weights must be finite and >= 0.")
-        keys, items = (
-            ids.astype(object) if ids.dtype.kind == "S" else ids
-            for ids in (keys, items)
-        )
+        keys, items = with_texts(keys), with_texts(items)
         if any((ids[1:] <= ids[:-1]).any() for ids in (keys, items)):
             raise DataError(f"{path}: ids must ascend, each once.")
         return cls(keys, items, matrix, meta)
@@ -147,8 +149,3 @@ class NeighborTable:
             keys, at = item_id[known], at[known]
             matrix = matrix[at][:, at]
         return cls(keys, keys, strongest(matrix.tocsr(), num_neighbors), meta)
-
-
-def _texts(ids: np.ndarray) -> np.ndarray:
-    """Returns ids as an array that is no pickle."""
-    return np.asarray(ids, "S") if ids.dtype == object else ids
