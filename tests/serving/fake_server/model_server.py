@@ -1,6 +1,7 @@
 """The common part of the fake and the real server."""
 
 import abc
+import secrets
 import socket
 import time
 
@@ -83,7 +84,16 @@ def add_model(config, name, base_path, versions=(), labels=None):
 
 
 def free_port():
-    """A port nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        return listener.getsockname()[1]
+    """A port nobody listens on now.
+
+    It lies below the range that the kernel gives to clients and to port 0,
+    so that no call in between takes it.
+    """
+    while True:
+        port = secrets.choice(range(10_000, 32_000))
+        with socket.socket() as listener:
+            try:
+                listener.bind(("localhost", port))
+            except OSError:
+                continue
+            return port
