@@ -30,7 +30,7 @@ class Preset:
     random_data: bool = True
 
 
-_SHOP = JDRankerConfig.of(num_trees=60)
+_SHOP = JDRankerConfig.of(num_trees=300)
 # Hundreds of requests, not tens of thousands: fewer weights, some dropout.
 _SMALL = JDRankerConfig.of(
     model_dim=32,
@@ -41,7 +41,7 @@ _SMALL = JDRankerConfig.of(
     expert_units=(48, 24),
     tower_units=(12,),
     dropout_rate=0.2,
-    num_trees=60,
+    num_trees=180,
 )
 _SMALL_TRAINING = TrainingConfig(
     epochs=30,
@@ -114,7 +114,7 @@ QUICKSTART_PRESETS = {
     ("kuairand", "demo"): Preset(
         {},
         # The sequence part and pairs cost more than they bring here.
-        replace_fields(_SMALL, {"use_sequence": False}),
+        replace_fields(_SMALL, {"use_sequence": False, "num_trees": 300}),
         _FEEDBACK_TRAINING,
         pairs=None,
         random_data=False,
@@ -124,7 +124,7 @@ QUICKSTART_PRESETS = {
     ),
     ("sequences", "demo"): Preset(
         {},
-        JDRankerConfig.of(dropout_rate=0.2, num_trees=60),
+        JDRankerConfig.of(dropout_rate=0.2, num_trees=180),
         _SEQUENCES_TRAINING,
         pairs={"two_steps": True},
     ),

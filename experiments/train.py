@@ -151,7 +151,7 @@ _MODEL_FIELDS = {
     "use_overlap": "Whether candidates get id-overlap features.",
     "use_images": "How image vectors come in; they need --item_vectors.",
     "use_titles": "Whether titles are read, if the schema has them.",
-    "num_trees": "Boosted trees of each objective beside the network; 0: none.",
+    "num_trees": "Boosted trees beside the network, of all objectives; 0: none.",
     "num_experts": "Experts of the mixture.",
     "dropout_rate": "Of encoders, decoders, experts and towers.",
     "calibrate": "Whether probabilities are calibrated after training.",

@@ -367,7 +367,7 @@ CASES = (
         layers.TreeEnsemble,
         case_inputs.scored,
         given=(-1, 0, -1),
-        num_trees=4,
+        num_trees=7,
         num_leaves=6,
         candidates=("numbers", "logits"),
         prepare=case_inputs.fill_trees,

@@ -133,7 +133,7 @@ class TrainingConfig:
     fusion_request_weights: str = "equal"
     fusion_values: tuple[float, ...] = ()
     calibration_method: str = "isotonic"
-    tree_learning_rate: float = 0.15
+    tree_learning_rate: float = 0.1
     tree_impressions: int = 1_000_000
     seed: int = 17
     progress: bool = True

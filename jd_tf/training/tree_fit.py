@@ -1,17 +1,18 @@
 """Boosted trees beside a trained network, by scikit-learn."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 import scipy.optimize
-import scipy.special
 import tensorflow as tf
 import tqdm
 from absl import logging
+from scipy.special import expit
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
 from jd_tf.layers.multitask.tree_ensemble import Tree
@@ -22,6 +23,10 @@ from jd_tf.training.validator import Validator
 # Fewer outcomes of a class are not learned from.
 _LEAST_OUTCOMES = 20
 _LOGIT_END = 20.0
+# What an objective may have of its equal share of all trees.
+_MOST_SHARES = 2
+# Numbers [M, K], labels and weights of impressions.
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def fit_trees(
@@ -33,10 +38,11 @@ def fit_trees(
     """Fits the trees of a trained model, and how much they count.
 
     The trees learn from what the network computes of training impressions:
-    matches, ages, pairs, dense features. Scale of the network, weight of the
-    trees and offset of each objective are a logistic regression on the
-    validation split, where both are new to the outcome; neither weight is
-    below 0. Objectives with few outcomes keep the network alone.
+    matches, ages, pairs, dense features. Those there is room for go to the
+    objectives whose validation loss they lower most. Scale of the network,
+    weight of the trees and offset of each objective are a logistic regression
+    on the validation split, where both are new to the outcome; neither weight
+    is below 0. Objectives with few outcomes keep the network alone.
 
     Args:
         model: has `trees`; they are replaced.
@@ -45,7 +51,8 @@ def fit_trees(
         config: rate and number of impressions; `seed`, and `progress`.
     """
     model.trees.forget()
-    rows = _rows(model, batches, config)
+    rows = _rows(model, batches, config.tree_impressions)
+    held = _rows(model, validator.batches())
     outputs = range(model.trees.num_outputs)
     # OpenMP's own threads spin for cores that others use; a thread an
     # objective uses them as well.
@@ -54,11 +61,14 @@ def fit_trees(
         ThreadPoolExecutor(os.cpu_count()) as executor,
     ):
         fitted = executor.map(
-            lambda output: _fit(model.trees, *rows, output, config), outputs
+            lambda output: _fit(model.trees, rows, held, output, config),
+            outputs,
         )
         hidden = not config.progress
         shown = tqdm.tqdm(fitted, "fitting trees", len(outputs), disable=hidden)
-        ensembles: list[list[Tree]] = list(shown)
+        grown, losses = zip(*shown, strict=True)
+    counts = share_trees(losses, model.trees.num_trees)
+    ensembles = [some[:n] for some, n in zip(grown, counts, strict=True)]
     apart = [[0.0, 1.0, 0.0]] * len(outputs)
     network, labels, weights = validator.predictions()
     model.trees.assign(ensembles, apart)
@@ -70,24 +80,55 @@ def fit_trees(
         for t in outputs
     ]
     model.trees.assign(ensembles, mixing)
-    for name, (scale, weight, _) in zip(
-        model.schema.objective_names, mixing, strict=True
+    for name, count, (scale, weight, _) in zip(
+        model.schema.objective_names, counts, mixing, strict=True
     ):
         logging.info(
-            "`%s`: %.2f of the network, %.2f of trees", name, scale, weight
+            "`%s`: %.2f of the network, %.2f of %d trees",
+            name,
+            scale,
+            weight,
+            count,
         )
 
 
+def share_trees(losses: Sequence[np.ndarray], num_trees: int) -> list[int]:
+    """Returns how many of its trees each objective keeps.
+
+    The next ones go to the objective whose loss they lower most a tree.
+
+    Args:
+        losses: of each objective after 0, 1, 2 ... of its trees.
+        num_trees: all there is room for.
+
+    Example:
+    >>> share_trees([np.array([9, 8, 4, 4]), np.array([9, 7, 6])], 3)
+    [2, 1]
+    """
+    counts = [0] * len(losses)
+    while left := num_trees - sum(counts):
+        best, step = None, (0.0, 0)
+        for output, loss in enumerate(losses):
+            ahead = loss[counts[output] :][: left + 1]
+            gains = (ahead[0] - ahead[1:]) / np.arange(1, len(ahead))
+            if len(gains) and gains.max() > step[0]:
+                best, step = output, (gains.max(), int(gains.argmax()) + 1)
+        if best is None:
+            break
+        counts[best] += step[1]
+    return counts
+
+
 def _rows(
-    model: keras.Model, batches: Iterable[dict], config: TrainingConfig
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    model: keras.Model, batches: Iterable[dict], num_impressions: int = 0
+) -> Rows:
     """Returns numbers [M, K], labels and weights [M, T] of impressions."""
     numbers = tf.function(
         lambda batch: model.trees.rounded(model.tree_numbers(batch)),
         reduce_retracing=True,
         autograph=False,
     )
-    most = config.tree_impressions or np.inf
+    most = num_impressions or np.inf
     found: list[list[np.ndarray]] = []
     count = 0
     # Batches come in random order, so the first ones are a sample.
@@ -107,20 +148,22 @@ def _rows(
 
 def _fit(
     layer: keras.Layer,
-    numbers: np.ndarray,
-    labels: np.ndarray,
-    weights: np.ndarray,
+    rows: Rows,
+    held: Rows,
     output: int,
     config: TrainingConfig,
-) -> list[Tree]:
-    """Returns the trees of an objective, none where a class is too thin."""
-    counts = weights[:, output] > 0
-    outcome = labels[counts, output] > 0.5
-    positives = np.count_nonzero(outcome)
-    if min(positives, len(outcome) - positives) < _LEAST_OUTCOMES:
-        return []
+) -> tuple[list[Tree], np.ndarray]:
+    """Returns the trees of an objective, none where a class is too thin.
+
+    And the normalised entropy of `held` after 0, 1, 2 ... of them.
+    """
+    numbers, outcome, weights = _cells(rows, output)
+    held_numbers, held_outcome, held_weights = _cells(held, output)
+    if _too_thin(outcome) or _too_thin(held_outcome):
+        return [], np.zeros(1)
+    share = -(-layer.num_trees // layer.num_outputs)
     fitted = HistGradientBoostingClassifier(
-        max_iter=layer.num_trees,
+        max_iter=min(_MOST_SHARES * share, layer.num_trees),
         learning_rate=config.tree_learning_rate,
         max_leaf_nodes=layer.num_leaves,
         # Fewer features a split and coarser bins are as good, and quicker.
@@ -131,11 +174,34 @@ def _fit(
         l2_regularization=20.0,
         early_stopping=False,
         random_state=config.seed,
-    ).fit(numbers[counts], outcome, weights[counts, output])
-    trees = [_table(tree.nodes) for (tree,) in fitted._predictors]
-    # The constant belongs to no tree: a leaf of the first takes it.
+    ).fit(numbers, outcome, weights)
     start = float(fitted._baseline_prediction.ravel()[0])
-    return [trees[0]._replace(values=trees[0].values + start), *trees[1:]]
+    constant = np.full(len(held_outcome), start)
+    logits = fitted.staged_decision_function(held_numbers)
+    losses = np.array(
+        [
+            log_loss(held_outcome, expit(z), sample_weight=held_weights)
+            for z in (constant, *logits)
+        ]
+    )
+    trees = [_table(tree.nodes) for (tree,) in fitted._predictors]
+    # The constant belongs to no tree: the leaves of the first take it.
+    first = trees[0]._replace(values=trees[0].values + start)
+    return [first, *trees[1:]], losses / losses[0]
+
+
+def _cells(rows: Rows, output: int) -> Rows:
+    """Returns numbers, outcomes and weights in an objective's sample space."""
+    numbers, labels, weights = rows
+    inside = weights[:, output] > 0
+    outcome = labels[inside, output] > 0.5
+    return numbers[inside], outcome, weights[inside, output]
+
+
+def _too_thin(outcome: np.ndarray) -> bool:
+    """Returns whether a class has too few outcomes to learn from."""
+    positives = np.count_nonzero(outcome)
+    return min(positives, len(outcome) - positives) < _LEAST_OUTCOMES
 
 
 def _table(nodes: np.ndarray) -> Tree:
@@ -171,8 +237,7 @@ def _mix(
     """Returns scale, weight and offset that predict an objective best."""
     real = weights > 0
     outcome, weight = labels[real].astype(np.float64), weights[real]
-    positives = np.count_nonzero(outcome > 0.5)
-    if min(positives, len(outcome) - positives) < _LEAST_OUTCOMES:
+    if _too_thin(outcome > 0.5):
         return 1.0, 0.0, 0.0
     parts = np.stack([network[real], trees[real], np.ones(len(outcome))])
     parts = np.clip(parts, -_LOGIT_END, _LOGIT_END).astype(np.float64)
@@ -180,7 +245,7 @@ def _mix(
     def loss(mixing: np.ndarray) -> tuple[float, np.ndarray]:
         logits = mixing @ parts
         losses = np.logaddexp(0.0, logits) - outcome * logits
-        slope = (scipy.special.expit(logits) - outcome) * weight
+        slope = (expit(logits) - outcome) * weight
         total = weight.sum()
         return (losses * weight).sum() / total, parts @ slope / total
 

@@ -22,11 +22,13 @@ def _walk(tree, row):
     return values[reached]
 
 
-def test_equals_a_walk_down_each_tree():
+# The second has more trees than are computed at once.
+@pytest.mark.parametrize("counts", [(5, 0, 2), (70, 3, 60)])
+def test_equals_a_walk_down_each_tree(counts):
     rng = np.random.default_rng(1)
-    trees = [random_trees(rng, count) for count in (5, 0, 2)]
+    trees = [random_trees(rng, count) for count in counts]
     mixing = rng.normal(size=(3, 3))
-    layer = TreeEnsemble((-1, -1, 0), num_trees=5, num_leaves=6)
+    layer = TreeEnsemble((-1, -1, 0), sum(counts), num_leaves=6)
     layer.assign(trees, mixing)
     numbers, logits = rng.normal(size=(2, 4, 5)), rng.normal(size=(2, 4, 3))
     expected = np.zeros((2, 4, 3))

@@ -145,13 +145,42 @@ def test_equals_the_model_of_scikit_learn(num_leaves, monkeypatch):
     monkeypatch.setattr(HistGradientBoostingClassifier, "fit", kept)
     cells = numbers, labels * 1.0, np.ones((500, 1))
     with threadpool_limits(1, "openmp"):
-        trees = tree_fit._fit(layer, *cells, 0, TRAINING)
+        trees, losses = tree_fit._fit(layer, cells, cells, 0, TRAINING)
     layer.assign([trees], [[0.0, 1.0, 0.0]])
     other = generator.normal(size=(300, 6)).astype(np.float32)
     found = layer(other[None], np.zeros((1, 300, 1)))[0, :, 0]
     expected = seen[0].decision_function(layer.rounded(other).numpy())
     assert len(np.unique(expected)) > 10
     np.testing.assert_allclose(found, expected, atol=1e-5)
+    # Losses are of 0 to 12 trees, over that of the mean label.
+    logits = layer(numbers[None], np.zeros((1, 500, 1)))[0, :, 0].numpy()
+    rate = labels.mean()
+    entropy = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
+    loss = np.mean(np.log1p(np.exp(np.where(labels[:, 0], -logits, logits))))
+    np.testing.assert_allclose(losses[[0, 12]], [1, loss / entropy], atol=1e-5)
+    assert losses.shape == (13,)
+
+
+def test_trees_go_where_they_lower_the_loss_most():
+    generator = np.random.default_rng(5)
+    for room in (1, 4, 9, 30):
+        # Each next tree of an objective brings less than the one before.
+        gains = -np.sort(-generator.random((3, 8)))
+        losses = [1 - np.cumsum([0, *gain]) for gain in gains]
+        counts = tree_fit.share_trees(losses, room)
+        kept = sum(
+            gain[:n].sum() for gain, n in zip(gains, counts, strict=True)
+        )
+        best = -np.sort(-gains.ravel())[:room].sum()
+        assert kept == pytest.approx(best)
+        assert sum(counts) == min(room, 24)
+
+
+def test_trees_that_raise_the_loss_are_not_kept():
+    rising, dip = np.array([1, 1.1, 1.2]), np.array([1, 1.1, 0.8, 0.9])
+    assert tree_fit.share_trees([rising, dip, np.ones(1)], 9) == [0, 2, 0]
+    # There is no room for the dip.
+    assert tree_fit.share_trees([rising, dip], 1) == [0, 0]
 
 
 def test_mixing_finds_the_better_of_two():

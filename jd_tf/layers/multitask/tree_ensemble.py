@@ -14,6 +14,8 @@ from jd_tf.layers.multitask.entire_space_logits import bounded
 # What is nearer to zero than half of it is zero; and bits of single precision
 # that are rounded away.
 _STEP, _DROPPED_BITS = 2.0**-18, 12
+# All trees at once would take more memory than caches hold.
+_TREES_AT_ONCE = 60
 
 
 class Tree(NamedTuple):
@@ -50,9 +52,9 @@ class TreeEnsemble(BaseLayer):
 
     Args:
         given: tuple of ints. For each objective the index of the one it
-            presupposes, which it is never likelier than, or -1; each has
-            trees of its own.
-        num_trees: int. Trees R of an objective at most.
+            presupposes, which it is never likelier than, or -1.
+        num_trees: int. Trees R of all objectives together at most; each tree
+            belongs to one.
         num_leaves: int. Leaves of a tree at most.
 
     Call arguments:
@@ -99,12 +101,12 @@ class TreeEnsemble(BaseLayer):
     def build(
         self, numbers_shape: Any = None, logits_shape: Any = None
     ) -> None:
-        trees = (self.num_outputs, self.num_trees)
-        leaves, splits = self.num_leaves, self.num_leaves - 1
+        trees, leaves = self.num_trees, self.num_leaves
+        splits = leaves - 1
 
         def add(name: str, *shape: int, dtype: str = "float32") -> Any:
             return self.add_weight(
-                (*trees, *shape),
+                shape,
                 "zeros",
                 dtype=dtype,
                 trainable=False,
@@ -112,10 +114,11 @@ class TreeEnsemble(BaseLayer):
                 name=name,
             )
 
-        self.features = add("features", splits, dtype="int64")
-        self.thresholds = add("thresholds", splits)
-        self.paths = add("paths", leaves, splits)
-        self.values = add("values", leaves)
+        self.features = add("features", trees, splits, dtype="int64")
+        self.thresholds = add("thresholds", trees, splits)
+        self.paths = add("paths", trees, leaves, splits)
+        # A tree adds to its own objective alone.
+        self.values = add("values", trees, leaves, self.num_outputs)
         self.mixing = self.add_weight(
             (self.num_outputs, 3),
             "zeros",
@@ -149,26 +152,29 @@ class TreeEnsemble(BaseLayer):
         """
         if not self.built:
             self.build()
+        sizes = [len(values) for some in trees for *_, values in some]
+        if len(sizes) > self.num_trees or (
+            max(sizes, default=0) > self.num_leaves
+        ):
+            raise ValueError(
+                f"Layer {self.name!r} has room for {self.num_trees} trees "
+                f"of {self.num_leaves} leaves. Got: {len(sizes)} trees of at "
+                f"most {max(sizes)} leaves."
+            )
         variables = self.features, self.thresholds, self.paths, self.values
         tables = [np.zeros(v.shape, v.dtype) for v in variables]
+        *inner, values = tables
+        number = 0
         for output, ensemble in enumerate(trees):
-            sizes = [len(values) for *_, values in ensemble]
-            if len(sizes) > self.num_trees or (
-                max(sizes, default=0) > self.num_leaves
-            ):
-                raise ValueError(
-                    f"Layer {self.name!r} has room for {self.num_trees} trees "
-                    f"of {self.num_leaves} leaves an objective. Got: "
-                    f"{len(sizes)} trees of at most {max(sizes)} leaves."
-                )
-            for number, tree in enumerate(ensemble):
-                tree = Tree(*tree)
+            for tree in map(Tree._make, ensemble):
                 low = _rounded_down(tree.thresholds)
-                parts = tree._replace(thresholds=low)
-                for table, part in zip(tables, parts, strict=True):
+                parts = tree.features, low, tree.paths
+                for table, part in zip(inner, parts, strict=True):
                     part = np.asarray(part)
                     place = tuple(slice(size) for size in part.shape)
-                    table[output, number][place] = part
+                    table[number][place] = part
+                values[number, : len(tree.values), output] = tree.values
+                number += 1
         for variable, table in zip(variables, tables, strict=True):
             variable.assign(table)
         self.mixing.assign(np.asarray(mixing, "float32"))
@@ -191,27 +197,30 @@ class TreeEnsemble(BaseLayer):
         shape = tf.shape(numbers)
         # As (K, M), so that a gather copies whole rows.
         columns = tf.transpose(tf.reshape(numbers, (-1, numbers.shape[-1])))
-        # An objective at a time: all of them take T times the memory.
+        starts = range(0, self.num_trees, _TREES_AT_ONCE)
         found = [
-            self._sum(columns, output) for output in range(self.num_outputs)
+            self._sums(columns, slice(at, at + _TREES_AT_ONCE)) for at in starts
         ]
-        found = tf.transpose(tf.stack(found))
-        return tf.reshape(found, (shape[0], shape[1], self.num_outputs))
+        total = found[0]
+        # In this order, so that the sum repeats bit for bit.
+        for part in found[1:]:
+            total += part
+        total = tf.transpose(total)
+        return tf.reshape(total, (shape[0], shape[1], self.num_outputs))
 
-    def _sum(self, columns: Any, output: int) -> Any:
-        """Returns the sum of an objective's trees, (M,)."""
-        splits = tf.gather(columns, self.features[output])  # (R, S, M)
-        right = splits > self.thresholds[output][..., None]
-        paths = self.paths[output]
+    def _sums(self, columns: Any, trees: slice) -> Any:
+        """Returns the sums of some trees, (T, M)."""
+        splits = tf.gather(columns, self.features[trees])  # (R, S, M)
+        right = splits > self.thresholds[trees][..., None]
+        paths = self.paths[trees]
         # A leaf is reached where every turn to the right on its path was
         # taken, and no other: the most that the product can be.
         turns = tf.reduce_sum(tf.nn.relu(paths), -1, keepdims=True)
         taken = tf.matmul(paths, tf.cast(right, tf.float32))
-        reached = taken == turns  # (R, leaves, M)
-        weights = tf.reshape(self.values[output], (1, -1))
-        rows = self.num_trees * self.num_leaves
-        reached = tf.reshape(tf.cast(reached, tf.float32), (rows, -1))
-        return tf.matmul(weights, reached)[0]
+        reached = tf.cast(taken == turns, tf.float32)  # (R, leaves, M)
+        values = tf.reshape(self.values[trees], (-1, self.num_outputs))
+        reached = tf.reshape(reached, (values.shape[0], -1))
+        return tf.matmul(values, reached, transpose_a=True)
 
     def call(self, numbers: Any, logits: Any) -> Any:
         scale, weight, offset = tf.unstack(

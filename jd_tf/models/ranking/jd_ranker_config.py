@@ -138,8 +138,8 @@ class TreesConfig(ConfigGroup):
     """Boosted trees on the numbers that the ranker computes.
 
     Attributes:
-        num_trees: trees of each objective at most, fitted after the main
-            training; 0 leaves them out.
+        num_trees: trees of all objectives together at most, fitted after the
+            main training; 0 leaves them out.
         num_leaves: leaves of a tree at most.
     """
 
