@@ -95,7 +95,8 @@ def fit_trees(
 def share_trees(losses: Sequence[np.ndarray], num_trees: int) -> list[int]:
     """Returns how many of its trees each objective keeps.
 
-    The next ones go to the objective whose loss they lower most a tree.
+    The next ones go to the objective whose loss they lower most a tree. Sums
+    of losses, not shares of them: rare outcomes tell little of their trees.
 
     Args:
         losses: of each objective after 0, 1, 2 ... of its trees.
@@ -155,7 +156,7 @@ def _fit(
 ) -> tuple[list[Tree], np.ndarray]:
     """Returns the trees of an objective, none where a class is too thin.
 
-    And the normalised entropy of `held` after 0, 1, 2 ... of them.
+    And the loss of all of `held` after 0, 1, 2 ... of them.
     """
     numbers, outcome, weights = _cells(rows, output)
     held_numbers, held_outcome, held_weights = _cells(held, output)
@@ -180,14 +181,19 @@ def _fit(
     logits = fitted.staged_decision_function(held_numbers)
     losses = np.array(
         [
-            log_loss(held_outcome, expit(z), sample_weight=held_weights)
+            log_loss(
+                held_outcome,
+                expit(z),
+                normalize=False,
+                sample_weight=held_weights,
+            )
             for z in (constant, *logits)
         ]
     )
     trees = [_table(tree.nodes) for (tree,) in fitted._predictors]
     # The constant belongs to no tree: the leaves of the first take it.
     first = trees[0]._replace(values=trees[0].values + start)
-    return [first, *trees[1:]], losses / losses[0]
+    return [first, *trees[1:]], losses
 
 
 def _cells(rows: Rows, output: int) -> Rows:

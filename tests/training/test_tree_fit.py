@@ -152,12 +152,12 @@ def test_equals_the_model_of_scikit_learn(num_leaves, monkeypatch):
     expected = seen[0].decision_function(layer.rounded(other).numpy())
     assert len(np.unique(expected)) > 10
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    # Losses are of 0 to 12 trees, over that of the mean label.
+    # Losses are of 0 to 12 trees; without, that of the mean label.
     logits = layer(numbers[None], np.zeros((1, 500, 1)))[0, :, 0].numpy()
     rate = labels.mean()
     entropy = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
-    loss = np.mean(np.log1p(np.exp(np.where(labels[:, 0], -logits, logits))))
-    np.testing.assert_allclose(losses[[0, 12]], [1, loss / entropy], atol=1e-5)
+    loss = np.sum(np.log1p(np.exp(np.where(labels[:, 0], -logits, logits))))
+    np.testing.assert_allclose(losses[[0, 12]], [500 * entropy, loss], 1e-5)
     assert losses.shape == (13,)
 
 
