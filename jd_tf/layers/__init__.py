@@ -18,12 +18,14 @@ from jd_tf.layers.fusion.calibration_curve import CalibrationCurve
 from jd_tf.layers.fusion.fixed_fusion import FixedFusion
 from jd_tf.layers.fusion.global_fusion import GlobalFusion
 from jd_tf.layers.fusion.personalized_fusion import PersonalizedFusion
+from jd_tf.layers.interaction.factorization_machine import FactorizationMachine
 from jd_tf.layers.multitask.bias_tower import BiasTower
 from jd_tf.layers.multitask.entire_space_logits import EntireSpaceLogits
 from jd_tf.layers.multitask.mixture_of_experts import MixtureOfExperts
 from jd_tf.layers.multitask.multi_gate_image_transfer import (
     MultiGateImageTransfer,
 )
+from jd_tf.layers.multitask.split_mlp import SplitMLP
 from jd_tf.layers.multitask.stacked_mlp import StackedMLP
 from jd_tf.layers.multitask.task_tower import TaskTower
 from jd_tf.layers.multitask.tree_ensemble import TreeEnsemble
@@ -48,6 +50,7 @@ __all__ = [
     "ContentMatch",
     "EntireSpaceLogits",
     "EventWeights",
+    "FactorizationMachine",
     "FeatureNormalization",
     "FineGrainedBehaviorEncoder",
     "FixedFusion",
@@ -61,6 +64,7 @@ __all__ = [
     "MultiGateImageTransfer",
     "PairMatch",
     "PersonalizedFusion",
+    "SplitMLP",
     "StackedMLP",
     "TargetAttentionDecoder",
     "TaskTower",

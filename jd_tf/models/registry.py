@@ -16,8 +16,10 @@ DEFAULT_MODEL = "jd_ranker"
 MODULE_FILE = "model_module.py"
 # Imported when they are asked for.
 _BUILT_IN = {
+    "deep_fm": "jd_tf.models.interaction.deep_fm",
     "jd_ranker": "jd_tf.models.ranking.jd_ranker",
     "pooled_mmoe": "jd_tf.models.ranking.pooled_mmoe",
+    "shared_bottom": "jd_tf.models.multitask.shared_bottom",
     "two_tower": "jd_tf.models.retrieval.two_tower",
 }
 
