@@ -1,6 +1,5 @@
 """The zoo's card: cells to comparisons, a table, a picture and pages."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jd_tf.evaluation.ablations.comparison import paired_difference
+from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.evaluation.pictures import color_of, new_panels, to_png
 from jd_tf.schema import DataError
 
@@ -61,7 +61,7 @@ def make_card(
                 for name, own in rows.items()
             },
         }
-    return {**facts, "first": models[0], "data": found}
+    return {**facts, "first": models[0], "data": nan_to_none(found)}
 
 
 def _row(own: Sequence[Card], first: Sequence[Card] | None) -> Card:
@@ -149,8 +149,8 @@ def _table(data: Card) -> list[str]:
 
 
 def _known(row: Card, objective: str, metric: str) -> bool:
-    mean = row["metrics"][objective].get(metric, {}).get("mean")
-    return mean is not None and not math.isnan(mean)
+    entry = row["metrics"][objective].get(metric, {})
+    return entry.get("mean") is not None
 
 
 def _cell(row: Card, objective: str, metric: str) -> str:
@@ -159,7 +159,7 @@ def _cell(row: Card, objective: str, metric: str) -> str:
     entry = row["metrics"][objective][metric]
     text = f"{entry['mean']:.4f}"
     low, high = entry.get("low"), entry.get("high")
-    if low is None or math.isnan(low):
+    if low is None or high is None:
         return text
     reach = (high - low) / 2
     return f"{text} ({entry['difference']:+.4f} ± {reach:.4f})"
@@ -171,9 +171,10 @@ def card_picture(card: Card) -> bytes:
     for name, axes in panels.items():
         data = card["data"][name]
         for place, (model, row) in enumerate(data["models"].items()):
-            aucs = [
-                row["metrics"][o]["auc"]["mean"] for o in data["objectives"]
-            ]
+            known = [o for o in data["objectives"] if _known(row, o, "auc")]
+            if not known:
+                continue
+            aucs = [row["metrics"][o]["auc"]["mean"] for o in known]
             x, y = row["latency_ms"], float(np.mean(aucs))
             axes.plot(x, y, "o", color=color_of(model, place))
             axes.annotate(

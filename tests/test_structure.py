@@ -49,6 +49,7 @@ CONTRACT_METHODS = {
     "make_experts",
     "make_layers",
     "make_network",
+    "make_parts",  # of those with a network, by NetworkRanker, as the next
     "network",
     "request_weights",  # of every fusion, by ObjectiveFusion
     "session_features",
