@@ -142,23 +142,28 @@ def mlp(x, layers, activation):
     return x
 
 
-def id_overlap(candidate, events, event_weights, max_values=()):
-    """Per id column: share, recency, log count, log sums of weights, newest."""
+def id_overlap(candidate, events, event_weights, max_values=(), weights=None):
+    """Per id column: share, recency, log count, log sums of weights, newest.
+
+    `weights` are, by the number of a column, those of its values in a share.
+    """
     features, start = [], 0
-    for size in max_values or [1] * len(candidate):
+    for column, size in enumerate(max_values or [1] * len(candidate)):
+        weight = (weights or {}).get(column, np.ones(1 + max(candidate)))
         place = slice(start, start + size)
         start += size
         wanted = set(candidate[place]) - {0}
         shares = [
-            len(wanted & set(event[place])) / max(len(wanted), 1)
+            sum(weight[value] for value in wanted & set(event[place]))
+            / (sum(weight[value] for value in wanted) or 1.0)
             for event in events
         ]
         near = [s / (1 + place) for place, s in enumerate(shares)]
         features += [sum(shares) / max(len(events), 1), sum(near)]
         features.append(math.log(1 + sum(shares)))
-        for weights in event_weights.T:
+        for of_event in event_weights.T:
             total = sum(
-                share * float(weights[place])
+                share * float(of_event[place])
                 for place, share in enumerate(shares)
             )
             features.append(math.log(1 + total))

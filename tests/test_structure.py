@@ -42,10 +42,15 @@ KERAS_METHODS = {
 # Documented by RankingModel; every model implements them.
 CONTRACT_METHODS = {
     "build_layers",
+    "build_network",  # of rankers, by MultiTaskRanker, as the next two
     "candidate_logits",
     "encode_histories",
     "encode_request",
+    "make_experts",
     "make_layers",
+    "make_network",
+    "make_parts",  # of those with a network, by NetworkRanker, as the next
+    "network",
     "request_weights",  # of every fusion, by ObjectiveFusion
     "session_features",
     "tree_numbers",

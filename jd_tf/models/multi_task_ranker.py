@@ -12,6 +12,7 @@ from jd_tf.layers import (
     MixtureOfExperts,
     TaskTower,
 )
+from jd_tf.layers.split_layer import SplitLayer
 from jd_tf.models.base import RankingModel, Tensors
 from jd_tf.models.blocks.context_encoder import ContextEncoder
 from jd_tf.models.blocks.event_ages import since_newest
@@ -40,9 +41,8 @@ class MultiTaskRanker(RankingModel):
         `num_ages` counts the histories whose newest event's age is read with
         the request; `interest_dim` is the width of a history's interest.
         """
-        schema, items, head = self.schema, self.config.items, self.config.head
+        schema, items = self.schema, self.config.items
         shared = {"dtype": self.dtype_policy}
-        num_tasks = len(schema.objectives)
         self.context_encoder = ContextEncoder(
             schema.context_columns,
             items.context_embedding_dim,
@@ -59,21 +59,7 @@ class MultiTaskRanker(RankingModel):
             name="item_dense",
             **shared,
         )
-        self.experts = MixtureOfExperts(
-            head.num_experts,
-            head.expert_units,
-            num_tasks,
-            dropout_rate=head.dropout_rate,
-            name="experts",
-            **shared,
-        )
-        self.towers = TaskTower(
-            num_tasks,
-            head.tower_units,
-            dropout_rate=head.dropout_rate,
-            name="towers",
-            **shared,
-        )
+        self.make_network()
         self.entire_space = EntireSpaceLogits(
             schema.given_indices, name="entire_space", dtype="float32"
         )
@@ -85,6 +71,41 @@ class MultiTaskRanker(RankingModel):
             self.config.fusion.session_seconds,
             name="session_features",
         )
+
+    def make_network(self) -> None:
+        """Makes the layers between features and conditional logits.
+
+        Here `make_experts` and a tower for each objective.
+        """
+        head = self.config.head
+        self.experts = self.make_experts()
+        self.towers = TaskTower(
+            len(self.schema.objectives),
+            head.tower_units,
+            dropout_rate=head.dropout_rate,
+            name="towers",
+            dtype=self.dtype_policy,
+        )
+
+    def make_experts(self) -> SplitLayer:
+        """Returns what towers read: T outputs, or one, of each candidate."""
+        head = self.config.head
+        return MixtureOfExperts(
+            head.num_experts,
+            head.expert_units,
+            len(self.schema.objectives),
+            dropout_rate=head.dropout_rate,
+            name="experts",
+            dtype=self.dtype_policy,
+        )
+
+    def build_network(self, candidate_dim: int, user_dim: int) -> None:
+        """Builds the layers of `make_network` for features of these widths."""
+        num_tasks = len(self.schema.objectives)
+        shapes = (None, None, candidate_dim), (None, user_dim)
+        self.experts.build(*shapes)
+        expert_dim = self.experts.compute_output_shape(*shapes)[-1]
+        self.towers.build((None, None, num_tasks, expert_dim))
 
     def build_readers(self) -> tuple[int, int]:
         """Builds what reads the histories.
@@ -105,9 +126,7 @@ class MultiTaskRanker(RankingModel):
             self.item_normalization.build((None, None, num_dense))
         candidate_dim += num_dense * (1 + self.item_normalization.embedding_dim)
         user_dim += self.context_encoder.output_dim
-        self.experts.build((None, None, candidate_dim), (None, user_dim))
-        expert_dim = self.config.head.expert_units[-1]
-        self.towers.build((None, None, num_tasks, expert_dim))
+        self.build_network(candidate_dim, user_dim)
         self.entire_space.build((None, None, num_tasks))
         self.session.build()
 
@@ -132,11 +151,15 @@ class MultiTaskRanker(RankingModel):
         behaviour; other arguments are those of `encode_histories`.
         """
         joined = ops.concatenate(interests, axis=-1)
-        state = {"experts": self.experts.encode_user(joined)}
+        state = self.network_state(joined)
         if self.fusion is not None and not training:
             read = {name: histories[name] for name in self.session.columns}
             state["session"] = self.session.encode_histories(read, states)
         return state
+
+    def network_state(self, interests: Any) -> dict[str, Any]:
+        """Returns what the network keeps of all interests (B, D), by name."""
+        return {"experts": self.experts.encode_user(interests)}
 
     def encode_request(self, user_state: Tensors, request: Tensors) -> Any:
         time, behaviors = request["request_time"], self.schema.behaviors
@@ -166,7 +189,11 @@ class MultiTaskRanker(RankingModel):
         """
         state = self.experts_state(user_state, context)
         mixed = self.experts.mix(features, state, training)
-        logits = self.towers(mixed, training=training)
+        read, num_tasks = mixed, len(self.schema.objectives)
+        if read.shape[2] < num_tasks:
+            # One network, which every tower reads.
+            read = ops.repeat(read, num_tasks, axis=2)
+        logits = self.towers(read, training=training)
         return ops.cast(logits, "float32"), mixed
 
     @property

@@ -16,8 +16,17 @@ DEFAULT_MODEL = "jd_ranker"
 MODULE_FILE = "model_module.py"
 # Imported when they are asked for.
 _BUILT_IN = {
+    "dcn_v2": "jd_tf.models.interaction.dcn_v2",
+    "deep_fm": "jd_tf.models.interaction.deep_fm",
+    "esmm": "jd_tf.models.multitask.esmm",
+    "final_mlp": "jd_tf.models.interaction.final_mlp",
     "jd_ranker": "jd_tf.models.ranking.jd_ranker",
+    "mask_net": "jd_tf.models.interaction.mask_net",
+    "pepnet": "jd_tf.models.scenario.pepnet",
+    "ple": "jd_tf.models.multitask.ple",
     "pooled_mmoe": "jd_tf.models.ranking.pooled_mmoe",
+    "shared_bottom": "jd_tf.models.multitask.shared_bottom",
+    "star": "jd_tf.models.scenario.star",
     "two_tower": "jd_tf.models.retrieval.two_tower",
 }
 

@@ -11,6 +11,7 @@ from jd_tf.losses import GAUC, MultiObjectiveLoss, labels_and_weights
 from jd_tf.models.registry import build_model, get_model, model_names
 from jd_tf.schema import SERVING_ROLES
 from tests.models.test_jd_ranker import batch_of
+from tests.models.zoo_cases import ZOO
 from tests.requests import random_requests, small_schema
 
 SCHEMA = small_schema()
@@ -55,8 +56,9 @@ def compiled(request, batch, fit_batch):
 
 def test_all_built_in_models_are_tested():
     built_in = {n for n in model_names() if "jd_tf." in get_module(n)}
+    zoo = {case.name for case in ZOO}
     # tests/models/retrieval has the one that ranks nothing.
-    assert built_in == {*BUILT_IN, "two_tower"}
+    assert built_in == {*BUILT_IN, *zoo, "two_tower"}
 
 
 def get_module(name):

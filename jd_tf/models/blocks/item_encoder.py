@@ -34,7 +34,7 @@ class ItemEncoder(BaseLayer):
     Args:
         item_columns: the schema's item columns, or their dicts.
         num_behaviors: int. Behaviours, each with a gate of its own.
-        model_dim: int. Width D of a token.
+        model_dim: int. Width D of a token; 0: the embeddings side by side.
         title_embedding_dim: int. Width of a word's vector; 0 reads no texts.
             All others are fields of `ItemsConfig` and `ContentConfig`.
 
@@ -123,9 +123,18 @@ class ItemEncoder(BaseLayer):
             )
             dims = [self.transfer_dim]
         self._width = width + sum(dims)
-        self.projection = self.add_dense(
-            "projection", self._width, self.model_dim
-        )
+        if self.model_dim:
+            self.projection = self.add_dense(
+                "projection", self._width, self.model_dim
+            )
+
+    @property
+    def output_dim(self) -> int:
+        """Width of what is returned, where there are no contents."""
+        if self.model_dim:
+            return self.model_dim
+        others = sum(not column.text for column in self.item_columns) - 1
+        return self.item_embedding_dim + others * self.feature_embedding_dim
 
     @property
     def content_dims(self) -> tuple[int, ...]:
@@ -159,6 +168,8 @@ class ItemEncoder(BaseLayer):
         else:
             parts += vectors
         token = ops.concatenate(parts, axis=-1)
+        if not self.model_dim:
+            return token
         # As one matrix, whose weight gradient is one product too.
         flat = ops.reshape(token, (-1, self._width))
         shape = (-1, ops.shape(token)[1], self.model_dim)
@@ -224,7 +235,7 @@ class ItemEncoder(BaseLayer):
         return dict(zip(names, columns, strict=True))
 
     def compute_output_shape(self, columns_shape: Any) -> tuple:
-        return (*columns_shape[0], self.model_dim)
+        return (*columns_shape[0], self.model_dim or self._width)
 
 
 def add_id_embedding(

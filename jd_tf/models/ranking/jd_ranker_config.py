@@ -184,7 +184,7 @@ class JDRankerConfig(RankerConfig):
     2
     """
 
-    items: ItemsConfig = ItemsConfig()
+    items: ItemsConfig = dataclasses.field(default_factory=ItemsConfig)
     sequence: SequenceConfig = SequenceConfig()
     content: ContentConfig = ContentConfig()
     pairs: PairsConfig = PairsConfig()

@@ -1,0 +1,1 @@
+"""Layers that multiply features with each other."""

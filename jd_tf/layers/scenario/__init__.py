@@ -1,0 +1,1 @@
+"""Layers whose weights follow the scenario of a request."""

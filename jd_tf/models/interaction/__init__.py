@@ -1,0 +1,1 @@
+"""Rankers that multiply features with each other, one a file."""

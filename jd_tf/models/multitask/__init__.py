@@ -1,0 +1,1 @@
+"""Rankers that differ in what objectives share, one a file."""

@@ -1,0 +1,140 @@
+"""A base of rankers that read histories as means."""
+
+from typing import Any
+
+from keras import ops
+
+from jd_tf.layers import IdOverlap
+from jd_tf.layers.masking import length_mask
+from jd_tf.models.base import Tensors
+from jd_tf.models.blocks.event_ages import newest_time
+from jd_tf.models.blocks.item_encoder import ItemEncoder
+from jd_tf.models.multi_task_ranker import MultiTaskRanker
+
+
+class PooledRanker(MultiTaskRanker):
+    """Averages histories and compares their ids with the candidates'.
+
+    All that models of one kind share: they differ in what they make of these
+    features. With `items.model_dim` an item is one token; without, its
+    embeddings side by side, and products with the histories are left to the
+    model:
+
+        user       [mean of each history | context ids, ages, session]
+        candidate  [item | item * mean of each history, if tokens |
+                    overlaps of ids with each history, dense features]
+
+    The means are the user state; the rest of the user enters with the
+    request. Arguments, call arguments and outputs are those of
+    `RankingModel`.
+
+    Example:
+    >>> from jd_tf.models import get_model
+    >>> issubclass(get_model("pooled_mmoe").model_class, PooledRanker)
+    True
+    """
+
+    def make_layers(self) -> None:
+        schema, items = self.schema, self.config.items
+        shared = {"dtype": self.dtype_policy}
+        self.item_encoder = ItemEncoder(
+            schema.item_columns,
+            len(schema.behaviors),
+            items.model_dim,
+            items.item_embedding_dim,
+            items.feature_embedding_dim,
+            name="item_encoder",
+            **shared,
+        )
+        self.id_overlap = IdOverlap(
+            max_values=schema.values_per_id,
+            value_rows=[c.value_rows for c in schema.item_id_columns],
+            name="id_overlap",
+            **shared,
+        )
+        self.make_head(len(schema.behaviors), self.item_encoder.output_dim)
+
+    @property
+    def feature_dims(self) -> tuple[int, int]:
+        """Widths of a candidate's features, and of those of the request."""
+        candidate_dim, user_dim = self._reading_dims
+        num_dense = len(self.schema.item_dense)
+        candidate_dim += num_dense * (1 + self.item_normalization.embedding_dim)
+        return candidate_dim, user_dim + self.context_encoder.output_dim
+
+    @property
+    def _reading_dims(self) -> tuple[int, int]:
+        schema, dim = self.schema, self.item_encoder.output_dim
+        num_behaviors = len(schema.behaviors)
+        overlap = len(schema.item_id_columns) * self.id_overlap.num_features(0)
+        products = dim if self.config.items.model_dim else 0
+        candidate_dim = dim + num_behaviors * (products + overlap)
+        return candidate_dim, num_behaviors * dim
+
+    def build_readers(self) -> tuple[int, int]:
+        """See `MultiTaskRanker`."""
+        num_ids = sum(self.schema.values_per_id)
+        self.id_overlap.build((None, None, num_ids), (None, None, num_ids))
+        return self._reading_dims
+
+    def encode_histories(
+        self, histories: Tensors, training: bool = False
+    ) -> dict[str, Any]:
+        state, means, read = {}, [], []
+        for number, behavior in enumerate(self.schema.behaviors, 1):
+            name, length = behavior.name, histories[behavior.length]
+            ids = self.item_ids(histories, f"{name}_")
+            tokens = self.item_encoder(ids, gate_index=number)
+            real = length_mask(length, ops.shape(tokens)[1])[..., None]
+            total = ops.sum(ops.where(real, tokens, 0.0), axis=1)
+            count = ops.cast(ops.maximum(length, 1), total.dtype)
+            means.append(total / count[:, None])
+            overlap = self.id_overlap.encode_history(
+                self.item_encoder.rows(ids), length
+            )
+            if self.config.items.model_dim:
+                state[f"{name}_mean"] = means[-1]
+            state[f"{name}_rows"] = overlap["ids"]
+            state[f"{name}_overlap_weights"] = overlap["weights"]
+            state[f"{name}_length"] = length
+            state[f"{name}_newest_time"] = newest_time(
+                histories[f"{name}_event_time"], length
+            )
+            read.append({"interest": means[-1], "values": tokens[:, None]})
+        return state | self.shared_state(histories, means, read, training)
+
+    def candidate_features(
+        self, user_state: Tensors, candidates: Tensors
+    ) -> Any:
+        """Returns what the network reads of candidates, (B, N, F).
+
+        Arguments are those of `candidate_logits`.
+        """
+        ids = self.item_ids(candidates)
+        tokens, rows = self.item_encoder(ids), self.item_encoder.rows(ids)
+        parts: list[Any] = [tokens]
+        for behavior in self.schema.behaviors:
+            if self.config.items.model_dim:
+                mean = user_state[f"{behavior.name}_mean"]
+                parts.append(tokens * ops.expand_dims(mean, 1))
+            events = (
+                user_state[f"{behavior.name}_{part}"]
+                for part in ("rows", "overlap_weights", "length")
+            )
+            parts.append(self.id_overlap.match(rows, *events))
+        if self.schema.item_dense:
+            parts.append(self.item_normalization(candidates["item_dense"]))
+        return ops.concatenate(parts, axis=-1)
+
+    def candidate_logits(
+        self,
+        user_state: Tensors,
+        context: Any,
+        candidates: Tensors,
+        training: bool = False,
+    ) -> tuple[Any, Any]:
+        features = self.candidate_features(user_state, candidates)
+        logits, shared = self.conditional_logits(
+            user_state, context, features, training
+        )
+        return self.entire_space(logits), shared

@@ -1,0 +1,1 @@
+"""Rankers whose weights follow the scenario, one a file."""

@@ -1,0 +1,228 @@
+"""Every model of the zoo: its forward pass in NumPy, and the invariants."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from jd_tf.losses import MultiObjectiveLoss, labels_and_weights
+from jd_tf.models.config_fields import replace_fields
+from jd_tf.models.registry import build_model, get_model
+from jd_tf.schema import HISTORY_ROLES, SERVING_ROLES
+from jd_tf.training.build_from_config import build_main_step
+from jd_tf.training.config import TrainingConfig
+from tests.models.test_jd_ranker import batch_of, moved
+from tests.models.zoo_cases import ZOO
+from tests.models.zoo_references import one_request
+from tests.requests import random_requests, small_schema
+from tests.serving.exported import export_in_process
+
+SCHEMA = small_schema(scenario_column="scenario")
+HOUR = 3600
+# It looks a scenario up while it ranks.
+EXPORTED = "star"
+
+
+@pytest.fixture(scope="module")
+def batch():
+    requests = random_requests(SCHEMA, 6)
+    # A user who did nothing yet.
+    for column in SCHEMA.columns(*HISTORY_ROLES):
+        if column.ragged:
+            requests[0][column.name] = requests[0][column.name][:0]
+    return batch_of(requests, SCHEMA)
+
+
+def built(case, changes=(), schema=SCHEMA):
+    keras.utils.set_random_seed(3)
+    config = get_model(case.name).config_class()
+    changes = {**case.changes, **dict(changes)}
+    return build_model(case.name, schema, replace_fields(config, changes))
+
+
+@pytest.fixture(scope="module", params=ZOO, ids=lambda case: case.name)
+def case(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def model(case, batch):
+    """A model whose weights are all away from where they start."""
+    model = moved(built(case))
+    model.adapt([batch])
+    return model
+
+
+@pytest.fixture(scope="module")
+def expected(model, batch):
+    return {name: value.numpy() for name, value in model(batch).items()}
+
+
+def real(batch):
+    width = batch["item_id"].shape[1]
+    return np.arange(width) < np.asarray(batch["num_candidates"])[:, None]
+
+
+def assert_same(found, expected, mask=..., tolerance=1e-4):
+    for name, value in expected.items():
+        np.testing.assert_allclose(
+            np.asarray(found[name])[mask],
+            value[mask],
+            rtol=tolerance,
+            atol=tolerance / 10,
+            err_msg=name,
+        )
+
+
+def test_equals_the_forward_pass_in_numpy(case, model, batch, expected):
+    for number, count in enumerate(batch["num_candidates"].numpy()):
+        found = case.oracle(model, one_request(batch, SCHEMA, number))
+        assert found.shape == (count, len(SCHEMA.objectives))
+        np.testing.assert_allclose(
+            expected["probabilities"][number, :count],
+            found,
+            rtol=1e-3,
+            atol=1e-5,
+        )
+    assert np.ptp(expected["probabilities"][real(batch)], axis=0).min() > 1e-3
+
+
+def test_padding_changes_nothing(model, batch, expected):
+    def pad(column):
+        tensor = batch[column.name]
+        if not column.ragged:
+            return tensor
+        fill = tf.constant("b9" if column.dtype == "string" else 3)
+        fill = fill if column.dtype == "string" else tf.cast(fill, tensor.dtype)
+        longer = tf.fill((tensor.shape[0], 2, *tensor.shape[2:]), fill)
+        mask = tf.sequence_mask(batch[column.length], tensor.shape[1])
+        mask = tf.reshape(mask, (*mask.shape, *[1] * (len(tensor.shape) - 2)))
+        return tf.concat([tf.where(mask, tensor, fill), longer], axis=1)
+
+    padded = {c.name: pad(c) for c in SCHEMA.columns(*SERVING_ROLES)}
+    width = batch["item_id"].shape[1]
+    found = {k: v[:, :width] for k, v in model(padded).items()}
+    assert_same(found, expected, real(batch))
+
+
+def test_candidates_do_not_see_each_other(model, batch, expected):
+    width = batch["item_id"].shape[1]
+    order = np.random.default_rng(0).permutation(width)[: width - 2]
+    some = {
+        c.name: tf.gather(batch[c.name], order, axis=1)
+        if c.axes.startswith("BN")
+        else batch[c.name]
+        for c in SCHEMA.columns(*SERVING_ROLES)
+    }
+    assert_same(model(some), {k: v[:, order] for k, v in expected.items()})
+
+
+def test_requests_do_not_see_each_other(model, batch, expected):
+    alone = {name: tensor[2:3] for name, tensor in batch.items()}
+    assert_same(model(alone), {k: v[2:3] for k, v in expected.items()})
+
+
+def test_a_state_serves_an_hour_later(model, batch, expected):
+    """Only models that say so need another state at another time."""
+    histories = {c.name: batch[c.name] for c in SCHEMA.columns(*HISTORY_ROLES)}
+    later = {**batch, "request_time": batch["request_time"] + HOUR}
+    if not model.reusable:
+        histories["request_time"] = later["request_time"]
+    state = model.encode_user(histories)
+    whole = {name: value.numpy() for name, value in model(later).items()}
+    assert_same(model.rank(state, later, later), whole)
+    mask = real(batch)
+    moved_on = whole["score"][mask] - expected["score"][mask]
+    assert np.abs(moved_on).max() > 0
+
+
+def test_every_weight_learns_and_tables_stay_sparse(model, batch):
+    with tf.GradientTape() as tape:
+        logits = model(batch, training=True)["logits"]
+        loss = tf.reduce_sum(logits * tf.cos(logits))
+    variables = model.trainable_variables
+    gradients = tape.gradient(loss, variables)
+    for variable, gradient in zip(variables, gradients, strict=True):
+        assert gradient is not None, variable.path
+        if variable.name == "table":
+            assert isinstance(gradient, tf.IndexedSlices), variable.path
+        assert np.any(tf.convert_to_tensor(gradient)), variable.path
+
+
+def test_fit_and_keras_file(case, batch, tmp_path):
+    """Steps by Keras itself, then the file gives the same outputs."""
+    model = built(case)
+    model.adapt([batch])
+    inputs, labels, weights = labels_and_weights(batch)
+    model.compile(
+        keras.optimizers.Adam(0.02),
+        {"logits": MultiObjectiveLoss()},
+        run_eagerly=True,
+    )
+    history = model.fit(
+        inputs, labels, 6, 3, sample_weight=weights, verbose=0, shuffle=False
+    )
+    losses = history.history["loss"]
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.config == model.config
+    outputs = {name: value.numpy() for name, value in model(batch).items()}
+    assert_same(loaded(batch), outputs, tolerance=1e-5)
+
+
+def test_our_step_trains_a_model_that_fuses(case, batch):
+    model = built(case, {"fusion": "personalized", "calibrate": True})
+    model.adapt([batch])
+    step = build_main_step(TrainingConfig(), model)
+    variables = model.main_variables
+    before = [variable.numpy() for variable in variables]
+    rows = [step(batch) for _ in range(2)]
+    assert all(np.isfinite(row["loss"]) for row in rows)
+    changed = [
+        np.any(variable.numpy() != old)
+        for variable, old in zip(variables, before, strict=True)
+        if variable.trainable
+    ]
+    assert np.mean(changed) > 0.9
+    ranked = model(batch)
+    shape = (len(batch["item_id"]), len(SCHEMA.objectives))
+    assert ranked["fusion_weights"].shape == shape
+    state = model.encode_user(batch)
+    halves = model.rank(state, batch, batch)
+    assert_same(halves, {name: value.numpy() for name, value in ranked.items()})
+
+
+def test_a_bare_schema_is_enough(case):
+    """One id, one history, one objective, no context and no numbers."""
+    schema = small_schema(
+        item_columns=SCHEMA.item_columns[:1],
+        behaviors=SCHEMA.behaviors[:1],
+        objectives=SCHEMA.objectives[:1],
+        context_columns=(),
+        session_dense=(),
+        item_dense=(),
+        bias_columns=(),
+    )
+    batch = batch_of(random_requests(schema, 3), schema)
+    outputs = built(case, schema=schema)(batch, training=True)
+    assert outputs["logits"].shape == (*batch["item_id"].shape, 1)
+    assert np.isfinite(outputs["logits"].numpy()[real(batch)]).all()
+
+
+def exports():
+    """One is enough of what all have in common; the others are slow."""
+    for case in ZOO:
+        marks = [] if case.name == EXPORTED else [pytest.mark.slow]
+        yield pytest.param(case, marks=marks, id=case.name)
+
+
+@pytest.mark.parametrize("zoo_case", list(exports()))
+def test_an_export_gives_the_same_answers(zoo_case, tmp_path):
+    requests = random_requests(SCHEMA, 4, seed=1)
+    model = moved(built(zoo_case))
+    # Refused unless every signature reproduces the model.
+    version = export_in_process(model, tmp_path / "made", requests=requests)
+    signatures = set(tf.saved_model.load(version).signatures)
+    halves = {"serving_default", "encode_user", "rank_candidates"}
+    assert halves <= signatures
