@@ -33,10 +33,13 @@ from jd_tf.layers.overlap.content_match import ContentMatch
 from jd_tf.layers.overlap.event_weights import EventWeights
 from jd_tf.layers.overlap.id_overlap import IdOverlap
 from jd_tf.layers.overlap.pair_match import PairMatch
+from jd_tf.layers.sequence.attentional_gru import AttentionalGRU
 from jd_tf.layers.sequence.fine_grained_behavior_encoder import (
     FineGrainedBehaviorEncoder,
 )
+from jd_tf.layers.sequence.hstu_block import HSTUBlock
 from jd_tf.layers.sequence.interest_crossing import InterestCrossing
+from jd_tf.layers.sequence.local_activation_unit import LocalActivationUnit
 from jd_tf.layers.sequence.target_attention_decoder import (
     TargetAttentionDecoder,
 )
@@ -45,6 +48,7 @@ from jd_tf.layers.sequence.transformer_block import TransformerBlock
 from jd_tf.layers.sequence.transformer_encoder import TransformerEncoder
 
 __all__ = [
+    "AttentionalGRU",
     "BiasTower",
     "CalibrationCurve",
     "ContentMatch",
@@ -55,10 +59,12 @@ __all__ = [
     "FineGrainedBehaviorEncoder",
     "FixedFusion",
     "GlobalFusion",
+    "HSTUBlock",
     "IdEmbedding",
     "IdOverlap",
     "IdRanks",
     "InterestCrossing",
+    "LocalActivationUnit",
     "LogBucketEmbedding",
     "MixtureOfExperts",
     "MultiGateImageTransfer",

@@ -16,6 +16,7 @@ from jd_tf.schema import SERVING_ROLES, Schema
 
 Tensors = Mapping[str, Any]
 STATE_PREFIX = "user_state_"
+APPEND_PREFIX = "append_state_"
 
 
 class RankingModel(CompiledMetrics, SchemaModel):
@@ -108,6 +109,11 @@ class RankingModel(CompiledMetrics, SchemaModel):
         return True
 
     @property
+    def can_append(self) -> bool:
+        """Returns whether `append_events` works: the model is causal."""
+        return False
+
+    @property
     def session_dim(self) -> int:
         """Width of `session_features`."""
         raise NotImplementedError(
@@ -124,6 +130,19 @@ class RankingModel(CompiledMetrics, SchemaModel):
             training: whether dropout is active.
         """
         raise NotImplementedError
+
+    def append_histories(
+        self, kept: Tensors, events: Tensors
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Computes the user state and what to keep, keys without prefixes.
+
+        Args:
+            kept: of the call before; {} before the first.
+            events: the schema's history columns, of new events alone.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} appends no events: it reads all anew."
+        )
 
     def encode_request(self, user_state: Tensors, request: Tensors) -> Any:
         """Encodes what is known of a request beside its histories.
@@ -218,6 +237,34 @@ class RankingModel(CompiledMetrics, SchemaModel):
         state = self.encode_histories(histories, training)
         return {f"{STATE_PREFIX}{n}": tensor for n, tensor in state.items()}
 
+    def append_events(
+        self, append_state: Tensors, events: Tensors
+    ) -> dict[str, Any]:
+        """Computes the user state after new events, without the older ones.
+
+        Until a history is longer than the model reads, the state is that of
+        `encode_user` with all events.
+
+        Args:
+            append_state: `append_state_*` of the call before; {} before the
+                first.
+            events: the schema's history columns, of new events alone; they
+                are newer than all before.
+
+        Returns:
+            Tensors named `user_state_*` and `append_state_*`, dimension 0 is
+            B.
+
+        Raises:
+            NotImplementedError: the model does not `can_append`.
+        """
+        kept = _without(APPEND_PREFIX, append_state)
+        state, kept = self.append_histories(kept, events)
+        return {
+            **{f"{STATE_PREFIX}{n}": tensor for n, tensor in state.items()},
+            **{f"{APPEND_PREFIX}{n}": tensor for n, tensor in kept.items()},
+        }
+
     def rank(
         self,
         user_state: Tensors,
@@ -254,10 +301,7 @@ class RankingModel(CompiledMetrics, SchemaModel):
         candidates: Tensors,
         training: bool,
     ) -> tuple[dict[str, Any], Any]:
-        state = {
-            name.removeprefix(STATE_PREFIX): tensor
-            for name, tensor in user_state.items()
-        }
+        state = _without(STATE_PREFIX, user_state)
         context = self.encode_request(state, request)
         logits, shared = self.candidate_logits(
             state, context, candidates, training=training
@@ -363,3 +407,7 @@ class RankingModel(CompiledMetrics, SchemaModel):
         inputs = {c.name: keras.InputSpec(c.dtype, c.shape) for c in columns}
         options = {"input_signature": [inputs], **options}
         return super().export(filepath, **options)
+
+
+def _without(prefix: str, tensors: Tensors) -> dict[str, Any]:
+    return {n.removeprefix(prefix): tensor for n, tensor in tensors.items()}

@@ -16,9 +16,16 @@ DEFAULT_MODEL = "jd_ranker"
 MODULE_FILE = "model_module.py"
 # Imported when they are asked for.
 _BUILT_IN = {
+    "bst": "jd_tf.models.sequence.bst",
     "deep_fm": "jd_tf.models.interaction.deep_fm",
+    "dien": "jd_tf.models.sequence.dien",
+    "din": "jd_tf.models.sequence.din",
+    "dmt": "jd_tf.models.sequence.dmt",
+    "hstu": "jd_tf.models.unified.hstu",
     "jd_ranker": "jd_tf.models.ranking.jd_ranker",
+    "one_trans": "jd_tf.models.unified.one_trans",
     "pooled_mmoe": "jd_tf.models.ranking.pooled_mmoe",
+    "sas_rec": "jd_tf.models.sequence.sas_rec",
     "shared_bottom": "jd_tf.models.multitask.shared_bottom",
     "two_tower": "jd_tf.models.retrieval.two_tower",
 }
