@@ -11,6 +11,7 @@ from jd_tf import layers
 from tests import case_inputs
 from tests.case import Case, make_case
 from tests.case_inputs import CANDIDATES, EVENTS, LENGTHS, REQUESTS, WIDTH
+from tests.interaction_cases import INTERACTION_CASES
 
 __all__ = [
     "CANDIDATES",
@@ -40,6 +41,7 @@ _ENCODERS = {
 }
 
 CASES = (
+    *INTERACTION_CASES,
     make_case(
         "id_hashed", layers.IdEmbedding, case_inputs.numbers, 4, 9, **_BY_ID
     ),

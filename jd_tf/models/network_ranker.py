@@ -41,20 +41,6 @@ class NetworkRanker(PooledRanker):
         """
         raise NotImplementedError
 
-    @property
-    def num_fields(self) -> tuple[int, int]:
-        """Fields of width `items.embedding_dim`: a candidate's, a user's.
-
-        They stand first; what follows them are numbers.
-        """
-        schema = self.schema
-        num_ids, num_behaviors = (
-            len(schema.item_id_columns),
-            len(schema.behaviors),
-        )
-        requests = len(schema.context_columns) + num_behaviors
-        return num_ids, num_behaviors * num_ids + requests
-
     def network_state(self, interests: Any) -> dict[str, Any]:
         """See `MultiTaskRanker`."""
         return {"interests": interests}

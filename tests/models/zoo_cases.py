@@ -36,7 +36,34 @@ class ZooCase:
 
 
 ZOO = (
-    ZooCase("pooled_mmoe", of_features(reference.pooled_mmoe), _TOWERS),
-    ZooCase("shared_bottom", of_features(reference.shared_bottom), _TOWERS),
     ZooCase("deep_fm", of_features(reference.deep_fm), _FIELDS),
+    ZooCase("dcn_v2", of_features(reference.dcn_v2), {**_FIELDS, "rank": 5}),
+    ZooCase(
+        "mask_net",
+        of_features(reference.mask_net),
+        {**_FIELDS, "num_blocks": 2, "block_units": 5, "mask_units": 7},
+    ),
+    ZooCase(
+        "final_mlp",
+        of_features(reference.final_mlp),
+        {**_FIELDS, "gate_units": 5, "num_heads": 2},
+    ),
+    ZooCase("shared_bottom", of_features(reference.shared_bottom), _TOWERS),
+    ZooCase("pooled_mmoe", of_features(reference.pooled_mmoe), _TOWERS),
+    ZooCase(
+        "ple",
+        of_features(reference.ple),
+        {**_TOWERS, "num_task_experts": 1},
+    ),
+    ZooCase("esmm", of_features(reference.esmm), _TOWERS),
+    ZooCase(
+        "pepnet",
+        of_features(reference.pepnet),
+        {**_TOKENS, "hidden_units": (8, 6), "gate_units": 5},
+    ),
+    ZooCase(
+        "star",
+        of_features(reference.star),
+        {**_TOKENS, "hidden_units": (8, 6), "auxiliary_units": (5,)},
+    ),
 )

@@ -9,7 +9,10 @@ request, and returns conditional logits (T,).
 import numpy as np
 
 from jd_tf.schema import SERVING_ROLES
+from tests import interaction_references as references_of
 from tests import numeric_references, references
+from tests.interaction_references import first_layer, split_mlp
+from tests.interaction_references import weights_of as weights
 from tests.references import relu, softmax
 
 
@@ -22,16 +25,6 @@ def one_request(batch, schema, number):
             values = values[: int(batch[column.length][number])]
         request[column.name] = values
     return request
-
-
-def weights(layer):
-    """NumPy weights by their path below the layer."""
-    found = {}
-    for weight in layer.weights:
-        parts = weight.path.split("/")
-        parts = parts[parts.index(layer.name) + 1 :]
-        found["/".join(parts)] = weight.numpy().astype(np.float64)
-    return found
 
 
 def of_features(network):
@@ -156,50 +149,22 @@ def _context(encoder, schema, request, ages):
     return parts
 
 
-def first_layer(w, user, candidate):
-    """The halves of a first dense layer, as the one layer they are."""
-    kernel = np.concatenate([w["user_half/kernel"], w["candidate_half/kernel"]])
-    found = np.concatenate([user, candidate]) @ kernel
-    return found + w.get("user_half/bias", 0.0)
-
-
-def split_mlp(layer, user, candidate, last=lambda x: x):
-    """Outputs (S, D) of the networks of a `SplitMLP`."""
-    w = weights(layer)
-    firsts = np.split(first_layer(w, user, candidate), layer.num_networks)
-    outputs = []
-    for number, hidden in enumerate(firsts):
-        for index in range(len(layer.units) - 1):
-            kernel = w[f"deeper/kernel_{index}"][number]
-            bias = w[f"deeper/bias_{index}"][number, 0]
-            hidden = relu(hidden) @ kernel + bias
-        outputs.append(last(hidden))
-    return np.array(outputs)
-
-
 def towers(layer, inputs):
     """Logits of a `TaskTower` from a vector for each objective."""
-    w, logits = weights(layer), []
-    for number, hidden in enumerate(inputs):
-        layers = [
-            (w[f"towers/kernel_{i}"][number], w[f"towers/bias_{i}"][number, 0])
-            for i in range(len(layer.units) + 1)
-        ]
-        logits.append(references.mlp(hidden, layers, relu)[0])
-    return np.array(logits)
+    return stacked(layer.towers, inputs)[:, 0]
 
 
 # Networks -------------------------------------------------------------------
 
 
 def shared_bottom(model, user, candidate, request):
-    (bottom,) = split_mlp(model.experts, user, candidate, relu)
+    (bottom,) = split_mlp(model.experts, candidate, user)
     return towers(model.towers, [bottom] * len(model.schema.objectives))
 
 
 def pooled_mmoe(model, user, candidate, request):
     layer, w = model.experts, weights(model.experts)
-    first = first_layer(w, user, candidate)
+    first = first_layer(w, candidate, user)
     width, number = layer.expert_units[0], layer.num_experts
     experts = np.split(first[: width * number], number)
     for index in range(len(layer.expert_units) - 1):
@@ -218,22 +183,103 @@ def pooled_mmoe(model, user, candidate, request):
     return towers(model.towers, mixed)
 
 
+def ple(model, user, candidate, request):
+    mixed = references_of.progressive_extraction(model.experts, candidate, user)
+    return towers(model.towers, mixed)
+
+
+def esmm(model, user, candidate, request):
+    return towers(model.towers, split_mlp(model.experts, candidate, user))
+
+
 def deep_fm(model, user, candidate, request):
-    width = model.config.items.embedding_dim
-    vectors = weights(model.machine)
-    fields = []
-    for name, features, count in (
-        ("candidate", candidate, model.machine.num_candidate_fields),
-        ("user", user, model.machine.num_user_fields),
-    ):
-        fields += np.split(features[: count * width], count)
-        numbers = features[count * width :]
-        fields += list(numbers[:, None] * vectors[f"{name}_vectors"])
-    second = np.zeros(width)
-    for i in range(len(fields)):
-        for j in range(i):
-            second += fields[i] * fields[j]
-    (first,) = split_mlp(model.linear, user, candidate)
-    (deep,) = split_mlp(model.deep, user, candidate, relu)
+    second = references_of.factorization_machine(model.machine, candidate, user)
+    (first,) = split_mlp(model.linear, candidate, user)
+    (deep,) = split_mlp(model.deep, candidate, user)
     second = second @ weights(model.second_order)["kernel"]
     return first + second + deep @ weights(model.output_layer)["kernel"]
+
+
+def dcn_v2(model, user, candidate, request):
+    crossed = references_of.cross_network(model.cross, candidate, user)
+    (deep,) = split_mlp(model.deep, candidate, user)
+    return output(model, np.concatenate([crossed, deep]))
+
+
+def mask_net(model, user, candidate, request):
+    masked = [
+        references_of.mask_block(block, candidate, user)
+        for block in model.blocks
+    ]
+    deep = stacked(model.deep, [np.concatenate(masked)])[0]
+    return output(model, relu(deep))
+
+
+def final_mlp(model, user, candidate, request):
+    x = np.concatenate([candidate, user])
+    chosen = x * references_of.gate_unit(model.user_gate, user)
+    split = [len(candidate)]
+    (first,) = split_mlp(model.first, *np.split(chosen, split))
+    chosen = x * references_of.gate_unit(model.candidate_gate, candidate)
+    (second,) = stacked(model.second, [chosen])
+    return references_of.bilinear_fusion(
+        model.fusion_layer, first, relu(second)
+    )
+
+
+def pepnet(model, user, candidate, request):
+    width = model.config.items.context_embedding_dim
+    context = user[-model.context_encoder.output_dim :]
+    scenario = context[:width]  # the first of the context columns
+    gate = references_of.gate_unit(
+        model.feature_gate, np.concatenate([scenario, user])
+    )
+    candidate = candidate * gate[: len(candidate)]
+    user = user * gate[len(candidate) :]
+    prior = np.concatenate([context, user])
+    hidden = split_mlp(model.first, candidate, user)
+    for level, layer_gate in enumerate(model.layer_gates):
+        if level:
+            hidden = relu(stacked(model.deeper[level - 1], hidden))
+        gates = references_of.gate_unit(layer_gate, prior)
+        hidden = hidden * np.reshape(gates, hidden.shape)
+    return stacked(model.output_layer, hidden)[:, 0]
+
+
+def star(model, user, candidate, request):
+    known = model.schema.context_columns[0].vocabulary
+    scenario = 1 + known.index(request["scenario"])
+    context = user[-model.context_encoder.output_dim :]
+    user, candidate = (
+        references_of.partitioned_normalization(norm, features, scenario)
+        for norm, features in (
+            (model.user_norm, user),
+            (model.candidate_norm, candidate),
+        )
+    )
+    (auxiliary,) = split_mlp(model.auxiliary, candidate, context)
+    own = references_of.star_mlp(model.star, candidate, user, scenario)
+    return own + auxiliary
+
+
+def output(model, hidden):
+    return references.dense(
+        hidden,
+        {
+            f"output/{name}": value
+            for name, value in weights(model.output_layer).items()
+        },
+        "output",
+    )
+
+
+def stacked(layer, inputs):
+    """Outputs of a `StackedMLP` before the last activation, one a slice."""
+    w, found = weights(layer), []
+    for number, x in enumerate(inputs):
+        layers = [
+            (w[f"kernel_{i}"][number], w[f"bias_{i}"][number, 0])
+            for i in range(len(layer.units))
+        ]
+        found.append(references.mlp(x, layers, relu))
+    return np.array(found)

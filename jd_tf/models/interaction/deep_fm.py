@@ -56,11 +56,16 @@ class DeepFM(NetworkRanker):
 
     def make_network(self) -> None:
         network, shared = self.config.network, {"dtype": self.dtype_policy}
-        num_tasks = len(self.schema.objectives)
+        schema, num_tasks = self.schema, len(self.schema.objectives)
+        num_ids = len(schema.item_id_columns)
+        # A mean for each id and history; and ids and ages of the request.
+        num_means = len(schema.behaviors) * num_ids
+        num_request = len(schema.context_columns) + len(schema.behaviors)
         self.linear = SplitMLP((num_tasks,), name="linear", **shared)
         self.machine = FactorizationMachine(
             self.config.items.embedding_dim,
-            *self.num_fields,
+            num_ids,
+            num_means + num_request,
             name="machine",
             **shared,
         )
