@@ -131,19 +131,6 @@ class RankingModel(CompiledMetrics, SchemaModel):
         """
         raise NotImplementedError
 
-    def append_histories(
-        self, kept: Tensors, events: Tensors
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Computes the user state and what to keep, keys without prefixes.
-
-        Args:
-            kept: of the call before; {} before the first.
-            events: the schema's history columns, of new events alone.
-        """
-        raise NotImplementedError(
-            f"{type(self).__name__} appends no events: it reads all anew."
-        )
-
     def encode_request(self, user_state: Tensors, request: Tensors) -> Any:
         """Encodes what is known of a request beside its histories.
 
@@ -246,24 +233,17 @@ class RankingModel(CompiledMetrics, SchemaModel):
         `encode_user` with all events.
 
         Args:
-            append_state: `append_state_*` of the call before; {} before the
-                first.
-            events: the schema's history columns, of new events alone; they
-                are newer than all before.
+            append_state: `append_state_*` of the call before; {} at first.
+            events: the schema's history columns, of new events alone; all
+                are newer than those before.
 
         Returns:
             Tensors named `user_state_*` and `append_state_*`, dimension 0 is
             B.
-
-        Raises:
-            NotImplementedError: the model does not `can_append`.
         """
-        kept = _without(APPEND_PREFIX, append_state)
-        state, kept = self.append_histories(kept, events)
-        return {
-            **{f"{STATE_PREFIX}{n}": tensor for n, tensor in state.items()},
-            **{f"{APPEND_PREFIX}{n}": tensor for n, tensor in kept.items()},
-        }
+        raise NotImplementedError(
+            f"{type(self).__name__} appends no events: it reads all anew."
+        )
 
     def rank(
         self,
@@ -301,7 +281,10 @@ class RankingModel(CompiledMetrics, SchemaModel):
         candidates: Tensors,
         training: bool,
     ) -> tuple[dict[str, Any], Any]:
-        state = _without(STATE_PREFIX, user_state)
+        state = {
+            name.removeprefix(STATE_PREFIX): tensor
+            for name, tensor in user_state.items()
+        }
         context = self.encode_request(state, request)
         logits, shared = self.candidate_logits(
             state, context, candidates, training=training
@@ -407,7 +390,3 @@ class RankingModel(CompiledMetrics, SchemaModel):
         inputs = {c.name: keras.InputSpec(c.dtype, c.shape) for c in columns}
         options = {"input_signature": [inputs], **options}
         return super().export(filepath, **options)
-
-
-def _without(prefix: str, tensors: Tensors) -> dict[str, Any]:
-    return {n.removeprefix(prefix): tensor for n, tensor in tensors.items()}

@@ -14,7 +14,7 @@ from jd_tf.layers.sequence.kept_events import (
     layer_states,
     merge_events,
 )
-from jd_tf.models.base import Tensors
+from jd_tf.models.base import APPEND_PREFIX, STATE_PREFIX, Tensors
 from jd_tf.models.blocks.event_ages import newest_time
 from jd_tf.models.blocks.event_encoder import NUM_AGE_BUCKETS, EventEncoder
 from jd_tf.models.blocks.item_encoder import ItemEncoder
@@ -175,10 +175,18 @@ class TimelineRanker(MultiTaskRanker):
         state, _ = self._extend({}, histories, training)
         return state
 
-    def append_histories(
-        self, kept: Tensors, events: Tensors
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        return self._extend(kept, events)
+    def append_events(
+        self, append_state: Tensors, events: Tensors
+    ) -> dict[str, Any]:
+        kept = {
+            name.removeprefix(APPEND_PREFIX): tensor
+            for name, tensor in append_state.items()
+        }
+        state, kept = self._extend(kept, events)
+        return {
+            **{f"{STATE_PREFIX}{n}": tensor for n, tensor in state.items()},
+            **{f"{APPEND_PREFIX}{n}": tensor for n, tensor in kept.items()},
+        }
 
     def candidate_logits(
         self,
