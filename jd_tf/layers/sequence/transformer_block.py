@@ -136,7 +136,8 @@ class TransformerBlock(BaseLayer):
         So a stack of blocks shapes its events once, and masks them once, by
         `attention_mask`.
         """
-        attended = self._attend(*self._project(flat, max_length), mask)
+        queries, keys, values = self._project(flat, max_length)
+        attended = self._attend(queries, keys, values, mask)
         return self._add(flat, attended, training)
 
     def extend(

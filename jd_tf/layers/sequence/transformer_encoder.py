@@ -109,7 +109,7 @@ class TransformerEncoder(BaseLayer):
         self,
         inputs: Any,
         length: Any,
-        kept: Sequence[Mapping[str, Any]] = (),
+        kept: Sequence[Any] = (),
         kept_length: Any = 0,
         window: int = 0,
         training: bool | None = None,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -92,7 +92,7 @@ class SASRec(TimelineRanker):
         self,
         tokens: Any,
         timeline: Tensors,
-        kept: Sequence[Mapping[str, Any]],
+        kept: Sequence[Any],
         training: bool = False,
     ) -> tuple[Any, list[dict[str, Any]]]:
         return self.transformer.extend(

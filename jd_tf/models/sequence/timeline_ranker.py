@@ -1,6 +1,6 @@
 """A base of causal rankers that read all behaviours as one timeline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -66,7 +66,7 @@ class TimelineRanker(MultiTaskRanker):
         self,
         tokens: Any,
         timeline: Tensors,
-        kept: Sequence[Mapping[str, Any]],
+        kept: Sequence[Any],
         training: bool = False,
     ) -> tuple[Any, list[dict[str, Any]]]:
         """Encodes new events, given what was kept of older ones.
@@ -234,7 +234,10 @@ class TimelineRanker(MultiTaskRanker):
         # A sum of one event, or of none where no history has any.
         some = (new > 0)[:, None]
         newest = ops.sum(ops.where(some[..., None], memory[:, :1], 0.0), axis=1)
-        old = ops.cast(kept.get("interest", self.no_history), newest.dtype)
+        old = ops.cast(self.no_history, newest.dtype)
+        if "interest" in kept:
+            kept_interest = ops.cast(kept["interest"], newest.dtype)
+            old = ops.where((before > 0)[:, None], kept_interest, old)
         interest = ops.where(some, newest, old)
         kept_now = {
             **flat_states(states),

@@ -1,7 +1,7 @@
 """Sequential transduction units over events and candidates."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -115,7 +115,7 @@ class HSTU(TimelineRanker):
         self,
         tokens: Any,
         timeline: Tensors,
-        kept: Sequence[Mapping[str, Any]],
+        kept: Sequence[Any],
         training: bool = False,
     ) -> tuple[Any, list[dict[str, Any]]]:
         states = []

@@ -1,7 +1,7 @@
 """One Transformer over events, the request and the candidates."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -112,7 +112,7 @@ class OneTrans(TimelineRanker):
         self,
         tokens: Any,
         timeline: Tensors,
-        kept: Sequence[Mapping[str, Any]],
+        kept: Sequence[Any],
         training: bool = False,
     ) -> tuple[Any, list[dict[str, Any]]]:
         states = []
