@@ -119,17 +119,16 @@ def test_padding_of_a_kept_state_changes_nothing(model, requests):
     """A server pads the states of a batch with their first element."""
     events = histories(requests, 1, 2, 2)
     kept = split(model.append_events({}, histories(requests, 0, 1, 2)))[1]
+    # The axis of events, by the last word of a name.
+    axes = {"keys": 2, "values": 2, "time": 1, "seconds": 1, "counts": 1}
     padded = {}
     for name, tensor in kept.items():
-        axis = {"keys": 2, "values": 2, "time": 1}.get(name.rpartition("_")[2])
-        known = axis and "newest" not in name
-        width = [(0, 0)] * len(tensor.shape)
-        if known:
+        values, width = tensor.numpy(), [(0, 0)] * len(tensor.shape)
+        axis = axes.get(name.rpartition("_")[2])
+        if axis and "newest" not in name:
             width[axis] = (0, 3)
-        fill = tensor.numpy().flat[0] if tensor.shape.num_elements() else 0
-        padded[name] = tf.constant(
-            np.pad(tensor.numpy(), width, constant_values=fill)
-        )
+        padded[name] = np.pad(values, width, constant_values=values.flat[0])
+    assert padded["append_state_event_time"].shape[1] > 3
     states = [
         split(model.append_events(state, events))[0] for state in (kept, padded)
     ]
