@@ -7,7 +7,10 @@ import pytest
 from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.registry import build_model, get_model
 from jd_tf.schema import Behavior, IdColumn, Objective, Schema
+from jd_tf.serving import batching
 from jd_tf.serving.errors import ExportError
+from jd_tf.serving.export import exporting
+from jd_tf.serving.export.batching_parameters import batching_parameters
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.verification.growing import grown_states
 from jd_tf.serving.export.verification.invariants import check_invariants
@@ -42,7 +45,13 @@ def loaded(tmp_path_factory):
     keras.utils.set_random_seed(1)
     config = replace_fields(get_model("hstu").config_class(), CHANGES)
     model = moved(build_model("hstu", SCHEMA, config))
-    folder = export_in_process(model, tmp_path_factory.mktemp("saved"))
+    sizes = (1, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        # Fewer recorded calls: each of seven takes a second.
+        patch.setattr(batching, "BATCH_SIZES", sizes)
+        parameters = batching_parameters(sizes)
+        patch.setattr(exporting, "batching_parameters", lambda: parameters)
+        folder = export_in_process(model, tmp_path_factory.mktemp("saved"))
     return LoadedModel(folder)
 
 
