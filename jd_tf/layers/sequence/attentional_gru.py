@@ -112,7 +112,8 @@ class AttentionalGRU(BaseLayer):
             update, reset, new = tf.split(part, 3, axis=-1)
             update = weight * tf.sigmoid(update + own[0])
             new = tf.tanh(new + tf.sigmoid(reset + own[1]) * own[2])
-            return state + update * (new - state)
+            # A graph's loop wants the shape that it began with.
+            return tf.ensure_shape(state + update * (new - state), state.shape)
 
         states = tf.scan(after, (parts, steps), initializer=state)
         if weights is None:
