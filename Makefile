@@ -14,13 +14,16 @@ DEMO_LONG ?= runs/demo-long
 # Public data sets, and a new folder for each gate.
 DATA ?= ../shared/data
 GATE ?= runs/gate
+# Of benchmarks.zoo, and the pages that show it.
+CARD ?= runs/zoo/card.json
+PAGES ?= docs/models.md
 # Fewer workers than cores would idle; more would swap threads.
 WORKERS ?= 2
 # Per cent of lines and branches.
 COVERAGE ?= 50
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help install demo demo-long recommend test test-fast test-slow test-docs docs coverage gate soak lint format clean
+.PHONY: help install demo demo-long recommend test test-fast test-slow test-docs docs coverage gate tables soak lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -75,6 +78,9 @@ test-docs: $(INSTALLED)  ## the code blocks of README and docs, and the notebook
 
 gate: $(INSTALLED)  ## quality on public data against expected values, about 15 minutes
 	$(RUN) -m experiments.benchmarks.quality_gate --data=$(DATA) --output=$(GATE)
+
+tables: $(INSTALLED)  ## the zoo's table on its pages, from CARD
+	$(RUN) -m experiments.write_tables --card=$(CARD) --pages=$(PAGES)
 
 soak: $(INSTALLED)  ## ten minutes of clients while versions come and go
 	JD_TF_SOAK_MINUTES=$${JD_TF_SOAK_MINUTES:-10} \

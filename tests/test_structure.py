@@ -57,6 +57,7 @@ CONTRACT_METHODS = {
     "make_network",
     "make_reader",
     "make_stack",
+    "make_parts",  # of those with a network, by NetworkRanker, as the next
     "network",
     "read_events",
     "read_stack",

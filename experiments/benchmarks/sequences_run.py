@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from experiments.benchmarks.full_ranking import rank_all_items
+from experiments.benchmarks.recall.full_ranking import rank_all_items
 from experiments.presets import QUICKSTART_PRESETS
 from experiments.steps import Steps
 from experiments.train_ranker import count_pairs, train_ranker

@@ -8,31 +8,10 @@ from typing import Any
 import keras
 
 
-class BaseLayer(keras.layers.Layer):
-    """A layer that keeps every constructor argument under its own name."""
+class Composite:
+    """A mixin of what has inner layers of its own dtype policy, built."""
 
-    def get_config(self) -> dict[str, Any]:
-        # `autocast` is the constructor's to set.
-        config = super().get_config()
-        config.pop("autocast", None)
-        for name in self._arguments():
-            config[name] = _plain(getattr(self, name))
-        return config
-
-    def keep(self, given: Mapping[str, Any]) -> None:
-        """Keeps the arguments among a constructor's `locals()` as they are.
-
-        Lists, which JSON has in place of tuples, become tuples again.
-        """
-        for name in self._arguments():
-            value = given[name]
-            setattr(
-                self, name, tuple(value) if isinstance(value, list) else value
-            )
-
-    def _arguments(self) -> list[str]:
-        names = inspect.signature(type(self).__init__).parameters
-        return [name for name in names if name not in ("self", "kwargs")]
+    dtype_policy: Any
 
     def add_part(
         self, layer: type, name: str, shape: Any, *args: Any, **kwargs: Any
@@ -59,6 +38,33 @@ class BaseLayer(keras.layers.Layer):
         """Returns a dense part; `kwargs` are its arguments."""
         shape = (None, input_dim)
         return self.add_part(keras.layers.Dense, name, shape, units, **kwargs)
+
+
+class BaseLayer(Composite, keras.layers.Layer):
+    """A layer that keeps every constructor argument under its own name."""
+
+    def get_config(self) -> dict[str, Any]:
+        # `autocast` is the constructor's to set.
+        config = super().get_config()
+        config.pop("autocast", None)
+        for name in self._arguments():
+            config[name] = _plain(getattr(self, name))
+        return config
+
+    def keep(self, given: Mapping[str, Any]) -> None:
+        """Keeps the arguments among a constructor's `locals()` as they are.
+
+        Lists, which JSON has in place of tuples, become tuples again.
+        """
+        for name in self._arguments():
+            value = given[name]
+            setattr(
+                self, name, tuple(value) if isinstance(value, list) else value
+            )
+
+    def _arguments(self) -> list[str]:
+        names = inspect.signature(type(self).__init__).parameters
+        return [name for name in names if name not in ("self", "kwargs")]
 
 
 def _plain(value: Any) -> Any:

@@ -16,9 +16,12 @@ class SplitLayer(BaseLayer):
     chains both. The user half may itself be split: `encode_user` of the
     columns that outlive a request, then `add_request` of the others.
 
-    A subclass calls `make_halves` in `build` and implements `mix`.
+    A subclass sets `output_dims`, calls `make_halves` in `build`, and
+    implements `mix`, or `call` where it needs the user's features themselves.
     """
 
+    # Axes of the output after B and N.
+    output_dims: tuple[int, ...]
     user_half: keras.layers.Dense
     candidate_half: keras.layers.Dense
 
@@ -117,6 +120,11 @@ class SplitLayer(BaseLayer):
     ) -> Any:
         user_state = self.encode_user(user_features)
         return self.mix(candidate_features, user_state, training=training)
+
+    def compute_output_shape(
+        self, candidate_features_shape: tuple, user_features_shape: tuple
+    ) -> tuple:
+        return (*candidate_features_shape[:2], *self.output_dims)
 
     def _user_width(self, name: str, features: Any) -> int:
         width, full = features.shape[-1], self.user_half.kernel.shape[0]

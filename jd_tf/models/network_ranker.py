@@ -4,16 +4,16 @@ from typing import Any
 
 from keras import ops
 
+from jd_tf.layers.base_layer import Composite
 from jd_tf.models.base import Tensors
 from jd_tf.models.pooled_ranker import PooledRanker
 
 
-class NetworkRanker(PooledRanker):
+class NetworkRanker(Composite, PooledRanker):
     """Hands the features of `PooledRanker` to a network of its own.
 
-    A subclass makes its layers in `make_network`, builds them in
-    `build_network` and implements `network`. Arguments, call arguments and
-    outputs are those of `RankingModel`.
+    A subclass makes its layers in `make_parts` and implements `network`.
+    Arguments, call arguments and outputs are those of `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -21,12 +21,17 @@ class NetworkRanker(PooledRanker):
     True
     """
 
+    def make_parts(self, candidate_dim: int, user_dim: int) -> None:
+        """Makes and builds the layers of the network.
+
+        Args:
+            candidate_dim: width of a candidate's features.
+            user_dim: width of those of user and request.
+        """
+        raise NotImplementedError
+
     def network(
-        self,
-        user: Any,
-        candidates: Any,
-        context: Any,
-        training: bool = False,
+        self, user: Any, candidates: Any, context: Any, training: bool
     ) -> tuple[Any, Any]:
         """Computes conditional logits.
 
@@ -40,6 +45,12 @@ class NetworkRanker(PooledRanker):
             Logits (B, N, T), and the activation that objectives share.
         """
         raise NotImplementedError
+
+    def make_network(self) -> None:
+        self.make_parts(*self.feature_dims)
+
+    def build_network(self, candidate_dim: int, user_dim: int) -> None:
+        """Does nothing: the parts are built."""
 
     def network_state(self, interests: Any) -> dict[str, Any]:
         """See `MultiTaskRanker`."""
@@ -57,3 +68,11 @@ class NetworkRanker(PooledRanker):
         user = ops.concatenate([interests, context["encoded"]], axis=-1)
         logits, shared = self.network(user, features, context, training)
         return ops.cast(logits, "float32"), shared
+
+
+def split_shapes(candidate_dim: int, user_dim: int) -> dict[str, tuple]:
+    """Returns what `build` of a layer over user and candidate takes."""
+    return {
+        "candidate_features_shape": (None, None, candidate_dim),
+        "user_features_shape": (None, user_dim),
+    }

@@ -54,16 +54,28 @@ class PooledRanker(MultiTaskRanker):
         )
         self.make_head(len(schema.behaviors), self.item_encoder.output_dim)
 
-    def build_readers(self) -> tuple[int, int]:
-        """See `MultiTaskRanker`."""
+    @property
+    def feature_dims(self) -> tuple[int, int]:
+        """Widths of a candidate's features, and of those of the request."""
+        candidate_dim, user_dim = self._reading_dims
+        num_dense = len(self.schema.item_dense)
+        candidate_dim += num_dense * (1 + self.item_normalization.embedding_dim)
+        return candidate_dim, user_dim + self.context_encoder.output_dim
+
+    @property
+    def _reading_dims(self) -> tuple[int, int]:
         schema, dim = self.schema, self.item_encoder.output_dim
         num_behaviors = len(schema.behaviors)
-        num_ids = sum(schema.values_per_id)
-        self.id_overlap.build((None, None, num_ids), (None, None, num_ids))
         overlap = len(schema.item_id_columns) * self.id_overlap.num_features(0)
         products = dim if self.config.items.model_dim else 0
         candidate_dim = dim + num_behaviors * (products + overlap)
         return candidate_dim, num_behaviors * dim
+
+    def build_readers(self) -> tuple[int, int]:
+        """See `MultiTaskRanker`."""
+        num_ids = sum(self.schema.values_per_id)
+        self.id_overlap.build((None, None, num_ids), (None, None, num_ids))
+        return self._reading_dims
 
     def encode_histories(
         self, histories: Tensors, training: bool = False

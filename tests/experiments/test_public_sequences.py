@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from experiments.benchmarks import full_ranking
+from experiments.benchmarks.recall import full_ranking
 from experiments.benchmarks.sequences_run import (
     protocol_metrics,
     result_table,

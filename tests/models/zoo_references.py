@@ -238,12 +238,12 @@ def pepnet(model, user, candidate, request):
     user = user * gate[len(candidate) :]
     prior = np.concatenate([context, user])
     hidden = split_mlp(model.first, candidate, user)
-    for level, layer_gate in enumerate(model.layer_gates):
-        if level:
-            hidden = relu(stacked(model.deeper[level - 1], hidden))
+    for layer_gate, layer in zip(model.layer_gates, model.deeper, strict=True):
         gates = references_of.gate_unit(layer_gate, prior)
-        hidden = hidden * np.reshape(gates, hidden.shape)
-    return stacked(model.output_layer, hidden)[:, 0]
+        hidden = stacked(layer, hidden * np.reshape(gates, hidden.shape))
+        if layer is not model.deeper[-1]:
+            hidden = relu(hidden)
+    return hidden[:, 0]
 
 
 def star(model, user, candidate, request):

@@ -56,7 +56,7 @@ class CrossNetwork(SplitLayer):
         candidate_dim = candidate_features_shape[-1]
         user_dim = user_features_shape[-1]
         dim = candidate_dim + user_dim
-        inner = self.rank or dim
+        inner, self.output_dims = self.rank or dim, (dim,)
         self.make_halves(candidate_dim, user_dim, inner)
         self.products = [
             self.add_dense(f"product_{index}", dim, inner)
@@ -67,7 +67,12 @@ class CrossNetwork(SplitLayer):
             for index in range(self.num_layers if self.rank else 0)
         ]
 
-    def call(self, candidate_features: Any, user_features: Any) -> Any:
+    def call(
+        self,
+        candidate_features: Any,
+        user_features: Any,
+        training: bool | None = None,
+    ) -> Any:
         first = side_by_side(candidate_features, user_features)
         shape = (-1, ops.shape(candidate_features)[1], first.shape[-1])
         # As matrices: products of two axes are faster than those of three.
@@ -82,12 +87,6 @@ class CrossNetwork(SplitLayer):
                 product = self.expansions[index](product)
             crossed += first * product
         return ops.reshape(crossed, shape)
-
-    def compute_output_shape(
-        self, candidate_features_shape: tuple, user_features_shape: tuple
-    ) -> tuple:
-        width = candidate_features_shape[-1] + user_features_shape[-1]
-        return (*candidate_features_shape[:2], width)
 
 
 def side_by_side(candidate_features: Any, user_features: Any) -> Any:

@@ -53,6 +53,7 @@ class MaskBlock(SplitLayer):
         super().__init__(**kwargs)
         self.units = check_int("units", units, 1)
         self.mask_units = check_int("mask_units", mask_units, 1)
+        self.output_dims = (self.units,)
 
     def build(
         self, candidate_features_shape: tuple, user_features_shape: tuple
@@ -77,7 +78,12 @@ class MaskBlock(SplitLayer):
             )
         )
 
-    def call(self, candidate_features: Any, user_features: Any) -> Any:
+    def call(
+        self,
+        candidate_features: Any,
+        user_features: Any,
+        training: bool | None = None,
+    ) -> Any:
         num_candidates = ops.shape(candidate_features)[1]
         hidden = self.first_product(
             candidate_features, self.encode_user(user_features)
@@ -90,8 +96,3 @@ class MaskBlock(SplitLayer):
         normalized = ops.reshape(normalized, (-1, normalized.shape[-1]))
         output = ops.relu(self.output_norm(self.hidden(mask * normalized)))
         return ops.reshape(output, (-1, num_candidates, self.units))
-
-    def compute_output_shape(
-        self, candidate_features_shape: tuple, user_features_shape: tuple
-    ) -> tuple:
-        return (*candidate_features_shape[:2], self.units)

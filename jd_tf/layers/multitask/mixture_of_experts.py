@@ -74,6 +74,7 @@ class MixtureOfExperts(SplitLayer):
         self.num_tasks = check_int("num_tasks", num_tasks, 1)
         self.activation = keras.activations.get(activation)
         self.dropout_rate = check_rate("dropout_rate", dropout_rate)
+        self.output_dims = self.num_tasks, self.expert_units[-1]
 
     def build(
         self, candidate_features_shape: tuple, user_features_shape: tuple
@@ -147,12 +148,3 @@ class MixtureOfExperts(SplitLayer):
         """Turns scores (B * N, T * E) into shares (B * N, T, E)."""
         shape = (-1, self.num_tasks, self.num_experts)
         return softmax(ops.reshape(scores, shape))
-
-    def compute_output_shape(
-        self, candidate_features_shape: tuple, user_features_shape: tuple
-    ) -> tuple:
-        return (
-            *candidate_features_shape[:2],
-            self.num_tasks,
-            self.expert_units[-1],
-        )

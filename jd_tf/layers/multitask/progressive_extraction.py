@@ -75,6 +75,7 @@ class ProgressiveExtraction(SplitLayer):
             "num_shared_experts", num_shared_experts, 1
         )
         self.dropout_rate = check_rate("dropout_rate", dropout_rate)
+        self.output_dims = self.num_tasks, self.level_units[-1]
 
     def streams(self, level: int) -> list[list[int]]:
         """Returns the experts that each stream's mixture of a level reads.
@@ -171,12 +172,3 @@ class ProgressiveExtraction(SplitLayer):
             stacked = ops.stack([experts[index] for index in read], axis=1)
             mixed.append(ops.matmul(shares, stacked)[:, 0])
         return mixed
-
-    def compute_output_shape(
-        self, candidate_features_shape: tuple, user_features_shape: tuple
-    ) -> tuple:
-        return (
-            *candidate_features_shape[:2],
-            self.num_tasks,
-            self.level_units[-1],
-        )

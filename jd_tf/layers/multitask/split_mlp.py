@@ -57,6 +57,7 @@ class SplitMLP(SplitLayer):
         self.activation = keras.activations.get(activation)
         self.last_activation = keras.activations.get(last_activation)
         self.dropout_rate = check_rate("dropout_rate", dropout_rate)
+        self.output_dims = self.num_networks, self.units[-1]
 
     def build(
         self, candidate_features_shape: tuple, user_features_shape: tuple
@@ -99,13 +100,4 @@ class SplitMLP(SplitLayer):
         return ops.reshape(
             ops.concatenate(outputs, axis=-1),
             (-1, num_candidates, self.num_networks, self.units[-1]),
-        )
-
-    def compute_output_shape(
-        self, candidate_features_shape: tuple, user_features_shape: tuple
-    ) -> tuple:
-        return (
-            *candidate_features_shape[:2],
-            self.num_networks,
-            self.units[-1],
         )

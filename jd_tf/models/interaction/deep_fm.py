@@ -1,31 +1,14 @@
 """Products of all pairs of fields, beside a deep network."""
 
-import dataclasses
 from typing import Any
 
-import keras
-
 from jd_tf.layers import FactorizationMachine, SplitMLP
-from jd_tf.models.network_config import FieldsConfig, NetworkConfig
-from jd_tf.models.network_ranker import NetworkRanker
-from jd_tf.models.ranker_config import RankerConfig
+from jd_tf.models.network_config import FieldsRankerConfig
+from jd_tf.models.network_ranker import NetworkRanker, split_shapes
 from jd_tf.models.registry import register_model
 
 
-@dataclasses.dataclass(frozen=True)
-class DeepFMConfig(RankerConfig):
-    """Sizes of `DeepFM`.
-
-    Example:
-    >>> DeepFMConfig.of(embedding_dim=8).items.embedding_dim
-    8
-    """
-
-    items: FieldsConfig = dataclasses.field(default_factory=FieldsConfig)
-    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
-
-
-@register_model("deep_fm", DeepFMConfig)
+@register_model("deep_fm", FieldsRankerConfig)
 class DeepFM(NetworkRanker):
     """Adds a factorization machine to a deep network over the same vectors.
 
@@ -39,8 +22,8 @@ class DeepFM(NetworkRanker):
     this is the paper's, except that an id's first-order weight is linear in
     its vector, in place of a table of its own. The sums of the machine and
     the first products of both networks fall into a user's half, once a
-    request, and a candidate's. Arguments, call arguments and outputs are
-    those of `RankingModel`.
+    request, and a candidate's. Arguments and outputs are those of
+    `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -52,57 +35,34 @@ class DeepFM(NetworkRanker):
         Prediction. Guo et al., IJCAI 2017 (equations 1 to 3).
     """
 
-    config_class = DeepFMConfig
+    config_class = FieldsRankerConfig
 
-    def make_network(self) -> None:
-        network, shared = self.config.network, {"dtype": self.dtype_policy}
-        schema, num_tasks = self.schema, len(self.schema.objectives)
+    def make_parts(self, candidate_dim: int, user_dim: int) -> None:
+        schema, network = self.schema, self.config.network
+        dim, num_tasks = self.config.items.embedding_dim, len(schema.objectives)
+        shapes = split_shapes(candidate_dim, user_dim)
         num_ids = len(schema.item_id_columns)
         # A mean for each id and history; and ids and ages of the request.
-        num_means = len(schema.behaviors) * num_ids
-        num_request = len(schema.context_columns) + len(schema.behaviors)
-        self.linear = SplitMLP((num_tasks,), name="linear", **shared)
-        self.machine = FactorizationMachine(
-            self.config.items.embedding_dim,
-            num_ids,
-            num_means + num_request,
-            name="machine",
-            **shared,
+        num_user = len(schema.behaviors) * (num_ids + 1)
+        num_user += len(schema.context_columns)
+        self.linear = self.add_part(SplitMLP, "linear", shapes, (num_tasks,))
+        self.machine = self.add_part(
+            FactorizationMachine, "machine", shapes, dim, num_ids, num_user
         )
-        self.second_order = keras.layers.Dense(
+        self.second_order = self.add_dense(
+            "second_order",
+            dim,
             num_tasks,
             use_bias=False,
             kernel_initializer="ones",
-            name="second_order",
-            **shared,
         )
-        self.deep = SplitMLP(
-            network.hidden_units,
-            last_activation="relu",
-            dropout_rate=network.dropout_rate,
-            name="deep",
-            **shared,
-        )
-        self.output_layer = keras.layers.Dense(
-            num_tasks, use_bias=False, name="output_layer", **shared
-        )
-
-    def build_network(self, candidate_dim: int, user_dim: int) -> None:
-        shapes = (None, None, candidate_dim), (None, user_dim)
-        for layer in (self.linear, self.machine, self.deep):
-            layer.build(*shapes)
-        embedding_dim = self.config.items.embedding_dim
-        self.second_order.build((None, None, embedding_dim))
-        self.output_layer.build(
-            (None, None, self.config.network.hidden_units[-1])
+        self.deep = self.add_part(SplitMLP, "deep", shapes, **network.deep)
+        self.output_layer = self.add_dense(
+            "output_layer", network.hidden_units[-1], num_tasks, use_bias=False
         )
 
     def network(
-        self,
-        user: Any,
-        candidates: Any,
-        context: Any,
-        training: bool = False,
+        self, user: Any, candidates: Any, context: Any, training: bool
     ) -> tuple[Any, Any]:
         deep = self.deep(candidates, user, training=training)[:, :, 0]
         logits = self.linear(candidates, user)[:, :, 0]

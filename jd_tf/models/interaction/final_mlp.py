@@ -7,38 +7,27 @@ from keras import ops
 
 from jd_tf.layers import BilinearFusion, GateUnit, SplitMLP, StackedMLP
 from jd_tf.layers.interaction.cross_network import side_by_side
-from jd_tf.models.network_config import FieldsConfig, NetworkConfig
-from jd_tf.models.network_ranker import NetworkRanker
-from jd_tf.models.ranker_config import ConfigGroup, RankerConfig
+from jd_tf.models.network_config import FieldsRankerConfig
+from jd_tf.models.network_ranker import NetworkRanker, split_shapes
 from jd_tf.models.registry import register_model
 
 
 @dataclasses.dataclass(frozen=True)
-class StreamsConfig(ConfigGroup):
-    """The gates of the streams, and their fusion.
+class FinalMLPConfig(FieldsRankerConfig):
+    """Sizes of `FinalMLP`; `hidden_units` are those of each stream.
 
     Attributes:
         gate_units: width of the hidden layer of a gate.
         num_heads: slices of both streams that are multiplied; must divide the
             last of `hidden_units`.
+
+    Example:
+    >>> FinalMLPConfig.of(num_heads=2).gate_units
+    32
     """
 
     gate_units: int = 32
     num_heads: int = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class FinalMLPConfig(RankerConfig):
-    """Sizes of `FinalMLP`; `hidden_units` are those of each stream.
-
-    Example:
-    >>> FinalMLPConfig.of(num_heads=2).streams.num_heads
-    2
-    """
-
-    items: FieldsConfig = dataclasses.field(default_factory=FieldsConfig)
-    streams: StreamsConfig = dataclasses.field(default_factory=StreamsConfig)
-    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
 
 
 @register_model("final_mlp", FinalMLPConfig)
@@ -52,10 +41,10 @@ class FinalMLP(NetworkRanker):
         x ─┬─ user_gate ────── first ──┬─ fusion ─ logits
            └─ candidate_gate ─ second ─┘
 
-    The user's gate, and his half of the first stream's first product, run
-    once a request; the candidate's gate changes the user's features, too, so
-    that the second stream runs once a candidate. Arguments, call arguments
-    and outputs are those of `RankingModel`.
+    The user's gate, and his half of the first stream's first product, run once
+    a request; the candidate's gate changes the user's features, too, so that
+    the second stream runs once a candidate. Arguments and outputs are those of
+    `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -69,44 +58,36 @@ class FinalMLP(NetworkRanker):
 
     config_class = FinalMLPConfig
 
-    def make_network(self) -> None:
-        network, shared = self.config.network, {"dtype": self.dtype_policy}
-        streams = {
-            "last_activation": "relu",
-            "dropout_rate": network.dropout_rate,
-            **shared,
-        }
-        units = network.hidden_units
-        self.first = SplitMLP(units, name="first", **streams)
-        self.second = StackedMLP(units, name="second", **streams)
-        self.fusion_layer = BilinearFusion(
+    def make_parts(self, candidate_dim: int, user_dim: int) -> None:
+        config, network = self.config, self.config.network
+        dim, width = candidate_dim + user_dim, network.hidden_units[-1]
+        gate = dim, config.gate_units
+        self.user_gate = self.add_part(
+            GateUnit, "user_gate", (None, user_dim), *gate
+        )
+        self.candidate_gate = self.add_part(
+            GateUnit, "candidate_gate", (None, None, candidate_dim), *gate
+        )
+        self.first = self.add_part(
+            SplitMLP,
+            "first",
+            split_shapes(candidate_dim, user_dim),
+            **network.deep,
+        )
+        self.second = self.add_part(
+            StackedMLP, "second", (None, None, 1, dim), **network.deep
+        )
+        shape = (None, None, width)
+        self.fusion_layer = self.add_part(
+            BilinearFusion,
+            "fusion_layer",
+            {"first_shape": shape, "second_shape": shape},
             len(self.schema.objectives),
-            self.config.streams.num_heads,
-            name="fusion_layer",
-            **shared,
+            config.num_heads,
         )
-
-    def build_network(self, candidate_dim: int, user_dim: int) -> None:
-        dim, shared = candidate_dim + user_dim, {"dtype": self.dtype_policy}
-        hidden = self.config.streams.gate_units
-        # Their widths are those of the features.
-        self.user_gate = GateUnit(dim, hidden, name="user_gate", **shared)
-        self.candidate_gate = GateUnit(
-            dim, hidden, name="candidate_gate", **shared
-        )
-        self.user_gate.build((None, user_dim))
-        self.candidate_gate.build((None, None, candidate_dim))
-        self.first.build((None, None, candidate_dim), (None, user_dim))
-        self.second.build((None, None, 1, dim))
-        shape = (None, None, self.config.network.hidden_units[-1])
-        self.fusion_layer.build(shape, shape)
 
     def network(
-        self,
-        user: Any,
-        candidates: Any,
-        context: Any,
-        training: bool = False,
+        self, user: Any, candidates: Any, context: Any, training: bool
     ) -> tuple[Any, Any]:
         width = candidates.shape[-1]
         gate = self.user_gate(user)

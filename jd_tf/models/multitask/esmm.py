@@ -1,30 +1,13 @@
 """A network for each objective, on tables that all share."""
 
-import dataclasses
-
 from jd_tf.layers import SplitMLP
 from jd_tf.layers.split_layer import SplitLayer
-from jd_tf.models.network_config import TowersConfig
+from jd_tf.models.network_config import TowersRankerConfig
 from jd_tf.models.pooled_ranker import PooledRanker
-from jd_tf.models.ranker_config import RankerConfig
-from jd_tf.models.ranking.jd_ranker_config import ItemsConfig
 from jd_tf.models.registry import register_model
 
 
-@dataclasses.dataclass(frozen=True)
-class ESMMConfig(RankerConfig):
-    """Sizes of `ESMM`.
-
-    Example:
-    >>> ESMMConfig.of(tower_units=()).head.tower_units
-    ()
-    """
-
-    items: ItemsConfig = dataclasses.field(default_factory=ItemsConfig)
-    head: TowersConfig = dataclasses.field(default_factory=TowersConfig)
-
-
-@register_model("esmm", ESMMConfig)
+@register_model("esmm", TowersRankerConfig)
 class ESMM(PooledRanker):
     """Learns each objective by a network of its own, on the entire space.
 
@@ -34,9 +17,9 @@ class ESMM(PooledRanker):
                     └─ experts 2 ─ tower 2 ─ p(order|click)┘
 
     Objectives share the embeddings and nothing else. Every ranker here
-    multiplies an objective with the one that it is `given`; the schema says
-    so. The user's half of the first products is in the user state. Arguments,
-    call arguments and outputs are those of `RankingModel`.
+    multiplies an objective with the one that it is `given`; the schema says so.
+    The user's half of the first products is in the user state. Arguments and
+    outputs are those of `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -48,7 +31,7 @@ class ESMM(PooledRanker):
         Post-Click Conversion Rate. Ma et al., SIGIR 2018 (equations 1 to 3).
     """
 
-    config_class = ESMMConfig
+    config_class = TowersRankerConfig
 
     def make_experts(self) -> SplitLayer:
         head = self.config.head

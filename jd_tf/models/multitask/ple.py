@@ -4,37 +4,26 @@ import dataclasses
 
 from jd_tf.layers import ProgressiveExtraction
 from jd_tf.layers.split_layer import SplitLayer
-from jd_tf.models.network_config import TowersConfig
+from jd_tf.models.network_config import TowersRankerConfig
 from jd_tf.models.pooled_ranker import PooledRanker
-from jd_tf.models.ranker_config import RankerConfig
-from jd_tf.models.ranking.jd_ranker_config import ItemsConfig
 from jd_tf.models.registry import register_model
 
 
 @dataclasses.dataclass(frozen=True)
-class ExtractionConfig(TowersConfig):
-    """The levels of experts; `expert_units` are widths of the levels.
+class PLEConfig(TowersRankerConfig):
+    """Sizes of `PLE`; `expert_units` are the widths of the levels.
 
     Attributes:
         num_task_experts: experts of each objective alone, a level.
         num_shared_experts: experts that all objectives share, a level.
+
+    Example:
+    >>> PLEConfig.of(num_shared_experts=1).num_task_experts
+    2
     """
 
     num_task_experts: int = 2
     num_shared_experts: int = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class PLEConfig(RankerConfig):
-    """Sizes of `PLE`.
-
-    Example:
-    >>> PLEConfig.of(num_shared_experts=1).head.num_shared_experts
-    1
-    """
-
-    items: ItemsConfig = dataclasses.field(default_factory=ItemsConfig)
-    head: ExtractionConfig = dataclasses.field(default_factory=ExtractionConfig)
 
 
 @register_model("ple", PLEConfig)
@@ -48,8 +37,8 @@ class PLE(PooledRanker):
                                                      └─ tower 2
 
     `ProgressiveExtraction` says how levels follow each other. The user's half
-    of the first level is in the user state. Arguments, call arguments and
-    outputs are those of `RankingModel`.
+    of the first level is in the user state. Arguments and outputs are those of
+    `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -68,8 +57,8 @@ class PLE(PooledRanker):
         return ProgressiveExtraction(
             len(self.schema.objectives),
             head.expert_units,
-            head.num_task_experts,
-            head.num_shared_experts,
+            self.config.num_task_experts,
+            self.config.num_shared_experts,
             dropout_rate=head.dropout_rate,
             name="experts",
             dtype=self.dtype_policy,

@@ -7,36 +7,24 @@ import keras
 from keras import ops
 
 from jd_tf.layers import GateUnit, SplitMLP, StackedMLP
-from jd_tf.models.network_config import NetworkConfig
-from jd_tf.models.network_ranker import NetworkRanker
-from jd_tf.models.ranker_config import ConfigGroup, RankerConfig
-from jd_tf.models.ranking.jd_ranker_config import ItemsConfig
+from jd_tf.models.network_config import TokensRankerConfig
+from jd_tf.models.network_ranker import NetworkRanker, split_shapes
 from jd_tf.models.registry import register_model
 
 
 @dataclasses.dataclass(frozen=True)
-class GatesConfig(ConfigGroup):
-    """The gates.
+class PEPNetConfig(TokensRankerConfig):
+    """Sizes of `PEPNet`; `hidden_units` are those of each tower.
 
     Attributes:
         gate_units: width of the hidden layer of a gate.
-    """
-
-    gate_units: int = 32
-
-
-@dataclasses.dataclass(frozen=True)
-class PEPNetConfig(RankerConfig):
-    """Sizes of `PEPNet`; `hidden_units` are those of each tower.
 
     Example:
-    >>> PEPNetConfig.of(gate_units=16).gates.gate_units
+    >>> PEPNetConfig.of(gate_units=16).gate_units
     16
     """
 
-    items: ItemsConfig = dataclasses.field(default_factory=ItemsConfig)
-    gates: GatesConfig = dataclasses.field(default_factory=GatesConfig)
-    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
+    gate_units: int = 32
 
 
 @register_model("pepnet", PEPNetConfig)
@@ -52,8 +40,7 @@ class PEPNet(NetworkRanker):
     schema names no scenario) and the user, not the candidate's ids, which
     the paper's gates read as well: so all of them, and the user's half of
     the first product, run once a request. Objectives share embeddings and
-    feature gate. Arguments, call arguments and outputs are those of
-    `RankingModel`.
+    feature gate. Arguments and outputs are those of `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -68,38 +55,53 @@ class PEPNet(NetworkRanker):
 
     config_class = PEPNetConfig
 
-    def make_network(self) -> None:
-        units, shared = self.config.network.hidden_units, self._shared
-        num_tasks = len(self.schema.objectives)
-        self.first = SplitMLP(
-            units[:1], num_tasks, last_activation="relu", name="first", **shared
+    def make_parts(self, candidate_dim: int, user_dim: int) -> None:
+        network, gate_units = self.config.network, self.config.gate_units
+        units, num_tasks = network.hidden_units, len(self.schema.objectives)
+        scenario = self._scenario_columns
+        self.feature_gate = self.add_part(
+            GateUnit,
+            "feature_gate",
+            (None, scenario.stop - scenario.start + user_dim),
+            candidate_dim + user_dim,
+            gate_units,
         )
+        self.first = self.add_part(
+            SplitMLP,
+            "first",
+            split_shapes(candidate_dim, user_dim),
+            units[:1],
+            num_tasks,
+            last_activation="relu",
+        )
+        # The last of them is the logits'.
         self.deeper = [
-            StackedMLP(
-                (width,),
-                last_activation="relu",
-                name=f"layer_{level}",
-                **shared,
+            self.add_part(
+                StackedMLP,
+                f"layer_{level}",
+                (None, None, num_tasks, units[level - 1]),
+                (*units, 1)[level : level + 1],
+                last_activation="relu" if level < len(units) else None,
             )
-            for level, width in enumerate(units[1:], 1)
+            for level in range(1, len(units) + 1)
         ]
-        self.dropout = keras.layers.Dropout(
-            self.config.network.dropout_rate, name="dropout", **shared
-        )
-        self.output_layer = StackedMLP((1,), name="output_layer", **shared)
+        prior_dim = self.context_encoder.output_dim + user_dim
         self.layer_gates = [
-            GateUnit(
+            self.add_part(
+                GateUnit,
+                f"gate_{level}",
+                (None, prior_dim),
                 num_tasks * width,
-                self.config.gates.gate_units,
-                name=f"gate_{level}",
-                **shared,
+                gate_units,
             )
             for level, width in enumerate(units)
         ]
-
-    @property
-    def _shared(self) -> dict[str, Any]:
-        return {"dtype": self.dtype_policy}
+        self.dropout = self.add_part(
+            keras.layers.Dropout,
+            "dropout",
+            (None, None),
+            network.dropout_rate,
+        )
 
     @property
     def _scenario_columns(self) -> slice:
@@ -111,33 +113,8 @@ class PEPNet(NetworkRanker):
         place = names.index(schema.scenario_column)
         return slice(place * width, (place + 1) * width)
 
-    def build_network(self, candidate_dim: int, user_dim: int) -> None:
-        scenario = self._scenario_columns
-        self.feature_gate = GateUnit(
-            candidate_dim + user_dim,
-            self.config.gates.gate_units,
-            name="feature_gate",
-            **self._shared,
-        )
-        gate_dim = scenario.stop - scenario.start + user_dim
-        self.feature_gate.build((None, gate_dim))
-        self.first.build((None, None, candidate_dim), (None, user_dim))
-        units = self.config.network.hidden_units
-        slices = len(self.schema.objectives)
-        for layer, width in zip(
-            [*self.deeper, self.output_layer], units, strict=True
-        ):
-            layer.build((None, None, slices, width))
-        self.dropout.build((None, None, slices, units[0]))
-        for gate in self.layer_gates:
-            gate.build((None, self.context_encoder.output_dim + user_dim))
-
     def network(
-        self,
-        user: Any,
-        candidates: Any,
-        context: Any,
-        training: bool = False,
+        self, user: Any, candidates: Any, context: Any, training: bool
     ) -> tuple[Any, Any]:
         request, width = context["encoded"], candidates.shape[-1]
         scenario = request[:, self._scenario_columns]
@@ -147,10 +124,10 @@ class PEPNet(NetworkRanker):
         user *= gate[:, width:]
         prior = ops.concatenate([request, ops.stop_gradient(user)], axis=-1)
         hidden = self.first(candidates, user)
-        for level, layer_gate in enumerate(self.layer_gates):
-            if level:
-                hidden = self.dropout(hidden, training=training)
-                hidden = self.deeper[level - 1](hidden)
+        for layer_gate, layer in zip(
+            self.layer_gates, self.deeper, strict=True
+        ):
             shape = (-1, 1, hidden.shape[-2], hidden.shape[-1])
             hidden *= ops.reshape(layer_gate(prior), shape)
-        return self.output_layer(hidden)[..., 0], candidates
+            hidden = layer(self.dropout(hidden, training=training))
+        return hidden[..., 0], candidates

@@ -5,37 +5,25 @@ from typing import Any
 
 from jd_tf.layers import PartitionedNormalization, SplitMLP, StarMLP
 from jd_tf.models.base import Tensors
-from jd_tf.models.network_ranker import NetworkRanker
-from jd_tf.models.ranker_config import ConfigGroup, RankerConfig
-from jd_tf.models.ranking.jd_ranker_config import ItemsConfig
+from jd_tf.models.network_config import TokensRankerConfig
+from jd_tf.models.network_ranker import NetworkRanker, split_shapes
 from jd_tf.models.registry import register_model
 
 
 @dataclasses.dataclass(frozen=True)
-class TopologyConfig(ConfigGroup):
-    """The networks of the scenarios, and the auxiliary one.
+class STARConfig(TokensRankerConfig):
+    """Sizes of `STAR`; `network.dropout_rate` is not used.
 
     Attributes:
-        hidden_units: widths of the networks of the scenarios.
         auxiliary_units: widths of the hidden layers of the auxiliary network,
             which knows the scenario as a feature.
-    """
-
-    hidden_units: tuple[int, ...] = (128, 64)
-    auxiliary_units: tuple[int, ...] = (16,)
-
-
-@dataclasses.dataclass(frozen=True)
-class STARConfig(RankerConfig):
-    """Sizes of `STAR`.
 
     Example:
-    >>> STARConfig.of(auxiliary_units=(8,)).network.auxiliary_units
+    >>> STARConfig.of(auxiliary_units=(8,)).auxiliary_units
     (8,)
     """
 
-    items: ItemsConfig = dataclasses.field(default_factory=ItemsConfig)
-    network: TopologyConfig = dataclasses.field(default_factory=TopologyConfig)
+    auxiliary_units: tuple[int, ...] = (16,)
 
 
 @register_model("star", STARConfig)
@@ -51,8 +39,7 @@ class STAR(NetworkRanker):
     vocabulary; others, and all without such a column, count as one. The
     user's norm, the scenario's matrices and the user's half of the first
     products run once a request. `StarMLP` and `PartitionedNormalization` have
-    the equations. Arguments, call arguments and outputs are those of
-    `RankingModel`.
+    the equations. Arguments and outputs are those of `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -67,28 +54,34 @@ class STAR(NetworkRanker):
 
     config_class = STARConfig
 
-    def make_network(self) -> None:
-        shared = {"dtype": self.dtype_policy}
-        num_tasks = len(self.schema.objectives)
+    def make_parts(self, candidate_dim: int, user_dim: int) -> None:
+        config, num_tasks = self.config, len(self.schema.objectives)
         number = 1 + len(self.schema.scenarios)
         self.user_norm, self.candidate_norm = (
-            PartitionedNormalization(number, name=f"{name}_norm", **shared)
-            for name in ("user", "candidate")
+            self.add_part(
+                PartitionedNormalization,
+                f"{name}_norm",
+                {"inputs_shape": (None, dim), "scenarios_shape": (None,)},
+                number,
+            )
+            for name, dim in (("user", user_dim), ("candidate", candidate_dim))
         )
-        units = self.config.network.hidden_units
-        self.star = StarMLP(number, (*units, num_tasks), name="star", **shared)
-        units = self.config.network.auxiliary_units
-        self.auxiliary = SplitMLP(
-            (*units, num_tasks), name="auxiliary", **shared
+        self.star = self.add_part(
+            StarMLP,
+            "star",
+            {
+                **split_shapes(candidate_dim, user_dim),
+                "scenarios_shape": (None,),
+            },
+            number,
+            (*config.network.hidden_units, num_tasks),
         )
-
-    def build_network(self, candidate_dim: int, user_dim: int) -> None:
-        user, candidate = (None, user_dim), (None, None, candidate_dim)
-        self.user_norm.build(user, (None,))
-        self.candidate_norm.build(candidate, (None,))
-        self.star.build(candidate, user, (None,))
-        request = (None, self.context_encoder.output_dim)
-        self.auxiliary.build(candidate, request)
+        self.auxiliary = self.add_part(
+            SplitMLP,
+            "auxiliary",
+            split_shapes(candidate_dim, self.context_encoder.output_dim),
+            (*config.auxiliary_units, num_tasks),
+        )
 
     def encode_request(self, user_state: Tensors, request: Tensors) -> Any:
         context = super().encode_request(user_state, request)
@@ -102,11 +95,7 @@ class STAR(NetworkRanker):
         return {**context, "scenario": scenario}
 
     def network(
-        self,
-        user: Any,
-        candidates: Any,
-        context: Any,
-        training: bool = False,
+        self, user: Any, candidates: Any, context: Any, training: bool
     ) -> tuple[Any, Any]:
         scenario = context["scenario"]
         user = self.user_norm(user, scenario)

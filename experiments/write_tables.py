@@ -1,0 +1,42 @@
+"""Puts the zoo's table on pages, between their markers.
+
+    python -m experiments.write_tables --card=runs/zoo/card.json \
+        --pages=README.md,docs/models.md
+
+Replaces what stands between `<!-- zoo: begin -->` and `<!-- zoo: end -->`, so
+that no figure is typed by hand.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from experiments import program
+from jd_tf.schema import DataError
+
+_CARD = flags.DEFINE_string(
+    "card", None, "`card.json` of benchmarks.zoo.", required=True
+)
+_PAGES = flags.DEFINE_list("pages", ["docs/models.md"], "Markdown files.")
+
+
+def main(_: object) -> None:
+    """Reads the card and rewrites the pages."""
+    # Late, so that --help does not wait for TensorFlow.
+    from experiments.zoo_card import card_markdown, write_between_markers
+    from jd_tf.data.files import read_json
+
+    card = read_json(Path(_CARD.value))
+    try:
+        text = card_markdown(card)
+    except (KeyError, TypeError, IndexError) as error:
+        raise DataError(
+            f"{_CARD.value}: is no card of benchmarks.zoo: {error!r}."
+        ) from error
+    for page in _PAGES.value:
+        write_between_markers(Path(page), text)
+        print(f"wrote {page}")
+
+
+if __name__ == "__main__":
+    program.run(main)
