@@ -12,6 +12,7 @@ from tests import case_inputs
 from tests.case import Case, make_case
 from tests.case_inputs import CANDIDATES, EVENTS, LENGTHS, REQUESTS, WIDTH
 from tests.interaction_cases import INTERACTION_CASES
+from tests.sequence_cases import SEQUENCE_CASES
 
 __all__ = [
     "CANDIDATES",
@@ -26,7 +27,6 @@ __all__ = [
 ]
 
 
-_PER_EVENT = {"history": ("inputs",), "event_outputs": True}
 _PER_CANDIDATE = {"candidates": ("inputs",)}
 _BY_ID = {"candidates": ("ids",)}
 _DECODER = {"history": ("memory",), "candidates": ("queries",)}
@@ -35,13 +35,10 @@ _TRANSFER = {
     "history": ("vectors", "present", "gate_inputs"),
     "event_outputs": True,
 }
-_ENCODERS = {
-    "transformer_encoder": {"activation": "relu"},
-    "causal_transformer_encoder": {"causal": True, "num_distances": 4},
-}
 
 CASES = (
     *INTERACTION_CASES,
+    *SEQUENCE_CASES,
     make_case(
         "id_hashed", layers.IdEmbedding, case_inputs.numbers, 4, 9, **_BY_ID
     ),
@@ -158,27 +155,6 @@ CASES = (
         num_age_buckets=16,
         history=("inputs", "age_seconds"),
         event_outputs=True,
-    ),
-    make_case(
-        "transformer_block",
-        layers.TransformerBlock,
-        case_inputs.history,
-        num_heads=2,
-        feedforward_dim=12,
-        **_PER_EVENT,
-    ),
-    *(
-        make_case(
-            name,
-            layers.TransformerEncoder,
-            case_inputs.history,
-            num_layers=2,
-            num_heads=2,
-            feedforward_dim=12,
-            **more,
-            **_PER_EVENT,
-        )
-        for name, more in _ENCODERS.items()
     ),
     make_case(
         "interest_crossing",

@@ -41,16 +41,26 @@ KERAS_METHODS = {
 }
 # Documented by RankingModel; every model implements them.
 CONTRACT_METHODS = {
+    "append_events",
     "build_layers",
-    "build_network",  # of rankers, by MultiTaskRanker, as the next two
+    "build_network",  # of rankers, by MultiTaskRanker
+    "build_reader",  # of each history, by SequenceRanker
+    "build_stack",  # of the timeline, by TimelineRanker
+    "can_append",
     "candidate_logits",
+    "encode_events",
     "encode_histories",
     "encode_request",
+    "extend_stack",
     "make_experts",
     "make_layers",
     "make_network",
+    "make_reader",
+    "make_stack",
     "make_parts",  # of those with a network, by NetworkRanker, as the next
     "network",
+    "read_events",
+    "read_stack",
     "request_weights",  # of every fusion, by ObjectiveFusion
     "session_features",
     "tree_numbers",

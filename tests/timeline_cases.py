@@ -1,7 +1,8 @@
-"""Cases of the timeline encoder, among those of tests/block_cases.py."""
+"""Cases of encoders of events, among those of tests/block_cases.py."""
 
 import numpy as np
 
+from jd_tf.models.blocks.event_encoder import EventEncoder
 from jd_tf.models.blocks.timeline_encoder import TimelineEncoder
 from jd_tf.schema import Behavior
 from tests import case_inputs
@@ -27,7 +28,24 @@ def _timeline(rng):
     return {"tokens": tokens, "history": {**history, "click_length": LENGTHS}}
 
 
+def _events(rng):
+    events = case_inputs.events(rng)
+    tokens = events.pop("inputs")
+    events["age_seconds"] = case_inputs.aged(rng)["age_seconds"]
+    return {"tokens": tokens, "events": events}
+
+
 TIMELINE_CASES = (
+    make_case(
+        "event_encoder",
+        EventEncoder,
+        _events,
+        CLICK,
+        model_dim=WIDTH,
+        use_behavior=True,
+        history=("tokens", "events"),
+        event_outputs=True,
+    ),
     make_case(
         "timeline_encoder",
         TimelineEncoder,

@@ -42,10 +42,13 @@ from jd_tf.layers.scenario.partitioned_normalization import (
     PartitionedNormalization,
 )
 from jd_tf.layers.scenario.star_mlp import StarMLP
+from jd_tf.layers.sequence.attentional_gru import AttentionalGRU
 from jd_tf.layers.sequence.fine_grained_behavior_encoder import (
     FineGrainedBehaviorEncoder,
 )
+from jd_tf.layers.sequence.hstu_block import HSTUBlock
 from jd_tf.layers.sequence.interest_crossing import InterestCrossing
+from jd_tf.layers.sequence.local_activation_unit import LocalActivationUnit
 from jd_tf.layers.sequence.target_attention_decoder import (
     TargetAttentionDecoder,
 )
@@ -54,6 +57,7 @@ from jd_tf.layers.sequence.transformer_block import TransformerBlock
 from jd_tf.layers.sequence.transformer_encoder import TransformerEncoder
 
 __all__ = [
+    "AttentionalGRU",
     "BiasTower",
     "BilinearFusion",
     "CalibrationCurve",
@@ -67,10 +71,12 @@ __all__ = [
     "FixedFusion",
     "GateUnit",
     "GlobalFusion",
+    "HSTUBlock",
     "IdEmbedding",
     "IdOverlap",
     "IdRanks",
     "InterestCrossing",
+    "LocalActivationUnit",
     "LogBucketEmbedding",
     "MaskBlock",
     "MixtureOfExperts",

@@ -16,6 +16,13 @@ def length_mask(length: Any, max_length: Any) -> Any:
     return positions[None, :] < ops.cast(length, "int64")[:, None]
 
 
+def mean_of_real(events: Any, length: Any) -> Any:
+    """Returns the mean (B, D) of real events (B, L, D), zero without any."""
+    real = length_mask(length, ops.shape(events)[1])[..., None]
+    total = ops.sum(ops.where(real, events, 0.0), axis=1)
+    return total / ops.cast(ops.maximum(length, 1), total.dtype)[:, None]
+
+
 def attention_mask(length: Any, max_length: Any, causal: bool = False) -> Any:
     """Returns which events attend to which, bool (B, 1, 1 or L, L).
 

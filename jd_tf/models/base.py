@@ -16,6 +16,7 @@ from jd_tf.schema import SERVING_ROLES, Schema
 
 Tensors = Mapping[str, Any]
 STATE_PREFIX = "user_state_"
+APPEND_PREFIX = "append_state_"
 
 
 class RankingModel(CompiledMetrics, SchemaModel):
@@ -106,6 +107,11 @@ class RankingModel(CompiledMetrics, SchemaModel):
         `state_tolerance`.
         """
         return True
+
+    @property
+    def can_append(self) -> bool:
+        """Returns whether `append_events` works: the model is causal."""
+        return False
 
     @property
     def session_dim(self) -> int:
@@ -217,6 +223,27 @@ class RankingModel(CompiledMetrics, SchemaModel):
             )
         state = self.encode_histories(histories, training)
         return {f"{STATE_PREFIX}{n}": tensor for n, tensor in state.items()}
+
+    def append_events(
+        self, append_state: Tensors, events: Tensors
+    ) -> dict[str, Any]:
+        """Computes the user state after new events, without the older ones.
+
+        Until a history is longer than the model reads, the state is that of
+        `encode_user` with all events.
+
+        Args:
+            append_state: `append_state_*` of the call before; {} at first.
+            events: the schema's history columns, of new events alone; all
+                are newer than those before.
+
+        Returns:
+            Tensors named `user_state_*` and `append_state_*`, dimension 0 is
+            B.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} appends no events: it reads all anew."
+        )
 
     def rank(
         self,

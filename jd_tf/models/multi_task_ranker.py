@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from jd_tf.layers import (
+    BiasTower,
     EntireSpaceLogits,
     FeatureNormalization,
     MixtureOfExperts,
@@ -16,7 +17,9 @@ from jd_tf.layers.split_layer import SplitLayer
 from jd_tf.models.base import RankingModel, Tensors
 from jd_tf.models.blocks.context_encoder import ContextEncoder
 from jd_tf.models.blocks.event_ages import since_newest
+from jd_tf.models.blocks.mean_preserving_bias import mean_preserving_bias
 from jd_tf.models.blocks.session_features import SessionFeatures
+from jd_tf.schema import Behavior
 
 
 class MultiTaskRanker(RankingModel):
@@ -34,6 +37,8 @@ class MultiTaskRanker(RankingModel):
     """
 
     item_encoder: Any
+    # The `BiasTower` of a model that makes one.
+    bias_tower: Any = None
 
     def make_head(self, num_ages: int, interest_dim: int) -> None:
         """Makes the layers that do not depend on how histories are read.
@@ -129,6 +134,9 @@ class MultiTaskRanker(RankingModel):
         self.build_network(candidate_dim, user_dim)
         self.entire_space.build((None, None, num_tasks))
         self.session.build()
+        if self.bias_tower is not None:
+            columns = self.schema.bias_columns
+            self.bias_tower.build({c.name: (None, None) for c in columns})
 
     def item_ids(self, inputs: Tensors, prefix: str = "") -> list:
         """Returns the ids of candidates, or of a behaviour's events."""
@@ -196,6 +204,43 @@ class MultiTaskRanker(RankingModel):
         logits = self.towers(read, training=training)
         return ops.cast(logits, "float32"), mixed
 
+    def make_bias_tower(self) -> None:
+        """Makes a tower of the columns that only training knows, if any."""
+        columns, units = self.schema.bias_columns, self.config.head.bias_units
+        if columns:
+            self.bias_tower = BiasTower(
+                {c.name: c.num_values for c in columns},
+                units,
+                len(self.schema.objectives),
+                name="bias_tower",
+                dtype=self.dtype_policy,
+            )
+
+    def with_position_bias(
+        self, conditional: Any, candidates: Tensors, training: bool = False
+    ) -> Any:
+        """Adds to logits what position explains, while training.
+
+        Args:
+            conditional: (B, N, T) float, before the entire space.
+            candidates: of `candidate_logits`.
+            training: of `candidate_logits`.
+        """
+        if not training or self.bias_tower is None:
+            return conditional
+        return conditional + self.position_bias(candidates, conditional)
+
+    def position_bias(self, candidates: Tensors, conditional: Any) -> Any:
+        """Returns what position explains, (B, N, T), to add to logits."""
+        columns = self.schema.bias_columns
+        return mean_preserving_bias(
+            self.bias_tower({c.name: candidates[c.name] for c in columns}),
+            conditional,
+            self.entire_space,
+            self.schema.given_indices,
+            candidates["num_candidates"],
+        )
+
     @property
     def session_dim(self) -> int:
         """Returns the width of the session features."""
@@ -205,3 +250,15 @@ class MultiTaskRanker(RankingModel):
         return self.session.at_request(
             user_state["session"], context["encoded"], context["since_seconds"]
         )
+
+
+def behavior_state(
+    user_state: Mapping[str, Any], behavior: Behavior
+) -> dict[str, Any]:
+    """Returns what the user state holds of one behaviour."""
+    prefix = f"{behavior.name}_"
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in user_state.items()
+        if name.startswith(prefix)
+    }

@@ -16,15 +16,22 @@ DEFAULT_MODEL = "jd_ranker"
 MODULE_FILE = "model_module.py"
 # Imported when they are asked for.
 _BUILT_IN = {
+    "bst": "jd_tf.models.sequence.bst",
     "dcn_v2": "jd_tf.models.interaction.dcn_v2",
     "deep_fm": "jd_tf.models.interaction.deep_fm",
+    "dien": "jd_tf.models.sequence.dien",
+    "din": "jd_tf.models.sequence.din",
+    "dmt": "jd_tf.models.sequence.dmt",
     "esmm": "jd_tf.models.multitask.esmm",
     "final_mlp": "jd_tf.models.interaction.final_mlp",
+    "hstu": "jd_tf.models.unified.hstu",
     "jd_ranker": "jd_tf.models.ranking.jd_ranker",
     "mask_net": "jd_tf.models.interaction.mask_net",
+    "one_trans": "jd_tf.models.unified.one_trans",
     "pepnet": "jd_tf.models.scenario.pepnet",
     "ple": "jd_tf.models.multitask.ple",
     "pooled_mmoe": "jd_tf.models.ranking.pooled_mmoe",
+    "sas_rec": "jd_tf.models.sequence.sas_rec",
     "shared_bottom": "jd_tf.models.multitask.shared_bottom",
     "star": "jd_tf.models.scenario.star",
     "two_tower": "jd_tf.models.retrieval.two_tower",

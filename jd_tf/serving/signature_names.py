@@ -1,8 +1,8 @@
 """Names of signatures and their tensors; no TensorFlow is needed here.
 
 Every signature input is a column of the schema under its own name and dtype,
-or a `user_state_*` tensor that another signature returned. Keys, bias columns
-and labels are not among them. Dimension 0 of everything is B.
+or a `user_state_*` or `append_state_*` tensor that another call returned. Keys,
+bias columns and labels are not among them. Dimension 0 of everything is B.
 """
 
 SERVING_DEFAULT = "serving_default"
@@ -13,6 +13,8 @@ EXPLAIN = "explain"
 ENCODE_AND_RANK = "encode_and_rank"
 _HALVES = (ENCODE_USER, RANK_CANDIDATES)
 SIGNATURES = (SERVING_DEFAULT, *_HALVES, EXPLAIN, ENCODE_AND_RANK)
+# Beside them, of a model whose user state grows with new events.
+APPEND_EVENTS = "append_events"
 
 # Of an image tower, beside its own `serving_default`.
 CLASSIFY = "classify"
@@ -28,7 +30,7 @@ NUM_FOUND, VECTOR = "num_found", "vector"
 ITEM_ID, NUM_CANDIDATES = "item_id", "num_candidates"
 # `encode_user` takes it only of a model whose state is not `reusable`.
 REQUEST_TIME = "request_time"
-STATE_PREFIX = "user_state_"
+STATE_PREFIX, APPEND_PREFIX = "user_state_", "append_state_"
 RANKED = ("score", "probabilities")
 FUSION_WEIGHTS = "fusion_weights"
 # Of padding, and where the model gives no finite score. No infinity: REST has

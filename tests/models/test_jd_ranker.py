@@ -248,7 +248,7 @@ def test_position_explains_no_overall_rate(batch):
         2 * rare - 7 - 0.5 * tf.cast(batch["position"], tf.float32)[..., None]
     )
     mask = real(batch)
-    bias = model._bias(batch, rare)
+    bias = model.position_bias(batch, rare)
     assert (np.ptp(bias.numpy()[mask], axis=0) > 0.01).all()
     expected = [
         tf.sigmoid(model.entire_space(logits)).numpy()[mask].sum(axis=0)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.models.blocks.event_ages import newest_time, seconds_between
+from jd_tf.layers.sequence.event_times import seconds_between
+from jd_tf.models.blocks.event_ages import newest_time
 from jd_tf.models.blocks.match_reader import MatchReader
 from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.pooled_mmoe import PooledMMoE, PooledMMoEConfig

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.models import sequence_references as sequences
 from tests.models import zoo_references as reference
 from tests.models.zoo_references import of_features
 
@@ -17,6 +18,9 @@ _TOKENS = {
     "context_embedding_dim": 3,
 }
 _TOWERS = {**_TOKENS, "expert_units": (8, 6), "tower_units": (5,)}
+
+_HEADS = {**_TOWERS, "num_heads": 2}
+_BLOCKS = {**_HEADS, "feedforward_dim": 6, "num_layers": 2}
 
 
 @dataclass(frozen=True)
@@ -66,4 +70,11 @@ ZOO = (
         of_features(reference.star),
         {**_TOKENS, "hidden_units": (8, 6), "auxiliary_units": (5,)},
     ),
+    ZooCase("din", sequences.din, {**_TOWERS, "activation_units": (6, 5)}),
+    ZooCase("dien", sequences.dien, _TOWERS),
+    ZooCase("bst", sequences.bst, _BLOCKS),
+    ZooCase("dmt", sequences.dmt, {**_BLOCKS, "num_experts": 2}),
+    ZooCase("sas_rec", sequences.sas_rec, {**_BLOCKS, "max_events": 5}),
+    ZooCase("hstu", sequences.hstu, _HEADS),
+    ZooCase("one_trans", sequences.one_trans, _BLOCKS),
 )

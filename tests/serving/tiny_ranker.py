@@ -20,6 +20,7 @@ class TinyRanker(keras.Model):
 
     registered_name = "tiny_ranker"
     reusable = True
+    can_append = False
 
     def __init__(self, schema: Schema = SCHEMA):
         super().__init__()

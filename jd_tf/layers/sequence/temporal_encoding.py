@@ -1,6 +1,5 @@
 """Position and age of the events of a history."""
 
-import math
 from typing import Any
 
 import keras
@@ -9,8 +8,7 @@ from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int, check_positive
-
-_TWO_YEARS = 2 * 365 * 24 * 3600.0
+from jd_tf.layers.sequence.event_times import TWO_YEARS, age_bucket
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -53,7 +51,7 @@ class TemporalEncoding(BaseLayer):
         self,
         max_length: int,
         num_age_buckets: int = 64,
-        max_age_seconds: float = _TWO_YEARS,
+        max_age_seconds: float = TWO_YEARS,
         use_position: bool = True,
         use_recency: bool = True,
         **kwargs,
@@ -97,20 +95,15 @@ class TemporalEncoding(BaseLayer):
             )
             outputs += self._rows(self.position_table, position)
         if self.use_recency:
-            outputs += self._rows(self.age_table, self._bucket(age_seconds))
+            bucket = age_bucket(
+                age_seconds, self.num_age_buckets, self.max_age_seconds
+            )
+            outputs += self._rows(self.age_table, bucket)
         return outputs
 
     def _rows(self, table: Any, index: Any) -> Any:
         # Not `ops.take`, which counts negative rows from the end.
         return tf.gather(ops.cast(table, self.compute_dtype), index)
-
-    def _bucket(self, age_seconds: Any) -> Any:
-        age = ops.cast(age_seconds, "float32")
-        age = ops.clip(age, 0.0, self.max_age_seconds)
-        last = self.num_age_buckets - 1
-        buckets_per_log = last / math.log1p(self.max_age_seconds)
-        bucket = ops.cast(ops.log1p(age) * buckets_per_log, "int32")
-        return ops.clip(bucket, 0, last)
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)

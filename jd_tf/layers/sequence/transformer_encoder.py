@@ -1,5 +1,6 @@
 """A stack of pre-norm Transformer blocks over a history."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -103,6 +104,61 @@ class TransformerEncoder(BaseLayer):
         memory = ops.reshape(self.norm(memory), (-1, max_length, dim))
         real = ops.cast(length_mask(length, max_length), self.compute_dtype)
         return memory * ops.expand_dims(real, -1)
+
+    def extend(
+        self,
+        inputs: Any,
+        length: Any,
+        kept: Sequence[Any] = (),
+        kept_length: Any = 0,
+        window: int = 0,
+        training: bool | None = None,
+    ) -> tuple[Any, list[dict[str, Any]]]:
+        """Encodes new events, given what was kept of older ones.
+
+        Args:
+            inputs: (B, K, D) float. New events, newest first.
+            length: (B,) integer. Real events of them.
+            kept: of the older events, one of each block; () for none.
+            kept_length: (B,) integer. Real events of those.
+            window: events that are kept at most; 0 for all.
+            training: whether dropout is active.
+
+        Returns:
+            The memory (B, K, D) of the new events, zero in padding, and what
+            is kept of all: see `TransformerBlock`.
+        """
+        memory, states = inputs, []
+        for block, old in zip(
+            self.blocks, kept or [None] * self.num_layers, strict=True
+        ):
+            memory, state = block.extend(
+                memory, length, old, kept_length, window, training
+            )
+            states.append(state)
+        real = length_mask(length, ops.shape(inputs)[1])[..., None]
+        return ops.where(real, self.norm(memory), 0.0), states
+
+    def read(
+        self,
+        inputs: Any,
+        states: Sequence[Mapping[str, Any]],
+        length: Any,
+        training: bool | None = None,
+    ) -> Any:
+        """Encodes candidates (B, N, D) as if each were the newest event.
+
+        Args:
+            inputs: (B, N, D) float. Candidates, which do not see each other.
+            states: of `extend`.
+            length: (B,) integer. Real events of them.
+            training: whether dropout is active.
+        """
+        for block, state in zip(self.blocks, states, strict=True):
+            inputs = block.read(
+                inputs, **state, length=length, training=training
+            )
+        return self.norm(inputs)
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)

@@ -7,7 +7,6 @@ import keras
 from keras import ops
 
 from jd_tf.layers import (
-    FineGrainedBehaviorEncoder,
     InterestCrossing,
     TargetAttentionDecoder,
     TemporalEncoding,
@@ -17,6 +16,10 @@ from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.models.blocks.dense_differences import (
     dense_differences,
     real_numbers,
+)
+from jd_tf.models.blocks.event_encoder import (
+    add_fine_grained,
+    event_details,
 )
 from jd_tf.models.blocks.match_reader import MatchReader
 from jd_tf.schema import Behavior
@@ -121,14 +124,12 @@ class BehaviorReader(BaseLayer):
     @property
     def event_details(self) -> dict[str, int]:
         """Fine-grained columns that are read: name to inner width, or 0."""
-        behavior, details = self.behavior, {}
-        if behavior.dwell and self.use_dwell:
-            details["dwell_seconds"] = 0
-        if behavior.action_counters and self.use_action_counts:
-            details["action_counts"] = len(behavior.action_counters)
-        if behavior.action_slots and self.use_action_ids:
-            details["action_ids"] = len(behavior.action_slots)
-        return details
+        return event_details(
+            self.behavior,
+            self.use_dwell,
+            self.use_action_counts,
+            self.use_action_ids,
+        )
 
     @property
     def num_numeric(self) -> int:
@@ -172,16 +173,9 @@ class BehaviorReader(BaseLayer):
                 use_recency=self.use_recency,
             )
         self.fine_grained = None
-        if detailed and self.event_details:
-            shapes = {
-                f"{name}_shape": (None, None, width) if width else (None, None)
-                for name, width in self.event_details.items()
-            }
-            self.fine_grained = self.add_part(
-                FineGrainedBehaviorEncoder,
-                "fine_grained",
-                {"inputs_shape": histories, **shapes},
-                self.behavior.num_action_ids,
+        if detailed:
+            self.fine_grained = add_fine_grained(
+                self, self.behavior, self.event_details
             )
         self.dense_map = None
         if self.num_dense and detailed:

@@ -9,19 +9,8 @@ from typing import Any
 
 from keras import ops
 
+from jd_tf.layers.sequence.event_times import seconds_between
 from jd_tf.schema import Behavior
-
-# No difference of times within it overflows.
-_LATEST = 2**61
-
-
-def seconds_between(earlier: Any, later: Any) -> Any:
-    """Returns float32 seconds between int64 times, 0 in the wrong order."""
-    # Not as float32: half of it would be rounding by now.
-    earlier, later = (
-        ops.clip(time, -_LATEST, _LATEST) for time in (earlier, later)
-    )
-    return ops.cast(ops.maximum(later - earlier, 0), "float32")
 
 
 def newest_time(event_time: Any, length: Any) -> Any:

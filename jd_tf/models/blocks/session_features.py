@@ -8,7 +8,8 @@ from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.masking import length_mask
-from jd_tf.models.blocks.event_ages import newest_time, seconds_between
+from jd_tf.layers.sequence.event_times import seconds_between
+from jd_tf.models.blocks.event_ages import newest_time
 from jd_tf.schema import Behavior
 
 _SMALL = 1e-6

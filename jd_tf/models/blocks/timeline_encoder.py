@@ -6,17 +6,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from jd_tf.layers import (
-    FineGrainedBehaviorEncoder,
-    TemporalEncoding,
-    TransformerEncoder,
-)
+from jd_tf.layers import TemporalEncoding, TransformerEncoder
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.masking import length_mask
-from jd_tf.models.blocks.event_ages import seconds_between
+from jd_tf.layers.sequence.event_times import seconds_between
+from jd_tf.models.blocks.event_encoder import (
+    NUM_AGE_BUCKETS,
+    add_fine_grained,
+    event_details,
+)
 from jd_tf.schema import Behavior
-
-_NUM_AGE_BUCKETS = 64
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -87,14 +86,7 @@ class TimelineEncoder(BaseLayer):
     @property
     def event_details(self) -> dict[str, int]:
         """Fine-grained columns that are read: name to inner width, or 0."""
-        behavior, details = self.behavior, {}
-        if self.use_fine_grained and behavior.dwell:
-            details["dwell_seconds"] = 0
-        if self.use_fine_grained and behavior.action_counters:
-            details["action_counts"] = len(behavior.action_counters)
-        if self.use_fine_grained and behavior.action_slots:
-            details["action_ids"] = len(behavior.action_slots)
-        return details
+        return event_details(self.behavior) if self.use_fine_grained else {}
 
     @property
     def columns(self) -> list[str]:
@@ -107,29 +99,19 @@ class TimelineEncoder(BaseLayer):
         self, tokens_shape: Any = None, history_shape: Any = None
     ) -> None:
         shape = (None, None, self.model_dim)
-        self.temporal_encoding = self.fine_grained = None
+        self.temporal_encoding = None
         if self.use_recency:
             self.temporal_encoding = self.add_part(
                 TemporalEncoding,
                 "temporal_encoding",
                 shape,
                 self.behavior.max_length,
-                _NUM_AGE_BUCKETS,
+                NUM_AGE_BUCKETS,
                 use_position=False,
             )
-        if self.event_details:
-            self.fine_grained = self.add_part(
-                FineGrainedBehaviorEncoder,
-                "fine_grained",
-                {
-                    "inputs_shape": shape,
-                    **{
-                        f"{name}_shape": (None, None, *([width] * (width > 0)))
-                        for name, width in self.event_details.items()
-                    },
-                },
-                self.behavior.num_action_ids,
-            )
+        self.fine_grained = add_fine_grained(
+            self, self.behavior, self.event_details
+        )
         self.nothing = self.add_weight(
             (self.model_dim,), "uniform", name="nothing"
         )

@@ -1,20 +1,20 @@
 """JD's fine ranker: the user once a request, then every candidate."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from keras import ops
 
-from jd_tf.layers import BiasTower, TreeEnsemble
+from jd_tf.layers import TreeEnsemble
+from jd_tf.layers.sequence.event_times import seconds_between
 from jd_tf.models.base import Tensors
 from jd_tf.models.blocks.behavior_reader import BehaviorReader
-from jd_tf.models.blocks.event_ages import newest_time, seconds_between
+from jd_tf.models.blocks.event_ages import newest_time
 from jd_tf.models.blocks.item_encoder import ItemEncoder
-from jd_tf.models.blocks.mean_preserving_bias import mean_preserving_bias
 from jd_tf.models.blocks.pair_reader import PairReader
 from jd_tf.models.blocks.tree_numbers import TreeNumbers
-from jd_tf.models.multi_task_ranker import MultiTaskRanker
+from jd_tf.models.multi_task_ranker import MultiTaskRanker, behavior_state
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.models.registry import register_model
 from jd_tf.schema import Behavior
@@ -133,15 +133,7 @@ class JDRanker(MultiTaskRanker):
                 [b.name for b in schema.behaviors if b.action_slots],
                 name="tree_numbers",
             )
-        self.bias_tower: Any = None
-        if schema.bias_columns:
-            self.bias_tower = BiasTower(
-                {c.name: c.num_values for c in schema.bias_columns},
-                head.bias_units,
-                num_tasks,
-                name="bias_tower",
-                **shared,
-            )
+        self.make_bias_tower()
 
     def build_readers(self) -> tuple[int, int]:
         """See `MultiTaskRanker`."""
@@ -161,9 +153,6 @@ class JDRanker(MultiTaskRanker):
         if self.trees is not None:
             self.trees.build()
             self.tree_inputs.build()
-        if self.bias_tower is not None:
-            columns = self.schema.bias_columns
-            self.bias_tower.build({c.name: (None, None) for c in columns})
 
     # The contract -----------------------------------------------------------
 
@@ -233,8 +222,7 @@ class JDRanker(MultiTaskRanker):
         )
         if self.pairs is not None:
             conditional += self.pairs.logits(pairs[0])
-        if training and self.bias_tower is not None:
-            conditional += self._bias(candidates, conditional)
+        conditional = self.with_position_bias(conditional, candidates, training)
         logits = self.entire_space(conditional)
         if self.trees is not None and not training:
             numbers = self._tree_numbers(
@@ -266,7 +254,7 @@ class JDRanker(MultiTaskRanker):
         candidates = self.item_encoder(self.item_ids(inputs))
         explained = {
             f"attention_{behavior.name}": reader.attention_weights(
-                candidates, _part(state, behavior)
+                candidates, behavior_state(state, behavior)
             )
             for behavior, reader in self._behaviors()
             if reader.use_sequence
@@ -336,7 +324,7 @@ class JDRanker(MultiTaskRanker):
             numbers.append(self.item_normalization(candidates["item_dense"]))
             own = numbers[-1][..., -len(self.schema.item_dense) :]
         for number, (behavior, reader) in enumerate(self._behaviors()):
-            state = _part(user_state, behavior)
+            state = behavior_state(user_state, behavior)
             since = context["since_seconds"][:, number]
             if reader.num_dense:
                 known = self.schema.dense_indices(behavior)
@@ -365,24 +353,3 @@ class JDRanker(MultiTaskRanker):
         return self.tree_inputs.join(
             user_state, context["ranks"], candidates, request, numbers
         )
-
-    def _bias(self, candidates: Tensors, conditional: Any) -> Any:
-        """Returns what position explains, (B, N, T), to add to logits."""
-        columns = self.schema.bias_columns
-        return mean_preserving_bias(
-            self.bias_tower({c.name: candidates[c.name] for c in columns}),
-            conditional,
-            self.entire_space,
-            self.schema.given_indices,
-            candidates["num_candidates"],
-        )
-
-
-def _part(user_state: Mapping[str, Any], behavior: Behavior) -> dict[str, Any]:
-    """Returns what the user state holds of one behaviour."""
-    prefix = f"{behavior.name}_"
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in user_state.items()
-        if name.startswith(prefix)
-    }

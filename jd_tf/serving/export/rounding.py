@@ -86,6 +86,8 @@ class RoundedRanker:
         self.original = original
         self.schema = original.schema
         self.reusable = original.reusable
+        # Each call would round what is kept of all events before.
+        self.can_append = False
         self.layers = rounded.layers
         self.weights = rounded.weights
         self._rounded = rounded

@@ -18,6 +18,8 @@ from jd_tf.schema import (
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.safe_calls import safe_inputs, safe_outputs
 from jd_tf.serving.signature_names import (
+    APPEND_EVENTS,
+    APPEND_PREFIX,
     ENCODE_AND_RANK,
     ENCODE_USER,
     EXPLAIN,
@@ -28,6 +30,7 @@ from jd_tf.serving.signature_names import (
     RANKED,
     REQUEST_TIME,
     SERVING_DEFAULT,
+    SIGNATURES,
     STATE_PREFIX,
 )
 
@@ -38,6 +41,7 @@ _ROLES = {
     RANK_CANDIDATES: (*REQUEST_ROLES, Role.CANDIDATE),
     EXPLAIN: SERVING_ROLES,
     ENCODE_AND_RANK: SERVING_ROLES,
+    APPEND_EVENTS: HISTORY_ROLES,
 }
 
 
@@ -58,7 +62,10 @@ class ServedRanker:
             RANK_CANDIDATES: self._rank,
             EXPLAIN: self._explain,
             ENCODE_AND_RANK: self._encode_and_rank,
+            APPEND_EVENTS: self._append_events,
         }
+        appended = (APPEND_EVENTS,) * model.can_append
+        self.signatures: tuple[str, ...] = (*SIGNATURES, *appended)
         self._specs: dict[str, dict[str, tf.TensorSpec]] = {}
 
     def variables(self) -> tf.Module:
@@ -70,12 +77,15 @@ class ServedRanker:
     def functions(self) -> dict[str, Any]:
         """Traces the signatures: name -> concrete function of keywords."""
         traced: dict[str, Any] = {}
-        for signature, roles in _ROLES.items():
-            specs = column_specs(self.schema, *roles)
+        for signature in self.signatures:
+            specs = column_specs(self.schema, *_ROLES[signature])
             if signature == ENCODE_USER:
                 specs = state_columns(self._model)
             if signature == RANK_CANDIDATES:
                 specs |= _state_specs(traced[ENCODE_USER].structured_outputs)
+            if signature == APPEND_EVENTS:
+                first = _traced(self._append_events, specs)
+                specs |= _state_specs(first.structured_outputs, APPEND_PREFIX)
             self._specs[signature] = specs
             inner = _traced(self._functions[signature], specs)
             read = _inputs_read(inner, specs) | {ITEM_ID}
@@ -117,6 +127,10 @@ class ServedRanker:
         state = self._encode_user(**inputs)
         return {**state, **_ranked(self._model.rank(state, inputs, inputs))}
 
+    def _append_events(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        kept = state_of(inputs, APPEND_PREFIX)
+        return _named(self._model.append_events(kept, inputs))
+
     def _explain(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return _named(self._model.explain(inputs))
 
@@ -137,9 +151,11 @@ def state_columns(model: Any) -> dict[str, tf.TensorSpec]:
     return specs
 
 
-def state_of(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Selects the tensors of the user state."""
-    return {n: t for n, t in tensors.items() if n.startswith(STATE_PREFIX)}
+def state_of(
+    tensors: Mapping[str, Any], prefix: str = STATE_PREFIX
+) -> dict[str, Any]:
+    """Selects the tensors of the user state, or of what is kept beside it."""
+    return {n: t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def _ranked(ranked: Mapping[str, Any]) -> dict[str, tf.Tensor]:
@@ -191,20 +207,21 @@ def _unread(
     return made
 
 
-def _state_specs(outputs: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
+def _state_specs(
+    outputs: Mapping[str, Any], prefix: str = STATE_PREFIX
+) -> dict[str, tf.TensorSpec]:
     specs = {}
-    for name, tensor in state_of(outputs).items():
+    for name, tensor in state_of(outputs, prefix).items():
         shape = tensor.shape
         if shape.rank is None or shape.rank < 1 or shape[0] is not None:
             raise ExportError(
-                f"`encode_user` returned `{name}` with shape {shape}; its "
+                f"the model returned `{name}` with shape {shape}; its "
                 "rank must be known and dimension 0 must be B."
             )
         specs[name] = tf.TensorSpec(shape, tensor.dtype, name)
     if not specs:
         raise ExportError(
-            f"`encode_user` returned no `{STATE_PREFIX}*` tensor. Got: "
-            f"{sorted(outputs)}."
+            f"the model returned no `{prefix}*` tensor. Got: {sorted(outputs)}."
         )
     return specs
 

@@ -13,7 +13,7 @@ from jd_tf.serving import batching
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.recordings import Recording
 from jd_tf.serving.export.signatures import ServedRanker, state_of
-from jd_tf.serving.signature_names import SIGNATURES
+from jd_tf.serving.signature_names import APPEND_EVENTS, APPEND_PREFIX
 
 # Generated where there are no real ones.
 _NUM_REQUESTS = 8
@@ -30,7 +30,7 @@ def record_calls(
     """Calls the live model once per signature and shape bucket."""
     schema = served.schema
     checker = RequestValidator(schema, SERVING_ROLES)
-    read = set().union(*(_taken(functions[name]) for name in SIGNATURES))
+    read = set().union(*(_taken(functions[name]) for name in functions))
     checked = [checker.check(request, read) for request in requests]
     checked = [request for request in checked if request["num_candidates"] > 0]
     if not checked:
@@ -47,7 +47,11 @@ def record_calls(
             for one in chosen
         ]
         tensors = batching.pad_requests(cut, columns, widths)
-        for signature in SIGNATURES:
+        # What new events extend is at first nothing, then what is kept.
+        twice = (APPEND_EVENTS,) * (APPEND_EVENTS in functions)
+        if twice:
+            tensors |= nothing_kept(functions[APPEND_EVENTS], num_requests)
+        for signature in (*functions, *twice):
             inputs = {n: tensors[n] for n in _taken(functions[signature])}
             outputs = {
                 name: tensor.numpy()
@@ -55,12 +59,24 @@ def record_calls(
             }
             recordings.append(Recording(signature, inputs, outputs))
             # A later signature may take the user state.
-            tensors |= state_of(outputs)
+            tensors |= state_of(outputs) | state_of(outputs, APPEND_PREFIX)
     return recordings
 
 
 def _taken(function: Any) -> Iterable[str]:
     return function.structured_input_signature[1]
+
+
+def nothing_kept(function: Any, num_requests: int) -> dict[str, np.ndarray]:
+    """Returns the `append_state_*` of users without events."""
+    specs = state_of(function.structured_input_signature[1], APPEND_PREFIX)
+    return {
+        name: np.zeros(
+            (num_requests, *(size or 0 for size in spec.shape[1:])),
+            spec.dtype.as_numpy_dtype,
+        )
+        for name, spec in specs.items()
+    }
 
 
 def shape_buckets(schema: Schema) -> list[tuple[int, int]]:

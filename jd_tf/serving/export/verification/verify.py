@@ -33,9 +33,11 @@ from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.model_card import changed_files, written_tolerance
 from jd_tf.serving.export.verification import folder_check, invariants
 from jd_tf.serving.export.verification.comparison import TOLERANCE, check_equal
+from jd_tf.serving.export.verification.growing import grown_states
 from jd_tf.serving.export.versions import SCHEMA_FILE, is_version
 from jd_tf.serving.protos.messages import signature_table
 from jd_tf.serving.signature_names import (
+    APPEND_EVENTS,
     CLASSIFY,
     ENCODE_ITEMS,
     IMAGE_SIGNATURES,
@@ -159,7 +161,8 @@ def _examine(
         errors += folder_check.warmup_errors(
             folder / recordings.WARMUP_FILE, calls, table
         )
-    signatures: tuple[str, ...] = SIGNATURES
+    appended = (APPEND_EVENTS,) * (APPEND_EVENTS in table)
+    signatures: tuple[str, ...] = (*SIGNATURES, *appended)
     schema = None
     if set(IMAGE_SIGNATURES) <= set(table):
         signatures = IMAGE_SIGNATURES
@@ -226,6 +229,8 @@ def _replay(
             invariants.halves_and_padding(model, call.inputs, schema),
             invariants.rows_alone(model, name, call.inputs),
         ]
+        if APPEND_EVENTS in model.signatures:
+            compared.append(grown_states(model, call.inputs, schema))
     with _gathered(errors):
         found = invariants.check_invariants(
             itertools.chain(*compared), tolerance

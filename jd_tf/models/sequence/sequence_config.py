@@ -1,0 +1,93 @@
+"""Configs that sequence models have in common."""
+
+import dataclasses
+
+from jd_tf.models.ranker_config import ConfigGroup, RankerConfig
+from jd_tf.models.ranking.jd_ranker_config import HeadConfig, ItemsConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class EventsConfig(ConfigGroup):
+    """Settings of the tokens of events.
+
+    Attributes:
+        use_position: whether events know their place.
+        use_recency: whether events know their age, counted from the newest.
+        use_fine_grained: whether dwell, counts and actions are read.
+    """
+
+    use_position: bool = True
+    use_recency: bool = True
+    use_fine_grained: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig(ConfigGroup):
+    """Sizes of a Transformer.
+
+    Attributes:
+        num_layers: blocks.
+        num_heads: attention heads of each.
+        feedforward_dim: inner width of each.
+    """
+
+    num_layers: int = 1
+    num_heads: int = 4
+    feedforward_dim: int = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class TimelineConfig(ConfigGroup):
+    """Settings of the one timeline of all behaviours.
+
+    Attributes:
+        max_events: events that are read at most, the newest; 0 for all.
+        use_gaps: whether events know the seconds since the one before.
+        use_fine_grained: whether dwell, counts and actions are read.
+    """
+
+    max_events: int = 0
+    use_gaps: bool = True
+    use_fine_grained: bool = True
+
+
+def _one_expert() -> HeadConfig:
+    return HeadConfig(num_experts=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceRankerConfig(RankerConfig):
+    """The part of a config that `SequenceRanker` reads itself.
+
+    Attributes:
+        items: how ids become vectors.
+        events: how events become tokens.
+        head: experts, by default one, which all objectives share; towers.
+
+    Example:
+    >>> SequenceRankerConfig.of(use_recency=False).events.use_recency
+    False
+    """
+
+    items: ItemsConfig = dataclasses.field(default_factory=ItemsConfig)
+    events: EventsConfig = EventsConfig()
+    head: HeadConfig = dataclasses.field(default_factory=_one_expert)
+
+
+@dataclasses.dataclass(frozen=True)
+class TimelineRankerConfig(RankerConfig):
+    """The part of a config that `TimelineRanker` reads itself.
+
+    Attributes:
+        items: how ids become vectors.
+        timeline: how events become tokens of one timeline.
+        head: experts, by default one, which all objectives share; towers.
+
+    Example:
+    >>> TimelineRankerConfig.of(max_events=50).timeline.max_events
+    50
+    """
+
+    items: ItemsConfig = dataclasses.field(default_factory=ItemsConfig)
+    timeline: TimelineConfig = TimelineConfig()
+    head: HeadConfig = dataclasses.field(default_factory=_one_expert)

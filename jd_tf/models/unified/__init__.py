@@ -1,0 +1,1 @@
+"""Rankers with one stack over histories and candidates."""
