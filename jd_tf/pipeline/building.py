@@ -19,7 +19,9 @@ from jd_tf.pipeline.recall.neighbors import Neighbors, same_value_table
 from jd_tf.pipeline.recommender import Recommender, Step
 from jd_tf.pipeline.recommender_config import (
     ChannelSettings,
+    CoarseSettings,
     FineSettings,
+    ModelSettings,
     RecallSettings,
     RecommenderConfig,
     RerankSettings,
@@ -27,6 +29,8 @@ from jd_tf.pipeline.recommender_config import (
 from jd_tf.pipeline.stages.fine_stage import FineStage
 from jd_tf.pipeline.stages.recall_stage import RecallStage
 from jd_tf.pipeline.stages.rerank_stage import RerankStage
+from jd_tf.pipeline.stages.served_coarse_stage import ServedCoarseStage
+from jd_tf.pipeline.stages.stage import RankingStage
 from jd_tf.pipeline.stages.stage_threads import StageThreads
 from jd_tf.pipeline.two_tower_channel import TwoTowerChannel
 from jd_tf.schema import DataError, Schema
@@ -91,19 +95,17 @@ def open_recommender(path: str | Path) -> OpenRecommender:
     with contextlib.ExitStack() as stack:
         steps = []
         if config.coarse:
-            from jd_tf.pipeline.stages.coarse_stage import CoarseStage
-
-            tower = folder / config.coarse.folder
-            coarse = CoarseStage.load(tower, catalogue)
-            schema.check_same(coarse.schema, str(tower))
+            stage = _coarse_stage(
+                config.coarse, folder, schema, catalogue, stack
+            )
             steps.append(
-                Step(coarse, config.coarse.count, config.coarse.seconds)
+                Step(stage, config.coarse.count, config.coarse.seconds)
             )
         if config.fine:
             client = open_client(config.fine, folder, schema)
             stack.enter_context(client)
-            stage = FineStage(client, catalogue)
-            steps.append(Step(stage, config.fine.count, config.fine.seconds))
+            fine = FineStage(client, catalogue)
+            steps.append(Step(fine, config.fine.count, config.fine.seconds))
         if config.rerank:
             steps.append(
                 Step(
@@ -148,7 +150,7 @@ def open_client(
     return RankingClient(_transport(settings, folder), schema, options)
 
 
-def _transport(settings: FineSettings, folder: Path) -> Transport:
+def _transport(settings: ModelSettings, folder: Path) -> Transport:
     choice = ModelChoice(settings.model, settings.version, settings.label)
     if settings.grpc:
         return GrpcTransport(settings.grpc, choice)
@@ -159,8 +161,29 @@ def _transport(settings: FineSettings, folder: Path) -> Transport:
     from jd_tf.pipeline.stages.live_transport import LiveTransport
     from jd_tf.training.workdir import load_trained
 
+    assert isinstance(settings, FineSettings)
     run = folder / settings.run
     return LiveTransport(load_trained(run), str(run))
+
+
+def _coarse_stage(
+    settings: CoarseSettings,
+    folder: Path,
+    schema: Schema,
+    catalogue: Catalogue,
+    stack: contextlib.ExitStack,
+) -> RankingStage:
+    if settings.folder:
+        from jd_tf.pipeline.stages.coarse_stage import CoarseStage
+
+        tower = CoarseStage.load(folder / settings.folder, catalogue)
+        schema.check_same(tower.schema, str(folder / settings.folder))
+        return tower
+    transport = _transport(settings, folder)
+    stack.callback(transport.close)
+    if transport.schema is not None:
+        schema.check_same(transport.schema, transport.where)
+    return ServedCoarseStage(transport)
 
 
 def _recall_stage(

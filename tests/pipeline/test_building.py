@@ -112,9 +112,11 @@ def test_popular_items_are_the_fallback(folder):
         (BASE.replace("3.0", "0.5"), "more than the deadline of 0.5 s"),
         (BASE.replace("quota: 5", "quota: 50"), "but quotas keep 50"),
         (BASE + "fine: {}", "names one of `saved_model`"),
-        (BASE + "fine: {grpc: a:1, run: x}", "Got: run, grpc"),
+        (BASE + "fine: {grpc: a:1, run: x}", "Got: grpc, run"),
         (BASE + "fine: {saved_model: gone}", "gone"),
         (BASE + "coarse: {folder: gone}", "no coarse model"),
+        (BASE + "coarse: {}", "`coarse` names one of .*`folder`"),
+        (BASE + "coarse: {saved_model: gone}", "gone: no such folder"),
         (BASE + "rerank: {vectors: gone.npz}", "gone.npz"),
         (BASE + "rerank: {}", "re-ranking reads `shop_id`"),
         (

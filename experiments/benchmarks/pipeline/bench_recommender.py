@@ -78,11 +78,11 @@ def _recommender(num_items: int) -> tuple[Any, Any, Any]:
     from jd_tf.models.retrieval.coarse_tower import CoarseTower
     from jd_tf.models.retrieval.two_tower import TwoTower
     from jd_tf.pipeline.catalogue import Catalogue
+    from jd_tf.pipeline.export.retrieval_export import ServedRetriever
     from jd_tf.pipeline.recall.common_list import CommonList
     from jd_tf.pipeline.recall.neighbor_table import NeighborTable
     from jd_tf.pipeline.recall.neighbors import Neighbors
     from jd_tf.pipeline.recommender import Recommender, Step
-    from jd_tf.pipeline.retrieval_export import ServedRetriever
     from jd_tf.pipeline.stages.coarse_stage import CoarseStage
     from jd_tf.pipeline.stages.fine_stage import FineStage
     from jd_tf.pipeline.stages.live_transport import LiveTransport

@@ -6,7 +6,10 @@ import pytest
 from jd_tf.models.retrieval.two_tower import TwoTower
 from jd_tf.models.retrieval.two_tower_config import TwoTowerConfig
 from jd_tf.pipeline.catalogue import Catalogue
-from jd_tf.pipeline.retrieval_export import ServedRetriever, export_retriever
+from jd_tf.pipeline.export.retrieval_export import (
+    ServedRetriever,
+    export_retriever,
+)
 from jd_tf.pipeline.two_tower_channel import TwoTowerChannel
 from jd_tf.schema import DataError, IdColumn
 from jd_tf.serving.errors import ExportError
