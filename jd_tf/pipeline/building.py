@@ -13,7 +13,6 @@ from jd_tf.pipeline.catalogue import Catalogue
 from jd_tf.pipeline.item_statistics import ItemStatistics
 from jd_tf.pipeline.recall.channel import RecallChannel
 from jd_tf.pipeline.recall.common_list import CommonList
-from jd_tf.pipeline.recall.merging import Merge
 from jd_tf.pipeline.recall.neighbor_table import NeighborTable
 from jd_tf.pipeline.recall.neighbors import Neighbors, same_value_table
 from jd_tf.pipeline.recommender import Recommender, Step
@@ -82,11 +81,7 @@ def open_recommender(path: str | Path) -> OpenRecommender:
             the file that is missing.
     """
     path = Path(path)
-    config: RecommenderConfig = read_yaml(
-        path,
-        RecommenderConfig,
-        "Make one with `python -m experiments.build_recommender`.",
-    )
+    config = read_recommender_config(path)
     folder = path.parent
     schema = Schema.load(folder / config.schema)
     catalogue = Catalogue.load(folder / config.catalogue)
@@ -136,6 +131,15 @@ def open_recommender(path: str | Path) -> OpenRecommender:
             statistics,
             stack.pop_all(),
         )
+
+
+def read_recommender_config(path: str | Path) -> RecommenderConfig:
+    """Reads the YAML file of a recommender; errors as of `open_recommender`."""
+    return read_yaml(
+        path,
+        RecommenderConfig,
+        "Make one with `python -m experiments.build_recommender`.",
+    )
 
 
 def open_client(
@@ -194,6 +198,36 @@ def _recall_stage(
     statistics: ItemStatistics,
     threads: StageThreads,
 ) -> RecallStage:
+    return RecallStage(
+        open_channels(settings, folder, schema, catalogue, statistics),
+        catalogue,
+        threads,
+        settings.count,
+        settings.per_channel,
+        settings.merge(),
+        settings.exclude,
+    )
+
+
+def open_channels(
+    settings: RecallSettings,
+    folder: Path,
+    schema: Schema,
+    catalogue: Catalogue,
+    statistics: ItemStatistics,
+) -> list[RecallChannel]:
+    """Opens the channels of a recommender's file.
+
+    Args:
+        settings: of the channels.
+        folder: of the file.
+        schema: of requests.
+        catalogue: of items.
+        statistics: of items.
+
+    Raises:
+        DataError: naming the key that is wrong, or the file that is missing.
+    """
     if not settings.channels:
         raise DataError("`recall.channels`: name at least one channel.")
     known = [behavior.name for behavior in schema.behaviors]
@@ -203,22 +237,10 @@ def _recall_stage(
                 f"`recall.exclude`: no behaviour `{name}`, only "
                 f"{', '.join(known)}."
             )
-    channels = settings.channels.items()
-    return RecallStage(
-        [
-            _channel(name, one, folder, schema, catalogue, statistics)
-            for name, one in channels
-        ],
-        catalogue,
-        threads,
-        settings.count,
-        settings.per_channel,
-        Merge(
-            {name: one.weight for name, one in channels},
-            {name: one.quota for name, one in channels},
-        ),
-        settings.exclude,
-    )
+    return [
+        _channel(name, one, folder, schema, catalogue, statistics)
+        for name, one in settings.channels.items()
+    ]
 
 
 def _channel(

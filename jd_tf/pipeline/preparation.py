@@ -168,9 +168,14 @@ def write_config(
         FineSettings(saved_model=saved_model),
         RerankSettings(items=ItemRules(tuple(alike or ("item_id",)))),
     )
+    save_config(config, folder / CONFIG_FILE)
+
+
+def save_config(config: RecommenderConfig, path: str | Path) -> None:
+    """Writes the YAML file of a recommender, atomically."""
     fields = _given(config)
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
-    write_whole(folder / CONFIG_FILE, text.encode())
+    write_whole(Path(path), text.encode())
 
 
 def _given(config: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ there: without `coarse`, the first items of recall go to `fine`, and so on.
 
 import dataclasses
 
+from jd_tf.pipeline.recall.merging import Merge
 from jd_tf.pipeline.reranking.rerank_config import RerankConfig
 from jd_tf.pipeline.stages.rerank_stage import ItemRules
 from jd_tf.schema import DataError
@@ -61,6 +62,8 @@ class RecallSettings:
         per_channel: items asked of each channel.
         seconds: channels are waited for.
         exclude: behaviours whose items do not come back.
+        by: "rank" or "score": how channels are merged, see `Merge`.
+        rank_offset: likewise.
     """
 
     channels: dict[str, ChannelSettings]
@@ -68,6 +71,23 @@ class RecallSettings:
     per_channel: int = 500
     seconds: float = 0.1
     exclude: tuple[str, ...] = ()
+    by: str = "rank"
+    rank_offset: float = 10.0
+
+    def __post_init__(self) -> None:
+        try:
+            self.merge()
+        except ValueError as error:
+            raise DataError(f"`recall`: {error}") from error
+
+    def merge(self) -> Merge:
+        """Returns the merge of the channels."""
+        return Merge(
+            {name: one.weight for name, one in self.channels.items()},
+            {name: one.quota for name, one in self.channels.items()},
+            self.rank_offset,
+            self.by,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

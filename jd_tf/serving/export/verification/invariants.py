@@ -129,7 +129,7 @@ def products(
     scores = (several @ vectors.T).max(axis=1)
     place = {item: n for n, item in enumerate(items[ITEM_ID].tolist())}
     answer = model.call(SERVING_DEFAULT, inputs)
-    ids = answer.get(ITEM_ID, inputs.get(ITEM_ID))
+    ids = (answer if ITEM_ID in answer else inputs)[ITEM_ID]
     at = np.array([[place.get(item, -1) for item in row] for row in ids])
     row, column = np.nonzero((at >= 0) & (answer["score"] != LOWEST_SCORE))
     yield (
