@@ -54,7 +54,7 @@ class ServedRetriever(ServedTowers):
         super().__init__(model, catalogue)
         if count < 1:
             raise ExportError(f"`count` must be at least 1. Got: {count}.")
-        self.count = min(count, len(catalogue))
+        self.count = count
         self.index = RetrievalIndex(
             catalogue.item_id.tolist(), item_vectors(model, catalogue.columns)
         )

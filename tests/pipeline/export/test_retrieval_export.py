@@ -176,7 +176,10 @@ def test_new_items_are_found_without_training(exported):
     table = {w.shape: w for w in served.index.layer.weights}
     kept = table[(ITEMS + 5, 8)].numpy()
     np.testing.assert_allclose(vectors, kept[rows], rtol=1e-5, atol=1e-6)
-    found = TwoTowerChannel(served).recall(batch, ITEMS)
+    # As many as there are, where more are wanted.
+    served.count = 2 * ITEMS
+    found = TwoTowerChannel(served).recall(batch, 2 * ITEMS)
+    assert (found.length <= ITEMS + 5).all()
     assert set(more.item_id[rows].tolist()) & {
         item for row in found.item_id.tolist() for item in row
     }
