@@ -9,6 +9,7 @@ import numpy as np
 
 from jd_tf.data.item_vectors import ItemVectors
 from jd_tf.data.tables.config_reading import read_yaml
+from jd_tf.pipeline.approximate_retriever import ApproximateRetriever
 from jd_tf.pipeline.catalogue import Catalogue
 from jd_tf.pipeline.item_statistics import ItemStatistics
 from jd_tf.pipeline.recall.channel import RecallChannel
@@ -42,6 +43,8 @@ from jd_tf.serving.client import (
     SavedModelTransport,
 )
 from jd_tf.serving.client.transport import Transport
+from jd_tf.serving.export.loading import LoadedModel
+from jd_tf.serving.export.versions import resolve
 
 _MOST_FALLBACK = 1000
 
@@ -238,9 +241,29 @@ def open_channels(
                 f"{', '.join(known)}."
             )
     return [
-        _channel(name, one, folder, schema, catalogue, statistics)
+        _two_tower(name, one, folder, catalogue, settings.per_channel)
+        if one.kind == "two_tower"
+        else _channel(name, one, folder, schema, catalogue, statistics)
         for name, one in settings.channels.items()
     ]
+
+
+def _two_tower(
+    name: str,
+    settings: ChannelSettings,
+    folder: Path,
+    catalogue: Catalogue,
+    count: int,
+) -> RecallChannel:
+    if not settings.num_probes:
+        return TwoTowerChannel.load(folder / settings.file, name)
+    model = LoadedModel(resolve(folder / settings.file))
+    return TwoTowerChannel(
+        ApproximateRetriever(
+            model, catalogue, count, num_probes=settings.num_probes
+        ),
+        name,
+    )
 
 
 def _channel(
@@ -256,8 +279,6 @@ def _channel(
         return CommonList(name, ids, statistics.users)
     if settings.kind == "new":
         return CommonList(name, ids, statistics.first_seen)
-    if settings.kind == "two_tower":
-        return TwoTowerChannel.load(folder / settings.file, name)
     behaviors = settings.behaviors or {b.name: 1.0 for b in schema.behaviors}
     for behavior in behaviors:
         if behavior not in {b.name for b in schema.behaviors}:

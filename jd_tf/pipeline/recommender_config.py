@@ -29,6 +29,8 @@ class ChannelSettings:
         quota: its first so many items are passed on in any case.
         behaviors: histories that are read -> their weights; all by default.
         num_events: newest events of each that are read.
+        num_probes: `two_tower`: lists of an approximate index that are looked
+            at (`ApproximateRetriever`); 0: exact search.
     """
 
     kind: str
@@ -38,6 +40,7 @@ class ChannelSettings:
     quota: int = 0
     behaviors: dict[str, float] = dataclasses.field(default_factory=dict)
     num_events: int = 20
+    num_probes: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in CHANNEL_KINDS:

@@ -135,7 +135,7 @@ def _sought(requests: Requests) -> Iterator[tuple]:
         items = columns["click_item_id"][row, past]
         times = columns["click_event_time"][row, past]
         yield (
-            f"{requests.user[row]}-{row}",
+            f"next-{requests.user[row]}-{row}",
             np.append(requests.wanted[row], items),
             np.append(columns["request_time"][row], times),
         )
