@@ -31,6 +31,7 @@ def co_occurrence_pairs(
 
     Arguments are those of `co_occurrence_table`.
     """
+    interactions = _with_sizes(interactions)
     value = interactions.weight * _damped(interactions.size, user_damping)
     if half_life:
         # Ages in whole seconds: a float of a clock has lost some.
@@ -60,6 +61,7 @@ def swing_pairs(
     Arguments are those of `swing_table`. Users of an item that are not `drawn`
     do not count for the row of that item.
     """
+    interactions = _with_sizes(interactions)
     drawn = interactions.filter(interactions.drawn)
     one, two = (
         drawn.select("item", **{n: "user"}) for n in ("first", "second")
@@ -116,7 +118,7 @@ def neighbors_of_engine(
     )
     path = engine.stage / "interactions.parquet"
     pa.parquet.write_table(table, path)
-    found = pairs(_with_sizes(engine.read([str(path)])))
+    found = pairs(engine.read([str(path)]))
     rank = ibis.row_number().over(
         group_by="event", order_by=[ibis.desc("weight"), "target"]
     )
