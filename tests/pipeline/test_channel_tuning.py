@@ -33,7 +33,7 @@ recall:
 
 
 def next_of(item):
-    """Where a user goes on to from an item."""
+    """The item that a user goes on to from an item."""
     return item % NUM_ITEMS + 1
 
 

@@ -1,4 +1,4 @@
-"""What exports of a user and an item tower have in common."""
+"""The common part of exports of a user and an item tower."""
 
 import itertools
 from collections.abc import Mapping, Sequence
