@@ -1,6 +1,7 @@
 """The files of a recommender, made of a data folder and a ranker."""
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,18 @@ def prepare_two_tower(
         data: folder of request records.
         folder: that of `prepare_recall`.
         epochs: at most.
+
+    Raises:
+        SystemExit: a signal stopped the training; the same call goes on.
     """
     folder = Path(folder)
     catalogue = Catalogue.load(folder / CATALOGUE_FILE)
     config = retrieval_training_config(epochs=epochs, patience=3)
     run = folder / "two_tower_run"
-    train_retrieval(data, run, catalogue.columns, None, config)
+    trainer = train_retrieval(data, run, catalogue.columns, None, config)
+    if trainer.signal:
+        # Half a training is not to be exported.
+        sys.exit(128 + trainer.signal)
     export_retrieval(run, catalogue, data, folder, TWO_TOWER_FOLDER)
 
 

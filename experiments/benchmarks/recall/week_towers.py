@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.benchmarks.recall.recall_judging import LIST_SIZE, Requests
+from experiments.train_ranker import finish_training
 from jd_tf.data.dataset import write_dataset
 from jd_tf.models.retrieval.two_tower_config import TwoTowerConfig
 from jd_tf.pipeline.catalogue import Catalogue
@@ -76,7 +77,10 @@ def week_retriever(
             progress=False,
         )
         model = TwoTowerConfig.of(**_SAMPLED)
-        train_retrieval(data, run, items.columns, model, config)
+        finish_training(
+            lambda: train_retrieval(data, run, items.columns, model, config),
+            config.monitor,
+        )
         export_retrieval(run, items, data, folder, count=LIST_SIZE)
     state = read_state(run)
     assert state is not None
