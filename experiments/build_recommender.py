@@ -4,12 +4,15 @@
         --saved_model=saved_models/jd_ranker --output=DIR
 
 Writes catalogue, statistics, tables of neighbours, a two-tower model with its
-index, a coarse tower distilled from the ranker, and `recommender.yaml`, which a
-person may edit. Whatever is made already is not made again.
+index, a coarse tower distilled from the ranker, also as a SavedModel, and
+`recommender.yaml`, which a person may edit. Its weights of recall channels are
+those that find most for users of the validation split. Whatever is made already
+is not made again.
 """
 
 import os
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -35,6 +38,13 @@ _TWO_TOWER_EPOCHS = flags.DEFINE_integer(
     "Epochs of a two-tower model at most; 0 for none.",
     lower_bound=0,
 )
+_TUNE_USERS = flags.DEFINE_integer(
+    "tune_users",
+    1000,
+    "Users of the validation split who choose the weights of recall channels; "
+    "0: they stay guesses.",
+    lower_bound=0,
+)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Begin anew.")
 
 STATE_FILE = "build_recommender.json"
@@ -55,10 +65,11 @@ def main(_: object) -> None:
             "saved_model": str(saved_model.resolve()),
             "coarse_requests": _COARSE_REQUESTS.value,
             "two_tower_epochs": _TWO_TOWER_EPOCHS.value,
+            "tune_users": _TUNE_USERS.value,
         },
         "Name another --output, or pass --overwrite to begin anew.",
         _OVERWRITE.value,
-        made=("two_tower_run", "two_tower", "coarse"),
+        made=("two_tower_run", "two_tower", "coarse", "coarse_tower"),
     )
     # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.pipeline import preparation
@@ -92,7 +103,22 @@ def main(_: object) -> None:
             folder, link, coarse=bool(_COARSE_REQUESTS.value)
         ),
     )
+    if _TUNE_USERS.value:
+        run.step(
+            "weighing the channels", "weights", lambda: _tune(data, folder)
+        )
     print(f"\nrecommender: {folder / preparation.CONFIG_FILE}")
+
+
+def _tune(data: Path, folder: Path) -> dict[str, Any]:
+    """Fits the weights of the channels; returns what each gave."""
+    from jd_tf.pipeline import channel_tuning, preparation
+
+    found = channel_tuning.tune_channels(
+        folder / preparation.CONFIG_FILE, data, _TUNE_USERS.value
+    )
+    print(channel_tuning.tuning_text(found))
+    return found
 
 
 if __name__ == "__main__":

@@ -7,10 +7,14 @@ Reads the histories and the positive candidates of the training split, each
 item once a user, and writes the strongest neighbours of each item for the
 recall channel `Neighbors`. The table is the same whenever it is made again of
 the same data and flags. The pairs that a ranker reads (`make_pairs`) serve
-that channel as well.
+that channel as well. With --engine=duckdb or spark pairs are worked out over
+tables: the same table up to rounding, for logs whose pairs do not fit.
 
 Exit codes: 0 written; 2 unusable data or flags.
 """
+
+import tempfile
+from pathlib import Path
 
 from absl import flags
 
@@ -59,6 +63,17 @@ _TARGET_DAMPING = flags.DEFINE_float(
     "Swing, co-occurrence: exponent of the popularity of the item that is "
     "brought.",
 )
+_ENGINE = flags.DEFINE_enum(
+    "engine",
+    "numpy",
+    ["numpy", "duckdb", "spark"],
+    "Swing, co-occurrence: SciPy in memory, or expressions over tables, which "
+    "spill to disk or run on a cluster.",
+)
+_MASTER = flags.DEFINE_string("master", "local[2]", "Spark: its master.")
+_MEMORY_LIMIT = flags.DEFINE_string(
+    "memory_limit", "", "DuckDB, Spark's driver: such as 4GB."
+)
 _L2 = flags.DEFINE_float("l2", 200.0, "EASE: weight of the penalty.")
 
 
@@ -66,6 +81,8 @@ def main(_: object) -> None:
     """Makes the table, writes it and prints its size."""
     if not _OUTPUT.value.endswith(".npz"):
         raise DataError(f"--output must end in .npz. Got: {_OUTPUT.value}.")
+    if _ENGINE.value != "numpy" and _JOB.value == "ease":
+        raise DataError("--engine: EASE has no expressions; leave it out.")
     weights = {}
     for text in _WEIGHTS.value:
         name, _, number = text.partition(":")
@@ -97,7 +114,19 @@ def main(_: object) -> None:
     interactions = Interactions.of_records(
         _DATA.value, weights, max_events=_MAX_EVENTS.value
     )
-    table = job(interactions, **options, **own)
+    if _ENGINE.value == "numpy":
+        table = job(interactions, **options, **own)
+    else:
+        from jd_tf.data.tables.making import open_engine
+
+        # Beside the output, which executors of Spark must see, too.
+        folder = Path(_OUTPUT.value).resolve().parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".stage") as stage:
+            engine = open_engine(
+                _ENGINE.value, Path(stage), _MASTER.value, _MEMORY_LIMIT.value
+            )
+            table = job(interactions, **options, **own, engine=engine)
     table.save(_OUTPUT.value)
     print(table.summary())
     print(f"neighbours: {_OUTPUT.value}")

@@ -1,4 +1,4 @@
-"""Verifies an exported version, of a ranker or image tower.
+"""Verifies an exported version, of a ranker, two towers or an image tower.
 
     python -m experiments.verify_export saved_models/jd_ranker/3
 

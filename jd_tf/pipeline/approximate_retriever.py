@@ -65,7 +65,7 @@ class ApproximateRetriever:
             ) from error
         self._retriever = retriever
         self.signatures = retriever.signatures
-        self.item_id, self.count = catalogue.item_id, min(count, len(catalogue))
+        self.item_id, self.count = catalogue.item_id, count
         names = self.signatures[ENCODE_ITEMS]["inputs"]
         vectors = np.concatenate(
             [
@@ -115,6 +115,11 @@ class ApproximateRetriever:
                 again = np.ones(len(order), bool)
                 again[order[first]] = False
                 scores[row, again] = -np.inf
+        lacking = ((0, 0), (0, max(self.count - scores.shape[1], 0)))
+        ids, scores = (
+            np.pad(ids, lacking, mode="edge"),
+            np.pad(scores, lacking, constant_values=-np.inf),
+        )
         best = ItemLists.best(ids, scores, self.count)
         lowest = np.float32(LOWEST_SCORE)
         return {

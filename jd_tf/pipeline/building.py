@@ -9,17 +9,19 @@ import numpy as np
 
 from jd_tf.data.item_vectors import ItemVectors
 from jd_tf.data.tables.config_reading import read_yaml
+from jd_tf.pipeline.approximate_retriever import ApproximateRetriever
 from jd_tf.pipeline.catalogue import Catalogue
 from jd_tf.pipeline.item_statistics import ItemStatistics
 from jd_tf.pipeline.recall.channel import RecallChannel
 from jd_tf.pipeline.recall.common_list import CommonList
-from jd_tf.pipeline.recall.merging import Merge
 from jd_tf.pipeline.recall.neighbor_table import NeighborTable
 from jd_tf.pipeline.recall.neighbors import Neighbors, same_value_table
 from jd_tf.pipeline.recommender import Recommender, Step
 from jd_tf.pipeline.recommender_config import (
     ChannelSettings,
+    CoarseSettings,
     FineSettings,
+    ModelSettings,
     RecallSettings,
     RecommenderConfig,
     RerankSettings,
@@ -27,6 +29,8 @@ from jd_tf.pipeline.recommender_config import (
 from jd_tf.pipeline.stages.fine_stage import FineStage
 from jd_tf.pipeline.stages.recall_stage import RecallStage
 from jd_tf.pipeline.stages.rerank_stage import RerankStage
+from jd_tf.pipeline.stages.served_coarse_stage import ServedCoarseStage
+from jd_tf.pipeline.stages.stage import RankingStage
 from jd_tf.pipeline.stages.stage_threads import StageThreads
 from jd_tf.pipeline.two_tower_channel import TwoTowerChannel
 from jd_tf.schema import DataError, Schema
@@ -39,6 +43,8 @@ from jd_tf.serving.client import (
     SavedModelTransport,
 )
 from jd_tf.serving.client.transport import Transport
+from jd_tf.serving.export.loading import LoadedModel
+from jd_tf.serving.export.versions import resolve
 
 _MOST_FALLBACK = 1000
 
@@ -78,11 +84,7 @@ def open_recommender(path: str | Path) -> OpenRecommender:
             the file that is missing.
     """
     path = Path(path)
-    config: RecommenderConfig = read_yaml(
-        path,
-        RecommenderConfig,
-        "Make one with `python -m experiments.build_recommender`.",
-    )
+    config = read_recommender_config(path)
     folder = path.parent
     schema = Schema.load(folder / config.schema)
     catalogue = Catalogue.load(folder / config.catalogue)
@@ -91,19 +93,17 @@ def open_recommender(path: str | Path) -> OpenRecommender:
     with contextlib.ExitStack() as stack:
         steps = []
         if config.coarse:
-            from jd_tf.pipeline.stages.coarse_stage import CoarseStage
-
-            tower = folder / config.coarse.folder
-            coarse = CoarseStage.load(tower, catalogue)
-            schema.check_same(coarse.schema, str(tower))
+            stage = _coarse_stage(
+                config.coarse, folder, schema, catalogue, stack
+            )
             steps.append(
-                Step(coarse, config.coarse.count, config.coarse.seconds)
+                Step(stage, config.coarse.count, config.coarse.seconds)
             )
         if config.fine:
             client = open_client(config.fine, folder, schema)
             stack.enter_context(client)
-            stage = FineStage(client, catalogue)
-            steps.append(Step(stage, config.fine.count, config.fine.seconds))
+            fine = FineStage(client, catalogue)
+            steps.append(Step(fine, config.fine.count, config.fine.seconds))
         if config.rerank:
             steps.append(
                 Step(
@@ -136,6 +136,15 @@ def open_recommender(path: str | Path) -> OpenRecommender:
         )
 
 
+def read_recommender_config(path: str | Path) -> RecommenderConfig:
+    """Reads the YAML file of a recommender; errors as of `open_recommender`."""
+    return read_yaml(
+        path,
+        RecommenderConfig,
+        "Make one with `python -m experiments.build_recommender`.",
+    )
+
+
 def open_client(
     settings: FineSettings, folder: Path, schema: Schema
 ) -> RankingClient:
@@ -148,7 +157,7 @@ def open_client(
     return RankingClient(_transport(settings, folder), schema, options)
 
 
-def _transport(settings: FineSettings, folder: Path) -> Transport:
+def _transport(settings: ModelSettings, folder: Path) -> Transport:
     choice = ModelChoice(settings.model, settings.version, settings.label)
     if settings.grpc:
         return GrpcTransport(settings.grpc, choice)
@@ -159,8 +168,29 @@ def _transport(settings: FineSettings, folder: Path) -> Transport:
     from jd_tf.pipeline.stages.live_transport import LiveTransport
     from jd_tf.training.workdir import load_trained
 
+    assert isinstance(settings, FineSettings)
     run = folder / settings.run
     return LiveTransport(load_trained(run), str(run))
+
+
+def _coarse_stage(
+    settings: CoarseSettings,
+    folder: Path,
+    schema: Schema,
+    catalogue: Catalogue,
+    stack: contextlib.ExitStack,
+) -> RankingStage:
+    if settings.folder:
+        from jd_tf.pipeline.stages.coarse_stage import CoarseStage
+
+        tower = CoarseStage.load(folder / settings.folder, catalogue)
+        schema.check_same(tower.schema, str(folder / settings.folder))
+        return tower
+    transport = _transport(settings, folder)
+    stack.callback(transport.close)
+    if transport.schema is not None:
+        schema.check_same(transport.schema, transport.where)
+    return ServedCoarseStage(transport)
 
 
 def _recall_stage(
@@ -171,6 +201,36 @@ def _recall_stage(
     statistics: ItemStatistics,
     threads: StageThreads,
 ) -> RecallStage:
+    return RecallStage(
+        open_channels(settings, folder, schema, catalogue, statistics),
+        catalogue,
+        threads,
+        settings.count,
+        settings.per_channel,
+        settings.merge(),
+        settings.exclude,
+    )
+
+
+def open_channels(
+    settings: RecallSettings,
+    folder: Path,
+    schema: Schema,
+    catalogue: Catalogue,
+    statistics: ItemStatistics,
+) -> list[RecallChannel]:
+    """Opens the channels of a recommender's file.
+
+    Args:
+        settings: of the channels.
+        folder: of the file.
+        schema: of requests.
+        catalogue: of items.
+        statistics: of items.
+
+    Raises:
+        DataError: naming the key that is wrong, or the file that is missing.
+    """
     if not settings.channels:
         raise DataError("`recall.channels`: name at least one channel.")
     known = [behavior.name for behavior in schema.behaviors]
@@ -180,21 +240,29 @@ def _recall_stage(
                 f"`recall.exclude`: no behaviour `{name}`, only "
                 f"{', '.join(known)}."
             )
-    channels = settings.channels.items()
-    return RecallStage(
-        [
-            _channel(name, one, folder, schema, catalogue, statistics)
-            for name, one in channels
-        ],
-        catalogue,
-        threads,
-        settings.count,
-        settings.per_channel,
-        Merge(
-            {name: one.weight for name, one in channels},
-            {name: one.quota for name, one in channels},
+    return [
+        _two_tower(name, one, folder, catalogue, settings.per_channel)
+        if one.kind == "two_tower"
+        else _channel(name, one, folder, schema, catalogue, statistics)
+        for name, one in settings.channels.items()
+    ]
+
+
+def _two_tower(
+    name: str,
+    settings: ChannelSettings,
+    folder: Path,
+    catalogue: Catalogue,
+    count: int,
+) -> RecallChannel:
+    if not settings.num_probes:
+        return TwoTowerChannel.load(folder / settings.file, name)
+    model = LoadedModel(resolve(folder / settings.file))
+    return TwoTowerChannel(
+        ApproximateRetriever(
+            model, catalogue, count, num_probes=settings.num_probes
         ),
-        settings.exclude,
+        name,
     )
 
 
@@ -211,8 +279,6 @@ def _channel(
         return CommonList(name, ids, statistics.users)
     if settings.kind == "new":
         return CommonList(name, ids, statistics.first_seen)
-    if settings.kind == "two_tower":
-        return TwoTowerChannel.load(folder / settings.file, name)
     behaviors = settings.behaviors or {b.name: 1.0 for b in schema.behaviors}
     for behavior in behaviors:
         if behavior not in {b.name for b in schema.behaviors}:

@@ -1,6 +1,7 @@
 """The files of a recommender, made of a data folder and a ranker."""
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from jd_tf.data.files import write_whole
 from jd_tf.pipeline.building import open_client
 from jd_tf.pipeline.catalogue import Catalogue
 from jd_tf.pipeline.coarse_training import CoarseTraining, train_coarse
+from jd_tf.pipeline.export.coarse_export import export_coarse
+from jd_tf.pipeline.export.retrieval_export import export_retrieval
 from jd_tf.pipeline.item_statistics import ItemStatistics
 from jd_tf.pipeline.recall.co_occurrence import co_occurrence_table
 from jd_tf.pipeline.recall.ease import ease_table
@@ -25,9 +28,9 @@ from jd_tf.pipeline.recommender_config import (
     RecommenderConfig,
     RerankSettings,
 )
-from jd_tf.pipeline.retrieval_export import export_retrieval
 from jd_tf.pipeline.stages.rerank_stage import ItemRules
 from jd_tf.schema import Schema
+from jd_tf.serving.export.exporting import first_requests
 from jd_tf.training.retrieval.train_retrieval import (
     retrieval_training_config,
     train_retrieval,
@@ -78,7 +81,7 @@ def prepare_coarse(
     saved_model: str,
     num_requests: int,
 ) -> None:
-    """Distils the coarse tower from an exported ranker.
+    """Distils the coarse tower from an exported ranker, and exports it.
 
     Args:
         data: folder of request records.
@@ -89,14 +92,17 @@ def prepare_coarse(
     folder = Path(folder)
     schema = Schema.load(folder / SCHEMA_FILE)
     catalogue = Catalogue.load(folder / CATALOGUE_FILE)
-    with open_client(FineSettings(saved_model), folder, schema) as client:
-        train_coarse(
+    settings = FineSettings(saved_model=saved_model)
+    with open_client(settings, folder, schema) as client:
+        model = train_coarse(
             data,
             folder / COARSE_FOLDER,
             catalogue,
             client,
             training=CoarseTraining(num_requests),
         )
+    requests = first_requests(data, schema)
+    export_coarse(model, catalogue, folder, requests=requests)
 
 
 def prepare_two_tower(
@@ -108,12 +114,18 @@ def prepare_two_tower(
         data: folder of request records.
         folder: that of `prepare_recall`.
         epochs: at most.
+
+    Raises:
+        SystemExit: a signal stopped the training; the same call goes on.
     """
     folder = Path(folder)
     catalogue = Catalogue.load(folder / CATALOGUE_FILE)
     config = retrieval_training_config(epochs=epochs, patience=3)
     run = folder / "two_tower_run"
-    train_retrieval(data, run, catalogue.columns, None, config)
+    trainer = train_retrieval(data, run, catalogue.columns, None, config)
+    if trainer.signal:
+        # Half a training is not to be exported.
+        sys.exit(128 + trainer.signal)
     export_retrieval(run, catalogue, data, folder, TWO_TOWER_FOLDER)
 
 
@@ -159,13 +171,18 @@ def write_config(
             default_channels(folder),
             exclude=tuple(b.name for b in schema.behaviors if b.name in _OWNED),
         ),
-        CoarseSettings(COARSE_FOLDER) if coarse else None,
-        FineSettings(saved_model),
+        CoarseSettings(folder=COARSE_FOLDER) if coarse else None,
+        FineSettings(saved_model=saved_model),
         RerankSettings(items=ItemRules(tuple(alike or ("item_id",)))),
     )
+    save_config(config, folder / CONFIG_FILE)
+
+
+def save_config(config: RecommenderConfig, path: str | Path) -> None:
+    """Writes the YAML file of a recommender, atomically."""
     fields = _given(config)
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
-    write_whole(folder / CONFIG_FILE, text.encode())
+    write_whole(Path(path), text.encode())
 
 
 def _given(config: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ there: without `coarse`, the first items of recall go to `fine`, and so on.
 
 import dataclasses
 
+from jd_tf.pipeline.recall.merging import Merge
 from jd_tf.pipeline.reranking.rerank_config import RerankConfig
 from jd_tf.pipeline.stages.rerank_stage import ItemRules
 from jd_tf.schema import DataError
@@ -28,6 +29,8 @@ class ChannelSettings:
         quota: its first so many items are passed on in any case.
         behaviors: histories that are read -> their weights; all by default.
         num_events: newest events of each that are read.
+        num_probes: `two_tower`: lists of an approximate index that are looked
+            at (`ApproximateRetriever`); 0: exact search.
     """
 
     kind: str
@@ -37,6 +40,7 @@ class ChannelSettings:
     quota: int = 0
     behaviors: dict[str, float] = dataclasses.field(default_factory=dict)
     num_events: int = 20
+    num_probes: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in CHANNEL_KINDS:
@@ -61,6 +65,8 @@ class RecallSettings:
         per_channel: items asked of each channel.
         seconds: channels are waited for.
         exclude: behaviours whose items do not come back.
+        by: "rank" or "score": how channels are merged, see `Merge`.
+        rank_offset: likewise.
     """
 
     channels: dict[str, ChannelSettings]
@@ -68,30 +74,31 @@ class RecallSettings:
     per_channel: int = 500
     seconds: float = 0.1
     exclude: tuple[str, ...] = ()
+    by: str = "rank"
+    rank_offset: float = 10.0
+
+    def __post_init__(self) -> None:
+        try:
+            self.merge()
+        except ValueError as error:
+            raise DataError(f"`recall`: {error}") from error
+
+    def merge(self) -> Merge:
+        """Returns the merge of the channels."""
+        return Merge(
+            {name: one.weight for name, one in self.channels.items()},
+            {name: one.quota for name, one in self.channels.items()},
+            self.rank_offset,
+            self.by,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class CoarseSettings:
-    """Coarse ranking by a distilled dual tower.
-
-    Attributes:
-        folder: of `train_coarse`.
-        count: items that are passed on.
-        seconds: it is waited for.
-    """
-
-    folder: str
-    count: int = 300
-    seconds: float = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
-class FineSettings:
-    """Fine ranking: one of `saved_model`, `run`, `grpc` and `rest`.
+class ModelSettings:
+    """A model: one of `saved_model`, `grpc`, `rest` and what a stage adds.
 
     Attributes:
         saved_model: a version folder, or a model's, loaded in process.
-        run: the work folder of a training, whose model is live.
         grpc: `host:port` of a model server.
         rest: `http://host:port` of a model server.
         model: its name at the server.
@@ -99,31 +106,61 @@ class FineSettings:
         label: its label there.
         count: items that are passed on.
         seconds: it is waited for.
-        slice_size: candidates a call; more are ranked side by side.
     """
 
     saved_model: str = ""
-    run: str = ""
     grpc: str = ""
     rest: str = ""
-    model: str = "jd_ranker"
+    model: str = ""
     version: int | None = None
     label: str | None = None
+    count: int = 300
+    seconds: float = 0.05
+
+    def check_one(self, stage: str, *more: str) -> None:
+        """Raises a DataError unless just one of the ways is named."""
+        ways = ("saved_model", "grpc", "rest", *more)
+        given = [name for name in ways if getattr(self, name)]
+        if len(given) != 1:
+            raise DataError(
+                f"`{stage}` names one of "
+                f"{', '.join(f'`{way}`' for way in ways)}. "
+                f"Got: {', '.join(given) or 'none'}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class CoarseSettings(ModelSettings):
+    """Coarse ranking by a distilled dual tower, where `ModelSettings` say.
+
+    Attributes:
+        folder: of `train_coarse`: vectors of items in memory, no server.
+    """
+
+    folder: str = ""
+    model: str = "coarse_tower"
+
+    def __post_init__(self) -> None:
+        self.check_one("coarse", "folder")
+
+
+@dataclasses.dataclass(frozen=True)
+class FineSettings(ModelSettings):
+    """Fine ranking, where `ModelSettings` say.
+
+    Attributes:
+        run: the work folder of a training, whose model is live.
+        slice_size: candidates a call; more are ranked side by side.
+    """
+
+    run: str = ""
+    model: str = "jd_ranker"
     count: int = 100
     seconds: float = 0.3
     slice_size: int = 512
 
     def __post_init__(self) -> None:
-        given = [
-            name
-            for name in ("saved_model", "run", "grpc", "rest")
-            if getattr(self, name)
-        ]
-        if len(given) != 1:
-            raise DataError(
-                "`fine` names one of `saved_model`, `run`, `grpc` and `rest`. "
-                f"Got: {', '.join(given) or 'none'}."
-            )
+        self.check_one("fine", "run")
 
 
 @dataclasses.dataclass(frozen=True)

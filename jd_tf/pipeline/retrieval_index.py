@@ -105,7 +105,7 @@ class RetrievalIndex:
         Args:
             users: (B, V, D) float32. An item's score is its largest inner
                 product with one of the V vectors.
-            count: K, at most the number of items.
+            count: K; where there are fewer items, fewer are found.
             excluded: (B, X) ids that are not wanted; others may be there.
         """
         # The layer's own `query_with_exclusions` takes no X that differs
@@ -117,6 +117,10 @@ class RetrievalIndex:
         scores = tf.where(is_out, LOWEST_SCORE, scores)
         scores, place = tf.math.top_k(scores, k=min(count, self.size))
         ids = tf.gather(ids, place, batch_dims=1)
+        lacking = [[0, 0], [0, count - min(count, self.size)]]
+        scores = tf.pad(scores, lacking, constant_values=LOWEST_SCORE)
+        empty = "" if self.item_dtype == tf.string else 0
+        ids = tf.pad(ids, lacking, constant_values=empty)
         found = scores > LOWEST_SCORE
         ids = tf.where(found, ids, tf.zeros_like(ids))
         return ids, scores, tf.math.count_nonzero(found, 1, dtype=tf.int32)

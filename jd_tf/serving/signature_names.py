@@ -21,7 +21,8 @@ CLASSIFY = "classify"
 IMAGE_SIGNATURES = (SERVING_DEFAULT, CLASSIFY)
 IMAGE_BYTES = "image_bytes"
 
-# Of a retriever, whose `serving_default` finds items.
+# Of two towers: the `serving_default` of a retriever finds items, that of a
+# coarse tower scores those given.
 ENCODE_ITEMS = "encode_items"
 RETRIEVAL_SIGNATURES = (SERVING_DEFAULT, ENCODE_USER, ENCODE_ITEMS)
 EXCLUDED, NUM_EXCLUDED = "excluded_item_id", "num_excluded"

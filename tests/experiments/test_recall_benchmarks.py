@@ -29,11 +29,14 @@ from experiments.benchmarks.recall.sequences_recall import (
     sequence_data,
     sequence_requests,
 )
+from jd_tf.data.batches import numpy_batches
 from jd_tf.data.sources.sequences import SequencesSource
 from jd_tf.models.registry import build_model
 from jd_tf.pipeline.item_lists import ItemLists
 from jd_tf.pipeline.recall.neighbor_table import NeighborTable
 from jd_tf.schema import DataError
+from jd_tf.serving.export import exporting
+from jd_tf.serving.export.verification.verify import verify
 from tests.data.item_pairs.pair_logs import random_log, write_log
 from tests.data.sources.timeline_files import timelines, write_timelines
 from tests.experiments.programs import (
@@ -112,11 +115,11 @@ def test_a_ranker_orders_what_the_merge_brings(tmp_path):
         assert (np.diff(scores[places]) <= 1e-6).all()
 
 
-def write_events(path, generator, days=60):
+def write_events(path, generator, days=60, own_items=6):
     """Users who often come back to their items; a header and gzip."""
     rows = ["user_id,item_id,behavior,ts"]
     for user in range(25):
-        mine = generator.integers(0, 30, 6)
+        mine = generator.integers(0, 30, own_items)
         times = np.sort(generator.integers(0, days * DAY, 30))
         for time in times.tolist():
             item = generator.choice(mine)
@@ -170,6 +173,44 @@ def test_weeks_are_judged_from_what_was_before_each_event(tmp_path):
         judge_weeks(tmp_path / "none", tmp_path / "other", 2, ["popular"])
 
 
+def test_two_towers_of_a_week_know_nothing_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "verify_elsewhere", verify)
+    path = tmp_path / "events.csv.gz"
+    write_events(path, np.random.default_rng(0), own_items=40)
+    events = read_events(path)
+    end = int(events["ts"].max()) + 1
+    runs = tmp_path / "runs"
+    arguments = (tmp_path, runs, 1, ["popular", "two_tower"], True, 2)
+    assert "two_tower" in judge_weeks(*arguments)
+    result = json.loads((runs / "result_novel.json").read_text())
+    assert 1 <= result["two_tower_epochs"] <= 2
+    assert 0 < result["test"]["two_tower"]["means"]["recall@100"] <= 1
+    for week, start in enumerate((end - 14 * DAY, end - 7 * DAY)):
+        data = runs / f"week_{week}" / "towers" / "data"
+        for split, least, most in (
+            ("train", 0, start),
+            # The first week chooses; later ones only look back.
+            (
+                "validation",
+                start - 7 * DAY * week,
+                start + 7 * DAY * (not week),
+            ),
+        ):
+            (batch,) = numpy_batches(data, split, 1000)
+            assert least <= batch["request_time"].min()
+            assert batch["request_time"].max() < most
+            assert batch["click_event_time"].max() < most
+        # Every event but the oldest of a user is an example.
+        (batch,) = numpy_batches(data, "train", 1000)
+        past = events[events["ts"] < start]
+        users = past["user_id"].nunique()
+        assert batch["click_length"].sum() == len(past) - users
+    made = list((runs / "week_1" / "towers" / "two_tower").iterdir())
+    again = judge_weeks(*arguments)
+    assert "two_tower" in again
+    assert made == list((runs / "week_1" / "towers" / "two_tower").iterdir())
+
+
 def test_novel_repeated_and_cold_items_are_told_apart():
     logs = random_interactions()
     rare = logs.item_id[logs.popularity().argmin()]
@@ -214,6 +255,22 @@ def test_make_neighbors_writes_what_the_channel_reads(tmp_path):
     table = NeighborTable.load(output)
     assert table.summary() in finished.stdout
     assert table.meta["max_users"] == 9
+    (tmp_path / "made").mkdir()
+    other = tmp_path / "made" / "swing.npz"
+    arguments[1] = f"--output={other}"
+    finished = run_program("make_neighbors", *arguments, "--engine=duckdb")
+    assert finished.returncode == 0, finished.stderr
+    np.testing.assert_allclose(
+        NeighborTable.load(other).weights.toarray(),
+        table.weights.toarray(),
+        rtol=1e-5,
+    )
+    # Nothing of the engine's stays behind.
+    assert [path.name for path in other.parent.iterdir()] == ["swing.npz"]
+    refused = run_program(
+        "make_neighbors", *arguments, "--engine=duckdb", "--job=ease"
+    )
+    assert "--engine: EASE has no expressions" in error_line(refused)
     refused = run_program("make_neighbors", *arguments, "--weights=cart=2")
     assert "`name:number` is wanted. Got: 'cart=2'" in error_line(refused)
     assert_help_is_light("make_neighbors")

@@ -10,6 +10,7 @@ from jd_tf.pipeline.evaluation.pipeline_report import (
     evaluate_pipeline,
     report_text,
 )
+from jd_tf.serving.export import verify_export
 from tests.experiments.programs import (
     assert_help_is_light,
     error_line,
@@ -72,6 +73,8 @@ def test_built_asked_and_measured(data, tmp_path):
     assert built.returncode == 0, built.stderr
     config = output / "recommender.yaml"
     assert f"recommender: {config}" in built.stdout
+    assert "5 other users; merged" in built.stdout
+    assert verify_export(output / "coarse_tower" / "1") == []
     answers = output / "answers.jsonl"
     patient = config.read_text().replace("seconds:", "old:")
     # A busy machine is slow, and this is no test of deadlines.

@@ -81,3 +81,7 @@ def test_wrong_input_is_one_line(folder):
         "train_retrieval", data, f"--workdir={folder}/x", "--set=model.width=3"
     )
     assert "no field `width`" in error_line(finished)
+    finished = run_program("export_retrieval")
+    assert "name one of --workdir and --coarse" in error_line(finished)
+    finished = run_program("export_retrieval", f"--coarse={folder}")
+    assert "--coarse needs --items" in error_line(finished)

@@ -8,11 +8,11 @@ import pytest
 from jd_tf.models.retrieval.two_tower import TwoTower
 from jd_tf.models.retrieval.two_tower_config import TwoTowerConfig
 from jd_tf.pipeline.approximate_retriever import ApproximateRetriever
-from jd_tf.pipeline.retrieval_export import ServedRetriever
+from jd_tf.pipeline.export.retrieval_export import ServedRetriever
 from jd_tf.pipeline.two_tower_channel import TwoTowerChannel
 from jd_tf.schema import DataError
 from tests.models.test_jd_ranker import batch_of, moved
-from tests.pipeline.test_retrieval_export import SCHEMAS, catalogue_of
+from tests.pipeline.export.test_retrieval_export import SCHEMAS, catalogue_of
 from tests.requests import random_requests
 
 ITEMS, COUNT = 400, 15

@@ -1,9 +1,15 @@
 """A recommender from YAML: what works, and what is refused by name."""
 
+import keras
 import numpy as np
 import pytest
+import scipy.sparse
 
+from jd_tf.models.retrieval.coarse_tower import CoarseConfig, CoarseTower
+from jd_tf.models.retrieval.two_tower import TwoTower
+from jd_tf.models.retrieval.two_tower_config import TwoTowerConfig
 from jd_tf.pipeline.building import open_recommender
+from jd_tf.pipeline.export.retrieval_export import ServedRetriever
 from jd_tf.pipeline.item_statistics import ItemStatistics
 from jd_tf.pipeline.recall.neighbor_table import NeighborTable
 from jd_tf.schema import DataError
@@ -38,8 +44,6 @@ rerank:
 
 @pytest.fixture
 def folder(tmp_path):
-    import scipy.sparse
-
     SCHEMA.save(tmp_path / "schema.json")
     items = catalogue()
     items.save(tmp_path / "catalogue.npz")
@@ -112,9 +116,11 @@ def test_popular_items_are_the_fallback(folder):
         (BASE.replace("3.0", "0.5"), "more than the deadline of 0.5 s"),
         (BASE.replace("quota: 5", "quota: 50"), "but quotas keep 50"),
         (BASE + "fine: {}", "names one of `saved_model`"),
-        (BASE + "fine: {grpc: a:1, run: x}", "Got: run, grpc"),
+        (BASE + "fine: {grpc: a:1, run: x}", "Got: grpc, run"),
         (BASE + "fine: {saved_model: gone}", "gone"),
         (BASE + "coarse: {folder: gone}", "no coarse model"),
+        (BASE + "coarse: {}", "`coarse` names one of .*`folder`"),
+        (BASE + "coarse: {saved_model: gone}", "gone: no such folder"),
         (BASE + "rerank: {vectors: gone.npz}", "gone.npz"),
         (BASE + "rerank: {}", "re-ranking reads `shop_id`"),
         (
@@ -131,11 +137,36 @@ def test_what_is_wrong_is_named(folder, text, message):
         opened(folder, text)
 
 
+def test_an_approximate_index_is_a_number_in_the_file(folder, monkeypatch):
+    """Visiting all lists it answers as exact search does."""
+    pytest.importorskip("faiss")
+    from jd_tf.pipeline import building
+
+    keras.utils.set_random_seed(2)
+    config = TwoTowerConfig.of(
+        model_dim=8, feedforward_dim=8, num_encoder_layers=1
+    )
+    live = ServedRetriever(TwoTower(SCHEMA, config), catalogue(), 30)
+    monkeypatch.setattr(building, "resolve", lambda path: path)
+    monkeypatch.setattr(building, "LoadedModel", lambda path: live)
+    monkeypatch.setattr(
+        building.TwoTowerChannel,
+        "load",
+        lambda path, name: building.TwoTowerChannel(live, name),
+    )
+    text = BASE[: BASE.index("    popular")].replace(
+        "count: 30", "count: 30\n  per_channel: 30"
+    )
+    answers = []
+    for probes in (0, 99):
+        line = f"    near: {{kind: two_tower, file: x, num_probes: {probes}}}\n"
+        with opened(folder, text + line) as found:
+            answers.append(found.recommender.recommend(request(2)))
+    assert answers[0].item_id.tolist() == answers[1].item_id.tolist()
+    assert [answer.degraded for answer in answers] == [(), ()]
+
+
 def test_a_coarse_tower_of_other_data_is_refused(folder):
-    import keras
-
-    from jd_tf.models.retrieval.coarse_tower import CoarseConfig, CoarseTower
-
     sizes = CoarseConfig.of(vector_dim=2, hidden_units=2)
     keras.utils.set_random_seed(1)
     other = CoarseTower(small_schema(session_dense=()), sizes)

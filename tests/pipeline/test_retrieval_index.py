@@ -63,10 +63,11 @@ def test_finds_what_sorting_finds(kind, text):
 def test_what_is_excluded_never_fills_a_list(kind):
     index = RetrievalIndex([3, 4, 5], np.eye(3), kind)
     ids, scores, found = index.search(
-        tf.ones((1, 1, 3)), 3, tf.constant([[4, 9, 3, 0]], tf.int64)
+        tf.ones((1, 1, 3)), 4, tf.constant([[4, 9, 3, 0]], tf.int64)
     )
-    assert ids.numpy().tolist() == [[5, 0, 0]]
-    assert scores.numpy().tolist() == [[1.0, *[np.float32(LOWEST_SCORE)] * 2]]
+    # There are fewer items than are wanted.
+    assert ids.numpy().tolist() == [[5, 0, 0, 0]]
+    assert scores.numpy().tolist() == [[1.0, *[np.float32(LOWEST_SCORE)] * 3]]
     assert found.numpy().tolist() == [1]
 
 

@@ -3,10 +3,10 @@
     python -m experiments.benchmarks.pipeline.bench_recommender \
         --num_items=200000 --output=FILE
 
-Recall by two towers (exact search of all items), a table of neighbours and
-popular items; coarse ranking, JDRanker in this process, DPP. Prints
-milliseconds by stage, on the wall and of all cores together: on a busy machine
-only the latter tell anything.
+Recall by two towers (exact search of all items, or --num_probes), a table of
+neighbours and popular items; coarse ranking, JDRanker in this process, DPP.
+Prints milliseconds by stage, on the wall and of all cores together: on a busy
+machine only the latter tell anything.
 """
 
 import time
@@ -23,10 +23,19 @@ _NUM_ITEMS = flags.DEFINE_integer(
 _NUM_REQUESTS = flags.DEFINE_integer(
     "num_requests", 100, "Requests that are timed.", lower_bound=2
 )
+_NUM_PROBES = flags.DEFINE_integer(
+    "num_probes",
+    0,
+    "Lists of an approximate index of the two towers that are looked at (needs "
+    "the extra `approximate`); 0: exact search.",
+    lower_bound=0,
+)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 _SECONDS = 30.0
 _EVENTS = 50
+# Items asked of each channel.
+_RECALLED = 500
 
 
 def main(_: object) -> None:
@@ -35,7 +44,9 @@ def main(_: object) -> None:
 
     from jd_tf.data.files import write_json
 
-    recommender, schema, ids = _recommender(_NUM_ITEMS.value)
+    recommender, schema, ids, retrievers = _recommender(
+        _NUM_ITEMS.value, _NUM_PROBES.value
+    )
     rng = np.random.default_rng(2)
     requests = [
         _request(schema, ids, rng) for _ in range(_NUM_REQUESTS.value + 5)
@@ -52,6 +63,8 @@ def main(_: object) -> None:
     stats: dict[str, Any] = recommender.stats()
     report = {
         "num_items": len(ids),
+        "num_probes": _NUM_PROBES.value,
+        "recall_of_exact": _recall_of_exact(retrievers, schema, requests),
         "requests": len(wall),
         "wall_p50_ms": 1000 * float(np.median(wall)),
         "wall_p99_ms": 1000 * float(np.percentile(wall, 99)),
@@ -65,24 +78,50 @@ def main(_: object) -> None:
         f"{report['wall_p99_ms']:.1f} ms; processor time p50 "
         f"{report['processor_p50_ms']:.1f} ms a request"
     )
+    if _NUM_PROBES.value:
+        print(
+            f"{_NUM_PROBES.value} lists: {report['recall_of_exact']:.4f} of "
+            f"the exact first {_RECALLED}"
+        )
     if _OUTPUT.value:
         write_json(Path(_OUTPUT.value), report)
 
 
-def _recommender(num_items: int) -> tuple[Any, Any, Any]:
-    """Returns a recommender of generated items, its schema and their ids."""
+def _recall_of_exact(retrievers: Any, schema: Any, requests: list) -> float:
+    """Returns the share of the exact search's items that the other finds."""
+    import numpy as np
+
+    from jd_tf.pipeline.two_tower_channel import TwoTowerChannel
+
+    exact, other = (TwoTowerChannel(retriever) for retriever in retrievers)
+    shares = []
+    for request in requests:
+        batch = {name: np.asarray(part)[None] for name, part in request.items()}
+        for behavior in schema.behaviors:
+            batch[behavior.length] = np.array([behavior.max_length], np.int32)
+        one, two = (r.recall(batch, _RECALLED).item_id for r in (exact, other))
+        shares.append(np.isin(one, two).mean())
+    return float(np.mean(shares))
+
+
+def _recommender(num_items: int, num_probes: int) -> tuple[Any, Any, Any, Any]:
+    """Returns a recommender of generated items, its schema and their ids.
+
+    And the exact retriever with the one that is used.
+    """
     import numpy as np
     import scipy.sparse
 
     from jd_tf.models.ranking.jd_ranker import JDRanker
     from jd_tf.models.retrieval.coarse_tower import CoarseTower
     from jd_tf.models.retrieval.two_tower import TwoTower
+    from jd_tf.pipeline.approximate_retriever import ApproximateRetriever
     from jd_tf.pipeline.catalogue import Catalogue
+    from jd_tf.pipeline.export.retrieval_export import ServedRetriever
     from jd_tf.pipeline.recall.common_list import CommonList
     from jd_tf.pipeline.recall.neighbor_table import NeighborTable
     from jd_tf.pipeline.recall.neighbors import Neighbors
     from jd_tf.pipeline.recommender import Recommender, Step
-    from jd_tf.pipeline.retrieval_export import ServedRetriever
     from jd_tf.pipeline.stages.coarse_stage import CoarseStage
     from jd_tf.pipeline.stages.fine_stage import FineStage
     from jd_tf.pipeline.stages.live_transport import LiveTransport
@@ -109,9 +148,15 @@ def _recommender(num_items: int) -> tuple[Any, Any, Any]:
     table = scipy.sparse.csr_matrix(
         (weights, places, starts), (num_items, num_items)
     )
-    retriever = ServedRetriever(TwoTower(schema), catalogue, 500)
+    exact = used = _traced(
+        ServedRetriever(TwoTower(schema), catalogue, _RECALLED)
+    )
+    if num_probes:
+        used = ApproximateRetriever(
+            exact, catalogue, _RECALLED, num_probes=num_probes
+        )
     channels = [
-        _traced(TwoTowerChannel, retriever),
+        TwoTowerChannel(used),
         Neighbors("swing", NeighborTable(ids, ids, table), {"click": 1.0}),
         CommonList("popular", ids, rng.random(num_items)),
     ]
@@ -126,18 +171,19 @@ def _recommender(num_items: int) -> tuple[Any, Any, Any]:
         Step(FineStage(client, catalogue), 100, _SECONDS),
         Step(RerankStage(catalogue), 20, _SECONDS),
     ]
-    recall = RecallStage(channels, catalogue, threads, 1000, 500)
+    recall = RecallStage(channels, catalogue, threads, 1000, _RECALLED)
     return (
         Recommender(
             schema, recall, steps, ids[:100], threads, _SECONDS, 5 * _SECONDS
         ),
         schema,
         ids,
+        (exact, used),
     )
 
 
-def _traced(channel_class: Any, retriever: Any) -> Any:
-    """Returns the channel of a retriever whose signatures are traced."""
+def _traced(retriever: Any) -> Any:
+    """Returns a retriever whose signatures are traced."""
 
     class Traced:
         signatures = retriever.signatures
@@ -150,7 +196,7 @@ def _traced(channel_class: Any, retriever: Any) -> Any:
             answer = self.functions[signature](**tensors)
             return {name: tensor.numpy() for name, tensor in answer.items()}
 
-    return channel_class(Traced())
+    return Traced()
 
 
 def _schema(num_items: int) -> Any:

@@ -10,7 +10,9 @@ that moment; recall of repeated and of novel items is given apart. With
 `--novel` only items outside the history are sought, and listed.
 The week before the first one chooses the weights of the blend. Intervals are
 of a paired bootstrap over users. EASE is left out: the log has more items
-than it takes.
+than it takes. `--two_tower_epochs` adds two towers, trained anew for each
+week; the week that chooses the blend chooses their epochs, too. They never
+bring items of the history: `--novel` compares them fairly.
 
 Exit codes: 0 done; 2 unusable data or flags.
 """
@@ -20,6 +22,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import program
+from jd_tf.schema import DataError
 
 _INPUT = flags.DEFINE_string(
     "input", None, "Folder of events.csv.gz.", required=True
@@ -45,6 +48,13 @@ _CHANNELS = flags.DEFINE_list(
     ],
     "Channels that are compared and merged.",
 )
+_TWO_TOWER_EPOCHS = flags.DEFINE_integer(
+    "two_tower_epochs",
+    0,
+    "Adds the channel `two_tower`: towers trained on what was before each "
+    "week, for so many epochs at most; 0: none.",
+    lower_bound=0,
+)
 
 
 def main(_: object) -> None:
@@ -53,15 +63,21 @@ def main(_: object) -> None:
     from experiments.benchmarks.recall.recall_channels import check_channels
     from experiments.benchmarks.recall.retailrocket_recall import judge_weeks
 
-    check_channels(_CHANNELS.value)
+    channels, epochs = list(_CHANNELS.value), _TWO_TOWER_EPOCHS.value
+    check_channels(channels)
+    if epochs and "two_tower" not in channels:
+        channels.append("two_tower")
+    if "two_tower" in channels and not epochs:
+        raise DataError("--channels: `two_tower` needs --two_tower_epochs.")
     output = Path(_OUTPUT.value)
     print(
         judge_weeks(
             Path(_INPUT.value),
             output,
             _WEEKS.value,
-            _CHANNELS.value,
+            channels,
             _NOVEL.value,
+            epochs,
         )
     )
 

@@ -18,11 +18,16 @@ from experiments.benchmarks.recall.recall_judging import (
     table,
     with_merges,
 )
+from experiments.benchmarks.recall.week_towers import (
+    week_record,
+    week_retriever,
+    week_schema,
+)
 from jd_tf.data.dataset import write_dataset
 from jd_tf.data.files import write_json
 from jd_tf.pipeline.recall.blend import tune_blend
 from jd_tf.pipeline.recall.interactions import Interactions
-from jd_tf.schema import Behavior, DataError, IdColumn, Objective, Schema
+from jd_tf.schema import DataError
 
 RESULT_FILE, NOVEL_FILE = "result.json", "result_novel.json"
 _FILE = "events.csv.gz"
@@ -41,6 +46,7 @@ def judge_weeks(
     weeks: int,
     channels: Sequence[str],
     novel: bool = False,
+    two_tower_epochs: int = 0,
 ) -> str:
     """Writes `RESULT_FILE`, or `NOVEL_FILE`; returns the table.
 
@@ -50,6 +56,7 @@ def judge_weeks(
         weeks: that are judged, the last ones of the log.
         channels: names of `CHANNELS`.
         novel: whether items of the history are neither wanted nor listed.
+        two_tower_epochs: of the channel `two_tower`, at most.
     """
     events = read_events(folder / _FILE)
     end = int(events["ts"].max()) + 1
@@ -68,7 +75,25 @@ def judge_weeks(
         interactions = Interactions.of_events(
             *(past[column].to_numpy() for column in _COLUMNS)
         )
-        task = RecallTask(interactions, data, data.parent, half_life=_HALF_LIFE)
+        retriever = None
+        if "two_tower" in channels:
+            # The first week, which chooses the blend, chooses the epoch, too.
+            day = start if tuned is None else start - _WEEK
+            sought = week_requests(events, day, day + _WEEK, novel=True)
+            retriever, two_tower_epochs = week_retriever(
+                past,
+                sought,
+                data.parent / "towers",
+                two_tower_epochs,
+                tuned is None,
+            )
+        task = RecallTask(
+            interactions,
+            data,
+            data.parent,
+            half_life=_HALF_LIFE,
+            retriever=retriever,
+        )
         requests = week_requests(events, start, start + _WEEK, novel)
         print(f"week {week}: {len(requests):,} requests", flush=True)
         lists = {
@@ -110,6 +135,7 @@ def judge_weeks(
             "by": tuned.by,
             "rank_offset": tuned.rank_offset,
         },
+        "two_tower_epochs": two_tower_epochs,
         "test": judged,
         "only_of_by_week": alone,
         "recall@100_by_week": [
@@ -193,31 +219,10 @@ def _write_records(events: pd.DataFrame, data: Path) -> None:
 
     Pairs of items are counted within histories, so one is enough.
     """
-    histories = {
-        user: part[["item_id", "ts"]].to_numpy()[::-1]
+    histories = [
+        (str(user), *part[["item_id", "ts"]].to_numpy()[::-1].T)
         for user, part in events.groupby("user_id")
-    }
-    longest = max(map(len, histories.values()))
-    schema = Schema(
-        name="retailrocket",
-        item_columns=(
-            IdColumn("item_id", num_buckets=int(events["item_id"].max()) + 1),
-        ),
-        behaviors=(Behavior("click", max_length=longest),),
-        objectives=(Objective("click"),),
-        max_candidates=1,
-    )
-    requests = [
-        {
-            "request_id": str(user),
-            "user_id": str(user),
-            "request_time": int(history[0, 1]),
-            "click_item_id": history[1:, 0],
-            "click_event_time": history[1:, 1],
-            "item_id": history[:1, 0],
-            "labels": np.ones((1, 1), np.float32),
-            "label_weights": np.ones((1, 1), np.float32),
-        }
-        for user, history in histories.items()
     ]
-    write_dataset(data, schema, {"train": requests})
+    longest = max(len(items) for _, items, _ in histories)
+    schema = week_schema(int(events["item_id"].max()), longest)
+    write_dataset(data, schema, {"train": map(week_record, histories)})

@@ -1,5 +1,7 @@
 """Cosine co-occurrence of items (ItemKNN)."""
 
+from typing import Any
+
 import numpy as np
 
 from jd_tf.data.item_pairs.sparse_rows import strongest
@@ -16,6 +18,7 @@ def co_occurrence_table(
     target_damping: float = 0.25,
     num_neighbors: int = 200,
     max_entries: int = 1 << 24,
+    engine: Any = None,
 ) -> NeighborTable:
     """Counts the users that items have in common.
 
@@ -34,6 +37,8 @@ def co_occurrence_table(
             0.5 is the cosine; less leaves popular items their advantage.
         num_neighbors: strongest that are kept of an item.
         max_entries: pairs held at a time; each takes 12 bytes, once a core.
+        engine: an `Engine` of tables that works the pairs out, equal up to
+            rounding; None: SciPy.
 
     Raises:
         DataError: for a value out of range.
@@ -46,6 +51,47 @@ def co_occurrence_table(
     check_table_options(num_neighbors, target_damping, user_damping)
     if half_life < 0:
         raise DataError(f"`half_life` must be >= 0. Got: {half_life}.")
+    if engine is None:
+        weights = _neighbors(
+            interactions,
+            half_life,
+            user_damping,
+            target_damping,
+            num_neighbors,
+            max_entries,
+        )
+    else:
+        # Ibis takes a second to load.
+        from jd_tf.pipeline.recall import neighbor_expressions as expressions
+
+        weights = expressions.neighbors_of_engine(
+            engine,
+            interactions,
+            lambda table: expressions.co_occurrence_pairs(
+                table, half_life, user_damping, target_damping
+            ),
+            num_neighbors,
+        )
+    meta = {
+        "job": "co_occurrence",
+        "half_life": half_life,
+        "user_damping": user_damping,
+        "target_damping": target_damping,
+        "num_neighbors": num_neighbors,
+    }
+    ids = interactions.item_id
+    return NeighborTable(ids, ids, weights, meta)
+
+
+def _neighbors(
+    interactions: Interactions,
+    half_life: float,
+    user_damping: float,
+    target_damping: float,
+    num_neighbors: int,
+    max_entries: int,
+) -> Any:
+    """Returns the weights by products of sparse matrices, block by block."""
     weight = interactions.weight.astype(np.float64)
     sizes = np.bincount(interactions.user)
     if half_life:
@@ -70,16 +116,7 @@ def co_occurrence_table(
         return strongest(counts, num_neighbors)
 
     costs = items.astype(bool).astype(np.int64) @ sizes
-    weights = stack_blocks(block, row_blocks(costs, max_entries))
-    meta = {
-        "job": "co_occurrence",
-        "half_life": half_life,
-        "user_damping": user_damping,
-        "target_damping": target_damping,
-        "num_neighbors": num_neighbors,
-    }
-    ids = interactions.item_id
-    return NeighborTable(ids, ids, weights, meta)
+    return stack_blocks(block, row_blocks(costs, max_entries))
 
 
 def check_table_options(num_neighbors: int, *dampings: float) -> None:

@@ -23,6 +23,7 @@ def swing_table(
     num_neighbors: int = 200,
     max_entries: int = 1 << 22,
     seed: int = 1,
+    engine: Any = None,
 ) -> NeighborTable:
     """Counts pairs of users that items have in common.
 
@@ -51,6 +52,8 @@ def swing_table(
         max_entries: events of an item's users held at a time; each takes
             about 200 bytes, once a core.
         seed: of the draw.
+        engine: an `Engine` of tables that works the pairs out, equal up to
+            rounding; None: SciPy.
 
     Raises:
         DataError: for a value out of range.
@@ -65,11 +68,57 @@ def swing_table(
     for name, value in (("alpha", alpha), ("max_users", max_users)):
         if value < 0:
             raise DataError(f"`{name}` must be >= 0. Got: {value}.")
+    drawn = _drawn(interactions, max_users or len(interactions), seed)
+    if engine is None:
+        weights = _neighbors(
+            interactions,
+            drawn,
+            alpha,
+            (user_damping, event_damping, target_damping),
+            num_neighbors,
+            max_entries,
+        )
+    else:
+        # Ibis takes a second to load.
+        from jd_tf.pipeline.recall import neighbor_expressions as expressions
+
+        weights = expressions.neighbors_of_engine(
+            engine,
+            interactions,
+            lambda table: expressions.swing_pairs(
+                table, alpha, user_damping, event_damping, target_damping
+            ),
+            num_neighbors,
+            np.bincount(drawn, minlength=len(interactions)) > 0,
+        )
+    meta = {
+        "job": "swing",
+        "alpha": alpha,
+        "max_users": max_users,
+        "user_damping": user_damping,
+        "event_damping": event_damping,
+        "target_damping": target_damping,
+        "num_neighbors": num_neighbors,
+    }
+    ids = interactions.item_id
+    return NeighborTable(ids, ids, weights, meta)
+
+
+def _neighbors(
+    interactions: Interactions,
+    drawn: np.ndarray,
+    alpha: float,
+    dampings: tuple[float, float, float],
+    num_neighbors: int,
+    max_entries: int,
+) -> Any:
+    """Returns the weights by products of sparse matrices, block by block."""
+    user_damping, event_damping, target_damping = dampings
     users = interactions.matrix(np.ones(len(interactions)))
     popularity = interactions.popularity()
     sizes = np.diff(users.indptr)
     user_weight = sizes.astype(np.float64) ** -user_damping
-    item, user = _drawn(interactions, max_users or len(interactions), seed)
+    item, user = interactions.item[drawn], interactions.user[drawn]
     starts = np.searchsorted(item, np.arange(len(popularity) + 1))
     damped = np.maximum(popularity, 1.0)
     of_event, of_target = damped**-event_damping, damped**-target_damping
@@ -90,31 +139,17 @@ def swing_table(
         return strongest(found, num_neighbors).astype(np.float32)
 
     costs = np.bincount(item, sizes[user], len(popularity))
-    weights = stack_blocks(block, row_blocks(costs, max_entries))
-    meta = {
-        "job": "swing",
-        "alpha": alpha,
-        "max_users": max_users,
-        "user_damping": user_damping,
-        "event_damping": event_damping,
-        "target_damping": target_damping,
-        "num_neighbors": num_neighbors,
-    }
-    ids = interactions.item_id
-    return NeighborTable(ids, ids, weights, meta)
+    return stack_blocks(block, row_blocks(costs, max_entries))
 
 
-def _drawn(
-    interactions: Interactions, most: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns items and users of events, by item, at most so many of each."""
-    item, user = interactions.item, interactions.user
+def _drawn(interactions: Interactions, most: int, seed: int) -> np.ndarray:
+    """Returns rows of interactions, by item, at most so many of each."""
+    item = interactions.item
     shuffled = np.random.default_rng(seed).permutation(len(item))
     order = shuffled[np.argsort(item[shuffled], kind="stable")]
     sizes = np.bincount(item)
     place = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    order = order[place < most]
-    return item[order], user[order]
+    return order[place < most]
 
 
 def _block(

@@ -62,3 +62,14 @@ def first_items(
         pinned = np.isin(items.item_id[count:], list(pins.values()))
         places = np.concatenate([places, count + np.flatnonzero(pinned)])
     return items.take(places)
+
+
+def best_first(
+    items: ScoredItems, score: np.ndarray, count: int
+) -> ScoredItems:
+    """Returns the `count` items of the largest scores (n,), best first."""
+    best = np.arange(len(score))
+    if count < len(score):
+        best = np.argpartition(-score, count - 1)[:count]
+    best = best[np.argsort(-score[best], kind="stable")]
+    return ScoredItems(items.item_id[best], score[best])

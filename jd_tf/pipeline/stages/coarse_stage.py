@@ -10,11 +10,12 @@ import tensorflow as tf
 from jd_tf.data.files import plain_path
 from jd_tf.models.retrieval.coarse_tower import CoarseTower
 from jd_tf.pipeline.catalogue import Catalogue
+from jd_tf.pipeline.stages.answers import best_first
 from jd_tf.pipeline.stages.stage import ScoredItems, UserRequest
 from jd_tf.schema import DataError
+from jd_tf.training.retrieval.retrieval_validator import item_vectors
 
 MODEL_FILE = "coarse.keras"
-_BATCH_SIZE = 4096
 
 
 class CoarseStage:
@@ -47,24 +48,12 @@ class CoarseStage:
         self._user = tf.function(
             model.encode_user, input_signature=[specs], autograph=False
         ).get_concrete_function()
-        self.vectors = item_vectors(model, catalogue)
+        self.vectors = item_vectors(model, catalogue.columns)
 
     @classmethod
     def load(cls, folder: str | Path, catalogue: Catalogue) -> "CoarseStage":
-        """Reads the model that `train_coarse` wrote.
-
-        Raises:
-            DataError: if there is none.
-        """
-        path = Path(folder) / MODEL_FILE
-        if not path.is_file():
-            raise DataError(
-                f"{path}: no coarse model. Train one by `train_coarse`, or "
-                "leave `coarse` out of the file."
-            )
-        with plain_path(path.parent) as plain:
-            model = keras.saving.load_model(plain / MODEL_FILE, compile=False)
-        return cls(model, catalogue)
+        """Reads the model as `load_coarse` does."""
+        return cls(load_coarse(folder), catalogue)
 
     def order(
         self,
@@ -78,12 +67,7 @@ class CoarseStage:
         user = self.user_vector(request.batch)
         rows = self._catalogue.rows(items.item_id)
         score = self.vectors[rows] @ user
-        if count < len(score):
-            best = np.argpartition(-score, count - 1)[:count]
-            best = best[np.argsort(-score[best], kind="stable")]
-        else:
-            best = np.argsort(-score, kind="stable")
-        return ScoredItems(items.item_id[best], score[best])
+        return best_first(items, score, count)
 
     def user_vector(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
         """Returns (D + 1,) of a padded batch of one request."""
@@ -91,15 +75,17 @@ class CoarseStage:
         return self._user(inputs).numpy()[0]
 
 
-def item_vectors(model: CoarseTower, catalogue: Catalogue) -> np.ndarray:
-    """Returns (I, D + 1) float32 vectors by row of the catalogue."""
-    parts = []
-    for start in range(0, len(catalogue), _BATCH_SIZE):
-        columns = {
-            name: tf.constant(
-                catalogue.columns[name][None, start : start + _BATCH_SIZE]
-            )
-            for name in model.item_columns
-        }
-        parts.append(model.encode_items(columns).numpy()[0])
-    return np.concatenate(parts)
+def load_coarse(folder: str | Path) -> CoarseTower:
+    """Reads the model that `train_coarse` wrote.
+
+    Raises:
+        DataError: if there is none.
+    """
+    path = Path(folder) / MODEL_FILE
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no coarse model. Train one by `train_coarse`, or leave "
+            "`coarse` out of the file."
+        )
+    with plain_path(path.parent) as plain:
+        return keras.saving.load_model(plain / MODEL_FILE, compile=False)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from jd_tf.data.dataset import split_files
 from jd_tf.data.files import write_whole
 from jd_tf.evaluation.metrics_file import METRICS_FILE, read_metrics
+from jd_tf.schema import Schema
 from jd_tf.serving.client.request_file import read_requests
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export import recordings, rounding
@@ -81,11 +82,7 @@ def export(
             )
         cost = rounding.rounding_cost(model, rounded, data, split)
         precision = {"dtype": dtype, "tables": tables, **cost}
-    requests = None
-    if data is not None:
-        path = Path(data)
-        path = next(iter(split_files(path, split))) if path.is_dir() else path
-        requests = read_requests(path, model.schema, _NUM_REQUESTS)
+    requests = first_requests(data, model.schema, split)
     return export_model(
         rounded,
         output,
@@ -95,6 +92,26 @@ def export(
         rounding.TOLERANCES[dtype] if tolerance is None else tolerance,
         precision,
     )
+
+
+def first_requests(
+    data: str | Path | None, schema: Schema, split: str = VALIDATION
+) -> list[dict[str, Any]] | None:
+    """Reads requests for recorded calls.
+
+    Args:
+        data: a data folder or a file of requests; None: there are none.
+        schema: of the requests.
+        split: of a data folder.
+
+    Raises:
+        DataError: if they cannot be read.
+    """
+    if data is None:
+        return None
+    path = Path(data)
+    path = next(iter(split_files(path, split))) if path.is_dir() else path
+    return read_requests(path, schema, _NUM_REQUESTS)
 
 
 def export_model(

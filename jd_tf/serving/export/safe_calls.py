@@ -85,12 +85,14 @@ def safe_outputs(
     if num_candidates is None:
         return outputs
     if "score" in outputs:
-        score, probabilities = outputs["score"], outputs["probabilities"]
+        score, probabilities = outputs["score"], outputs.get("probabilities")
         real = tf.range(tf.shape(score)[1]) < num_candidates[:, None]
         real &= tf.math.is_finite(score)
-        real &= tf.reduce_all(tf.math.is_finite(probabilities), axis=-1)
+        if probabilities is not None:
+            real &= tf.reduce_all(tf.math.is_finite(probabilities), axis=-1)
+            kept = tf.where(real[..., None], probabilities, 0.0)
+            outputs["probabilities"] = kept
         outputs["score"] = tf.where(real, score, LOWEST_SCORE)
-        outputs["probabilities"] = tf.where(real[..., None], probabilities, 0.0)
     kept = tf.where(tf.shape(inputs[ITEM_ID])[1] > 0, tf.int32.max, 0)
     for name, tensor in outputs.items():
         if name.startswith(STATE_PREFIX):

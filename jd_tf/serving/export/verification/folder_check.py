@@ -148,14 +148,19 @@ def tower_errors(table: Mapping[str, Any], folder: Path) -> Iterable[str]:
 
 
 def retriever_errors(table: Mapping[str, Any], schema: Schema) -> Iterable[str]:
-    """Yields an error for each input that is not the schema's, of a retriever.
+    """Yields an error for each input that is not the schema's, of two towers.
 
-    Items are what a batch of `encode_items` is of.
+    Of a retriever or a coarse tower. Items are what a batch of `encode_items`
+    is of.
     """
     id_dtype = schema.item_columns[0].dtype
+    candidates = schema.columns(Role.CANDIDATE)
     users = {
         column.name: (column.dtype, list(column.shape))
-        for column in schema.columns(*HISTORY_ROLES, *REQUEST_ROLES)
+        for column in (
+            *schema.columns(*HISTORY_ROLES, *REQUEST_ROLES),
+            *(c for c in candidates if c.name in (ITEM_ID, NUM_CANDIDATES)),
+        )
     }
     users |= {
         EXCLUDED: (id_dtype, [None, None]),
@@ -163,7 +168,7 @@ def retriever_errors(table: Mapping[str, Any], schema: Schema) -> Iterable[str]:
     }
     items = {
         column.name: (column.dtype, [None, *column.shape[2:]])
-        for column in schema.columns(Role.CANDIDATE)
+        for column in candidates
     }
     for signature in RETRIEVAL_SIGNATURES:
         known = items if signature == ENCODE_ITEMS else users

@@ -5,19 +5,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from jd_tf.schema import SERVING_ROLES, Column, Schema
+from jd_tf.schema import SERVING_ROLES, Column, Role, Schema
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.verification.comparison import check_equal
 from jd_tf.serving.signature_names import (
     ENCODE_AND_RANK,
+    ENCODE_ITEMS,
     ENCODE_USER,
+    EXCLUDED,
+    ITEM_ID,
     LOWEST_SCORE,
     NUM_CANDIDATES,
+    NUM_EXCLUDED,
+    NUM_FOUND,
     PER_REQUEST,
     RANK_CANDIDATES,
     SERVING_DEFAULT,
     STATE_PREFIX,
+    VECTOR,
 )
 
 Arrays = Mapping[str, np.ndarray]
@@ -63,6 +69,88 @@ def rows_alone(
             _real_cells(_row(outputs, row), given.get(NUM_CANDIDATES)),
             _real_cells(answers[key], given.get(NUM_CANDIDATES)),
         )
+
+
+def other_padding(
+    model: LoadedModel, signature: str, inputs: Arrays, schema: Schema
+) -> Iterator[tuple[str, Arrays, Arrays]]:
+    """Yields the answers to the same requests in wider columns.
+
+    Of two towers; what is to be left out travels as far as the history does.
+    """
+    excluded = Column(
+        EXCLUDED, Role.CANDIDATE, "string", "BN", length=NUM_EXCLUDED
+    )
+    columns = (*schema.columns(*SERVING_ROLES), excluded)
+    lengths = inputs.get(NUM_CANDIDATES)
+    answers = [
+        _real_cells(model.call(signature, given), lengths)
+        for given in (inputs, _pad_like_a_server(inputs, columns))
+    ]
+    one, other = (
+        {name: array for name, array in answer.items() if name != EXCLUDED}
+        for answer in answers
+    )
+    yield f"signature `{signature}`: the same with other padding", one, other
+
+
+def nothing_given(
+    model: LoadedModel, inputs: Arrays
+) -> Iterator[tuple[str, Arrays, Arrays]]:
+    """Yields answers to requests that give no id, in a column and in none."""
+    for ids, number in ((ITEM_ID, NUM_CANDIDATES), (EXCLUDED, NUM_EXCLUDED)):
+        if ids not in inputs:
+            continue
+        none = {**inputs, number: np.zeros_like(inputs[number])}
+        one, other = (
+            _real_cells(
+                model.call(SERVING_DEFAULT, given), given.get(NUM_CANDIDATES)
+            )
+            for given in (none, {**none, ids: inputs[ids][:, :0]})
+        )
+        yield f"`{number}` 0, with a column `{ids}` and without", one, other
+
+
+def products(
+    model: LoadedModel, inputs: Arrays, items: Arrays
+) -> Iterator[tuple[str, Arrays, Arrays]]:
+    """Yields scores of items, and products of the vectors of both towers.
+
+    Args:
+        model: of two towers.
+        inputs: of `serving_default`.
+        items: of `encode_items`.
+    """
+    vectors = model.call(ENCODE_ITEMS, items)[VECTOR]
+    taken = model.signatures[ENCODE_USER]["inputs"]
+    users = model.call(ENCODE_USER, {name: inputs[name] for name in taken})
+    # A user of several vectors has the score of the nearest.
+    several = users[VECTOR].reshape(len(users[VECTOR]), -1, vectors.shape[1])
+    scores = (several @ vectors.T).max(axis=1)
+    place = {item: n for n, item in enumerate(items[ITEM_ID].tolist())}
+    answer = model.call(SERVING_DEFAULT, inputs)
+    ids = (answer if ITEM_ID in answer else inputs)[ITEM_ID]
+    at = np.array([[place.get(item, -1) for item in row] for row in ids])
+    row, column = np.nonzero((at >= 0) & (answer["score"] != LOWEST_SCORE))
+    yield (
+        "scores, and products of the vectors of users and items",
+        {"score": answer["score"][row, column]},
+        {"score": scores[row, at[row, column]]},
+    )
+
+
+def check_lists(inputs: Arrays, outputs: Arrays) -> None:
+    """Refuses lists of items out of order, twice, or that were excluded."""
+    for row, score in enumerate(outputs["score"]):
+        found = outputs[NUM_FOUND][row]
+        ids = outputs[ITEM_ID][row, :found].tolist()
+        out = inputs[EXCLUDED][row, : inputs[NUM_EXCLUDED][row]].tolist()
+        if len({*ids}) < found or not {*ids}.isdisjoint(out):
+            raise ExportError(
+                "an answer has an item twice, or one that was excluded."
+            )
+        if (np.diff(score) > 0).any() or LOWEST_SCORE in score[:found]:
+            raise ExportError("the scores of an answer do not descend.")
 
 
 def halves_and_padding(

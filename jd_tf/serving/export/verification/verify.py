@@ -1,4 +1,4 @@
-"""Verifies a version folder, of a ranker, a retriever or an image tower.
+"""Verifies a version folder, of a ranker, two towers or an image tower.
 
     python -m jd_tf.serving.export.verification.verify FOLDER [TOLERANCE]
 
@@ -40,6 +40,8 @@ from jd_tf.serving.signature_names import (
     APPEND_EVENTS,
     CLASSIFY,
     ENCODE_ITEMS,
+    ENCODE_USER,
+    EXCLUDED,
     IMAGE_SIGNATURES,
     RETRIEVAL_SIGNATURES,
     SERVING_DEFAULT,
@@ -171,14 +173,16 @@ def _examine(
         signatures = RETRIEVAL_SIGNATURES
         with _gathered(errors):
             known = Schema.load(folder / SCHEMA_FILE)
-            errors += folder_check.retriever_errors(table, known)
+            wrong = list(folder_check.retriever_errors(table, known))
+            errors += wrong
+            schema = None if wrong else known
     else:
         with _gathered(errors):
-            schema = Schema.load(folder / SCHEMA_FILE)
-            widths = candidate_buckets(schema.max_candidates)
-            wrong = list(folder_check.schema_errors(table, schema))
+            known = Schema.load(folder / SCHEMA_FILE)
+            widths = candidate_buckets(known.max_candidates)
+            wrong = list(folder_check.schema_errors(table, known))
             errors += wrong
-            schema = None if wrong else schema
+            schema = None if wrong else known
     errors += folder_check.coverage_errors(
         calls, signatures, batch_sizes, widths
     )
@@ -200,6 +204,13 @@ def _examine(
             for call in calls:
                 if call.signature in signatures:
                     _replay(model, call, schema, report, errors)
+            items = [c.inputs for c in calls if c.signature == ENCODE_ITEMS]
+            if items and schema is not None:
+                for call in calls:
+                    if call.signature in (SERVING_DEFAULT, ENCODE_USER):
+                        _check_towers(
+                            model, call, items[-1], schema, report, errors
+                        )
     return report
 
 
@@ -231,10 +242,43 @@ def _replay(
         ]
         if APPEND_EVENTS in model.signatures:
             compared.append(grown_states(model, call.inputs, schema))
+    _compare(itertools.chain(*compared), tolerance, report, errors)
+
+
+def _check_towers(
+    model: LoadedModel,
+    call: recordings.Recording,
+    items: Mapping[str, Any],
+    schema: Schema,
+    report: Mapping[str, Any],
+    errors: list[str],
+) -> None:
+    """Compares what a retriever or a coarse tower answers with itself."""
+    compared = [
+        invariants.other_padding(model, call.signature, call.inputs, schema)
+    ]
+    if call.signature == SERVING_DEFAULT:
+        compared += [
+            invariants.nothing_given(model, call.inputs),
+            invariants.products(model, call.inputs, items),
+        ]
+        if EXCLUDED in call.inputs:
+            with _gathered(errors):
+                answer = model.call(call.signature, call.inputs)
+                invariants.check_lists(call.inputs, answer)
+    _compare(itertools.chain(*compared), report["tolerance"], report, errors)
+
+
+def _compare(
+    compared: invariants.Compared,
+    tolerance: float,
+    report: Mapping[str, Any],
+    errors: list[str],
+) -> None:
+    """Compares answers that must be equal; the report gets the difference."""
+    differences = report["max_relative_difference"]
     with _gathered(errors):
-        found = invariants.check_invariants(
-            itertools.chain(*compared), tolerance
-        )
+        found = invariants.check_invariants(compared, tolerance)
         differences["invariants"] = max(differences["invariants"], found)
 
 

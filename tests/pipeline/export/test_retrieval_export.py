@@ -6,14 +6,22 @@ import pytest
 from jd_tf.models.retrieval.two_tower import TwoTower
 from jd_tf.models.retrieval.two_tower_config import TwoTowerConfig
 from jd_tf.pipeline.catalogue import Catalogue
-from jd_tf.pipeline.retrieval_export import ServedRetriever, export_retriever
+from jd_tf.pipeline.export.retrieval_export import (
+    ServedRetriever,
+    export_retriever,
+)
 from jd_tf.pipeline.two_tower_channel import TwoTowerChannel
 from jd_tf.schema import DataError, IdColumn
+from jd_tf.serving.client import GrpcTransport, ModelChoice
+from jd_tf.serving.client.transport import Call
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.export import verify_export
+from jd_tf.serving.export import exporting, verify_export
 from jd_tf.serving.export.loading import LoadedModel
+from jd_tf.serving.export.verification.comparison import check_equal
+from jd_tf.serving.export.verification.verify import verify
 from jd_tf.serving.signature_names import (
     ENCODE_ITEMS,
+    ENCODE_USER,
     EXCLUDED,
     LOWEST_SCORE,
     NUM_EXCLUDED,
@@ -22,6 +30,8 @@ from jd_tf.serving.signature_names import (
 )
 from tests.models.test_jd_ranker import batch_of, moved
 from tests.requests import random_requests, small_schema
+from tests.serving.fake_server.model_server import model_config
+from tests.serving.fake_server.start import model_server
 
 ITEMS, COUNT = 30, 12
 TEXT = (
@@ -65,9 +75,12 @@ def exported(request, tmp_path_factory):
     requests = random_requests(schema, 6)
     model.adapt([batch_of(requests, schema)])
     output = tmp_path_factory.mktemp(request.param)
-    folder = export_retriever(
-        model, catalogue_of(schema), output, "shop", COUNT, requests
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        # A fresh process takes seconds; a test of programs has it.
+        patch.setattr(exporting, "verify_elsewhere", verify)
+        folder = export_retriever(
+            model, catalogue_of(schema), output, "shop", COUNT, requests
+        )
     batch = {n: t.numpy() for n, t in batch_of(requests, schema).items()}
     return model, catalogue_of(schema), batch, folder
 
@@ -136,6 +149,23 @@ def test_what_a_server_pads_with_excludes_nothing(exported):
     assert found[:, :1].tolist() == best.tolist()
 
 
+def test_a_server_answers_as_the_loaded_version(exported):
+    *_, batch, folder = exported
+    loaded = LoadedModel(folder)
+    size = len(batch["click_length"])
+    best = TwoTowerChannel(loaded).recall(batch, 1).item_id
+    given = {**batch, EXCLUDED: best, NUM_EXCLUDED: np.ones(size, np.int32)}
+    with model_server(model_config("shop", folder.parent)) as server:
+        server.wait_until("shop", 1)
+        transport = GrpcTransport(server.address, ModelChoice("shop"))
+        for signature in (SERVING_DEFAULT, ENCODE_USER):
+            taken = loaded.signatures[signature]["inputs"]
+            inputs = {name: given[name] for name in taken}
+            answer = transport.call(Call(signature, inputs), 60.0).outputs
+            check_equal(loaded.call(signature, inputs), answer, "a server")
+        transport.close()
+
+
 def test_everything_excluded_leaves_an_empty_list(exported):
     _, catalogue, batch, folder = exported
     size = len(batch["click_length"])
@@ -173,7 +203,10 @@ def test_new_items_are_found_without_training(exported):
     table = {w.shape: w for w in served.index.layer.weights}
     kept = table[(ITEMS + 5, 8)].numpy()
     np.testing.assert_allclose(vectors, kept[rows], rtol=1e-5, atol=1e-6)
-    found = TwoTowerChannel(served).recall(batch, ITEMS)
+    # As many as there are, where more are wanted.
+    served.count = 2 * ITEMS
+    found = TwoTowerChannel(served).recall(batch, 2 * ITEMS)
+    assert (found.length <= ITEMS + 5).all()
     assert set(more.item_id[rows].tolist()) & {
         item for row in found.item_id.tolist() for item in row
     }

@@ -1,0 +1,1 @@
+"""Retrievers and coarse towers as version folders of a model server."""
