@@ -7,6 +7,11 @@ from typing import Any
 
 import keras
 
+from jd_tf.keras_backend import check_backend
+
+# A file of settings may have named another one.
+check_backend()
+
 
 class BaseLayer(keras.layers.Layer):
     """A layer that keeps every constructor argument under its own name."""
