@@ -134,7 +134,6 @@ _TRAINING = {
     "tree_learning_rate": "Of boosted trees.",
     "tree_impressions": "Training impressions of boosted trees; 0: all.",
     "seed": "Of weights, dropout and the order of requests.",
-    "progress": "Whether to show a progress bar.",
 }
 _MODEL_FIELDS = {
     "model_dim": "Width of tokens, memories and interests.",
@@ -179,6 +178,7 @@ def main(_: object) -> None:
     elif name not in model_names() and _kept_module().is_file():
         load_model_module(_kept_module())
     changes = {"model": _given(_MODEL_FIELDS), "training": _given(_TRAINING)}
+    changes["training"]["progress"] = program.PROGRESS.value
     for text in _SET.value:
         field, equals, value = text.partition("=")
         group, _, rest = field.strip().partition(".")

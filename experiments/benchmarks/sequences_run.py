@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from experiments import program
 from experiments.benchmarks.full_ranking import rank_all_items
 from experiments.presets import QUICKSTART_PRESETS
 from experiments.steps import Steps
@@ -72,6 +73,9 @@ def run_dataset(
         },
         "Name another --output.",
     )
+
+    # Not among what the run depends on.
+    training = dataclasses.replace(training, progress=program.shows_progress())
 
     def make() -> None:
         # What a killed session left.

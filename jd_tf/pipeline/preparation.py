@@ -77,6 +77,7 @@ def prepare_coarse(
     folder: str | Path,
     saved_model: str,
     num_requests: int,
+    progress: bool = True,
 ) -> None:
     """Distils the coarse tower from an exported ranker.
 
@@ -85,6 +86,7 @@ def prepare_coarse(
         folder: that of `prepare_recall`.
         saved_model: of the ranker, relative to `folder`.
         num_requests: that it learns from.
+        progress: whether to show bars.
     """
     folder = Path(folder)
     schema = Schema.load(folder / SCHEMA_FILE)
@@ -96,11 +98,12 @@ def prepare_coarse(
             catalogue,
             client,
             training=CoarseTraining(num_requests),
+            progress=progress,
         )
 
 
 def prepare_two_tower(
-    data: str | Path, folder: str | Path, epochs: int
+    data: str | Path, folder: str | Path, epochs: int, progress: bool = True
 ) -> None:
     """Trains and exports a two-tower model, whose channel then is there.
 
@@ -108,10 +111,13 @@ def prepare_two_tower(
         data: folder of request records.
         folder: that of `prepare_recall`.
         epochs: at most.
+        progress: whether to show bars.
     """
     folder = Path(folder)
     catalogue = Catalogue.load(folder / CATALOGUE_FILE)
-    config = retrieval_training_config(epochs=epochs, patience=3)
+    config = retrieval_training_config(
+        epochs=epochs, patience=3, progress=progress
+    )
     run = folder / "two_tower_run"
     train_retrieval(data, run, catalogue.columns, None, config)
     export_retrieval(run, catalogue, data, folder, TWO_TOWER_FOLDER)
