@@ -1,7 +1,9 @@
 """Rules of the code base that a machine can check."""
 
 import ast
+import importlib
 import itertools
+import pkgutil
 from pathlib import Path
 
 import pytest
@@ -255,3 +257,17 @@ def test_no_two_layers_share_a_registered_name():
     classes = [getattr(layers, name) for name in layers.__all__]
     for one, two in itertools.combinations(classes, 2):
         assert one.__name__ != two.__name__
+
+
+def lazy_packages():
+    for path in PACKAGE:
+        if path.name == "__init__.py" and "lazy_names" in path.read_text():
+            yield ".".join(path.parent.relative_to(ROOT).parts)
+
+
+@pytest.mark.parametrize("package", list(lazy_packages()))
+def test_no_lazy_name_is_that_of_a_module(package):
+    """Or the order of imports would decide which of the two it is."""
+    found = importlib.import_module(package)
+    modules = {module.name for module in pkgutil.iter_modules(found.__path__)}
+    assert not modules & set(dir(found))

@@ -15,6 +15,7 @@ from jd_tf.evaluation.baselines import (
 from jd_tf.evaluation.collect import ORACLE, Scorer, collect_predictions
 from jd_tf.evaluation.fusion.observation import name_hidden_facts
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
+from jd_tf.evaluation.live_scorer import model_scorer
 from jd_tf.evaluation.metrics_file import (
     METRICS_FILE,
     NOTES,
@@ -22,7 +23,6 @@ from jd_tf.evaluation.metrics_file import (
     model_name,
     write_metrics,
 )
-from jd_tf.evaluation.model_scorer import model_scorer
 from jd_tf.evaluation.post_training import PostTraining
 from jd_tf.evaluation.predictions_file import PredictionsFile
 from jd_tf.evaluation.report.run_report import report_run
@@ -116,6 +116,14 @@ def evaluate(
         data, schema, max_tree_impressions, pairs, log
     )
     scorers |= baselines
+    bad = [schema.objective_names[index] for index in schema.bad_indices]
+    if bad:
+        notes.append(
+            f"Bad outcomes, of values below 0: {', '.join(bad)}. In NDCG of "
+            "value a request's least gain is taken off all of its gains."
+        )
+    if test_data is not None:
+        notes.append(f"The test split is that of {test_data}.")
     metrics, scenarios = {}, {}
     for split in splits:
         log(f"ranking {counts[split]} requests of the {split} split")

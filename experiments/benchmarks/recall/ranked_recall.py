@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from experiments import program
 from experiments.benchmarks.recall.recall_judging import Requests
-from jd_tf.evaluation.model_scorer import model_scorer
+from jd_tf.evaluation.live_scorer import model_scorer
 from jd_tf.pipeline.catalogue import Catalogue
 from jd_tf.pipeline.item_lists import ItemLists
 
