@@ -61,6 +61,12 @@ _PRESET = flags.DEFINE_enum(
 _SEED = flags.DEFINE_integer(
     "seed", 1, "Of everything drawn at random.", lower_bound=0
 )
+_DTYPE_POLICY = flags.DEFINE_enum(
+    "dtype_policy",
+    "float32",
+    ["float32", "mixed_float16", "mixed_bfloat16"],
+    "Precision of activations while training.",
+)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Begin anew.")
 
 STATE_FILE = "quickstart.json"
@@ -126,6 +132,7 @@ def main(_: object) -> int | None:
                 preset.training,
                 seed=_SEED.value,
                 progress=program.PROGRESS.value,
+                dtype_policy=_DTYPE_POLICY.value,
             ),
             pairs=None if preset.pairs is None else pairs,
         )

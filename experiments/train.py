@@ -133,6 +133,7 @@ _TRAINING = {
     "calibration_method": "How curves of --calibrate are fitted.",
     "tree_learning_rate": "Of boosted trees.",
     "tree_impressions": "Training impressions of boosted trees; 0: all.",
+    "dtype_policy": "Precision of activations while training.",
     "seed": "Of weights, dropout and the order of requests.",
 }
 _MODEL_FIELDS = {
