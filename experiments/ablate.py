@@ -61,7 +61,9 @@ _SIZES = flags.DEFINE_string(
     "Preset of quickstart to take model and training from, as source/preset; "
     "<source of the data>/demo by default.",
 )
-_SEEDS = flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds of training.")
+_SEEDS = program.needs_entries(
+    flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds of training.")
+)
 _SPLIT = flags.DEFINE_string("split", "test", "Split to judge on.")
 _COLD = flags.DEFINE_integer(
     "cold_impressions",
@@ -109,7 +111,6 @@ _TRAINING = {
     "monitor": "Validation metric that decides which weights are judged.",
     "patience": "Evaluations without a better one before stopping; 0: never.",
     "max_steps": "Stop after these steps; 0: none.",
-    "progress": "True to show progress bars.",
 }
 _DEFINE: dict[Any, Any] = {
     int: flags.DEFINE_integer,
@@ -152,7 +153,7 @@ def main(_: object) -> None:
     base, training = plan.choose_sizes(
         _SIZES.value or f"{schema.name}/demo",
         _COMMON.value,
-        {name: flags.FLAGS[name].value for name in _TRAINING},
+        {n: flags.FLAGS[n].value for n in (*_TRAINING, "progress")},
         model,
     )
     effective = plan.effective_settings(training)

@@ -85,7 +85,7 @@ def main(_: object) -> None:
             "training two towers",
             "two_tower",
             lambda: preparation.prepare_two_tower(
-                data, folder, _TWO_TOWER_EPOCHS.value
+                data, folder, _TWO_TOWER_EPOCHS.value, program.PROGRESS.value
             ),
         )
     if _COARSE_REQUESTS.value:
@@ -93,7 +93,11 @@ def main(_: object) -> None:
             "distilling the coarse tower",
             "coarse",
             lambda: preparation.prepare_coarse(
-                data, folder, link, _COARSE_REQUESTS.value
+                data,
+                folder,
+                link,
+                _COARSE_REQUESTS.value,
+                program.PROGRESS.value,
             ),
         )
     run.step(

@@ -9,7 +9,7 @@ import numpy as np
 
 from jd_tf.data.batches import numpy_batches
 from jd_tf.evaluation.collect import Predictions, Scorer, collect_predictions
-from jd_tf.evaluation.model_scorer import model_scorer
+from jd_tf.evaluation.live_scorer import model_scorer
 from jd_tf.evaluation.pictures import PALETTE, new_panels, to_png
 from jd_tf.schema import Column, Role, Schema
 from jd_tf.training.workdir import load_trained

@@ -45,7 +45,6 @@ _NUM_THREADS = flags.DEFINE_integer(
     "num_threads", 2, "Images decoded at a time.", lower_bound=1
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace --output.")
-_PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show a bar.")
 
 
 def main(_: object) -> int | None:
@@ -77,7 +76,7 @@ def main(_: object) -> int | None:
             _CHUNK_SIZE.value,
             _NUM_THREADS.value,
             _OVERWRITE.value,
-            _PROGRESS.value,
+            program.PROGRESS.value,
         )
     except KeyboardInterrupt:
         print("stopped; run again to go on")

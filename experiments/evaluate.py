@@ -20,8 +20,14 @@ _DATA = flags.DEFINE_string(
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of experiments.train.", required=True
 )
-_SPLITS = flags.DEFINE_list(
-    "splits", ["test", "validation"], "Splits to judge on."
+_SPLITS = program.needs_entries(
+    flags.DEFINE_list("splits", ["test", "validation"], "Splits to judge on.")
+)
+_TEST_INPUT = flags.DEFINE_string(
+    "test_input",
+    None,
+    "Requests of your own to judge as the test split: a data folder, or a file "
+    "of JSON, JSON lines or TFRecords with labels.",
 )
 _MAX_TREE_IMPRESSIONS = flags.DEFINE_integer(
     "max_tree_impressions",
@@ -65,20 +71,23 @@ _GAIN = flags.DEFINE_enum(
 def main(_: object) -> None:
     """Writes metrics and report, and prints a summary."""
     # TensorFlow takes seconds to load; --help should not wait for it.
+    from experiments.own_test_data import open_test_data
     from jd_tf.evaluation import evaluate
     from jd_tf.evaluation.report.run_report import REPORT_FILE, printed_summary
 
-    metrics = evaluate(
-        _DATA.value,
-        _WORKDIR.value,
-        _SPLITS.value,
-        _MAX_TREE_IMPRESSIONS.value,
-        _NUM_REPLICATES.value,
-        predictions=_PREDICTIONS.value,
-        segments=_SEGMENTS.value,
-        reward=_GAIN.value == "reward",
-        predictions_of=_named_files(_PREDICTIONS_OF.value),
-    )
+    with open_test_data(_TEST_INPUT.value, _WORKDIR.value) as test_data:
+        metrics = evaluate(
+            _DATA.value,
+            _WORKDIR.value,
+            _SPLITS.value,
+            _MAX_TREE_IMPRESSIONS.value,
+            _NUM_REPLICATES.value,
+            predictions=_PREDICTIONS.value,
+            segments=_SEGMENTS.value,
+            reward=_GAIN.value == "reward",
+            predictions_of=_named_files(_PREDICTIONS_OF.value),
+            test_data=test_data,
+        )
     print(printed_summary(metrics[_SPLITS.value[0]]))
     print(f"report: {Path(_WORKDIR.value) / REPORT_FILE}")
 

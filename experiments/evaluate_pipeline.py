@@ -28,7 +28,6 @@ _NUM_EXHAUSTIVE = flags.DEFINE_integer(
     "Of so many the fine ranker scores the whole catalogue, too.",
     lower_bound=0,
 )
-_PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show bars.")
 
 
 def main(_: object) -> None:
@@ -46,7 +45,7 @@ def main(_: object) -> None:
         _SPLIT.value,
         _NUM_REQUESTS.value,
         _NUM_EXHAUSTIVE.value,
-        _PROGRESS.value,
+        program.PROGRESS.value,
     )
     print(report_text(report))
     print(f"report: {_OUTPUT.value}")

@@ -37,7 +37,7 @@ _TOLERANCE = flags.DEFINE_float(
     "tolerance",
     None,
     "Largest relative difference between live and reloaded model; by default "
-    "1e-5, and 0.03 where it computes in bfloat16.",
+    "1e-5, and 0.03 where it computes in or sends bfloat16.",
     lower_bound=0.0,
 )
 _DTYPE = flags.DEFINE_enum(
@@ -51,6 +51,13 @@ _TABLES = flags.DEFINE_enum(
     "float32",
     ["float32", "bfloat16", "float16", "int8"],
     "Storage of its embedding tables.",
+)
+_STATES = flags.DEFINE_enum(
+    "states",
+    "float32",
+    ["float32", "bfloat16"],
+    "Type in which user states travel and are kept; gRPC alone carries "
+    "bfloat16.",
 )
 _SPLIT = flags.DEFINE_string(
     "split",
@@ -77,6 +84,7 @@ def main(_: object) -> None:
         dtype=_DTYPE.value,
         tables=_TABLES.value,
         split=_SPLIT.value,
+        states=_STATES.value,
     )
     print(f"exported: {folder}")
 

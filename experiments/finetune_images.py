@@ -123,7 +123,6 @@ _TRAINING = (
     ),
     flags.DEFINE_integer("num_threads", None, "Images decoded at a time. [2]"),
     flags.DEFINE_integer("seed", None, "Of everything drawn at random. [17]"),
-    flags.DEFINE_bool("progress", None, "Whether to show progress bars. [yes]"),
 )
 
 
@@ -148,6 +147,7 @@ def main(_: object) -> int | None:
     known = {f.name for f in dataclasses.fields(ImageTowerConfig)}
     model = {k: v for k, v in stored.get("model", {}).items() if k in known}
     chosen = {**stored.get("training", {}), **_given(_TRAINING)}
+    chosen["progress"] = program.PROGRESS.value
     settings = FineTuningConfig(**{"weights": "unknown", **chosen})
     sets = read_labelled(_DATA.value, _WORD_COLUMN.value, _TITLE_COLUMN.value)
     if _LIMIT.value:

@@ -51,7 +51,6 @@ _AXES = flags.DEFINE_list(
     "Two objectives of the picture; click and order, else first and last.",
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of the weights drawn.", lower_bound=0)
-_PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show a bar.")
 
 
 def main(_: object) -> None:
@@ -69,7 +68,7 @@ def main(_: object) -> None:
         _SEGMENTS.value,
         _AXES.value,
         _SEED.value,
-        _PROGRESS.value,
+        program.PROGRESS.value,
     )
     weights = ", ".join(
         f"{name} {weight:.3f}"

@@ -49,7 +49,6 @@ _MAX_REQUESTS = flags.DEFINE_integer(
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Of everything drawn at random.", lower_bound=0
 )
-_PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show bars.")
 
 
 def main(_: object) -> None:
@@ -70,7 +69,7 @@ def main(_: object) -> None:
         num_weights=_NUM_WEIGHTS.value,
         num_replicates=_NUM_REPLICATES.value,
         seed=_SEED.value,
-        progress=_PROGRESS.value,
+        progress=program.PROGRESS.value,
     )
     for line in advice_lines(report):
         print(line)

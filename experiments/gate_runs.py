@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from experiments import program
 from experiments.benchmarks.sequences_run import run_dataset
 from experiments.presets import QUICKSTART_PRESETS
 from experiments.steps import Steps
@@ -38,7 +39,8 @@ def run_beauty(folder: Path, output: Path, seed: int) -> dict[str, float]:
 def run_jd_micro(folder: Path, output: Path, seed: int) -> dict[str, Any]:
     """Returns test metrics of JD sessions with the preset of quickstart."""
     preset = QUICKSTART_PRESETS["jd_micro", "demo"]
-    training = dataclasses.replace(preset.training, seed=seed)
+    shown = program.shows_progress()
+    training = dataclasses.replace(preset.training, seed=seed, progress=shown)
     data, pairs, run = output / "data", output / "pairs.npz", output / "model"
     steps = Steps(output / "steps.json", {"input": str(folder), "seed": seed})
 
@@ -46,7 +48,7 @@ def run_jd_micro(folder: Path, output: Path, seed: int) -> dict[str, Any]:
         make_dataset("jd_micro", data, folder, overwrite=True, **preset.data)
 
     def count() -> None:
-        count_pairs(data, pairs, preset.pairs or {}, progress=False)
+        count_pairs(data, pairs, preset.pairs or {}, progress=shown)
 
     def train() -> None:
         train_ranker(data, run, preset.model, training, pairs=pairs)

@@ -203,7 +203,7 @@ def main(_: object) -> None:
         _INPUT.value,
         num_shards=_NUM_SHARDS.value,
         overwrite=_OVERWRITE.value,
-        progress=True,
+        progress=program.PROGRESS.value,
         **options,
     )
     print(summary_text(summary))

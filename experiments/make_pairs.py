@@ -22,8 +22,10 @@ _DATA = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
     "output", None, "File to write, ending in .npz.", required=True
 )
-_COLUMNS = flags.DEFINE_list(
-    "columns", ["item_id"], "Id columns whose pairs are counted."
+_COLUMNS = program.needs_entries(
+    flags.DEFINE_list(
+        "columns", ["item_id"], "Id columns whose pairs are counted."
+    )
 )
 _KINDS = flags.DEFINE_list(
     "kinds",
@@ -54,7 +56,6 @@ _NUM_PARTS = flags.DEFINE_integer("num_parts", 5, "Parts of the training data.")
 _TWO_STEPS = flags.DEFINE_bool(
     "two_steps", False, "Whether neighbours of neighbours are a kind as well."
 )
-_PROGRESS = flags.DEFINE_bool("progress", True, "Whether to show bars.")
 
 
 def main(_: object) -> None:
@@ -76,7 +77,7 @@ def main(_: object) -> None:
         _LEAVE_OUT.value,
         _NUM_PARTS.value,
         _TWO_STEPS.value,
-        _PROGRESS.value,
+        program.PROGRESS.value,
     )
     pairs.save(_OUTPUT.value)
     print(pairs.summary())

@@ -31,10 +31,12 @@ _VERSION = flags.DEFINE_integer(
     "A number; by default the highest. An older one is the way back.",
     lower_bound=0,
 )
-_ADDRESSES = flags.DEFINE_list(
-    "addresses",
-    ["localhost:8500"],
-    "host:port of the gRPC side of every server that reads the file.",
+_ADDRESSES = program.needs_entries(
+    flags.DEFINE_list(
+        "addresses",
+        ["localhost:8500"],
+        "host:port of the gRPC side of every server that reads the file.",
+    )
 )
 _LABEL = flags.DEFINE_string("label", "stable", "The label to move.")
 _LOCAL = flags.DEFINE_list(

@@ -40,6 +40,12 @@ _INPUT = flags.DEFINE_string(
 _CONFIG = flags.DEFINE_string(
     "config", None, "tables: the YAML file that declares them."
 )
+_TEST_INPUT = flags.DEFINE_string(
+    "test_input",
+    None,
+    "Requests of your own to judge as the test split: a data folder, or a file "
+    "of JSON, JSON lines or TFRecords with labels.",
+)
 _MAX_BAD_RECORDS = flags.DEFINE_integer(
     "max_bad_records",
     None,
@@ -54,6 +60,12 @@ _PRESET = flags.DEFINE_enum(
 )
 _SEED = flags.DEFINE_integer(
     "seed", 1, "Of everything drawn at random.", lower_bound=0
+)
+_DTYPE_POLICY = flags.DEFINE_enum(
+    "dtype_policy",
+    "float32",
+    ["float32", "mixed_float16", "mixed_bfloat16"],
+    "Precision of activations while training.",
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Begin anew.")
 
@@ -97,7 +109,7 @@ def main(_: object) -> int | None:
             data,
             _INPUT.value,
             overwrite=True,
-            progress=True,
+            progress=program.PROGRESS.value,
             **options,
         )
         print(summary_text(summary))
@@ -105,7 +117,9 @@ def main(_: object) -> int | None:
     def count() -> None:
         from experiments.train_ranker import count_pairs
 
-        count_pairs(data, pairs, preset.pairs or {}, progress=True)
+        count_pairs(
+            data, pairs, preset.pairs or {}, progress=program.PROGRESS.value
+        )
 
     def train() -> int:
         from experiments.train_ranker import train_ranker
@@ -114,19 +128,27 @@ def main(_: object) -> int | None:
             data,
             model_dir,
             preset.model,
-            dataclasses.replace(preset.training, seed=_SEED.value),
+            dataclasses.replace(
+                preset.training,
+                seed=_SEED.value,
+                progress=program.PROGRESS.value,
+                dtype_policy=_DTYPE_POLICY.value,
+            ),
             pairs=None if preset.pairs is None else pairs,
         )
 
     def evaluate() -> None:
+        from experiments.own_test_data import open_test_data
         from jd_tf import evaluation
         from jd_tf.evaluation.report.run_report import printed_summary
 
-        metrics = evaluation.evaluate(
-            data,
-            model_dir,
-            max_tree_impressions=preset.max_tree_impressions,
-        )
+        with open_test_data(_TEST_INPUT.value, model_dir) as test_data:
+            metrics = evaluation.evaluate(
+                data,
+                model_dir,
+                max_tree_impressions=preset.max_tree_impressions,
+                test_data=test_data,
+            )
         print(printed_summary(metrics["test"]))
 
     def explain() -> None:
@@ -159,7 +181,8 @@ def main(_: object) -> int | None:
 
 
 def _settings() -> dict[str, Any]:
-    given = (("input", _INPUT.value), ("config", _CONFIG.value))
+    flags_of_paths = (_INPUT, _CONFIG, _TEST_INPUT)
+    given = [(flag.name, flag.value) for flag in flags_of_paths]
     return {
         "source": _SOURCE.value,
         **{n: str(Path(path).resolve()) if path else None for n, path in given},

@@ -17,11 +17,13 @@ from absl import flags
 from experiments import program
 from jd_tf.schema import DataError
 
-_VECTORS = flags.DEFINE_list(
-    "vectors",
-    None,
-    "name=file.npz of every space; the first is what others are compared with.",
-    required=True,
+_VECTORS = program.needs_entries(
+    flags.DEFINE_list(
+        "vectors",
+        None,
+        "name=file.npz of every space; others are compared with the first.",
+        required=True,
+    )
 )
 _CATALOGUE = flags.DEFINE_string(
     "catalogue", None, "CSV file or folder of photos.", required=True

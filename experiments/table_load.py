@@ -85,7 +85,7 @@ def main(_: object) -> None:
             config=folder / "load.yaml",
             memory_limit=_MEMORY_LIMIT.value,
             engine=_ENGINE.value,
-            progress=True,
+            progress=program.PROGRESS.value,
         )
         seconds = time.monotonic() - started
     finally:

@@ -133,8 +133,8 @@ _TRAINING = {
     "calibration_method": "How curves of --calibrate are fitted.",
     "tree_learning_rate": "Of boosted trees.",
     "tree_impressions": "Training impressions of boosted trees; 0: all.",
+    "dtype_policy": "Precision of activations while training.",
     "seed": "Of weights, dropout and the order of requests.",
-    "progress": "Whether to show a progress bar.",
 }
 _MODEL_FIELDS = {
     "model_dim": "Width of tokens, memories and interests.",
@@ -151,7 +151,7 @@ _MODEL_FIELDS = {
     "use_overlap": "Whether candidates get id-overlap features.",
     "use_images": "How image vectors come in; they need --item_vectors.",
     "use_titles": "Whether titles are read, if the schema has them.",
-    "num_trees": "Boosted trees beside the network, of all objectives; 0: none.",
+    "num_trees": "Boosted trees beside the network in all; 0: none.",
     "num_experts": "Experts of the mixture.",
     "dropout_rate": "Of encoders, decoders, experts and towers.",
     "calibrate": "Whether probabilities are calibrated after training.",
@@ -179,6 +179,7 @@ def main(_: object) -> None:
     elif name not in model_names() and _kept_module().is_file():
         load_model_module(_kept_module())
     changes = {"model": _given(_MODEL_FIELDS), "training": _given(_TRAINING)}
+    changes["training"]["progress"] = program.PROGRESS.value
     for text in _SET.value:
         field, equals, value = text.partition("=")
         group, _, rest = field.strip().partition(".")

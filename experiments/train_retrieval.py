@@ -63,7 +63,8 @@ def main(_: object) -> None:
         stored = read_json(workdir / CONFIG_FILE)
         model = config_from_json(TwoTowerConfig, stored["model"]["config"])
         training = config_from_json(TrainingConfig, stored["training"])
-    changes: dict[str, dict] = {"model": {}, "training": {}}
+    shown = {"progress": program.PROGRESS.value}
+    changes: dict[str, dict] = {"model": {}, "training": shown}
     for text in _SET.value:
         field, equals, value = text.partition("=")
         group, _, rest = field.strip().partition(".")

@@ -20,8 +20,8 @@ from jd_tf.data.dataset_making import SIMULATOR, make_dataset
 from jd_tf.data.files import read_json, write_json
 from jd_tf.evaluation.ablations.judge import discard_weights, judge_run
 from jd_tf.evaluation.collect import collect_predictions
+from jd_tf.evaluation.live_scorer import model_scorer
 from jd_tf.evaluation.metrics_file import nan_to_none
-from jd_tf.evaluation.model_scorer import model_scorer
 from jd_tf.models.config_fields import flat_fields, replace_fields
 from jd_tf.models.registry import DEFAULT_MODEL, get_model
 from jd_tf.schema import DataError

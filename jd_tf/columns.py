@@ -240,7 +240,8 @@ class Objective:
 
     Attributes:
         name: e.g. "click".
-        value: business value of one.
+        value: business value of one; below 0 where it is a bad outcome, such
+            as a return or a dislike.
         given: an earlier objective it cannot happen without. Its probability
             is then p(given) * p(this | given), learned on every impression
             (ESMM, Ma et al., SIGIR 2018).
@@ -255,10 +256,10 @@ class Objective:
 
     def __post_init__(self) -> None:
         _check_name("Objective", self.name)
-        if not 0 <= self.value < float("inf"):
+        if not abs(self.value) < float("inf"):
             raise SchemaError(
-                f"objective `{self.name}`: `value` must be finite and not "
-                f"negative. Got: {self.value}."
+                f"objective `{self.name}`: `value` must be finite. "
+                f"Got: {self.value}."
             )
 
 
@@ -268,7 +269,8 @@ class ScenarioValues:
 
     Attributes:
         scenario: id in the schema's `scenario_column`.
-        values: T business values >= 0 of one, in place of the objectives'.
+        values: T business values of one, in place of the objectives', none
+            of the other sign: what is bad is bad everywhere.
     """
 
     scenario: int | str

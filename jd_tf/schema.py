@@ -177,12 +177,18 @@ class Schema:
                 )
             met.append(entry.scenario)
             count = len(self.objectives)
+            # Not by a product, which may be 0 or infinite.
             if len(entry.values) != count or not all(
-                0 <= value < float("inf") for value in entry.values
+                abs(value) < float("inf")
+                and (value >= 0 if objective.value >= 0 else value <= 0)
+                for value, objective in zip(
+                    entry.values, self.objectives, strict=True
+                )
             ):
                 raise SchemaError(
                     f"`scenario_values` of {entry.scenario!r} must be {count} "
-                    f"finite numbers >= 0. Got: {entry.values}."
+                    "finite numbers, below 0 for bad outcomes alone: those "
+                    f"whose own value is. Got: {entry.values}."
                 )
 
     # Columns ---------------------------------------------------------------
@@ -306,6 +312,12 @@ class Schema:
     def objective_values(self) -> tuple[float, ...]:
         """Business values of the objectives."""
         return tuple(objective.value for objective in self.objectives)
+
+    @property
+    def bad_indices(self) -> tuple[int, ...]:
+        """Indices of the objectives whose value is below 0: bad outcomes."""
+        values = self.objective_values
+        return tuple(i for i, value in enumerate(values) if value < 0)
 
     def values_in(self, scenario: int | str | bytes) -> tuple[float, ...]:
         """Business values of the objectives in one scenario."""

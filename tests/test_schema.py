@@ -178,7 +178,7 @@ def test_objectives_know_what_they_are_given():
         (lambda: Behavior("click", 0), "Got: 0"),
         (lambda: Behavior("click", 5, action_slots=("a",)), "come together"),
         (lambda: BiasColumn("position", 0), "Got: 0"),
-        (lambda: Objective("click", value=-1), "Got: -1"),
+        (lambda: Objective("click", value=float("-inf")), "Got: -inf"),
         (lambda: small_schema(max_candidates=0), "Got: 0"),
         (lambda: small_schema(behaviors=()), "needs behaviours"),
         (

@@ -39,8 +39,10 @@ _GRPC = flags.DEFINE_string(
     "grpc", None, "host:port of a server that serves the same model."
 )
 _MODEL_NAME = flags.DEFINE_string("model_name", "jd_ranker", "On the server.")
-_CANDIDATES = flags.DEFINE_list(
-    "candidates", ["50", "200", "500", "2000"], "Numbers of candidates."
+_CANDIDATES = program.needs_entries(
+    flags.DEFINE_list(
+        "candidates", ["50", "200", "500", "2000"], "Numbers of candidates."
+    )
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 15, "Turns of each way.", 1)
 _SLICE = flags.DEFINE_integer("slice_size", 256, "Candidates a slice.", 1)
@@ -62,8 +64,6 @@ def main(_: object) -> None:
     """Checks the flags, holds the contest, writes tables and pictures."""
     counts = _numbers("candidates", _CANDIDATES.value)
     levels = _numbers("callers", _CALLERS.value)
-    if not counts:
-        raise DataError("--candidates: name at least one number.")
     # Late, so that --help does not wait for TensorFlow.
     from experiments.benchmarks import serving_contest as contest
     from experiments.benchmarks import serving_profile

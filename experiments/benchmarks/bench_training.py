@@ -24,8 +24,10 @@ from jd_tf.schema import DataError
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder for data and results.", required=True
 )
-_TABLES = flags.DEFINE_list(
-    "tables", ["100000", "1000000", "5000000"], "Rows of the item tables."
+_TABLES = program.needs_entries(
+    flags.DEFINE_list(
+        "tables", ["100000", "1000000", "5000000"], "Rows of the item tables."
+    )
 )
 _ROUNDS = flags.DEFINE_integer(
     "rounds", 3, "Runs of each system and table.", lower_bound=1

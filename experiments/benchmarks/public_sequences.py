@@ -26,8 +26,10 @@ _INPUT = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder of everything made.", required=True
 )
-_DATASETS = flags.DEFINE_list(
-    "datasets", None, "Names of data sets; by default all of the folder."
+_DATASETS = program.needs_entries(
+    flags.DEFINE_list(
+        "datasets", None, "Names of data sets; by default all of the folder."
+    )
 )
 _SEED = flags.DEFINE_integer(
     "seed", 1, "Of everything drawn at random.", lower_bound=0

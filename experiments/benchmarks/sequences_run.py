@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from experiments import program
 from experiments.benchmarks.recall.full_ranking import rank_all_items
 from experiments.presets import QUICKSTART_PRESETS
 from experiments.steps import Steps
@@ -20,7 +21,7 @@ from jd_tf.data.files import read_json, write_json
 from jd_tf.data.sources.sequences import SequencesSource
 from jd_tf.data.summary_report import summary_text
 from jd_tf.evaluation.collect import collect_predictions
-from jd_tf.evaluation.model_scorer import model_scorer
+from jd_tf.evaluation.live_scorer import model_scorer
 from jd_tf.evaluation.objective_metrics import next_item_metrics, request_ndcg
 from jd_tf.metrics import Bootstrap, Cells, interval
 from jd_tf.models.config_fields import flat_fields
@@ -72,6 +73,9 @@ def run_dataset(
         },
         "Name another --output.",
     )
+
+    # Not among what the run depends on.
+    training = dataclasses.replace(training, progress=program.shows_progress())
 
     def make() -> None:
         # What a killed session left.

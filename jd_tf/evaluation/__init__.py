@@ -12,7 +12,7 @@ _HOMES = {
     "collect_predictions": "collect",
     "evaluate": "evaluate_run",
     "evaluate_predictions": "system_metrics",
-    "model_scorer": "model_scorer",
+    "model_scorer": "live_scorer",
     "report_attention": "report.attention_report",
     "write_report": "report.run_report",
 }

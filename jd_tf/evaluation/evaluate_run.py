@@ -15,6 +15,7 @@ from jd_tf.evaluation.baselines import (
 from jd_tf.evaluation.collect import ORACLE, Scorer, collect_predictions
 from jd_tf.evaluation.fusion.observation import name_hidden_facts
 from jd_tf.evaluation.fusion.predictions import FusionPredictions
+from jd_tf.evaluation.live_scorer import model_scorer
 from jd_tf.evaluation.metrics_file import (
     METRICS_FILE,
     NOTES,
@@ -22,7 +23,6 @@ from jd_tf.evaluation.metrics_file import (
     model_name,
     write_metrics,
 )
-from jd_tf.evaluation.model_scorer import model_scorer
 from jd_tf.evaluation.post_training import PostTraining
 from jd_tf.evaluation.predictions_file import PredictionsFile
 from jd_tf.evaluation.report.run_report import report_run
@@ -46,6 +46,7 @@ def evaluate(
     segments: Sequence[str] | None = None,
     reward: bool = False,
     predictions_of: Mapping[str, str | Path] | None = None,
+    test_data: str | Path | None = None,
 ) -> dict[str, Any]:
     """Judges the best weights of a run beside all baselines.
 
@@ -65,6 +66,8 @@ def evaluate(
         reward: whether those files carry the reward column as gains.
         predictions_of: name -> file of another system, judged beside the
             run; see `PredictionsFile`.
+        test_data: folder whose test splits are judged in place of those of
+            `data`.
 
     Returns:
         What metrics.json holds, less `scenarios` and `notes`: split -> what
@@ -73,6 +76,13 @@ def evaluate(
     Raises:
         DataError: if run or data are missing, damaged or do not fit.
     """
+    if not splits:
+        raise DataError("no split to judge on: name some of --splits.")
+
+    def folder_of(split: str) -> str | Path:
+        own = test_data is not None and split.startswith("test")
+        return test_data if own else data  # type: ignore[return-value]
+
     workdir = Path(workdir)
     model = load_trained(workdir)
     schema, ranker = model.schema, model_name(model)
@@ -84,7 +94,7 @@ def evaluate(
             f"{data}: schema `{schema.name}` has no column `reward`."
         )
     with_keys: Any = {"schema": schema, "keys": True}
-    counts = {s: sum(split_files(data, s).values()) for s in splits}
+    counts = {s: sum(split_files(folder_of(s), s).values()) for s in splits}
     scorers: dict[str, Scorer] = {ranker: model_scorer(model, True)}
     taken = {*scorers, *BASELINES, PAIRED, ORACLE}
     for name, path in (predictions_of or {}).items():
@@ -92,7 +102,10 @@ def evaluate(
             raise DataError(f"a system of that name is judged already: {name}.")
         file = PredictionsFile(path, schema)
         for split in splits:  # before minutes of learning
-            for batch in numpy_batches(data, split, _BATCH_SIZE, **with_keys):
+            read_from = folder_of(split)
+            for batch in numpy_batches(
+                read_from, split, _BATCH_SIZE, **with_keys
+            ):
                 file.score(batch)
         file.check_all_used()
         scorers[name] = file.score
@@ -103,11 +116,19 @@ def evaluate(
         data, schema, max_tree_impressions, pairs, log
     )
     scorers |= baselines
+    bad = [schema.objective_names[index] for index in schema.bad_indices]
+    if bad:
+        notes.append(
+            f"Bad outcomes, of values below 0: {', '.join(bad)}. In NDCG of "
+            "value a request's least gain is taken off all of its gains."
+        )
+    if test_data is not None:
+        notes.append(f"The test split is that of {test_data}.")
     metrics, scenarios = {}, {}
     for split in splits:
         log(f"ranking {counts[split]} requests of the {split} split")
         read = {**with_keys, "oracle": True, "reward": reward}
-        batches = numpy_batches(data, split, _BATCH_SIZE, **read)
+        batches = numpy_batches(folder_of(split), split, _BATCH_SIZE, **read)
         collected = collect_predictions(batches, schema, scorers, columns=kept)
         found = PostTraining.of(name_hidden_facts(collected), ranker)
         options: Any = {"num_replicates": num_replicates, "reference": ranker}

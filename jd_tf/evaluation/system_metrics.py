@@ -117,7 +117,10 @@ def evaluate_predictions(
         )
         judged[system] = {}
         for t, objective in enumerate(objectives):
-            order = score if scores is None else scores[..., t]
+            # A good order has bad outcomes last.
+            order = -score if objective.value < 0 else score
+            if scores is not None:
+                order = scores[..., t]
             chances = None if probabilities is None else probabilities[..., t]
             found, drawn = order_metrics(cells[t], order, users, bootstrap)
             found |= probability_metrics(cells[t], chances)

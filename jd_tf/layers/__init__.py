@@ -6,6 +6,7 @@ made inside a layer and True means real. Examples have NumPy as `np` and the
 layers by their names.
 """
 
+import jd_tf.keras_backend  # noqa: F401
 from jd_tf.layers.embedding.feature_normalization import (
     FeatureNormalization,
 )

@@ -7,6 +7,11 @@ from typing import Any
 
 import keras
 
+from jd_tf.keras_backend import check_backend
+
+# A file of settings may have named another one.
+check_backend()
+
 
 class Composite:
     """A mixin of what has inner layers of its own dtype policy, built."""

@@ -5,6 +5,7 @@ Labels below 0 mark cells that never count: padding beyond
 `labels_and_weights` makes such labels from a request batch.
 """
 
+import jd_tf.keras_backend  # noqa: F401
 from jd_tf.losses.listwise_metrics import GAUC, NDCG
 from jd_tf.losses.listwise_softmax import ListwiseSoftmaxLoss
 from jd_tf.losses.multi_objective import (

@@ -120,8 +120,9 @@ def labels_and_weights(
         Inputs; labels `{"logits": (B, N, T)}`, -1 where a cell does not
         count; sample weights of that shape, with a mean of 1 over each
         objective's sample space. With `objective_values` labels and weights
-        have `"score"` (B, N) too: the sum of value * label * label weight,
-        -1 for candidates without any cell that counts.
+        have `"score"` (B, N) too: the sum of value * label * label weight, less
+        the request's least where that is below 0; -1 for candidates without
+        any cell that counts.
 
     Example:
         >>> batch = {
@@ -151,6 +152,9 @@ def labels_and_weights(
         values = tf.constant(objective_values, tf.float32)
         gains = tf.where(inside, labels * weights, 0.0) * values
         listed = tf.reduce_any(inside, axis=-1)
-        y["score"] = tf.where(listed, tf.reduce_sum(gains, -1), _NOT_COUNTED)
+        gains = tf.reduce_sum(gains, -1)
+        # Of bad outcomes: below 0 a candidate would not count.
+        gains -= tf.minimum(tf.reduce_min(gains, 1, keepdims=True), 0.0)
+        y["score"] = tf.where(listed, gains, _NOT_COUNTED)
         sample_weight["score"] = tf.cast(listed, tf.float32)
     return inputs, y, sample_weight

@@ -127,11 +127,12 @@ def group_ndcg(
     """NDCG of the first k of every group.
 
     Discount 1 / log2(1 + place), gains as they are; tied elements share the
-    mean discount of their places.
+    mean discount of their places. Where a group has gains below 0, of bad
+    outcomes, its least is taken off all of them.
 
     Args:
         scores: [M].
-        gains: [M] >= 0: business value, or the label.
+        gains: [M]: business value, or the label.
         groups: [M] int from 0 to `num_groups` - 1; one group if None.
         num_groups: number of groups G.
         k: places that count.
@@ -152,14 +153,27 @@ def group_ndcg(
         Efficiently in the Presence of Tied Scores", ECIR 2008.
     """
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
+    gains = from_zero(np.asarray(gains), groups, num_groups)
     got = _group_gain(scores, gains, groups, num_groups, discounts)
     # What has no gain comes last in the ideal order and adds nothing to it.
     some = np.flatnonzero(gains)
     mine = None if groups is None else groups[some]
-    best = np.asarray(gains)[some]
+    best = gains[some]
     ideal = _group_gain(best, best, mine, num_groups, discounts)
     with np.errstate(invalid="ignore"):
         return np.where(ideal > 0, got / ideal, np.nan)
+
+
+def from_zero(
+    gains: np.ndarray, groups: np.ndarray | None = None, num_groups: int = 1
+) -> np.ndarray:
+    """[M] gains >= 0: less the least of their group where that is below 0."""
+    if not len(gains) or gains.min() >= 0:
+        return gains
+    mine = np.zeros(len(gains), int) if groups is None else groups
+    least = np.zeros(num_groups)
+    np.minimum.at(least, mine, gains)
+    return gains - least[mine]
 
 
 def ndcg(
@@ -266,8 +280,8 @@ def _group_gain(
 ) -> np.ndarray:
     """[G] gain times discount of the place, summed over each group."""
     gains = np.asarray(gains)
-    if len(gains) and not gains.min() >= 0:
-        raise ValueError(f"gains must not be negative. Got: {gains.min()}.")
+    if not np.isfinite(gains).all():
+        raise ValueError("gains must be finite.")
     chosen = np.flatnonzero(gains)
     ranking = RankedScores(scores, chosen, groups, num_groups)
     first, last = ranking.ranks()

@@ -3,6 +3,7 @@
 Names load when they are first used.
 """
 
+import jd_tf.keras_backend  # noqa: F401
 from jd_tf.lazy import lazy_names
 
 _MODULES = {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jd_tf.layers import FeatureNormalization, IdOverlap, IdRanks
-from jd_tf.schema import Schema
+from jd_tf.schema import SERVING_ROLES, Schema, SchemaError
 
 
 class AdaptedFeatures:
@@ -85,7 +85,20 @@ class AdaptedFeatures:
             overlap.adapt(np.concatenate(items))
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """Trains as Keras does; warns if `adapt` was not called before."""
+        """Trains as Keras does; warns if `adapt` was not called before.
+
+        Raises:
+            SchemaError: a model of a `tf.distribute` strategy reads strings.
+        """
+        strategy: Any = self.distribute_strategy  # type: ignore[attr-defined]
+        columns = self.schema.columns(*SERVING_ROLES)
+        texts = sorted({c.name for c in columns if c.dtype == "string"})
+        if texts and strategy.num_replicas_in_sync > 1:
+            raise SchemaError(
+                f"columns {', '.join(texts)} are strings, which Keras cannot "
+                "spread over several devices. Fit on one device, outside the "
+                "scope of the strategy, or give these ids whole numbers."
+            )
         if not self.adapted:
             warnings.warn(
                 f"model `{self.name}` was never adapted: its dense columns "

@@ -15,6 +15,7 @@ from jd_tf.data.batches import numpy_batches, read_batches
 from jd_tf.data.dataset import read_schema, split_files
 from jd_tf.data.files import plain_path
 from jd_tf.losses.distillation import ListDistillation
+from jd_tf.metrics.ranking_metrics import from_zero
 from jd_tf.models.retrieval.coarse_tower import CoarseConfig, CoarseTower
 from jd_tf.pipeline.catalogue import Catalogue
 from jd_tf.pipeline.stages.coarse_stage import MODEL_FILE
@@ -165,8 +166,9 @@ def distil(
         teacher = np.empty(len(rows), np.float32)
         teacher[ranking.order] = ranking.scores
         target = np.zeros((len(rows), 3), np.float32)
-        target[:, 0] = teacher
-        target[: len(shown), 1] = value
+        # The loss takes logarithms, and shares of the value.
+        target[:, 0] = from_zero(teacher)
+        target[: len(shown), 1] = from_zero(value)
         target[:, 2] = 1.0
         users.append({c.name: request[c.name] for c in columns})
         all_rows.append(rows)

@@ -80,6 +80,7 @@ def prepare_coarse(
     folder: str | Path,
     saved_model: str,
     num_requests: int,
+    progress: bool = True,
 ) -> None:
     """Distils the coarse tower from an exported ranker, and exports it.
 
@@ -88,6 +89,7 @@ def prepare_coarse(
         folder: that of `prepare_recall`.
         saved_model: of the ranker, relative to `folder`.
         num_requests: that it learns from.
+        progress: whether to show bars.
     """
     folder = Path(folder)
     schema = Schema.load(folder / SCHEMA_FILE)
@@ -100,13 +102,14 @@ def prepare_coarse(
             catalogue,
             client,
             training=CoarseTraining(num_requests),
+            progress=progress,
         )
     requests = first_requests(data, schema)
     export_coarse(model, catalogue, folder, requests=requests)
 
 
 def prepare_two_tower(
-    data: str | Path, folder: str | Path, epochs: int
+    data: str | Path, folder: str | Path, epochs: int, progress: bool = True
 ) -> None:
     """Trains and exports a two-tower model, whose channel then is there.
 
@@ -114,13 +117,16 @@ def prepare_two_tower(
         data: folder of request records.
         folder: that of `prepare_recall`.
         epochs: at most.
+        progress: whether to show bars.
 
     Raises:
         SystemExit: a signal stopped the training; the same call goes on.
     """
     folder = Path(folder)
     catalogue = Catalogue.load(folder / CATALOGUE_FILE)
-    config = retrieval_training_config(epochs=epochs, patience=3)
+    config = retrieval_training_config(
+        epochs=epochs, patience=3, progress=progress
+    )
     run = folder / "two_tower_run"
     trainer = train_retrieval(data, run, catalogue.columns, None, config)
     if trainer.signal:

@@ -3,6 +3,7 @@
 Names are imported when they are first used: settings need no TensorFlow.
 """
 
+import jd_tf.keras_backend  # noqa: F401
 from jd_tf.lazy import lazy_names
 
 _MODULES = {
@@ -17,6 +18,7 @@ _MODULES = {
     "TrainingConfig": "config",
     "TrainingStep": "loop.training_step",
     "Uncertainty": "balancing.loss_balancers",
+    "load_model": "keras_files",
     "load_trained": "workdir",
     "train_folder": "folder_training",
 }

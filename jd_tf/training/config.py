@@ -10,7 +10,9 @@ FUSION_LOSSES = ("listwise", "pairwise")
 FUSION_GAINS = ("value", "reward")
 FUSION_REQUEST_WEIGHTS = ("equal", "gain")
 CALIBRATIONS = ("isotonic", "platt", "temperature")
+DTYPE_POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
 CHOICES = {
+    "dtype_policy": DTYPE_POLICIES,
     "table_method": TABLE_METHODS,
     "balance": BALANCERS,
     "fusion_loss": FUSION_LOSSES,
@@ -92,6 +94,10 @@ class TrainingConfig:
         tree_learning_rate: of the boosted trees of a model that has them.
         tree_impressions: training impressions that they are fitted on at
             most; 0: all.
+        dtype_policy: of the model while it trains: "float32",
+            "mixed_float16" or "mixed_bfloat16". Weights, losses and
+            probabilities are of single precision in each, and so is the
+            trained model.
         seed: of initial weights, dropout and the order of requests.
         progress: whether to show a progress bar.
 
@@ -135,6 +141,7 @@ class TrainingConfig:
     calibration_method: str = "isotonic"
     tree_learning_rate: float = 0.1
     tree_impressions: int = 1_000_000
+    dtype_policy: str = "float32"
     seed: int = 17
     progress: bool = True
 

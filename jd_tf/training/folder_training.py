@@ -10,6 +10,7 @@ import tqdm
 from jd_tf.data.batches import explain_read_error, read_batches
 from jd_tf.data.dataset import fingerprint, split_files
 from jd_tf.data.item_pairs.item_pairs import ItemPairs
+from jd_tf.schema import DataError
 from jd_tf.training.build_from_config import build_fusion, build_trainer
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.loop.trainer import Trainer
@@ -65,6 +66,12 @@ def train_folder(
             data_dir, split, config.batch_size, schema=model.schema, **options
         )
 
+    policy = model.dtype_policy.name
+    if policy != config.dtype_policy:
+        raise DataError(
+            f"`dtype_policy` is {config.dtype_policy}, but the model was built "
+            f"with {policy}. Build it with `dtype={config.dtype_policy!r}`."
+        )
     # Both are opened before the first step, not after the first epoch.
     num_requests = sum(split_files(data_dir, TRAIN).values())
     batches(VALIDATION)

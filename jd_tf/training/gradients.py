@@ -57,10 +57,11 @@ def clip_by_global_norm(
     norm = tf.norm(gradient_norms(gradients))
     # `norm - norm` is 0, or NaN where the norm is infinite.
     scale = max_norm / tf.maximum(norm, max_norm) + (norm - norm)
-    return [_scaled(g, tf.cast(scale, g.dtype)) for g in gradients]
+    return [scaled(g, tf.cast(scale, g.dtype)) for g in gradients]
 
 
-def _scaled(gradient: Gradient, scale: tf.Tensor) -> Gradient:
+def scaled(gradient: Gradient, scale: tf.Tensor) -> Gradient:
+    """Multiplies a gradient, sparse or not, by a scalar."""
     if isinstance(gradient, tf.IndexedSlices):
         kind, values = type(gradient), gradient.values * scale
         return kind(values, gradient.indices, gradient.dense_shape)
@@ -85,7 +86,10 @@ def shared_norms(
         gradients = [tf.gradients(loss, [shared])[0] for loss in losses]
     return tf.stack(
         [
-            tf.zeros(()) if gradient is None else tf.norm(gradient)
+            tf.zeros(())
+            if gradient is None
+            # In half precision a square soon is 0 or infinite.
+            else tf.norm(tf.cast(gradient, tf.float32))
             for gradient in gradients
         ]
     )

@@ -13,6 +13,7 @@ from jd_tf.training.balancing.loss_balancers import LossBalancer
 from jd_tf.training.fusion.fusion_step import FusionStep
 from jd_tf.training.gradients import gradient_norms, shared_norms
 from jd_tf.training.loop.training_step import Batch, Rows, TrainingStep
+from jd_tf.training.loss_scale import LossScale
 from jd_tf.training.named_variables import (
     checkpoint_variables,
     optimizer_variables,
@@ -55,6 +56,7 @@ class MainStep(TrainingStep):
         self.optimizer = optimizer
         self.balancer = balancer
         self.average = average
+        self.loss_scale = LossScale(model)
         self.variables = trained_variables(model)
         # Its variances are no weights: nothing should draw them to 0.
         optimizer.exclude_from_weight_decay(balancer.trainable_variables)
@@ -94,31 +96,48 @@ class MainStep(TrainingStep):
             losses, weight_sums = objective_losses(
                 batch["labels"], outputs["logits"], cells
             )
-            each = tf.unstack(losses)
+            each = tf.unstack(self.loss_scale.scaled(losses))
             weights = self.balancer.weights(losses, weight_sums)
             total = self.balancer.total(losses, weight_sums, weights)
             if self.model.losses:
-                total += tf.add_n(self.model.losses)
+                more = [tf.cast(part, tf.float32) for part in self.model.losses]
+                total += tf.add_n(more)
+            scaled_total = self.loss_scale.scaled(total)
         gradients = self.optimizer.prepare(
-            tape.gradient(total, self.variables), self.variables
+            tape.gradient(scaled_total, self.variables), self.variables
         )
+        gradients = self.loss_scale.unscaled(gradients)
         norms = self._task_norms(tape, each, outputs.get("shared"))
-        self.balancer.observe(losses, weight_sums, norms)
-        if self.average is not None:
-            averaged = gradients[: len(self.average.weights)]
-            self.average.follow(averaged, self.optimizer.iterations.value)
-        # Keras would warn of weights that no objective reaches.
-        pairs = zip(gradients, self.variables, strict=True)
-        self.optimizer.apply_gradients(
-            (g, v) for g, v in pairs if g is not None
-        )
+        (norms,) = self.loss_scale.unscaled([norms])
+        all_norms = gradient_norms(gradients)
+
+        def take() -> tf.Tensor:
+            self.balancer.observe(losses, weight_sums, norms)
+            if self.average is not None:
+                averaged = gradients[: len(self.average.weights)]
+                self.average.follow(averaged, self.optimizer.iterations.value)
+            # Keras would warn of weights that no objective reaches.
+            pairs = zip(gradients, self.variables, strict=True)
+            self.optimizer.apply_gradients(
+                (g, v) for g, v in pairs if g is not None
+            )
+            return tf.constant(True)
+
+        if self.loss_scale.active:
+            overflowed = self.loss_scale.overflowed(all_norms)
+            tf.cond(overflowed, lambda: tf.constant(False), take)
+            self.loss_scale.update(overflowed)
+            all_norms = tf.where(overflowed, 0.0, all_norms)
+            norms = tf.where(overflowed, 0.0, norms)
+        else:
+            take()
         return {
             "loss": total,
             "losses": losses,
             "sample_weight_sums": weight_sums,
             "loss_weights": weights,
             "task_gradient_norms": weights * norms,
-            "gradient_norms": gradient_norms(gradients),
+            "gradient_norms": all_norms,
             "impressions": tf.reduce_sum(batch["num_candidates"]),
         }
 
@@ -158,7 +177,7 @@ class MainStep(TrainingStep):
             named[f"balancer/{name}"] = v
         for index, v in enumerate(balancer.trainable_variables):
             named[f"balancer/trainable/{index}"] = v.value
-        return named
+        return named | self.loss_scale.named_variables()
 
     def summands(self, rows: Rows) -> dict[str, np.ndarray]:
         """Returns losses, weights and shares, most of them [K, T]."""

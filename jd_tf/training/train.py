@@ -91,7 +91,10 @@ def train(
         tables = ItemPairs.load(pairs or kept)
         check_names(schema, tables.columns, tables.kinds, tables.where)
         config = replace_fields(config, tables.model_fields())
-    ranker = build_model(model, schema, config)
+    policy = training_config.dtype_policy
+    # A user's model may take no policy.
+    options = {} if policy == "float32" else {"dtype": policy}
+    ranker = build_model(model, schema, config, **options)
     if tables is not None:
         ranker.pairs.assign(tables.columns, parts=True)
     if vectors is not None:

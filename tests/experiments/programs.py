@@ -43,8 +43,8 @@ def error_line(finished: subprocess.CompletedProcess) -> str:
     """Returns the one line of a refusal, with exit code 2, no traceback."""
     assert finished.returncode == 2, finished.stderr
     assert "Traceback" not in finished.stderr
-    lines = finished.stderr.splitlines()
-    (line,) = [line for line in lines if line.startswith("error: ")]
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("error: ")
     return line
 
 

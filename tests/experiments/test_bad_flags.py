@@ -71,6 +71,28 @@ def test_every_program_refuses_alike(path):
     assert "program.run" in calls
 
 
+@pytest.mark.parametrize("shown", [False, True])
+def test_nothing_but_bars_on_the_standard_error(data, tmp_path, shown):
+    """No bars without a terminal, and none of TensorFlow's notes ever."""
+    finished = run_program(
+        "train",
+        f"--data={data}",
+        f"--workdir={tmp_path / 'run'}",
+        "--model=pooled_mmoe",
+        "--monitor=loss",
+        *(["--progress"] if shown else []),
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "trained 1 steps" in finished.stdout
+    lines = finished.stderr.replace("\r", "\n").split("\n")
+    bars = [
+        line for line in lines if line.startswith(("training:", "adapting"))
+    ]
+    assert bool(bars) is shown, finished.stderr
+    if not shown:
+        assert not finished.stderr
+
+
 def test_a_missing_flag_is_named():
     assert "--data must have a value" in error_line(run_program("evaluate"))
 

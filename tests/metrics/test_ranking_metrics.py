@@ -176,7 +176,7 @@ def test_raising_scores_of_a_whole_group_changes_auc_only(rng):
     [
         (lambda: metrics.auc(np.array([np.nan, 1.0]), [0, 1]), "1 of 2 .* nan"),
         (lambda: metrics.auc(np.ones(2), [0, 0.5]), "0 or 1. Got: 0.5"),
-        (lambda: metrics.ndcg(np.ones(2), [-1.0, 1]), "negative. Got: -1"),
+        (lambda: metrics.ndcg(np.ones(2), [np.nan, 1]), "must be finite"),
         (
             lambda: metrics.ndcg(np.ones(2), [1, 0], np.array([0, 7]), 2),
             r"0\.\.1. Got: 0\.\.7",

@@ -13,12 +13,15 @@ from jd_tf.models.config_fields import (
 )
 from jd_tf.models.ranker_config import RankerConfig
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
+from jd_tf.models.ranking.pooled_mmoe import PooledMMoEConfig
 from jd_tf.models.registry import (
     get_model,
     load_model_module,
     model_names,
     register_model,
 )
+from jd_tf.models.retrieval.two_tower_config import TwoTowerConfig
+from jd_tf.training.config import TrainingConfig
 
 
 def test_unknown_names_list_the_known():
@@ -110,3 +113,16 @@ def test_wrong_changes_are_named(changes, message):
 def test_stored_fields_that_are_unknown_are_named():
     with pytest.raises(DataError, match="HeadConfig has no field `width`"):
         config_from_json(JDRankerConfig, {"head": {"width": 3}})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [JDRankerConfig(), PooledMMoEConfig(), TwoTowerConfig(), TrainingConfig()],
+    ids=lambda config: type(config).__name__,
+)
+def test_every_field_can_be_written_at_the_prompt(config):
+    """`--set=model.NAME=TEXT` gives what the text stands for."""
+    fields = flat_fields(config)
+    for name, value in fields.items():
+        changed = replace_fields(config, {name: str(value)})
+        assert flat_fields(changed) == fields, name

@@ -24,8 +24,10 @@ _MAX_USERS = flags.DEFINE_integer("max_users", 200, "Of an item, for Swing.")
 _MAX_ENTRIES = flags.DEFINE_integer(
     "max_entries", 1 << 22, "Entries held at a time, once a core."
 )
-_JOBS = flags.DEFINE_list(
-    "jobs", ["co_occurrence", "swing"], "Jobs that are timed."
+_JOBS = program.needs_entries(
+    flags.DEFINE_list(
+        "jobs", ["co_occurrence", "swing"], "Jobs that are timed."
+    )
 )
 _ITEMS_OF_AN_INTEREST = 100
 _SECONDS = 90 * 86400

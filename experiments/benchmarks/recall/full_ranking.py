@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from experiments import program
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import split_files
 from jd_tf.data.sources.sequences import SequencesSource
@@ -98,7 +99,12 @@ def rank_all_items(
         data, _SPLIT, _NUM_USERS, schema=model.schema, keys=True
     )
     found: dict[str, list[np.ndarray]] = {}
-    with tqdm(total=num_users, unit=" users", desc="ranking") as progress:
+    with tqdm(
+        total=num_users,
+        unit=" users",
+        desc="ranking",
+        disable=not program.shows_progress(),
+    ) as progress:
         for batch in batches:
             scores = ranker(batch)
             users = [user.decode() for user in batch["user_id"]]

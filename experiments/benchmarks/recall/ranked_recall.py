@@ -6,8 +6,9 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from experiments import program
 from experiments.benchmarks.recall.recall_judging import Requests
-from jd_tf.evaluation.model_scorer import model_scorer
+from jd_tf.evaluation.live_scorer import model_scorer
 from jd_tf.pipeline.catalogue import Catalogue
 from jd_tf.pipeline.item_lists import ItemLists
 
@@ -30,8 +31,9 @@ def ranked_lists(
     """
     items, score = Catalogue(catalogue), model_scorer(model)
     parts = []
+    hidden = not program.shows_progress()
     starts = range(0, len(requests), _BATCH_SIZE)
-    for start in tqdm(starts, "ranking", unit=" batches"):
+    for start in tqdm(starts, "ranking", unit=" batches", disable=hidden):
         rows = slice(start, start + _BATCH_SIZE)
         mine = lists.some(rows)
         # Padding has no row: any item does, beyond `num_candidates`.

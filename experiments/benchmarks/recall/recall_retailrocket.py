@@ -34,19 +34,21 @@ _WEEKS = flags.DEFINE_integer("weeks", 4, "Weeks judged.", lower_bound=1)
 _NOVEL = flags.DEFINE_bool(
     "novel", False, "Seek only items that are not in the history."
 )
-_CHANNELS = flags.DEFINE_list(
-    "channels",
-    [
-        "popular",
-        "newest",
-        "own_history",
-        "co_visits_of_last",
-        "item_knn",
-        "swing",
-        "item_pairs",
-        "item_pairs_two_steps",
-    ],
-    "Channels that are compared and merged.",
+_CHANNELS = program.needs_entries(
+    flags.DEFINE_list(
+        "channels",
+        [
+            "popular",
+            "newest",
+            "own_history",
+            "co_visits_of_last",
+            "item_knn",
+            "swing",
+            "item_pairs",
+            "item_pairs_two_steps",
+        ],
+        "Channels that are compared and merged.",
+    )
 )
 _TWO_TOWER_EPOCHS = flags.DEFINE_integer(
     "two_tower_epochs",

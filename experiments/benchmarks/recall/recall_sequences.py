@@ -28,22 +28,26 @@ _INPUT = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder of everything made.", required=True
 )
-_DATASETS = flags.DEFINE_list(
-    "datasets", None, "Names of data sets; by default all of the folder."
+_DATASETS = program.needs_entries(
+    flags.DEFINE_list(
+        "datasets", None, "Names of data sets; by default all of the folder."
+    )
 )
-_CHANNELS = flags.DEFINE_list(
-    "channels",
-    [
-        "popular",
-        "popular_in_attribute",
-        "co_visits_of_last",
-        "item_knn",
-        "ease",
-        "swing",
-        "item_pairs",
-        "item_pairs_two_steps",
-    ],
-    "Channels that are compared and merged.",
+_CHANNELS = program.needs_entries(
+    flags.DEFINE_list(
+        "channels",
+        [
+            "popular",
+            "popular_in_attribute",
+            "co_visits_of_last",
+            "item_knn",
+            "ease",
+            "swing",
+            "item_pairs",
+            "item_pairs_two_steps",
+        ],
+        "Channels that are compared and merged.",
+    )
 )
 _RANKERS = flags.DEFINE_string(
     "rankers",

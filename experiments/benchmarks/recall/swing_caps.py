@@ -21,8 +21,10 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder of everything made.", required=True
 )
 _DATASET = flags.DEFINE_string("dataset", None, "Its name.", required=True)
-_CAPS = flags.DEFINE_list(
-    "caps", ["5", "10", "20", "50", "100", "200", "0"], "Caps; 0: none."
+_CAPS = program.needs_entries(
+    flags.DEFINE_list(
+        "caps", ["5", "10", "20", "50", "100", "200", "0"], "Caps; 0: none."
+    )
 )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from pathlib import Path
@@ -93,9 +94,12 @@ def _build(kind: Any, value: Any, key: str) -> Any:
         if type(value) is not bool:
             raise _wrong(key, "true or false", value)
     elif kind in (int, float):
-        if type(value) not in (int, kind) or value < 0:
+        # Of all numbers only business values may be below 0.
+        least = -math.inf if key.endswith(".value") else 0
+        if type(value) not in (int, kind) or not least <= value < math.inf:
             what = "whole number" if kind is int else "number"
-            raise _wrong(key, f"a {what} from 0 on", value)
+            wanted = f"a {what} from 0 on" if least == 0 else f"a {what}"
+            raise _wrong(key, wanted, value)
     elif isinstance(value, dict | list) or value is None:
         raise _wrong(key, "a text", value)
     return kind(value)

@@ -23,8 +23,8 @@ from jd_tf.evaluation.collect import (
     collect_predictions,
     to_numpy,
 )
+from jd_tf.evaluation.live_scorer import model_scorer
 from jd_tf.evaluation.metrics_file import nan_to_none
-from jd_tf.evaluation.model_scorer import model_scorer
 from jd_tf.evaluation.objective_metrics import NDCG, order_metrics
 from jd_tf.metrics.bootstrap import Bootstrap
 from jd_tf.metrics.cells import Cells, real_cells

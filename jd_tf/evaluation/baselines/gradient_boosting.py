@@ -110,4 +110,6 @@ class LambdaRank(LightGBM):
         # Relevance is a whole number, an index into the list of gains.
         levels = np.unique(np.concatenate(gains))
         targets = [(np.searchsorted(levels, g), np.ones(len(g))) for g in gains]
+        # LightGBM takes no gains below 0.
+        levels -= min(levels[0], 0.0)
         yield ranking | {"label_gain": levels.tolist()}, targets

@@ -67,7 +67,7 @@ def grid_run(
     places = _axes(axes, names)
     began = time.monotonic()
     weights = WeightJudge(searched, form, k, segments)
-    starts = [searched.values] if any(searched.values) else []
+    starts = [tuple(map(abs, searched.values))] if any(searched.values) else []
     grid = search_weights(weights, num_weights, starts, seed, progress, places)
     grid.best_weights()
     seconds = time.monotonic() - began

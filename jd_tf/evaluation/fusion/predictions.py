@@ -42,10 +42,9 @@ class FusionPredictions:
                 f"`probabilities` must be [R, N, {len(self.objectives)}], as "
                 f"there are objectives. Got: {shape}."
             )
-        if len(values) != shape[2] or not all(0 <= v < np.inf for v in values):
+        if len(values) != shape[2] or not np.isfinite(values).all():
             raise DataError(
-                f"`values` must be {shape[2]} finite numbers >= 0. "
-                f"Got: {values}."
+                f"`values` must be {shape[2]} finite numbers. Got: {values}."
             )
         _check_shape("num_candidates", self.num_candidates, shape[:1])
         count, width = self.num_candidates, shape[1]
@@ -59,7 +58,7 @@ class FusionPredictions:
         self._check("probabilities", self.probabilities, shape, 0.0, 1.0)
         self._check("labels", self.labels, shape, 0.0, most)
         if self.gains is not None:
-            self._check("gains", self.gains, shape[:2], 0.0, most)
+            self._check("gains", self.gains, shape[:2], -most, most)
         for name, score in self.scores.items():
             name = f"{_SCORE}{name}"
             self._check(name, score, shape[:2], -np.inf, np.inf)

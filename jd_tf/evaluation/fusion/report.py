@@ -26,8 +26,8 @@ from jd_tf.evaluation.fusion.observation import (
 )
 from jd_tf.evaluation.fusion.pictures import segments_picture
 from jd_tf.evaluation.fusion.weight_judge import WeightJudge
+from jd_tf.evaluation.live_scorer import model_scorer
 from jd_tf.evaluation.metrics_file import nan_to_none, write_metrics
-from jd_tf.evaluation.model_scorer import model_scorer
 from jd_tf.evaluation.pages import bounds, write_page
 from jd_tf.metrics.bootstrap import Bootstrap
 from jd_tf.schema import DataError
@@ -150,7 +150,7 @@ def fusion_report(
                 "compare. Use more requests."
             )
     values = searched.predictions.values
-    starts = [values] if any(values) else []
+    starts = [tuple(map(abs, values))] if any(values) else []
     orders = {EXPECTED: judged.expected}
     for one, name in (("log_linear", GLOBAL), ("additive", ADDITIVE)):
         judge = WeightJudge(searched.predictions, one)

@@ -55,12 +55,18 @@ class WeightJudge:
         self.k = k
         real = predictions.real[..., None]
         features = np.where(real, predictions.probabilities, 0.5)
+        # Of bad outcomes weights count that they do not happen, as in `Fusion`.
+        bad = np.array(predictions.values) < 0
+        features = np.where(bad, 1.0 - features, features)
         self.features = features.astype(np.float32)
         if form == "log_linear":
             self.features = np.log(
                 np.maximum(self.features, _LEAST_PROBABILITY)
             )
         gains = predictions.total_gains()
+        # As `group_ndcg` counts them.
+        least = np.minimum(gains.min(axis=1, initial=0.0), 0.0)[:, None]
+        gains = np.where(predictions.real, gains - least, 0.0)
         labels = np.where(real, predictions.labels, 0.0).astype(np.float64)
         discounts = 1.0 / np.log2(np.arange(2, k + 2))
         ideal = _ideal(gains, discounts)

@@ -120,7 +120,7 @@ class FeatureNormalization(BaseLayer):
     @property
     def adapted(self) -> bool:
         """Returns whether there are statistics of data."""
-        return int(self.num_rows) > 0
+        return bool(ops.convert_to_numpy(self.num_rows) > 0)
 
     def adapt(self, rows: Any) -> None:
         """Sets the statistics to those of a sample of the training data.

@@ -20,7 +20,7 @@ class FixedFusion(Fusion):
 
     Args:
         objective_weights: tuple of T floats >= 0.
-        form: str. `"log_linear"` or `"additive"`, see `Fusion`.
+        form, bad: see `Fusion`.
 
     Call arguments:
         logits: (B, N, T) float; no gradient passes to them.
@@ -43,10 +43,11 @@ class FixedFusion(Fusion):
         self,
         objective_weights: Sequence[float],
         form: str = "log_linear",
+        bad: Sequence[int] = (),
         **kwargs,
     ):
         weights = tuple(objective_weights)
-        super().__init__(len(weights), form, **kwargs)
+        super().__init__(len(weights), form, bad, **kwargs)
         self.objective_weights = check_weights(
             "objective_weights", weights, self.num_objectives
         )

@@ -16,7 +16,7 @@ class GlobalFusion(LearnedFusion):
 
     Args:
         num_objectives: int. T.
-        form: str. `"log_linear"` or `"additive"`, see `Fusion`.
+        form, bad: see `Fusion`.
         min_share, max_scale, initial_shares: see `LearnedFusion`.
 
     Call arguments:

@@ -32,7 +32,7 @@ class LearnedFusion(Fusion):
     removes it.
 
     Args:
-        num_objectives, form: as of `Fusion`.
+        num_objectives, form, bad: as of `Fusion`.
         min_share: float. The floor, in (0, 1 / T).
         max_scale: float, >= 1. Bound of the scale; 1 fixes it.
         initial_shares: tuple of T floats > 0, of any sum: the shares before
@@ -46,9 +46,10 @@ class LearnedFusion(Fusion):
         min_share: float = 0.01,
         max_scale: float = 16.0,
         initial_shares: Sequence[float] = (),
+        bad: Sequence[int] = (),
         **kwargs,
     ):
-        super().__init__(num_objectives, form, **kwargs)
+        super().__init__(num_objectives, form, bad, **kwargs)
         if not 0.0 < min_share < 1.0 / self.num_objectives:
             raise ValueError(
                 "`min_share` must lie between 0 and 1 / T = "

@@ -1,6 +1,7 @@
 """The base of all fusions: probabilities and weights to one score."""
 
 import abc
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -30,6 +31,9 @@ class Fusion(BaseLayer, abc.ABC):
         num_objectives: int. T.
         form: str. `"log_linear"`, sum_t w_t log p_t, or `"additive"`,
             sum_t w_t p_t.
+        bad: tuple of ints. Indices of the objectives that are bad outcomes:
+            p_t is the probability that it does not happen, so that weights
+            stay positive.
 
     Call arguments:
         logits: (B, N, T) float, of the probabilities.
@@ -43,12 +47,29 @@ class Fusion(BaseLayer, abc.ABC):
         ValueError: an argument out of range, or `logits` not of T.
     """
 
-    def __init__(self, num_objectives: int, form: str = "log_linear", **kwargs):
+    def __init__(
+        self,
+        num_objectives: int,
+        form: str = "log_linear",
+        bad: Sequence[int] = (),
+        **kwargs,
+    ):
         super().__init__(**{**kwargs, "autocast": False})
         self.num_objectives = check_int("num_objectives", num_objectives, 1)
         if form not in FORMS:
             raise ValueError(f"`form` must be one of {FORMS}. Got: {form!r}.")
         self.form = form
+        self.bad = tuple(bad)
+        for index in self.bad:
+            if index not in range(num_objectives):
+                raise ValueError(
+                    f"`bad` must be indices below {num_objectives}. "
+                    f"Got: {self.bad}."
+                )
+        self._signs = [
+            -1.0 if index in self.bad else 1.0
+            for index in range(num_objectives)
+        ]
 
     def build(self, logits_shape: tuple, session_features_shape: tuple):
         del session_features_shape
@@ -74,6 +95,9 @@ class Fusion(BaseLayer, abc.ABC):
         """Returns scores (B, N) of logits (B, N, T) under weights (B, T)."""
         logits = ops.stop_gradient(ops.cast(logits, "float32"))
         logits = ops.clip(logits, -MAX_LOGIT, MAX_LOGIT)
+        if self.bad:
+            # sigmoid(-logit) is the probability that it does not happen.
+            logits = logits * ops.convert_to_tensor(self._signs, "float32")
         # From the logit, log p keeps all digits where p itself is 0 or 1.
         if self.form == "log_linear":
             parts = ops.log_sigmoid(logits)

@@ -23,7 +23,7 @@ class PersonalizedFusion(LearnedFusion):
         num_objectives: int. T.
         units: tuple of ints. Hidden widths of the gate; may be empty.
         activation: str or callable. Of the hidden layers.
-        form: str. `"log_linear"` or `"additive"`, see `Fusion`.
+        form, bad: see `Fusion`.
         min_share, max_scale, initial_shares: see `LearnedFusion`.
         stop_session_gradient: bool. Whether no gradient passes to the
             features either; needed where another loss trains them.
@@ -59,6 +59,7 @@ class PersonalizedFusion(LearnedFusion):
         max_scale: float = 16.0,
         initial_shares: Sequence[float] = (),
         stop_session_gradient: bool = True,
+        bad: Sequence[int] = (),
         **kwargs,
     ):
         super().__init__(
@@ -67,6 +68,7 @@ class PersonalizedFusion(LearnedFusion):
             min_share,
             max_scale,
             initial_shares,
+            bad,
             **kwargs,
         )
         self.units = check_units("units", units, minimum_count=0)

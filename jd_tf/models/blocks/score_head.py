@@ -79,9 +79,15 @@ class ScoreHead(BaseLayer):
                 self.given, name="calibration", dtype="float32"
             )
         self.fusion: Any = None
-        shared = {"form": form, "name": "fusion", "dtype": "float32"}
+        shared: dict[str, Any] = {
+            "form": form,
+            "bad": tuple(i for i, v in enumerate(self.values) if v < 0),
+            "name": "fusion",
+            "dtype": "float32",
+        }
         if kind == "fixed":
-            self.fusion = FixedFusion(fusion_weights or self.values, **shared)
+            sizes = tuple(map(abs, self.values))
+            self.fusion = FixedFusion(fusion_weights or sizes, **shared)
         elif kind:
             # The gate of the session alone has hidden layers.
             gate = {"units": units} if kind == "personalized" else {}

@@ -148,14 +148,17 @@ class Interactions:
         Args:
             data: folder of request records.
             weights: of events, by name of behaviour or objective; 1 for those
-                not named. 0 leaves them out.
+                not named, but 0 for bad outcomes. 0 leaves them out.
             options: of `of_events`.
 
         Raises:
             DataError: for unknown names, or a split without any event.
         """
-        schema, weights = read_schema(data), dict(weights or {})
-        names = [*(b.name for b in schema.behaviors), *schema.objective_names]
+        schema = read_schema(data)
+        names = schema.objective_names
+        bad = {names[index]: 0.0 for index in schema.bad_indices}
+        weights = {**bad, **(weights or {})}
+        names = (*(b.name for b in schema.behaviors), *names)
         for name in weights:
             if name not in names:
                 raise DataError(

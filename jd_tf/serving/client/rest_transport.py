@@ -25,6 +25,7 @@ from jd_tf.serving.client.transport import (
     Transport,
 )
 from jd_tf.serving.protos.messages import SignatureDefMap, signature_table
+from jd_tf.serving.signature_names import ENCODE_USER
 
 _MAX_IDLE = 32
 
@@ -232,7 +233,15 @@ def _read_description(body: bytes, where: str) -> ModelDescription:
             f"{where}: its metadata cannot be read: {error!r}. Is this a model "
             "server?"
         ) from error
-    return ModelDescription(version, signature_table(signatures))
+    description = ModelDescription(version, signature_table(signatures))
+    states = description.signatures.get(ENCODE_USER, {}).get("outputs", {})
+    if any(tensor["dtype"] == "bfloat16" for tensor in states.values()):
+        raise errors.SchemaMismatchError(
+            f"{where}: version {version} has user states in bfloat16, which "
+            "REST does not carry. Call it over gRPC, or export it without "
+            "--states."
+        )
+    return description
 
 
 def _parse(body: bytes, where: str) -> dict[str, Any]:

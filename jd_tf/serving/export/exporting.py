@@ -42,6 +42,7 @@ def export(
     tables: str = rounding.FLOAT32,
     split: str = VALIDATION,
     model: Any = None,
+    states: str = rounding.FLOAT32,
 ) -> Path:
     """Exports the best weights of a training run.
 
@@ -60,6 +61,8 @@ def export(
         split: of the data: requests come from it, and the cost of rounding
             for the model card is measured on it.
         model: exported in place of the run's own.
+        states: type in which user states travel; see `round_ranker`. REST
+            carries float32 alone.
 
     Returns:
         The version folder.
@@ -72,7 +75,7 @@ def export(
     evaluated = Path(workdir) / METRICS_FILE
     metrics = metrics or (evaluated if evaluated.exists() else None)
     evaluation = read_metrics(metrics) if metrics else None
-    rounded = rounding.round_ranker(model, dtype, tables)
+    rounded = rounding.round_ranker(model, dtype, tables, states)
     precision = None
     if rounded is not model:
         if data is None or not Path(data).is_dir():
@@ -81,7 +84,12 @@ def export(
                 "it can be measured on."
             )
         cost = rounding.rounding_cost(model, rounded, data, split)
-        precision = {"dtype": dtype, "tables": tables, **cost}
+        precision = {
+            "dtype": dtype,
+            "tables": tables,
+            "states": states,
+            **cost,
+        }
     requests = first_requests(data, model.schema, split)
     return export_model(
         rounded,
@@ -89,7 +97,9 @@ def export(
         name,
         requests,
         evaluation,
-        rounding.TOLERANCES[dtype] if tolerance is None else tolerance,
+        rounding.tolerance_of(dtype, states)
+        if tolerance is None
+        else tolerance,
         precision,
     )
 

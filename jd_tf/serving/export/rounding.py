@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from jd_tf.data.batches import numpy_batches
 from jd_tf.evaluation.collect import collect_predictions
-from jd_tf.evaluation.model_scorer import model_scorer
+from jd_tf.evaluation.live_scorer import model_scorer
 from jd_tf.layers import IdEmbedding, TextEncoder, VectorTable
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.model_card import SHOWN_METRICS
@@ -31,16 +31,20 @@ _TABLES = {IdEmbedding: "table", TextEncoder: "table", VectorTable: "vectors"}
 
 
 def round_ranker(
-    model: Any, dtype: str = FLOAT32, tables: str = FLOAT32
+    model: Any,
+    dtype: str = FLOAT32,
+    tables: str = FLOAT32,
+    states: str = FLOAT32,
 ) -> Any:
-    """Copies a ranker with fewer bits for activations or tables.
+    """Copies a ranker with fewer bits for activations, tables or states.
 
     Args:
         model: the live `RankingModel`; it is not changed.
         dtype: of activations; one of `DTYPES`. Weights other than tables
-            stay float32, and so do all inputs and outputs.
+            stay float32, and so do inputs and outputs other than states.
         tables: storage of the vectors of ids, words and pictures; one of
             `STORAGES`.
+        states: type in which user states travel and are kept; one of `DTYPES`.
 
     Returns:
         A `RoundedRanker`; the model itself if nothing is to be rounded.
@@ -51,13 +55,16 @@ def round_ranker(
     for name, value, known in (
         ("dtype", dtype, DTYPES),
         ("tables", tables, STORAGES),
+        ("states", states, DTYPES),
     ):
         if value not in known:
             raise ExportError(
                 f"`{name}` must be one of {', '.join(known)}. Got: {value!r}."
             )
     if dtype == tables == FLOAT32:
-        return model
+        if states == FLOAT32:
+            return model
+        return RoundedRanker(model, model, states)
     config = model.get_config()
     if dtype != FLOAT32:
         config["dtype"] = f"mixed_{dtype}"
@@ -71,19 +78,26 @@ def round_ranker(
             raise ExportError(f"tables in {tables}: {error}") from error
         if not num_tables:
             raise ExportError("the ranker has no tables that could shrink.")
-    return RoundedRanker(model, copy)
+    return RoundedRanker(model, copy, states)
+
+
+def tolerance_of(*dtypes: str) -> float:
+    """Returns the largest difference that a reloaded model may have."""
+    return max(TOLERANCES[dtype] for dtype in dtypes)
 
 
 class RoundedRanker:
     """A ranker in half precision behind inputs and outputs in float32.
 
     REST has no half precision and NumPy no bfloat16. Widening the user state
-    loses nothing. Methods are a `RankingModel`'s, layers and weights the
+    loses nothing; where `states` are bfloat16, all signatures rank by the
+    rounded state. Methods are a `RankingModel`'s, layers and weights the
     rounded copy's.
     """
 
-    def __init__(self, original: Any, rounded: Any):
+    def __init__(self, original: Any, rounded: Any, states: str = FLOAT32):
         self.original = original
+        self._states = tf.as_dtype(states)
         self.schema = original.schema
         self.reusable = original.reusable
         # Each call would round what is kept of all events before.
@@ -101,11 +115,13 @@ class RoundedRanker:
         self, inputs: Mapping[str, Any], training: bool = False
     ) -> dict[str, Any]:
         """Returns the ranking in float32."""
-        return _widened(self._rounded(inputs, training=training))
+        if self._states != tf.float32 and not training:
+            return self.rank(self.encode_user(inputs), inputs, inputs)
+        return _as_type(self._rounded(inputs, training=training))
 
     def encode_user(self, histories: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the user state in float32."""
-        return _widened(self._rounded.encode_user(histories))
+        """Returns the user state in the type of states."""
+        return _as_type(self._rounded.encode_user(histories), self._states)
 
     def rank(
         self,
@@ -113,16 +129,16 @@ class RoundedRanker:
         request: Mapping[str, Any],
         candidates: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Returns the ranking in float32, of a user state in float32."""
+        """Returns the ranking in float32, of a user state as it travels."""
         state = {
             name: tf.cast(tensor, self._state_dtypes[name])
             for name, tensor in user_state.items()
         }
-        return _widened(self._rounded.rank(state, request, candidates))
+        return _as_type(self._rounded.rank(state, request, candidates))
 
     def explain(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the explanation in float32."""
-        return _widened(self._rounded.explain(inputs))
+        return _as_type(self._rounded.explain(inputs))
 
 
 def compact_tables(model: keras.Model, storage: str) -> int:
@@ -227,10 +243,11 @@ def _compared(before: float | None, after: float | None) -> dict[str, Any]:
     return {EXACT: before, EXPORTED: after, "change": change}
 
 
-def _widened(tensors: Mapping[str, Any]) -> dict[str, Any]:
+def _as_type(
+    tensors: Mapping[str, Any], dtype: tf.DType = tf.float32
+) -> dict[str, Any]:
+    """Casts what is a float; times and lengths stay as they are."""
     return {
-        name: tf.cast(tensor, tf.float32)
-        if tensor.dtype in (tf.bfloat16, tf.float16)
-        else tensor
+        name: tf.cast(tensor, dtype) if tensor.dtype.is_floating else tensor
         for name, tensor in tensors.items()
     }

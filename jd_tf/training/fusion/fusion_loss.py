@@ -41,11 +41,11 @@ class FusionLoss:
     label weights 0, are in no list.
 
     A request whose candidates all gained the same has no order to learn: it
-    is skipped, and counted. Rewards may be negative: then the list's least is
-    taken off all of them.
+    is skipped, and counted. Gains may be negative, of rewards and of bad
+    outcomes: then the list's least is taken off all of them.
 
     Args:
-        values: T business values >= 0, not all 0; unused with a reward. Or
+        values: T business values, not all 0; unused with a reward. Or
             a schema, whose values they are then, scenario by scenario.
         reward: bool. Whether gains are the batch's `reward` column.
         kind: `"listwise"` or `"pairwise"`.
@@ -85,10 +85,10 @@ class FusionLoss:
         if isinstance(values, Schema):
             values = values.objective_values
         values = tuple(float(value) for value in values)
-        finite = all(0 <= value < float("inf") for value in values)
+        finite = all(abs(value) < float("inf") for value in values)
         if not reward and not (finite and any(values)):
             raise SchemaError(
-                "`values` must be finite numbers >= 0, not all of them 0. "
+                "`values` must be finite numbers, not all of them 0. "
                 f"Got: {values}."
             )
         for name, choice, choices in (
@@ -120,7 +120,7 @@ class FusionLoss:
         weights = cell_weights(batch)
         listed = tf.reduce_any(weights > 0, axis=-1)
         if self.reward:
-            gains = self._rewards(batch, listed)
+            gains = self._rewards(batch)
         else:
             labels = batch["labels"]
             # Outside its sample space a label may hold anything.
@@ -129,7 +129,10 @@ class FusionLoss:
             if self.schema is not None and self.schema.scenario_values:
                 values = request_values(self.schema, batch)[:, None, :]
             gains = tf.reduce_sum(values * labels * weights, axis=-1)
-        return gains, listed
+        least = tf.reduce_min(
+            tf.where(listed, gains, 0.0), axis=1, keepdims=True
+        )
+        return tf.where(listed, gains - tf.minimum(least, 0.0), 0.0), listed
 
     def __call__(
         self, batch: Mapping[str, tf.Tensor], list_logits: Any
@@ -162,19 +165,14 @@ class FusionLoss:
         num_used = tf.math.count_nonzero(used, dtype=tf.int32)
         return FusionLosses(total, num_used, tf.size(used) - num_used)
 
-    def _rewards(
-        self, batch: Mapping[str, tf.Tensor], listed: tf.Tensor
-    ) -> tf.Tensor:
+    def _rewards(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         if "reward" not in batch:
             raise SchemaError(
                 "the batch has no column `reward`: read it with "
                 "`read_batches(reward=True)` from data whose schema has one, "
                 "or train the fusion on business values."
             )
-        rewards = tf.cast(batch["reward"], tf.float32)
-        rewards = tf.where(listed, rewards, 0.0)
-        least = tf.reduce_min(rewards, axis=1, keepdims=True)
-        return tf.where(listed, rewards - tf.minimum(least, 0.0), 0.0)
+        return tf.cast(batch["reward"], tf.float32)
 
 
 def _listwise(gains: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

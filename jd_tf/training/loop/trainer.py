@@ -112,6 +112,15 @@ class Trainer:
         self.state = TrainingState(data=self.data)
         self.stopped_by, self.signal, self.steps_taken = "", 0, 0
         self._variables = self.step_fn.named_variables()
+        if any(
+            isinstance(variable, tf.distribute.DistributedValues)
+            for variable in self._variables.values()
+        ):
+            raise SchemaError(
+                "the Trainer runs on one device, but its model was made in "
+                "the scope of a tf.distribute strategy. Leave the scope, or "
+                "train by `model.fit`, which runs on several."
+            )
         self._run = repeat_steps(self.step_fn)
         self._saved: tuple[int, int] | None = None
 

@@ -61,6 +61,11 @@ def train_retrieval(
             f"`monitor` must be one of {', '.join(known)}. "
             f"Got: {config.monitor!r}."
         )
+    if config.dtype_policy != "float32":
+        raise SchemaError(
+            "a retrieval model is trained with `dtype_policy` float32. "
+            f"Got: {config.dtype_policy!r}."
+        )
     keras.utils.set_random_seed(config.seed)
     model = build_model(MODEL, read_schema(data), model_config)
     folder, item_id = Path(workdir), catalogue["item_id"]

@@ -51,7 +51,7 @@ def test_a_file_keeps_everything(tmp_path):
         ({"labels": np.zeros((40, 5, 2))}, r"`labels` must have shape \(40, 5"),
         ({"objectives": ("click",)}, r"must be \[R, N, 1\].*Got: \(40, 5, 3"),
         ({"values": (1.0, 2.0)}, "`values` must be 3 finite"),
-        ({"values": (1.0, -2.0, 1.0)}, "`values` must be 3 finite"),
+        ({"values": (1.0, np.nan, 1.0)}, "`values` must be 3 finite"),
         ({"segments": {"hour": np.zeros(3)}}, "`segment_hour` must have"),
         ({"scores": {"x": np.zeros((40, 4))}}, "`score_x` must have shape"),
         ({"num_candidates": np.full(40, 9)}, r"must lie in 0\.\.5. Got: 9"),
@@ -63,7 +63,10 @@ def test_a_file_keeps_everything(tmp_path):
             {"scores": {"x": np.full((40, 5), np.nan)}},
             "`score_x` must lie in .* Got: nan",
         ),
-        ({"gains": np.full((40, 5), -1.0)}, "`gains` must lie in .* Got: -1"),
+        (
+            {"gains": np.full((40, 5), np.inf)},
+            "`gains` must lie in .* Got: inf",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(change, message):

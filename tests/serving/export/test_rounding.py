@@ -6,11 +6,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import json_format
+from tensorflow.core.protobuf import saved_model_pb2
 
-from jd_tf.data.dataset import write_dataset
+from jd_tf.data.dataset import split_files, write_dataset
 from jd_tf.layers import IdEmbedding, TextEncoder, VectorTable
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import Behavior, IdColumn, Objective
+from jd_tf.serving.client import RankingClient, read_requests
+from jd_tf.serving.client.errors import SchemaMismatchError
+from jd_tf.serving.client.rest_transport import _read_description
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export import exporting
 from jd_tf.serving.export.exporting import export
@@ -68,7 +73,7 @@ def _data(tmp_path_factory):
 
 @pytest.fixture(scope="module", name="exported")
 def _exported(ranker, data, tmp_path_factory):
-    """The ranker in float32 and the smallest version of it."""
+    """The ranker in float32, the smallest version, and one of short states."""
     output = tmp_path_factory.mktemp("saved_models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "verify_elsewhere", verify)
@@ -80,11 +85,13 @@ def _exported(ranker, data, tmp_path_factory):
                 name,
                 dtype=dtype,
                 tables=tables,
+                states=states,
                 model=ranker,
             )
-            for name, dtype, tables in (
-                ("exact", "float32", "float32"),
-                ("small", "bfloat16", "int8"),
+            for name, dtype, tables, states in (
+                ("exact", "float32", "float32", "float32"),
+                ("small", "bfloat16", "int8", "float32"),
+                ("short", "float32", "float32", "bfloat16"),
             )
         ]
 
@@ -96,7 +103,7 @@ def test_nothing_to_round_is_the_ranker_itself(ranker):
 def test_signatures_stay_float32(exported):
     tables = [
         json.loads((f / "model_card.json").read_text())["signatures"]
-        for f in exported
+        for f in exported[:2]
     ]
     assert tables[0] == tables[1]
 
@@ -104,7 +111,7 @@ def test_signatures_stay_float32(exported):
 def test_the_version_is_smaller(exported):
     exact, small = (
         json.loads((f / "model_card.json").read_text())["size"]
-        for f in exported
+        for f in exported[:2]
     )
     saved = exact["variables_bytes"] - small["variables_bytes"]
     # Eight values a row: each loses three bytes, the row gains a scale.
@@ -112,7 +119,7 @@ def test_the_version_is_smaller(exported):
 
 
 def test_the_answers_are_nearly_the_same(exported):
-    exact, small = (LoadedModel(folder) for folder in exported)
+    exact, small = (LoadedModel(folder) for folder in exported[:2])
     moved = []
     for recording in read_recordings(exported[0] / WARMUP_FILE):
         if recording.signature != "serving_default":
@@ -142,6 +149,35 @@ def test_the_card_has_the_cost_of_rounding(exported):
     text = (exported[1] / "model_card.md").read_text()
     assert "Computes in bfloat16, tables in int8." in text
     assert "| click | auc | " in text
+
+
+def test_states_may_travel_in_half_the_bytes(exported, data):
+    """Through the client and its cache; the second page finds the state."""
+    shard = next(iter(split_files(data, "validation")))
+    requests = read_requests(shard, SCHEMA)
+    request = max(requests, key=lambda r: len(r["item_id"]))
+    scores, kept = [], []
+    for folder in (exported[0], exported[2]):
+        with RankingClient.from_saved_model(folder) as client:
+            pages = [client.rank(request, timeout=60.0) for _ in range(2)]
+            np.testing.assert_array_equal(pages[0].scores, pages[1].scores)
+            found = client.stats()["cache"]
+            assert found["hits"] == 1
+            scores.append(pages[0].scores[np.argsort(pages[0].order)])
+            kept.append(found["bytes"])
+    error = np.abs(scores[0] - scores[1]).max() / np.abs(scores[0]).max()
+    assert 0 < error < 0.02
+    assert kept[1] < 0.6 * kept[0]
+    card = json.loads((exported[2] / "model_card.json").read_text())
+    assert error <= 1.5 * card["precision"]["largest_score_change"]
+    types = {
+        tensor["dtype"]
+        for name, tensor in card["signatures"]["encode_user"]["outputs"].items()
+    }
+    assert "bfloat16" in types
+    assert "float32" not in types
+    text = (exported[2] / "model_card.md").read_text()
+    assert "user states in bfloat16" in text
 
 
 def test_cost_needs_data(ranker, tmp_path):
@@ -213,3 +249,19 @@ def test_every_kind_of_table_is_compacted(storage):
         np.testing.assert_array_equal(found[zero], 0.0)
     assert [weight.name for weight in model.weights] == ["keys"]
     assert isinstance(model.ids.compact, CompactTable)
+
+
+def test_rest_refuses_states_in_half_precision(exported):
+    """By the metadata that a server answers of the version."""
+    saved = saved_model_pb2.SavedModel.FromString(
+        (exported[2] / "saved_model.pb").read_bytes()
+    )
+    saved = json_format.MessageToDict(saved.meta_graphs[0])["signatureDef"]
+    body = json.dumps(
+        {
+            "model_spec": {"version": "1"},
+            "metadata": {"signature_def": {"signature_def": saved}},
+        }
+    ).encode()
+    with pytest.raises(SchemaMismatchError, match=r"bfloat16.*gRPC"):
+        _read_description(body, "here")

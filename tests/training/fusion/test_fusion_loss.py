@@ -165,7 +165,7 @@ def test_listwise_is_least_where_softmax_is_proportional_to_expected_gain():
     ("make", "message"),
     [
         (lambda: FusionLoss((0.0, 0.0)), "not all of them 0"),
-        (lambda: FusionLoss((-1.0, 2.0)), ">= 0"),
+        (lambda: FusionLoss((float("inf"), 2.0)), "finite numbers"),
         (lambda: FusionLoss(VALUES, kind="groupwise"), "`kind`.*'groupwise'"),
         (lambda: FusionLoss(VALUES, request_weights="x"), "`request_weights`"),
         (

@@ -24,6 +24,9 @@ def difference(
     """
     if expected.shape != actual.shape or expected.dtype != actual.dtype:
         return np.inf
+    if expected.dtype == "bfloat16":
+        # No float to NumPy.
+        expected, actual = (a.astype("float32") for a in (expected, actual))
     if expected.dtype.kind != "f":
         return 0.0 if np.array_equal(expected, actual) else np.inf
     if not expected.size:
