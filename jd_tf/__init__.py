@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jd_tf import data, layers, losses, metrics, models
     from jd_tf.evaluation.evaluate_run import evaluate
+    from jd_tf.keras_files import load_model
     from jd_tf.serving.export.exporting import export
-    from jd_tf.training.keras_files import load_model
     from jd_tf.training.train import train
 
 __version__ = "0.5.0"
@@ -29,7 +29,7 @@ _PACKAGES = ("data", "layers", "losses", "metrics", "models")
 _FUNCTIONS = {
     "evaluate": "jd_tf.evaluation.evaluate_run",
     "export": "jd_tf.serving.export.exporting",
-    "load_model": "jd_tf.training.keras_files",
+    "load_model": "jd_tf.keras_files",
     "train": "jd_tf.training.train",
 }
 

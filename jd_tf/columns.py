@@ -280,6 +280,15 @@ class ScenarioValues:
         values = tuple(float(value) for value in self.values)
         object.__setattr__(self, "values", values)
 
+    def fits(self, values: tuple[float, ...]) -> bool:
+        """Whether these are finite, and of the signs of the objectives'."""
+        # Not by a product, which may be 0 or infinite.
+        return len(self.values) == len(values) and all(
+            abs(mine) < float("inf")
+            and (mine >= 0 if value >= 0 else mine <= 0)
+            for mine, value in zip(self.values, values, strict=True)
+        )
+
 
 def _check_name(what: str, name: str) -> None:
     if not _NAME.match(name):

@@ -74,8 +74,7 @@ class Schema:
         oracle: whether impressions carry simulated true probabilities.
         scenario_column: the context column that names the page (feed, cart,
             ...) a request is for, "" for none. Metrics are told apart by it.
-        scenario_values: of the scenarios whose outcomes are worth something
-            else than elsewhere.
+        scenario_values: of scenarios whose outcomes are worth something else.
         oracle_names: hidden facts of a request, whole numbers, that a
             simulator knows: columns `oracle_<name>`, dropped unless asked for.
     """
@@ -176,19 +175,11 @@ class Schema:
                     f"{entry.scenario!r}."
                 )
             met.append(entry.scenario)
-            count = len(self.objectives)
-            # Not by a product, which may be 0 or infinite.
-            if len(entry.values) != count or not all(
-                abs(value) < float("inf")
-                and (value >= 0 if objective.value >= 0 else value <= 0)
-                for value, objective in zip(
-                    entry.values, self.objectives, strict=True
-                )
-            ):
+            if not entry.fits(self.objective_values):
                 raise SchemaError(
-                    f"`scenario_values` of {entry.scenario!r} must be {count} "
-                    "finite numbers, below 0 for bad outcomes alone: those "
-                    f"whose own value is. Got: {entry.values}."
+                    f"`scenario_values` of {entry.scenario!r} must be "
+                    f"{len(self.objectives)} finite numbers, below 0 for bad "
+                    f"outcomes alone. Got: {entry.values}."
                 )
 
     # Columns ---------------------------------------------------------------
@@ -316,8 +307,7 @@ class Schema:
     @property
     def bad_indices(self) -> tuple[int, ...]:
         """Indices of the objectives whose value is below 0: bad outcomes."""
-        values = self.objective_values
-        return tuple(i for i, value in enumerate(values) if value < 0)
+        return tuple(i for i, o in enumerate(self.objectives) if o.value < 0)
 
     def values_in(self, scenario: int | str | bytes) -> tuple[float, ...]:
         """Business values of the objectives in one scenario."""

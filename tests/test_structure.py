@@ -21,6 +21,7 @@ PACKAGES = (
     "models",
     "images",
     "training",
+    "keras_files",
     "evaluation",
     "serving",
     "pipeline",

@@ -123,7 +123,7 @@ def evaluate(
             "value a request's least gain is taken off all of its gains."
         )
     if test_data is not None:
-        notes.append(f"The test split is that of {test_data}.")
+        notes.append("The test split was given apart from the data.")
     metrics, scenarios = {}, {}
     for split in splits:
         log(f"ranking {counts[split]} requests of the {split} split")

@@ -18,7 +18,6 @@ _MODULES = {
     "TrainingConfig": "config",
     "TrainingStep": "loop.training_step",
     "Uncertainty": "balancing.loss_balancers",
-    "load_model": "keras_files",
     "load_trained": "workdir",
     "train_folder": "folder_training",
 }

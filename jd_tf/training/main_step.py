@@ -12,8 +12,8 @@ from jd_tf.losses.multi_objective import cell_weights, objective_losses
 from jd_tf.training.balancing.loss_balancers import LossBalancer
 from jd_tf.training.fusion.fusion_step import FusionStep
 from jd_tf.training.gradients import gradient_norms, shared_norms
+from jd_tf.training.loop.loss_scale import LossScale
 from jd_tf.training.loop.training_step import Batch, Rows, TrainingStep
-from jd_tf.training.loss_scale import LossScale
 from jd_tf.training.named_variables import (
     checkpoint_variables,
     optimizer_variables,

@@ -6,15 +6,19 @@ its check costs.
 
 import contextlib
 import importlib
+import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags, logging
 
 from experiments import program
+from experiments.own_test_data import open_test_data
 from jd_tf.data.dataset import write_dataset
+from jd_tf.evaluation import evaluate
 from jd_tf.models import PooledMMoE
 from jd_tf.schema import Objective
 from jd_tf.training.config import TrainingConfig
@@ -173,3 +177,39 @@ def test_values_that_name_nothing(
     assert message in line, line
     if name in new:
         assert not Path(workdir).exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "records", "lines"])
+def test_a_test_set_of_ones_own_is_judged(shop, tmp_path, kind):
+    """In place of the test split alone; 5 requests, where that has 9."""
+    own = random_requests(SCHEMA, 5, seed=7)
+    path = tmp_path / "own"
+    write_dataset(path, SCHEMA, {"test": own}, num_shards=1)
+    if kind == "records":
+        (path,) = path.glob("*.tfrecord")
+    elif kind == "lines":
+        plain = [
+            {n: np.asarray(value).tolist() for n, value in request.items()}
+            for request in own
+        ]
+        path = tmp_path / "own.jsonl"
+        path.write_text("\n".join(map(json.dumps, plain)), encoding="utf-8")
+    with open_test_data(path, shop / "run") as folder:
+        metrics = evaluate(
+            shop / "data",
+            shop / "run",
+            ("test", "validation"),
+            max_tree_impressions=0,
+            num_replicates=0,
+            log=lambda _: None,
+            test_data=folder,
+        )
+    shown = [
+        found["pooled_mmoe"]["click"]["num_impressions"]
+        for found in metrics.values()
+    ]
+    validation = random_requests(SCHEMA, 9, seed=1)
+    assert shown == [
+        sum(len(request["item_id"]) for request in requests)
+        for requests in (own, validation)
+    ]

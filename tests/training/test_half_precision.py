@@ -19,7 +19,7 @@ from jd_tf.training.build_from_config import (
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.folder_training import train_folder
 from jd_tf.training.fusion.isolation_check import check_isolation
-from jd_tf.training.loss_scale import LossScale
+from jd_tf.training.loop.loss_scale import LossScale
 from jd_tf.training.retrieval.train_retrieval import (
     retrieval_training_config,
     train_retrieval,
