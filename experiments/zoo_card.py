@@ -20,6 +20,8 @@ _OF_FIRST = {
     "hr@10": "HR@10",
     "calibration_ratio": "calibration",
 }
+# Millions of multiply-adds.
+_COSTS = {"M / candidate": "per_candidate", "M / request": "per_request"}
 # Wider than the range of what is compared would hide it.
 _MARGIN = 0.15
 _VALUE = "value"
@@ -41,7 +43,7 @@ def make_card(
         `facts`, and `data`: name -> `objectives`, `seeds` and `models`: name
         -> `metrics` (objective -> metric -> `mean`, and against the first
         model `difference`, `low` and `high`, 95 %), `seconds`, `parameters`,
-        `latency_ms`; means over seeds.
+        `operations`, `latency_ms`; means over seeds.
     """
     found: Card = {}
     for data in dict.fromkeys(cell["data"] for cell in cells):
@@ -90,6 +92,7 @@ def _row(own: Sequence[Card], first: Sequence[Card] | None) -> Card:
         "metrics": metrics,
         "seconds": float(np.mean([cell["seconds"] for cell in own])),
         "parameters": own[0]["parameters"],
+        "operations": own[0]["operations"],
         "latency_ms": float(
             np.mean([cell["latency_ms"]["median"] for cell in own])
         ),
@@ -114,7 +117,8 @@ def card_markdown(card: Card) -> str:
         f"Test split; means over seeds; in brackets the difference to "
         f"`{card['first']}` with its 95 % interval (paired bootstrap over "
         "users, and seeds). GAUC, NDCG, HR and calibration (predicted over "
-        "observed) are of the first objective; ms are for one request of "
+        "observed) are of the first objective; M are millions of multiply-adds "
+        "for each candidate and beside them, ms those of one request of "
         f"{card['num_candidates']} candidates in process.",
         f"`{card['command']}`; {card['machine']}; {card['date']}.",
     ]
@@ -138,11 +142,12 @@ def _table(data: Card) -> list[str]:
         if any(_known(row, *column[:2]) for row in rows.values())
     ]
     titles = [title for *_, title in columns]
-    head = ["model", *titles, "training s", "parameters", "ms"]
+    head = ["model", *titles, "training s", "parameters", *_COSTS, "ms"]
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for name, row in rows.items():
         found = [_cell(row, *column[:2]) for column in columns]
         found += [f"{row['seconds']:,.0f}", f"{row['parameters']:,}"]
+        found += [f"{row['operations'][n] / 1e6:.2f}" for n in _COSTS.values()]
         found.append(f"{row['latency_ms']:.1f}")
         lines.append(f"| {' | '.join([f'`{name}`', *found])} |")
     return lines

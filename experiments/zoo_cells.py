@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from experiments.benchmarks.serving_ways import random_batch
 from experiments.presets import QUICKSTART_PRESETS, Preset
@@ -24,7 +25,7 @@ from jd_tf.evaluation.live_scorer import model_scorer
 from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.models.config_fields import flat_fields, replace_fields
 from jd_tf.models.registry import DEFAULT_MODEL, get_model
-from jd_tf.schema import DataError
+from jd_tf.schema import SERVING_ROLES, DataError
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.loop.trainer import Trainer
 from jd_tf.training.train import train
@@ -260,9 +261,47 @@ def judge_cell(
             "replicates": judged["replicates"]["all"],
             "fingerprint": judged["fingerprint"],
             "parameters": model.count_params(),
+            "operations": count_operations(model, num_candidates),
             "latency_ms": {
                 "median": float(np.median(taken)),
                 "p90": float(np.percentile(taken, 90)),
             },
         }
     )
+
+
+def count_operations(
+    model: keras.Model, num_candidates: int
+) -> dict[str, float]:
+    """Counts multiply-adds, half of the operations TensorFlow's profiler sees.
+
+    Args:
+        model: a ranker with a `schema`.
+        num_candidates: of one request, and twice that of another.
+
+    Returns:
+        dict of those `per_candidate`, and `per_request` whatever its
+        candidates.
+    """
+
+    def count(number: int) -> int:
+        request = random_batch(model.schema, 1, number)
+        specs = {
+            column.name: tf.TensorSpec(request[column.name].shape, column.dtype)
+            for column in model.schema.columns(*SERVING_ROLES)
+        }
+        function = tf.function(lambda batch: model(batch)["score"])
+        options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+        options["output"] = "none"
+        return tf.compat.v1.profiler.profile(
+            function.get_concrete_function(specs).graph,
+            tf.compat.v1.RunMetadata(),
+            cmd="op",
+            options=options,
+        ).total_float_ops
+
+    one, two = count(num_candidates), count(2 * num_candidates)
+    return {
+        "per_candidate": (two - one) / num_candidates / 2,
+        "per_request": (2 * one - two) / 2,
+    }

@@ -14,6 +14,7 @@ Writes `card.json`, `card.md` and `card.png` (quality against latency) and
 prints the table. `python -m experiments.write_tables` puts it on pages.
 """
 
+import os
 import platform
 import sys
 import time
@@ -85,7 +86,7 @@ def main(_: object) -> None:
     command = " ".join(["python -m experiments.benchmarks.zoo", *sys.argv[1:]])
     facts = {
         "command": command,
-        "machine": f"{platform.processor() or platform.machine()}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors",
         "date": time.strftime("%Y-%m-%d"),
         "num_candidates": _CANDIDATES.value,
     }

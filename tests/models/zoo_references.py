@@ -258,7 +258,7 @@ def star(model, user, candidate, request):
         )
     )
     (auxiliary,) = split_mlp(model.auxiliary, candidate, context)
-    own = references_of.star_mlp(model.star, candidate, user, scenario)
+    own = references_of.star_mlp(model.networks, candidate, user, scenario)
     return own + auxiliary
 
 

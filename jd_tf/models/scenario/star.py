@@ -32,7 +32,7 @@ class STAR(NetworkRanker):
 
         logit = StarMLP_s([PN_s(candidate), PN_s(user)]) + MLP([x, request])
 
-        user, candidate ─ norms of the scenario ─┬─ star ─────┬─ logits
+        user, candidate ─ norms of the scenario ─┬─ networks ─┬─ logits
         request (the scenario's vector) ─────────┴─ auxiliary ┘
 
     s is the scenario of the request: the schema's `scenario_column`, by its
@@ -66,9 +66,9 @@ class STAR(NetworkRanker):
             )
             for name, dim in (("user", user_dim), ("candidate", candidate_dim))
         )
-        self.star = self.add_part(
+        self.networks = self.add_part(
             StarMLP,
-            "star",
+            "networks",
             {
                 **split_shapes(candidate_dim, user_dim),
                 "scenarios_shape": (None,),
@@ -100,6 +100,6 @@ class STAR(NetworkRanker):
         scenario = context["scenario"]
         user = self.user_norm(user, scenario)
         candidates = self.candidate_norm(candidates, scenario)
-        logits = self.star(candidates, user, scenario)
+        logits = self.networks(candidates, user, scenario)
         auxiliary = self.auxiliary(candidates, context["encoded"])
         return logits + auxiliary[:, :, 0], candidates
