@@ -7,7 +7,6 @@ from keras import ops
 
 from jd_tf.models.base import Tensors
 from jd_tf.models.blocks.event_encoder import EventEncoder
-from jd_tf.models.blocks.item_encoder import ItemEncoder
 from jd_tf.models.multi_task_ranker import MultiTaskRanker
 
 
@@ -28,26 +27,16 @@ class EventRanker(MultiTaskRanker):
 
     def make_encoders(self, **settings: bool) -> None:
         """Makes item and event encoders; `settings` are those of the latter."""
-        schema, items = self.schema, self.config.items
-        shared = {"dtype": self.dtype_policy}
-        self.item_encoder = ItemEncoder(
-            schema.item_columns,
-            len(schema.behaviors),
-            items.model_dim,
-            items.item_embedding_dim,
-            items.feature_embedding_dim,
-            name="item_encoder",
-            **shared,
-        )
+        self.make_item_encoder()
         self.event_encoders = [
             EventEncoder(
                 behavior,
-                items.model_dim,
+                self.config.items.model_dim,
                 **settings,
                 name=f"{behavior.name}_events",
-                **shared,
+                dtype=self.dtype_policy,
             )
-            for behavior in schema.behaviors
+            for behavior in self.schema.behaviors
         ]
 
     def event_tokens(

@@ -6,8 +6,6 @@ import keras
 from keras import ops
 
 from jd_tf.layers import TemporalEncoding
-from jd_tf.layers.masking import length_mask
-from jd_tf.layers.sequence.event_times import seconds_between
 from jd_tf.layers.sequence.kept_events import (
     flat_states,
     join_events,
@@ -15,7 +13,7 @@ from jd_tf.layers.sequence.kept_events import (
     merge_events,
 )
 from jd_tf.models.base import APPEND_PREFIX, STATE_PREFIX, Tensors
-from jd_tf.models.blocks.event_ages import newest_time
+from jd_tf.models.blocks.event_ages import newest_time, seconds_before
 from jd_tf.models.blocks.event_encoder import NUM_AGE_BUCKETS
 from jd_tf.models.sequence.event_ranker import EventRanker
 from jd_tf.models.sequence.sequence_config import TimelineRankerConfig
@@ -167,7 +165,7 @@ class TimelineRanker(EventRanker):
         times = join_events(new_times, new, times, window=window)
         length = ops.minimum(new + before, window)
         if self.gaps is not None:
-            tokens = self.gaps(tokens, _gaps(times, length)[:, :count])
+            tokens = self.gaps(tokens, seconds_before(times, length)[:, :count])
         memory, states = self.extend_stack(
             tokens,
             {"event_time": times, "length": new, "kept_length": before},
@@ -233,10 +231,3 @@ class TimelineRanker(EventRanker):
             for name in self.session.columns
             if name.startswith(f"{behavior.name}_") and name != behavior.length
         }
-
-
-def _gaps(event_time: Any, length: Any) -> Any:
-    """Returns seconds (B, L) from the event before to each, 0 for none."""
-    before = ops.pad(event_time[:, 1:], [[0, 0], [0, 1]])
-    known = length_mask(length - 1, ops.shape(event_time)[1])
-    return ops.where(known, seconds_between(before, event_time), 0.0)
