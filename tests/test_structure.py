@@ -50,7 +50,6 @@ CONTRACT_METHODS = {
     "build_network",  # of rankers, by MultiTaskRanker
     "build_reader",  # of each history, by SequenceRanker
     "build_stack",  # of the timeline, by TimelineRanker
-    "can_append",
     "candidate_logits",
     "encode_events",
     "encode_histories",
@@ -64,7 +63,7 @@ CONTRACT_METHODS = {
     "make_parts",  # of those with a network, by NetworkRanker, as the next
     "network",
     "read_events",
-    "read_stack",
+    "read_user",
     "request_weights",  # of every fusion, by ObjectiveFusion
     "session_features",
     "tree_numbers",

@@ -62,6 +62,8 @@ class RankingModel(CompiledMetrics, SchemaModel):
     config_class: ClassVar[type] = RankerConfig
     # The `TreeEnsemble` of a model that has boosted trees beside its network.
     trees: Any = None
+    # Whether `append_events` works: the model is causal.
+    can_append: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -107,11 +109,6 @@ class RankingModel(CompiledMetrics, SchemaModel):
         `state_tolerance`.
         """
         return True
-
-    @property
-    def can_append(self) -> bool:
-        """Returns whether `append_events` works: the model is causal."""
-        return False
 
     @property
     def session_dim(self) -> int:

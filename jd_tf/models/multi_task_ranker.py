@@ -17,6 +17,7 @@ from jd_tf.layers.split_layer import SplitLayer
 from jd_tf.models.base import RankingModel, Tensors
 from jd_tf.models.blocks.context_encoder import ContextEncoder
 from jd_tf.models.blocks.event_ages import since_newest
+from jd_tf.models.blocks.item_encoder import ItemEncoder
 from jd_tf.models.blocks.mean_preserving_bias import mean_preserving_bias
 from jd_tf.models.blocks.session_features import SessionFeatures
 from jd_tf.schema import Behavior
@@ -39,6 +40,19 @@ class MultiTaskRanker(RankingModel):
     item_encoder: Any
     # The `BiasTower` of a model that makes one.
     bias_tower: Any = None
+
+    def make_item_encoder(self) -> None:
+        """Makes the encoder of ids, of candidates and events alike."""
+        schema, items = self.schema, self.config.items
+        self.item_encoder = ItemEncoder(
+            schema.item_columns,
+            len(schema.behaviors),
+            items.model_dim,
+            items.item_embedding_dim,
+            items.feature_embedding_dim,
+            name="item_encoder",
+            dtype=self.dtype_policy,
+        )
 
     def make_head(self, num_ages: int, interest_dim: int) -> None:
         """Makes the layers that do not depend on how histories are read.

@@ -5,10 +5,9 @@ from typing import Any
 from keras import ops
 
 from jd_tf.layers import IdOverlap
-from jd_tf.layers.masking import length_mask
+from jd_tf.layers.masking import mean_of_real
 from jd_tf.models.base import Tensors
 from jd_tf.models.blocks.event_ages import newest_time
-from jd_tf.models.blocks.item_encoder import ItemEncoder
 from jd_tf.models.multi_task_ranker import MultiTaskRanker
 
 
@@ -35,22 +34,13 @@ class PooledRanker(MultiTaskRanker):
     """
 
     def make_layers(self) -> None:
-        schema, items = self.schema, self.config.items
-        shared = {"dtype": self.dtype_policy}
-        self.item_encoder = ItemEncoder(
-            schema.item_columns,
-            len(schema.behaviors),
-            items.model_dim,
-            items.item_embedding_dim,
-            items.feature_embedding_dim,
-            name="item_encoder",
-            **shared,
-        )
+        schema = self.schema
+        self.make_item_encoder()
         self.id_overlap = IdOverlap(
             max_values=schema.values_per_id,
             value_rows=[c.value_rows for c in schema.item_id_columns],
             name="id_overlap",
-            **shared,
+            dtype=self.dtype_policy,
         )
         self.make_head(len(schema.behaviors), self.item_encoder.output_dim)
 
@@ -85,10 +75,7 @@ class PooledRanker(MultiTaskRanker):
             name, length = behavior.name, histories[behavior.length]
             ids = self.item_ids(histories, f"{name}_")
             tokens = self.item_encoder(ids, gate_index=number)
-            real = length_mask(length, ops.shape(tokens)[1])[..., None]
-            total = ops.sum(ops.where(real, tokens, 0.0), axis=1)
-            count = ops.cast(ops.maximum(length, 1), total.dtype)
-            means.append(total / count[:, None])
+            means.append(mean_of_real(tokens, length))
             overlap = self.id_overlap.encode_history(
                 self.item_encoder.rows(ids), length
             )

@@ -99,8 +99,8 @@ def _causal(name):
         new = inputs[:, start : start + max(length.max(), 1)]
         if times is None:
             return layer.extend(new, length, kept, kept_length)
-        total = length + kept_length
-        return layer.extend(new, times[:, start:], length, total, kept)
+        time = times[:, start:]
+        return layer.extend(new, length, kept, kept_length, event_time=time)
 
     return layer, values, extend
 
@@ -135,9 +135,9 @@ def test_a_candidate_reads_as_the_newest_event_would(name):
     in_front = {"length": LENGTHS + 1}
     if "hstu" in name:
         times = values["event_time"]
-        _, state = layer.extend(values["inputs"], times, LENGTHS, LENGTHS)
+        _, state = layer.extend(values["inputs"], LENGTHS, event_time=times)
         found = layer.read(
-            candidates, now, **state, event_time=times, length=LENGTHS
+            candidates, **state, length=LENGTHS, time=now, event_time=times
         )
         in_front["event_time"] = np.concatenate([now[:, None], times], axis=1)
     else:

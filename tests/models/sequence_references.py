@@ -111,8 +111,8 @@ def _apart(read_history):
     return of_sequences(read)
 
 
-def _din(model, unit, tokens):
-    w = weights(unit)
+def _din(model, layers, tokens):
+    w = weights(layers[0])
     return tokens, lambda item: local_activation(item, tokens, w)
 
 
@@ -128,7 +128,8 @@ def _dien(model, layers, tokens):
     return interests, read
 
 
-def _bst(model, transformer, tokens):
+def _bst(model, layers, tokens):
+    transformer = layers[0]
     w, heads = weights(transformer), transformer.num_heads
 
     def norm(x):
@@ -161,7 +162,7 @@ def _bst(model, transformer, tokens):
 
 def _dmt(model, layers, tokens):
     encoder, decoder = layers
-    memory, _ = _bst(model, encoder, tokens)
+    memory, _ = _bst(model, [encoder], tokens)
     w = weights(decoder)
 
     def read(item):

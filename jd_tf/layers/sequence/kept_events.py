@@ -17,7 +17,7 @@ def join_events(
     Args:
         new: (B, ..., K, ...) with events on `axis`, newest first.
         new_length: (B,) integer. Real events of them.
-        kept: (B, ..., L, ...) of the same type, or None for nothing.
+        kept: (B, ..., L, ...) of the same type; None leaves `new` as it is.
         axis: of the events.
         window: events that are left at most, the newest; 0 for all.
 
@@ -31,7 +31,7 @@ def join_events(
         [[9, 8, 1], [7, 3, 4]]
     """
     if kept is None:
-        return tf.gather(new, tf.range(_cut(new, axis, window)), axis=axis)
+        return new
     count = ops.shape(new)[axis]
     both = ops.concatenate([new, kept], axis=axis)
     place = ops.arange(_cut(both, axis, window))[None, :]

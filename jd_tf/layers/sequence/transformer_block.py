@@ -1,26 +1,19 @@
 """One pre-norm block of self-attention and feed-forward."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_heads, check_int, check_rate
-from jd_tf.layers.masking import (
-    MASKED_SCORE,
-    attention_mask,
-    length_mask,
-    softmax,
-)
-from jd_tf.layers.sequence.attention_heads import merge_heads, split_heads
-from jd_tf.layers.sequence.kept_events import join_events
+from jd_tf.layers.masking import MASKED_SCORE, softmax
+from jd_tf.layers.sequence.attention_block import AttentionBlock
+from jd_tf.layers.sequence.attention_heads import split_heads
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
-class TransformerBlock(BaseLayer):
+class TransformerBlock(AttentionBlock):
     """Self-attention over the real events, then a feed-forward part.
 
     x = x + attention(norm(x)); x = x + feedforward(norm(x)). Normalising
@@ -118,150 +111,39 @@ class TransformerBlock(BaseLayer):
     def call(
         self, inputs: Any, length: Any, training: bool | None = None
     ) -> Any:
-        max_length, dim = ops.shape(inputs)[1], inputs.shape[-1]
-        mask = attention_mask(length, max_length, self.causal)
-        flat = ops.reshape(inputs, (-1, dim))
-        flat = self.transform(flat, mask, max_length, training=training)
-        return ops.reshape(flat, (-1, max_length, dim))
+        return self.extend(inputs, length, training=training)[0]
 
-    def transform(
-        self,
-        flat: Any,
-        mask: Any,
-        max_length: Any,
-        training: bool | None = None,
-    ) -> Any:
-        """Does the work of `call` on events as one matrix (B * L, D).
-
-        So a stack of blocks shapes its events once, and masks them once, by
-        `attention_mask`.
-        """
-        queries, keys, values = self._project(flat, max_length)
-        attended = self._attend(queries, keys, values, mask)
-        return self._add(flat, attended, training)
-
-    def extend(
-        self,
-        inputs: Any,
-        length: Any,
-        kept: Mapping[str, Any] | None = None,
-        kept_length: Any = 0,
-        window: int = 0,
-        training: bool | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
-        """Encodes new events, given what was kept of older ones.
-
-        In a causal block that is all of `call` but for the older events,
-        which do not change.
-
-        Args:
-            inputs: (B, K, D) float. New events, newest first.
-            length: (B,) integer. Real events of them.
-            kept: `keys` and `values` (B, H, L, D / H) of the older events;
-                None for a history that begins, in a block of any kind.
-            kept_length: (B,) integer. Real events of those.
-            window: events that are kept at most; 0 for all.
-            training: whether dropout is active.
-
-        Returns:
-            Encoded new events (B, K, D), and `keys` and `values` of all.
-        """
-        count, dim = ops.shape(inputs)[1], inputs.shape[-1]
-        flat = ops.reshape(inputs, (-1, dim))
-        queries, *new = self._project(flat, count)
-        old = (kept["keys"], kept["values"]) if kept else (None, None)
-        keys, values = (
-            join_events(part, length, old_part, 2, window)
-            for part, old_part in zip(new, old, strict=True)
-        )
-        width = ops.shape(keys)[2]
-        mask = attention_mask(length + kept_length, width, self.causal)
-        # Of all events only the new ones ask.
-        mask = mask[:, :, :count] if self.causal else mask
-        attended = self._attend(queries, keys, values, mask)
-        flat = self._add(flat, attended, training)
-        encoded = ops.reshape(flat, (-1, count, dim))
-        return encoded, {"keys": keys, "values": values}
-
-    def read(
-        self,
-        inputs: Any,
-        keys: Any,
-        values: Any,
-        length: Any,
-        training: bool | None = None,
-    ) -> Any:
-        """Encodes candidates as if each were the newest event.
-
-        They attend to themselves and to the kept events, neither to each
-        other nor the events to them.
-
-        Args:
-            inputs: (B, N, D) float. Candidates.
-            keys: (B, H, L, D / H) float, of `extend`.
-            values: likewise.
-            length: (B,) integer. Real events of them.
-            training: whether dropout is active.
-
-        Returns:
-            (B, N, D) float.
-        """
-        count, dim = ops.shape(inputs)[1], inputs.shape[-1]
-        width = ops.shape(keys)[2]
-        flat = ops.reshape(inputs, (-1, dim))
-        queries, own_keys, own_values = self._project(flat, count)
-        own = ops.sum(queries * own_keys, axis=-1, keepdims=True)
-        keys = ops.cast(keys, self.compute_dtype)
-        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
-        scores = ops.concatenate([own, scores], axis=-1)
-        if self.num_distances:
-            scores += self._distance_scores(1, width + 1, scores.dtype)
-        mask = length_mask(length + 1, width + 1)[:, None, None]
-        scores = ops.where(mask, ops.cast(scores, "float32"), MASKED_SCORE)
-        weights = ops.cast(softmax(scores), self.compute_dtype)
-        values = ops.cast(values, self.compute_dtype)
-        attended = weights[..., :1] * own_values
-        attended += ops.matmul(weights[..., 1:], values)
-        attended = ops.reshape(merge_heads(attended), (-1, dim))
-        flat = self._add(flat, attended, training)
-        return ops.reshape(flat, (-1, count, dim))
-
-    def _project(self, flat: Any, count: Any) -> list[Any]:
-        """(B * L, D) to queries, keys and values, each (B, H, L, D / H)."""
-        dim = flat.shape[-1]
-        fused = self.query_key_value(self.attention_norm(flat))
+    def _project(self, inputs: Any) -> tuple[Any, Any, Any, Any]:
+        dim, count = inputs.shape[-1], ops.shape(inputs)[1]
+        flat = self.attention_norm(ops.reshape(inputs, (-1, dim)))
+        fused = self.query_key_value(flat)
         fused = ops.reshape(fused, (-1, count, 3 * dim))
         queries, keys, values = split_heads(fused, self.num_heads, 3)
-        return [queries / math.sqrt(dim // self.num_heads), keys, values]
+        scale = 1.0 / math.sqrt(dim // self.num_heads)
+        return queries * scale, keys, values, None
 
-    def _attend(self, queries: Any, keys: Any, values: Any, mask: Any) -> Any:
-        """Reads values (B, H, L, D / H) for K queries, to (B * K, D)."""
-        dim = self.num_heads * queries.shape[-1]
-        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+    def _weights(self, scores: Any, mask: Any, count: Any, times: Any) -> Any:
         if self.num_distances:
-            scores += self._distance_scores(
-                ops.shape(queries)[2], ops.shape(keys)[2], scores.dtype
-            )
+            places = ops.arange(ops.shape(scores)[3])
+            distance = ops.abs(places - ops.arange(count)[:, None])
+            distance = ops.minimum(distance, self.num_distances - 1)
+            table = ops.cast(self.distance_scores, scores.dtype)
+            scores += ops.take(table, distance, axis=1)
         # Half precision has neither the range nor the digits for a softmax.
         # Not by a sum, as `hide_padding` does: oneDNN fuses it with this
         # product, and the fused operation takes nearly twice as long.
         scores = ops.where(mask, ops.cast(scores, "float32"), MASKED_SCORE)
-        weights = ops.cast(softmax(scores), self.compute_dtype)
-        return ops.reshape(merge_heads(ops.matmul(weights, values)), (-1, dim))
+        return ops.cast(softmax(scores), self.compute_dtype)
 
-    def _add(self, flat: Any, attended: Any, training: bool | None) -> Any:
-        """Adds what was read and the feed-forward part to (B * L, D)."""
-        attended = self.attention_output(attended)
+    def _add(self, inputs: Any, read: Any, gates: Any, training: Any) -> Any:
+        dim, count = inputs.shape[-1], ops.shape(inputs)[1]
+        attended = self.attention_output(ops.reshape(read, (-1, dim)))
+        flat = ops.reshape(inputs, (-1, dim))
         flat += self.dropout(attended, training=training)
         hidden = self.feedforward_inner(self.feedforward_norm(flat))
         hidden = self.feedforward_output(hidden)
-        return flat + self.dropout(hidden, training=training)
-
-    def _distance_scores(self, count: Any, width: Any, dtype: Any) -> Any:
-        """Returns the scores of `width` events for the first, (H, K, L)."""
-        distance = ops.abs(ops.arange(width) - ops.arange(count)[:, None])
-        distance = ops.minimum(distance, self.num_distances - 1)
-        return ops.cast(ops.take(self.distance_scores, distance, axis=1), dtype)
+        flat += self.dropout(hidden, training=training)
+        return ops.reshape(flat, (-1, count, dim))
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)

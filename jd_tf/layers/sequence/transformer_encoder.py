@@ -8,7 +8,7 @@ from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.checks import check_int, check_rate
-from jd_tf.layers.masking import attention_mask, length_mask
+from jd_tf.layers.masking import length_mask
 from jd_tf.layers.sequence.transformer_block import TransformerBlock
 
 
@@ -95,15 +95,7 @@ class TransformerEncoder(BaseLayer):
     def call(
         self, inputs: Any, length: Any, training: bool | None = None
     ) -> Any:
-        max_length, dim = ops.shape(inputs)[1], inputs.shape[-1]
-        # Shaped and masked once for all blocks.
-        mask = attention_mask(length, max_length, self.causal)
-        memory = ops.reshape(inputs, (-1, dim))
-        for block in self.blocks:
-            memory = block.transform(memory, mask, max_length, training)
-        memory = ops.reshape(self.norm(memory), (-1, max_length, dim))
-        real = ops.cast(length_mask(length, max_length), self.compute_dtype)
-        return memory * ops.expand_dims(real, -1)
+        return self.extend(inputs, length, training=training)[0]
 
     def extend(
         self,
@@ -114,30 +106,22 @@ class TransformerEncoder(BaseLayer):
         window: int = 0,
         training: bool | None = None,
     ) -> tuple[Any, list[dict[str, Any]]]:
-        """Encodes new events, given what was kept of older ones.
+        """Encodes new events; see `AttentionBlock.extend`.
 
-        Args:
-            inputs: (B, K, D) float. New events, newest first.
-            length: (B,) integer. Real events of them.
-            kept: of the older events, one of each block; () for none.
-            kept_length: (B,) integer. Real events of those.
-            window: events that are kept at most; 0 for all.
-            training: whether dropout is active.
-
-        Returns:
-            The memory (B, K, D) of the new events, zero in padding, and what
-            is kept of all: see `TransformerBlock`.
+        `kept` has the keys and values of each block, or none; so has what is
+        returned beside the memory (B, K, D).
         """
         memory, states = inputs, []
         for block, old in zip(
             self.blocks, kept or [None] * self.num_layers, strict=True
         ):
             memory, state = block.extend(
-                memory, length, old, kept_length, window, training
+                memory, length, old, kept_length, window, training=training
             )
             states.append(state)
-        real = length_mask(length, ops.shape(inputs)[1])[..., None]
-        return ops.where(real, self.norm(memory), 0.0), states
+        memory = self.norm(memory)
+        real = length_mask(length, ops.shape(inputs)[1])
+        return memory * ops.cast(real[..., None], memory.dtype), states
 
     def read(
         self,
@@ -146,13 +130,9 @@ class TransformerEncoder(BaseLayer):
         length: Any,
         training: bool | None = None,
     ) -> Any:
-        """Encodes candidates (B, N, D) as if each were the newest event.
+        """Encodes candidates (B, N, D); see `AttentionBlock.read`.
 
-        Args:
-            inputs: (B, N, D) float. Candidates, which do not see each other.
-            states: of `extend`.
-            length: (B,) integer. Real events of them.
-            training: whether dropout is active.
+        `states` are of `extend`, with `length` (B,) real events.
         """
         for block, state in zip(self.blocks, states, strict=True):
             inputs = block.read(

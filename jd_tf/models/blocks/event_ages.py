@@ -9,6 +9,7 @@ from typing import Any
 
 from keras import ops
 
+from jd_tf.layers.masking import length_mask
 from jd_tf.layers.sequence.event_times import seconds_between
 from jd_tf.schema import Behavior
 
@@ -23,6 +24,13 @@ def newest_time(event_time: Any, length: Any) -> Any:
     some = ops.expand_dims(length > 0, 1)
     # A sum of one event, or of none where no history has any.
     return ops.sum(ops.where(some, event_time[:, :1], 0), axis=1)
+
+
+def seconds_before(event_time: Any, length: Any) -> Any:
+    """Returns seconds (B, L) from the event before to each, 0 for none."""
+    before = ops.pad(event_time[:, 1:], [[0, 0], [0, 1]])
+    known = length_mask(length - 1, ops.shape(event_time)[1])
+    return ops.where(known, seconds_between(before, event_time), 0.0)
 
 
 def since_newest(

@@ -9,7 +9,7 @@ from keras import ops
 from jd_tf.layers import TemporalEncoding, TransformerEncoder
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.masking import length_mask
-from jd_tf.layers.sequence.event_times import seconds_between
+from jd_tf.models.blocks.event_ages import seconds_before
 from jd_tf.models.blocks.event_encoder import (
     NUM_AGE_BUCKETS,
     add_fine_grained,
@@ -145,7 +145,9 @@ class TimelineEncoder(BaseLayer):
         tokens = ops.cast(tokens, self.compute_dtype)
         if self.temporal_encoding is not None:
             times = history[f"{name}_event_time"]
-            tokens = self.temporal_encoding(tokens, _gaps(times, length))
+            tokens = self.temporal_encoding(
+                tokens, seconds_before(times, length)
+            )
         if self.fine_grained is not None:
             details = {n: history[f"{name}_{n}"] for n in self.event_details}
             tokens = self.fine_grained(tokens, **details, training=training)
@@ -164,13 +166,6 @@ class TimelineEncoder(BaseLayer):
     ) -> tuple:
         batch, events, dim = tokens_shape
         return (batch, None if events is None else events + 1, dim)
-
-
-def _gaps(event_time: Any, length: Any) -> Any:
-    """Returns seconds (B, L) from the event before to each, 0 for none."""
-    before = ops.pad(event_time[:, 1:], [[0, 0], [0, 1]])
-    known = length_mask(length - 1, ops.shape(event_time)[1])
-    return ops.where(known, seconds_between(before, event_time), 0.0)
 
 
 def _means(tokens: Any, length: Any) -> Any:

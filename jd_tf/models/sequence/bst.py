@@ -7,31 +7,11 @@ from typing import Any
 from jd_tf.layers import TransformerEncoder
 from jd_tf.layers.sequence.kept_events import flat_states, layer_states
 from jd_tf.models.registry import register_model
-from jd_tf.models.sequence.sequence_config import (
-    SequenceRankerConfig,
-    TransformerConfig,
-)
+from jd_tf.models.sequence.sequence_config import StackRankerConfig
 from jd_tf.models.sequence.sequence_ranker import SequenceRanker
 
 
-@dataclasses.dataclass(frozen=True)
-class BSTConfig(SequenceRankerConfig):
-    """Sizes of `BST`.
-
-    Attributes:
-        transformer: of every behaviour; the paper's best has one block.
-
-    Example:
-    >>> BSTConfig.of(num_heads=2).transformer.num_heads
-    2
-    """
-
-    transformer: TransformerConfig = dataclasses.field(
-        default_factory=TransformerConfig
-    )
-
-
-@register_model("bst", BSTConfig)
+@register_model("bst", StackRankerConfig)
 class BST(SequenceRanker):
     """Appends the candidate to the history of a Transformer.
 
@@ -41,13 +21,12 @@ class BST(SequenceRanker):
         candidate ─ blocks ───────────────────┴─ r(q)
 
     The candidate attends to the events and to itself. The experts read its
-    output alone: with one block nothing else depends on it, so that keys and
-    values of events are computed once a request, and with more blocks events
-    do not attend to the candidate. The paper flattens the outputs of all
-    events; here the mean of what they are without a candidate is the user's
-    own. Every behaviour has a Transformer of its own, and all r(q) stand side
-    by side. Ages count from the newest event, not from the request.
-    Arguments, call arguments and outputs are those of `RankingModel`.
+    output alone: with one block, the paper's best, nothing else depends on it,
+    so that keys and values of events are computed once a request; with more,
+    events do not attend to the candidate. The paper flattens the outputs of
+    all events; here their mean without a candidate is the user's own. Every
+    behaviour is read apart. Ages count from the newest event, not from the
+    request. Arguments, call arguments and outputs are those of `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -59,36 +38,29 @@ class BST(SequenceRanker):
         Alibaba. Chen et al., DLP-KDD 2019 (equations 1 to 8).
     """
 
-    config_class = BSTConfig
+    config_class = StackRankerConfig
 
-    def make_reader(self, name: str) -> TransformerEncoder:
-        return TransformerEncoder(
-            **dataclasses.asdict(self.config.transformer),
+    def make_reader(self, name: str) -> list[Any]:
+        encoder = TransformerEncoder(
+            **dataclasses.asdict(self.config.stack),
             dropout_rate=self.config.head.dropout_rate,
             name=f"{name}_transformer",
             dtype=self.dtype_policy,
         )
-
-    def build_reader(self, reader: TransformerEncoder, shape: tuple) -> None:
-        reader.build(shape)
+        return [encoder]
 
     def encode_events(
-        self,
-        reader: TransformerEncoder,
-        tokens: Any,
-        length: Any,
-        training: bool = False,
+        self, reader: list[Any], tokens: Any, length: Any, training: bool
     ) -> tuple[dict[str, Any], Any]:
-        memory, states = reader.extend(tokens, length, training=training)
+        memory, states = reader[0].extend(tokens, length, training=training)
         return flat_states(states), memory
 
     def read_events(
         self,
-        reader: TransformerEncoder,
+        reader: list[Any],
         candidates: Any,
         state: Mapping[str, Any],
-        training: bool = False,
+        training: bool,
     ) -> Any:
-        return reader.read(
-            candidates, layer_states(state), state["length"], training
-        )
+        states, length = layer_states(state), state["length"]
+        return reader[0].read(candidates, states, length, training)

@@ -1,7 +1,7 @@
 """Interests that evolve towards each candidate."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -43,12 +43,11 @@ class DIEN(SequenceRanker):
         candidate q ─ attention ─ a(q) ─ evolution, step by step ┴─ r(q)
 
     s is the sigmoid; e' are events of the next request in the batch, at the
-    same places. The loss is added while training, and trains the extractor and
-    the items. Interests, keys and the products of the evolution's inputs are
-    computed once a request; the steps of the evolution are taken for all
-    candidates at once, and cannot be saved: it is the slowest model of all.
-    Every behaviour is read apart. Arguments, call arguments and outputs are
-    those of `RankingModel`.
+    same places; the loss is added while training. Interests, keys and the
+    products of the evolution's inputs are computed once a request; its steps
+    are taken for all candidates at once, and cannot be saved: it is the
+    slowest model of all. Every behaviour is read apart. Arguments, call
+    arguments and outputs are those of `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -75,16 +74,8 @@ class DIEN(SequenceRanker):
             ),
         ]
 
-    def build_reader(self, reader: Sequence[Any], shape: tuple) -> None:
-        for layer in reader:
-            layer.build(shape)
-
     def encode_events(
-        self,
-        reader: Sequence[Any],
-        tokens: Any,
-        length: Any,
-        training: bool = False,
+        self, reader: list[Any], tokens: Any, length: Any, training: bool
     ) -> tuple[dict[str, Any], Any]:
         extractor, attention, evolution, next_event_loss = reader
         interests = extractor(tokens, length)
@@ -95,10 +86,10 @@ class DIEN(SequenceRanker):
 
     def read_events(
         self,
-        reader: Sequence[Any],
+        reader: list[Any],
         candidates: Any,
         state: Mapping[str, Any],
-        training: bool = False,
+        training: bool,
     ) -> Any:
         keys, length = state["keys"], state["length"]
         keys = ops.cast(keys, candidates.dtype)

@@ -37,11 +37,10 @@ class DIN(SequenceRanker):
         candidate q ───────────────┴─ activation unit ─ r(q)
 
     The weights are not normalised: many events alike say more than one.
-    Every behaviour is read apart, and all r(q) stand side by side; the mean of
-    each history is the user's own. The paper's events have neither place nor
-    age: `use_position` and `use_recency` turn them off. In place of Dice,
-    whose statistics are of the batch, the unit has SiLU.
-    Arguments, call arguments and outputs are those of `RankingModel`.
+    Every behaviour is read apart. The paper's events have neither place nor
+    age (`use_position`, `use_recency`); SiLU stands for Dice, whose statistics
+    are of the batch. Arguments, call arguments and outputs are those of
+    `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -55,32 +54,28 @@ class DIN(SequenceRanker):
 
     config_class = DINConfig
 
-    def make_reader(self, name: str) -> LocalActivationUnit:
-        return LocalActivationUnit(
-            self.config.activation_units,
-            name=f"{name}_activation",
-            dtype=self.dtype_policy,
-        )
+    def make_reader(self, name: str) -> list[Any]:
+        units = self.config.activation_units
+        return [
+            LocalActivationUnit(
+                units, name=f"{name}_activation", dtype=self.dtype_policy
+            )
+        ]
 
-    def build_reader(self, reader: LocalActivationUnit, shape: tuple) -> None:
-        reader.build(shape, shape)
+    def build_reader(self, reader: list[Any], shape: tuple) -> None:
+        reader[0].build(shape, shape)
 
     def encode_events(
-        self,
-        reader: LocalActivationUnit,
-        tokens: Any,
-        length: Any,
-        training: bool = False,
+        self, reader: list[Any], tokens: Any, length: Any, training: bool
     ) -> tuple[dict[str, Any], Any]:
-        return reader.encode_events(tokens), tokens
+        return reader[0].encode_events(tokens), tokens
 
     def read_events(
         self,
-        reader: LocalActivationUnit,
+        reader: list[Any],
         candidates: Any,
         state: Mapping[str, Any],
-        training: bool = False,
+        training: bool,
     ) -> Any:
-        return reader.pool(
-            candidates, state["events"], state["parts"], state["length"]
-        )
+        events = (state[name] for name in ("events", "parts", "length"))
+        return reader[0].pool(candidates, *events)

@@ -1,35 +1,25 @@
 """One Transformer per behaviour, read by target attention."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from jd_tf.layers import TargetAttentionDecoder, TransformerEncoder
 from jd_tf.models.ranking.jd_ranker_config import HeadConfig
 from jd_tf.models.registry import register_model
-from jd_tf.models.sequence.sequence_config import (
-    SequenceRankerConfig,
-    TransformerConfig,
-)
+from jd_tf.models.sequence.sequence_config import StackRankerConfig
 from jd_tf.models.sequence.sequence_ranker import SequenceRanker
 
 
 @dataclasses.dataclass(frozen=True)
-class DMTConfig(SequenceRankerConfig):
-    """Sizes of `DMT`.
-
-    Attributes:
-        transformer: of every behaviour; the decoder's is as wide.
-        head: experts of the mixture, towers and the bias tower.
+class DMTConfig(StackRankerConfig):
+    """Sizes of `DMT`: a mixture of experts by default.
 
     Example:
-    >>> DMTConfig.of(num_experts=2).head.num_experts
-    2
+    >>> DMTConfig().head.num_experts
+    4
     """
 
-    transformer: TransformerConfig = dataclasses.field(
-        default_factory=TransformerConfig
-    )
     head: HeadConfig = dataclasses.field(default_factory=HeadConfig)
 
 
@@ -44,11 +34,10 @@ class DMT(SequenceRanker):
         candidate q ─────────────── decoder ┴─ r(q) ─ experts ─ towers ─┐
         position, page ─ bias tower, while training ────────────────────┴─ +
 
-    Clicks, carts and orders are read apart, and all r(q) stand side by side.
-    This is the published model that `JDRanker` grew from: without overlaps,
-    interests of second order, pictures, titles, pairs and trees. The paper's
-    blocks normalise after each part, these before it. Arguments, call
-    arguments and outputs are those of `RankingModel`.
+    Clicks, carts and orders are read apart. `JDRanker` is this published model
+    with overlaps, interests of second order, pictures, titles, pairs and
+    trees. The paper's blocks normalise after each part, these before it.
+    Arguments, call arguments and outputs are those of `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -67,51 +56,38 @@ class DMT(SequenceRanker):
         self.make_bias_tower()
 
     def make_reader(self, name: str) -> list[Any]:
-        sizes, shared = self.config.transformer, {"dtype": self.dtype_policy}
-        dropout_rate = self.config.head.dropout_rate
+        stack = self.config.stack
+        shared = {
+            "dropout_rate": self.config.head.dropout_rate,
+            "dtype": self.dtype_policy,
+        }
         encoder = TransformerEncoder(
-            **dataclasses.asdict(sizes),
-            dropout_rate=dropout_rate,
-            name=f"{name}_encoder",
-            **shared,
+            **dataclasses.asdict(stack), name=f"{name}_encoder", **shared
         )
         decoder = TargetAttentionDecoder(
-            sizes.num_heads,
-            sizes.feedforward_dim,
-            dropout_rate,
+            stack.num_heads,
+            stack.feedforward_dim,
             name=f"{name}_decoder",
             **shared,
         )
         return [encoder, decoder]
 
-    def build_reader(self, reader: Sequence[Any], shape: tuple) -> None:
-        encoder, decoder = reader
-        encoder.build(shape)
-        decoder.build(shape, shape)
+    def build_reader(self, reader: list[Any], shape: tuple) -> None:
+        reader[0].build(shape)
+        reader[1].build(shape, shape)
 
     def encode_events(
-        self,
-        reader: Sequence[Any],
-        tokens: Any,
-        length: Any,
-        training: bool = False,
+        self, reader: list[Any], tokens: Any, length: Any, training: bool
     ) -> tuple[dict[str, Any], Any]:
-        encoder, decoder = reader
-        memory = encoder(tokens, length, training=training)
-        return decoder.encode_memory(memory), memory
+        memory = reader[0](tokens, length, training=training)
+        return reader[1].encode_memory(memory), memory
 
     def read_events(
         self,
-        reader: Sequence[Any],
+        reader: list[Any],
         candidates: Any,
         state: Mapping[str, Any],
-        training: bool = False,
+        training: bool,
     ) -> Any:
-        _, decoder = reader
-        return decoder.attend(
-            candidates,
-            state["keys"],
-            state["values"],
-            state["length"],
-            training,
-        )
+        memory = (state[name] for name in ("keys", "values", "length"))
+        return reader[1].attend(candidates, *memory, training=training)

@@ -10,36 +10,11 @@ from keras import ops
 from jd_tf.layers import TransformerEncoder
 from jd_tf.models.base import Tensors
 from jd_tf.models.registry import register_model
-from jd_tf.models.sequence.sequence_config import (
-    TimelineConfig,
-    TimelineRankerConfig,
-    TransformerConfig,
-)
+from jd_tf.models.sequence.sequence_config import TimelineRankerConfig
 from jd_tf.models.sequence.timeline_ranker import TimelineRanker
 
 
-@dataclasses.dataclass(frozen=True)
-class SASRecConfig(TimelineRankerConfig):
-    """Sizes of `SASRec`.
-
-    Attributes:
-        timeline: by default without the clock, which is the paper's.
-        transformer: of the timeline.
-
-    Example:
-    >>> SASRecConfig.of(num_layers=3).transformer.num_layers
-    3
-    """
-
-    timeline: TimelineConfig = dataclasses.field(
-        default_factory=lambda: TimelineConfig(use_gaps=False)
-    )
-    transformer: TransformerConfig = dataclasses.field(
-        default_factory=lambda: TransformerConfig(num_layers=2)
-    )
-
-
-@register_model("sas_rec", SASRecConfig)
+@register_model("sas_rec", TimelineRankerConfig)
 class SASRec(TimelineRanker):
     """Ranks by the product of a candidate and what the newest event became.
 
@@ -51,11 +26,10 @@ class SASRec(TimelineRanker):
 
     The product alone is the paper's score of the next item; here it is read,
     beside its terms, by the experts of every objective. Behaviours are merged
-    into one timeline, each event with a vector of its behaviour. Places are
-    learned as scores of the distance between two events: a vector of each
-    place, which the paper adds, would change with every new event. The user
-    state is one vector. Arguments, call arguments and outputs are those of
-    `RankingModel`.
+    into one timeline. Places are learned as scores of the distance between two
+    events: a vector of each place, which the paper adds, would change with
+    every new event. The user state is one vector. Arguments, call arguments
+    and outputs are those of `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -66,16 +40,12 @@ class SASRec(TimelineRanker):
         Self-Attentive Sequential Recommendation. Kang and McAuley, ICDM 2018.
     """
 
-    config_class = SASRecConfig
-
-    @property
-    def reads_events(self) -> bool:
-        """Returns whether candidates read events: the interest alone."""
-        return False
+    config_class = TimelineRankerConfig
+    reads_events = False
 
     def make_stack(self) -> None:
         self.transformer = TransformerEncoder(
-            **dataclasses.asdict(self.config.transformer),
+            **dataclasses.asdict(self.config.stack),
             dropout_rate=self.config.head.dropout_rate,
             causal=True,
             num_distances=self.window,
@@ -89,31 +59,22 @@ class SASRec(TimelineRanker):
         return dim + 1
 
     def extend_stack(
-        self,
-        tokens: Any,
-        timeline: Tensors,
-        kept: Sequence[Any],
-        training: bool = False,
+        self, tokens: Any, timeline: Tensors, kept: list[Any], training: bool
     ) -> tuple[Any, list[dict[str, Any]]]:
+        lengths = timeline["length"], kept, timeline["kept_length"]
         return self.transformer.extend(
-            tokens,
-            timeline["new_length"],
-            kept,
-            timeline["kept_length"],
-            self.window,
-            training,
+            tokens, *lengths, self.window, training=training
         )
 
-    def read_stack(
+    def read_user(
         self,
         tokens: Any,
         numbers: Sequence[Any],
         user_state: Tensors,
         context: Any,
         training: bool = False,
-    ) -> Any:
+    ) -> list[Any]:
         interest = ops.cast(user_state["interest"], tokens.dtype)[:, None]
         products = tokens * interest
         score = ops.sum(products, axis=-1, keepdims=True)
-        score /= math.sqrt(self.config.items.model_dim)
-        return ops.concatenate([products, score], axis=-1)
+        return [products, score / math.sqrt(self.config.items.model_dim)]

@@ -22,21 +22,6 @@ class EventsConfig(ConfigGroup):
 
 
 @dataclasses.dataclass(frozen=True)
-class TransformerConfig(ConfigGroup):
-    """Sizes of a Transformer.
-
-    Attributes:
-        num_layers: blocks.
-        num_heads: attention heads of each.
-        feedforward_dim: inner width of each.
-    """
-
-    num_layers: int = 1
-    num_heads: int = 4
-    feedforward_dim: int = 128
-
-
-@dataclasses.dataclass(frozen=True)
 class TimelineConfig(ConfigGroup):
     """Settings of the one timeline of all behaviours.
 
@@ -47,17 +32,28 @@ class TimelineConfig(ConfigGroup):
     """
 
     max_events: int = 0
-    use_gaps: bool = True
+    use_gaps: bool = False
     use_fine_grained: bool = True
 
 
-def _one_expert() -> HeadConfig:
-    return HeadConfig(num_experts=1)
+@dataclasses.dataclass(frozen=True)
+class StackConfig(ConfigGroup):
+    """Sizes of a stack of blocks.
+
+    Attributes:
+        num_layers: blocks.
+        num_heads: attention heads of each.
+        feedforward_dim: inner width of each; units of `HSTU` have none.
+    """
+
+    num_layers: int = 1
+    num_heads: int = 4
+    feedforward_dim: int = 128
 
 
 @dataclasses.dataclass(frozen=True)
 class SequenceRankerConfig(RankerConfig):
-    """The part of a config that `SequenceRanker` reads itself.
+    """Sizes of rankers that read every behaviour apart.
 
     Attributes:
         items: how ids become vectors.
@@ -71,16 +67,31 @@ class SequenceRankerConfig(RankerConfig):
 
     items: ItemsConfig = dataclasses.field(default_factory=ItemsConfig)
     events: EventsConfig = EventsConfig()
-    head: HeadConfig = dataclasses.field(default_factory=_one_expert)
+    head: HeadConfig = dataclasses.field(
+        default_factory=lambda: HeadConfig(num_experts=1)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class StackRankerConfig(SequenceRankerConfig):
+    """Sizes of those with a Transformer for each behaviour.
+
+    Example:
+    >>> StackRankerConfig.of(num_heads=2).stack.num_heads
+    2
+    """
+
+    stack: StackConfig = StackConfig()
 
 
 @dataclasses.dataclass(frozen=True)
 class TimelineRankerConfig(RankerConfig):
-    """The part of a config that `TimelineRanker` reads itself.
+    """Sizes of rankers that read all behaviours as one timeline.
 
     Attributes:
         items: how ids become vectors.
         timeline: how events become tokens of one timeline.
+        stack: what reads them.
         head: experts, by default one, which all objectives share; towers.
 
     Example:
@@ -90,4 +101,7 @@ class TimelineRankerConfig(RankerConfig):
 
     items: ItemsConfig = dataclasses.field(default_factory=ItemsConfig)
     timeline: TimelineConfig = TimelineConfig()
-    head: HeadConfig = dataclasses.field(default_factory=_one_expert)
+    stack: StackConfig = StackConfig(num_layers=2)
+    head: HeadConfig = dataclasses.field(
+        default_factory=lambda: HeadConfig(num_experts=1)
+    )

@@ -1,13 +1,11 @@
 """A base of causal rankers that read all behaviours as one timeline."""
 
-from collections.abc import Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
 from jd_tf.layers import TemporalEncoding
-from jd_tf.layers.masking import length_mask
-from jd_tf.layers.sequence.event_times import seconds_between
 from jd_tf.layers.sequence.kept_events import (
     flat_states,
     join_events,
@@ -15,17 +13,14 @@ from jd_tf.layers.sequence.kept_events import (
     merge_events,
 )
 from jd_tf.models.base import APPEND_PREFIX, STATE_PREFIX, Tensors
-from jd_tf.models.blocks.event_ages import newest_time
-from jd_tf.models.blocks.event_encoder import NUM_AGE_BUCKETS, EventEncoder
-from jd_tf.models.blocks.item_encoder import ItemEncoder
-from jd_tf.models.multi_task_ranker import MultiTaskRanker
+from jd_tf.models.blocks.event_ages import newest_time, seconds_before
+from jd_tf.models.blocks.event_encoder import NUM_AGE_BUCKETS
+from jd_tf.models.sequence.event_ranker import EventRanker
 from jd_tf.models.sequence.sequence_config import TimelineRankerConfig
 
 
-class TimelineRanker(MultiTaskRanker):
+class TimelineRanker(EventRanker):
     """Encodes all events in the order of their times, once, causally.
-
-    All that models of one kind share: they differ in their stack.
 
         events of all behaviours ─ item + behaviour + details ─ by time
             ─ gaps ─ stack ─ interest, keys and values
@@ -36,13 +31,13 @@ class TimelineRanker(MultiTaskRanker):
 
     An event attends to itself and to older ones, and places and times are
     read as differences alone: so nothing of a kept event changes when a newer
-    one comes, and `append_events` encodes the new ones only. That is a tenth
-    of the products of 20 events, or less. At one time, events of an earlier
-    behaviour of the schema count as newer.
+    one comes, and `append_events` encodes the new ones only. At one time,
+    events of an earlier behaviour of the schema count as newer.
 
-    A subclass implements `make_stack`, `build_stack`, `extend_stack` and
-    `read_stack`; its config extends `TimelineRankerConfig`. Arguments, call
-    arguments and outputs are those of `RankingModel`.
+    A subclass makes its stack in `make_stack`, builds it in `build_stack`,
+    which returns the width of what `read_user` returns, and implements
+    `extend_stack` and `read_user`. Arguments, call arguments and outputs are
+    those of `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -51,31 +46,28 @@ class TimelineRanker(MultiTaskRanker):
     """
 
     config_class = TimelineRankerConfig
-
-    # What a model implements ------------------------------------------------
+    can_append = True
+    # Whether candidates read events, or the interest alone.
+    reads_events = True
 
     def make_stack(self) -> None:
         """Makes the layers that events and candidates go through."""
         raise NotImplementedError
 
     def build_stack(self) -> int:
-        """Builds them; returns the width of what `read_stack` returns."""
+        """Builds them; returns the width of what candidates read."""
         raise NotImplementedError
 
     def extend_stack(
-        self,
-        tokens: Any,
-        timeline: Tensors,
-        kept: Sequence[Any],
-        training: bool = False,
+        self, tokens: Any, timeline: Tensors, kept: list[Any], training: bool
     ) -> tuple[Any, list[dict[str, Any]]]:
         """Encodes new events, given what was kept of older ones.
 
         Args:
             tokens: (B, K, D) float. New events, newest first.
-            timeline: `event_time` (B, L) int64 and `length` (B,) of all
-                events, `new_length` and `kept_length` (B,).
-            kept: `keys` and `values` of each layer; () for none.
+            timeline: `event_time` (B, L) int64 of all events, `length` and
+                `kept_length` (B,) of the new and of the older ones.
+            kept: `keys` and `values` of each layer, or none.
             training: whether dropout is active.
 
         Returns:
@@ -83,81 +75,48 @@ class TimelineRanker(MultiTaskRanker):
         """
         raise NotImplementedError
 
-    def read_stack(
-        self,
-        tokens: Any,
-        numbers: Sequence[Any],
-        user_state: Tensors,
-        context: Any,
-        training: bool = False,
-    ) -> Any:
-        """Returns what candidates read of the user state, (B, N, F).
-
-        Args:
-            tokens: (B, N, D) float. Candidates.
-            numbers: their dense features (B, N, F), if any.
-            user_state: `interest` (B, D), `event_time` (B, L), `length` (B,)
-                and keys and values of each layer, if `reads_events`.
-            context: of `encode_request`.
-            training: whether dropout is active.
-        """
-        raise NotImplementedError
-
-    @property
-    def reads_events(self) -> bool:
-        """Returns whether candidates read events, or the interest alone."""
-        return True
-
-    # The contract -----------------------------------------------------------
-
-    @property
-    def can_append(self) -> bool:
-        return True
-
     @property
     def window(self) -> int:
         """Events that are read at most."""
         total = sum(b.max_length for b in self.schema.behaviors)
         return min(self.config.timeline.max_events or total, total)
 
-    @property
-    def numbers_dim(self) -> int:
-        """Width of a candidate's dense features, as experts read them."""
-        width = 1 + self.config.items.numeric_embedding_dim
-        return len(self.schema.item_dense) * width
-
     def make_layers(self) -> None:
-        schema, items = self.schema, self.config.items
-        timeline, shared = self.config.timeline, {"dtype": self.dtype_policy}
-        self.item_encoder = ItemEncoder(
-            schema.item_columns,
-            len(schema.behaviors),
-            items.model_dim,
-            items.item_embedding_dim,
-            items.feature_embedding_dim,
-            name="item_encoder",
-            **shared,
+        timeline = self.config.timeline
+        self.make_encoders(
+            use_position=False,
+            use_recency=False,
+            use_fine_grained=timeline.use_fine_grained,
+            use_behavior=True,
         )
-        self.event_encoders = [
-            EventEncoder(
-                behavior,
-                items.model_dim,
-                use_position=False,
-                use_recency=False,
-                use_fine_grained=timeline.use_fine_grained,
-                use_behavior=True,
-                name=f"{behavior.name}_events",
-                **shared,
-            )
-            for behavior in schema.behaviors
-        ]
         self.gaps: Any = None
         if timeline.use_gaps:
             self.gaps = TemporalEncoding(
-                1, NUM_AGE_BUCKETS, use_position=False, name="gaps", **shared
+                1,
+                NUM_AGE_BUCKETS,
+                use_position=False,
+                name="gaps",
+                dtype=self.dtype_policy,
             )
         self.make_stack()
-        self.make_head(len(schema.behaviors), 0)
+        self.make_head(len(self.schema.behaviors), 0)
+
+    def make_candidate_map(self) -> None:
+        """Makes a map of candidates' tokens and numbers into the stack."""
+        dim, shared = self.config.items.model_dim, {"dtype": self.dtype_policy}
+        self.candidate_map = keras.layers.Dense(
+            dim, name="candidate_map", **shared
+        )
+        self.last_norm = keras.layers.LayerNormalization(
+            epsilon=1e-6, name="last_norm", **shared
+        )
+
+    def build_candidate_map(self) -> None:
+        """Builds what `make_candidate_map` makes."""
+        items, num_dense = self.config.items, len(self.schema.item_dense)
+        width = num_dense * (1 + items.numeric_embedding_dim)
+        self.candidate_map.build((None, None, items.model_dim + width))
+        self.last_norm.build((None, None, items.model_dim))
 
     def build_readers(self) -> tuple[int, int]:
         """See `MultiTaskRanker`."""
@@ -172,8 +131,7 @@ class TimelineRanker(MultiTaskRanker):
     def encode_histories(
         self, histories: Tensors, training: bool = False
     ) -> dict[str, Any]:
-        state, _ = self._extend({}, histories, training)
-        return state
+        return self._extend({}, histories, training)[0]
 
     def append_events(
         self, append_state: Tensors, events: Tensors
@@ -188,46 +146,29 @@ class TimelineRanker(MultiTaskRanker):
             **{f"{APPEND_PREFIX}{n}": tensor for n, tensor in kept.items()},
         }
 
-    def candidate_logits(
-        self,
-        user_state: Tensors,
-        context: Any,
-        candidates: Tensors,
-        training: bool = False,
-    ) -> tuple[Any, Any]:
-        tokens = self.item_encoder(self.item_ids(candidates))
-        numbers = []
-        if self.schema.item_dense:
-            numbers.append(self.item_normalization(candidates["item_dense"]))
-        read = self.read_stack(tokens, numbers, user_state, context, training)
-        features = ops.concatenate([tokens, read, *numbers], axis=-1)
-        logits, shared = self.conditional_logits(
-            user_state, context, features, training
-        )
-        return self.entire_space(logits), shared
-
-    # Parts ------------------------------------------------------------------
-
     def _extend(
         self, kept: Tensors, histories: Tensors, training: bool = False
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns the user state and what is kept for new events."""
-        tokens, new_times, new = self._timeline(histories, training)
-        count, before = ops.shape(tokens)[1], kept.get("length", 0 * new)
-        times = join_events(
-            new_times, new, kept.get("event_time"), window=self.window
+        behaviors, window = self.schema.behaviors, self.window
+        tokens, new_times, new = merge_events(
+            [
+                self.event_tokens(number, histories, training=training)
+                for number in range(len(behaviors))
+            ],
+            [histories[f"{b.name}_event_time"] for b in behaviors],
+            [histories[b.length] for b in behaviors],
+            window,
         )
-        length = ops.minimum(new + before, self.window)
+        count, before = ops.shape(tokens)[1], kept.get("length", 0 * new)
+        times = kept.get("event_time")
+        times = join_events(new_times, new, times, window=window)
+        length = ops.minimum(new + before, window)
         if self.gaps is not None:
-            tokens = self.gaps(tokens, _gaps(times, length)[:, :count])
+            tokens = self.gaps(tokens, seconds_before(times, length)[:, :count])
         memory, states = self.extend_stack(
             tokens,
-            {
-                "event_time": times,
-                "length": length,
-                "new_length": new,
-                "kept_length": before,
-            },
+            {"event_time": times, "length": new, "kept_length": before},
             layer_states(kept),
             training,
         )
@@ -261,22 +202,6 @@ class TimelineRanker(MultiTaskRanker):
             {**kept_now, **of_behaviors, **session},
         )
 
-    def _timeline(self, histories: Tensors, training: bool) -> tuple:
-        """Returns tokens, times and the length of new events, by time."""
-        tokens, times, lengths = [], [], []
-        for number, behavior in enumerate(self.schema.behaviors, 1):
-            name, encoder = behavior.name, self.event_encoders[number - 1]
-            ids = self.item_ids(histories, f"{name}_")
-            details = {
-                detail: histories[f"{name}_{detail}"]
-                for detail in encoder.event_details
-            }
-            one = self.item_encoder(ids, gate_index=number)
-            tokens.append(encoder(one, details, training=training))
-            times.append(histories[f"{name}_event_time"])
-            lengths.append(histories[behavior.length])
-        return merge_events(tokens, times, lengths, self.window)
-
     def _of_behaviors(self, kept: Tensors, histories: Tensors) -> dict:
         """Returns length and newest time of each behaviour."""
         state = {}
@@ -306,10 +231,3 @@ class TimelineRanker(MultiTaskRanker):
             for name in self.session.columns
             if name.startswith(f"{behavior.name}_") and name != behavior.length
         }
-
-
-def _gaps(event_time: Any, length: Any) -> Any:
-    """Returns seconds (B, L) from the event before to each, 0 for none."""
-    before = ops.pad(event_time[:, 1:], [[0, 0], [0, 1]])
-    known = length_mask(length - 1, ops.shape(event_time)[1])
-    return ops.where(known, seconds_between(before, event_time), 0.0)

@@ -1,6 +1,5 @@
 """One Transformer over events, the request and the candidates."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,31 +10,11 @@ from jd_tf.layers import TransformerBlock
 from jd_tf.layers.sequence.kept_events import layer_states
 from jd_tf.models.base import Tensors
 from jd_tf.models.registry import register_model
-from jd_tf.models.sequence.sequence_config import (
-    TimelineRankerConfig,
-    TransformerConfig,
-)
+from jd_tf.models.sequence.sequence_config import TimelineRankerConfig
 from jd_tf.models.sequence.timeline_ranker import TimelineRanker
 
 
-@dataclasses.dataclass(frozen=True)
-class OneTransConfig(TimelineRankerConfig):
-    """Sizes of `OneTrans`.
-
-    Attributes:
-        transformer: of events, request and candidates alike.
-
-    Example:
-    >>> OneTransConfig.of(num_layers=3).transformer.num_layers
-    3
-    """
-
-    transformer: TransformerConfig = dataclasses.field(
-        default_factory=lambda: TransformerConfig(num_layers=2)
-    )
-
-
-@register_model("one_trans", OneTransConfig)
+@register_model("one_trans", TimelineRankerConfig)
 class OneTrans(TimelineRanker):
     """Models sequences and crosses features in one causal stack.
 
@@ -51,9 +30,8 @@ class OneTrans(TimelineRanker):
     and no other candidate. Keys and values of events are the user state. The
     paper makes several tokens of request and candidate and narrows the events
     from layer to layer: with every new event other ones would be left, and
-    none could be appended. Behaviours are merged into one timeline, each
-    event with a vector of its behaviour. Arguments, call arguments and outputs
-    are those of `RankingModel`.
+    none could be appended. Behaviours are merged into one timeline. Arguments,
+    call arguments and outputs are those of `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
@@ -65,81 +43,68 @@ class OneTrans(TimelineRanker):
         Transformer in Industrial Recommender. Zhang et al., WWW 2026.
     """
 
-    config_class = OneTransConfig
+    config_class = TimelineRankerConfig
 
     def make_stack(self) -> None:
-        sizes, shared = self.config.transformer, {"dtype": self.dtype_policy}
-
-        def blocks(kind: str) -> list[TransformerBlock]:
-            return [
-                TransformerBlock(
-                    sizes.num_heads,
-                    sizes.feedforward_dim,
-                    self.config.head.dropout_rate,
-                    causal=True,
-                    num_distances=self.window + 2,
-                    name=f"{kind}_block_{number}",
-                    **shared,
-                )
-                for number in range(sizes.num_layers)
-            ]
-
-        self.event_blocks = blocks("event")
-        self.request_blocks = blocks("request")
-        self.candidate_blocks = blocks("candidate")
-        dim, norm = self.config.items.model_dim, keras.layers.LayerNormalization
-        self.request_map = keras.layers.Dense(dim, name="request_map", **shared)
-        self.candidate_map = keras.layers.Dense(
-            dim, name="candidate_map", **shared
+        self.event_blocks = self._blocks("event")
+        self.request_blocks = self._blocks("request")
+        self.candidate_blocks = self._blocks("candidate")
+        self.request_map = keras.layers.Dense(
+            self.config.items.model_dim,
+            name="request_map",
+            dtype=self.dtype_policy,
         )
-        self.last_norm = norm(epsilon=1e-6, name="last_norm", **shared)
+        self.make_candidate_map()
+
+    def _blocks(self, kind: str) -> list[TransformerBlock]:
+        stack = self.config.stack
+        return [
+            TransformerBlock(
+                stack.num_heads,
+                stack.feedforward_dim,
+                self.config.head.dropout_rate,
+                causal=True,
+                num_distances=self.window + 2,
+                name=f"{kind}_block_{number}",
+                dtype=self.dtype_policy,
+            )
+            for number in range(stack.num_layers)
+        ]
 
     def build_stack(self) -> int:
         dim = self.config.items.model_dim
-        for blocks in (
-            self.event_blocks,
-            self.request_blocks,
-            self.candidate_blocks,
+        for block in (
+            *self.event_blocks,
+            *self.request_blocks,
+            *self.candidate_blocks,
         ):
-            for block in blocks:
-                block.build((None, None, dim))
+            block.build((None, None, dim))
         self.request_map.build((None, self.context_encoder.output_dim))
-        self.candidate_map.build((None, None, dim + self.numbers_dim))
-        self.last_norm.build((None, None, dim))
+        self.build_candidate_map()
         return dim
 
     def extend_stack(
-        self,
-        tokens: Any,
-        timeline: Tensors,
-        kept: Sequence[Any],
-        training: bool = False,
+        self, tokens: Any, timeline: Tensors, kept: list[Any], training: bool
     ) -> tuple[Any, list[dict[str, Any]]]:
-        states = []
+        length, before = timeline["length"], timeline["kept_length"]
+        blocks, states = self.event_blocks, []
         for block, old in zip(
-            self.event_blocks,
-            kept or [None] * len(self.event_blocks),
-            strict=True,
+            blocks, kept or [None] * len(blocks), strict=True
         ):
             tokens, state = block.extend(
-                tokens,
-                timeline["new_length"],
-                old,
-                timeline["kept_length"],
-                self.window,
-                training,
+                tokens, length, old, before, self.window, training=training
             )
             states.append(state)
         return self.last_norm(tokens), states
 
-    def read_stack(
+    def read_user(
         self,
         tokens: Any,
         numbers: Sequence[Any],
         user_state: Tensors,
         context: Any,
         training: bool = False,
-    ) -> Any:
+    ) -> list[Any]:
         length = user_state["length"]
         request = self.request_map(context["encoded"])[:, None]
         inputs = ops.concatenate([tokens, *numbers], axis=-1)
@@ -151,14 +116,11 @@ class OneTrans(TimelineRanker):
             strict=True,
         ):
             # The request becomes the newest event, for its candidates alone.
+            one = ops.ones_like(length)
             request, state = request_block.extend(
-                request,
-                ops.ones_like(length),
-                state,
-                length,
-                training=training,
+                request, one, state, length, training=training
             )
             candidates = candidate_block.read(
                 candidates, **state, length=length + 1, training=training
             )
-        return self.last_norm(candidates + request)
+        return [self.last_norm(candidates + request)]

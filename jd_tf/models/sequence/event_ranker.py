@@ -1,0 +1,94 @@
+"""A base of rankers that read events as tokens."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras import ops
+
+from jd_tf.models.base import Tensors
+from jd_tf.models.blocks.event_encoder import EventEncoder
+from jd_tf.models.multi_task_ranker import MultiTaskRanker
+
+
+class EventRanker(MultiTaskRanker):
+    """Turns events into tokens and scores what candidates read of them.
+
+        candidate  [q | what `read_user` returns | dense features]
+
+    A subclass calls `make_encoders`, encodes histories and implements
+    `read_user`. Arguments, call arguments and outputs are those of
+    `RankingModel`.
+
+    Example:
+    >>> from jd_tf.models import get_model
+    >>> issubclass(get_model("din").model_class, EventRanker)
+    True
+    """
+
+    def make_encoders(self, **settings: bool) -> None:
+        """Makes item and event encoders; `settings` are those of the latter."""
+        self.make_item_encoder()
+        self.event_encoders = [
+            EventEncoder(
+                behavior,
+                self.config.items.model_dim,
+                **settings,
+                name=f"{behavior.name}_events",
+                dtype=self.dtype_policy,
+            )
+            for behavior in self.schema.behaviors
+        ]
+
+    def event_tokens(
+        self,
+        number: int,
+        histories: Tensors,
+        age_seconds: Any = None,
+        training: bool = False,
+    ) -> Any:
+        """Returns tokens (B, L, D) of the events of behaviour `number`."""
+        encoder = self.event_encoders[number]
+        prefix = f"{encoder.behavior.name}_"
+        events = {n: histories[prefix + n] for n in encoder.event_details}
+        events["age_seconds"] = age_seconds
+        ids = self.item_ids(histories, prefix)
+        tokens = self.item_encoder(ids, gate_index=1 + number)
+        return encoder(tokens, events, training=training)
+
+    def read_user(
+        self,
+        tokens: Any,
+        numbers: Sequence[Any],
+        user_state: Tensors,
+        context: Any,
+        training: bool = False,
+    ) -> list[Any]:
+        """Returns what candidates read of a user, each (B, N, F).
+
+        Args:
+            tokens: (B, N, D) float. Candidates.
+            numbers: their dense features (B, N, F), if any.
+            user_state: of `encode_histories`.
+            context: of `encode_request`.
+            training: whether dropout is active.
+        """
+        raise NotImplementedError
+
+    def candidate_logits(
+        self,
+        user_state: Tensors,
+        context: Any,
+        candidates: Tensors,
+        training: bool = False,
+    ) -> tuple[Any, Any]:
+        tokens = self.item_encoder(self.item_ids(candidates))
+        numbers = []
+        if self.schema.item_dense:
+            numbers.append(self.item_normalization(candidates["item_dense"]))
+        read = self.read_user(tokens, numbers, user_state, context, training)
+        features = ops.concatenate([tokens, *read, *numbers], axis=-1)
+        logits, shared = self.conditional_logits(
+            user_state, context, features, training
+        )
+        logits = self.with_position_bias(logits, candidates, training)
+        return self.entire_space(logits), shared
