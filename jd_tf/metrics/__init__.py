@@ -16,6 +16,13 @@ from jd_tf.metrics.calibration_metrics import (
 )
 from jd_tf.metrics.cells import Cells, real_cells
 from jd_tf.metrics.diversity import intra_list_distance, value_entropy
+from jd_tf.metrics.off_policy import (
+    PolicyValue,
+    doubly_robust_value,
+    inverse_propensity_value,
+    plackett_luce_exposure,
+    rank_exposure,
+)
 from jd_tf.metrics.ranking_metrics import (
     GroupAuc,
     auc,
@@ -38,11 +45,13 @@ __all__ = [
     "Bootstrap",
     "Cells",
     "GroupAuc",
+    "PolicyValue",
     "Reliability",
     "auc",
     "calibration_error",
     "calibration_ratio",
     "coverage",
+    "doubly_robust_value",
     "expected_value",
     "found_at",
     "group_auc",
@@ -52,11 +61,14 @@ __all__ = [
     "hit_rate_at",
     "interval",
     "intra_list_distance",
+    "inverse_propensity_value",
     "list_ndcg_at",
     "log_loss",
     "ndcg",
     "normalized_entropy",
     "novelty",
+    "plackett_luce_exposure",
+    "rank_exposure",
     "real_cells",
     "recall_at",
     "reliability",

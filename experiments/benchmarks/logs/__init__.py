@@ -1,0 +1,1 @@
+"""Statistics of behaviour logs, computed in one way for all of them."""
