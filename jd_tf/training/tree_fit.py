@@ -54,16 +54,17 @@ def fit_trees(
     rows = _rows(model, batches, config.tree_impressions)
     held = _rows(model, validator.batches())
     outputs = range(model.trees.num_outputs)
-    # OpenMP's own threads spin for cores that others use; a thread an
-    # objective uses them as well.
-    with (
-        threadpool_limits(1, "openmp"),
-        ThreadPoolExecutor(os.cpu_count()) as executor,
-    ):
-        fitted = executor.map(
-            lambda output: _fit(model.trees, rows, held, output, config),
-            outputs,
-        )
+    cores = os.cpu_count() or 1
+    workers = min(cores, len(outputs))
+
+    def fit(output: int) -> tuple[list[Tree], np.ndarray]:
+        # OpenMP's own threads spin for cores that other objectives use. Their
+        # number is set where they are used: each thread has one of its own.
+        with threadpool_limits(cores // workers, "openmp"):
+            return _fit(model.trees, rows, held, output, config)
+
+    with ThreadPoolExecutor(workers) as executor:
+        fitted = executor.map(fit, outputs)
         hidden = not config.progress
         shown = tqdm.tqdm(fitted, "fitting trees", len(outputs), disable=hidden)
         grown, losses = zip(*shown, strict=True)
