@@ -23,6 +23,7 @@ from jd_tf.training.config import TrainingConfig
 from jd_tf.training.folder_training import train_folder
 from jd_tf.training.fusion.fusion_loss import FusionLoss
 from tests.conftest import ROOT
+from tests.experiments.programs import tiny_schema
 from tests.requests import random_requests, small_schema
 
 OBJECTIVES = (
@@ -31,7 +32,7 @@ OBJECTIVES = (
     Objective("return", -15.0, given="order"),
 )
 VALUES = tuple(objective.value for objective in OBJECTIVES)
-SCHEMA = small_schema(objectives=OBJECTIVES)
+SCHEMA = tiny_schema(*OBJECTIVES)
 
 
 def _ndcg(order, gains, k=10):
