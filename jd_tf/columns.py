@@ -281,7 +281,7 @@ class ScenarioValues:
         object.__setattr__(self, "values", values)
 
     def fits(self, values: tuple[float, ...]) -> bool:
-        """Whether these are finite, and of the signs of the objectives'."""
+        """Returns whether these are finite, and of the signs of `values`."""
         # Not by a product, which may be 0 or infinite.
         return len(self.values) == len(values) and all(
             abs(mine) < float("inf")

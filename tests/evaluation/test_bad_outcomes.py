@@ -18,11 +18,12 @@ from jd_tf.metrics import group_ndcg
 from jd_tf.models import PooledMMoE, replace_fields
 from jd_tf.models.blocks.score_head import ScoreHead
 from jd_tf.pipeline.recall.interactions import Interactions
-from jd_tf.schema import Objective, ScenarioValues, SchemaError
+from jd_tf.schema import DataError, Objective, ScenarioValues, SchemaError
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.folder_training import train_folder
 from jd_tf.training.fusion.fusion_loss import FusionLoss
 from tests.conftest import ROOT
+from tests.experiments.programs import tiny_schema
 from tests.requests import random_requests, small_schema
 
 OBJECTIVES = (
@@ -31,7 +32,7 @@ OBJECTIVES = (
     Objective("return", -15.0, given="order"),
 )
 VALUES = tuple(objective.value for objective in OBJECTIVES)
-SCHEMA = small_schema(objectives=OBJECTIVES)
+SCHEMA = tiny_schema(*OBJECTIVES)
 
 
 def _ndcg(order, gains, k=10):
@@ -65,7 +66,7 @@ def test_tables_may_have_values_below_0_and_nothing_else(tmp_path):
     number = "max_length: "
     assert number in text
     path.write_text(text.replace(number, number + "-", 1), encoding="utf-8")
-    with pytest.raises(SchemaError, match="from 0 on"):
+    with pytest.raises(DataError, match="from 0 on"):
         read_config(path)
 
 
