@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from jd_tf.losses import MultiObjectiveLoss, labels_and_weights
 from jd_tf.models.config_fields import replace_fields
-from jd_tf.models.registry import build_model, get_model
+from jd_tf.models.registry import get_model
 from jd_tf.schema import HISTORY_ROLES, SERVING_ROLES
 from jd_tf.training.build_from_config import build_main_step
 from jd_tf.training.config import TrainingConfig
