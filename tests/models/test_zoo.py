@@ -36,11 +36,10 @@ def batch():
 
 def built(case, changes=(), schema=SCHEMA, **kwargs):
     keras.utils.set_random_seed(3)
-    config = get_model(case.name).config_class()
+    entry = get_model(case.name)
     changes = {**case.changes, **dict(changes)}
-    return build_model(
-        case.name, schema, replace_fields(config, changes), **kwargs
-    )
+    config = replace_fields(entry.config_class(), changes)
+    return entry.model_class(schema, config, **kwargs)
 
 
 @pytest.fixture(scope="module", params=ZOO, ids=lambda case: case.name)
