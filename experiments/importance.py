@@ -1,4 +1,4 @@
-"""What a trained ranker loses without each column.
+"""Measures what a trained ranker loses without each column.
 
     python -m experiments.importance --data=runs/data --workdir=runs/model \
         --output=runs/importance

@@ -21,6 +21,7 @@ _HEADING = re.compile(r"^## +(.+)")
 _FENCE = re.compile(r"^ *```(\w*)")
 _NOT_RUN = re.compile(r"<!-- not run: (.+?) -->", re.DOTALL)
 _SETUP = re.compile(r"<!-- setup (sh|python)\n(.+?)-->", re.DOTALL)
+_TABLE = re.compile(r"<!-- zoo: (begin|end) -->")
 _SAVE_AS = re.compile(r"<!-- save as (\S+) -->")
 _LANGUAGES = {"sh": "sh", "bash": "sh", "python": "python"}
 
@@ -76,7 +77,8 @@ def blocks(path: Path) -> Iterator[Block]:
                 reason = " ".join(excuse.group(1).split())
             elif save := _SAVE_AS.match(line):
                 name = save.group(1)
-            else:
+            elif not _TABLE.match(line):
+                # Tables between such lines are written by a command.
                 raise ValueError(f"{page}:{begin}: unknown comment {line!r}")
         elif fence := _FENCE.match(line):
             text = ""

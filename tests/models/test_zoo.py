@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from jd_tf.losses import MultiObjectiveLoss, labels_and_weights
 from jd_tf.models.config_fields import replace_fields
-from jd_tf.models.registry import build_model, get_model
+from jd_tf.models.registry import get_model
 from jd_tf.schema import HISTORY_ROLES, SERVING_ROLES
 from jd_tf.training.build_from_config import build_main_step
 from jd_tf.training.config import TrainingConfig
@@ -36,11 +36,10 @@ def batch():
 
 def built(case, changes=(), schema=SCHEMA, **kwargs):
     keras.utils.set_random_seed(3)
-    config = get_model(case.name).config_class()
+    entry = get_model(case.name)
     changes = {**case.changes, **dict(changes)}
-    return build_model(
-        case.name, schema, replace_fields(config, changes), **kwargs
-    )
+    config = replace_fields(entry.config_class(), changes)
+    return entry.model_class(schema, config, **kwargs)
 
 
 @pytest.fixture(scope="module", params=ZOO, ids=lambda case: case.name)

@@ -46,7 +46,7 @@ def of_features(network):
 
 
 def pooled_features(model, request):
-    """What networks read: user (Du,) and candidates (N, Dc)."""
+    """Returns what networks read: user (Du,) and candidates (N, Dc)."""
     schema, encoder = model.schema, model.item_encoder
     items, rows = _items(encoder, schema, request, "")
     value_weights = {
@@ -193,6 +193,12 @@ def esmm(model, user, candidate, request):
 
 
 def deep_fm(model, user, candidate, request):
+    schema, machine = model.schema, model.machine
+    ids, histories = len(schema.item_columns), len(schema.behaviors)
+    # Means and an age of each history, and the context.
+    count = histories * (ids + 1) + len(schema.context_columns)
+    assert machine.num_candidate_fields == ids
+    assert machine.num_user_fields == count
     second = references_of.factorization_machine(model.machine, candidate, user)
     (first,) = split_mlp(model.linear, candidate, user)
     (deep,) = split_mlp(model.deep, candidate, user)
