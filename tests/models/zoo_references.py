@@ -46,7 +46,7 @@ def of_features(network):
 
 
 def pooled_features(model, request):
-    """What networks read: user (Du,) and candidates (N, Dc)."""
+    """Features that networks read: user (Du,) and candidates (N, Dc)."""
     schema, encoder = model.schema, model.item_encoder
     items, rows = _items(encoder, schema, request, "")
     value_weights = {

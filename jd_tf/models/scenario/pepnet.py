@@ -105,7 +105,7 @@ class PEPNet(NetworkRanker):
 
     @property
     def _scenario_columns(self) -> slice:
-        """Where the scenario stands in the encoded request."""
+        """Returns the place of the scenario in the encoded request."""
         schema, width = self.schema, self.config.items.context_embedding_dim
         names = [column.name for column in schema.context_columns]
         if schema.scenario_column not in names:
