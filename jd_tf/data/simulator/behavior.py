@@ -34,7 +34,7 @@ class BehaviorParameters:
     # Product words a user is interested in; mean days until an interest ends,
     # becomes a need to buy, and until a need passes without a purchase.
     num_interests: int = 3
-    interest_days: float = 240.0
+    interest_days: float = 90.0
     need_start_days: float = 25.0
     need_end_days: float = 12.0
     # Share of interests with a favourite brand; distance of an interest's
@@ -47,6 +47,18 @@ class BehaviorParameters:
     # and of its appeal's variance that can be seen in the photo.
     brand_style_share: float = 0.6
     fashion_share: float = 0.3
+    # Hidden circles of taste: how many, and those of a user.
+    num_circles: int = 8
+    circles_per_user: int = 2
+    # A category that goes with one of the user's is so much likelier as a new
+    # interest; probability that a purchase leads to a need of such a one.
+    companion_lift: float = 20.0
+    complement_rate: float = 0.4
+    # Share of categories that are used up, and mean days until then.
+    consumed_share: float = 0.3
+    cycle_days: float = 14.0
+    # Period of the trends of circles.
+    trend_days: float = 28.0
     # Standard deviations: an item's appeal in a list, its merit on its own
     # page, one user's lasting liking for one item, readiness to click.
     appeal_spread: float = 0.4
@@ -56,14 +68,23 @@ class BehaviorParameters:
     # Attraction; `off_focus` counts in buying sessions, `owned` where the user
     # has bought the item; offsets of feed, product detail, cart, order page
     # and search.
-    click_base: float = -4.5
-    click_interest: float = 2.8
+    click_base: float = -5.0
+    click_interest: float = 1.8
     click_focus: float = 0.5
-    click_brand: float = 0.9
-    click_price: float = 1.2
-    click_style: float = 0.5
+    click_brand: float = 0.6
+    click_price: float = 0.8
+    click_style: float = 0.3
     click_off_focus: float = -0.5
     click_owned: float = -1.5
+    # Instead of `owned` where what was bought is used up; the user's circles,
+    # their trends; what suits the item clicked last in the session: a
+    # substitute (a pair), one of its circle, one that goes with it.
+    click_again: float = 1.0
+    click_circle: float = 3.0
+    click_trend: float = 0.4
+    click_substitute: tuple[float, float] = (0.4, 1.0)
+    click_same_circle: float = 0.8
+    click_companion: float = 1.0
     scenario_offsets: tuple[float, ...] = (0.0, 0.2, -0.1, -0.3, 0.3)
     # Examination falls as (1 + position) ** -decay; an examined item may be
     # clicked by accident.
@@ -74,6 +95,7 @@ class BehaviorParameters:
     match_brand: float = 0.6
     match_price: float = 1.5
     match_style: float = 0.5
+    match_circle: float = 0.4
     # Log seconds of a wanted and of an accidental visit.
     dwell_mean: float = 3.0
     dwell_match: float = 0.6
@@ -95,7 +117,7 @@ class BehaviorParameters:
     favourite_match: float = 0.7
     favourite_style: float = 0.4
     favourite_buying: float = -0.5
-    cart_base: float = -3.4
+    cart_base: float = -4.2
     cart_need: float = 1.8
     cart_buying: float = 0.9
     cart_match: float = 0.9
@@ -121,3 +143,5 @@ class BehaviorParameters:
     continue_after_order: float = 0.12
     continuation_values: tuple[float, float] = (15.0, 14.0)
     max_session_requests: int = 25
+    # Share of orders that are not sent back: the others earn nothing.
+    kept_order_rates: tuple[float, float] = (0.6, 0.95)

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from jd_tf.data.records import count_records
 from jd_tf.data.simulator import Simulator, SimulatorConfig
-from jd_tf.data.simulator.behavior import OBJECTIVES
+from jd_tf.data.simulator.behavior import OBJECTIVES, ORDER
 from jd_tf.data.simulator.shard_writing import write_simulated
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,10 @@ def test_popularity_is_far_from_what_can_be_known(simulator, logs):
 def test_the_rest_of_a_session_has_the_documented_value(simulator, logs):
     """The reward's constants are what the simulated sessions earn."""
     labels = logged(logs, "labels") * real(logs)[..., np.newaxis]
-    earned = (labels @ VALUES).sum(axis=1)
+    kept = np.take(simulator.behavior.kept_order_rates, logged(logs, "intent"))
+    values = np.tile(VALUES, (len(kept), 1))
+    values[:, ORDER] *= kept
+    earned = (labels.sum(axis=1) * values).sum(axis=1)
     block = np.repeat(
         np.arange(len(logs)), [len(log.requests["time"]) for log in logs]
     )

@@ -96,6 +96,7 @@ def session_reward(
 ) -> np.ndarray:
     """Returns (R, N): the value earned and the change of the session's rest.
 
+    What is ordered while browsing is sent back more often.
     A wanted click makes another request likelier and gets an equal share of
     what all clicks of the request add to the expected rest of the session; an
     order that ends a buying session answers for the rest it cuts off.
@@ -110,4 +111,7 @@ def session_reward(
     a_click = rest * (held - alone) / np.maximum(num_wanted, 1)
     an_order = rest * (after - held) / np.maximum(num_orders, 1)
     clicks, orders = wanted * a_click[:, None], labels[..., ORDER]
-    return labels @ _VALUES + clicks + orders * an_order[:, None]
+    values = np.tile(_VALUES, (len(intent), 1))
+    values[:, ORDER] *= np.take(behavior.kept_order_rates, intent)
+    earned = (labels * values[:, None]).sum(axis=2)
+    return earned + clicks + orders * an_order[:, None]

@@ -56,7 +56,8 @@ class SessionState:
     """Clock, intent and counters of the sessions of a block, one row a user.
 
     `focus` is the interest that the session is about, `scenario` that of the
-    next request; `counts` (users, F) has the columns of `SESSION_DENSE`.
+    next request, `anchor` the item clicked last in the session, -1 for none;
+    `counts` (users, F) has the columns of `SESSION_DENSE`.
     """
 
     def __init__(self, num_users: int, time: float):
@@ -64,6 +65,7 @@ class SessionState:
         self.start = np.full(num_users, time)
         self.now = np.full(num_users, time)
         self.intent, self.focus, self.scenario = np.zeros((3, num_users), int)
+        self.anchor = np.full(num_users, -1)
         self.counts = np.zeros((num_users, len(SESSION_DENSE)))
 
     def dense(self, users: np.ndarray) -> np.ndarray:
@@ -153,6 +155,7 @@ class BlockSimulation:
         pages = [to_cart, self.rng.random(len(users)) < rates]
         session.scenario[users] = np.select(pages, [CART_PAGE, SEARCH], FEED)
         session.counts[users] = 0.0
+        session.anchor[users] = -1
         return users
 
     def _request(
@@ -221,6 +224,9 @@ class BlockSimulation:
             intent=session.intent[users],
             focus=focus,
             owned=owned,
+            anchor=session.anchor[users],
+            num_clicks=session.counts[users, 1],
+            days=session.now[users] / DAY,
             tastes=tastes,
         )
 
@@ -253,6 +259,11 @@ class BlockSimulation:
         self.users.bought(
             users[rows], self.catalogue.category[items[rows, places]]
         )
+        clicked = labels[..., CLICK]
+        last = clicked.shape[1] - 1 - clicked[:, ::-1].argmax(axis=1)
+        anchor = items[np.arange(len(users)), last]
+        old = self.session.anchor[users]
+        self.session.anchor[users] = np.where(clicked.any(axis=1), anchor, old)
         pause = 1.0 + self.rng.exponential(_PAUSE_SECONDS, len(users))
         session, counted = self.session, labels.sum(axis=1)
         session.now[users] = left[:, -1] + pause

@@ -14,6 +14,9 @@ from jd_tf.data.simulator.behavior import (
 from jd_tf.data.simulator.people.users import BUYING, Tastes
 from jd_tf.data.simulator.shop.catalogue import Catalogue
 
+# Clicks of a session after which users do not narrow further.
+_MOST_NARROW = 4.0
+
 
 @dataclasses.dataclass(frozen=True)
 class ShownList:
@@ -26,6 +29,9 @@ class ShownList:
     intent: np.ndarray  # (R,) int
     focus: np.ndarray  # (R,) int, the interest the session is about
     owned: np.ndarray  # (R, N) bool, True where the user has bought this item
+    anchor: np.ndarray  # (R,) int, item clicked last in the session, or -1
+    num_clicks: np.ndarray  # (R,) float, clicks of the session so far
+    days: np.ndarray  # (R,) float, time since 1970
     tastes: Tastes
 
     @property
@@ -44,6 +50,7 @@ class _Match:
     brand: np.ndarray  # True for that interest's favourite brand
     price: np.ndarray  # In (0, 1], 1 where the price level is the one liked
     style: np.ndarray  # About N(0, 1), likeness of styles
+    circle: np.ndarray  # True for the circle of that interest or of the user
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +81,10 @@ def outcome_chances(
     buying = (shown.intent == BUYING)[:, None]
     in_focus = suits.slot == shown.focus[:, None]
     price = suits.price - 0.5
+    again = suits.need & catalogue.consumed[catalogue.category[shown.items]]
+    owned = np.where(again, b.click_again, b.click_owned) * shown.owned
+    phase = 2 * np.pi / b.trend_days * shown.days[:, None]
+    trend = np.sin(phase + catalogue.trend[catalogue.circle[shown.items]])
 
     attraction = (
         base[shown.scenario][:, None]
@@ -83,7 +94,10 @@ def outcome_chances(
         + b.click_brand * suits.brand
         + b.click_price * price
         + b.click_style * suits.style
-        + b.click_owned * shown.owned
+        + owned
+        + b.click_circle * suits.circle
+        + b.click_trend * trend
+        + _after_anchor(catalogue, b, shown)
         + catalogue.appeal[shown.items]
     )
     wanted = _sigmoid(attraction + private)
@@ -92,6 +106,7 @@ def outcome_chances(
         + b.match_brand * suits.brand
         + b.match_price * price
         + b.match_style * suits.style
+        + b.match_circle * suits.circle
         + catalogue.merit[shown.items]
         + private
     )
@@ -174,6 +189,9 @@ def _match(catalogue: Catalogue, items: np.ndarray, tastes: Tastes) -> _Match:
     own = tastes.style[:, None]
     style = np.where(found[..., None], tastes.interest_style[at], own)
     distance = catalogue.price_level[items] - price
+    group = catalogue.circle[items]
+    of_user = (group[:, :, None] == tastes.circles[:, None]).any(axis=2)
+    circle = np.where(found, group == tastes.interest_circle[at], of_user)
     brand = tastes.interest_brand[at] == catalogue.brand[items]
     return _Match(
         slot=np.where(found, slot, -1),
@@ -182,7 +200,34 @@ def _match(catalogue: Catalogue, items: np.ndarray, tastes: Tastes) -> _Match:
         brand=found & brand,
         price=np.exp(-0.5 * distance**2),
         style=(catalogue.style[items] * style).sum(axis=-1),
+        circle=circle,
     )
+
+
+def _after_anchor(
+    catalogue: Catalogue, behavior: BehaviorParameters, shown: ShownList
+) -> np.ndarray:
+    """Returns (R, N) logits that the item clicked last lends to others.
+
+    While browsing a little, while buying a lot, users look at what could
+    replace it: the same product at about the same price, more narrowly with
+    every click of the session.
+    """
+    items, anchor = shown.items, shown.anchor[:, None]
+    category, circle = catalogue.category, catalogue.circle
+    distance = catalogue.price_level[items] - catalogue.price_level[anchor]
+    narrow = 0.5 * np.minimum(shown.num_clicks, _MOST_NARROW)[:, None]
+    alike = np.exp(-narrow * distance**2)
+    alike *= category[items] == category[anchor]
+    weight = np.take(behavior.click_substitute, shown.intent)[:, None]
+    ties = (
+        weight * alike
+        + behavior.click_same_circle * (circle[items] == circle[anchor])
+        + behavior.click_companion
+        * catalogue.companion[category[anchor], category[items]]
+    )
+    # The item itself is no alternative to itself.
+    return ties * ((anchor >= 0) & (items != anchor))
 
 
 def private_liking(users: np.ndarray, items: np.ndarray) -> np.ndarray:

@@ -34,6 +34,10 @@ class Tastes:
     interest_price: np.ndarray  # (R, K) float
     interest_style: np.ndarray  # (R, K, 4) float, unit vectors
     interest_need: np.ndarray  # (R, K) bool, True where it is to be bought soon
+    # (R, K) float, days until what was bought is used up, inf where nothing is
+    interest_due: np.ndarray
+    interest_circle: np.ndarray  # (R, K) int, circle that the interest is of
+    circles: np.ndarray  # (R, G) int, circles of the user
 
 
 class Users:
@@ -64,6 +68,13 @@ class Users:
             interest_price=np.zeros(slots),
             interest_style=np.zeros((*slots, STYLE_DIM)),
             interest_need=np.zeros(slots, bool),
+            interest_due=np.full(slots, np.inf),
+            interest_circle=np.zeros(slots, np.int64),
+            circles=rng.choice(
+                behavior.num_circles,
+                (num_users, behavior.circles_per_user),
+                p=catalogue.circle_weight,
+            ),
         )
         seen = 0.7 * busy + 0.5 * self.state.price
         seen += 0.5 * rng.normal(size=num_users)
@@ -101,6 +112,9 @@ class Users:
         need = state.interest_need[users]
         starts = rng.random(shape) < _chance(days, behavior.need_start_days)
         ends = rng.random(shape) < _chance(days, behavior.need_end_days)
+        due = state.interest_due[users] - days[:, None]
+        starts |= due <= 0
+        state.interest_due[users] = np.where(due <= 0, np.inf, due)
         state.interest_need[users] = np.where(need, ~ends, starts)
 
     def start_session(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -118,25 +132,61 @@ class Users:
         return np.where(buying, BUYING, BROWSING), _pick(rng, weight)
 
     def bought(self, users: np.ndarray, category: np.ndarray) -> None:
-        """Ends the needs, and some interests, satisfied by (P,) purchases."""
-        state = self.state
+        """Ends needs and some interests by (P,) purchases, and begins others.
+
+        What is used up is needed again after a while, and a purchase may call
+        for something that goes with it.
+        """
+        state, behavior, rng = self.state, self.behavior, self.rng
         same = state.interest_category[users] == category[:, None]
         purchase, slot = np.nonzero(same)
         rows = users[purchase]
         state.interest_need[rows, slot] = False
-        over = self.rng.random(len(rows)) < self.behavior.satisfied_rate
+        cycle = behavior.cycle_days * rng.lognormal(0.0, 0.3, len(rows))
+        used_up = self.catalogue.consumed[category[purchase]]
+        state.interest_due[rows, slot] = np.where(used_up, cycle, np.inf)
+        over = rng.random(len(rows)) < behavior.satisfied_rate
         # A strength of zero is replaced before the next session.
         state.interest_strength[rows[over], slot[over]] = 0.0
 
-    def _new_interest(self, users: np.ndarray, slots: np.ndarray) -> None:
-        """Fills one slot of each user with an interest they do not have."""
+        wanted = rng.random(len(rows)) < behavior.complement_rate
+        # One of a request is enough.
+        users, first = np.unique(rows[wanted], return_index=True)
+        after = slot[wanted][first]
+        category = category[purchase[wanted][first]]
+        other = _pick(rng, self.catalogue.companion[category].astype(float))
+        known = state.interest_category[users] == other[:, None]
+        place = np.where(
+            known.any(axis=1),
+            known.argmax(axis=1),
+            (after + 1) % behavior.num_interests,
+        )
+        new = ~known.any(axis=1)
+        self._new_interest(users[new], place[new], other[new])
+        state.interest_need[users, place] = True
+
+    def _new_interest(
+        self,
+        users: np.ndarray,
+        slots: np.ndarray,
+        category: np.ndarray | None = None,
+    ) -> None:
+        """Fills one slot of each user with an interest they do not have.
+
+        Its (R,) category is drawn by demand if None, rather one that goes
+        with the user's others.
+        """
         state, behavior, rng = self.state, self.behavior, self.rng
         catalogue, count = self.catalogue, len(users)
-        weight = np.tile(catalogue.category_weight, (count, 1))
-        taken = state.interest_category[users]
-        rows, columns = np.nonzero(taken >= 0)
-        weight[rows, taken[rows, columns]] = 0.0
-        category = _pick(rng, weight)
+        if category is None:
+            taken = state.interest_category[users]
+            rows, columns = np.nonzero(taken >= 0)
+            weight = np.zeros((count, len(catalogue.category_weight)))
+            np.add.at(weight, rows, catalogue.companion[taken[rows, columns]])
+            weight = 1.0 + behavior.companion_lift * weight
+            weight *= catalogue.category_weight
+            weight[rows, taken[rows, columns]] = 0.0
+            category = _pick(rng, weight)
         spread = behavior.taste_spread
         price = state.price[users] + spread * rng.normal(size=count)
         # Unit vectors of 4 have components of spread 1 / 2.
@@ -155,6 +205,9 @@ class Users:
         state.interest_price[users, slots] = price
         state.interest_style[users, slots] = style
         state.interest_need[users, slots] = False
+        state.interest_due[users, slots] = np.inf
+        mine = rng.integers(behavior.circles_per_user, size=count)
+        state.interest_circle[users, slots] = state.circles[users, mine]
 
 
 def plan_sessions(

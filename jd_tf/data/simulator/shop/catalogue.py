@@ -10,6 +10,9 @@ STYLE_DIM = 4
 _OLDEST_DAYS = 720.0
 _WARM_UP_ARRIVALS = 0.2
 _SHOP_SERVICE_SPREAD = 0.2
+_COMPANIONS = 2
+_CIRCLE_SPREAD = 0.5
+_WEIGHT_SPREAD = 0.55
 _CATALOGUE_STREAM = 1
 
 
@@ -23,7 +26,10 @@ class Catalogue:
     people click, `merit` shows on the item's page only, `weight` is how much
     the shop shows it, and `late` ones arrive while logging. `brand_weight`
     (brands, categories) is 0 where a brand sells none; `category_weight` is
-    how many people want it.
+    how many people want it. `circle` (items,) is the circle of taste that an
+    item appeals to and `trend` (circles,) the phase of its fashion;
+    `companion` (categories, categories) is True where the second is bought
+    after the first, `consumed` (categories,) where goods are used up.
     """
 
     def __init__(self, config: SimulatorConfig, behavior: BehaviorParameters):
@@ -43,6 +49,19 @@ class Catalogue:
         service = rng.normal(size=config.num_shops)
         self.shop_service = _SHOP_SERVICE_SPREAD * service
         self._make_items(rng, config, behavior)
+        ring = rng.permutation(categories)
+        self.goes_with = np.empty((categories, _COMPANIONS), np.int64)
+        for step in range(_COMPANIONS):
+            self.goes_with[ring, step] = np.roll(ring, -1 - step)
+        self.companion = np.zeros((categories, categories), bool)
+        np.put_along_axis(self.companion, self.goes_with, True, axis=1)
+        self.consumed = rng.random(categories) < behavior.consumed_share
+        self.circle = rng.integers(behavior.num_circles, size=config.num_items)
+        self.trend = rng.uniform(0.0, 2 * np.pi, behavior.num_circles)
+        self.circle_weight = rng.lognormal(
+            0.0, _CIRCLE_SPREAD, behavior.num_circles
+        )
+        self.circle_weight /= self.circle_weight.sum()
 
     def _make_items(
         self,
@@ -92,12 +111,18 @@ class Catalogue:
         merit = 0.3 * common + np.sqrt(1 - 0.3**2) * rng.normal(size=items)
         self.merit = behavior.merit_spread * merit
         self.merit += self.shop_service[self.shop]
-        self.weight = np.exp(self.appeal + 0.6 * rng.normal(size=items))
+        self.weight = np.exp(
+            self.appeal + _WEIGHT_SPREAD * rng.normal(size=items)
+        )
 
     @property
     def num_items(self) -> int:
         """Products, late ones included."""
         return len(self.category)
+
+    def cell(self, category: np.ndarray, circle: np.ndarray) -> np.ndarray:
+        """Returns numbers of the cells of a category and a circle."""
+        return category * len(self.trend) + circle
 
     def title(self, item: int) -> str:
         """Returns the title of an item number: brand, style and product."""

@@ -16,15 +16,15 @@ FEED, PRODUCT_DETAIL, CART_PAGE, ORDER_PAGE, SEARCH = range(len(ENTRIES))
 # Where candidates come from, and how often in each scenario.
 _SOURCES = (
     *("interest", "related", "brand", "seen", "query"),
-    *("popular", "new", "random"),
+    *("popular", "new", "random", "alike", "companion"),
 )
 _SHARES = np.array(
     [
-        [0.40, 0.00, 0.06, 0.08, 0.00, 0.24, 0.10, 0.12],  # feed
-        [0.10, 0.52, 0.10, 0.04, 0.00, 0.12, 0.06, 0.06],  # product detail
-        [0.20, 0.20, 0.06, 0.30, 0.00, 0.14, 0.05, 0.05],  # cart
-        [0.36, 0.10, 0.06, 0.08, 0.00, 0.24, 0.08, 0.08],  # order page
-        [0.00, 0.00, 0.00, 0.00, 1.00, 0.00, 0.00, 0.00],  # search
+        [0.20, 0.00, 0.04, 0.06, 0.00, 0.16, 0.08, 0.10, 0.28, 0.08],  # feed
+        [0.06, 0.20, 0.06, 0.04, 0.00, 0.06, 0.05, 0.05, 0.36, 0.12],  # product
+        [0.10, 0.10, 0.04, 0.24, 0.00, 0.08, 0.04, 0.04, 0.20, 0.16],  # cart
+        [0.16, 0.06, 0.04, 0.06, 0.00, 0.16, 0.07, 0.07, 0.14, 0.24],  # order
+        [0.00, 0.00, 0.00, 0.00, 1.00, 0.00, 0.00, 0.00, 0.00, 0.00],  # search
     ]
 )
 # Pages below a cart or an order hold fewer items.
@@ -97,6 +97,8 @@ class LoggingPolicy:
         flat = np.ones(catalogue.num_items)
         self._by_category = ArrivalSampler(catalogue.category, arrival, weight)
         self._by_brand = ArrivalSampler(catalogue.brand, arrival, weight)
+        cell = catalogue.cell(catalogue.category, catalogue.circle)
+        self._by_cell = ArrivalSampler(cell, arrival, weight)
         self._by_weight = ArrivalSampler(everything, arrival, weight)
         self._evenly = ArrivalSampler(everything, arrival, flat)
         known = np.log(weight)
@@ -172,6 +174,13 @@ class LoggingPolicy:
         fill(of("interest", event), self._by_category, category[event])
         fill(of("related", last), self._by_category, category[last])
         fill(of("brand", event), self._by_brand, brand[event])
+        near, circle = category[event], catalogue.circle[event]
+        fill(of("alike", event), self._by_cell, catalogue.cell(near, circle))
+        # One of the two that go with it.
+        goes = catalogue.goes_with[near, (2.0 * uniform).astype(np.int64)]
+        fill(
+            of("companion", event), self._by_cell, catalogue.cell(goes, circle)
+        )
         fill(of("query"), self._by_category, query)
         np.copyto(drawn, seen, where=of("seen"))
         fill(of("new"), self._evenly, everything, recent)
