@@ -102,6 +102,19 @@ def test_without_ties_co_visits_are_worth_little(groups):
     assert found["recall_co_visits"] < 0.2
 
 
+def test_what_the_user_had_does_not_compete():
+    """Item 21 has the fewest users; items 0 and 1 of the history the most."""
+    rows = [(user, item) for user in range(30) for item in (0, 1, 21)]
+    for item, count in [(21, 2), *((filler, 3) for filler in range(2, 21))]:
+        for _ in range(count):
+            user = rows[-1][0] + 1
+            rows += [(user, item), (user, 0)]
+    user, item = np.array(rows).T
+    found = recalls(visits_of(event_table(user=user, session=user, item=item)))
+    assert found["recall_popular"] == 1.0
+    assert "recall_category" not in found
+
+
 def test_lift_of_moves_to_other_categories():
     rng = np.random.default_rng(1)
     before = np.arange(8_000) % 4
