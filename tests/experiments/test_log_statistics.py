@@ -11,6 +11,7 @@ from experiments.benchmarks.logs.log_events import (
     ORDER,
     VISIT,
     event_table,
+    read_log,
     readers,
 )
 from experiments.benchmarks.logs.statistics_of_log import (
@@ -176,6 +177,11 @@ def test_readers_of_files(tmp_path):
     assert np.isnan(log_statistics(lines)["session_visits_mean"])
     with pytest.raises(DataError, match="no folder"):
         readers(tmp_path / "none", SimulatorConfig())
+    with pytest.raises(DataError, match="no log `beaty`, only jd_appl"):
+        read_log(known, "beaty")
+    for name in ("jdata2016", "retailrocket", "kuairand", "toys"):
+        with pytest.raises(DataError, match=f"--input: {name}: .*--logs"):
+            read_log(known, name)
 
 
 def test_help_is_light():
