@@ -14,6 +14,11 @@ class PolicyValue:
         standard_error: of the mean, requests taken to be independent.
         per_request: [R], whose mean is `value`; of a self-normalised estimate
             linearised, so that a bootstrap over users may resample them.
+
+    Example:
+        >>> estimate = PolicyValue.of(np.array([1.0, 2.0, 3.0, 2.0]))
+        >>> estimate.value, round(estimate.standard_error, 3)
+        (2.0, 0.408)
     """
 
     value: float
@@ -66,6 +71,11 @@ def plackett_luce_exposure(
         by_position: as in `rank_exposure`.
         num_samples: orders drawn.
         seed: of the draws.
+
+    Example:
+        >>> even = plackett_luce_exposure(np.zeros((1, 2)), np.array([1.0]))
+        >>> bool(abs(even - 0.5).max() < 0.05)
+        True
     """
     rng, total = np.random.default_rng(seed), np.zeros(scores.shape)
     for _ in range(num_samples):

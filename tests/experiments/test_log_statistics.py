@@ -11,6 +11,7 @@ from experiments.benchmarks.logs.log_events import (
     ORDER,
     VISIT,
     event_table,
+    read_log,
     readers,
 )
 from experiments.benchmarks.logs.statistics_of_log import (
@@ -102,6 +103,19 @@ def test_without_ties_co_visits_are_worth_little(groups):
     assert found["recall_co_visits"] < 0.2
 
 
+def test_what_the_user_had_does_not_compete():
+    """Item 21 has the fewest users; items 0 and 1 of the history the most."""
+    rows = [(user, item) for user in range(30) for item in (0, 1, 21)]
+    for item, count in [(21, 2), *((filler, 3) for filler in range(2, 21))]:
+        for _ in range(count):
+            user = rows[-1][0] + 1
+            rows += [(user, item), (user, 0)]
+    user, item = np.array(rows).T
+    found = recalls(visits_of(event_table(user=user, session=user, item=item)))
+    assert found["recall_popular"] == 1.0
+    assert "recall_category" not in found
+
+
 def test_lift_of_moves_to_other_categories():
     rng = np.random.default_rng(1)
     before = np.arange(8_000) % 4
@@ -163,6 +177,11 @@ def test_readers_of_files(tmp_path):
     assert np.isnan(log_statistics(lines)["session_visits_mean"])
     with pytest.raises(DataError, match="no folder"):
         readers(tmp_path / "none", SimulatorConfig())
+    with pytest.raises(DataError, match="no log `beaty`, only jd_appl"):
+        read_log(known, "beaty")
+    for name in ("jdata2016", "retailrocket", "kuairand", "toys"):
+        with pytest.raises(DataError, match=f"--input: {name}: .*--logs"):
+            read_log(known, name)
 
 
 def test_help_is_light():

@@ -1,6 +1,6 @@
 """Visits, carts and orders of public logs and of the simulated shop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +184,25 @@ def readers(
         "toys": lambda: timeline_events(amazon / "Toys_and_Games.txt"),
         "simulator": lambda: simulated_events(config),
     }
+
+
+def read_log(
+    known: Mapping[str, Callable[[], pd.DataFrame]], name: str
+) -> pd.DataFrame:
+    """Reads one of `readers`.
+
+    Raises:
+        DataError: for an unknown name, and files that are missing or bad.
+    """
+    if name not in known:
+        raise DataError(f"--logs: no log `{name}`, only {', '.join(known)}.")
+    try:
+        return known[name]()
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"--input: {name}: {error!r}. Copy its files again, or leave it "
+            "out with --logs."
+        ) from error
 
 
 def _columns(
