@@ -30,7 +30,7 @@ class Preset:
     random_data: bool = True
 
 
-_SHOP = JDRankerConfig.of(num_trees=300)
+_SHOP = JDRankerConfig.of(num_trees=180)
 # Hundreds of requests, not tens of thousands: fewer weights, some dropout.
 _SMALL = JDRankerConfig.of(
     model_dim=32,

@@ -26,7 +26,12 @@ def main(_: object) -> None:
     from experiments.zoo_card import card_markdown, write_between_markers
     from jd_tf.data.files import read_json
 
-    card = read_json(Path(_CARD.value))
+    path = Path(_CARD.value)
+    if not path.is_file():
+        raise DataError(
+            f"--card={path}: no such file. `benchmarks.zoo` writes card.json."
+        )
+    card = read_json(path)
     try:
         text = card_markdown(card)
     except (KeyError, TypeError, IndexError) as error:
