@@ -4,10 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.process
-
 
 def test_values_that_name_nothing():
     cases = Path(__file__).with_name("flag_value_cases.py")
