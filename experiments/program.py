@@ -5,6 +5,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -129,6 +130,9 @@ class _QuietTensorFlow(importlib.abc.MetaPathFinder):
 def _without_notes() -> Iterator[None]:
     """Filters what C++ writes; in a process, so that a crash is still seen."""
     pattern = _NOTES + ("" if _DRIVER.exists() else _NO_GPU)
+    if shutil.which("grep") is None:
+        yield
+        return
     sys.stderr.flush()
     kept = os.dup(2)
     try:
