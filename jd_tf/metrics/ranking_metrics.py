@@ -168,6 +168,8 @@ def from_zero(
     gains: np.ndarray, groups: np.ndarray | None = None, num_groups: int = 1
 ) -> np.ndarray:
     """[M] gains >= 0: less the least of their group where that is below 0."""
+    if not np.isfinite(gains).all():
+        raise ValueError("gains must be finite.")
     if not len(gains) or gains.min() >= 0:
         return gains
     mine = np.zeros(len(gains), int) if groups is None else groups
