@@ -61,7 +61,7 @@ def _error(finished):
 
 
 def test_writes_report_table_and_picture(files, tmp_path):
-    finished = _run(files, tmp_path / "out")
+    finished = _run(files, tmp_path / "out", "--progress")
     assert finished.returncode == 0, finished.stderr
     assert "best global weights: click 0." in finished.stdout
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [

@@ -107,6 +107,35 @@ def test_padding_changes_nothing(model, batch, expected):
     assert_same(found, expected, real(batch))
 
 
+def test_a_batch_without_any_event_is_scored_and_learned(model, batch):
+    """Batches are as wide as their longest history: none at all may be."""
+
+    def cut(column, width):
+        tensor = batch[column.name]
+        if column.name.endswith("_length"):
+            return tf.zeros_like(tensor)
+        return tensor[:, :width] if column.ragged else tensor
+
+    def without(width):
+        events = {c.name: cut(c, width) for c in SCHEMA.columns(*HISTORY_ROLES)}
+        return {**batch, **events}
+
+    expected = {k: v.numpy() for k, v in model(without(1)).items()}
+    assert_same(model(without(0)), expected, real(batch))
+
+    @tf.function
+    def gradients(batch):
+        with tf.GradientTape() as tape:
+            logits = model(batch, training=True)["logits"]
+            total = tf.reduce_sum(logits)
+        return tape.gradient(total, model.trainable_variables)
+
+    for found in gradients(without(0)):
+        if found is not None:
+            values = getattr(found, "values", found)
+            assert np.isfinite(values).all()
+
+
 def test_candidates_do_not_see_each_other(model, batch, expected):
     width = batch["item_id"].shape[1]
     order = np.random.default_rng(0).permutation(width)[: width - 2]
@@ -157,7 +186,7 @@ def test_fit_and_keras_file(case, batch, tmp_path):
     model.adapt([batch])
     inputs, labels, weights = labels_and_weights(batch)
     model.compile(
-        keras.optimizers.Adam(0.02),
+        keras.optimizers.Adam(0.005),
         {"logits": MultiObjectiveLoss()},
         run_eagerly=True,
     )

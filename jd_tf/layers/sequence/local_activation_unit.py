@@ -107,7 +107,8 @@ class LocalActivationUnit(BaseLayer):
 
     def _weights(self, candidates: Any, events: Any, parts: Any) -> Any:
         """Returns a(q, e) of each candidate and event, (B, N, L)."""
-        num_candidates, dim = ops.shape(candidates)[1:]
+        # Without an event, -1 cannot be told from the rest of a shape.
+        rows, num_candidates, dim = ops.shape(candidates)
         num_events, units = ops.shape(events)[1], self.hidden_units[0]
         candidates = ops.cast(candidates, self.compute_dtype)
         kernel = ops.cast(self.product_kernel, self.compute_dtype)
@@ -117,14 +118,14 @@ class LocalActivationUnit(BaseLayer):
         scaled = ops.reshape(scaled, (-1, num_candidates * units, dim))
         events = ops.cast(events, self.compute_dtype)
         both = ops.matmul(scaled, ops.transpose(events, (0, 2, 1)))
-        both = ops.reshape(both, (-1, num_candidates, units, num_events))
+        both = ops.reshape(both, (rows, num_candidates, units, num_events))
         hidden = ops.transpose(both, (0, 1, 3, 2))
         hidden += self.candidate_part(candidates)[:, :, None]
         hidden += ops.cast(parts, self.compute_dtype)[:, None]
         hidden = ops.reshape(hidden, (-1, units))
         for layer in self.deeper:
             hidden = layer(self.activation(hidden))
-        return ops.reshape(hidden, (-1, num_candidates, num_events))
+        return ops.reshape(hidden, (rows, num_candidates, num_events))
 
     def call(self, candidates: Any, events: Any, length: Any) -> Any:
         return self.pool(

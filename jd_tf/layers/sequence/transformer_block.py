@@ -114,10 +114,11 @@ class TransformerBlock(AttentionBlock):
         return self.extend(inputs, length, training=training)[0]
 
     def _project(self, inputs: Any) -> tuple[Any, Any, Any, Any]:
-        dim, count = inputs.shape[-1], ops.shape(inputs)[1]
+        # Without an event, -1 cannot be told from the rest of a shape.
+        rows, count, dim = ops.shape(inputs)
         flat = self.attention_norm(ops.reshape(inputs, (-1, dim)))
         fused = self.query_key_value(flat)
-        fused = ops.reshape(fused, (-1, count, 3 * dim))
+        fused = ops.reshape(fused, (rows, count, 3 * dim))
         queries, keys, values = split_heads(fused, self.num_heads, 3)
         scale = 1.0 / math.sqrt(dim // self.num_heads)
         return queries * scale, keys, values, None
@@ -136,14 +137,14 @@ class TransformerBlock(AttentionBlock):
         return ops.cast(softmax(scores), self.compute_dtype)
 
     def _add(self, inputs: Any, read: Any, gates: Any, training: Any) -> Any:
-        dim, count = inputs.shape[-1], ops.shape(inputs)[1]
+        rows, count, dim = ops.shape(inputs)
         attended = self.attention_output(ops.reshape(read, (-1, dim)))
         flat = ops.reshape(inputs, (-1, dim))
         flat += self.dropout(attended, training=training)
         hidden = self.feedforward_inner(self.feedforward_norm(flat))
         hidden = self.feedforward_output(hidden)
         flat += self.dropout(hidden, training=training)
-        return ops.reshape(flat, (-1, count, dim))
+        return ops.reshape(flat, (rows, count, dim))
 
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)
