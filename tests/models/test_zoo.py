@@ -186,7 +186,7 @@ def test_fit_and_keras_file(case, batch, tmp_path):
     model.adapt([batch])
     inputs, labels, weights = labels_and_weights(batch)
     model.compile(
-        keras.optimizers.Adam(0.005),
+        keras.optimizers.Adam(0.001),
         {"logits": MultiObjectiveLoss()},
         run_eagerly=True,
     )
