@@ -63,6 +63,11 @@ class SplitLayer(BaseLayer):
             ValueError: more columns than the layer was built for.
         """
         width = self._user_width("user_features", user_features)
+        if not width:
+            # oneDNN's fused product of no columns and a bias ends the process.
+            rows = ops.shape(user_features)[0]
+            bias = ops.cast(self.user_half.bias, self.compute_dtype)
+            return ops.repeat(bias[None], rows, axis=0)
         if width == self.user_half.kernel.shape[0]:
             return self.user_half(user_features)
         state = self._user_product(user_features, self.user_half.kernel[:width])

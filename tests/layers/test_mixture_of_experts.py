@@ -1,5 +1,9 @@
 """MixtureOfExperts against the unsplit formula on tiled features."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -122,3 +126,26 @@ def test_starts_as_one_dense_layer_over_both_would():
     expected = 1 / np.sqrt(400)
     for half in (layer.user_half, layer.candidate_half):
         assert np.std(half.kernel) == pytest.approx(expected, rel=0.05)
+
+
+_WITHOUT_COLUMNS = """
+import numpy as np, tensorflow as tf
+from jd_tf.layers import MixtureOfExperts
+layer = MixtureOfExperts(2, (4,), 1)
+layer.build((None, None, 3), (None, 5))
+encode = tf.function(layer.encode_user)
+state = layer.add_request(encode(tf.zeros((4, 0))), tf.ones((4, 5)))
+np.testing.assert_allclose(state, encode(tf.ones((4, 5))), atol=1e-6)
+"""
+
+
+def test_a_state_of_no_columns_does_not_end_the_process():
+    """A ranker without a sequence part has one; oneDNN is on by default."""
+    run = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_COLUMNS],
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
