@@ -79,12 +79,6 @@ def merge_events(
     )
     order = tf.argsort(key, axis=1, direction="DESCENDING", stable=True)
     order = order[:, : _cut(order, 1, window)]
-    # A history as wide as no event may have lost its number of requests.
-    rows = ops.shape(time)[0]
-    vectors = [
-        ops.reshape(vector, (rows, *ops.shape(vector)[1:]))
-        for vector in vectors
-    ]
     merged = ops.concatenate(vectors, axis=1)
     length = sum(ops.cast(length, "int32") for length in lengths)
     return (

@@ -172,7 +172,8 @@ class ItemEncoder(BaseLayer):
             return token
         # As one matrix, whose weight gradient is one product too.
         flat = ops.reshape(token, (-1, self._width))
-        shape = (-1, ops.shape(token)[1], self.model_dim)
+        # Without an event, -1 cannot be told from the rest of a shape.
+        shape = (*ops.shape(token)[:2], self.model_dim)
         return ops.reshape(self.projection(flat), shape)
 
     def embed(self, columns: Sequence[Any]) -> Any:
