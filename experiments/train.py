@@ -24,6 +24,14 @@ from typing import Any
 from absl import flags
 
 from experiments import program
+from experiments.run_config import (
+    MODEL,
+    TRAINING,
+    RunConfig,
+    apply_fields,
+    parse_sets,
+    read_run_config,
+)
 from jd_tf.models.config_fields import (
     config_from_json,
     flat_fields,
@@ -66,6 +74,12 @@ _MODEL = flags.DEFINE_string(
 )
 _MODEL_MODULE = flags.DEFINE_string(
     "model_module", None, "Python file that registers further models."
+)
+_CONFIG = flags.DEFINE_string(
+    "config",
+    None,
+    "YAML file of model and training, such as those of experiments/configs "
+    "and of sweep; flags at the prompt win over it.",
 )
 _SET = flags.DEFINE_multi_string(
     "set",
@@ -173,30 +187,31 @@ def main(_: object) -> None:
     from experiments.train_ranker import train_ranker
 
     stored = _stored(Path(_WORKDIR.value))
-    name = _MODEL.value or stored["model"]["name"]
+    file = RunConfig("", {MODEL: {}, TRAINING: {}})
+    if _CONFIG.value:
+        file = read_run_config(_CONFIG.value)
+    name = _MODEL.value or file.model or stored["model"]["name"]
     if _MODEL_MODULE.value:
         load_model_module(_MODEL_MODULE.value)
     elif name not in model_names() and _kept_module().is_file():
         load_model_module(_kept_module())
-    changes = {"model": _given(_MODEL_FIELDS), "training": _given(_TRAINING)}
-    changes["training"]["progress"] = program.PROGRESS.value
-    for text in _SET.value:
-        field, equals, value = text.partition("=")
-        group, _, rest = field.strip().partition(".")
-        if not equals:
-            raise DataError(f"--set={text}: write model.field=value.")
-        if group not in changes:
-            group, rest = "model", field.strip()
-        changes[group][rest] = value.strip()
+    changes = parse_sets(_SET.value)
+    for group, names in ((MODEL, _MODEL_FIELDS), (TRAINING, _TRAINING)):
+        changes[group] = _given(names) | changes[group]
+    changes[TRAINING]["progress"] = program.PROGRESS.value
     same = name == stored["model"]["name"]
     fields = stored["model"]["config"] if same else {}
     config = config_from_json(get_model(name).config_class, fields)
     training = config_from_json(TrainingConfig, stored["training"])
+    if file.model not in ("", name):
+        raise DataError(f"{_CONFIG.value}: is of `{file.model}`, not `{name}`.")
+    config = apply_fields(_CONFIG.value, config, file.fields, MODEL)
+    training = apply_fields(_CONFIG.value, training, file.fields, TRAINING)
     train_ranker(
         _DATA.value,
         _WORKDIR.value,
-        replace_fields(config, changes["model"]),
-        replace_fields(training, changes["training"]),
+        replace_fields(config, changes[MODEL]),
+        replace_fields(training, changes[TRAINING]),
         _ITEM_VECTORS.value,
         name,
         _PAIRS.value,
