@@ -96,9 +96,13 @@ def open_data(text: str, output: Path) -> DataSet:
                 )
             make_dataset(name, made, given or None, **preset.data)
         folder = made
-    source = read_schema(folder).name
-    preset = QUICKSTART_PRESETS.get((source, "demo"))
-    return DataSet(name, folder, preset or QUICKSTART_PRESETS["tables", "demo"])
+    return DataSet(name, folder, preset_of(folder))
+
+
+def preset_of(folder: Path) -> Preset:
+    """Returns the preset of the source that a data folder was made of."""
+    preset = QUICKSTART_PRESETS.get((read_schema(folder).name, "demo"))
+    return preset or QUICKSTART_PRESETS["tables", "demo"]
 
 
 def cell_configs(
