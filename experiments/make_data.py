@@ -78,7 +78,8 @@ _OPTIONS = (
     flags.DEFINE_integer(
         "max_candidates",
         None,
-        "jd_ranking, kuairand: impressions joined to one request at most.",
+        "jd_ranking, kuairand, bars: impressions joined to one request at "
+        "most.",
         lower_bound=1,
     ),
     flags.DEFINE_float(

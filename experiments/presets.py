@@ -128,4 +128,11 @@ QUICKSTART_PRESETS = {
         _SEQUENCES_TRAINING,
         pairs={"two_steps": True},
     ),
+    ("bars", "demo"): Preset(
+        {},
+        JDRankerConfig.of(dropout_rate=0.2),
+        dataclasses.replace(_SEQUENCES_TRAINING, monitor="auc"),
+        pairs=None,
+        random_data=False,
+    ),
 }

@@ -31,6 +31,7 @@ _SOURCE = flags.DEFINE_enum(
         "jdata2016",
         "kuairand",
         "sequences",
+        "bars",
     ],
     "What to learn from.",
 )

@@ -4,6 +4,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from jd_tf.data.sources.bars.bars import BarsSource
 from jd_tf.data.sources.jd_micro import JDMicroSource
 from jd_tf.data.sources.jd_ranking import JDRankingSource
 from jd_tf.data.sources.jdata2016 import JData2016Source
@@ -18,6 +19,7 @@ _ALL = (
     JData2016Source,
     KuaiRandSource,
     SequencesSource,
+    BarsSource,
 )
 SOURCES: dict[str, type[Source]] = {source.name: source for source in _ALL}
 

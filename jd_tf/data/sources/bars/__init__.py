@@ -1,0 +1,1 @@
+"""Data sets in the splits of the BARS benchmark."""
