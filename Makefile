@@ -14,16 +14,19 @@ DEMO_LONG ?= runs/demo-long
 # Public data sets, and a new folder for each gate.
 DATA ?= ../shared/data
 GATE ?= runs/gate
+# A card of quick models on a tiny shop.
+SMOKE ?= runs/smoke-card
+SMOKE_MODELS ?= pooled_mmoe,shared_bottom,deep_fm,dcn_v2,mask_net,ple,din,bst,sas_rec
 # Of benchmarks.zoo, and the pages that show it.
 CARD ?= runs/zoo/card.json
-PAGES ?= docs/models.md
+PAGES ?= README.md,docs/models.md
 # Fewer workers than cores would idle; more would swap threads.
 WORKERS ?= 2
 # Per cent of lines and branches.
 COVERAGE ?= 50
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help install demo demo-long recommend test test-fast test-slow test-docs docs coverage gate tables soak lint format clean
+.PHONY: help install demo demo-long recommend test test-fast test-slow test-docs docs coverage gate tables smoke-card soak lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -81,6 +84,14 @@ gate: $(INSTALLED)  ## quality on public data against expected values, about 15 
 
 tables: $(INSTALLED)  ## the zoo's table on its pages, from CARD
 	$(RUN) -m experiments.write_tables --card=$(CARD) --pages=$(PAGES)
+
+smoke-card: $(INSTALLED)  ## nine models of the zoo on a tiny shop, minutes
+	rm -rf $(SMOKE)
+	$(RUN) -m experiments.make_data --source=simulator --num_users=60 \
+	  --num_items=200 --num_requests=600 --output=$(SMOKE)/data
+	$(RUN) -m experiments.benchmarks.zoo --models=$(SMOKE_MODELS) \
+	  --data=shop:$(SMOKE)/data --output=$(SMOKE)/card --candidates=50 \
+	  --num_replicates=20
 
 soak: $(INSTALLED)  ## ten minutes of clients while versions come and go
 	JD_TF_SOAK_MINUTES=$${JD_TF_SOAK_MINUTES:-10} \

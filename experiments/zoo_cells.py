@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from experiments.benchmarks.serving_ways import random_batch
 from experiments.presets import QUICKSTART_PRESETS, Preset
+from experiments.run_config import TRAINING
 from experiments.train_ranker import count_pairs, finish_training
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import SCHEMA_FILE, fingerprint, read_schema
@@ -34,7 +35,6 @@ from jd_tf.training.workdir import load_trained
 RESULT_FILE = "result.json"
 # The ranker as quickstart trains it: with its trees and item pairs.
 QUICKSTART = "quickstart"
-TRAINING = "training"
 _SYSTEM = "model"
 _SPLITS = ("train", "validation", "test")
 _BATCH_SIZE = 256

@@ -7,8 +7,10 @@ Trains every model on every data set with every seed, with the sizes and the
 training of the data's preset of quickstart, and judges the test split. A data
 set is `NAME:FOLDER`: a folder of make_data, or, where NAME is a source of
 quickstart, its log; `simulator` alone makes its shop. The model `quickstart`
-is `jd_ranker` with its trees and item pairs. Finished cells are not run again,
-and a killed one goes on; models, data and seeds may be added.
+is `jd_ranker` with its trees and item pairs. `--configs` names a folder of
+frozen configs, such as `experiments/configs`: `DATA/MODEL.yaml`, or
+`MODEL.yaml` for all data sets, in place of the preset's. Finished cells are
+not run again, and a killed one goes on; models, data and seeds may be added.
 
 Writes `card.json`, `card.md` and `card.png` (quality against latency) and
 prints the table. `python -m experiments.write_tables` puts it on pages.
@@ -24,6 +26,7 @@ from typing import Any
 from absl import flags
 
 from experiments import program
+from experiments.run_config import MODEL, TRAINING, read_run_config
 from jd_tf.schema import DataError
 
 _MODELS = flags.DEFINE_list(
@@ -38,6 +41,9 @@ _DATA = flags.DEFINE_list(
 _SEEDS = flags.DEFINE_list("seeds", ["1"], "Of the trainings.")
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder of everything made.", required=True
+)
+_CONFIGS = flags.DEFINE_string(
+    "configs", None, "Folder of frozen configs, see above; --set wins."
 )
 _SET = flags.DEFINE_multi_string(
     "set",
@@ -58,6 +64,8 @@ def main(_: object) -> None:
     """Runs what is not finished, data set by data set; writes the card."""
     seeds = _numbers(_SEEDS.value)
     models, changes = _distinct(_MODELS.value), _changes()
+    if _CONFIGS.value and not Path(_CONFIGS.value).is_dir():
+        raise DataError(f"--configs={_CONFIGS.value}: no such folder.")
     output = Path(_OUTPUT.value)
     # Late, so that --help does not wait for TensorFlow.
     from experiments.zoo_card import card_markdown, card_picture, make_card
@@ -78,7 +86,7 @@ def main(_: object) -> None:
                         data,
                         seed,
                         output,
-                        changes,
+                        _frozen(data.name, model, changes),
                         _CANDIDATES.value,
                         _REPLICATES.value,
                     )
@@ -100,7 +108,7 @@ def main(_: object) -> None:
 
 def _check_models(models: list[str], changes: dict[str, Any]) -> None:
     """Refuses names before anything is made."""
-    from experiments.zoo_cells import QUICKSTART, TRAINING
+    from experiments.zoo_cells import QUICKSTART
     from jd_tf.models.registry import get_model
 
     for name in models:
@@ -114,6 +122,29 @@ def _check_models(models: list[str], changes: dict[str, Any]) -> None:
             f"--set={unknown[0]}...: is none of {', '.join(models)} or "
             f"`{TRAINING}`."
         )
+
+
+def _frozen(data: str, model: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns the changes of a cell: its frozen config, then --set."""
+    from experiments.zoo_cells import QUICKSTART
+    from jd_tf.models.registry import DEFAULT_MODEL
+
+    if not _CONFIGS.value:
+        return changes
+    folder = Path(_CONFIGS.value)
+    paths = [folder / data / f"{model}.yaml", folder / f"{model}.yaml"]
+    for path in filter(Path.is_file, paths):
+        file = read_run_config(path)
+        name = DEFAULT_MODEL if model == QUICKSTART else model
+        if file.model not in ("", name):
+            raise DataError(f"{path}: is of `{file.model}`, not `{name}`.")
+        training = file.fields[TRAINING]
+        training.pop("seed", None)
+        return {
+            model: file.fields[MODEL] | changes.get(model, {}),
+            TRAINING: training | changes.get(TRAINING, {}),
+        }
+    return changes
 
 
 def _changes() -> dict[str, dict[str, str]]:

@@ -1,13 +1,15 @@
 """The zoo's card: cells, comparisons, and the table on a page."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from experiments.presets import QUICKSTART_PRESETS
 from experiments.zoo_card import (
-    BEGIN,
-    END,
+    MARKERS,
+    card_in_short,
     card_markdown,
     card_picture,
     make_card,
@@ -17,6 +19,7 @@ from experiments.zoo_cells import cell_configs, open_data, run_cell
 from jd_tf.data.dataset_making import make_dataset
 from jd_tf.schema import DataError
 from tests.experiments.programs import (
+    ROOT,
     assert_help_is_light,
     error_line,
     run_program,
@@ -42,13 +45,20 @@ def shop(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def output(shop, tmp_path_factory):
-    """The smoke card: three models, one seed."""
+    """A card of three models, one seed; one of them has a frozen config."""
     path = tmp_path_factory.mktemp("made") / "zoo"
+    (path.parent / "configs/shop").mkdir(parents=True)
+    (path.parent / "configs/shop/deep_fm.yaml").write_text(
+        "# reached: nothing\nmodel: deep_fm\n"
+        "config: {network.hidden_units: [16], network.dropout_rate: 0.3}\n"
+        "training: {seed: 9, batch_size: 32}\n"
+    )
     finished = run_program(
         "benchmarks.zoo",
         f"--models={','.join(MODELS)}",
         f"--data=shop:{shop}",
         f"--output={path}",
+        f"--configs={path.parent / 'configs'}",
         "--set=deep_fm.hidden_units=(8,)",
         "--set=training.log_every=2",
         "--candidates=20",
@@ -86,11 +96,17 @@ def test_finished_cells_are_read_and_others_refused(output, shop, monkeypatch):
     monkeypatch.setattr("experiments.zoo_cells.train", no_training)
     data = open_data(f"shop:{shop}", output)
     changes = {
-        "deep_fm": {"hidden_units": "(8,)"},
-        "training": {"log_every": "2"},
+        "deep_fm": {"hidden_units": "(8,)", "dropout_rate": 0.3},
+        "training": {"log_every": "2", "batch_size": 32},
     }
     result = run_cell("deep_fm", data, 1, output, changes, 20, 20)
+    # The file's, but for what --set gives, and the seed.
     assert result["config"]["network"]["hidden_units"] == [8]
+    assert result["seed"] == result["training"]["seed"] == 1
+    other = json.loads(
+        (output / "cells/shop/star/seed-1/result.json").read_text()
+    )
+    assert other["training"]["batch_size"] == 64
     with pytest.raises(DataError, match="was made with num_candidates 20, not"):
         run_cell("deep_fm", data, 1, output, changes, 30, 20)
     with pytest.raises(AssertionError, match="trained again"):
@@ -130,18 +146,37 @@ def test_differences_are_paired_over_seeds_and_resamples():
     own = "0.7400 (+0.0300 ± 0.0000) | 1.2500 | 15 | 1,234 | 2.00 | 0.50 | 2.0"
     assert f"| `b` | {own} |" in text
     assert card_picture(card).startswith(b"\x89PNG")
+    assert card_in_short(card).splitlines()[:4] == [
+        "| model | shop, AUC click | ms |",
+        "| --- | --- | --- |",
+        "| `a` | 0.7100 | 2.0 |",
+        "| `b` | 0.7400 (+0.0300 ± 0.0000) | 2.0 |",
+    ]
 
 
-def test_the_table_replaces_what_is_between_the_markers(tmp_path):
+def test_tables_replace_what_is_between_the_markers(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
+    (begin, end), (short, short_end) = MARKERS
+    page.write_text(f"above\n{begin}\nold\n{end}\nbelow\n")
     for text in ("| new |", "| newer |"):
-        write_between_markers(page, text)
-        expected = f"above\n{BEGIN}\n\n{text}\n\n{END}\nbelow\n"
+        write_between_markers(page, (text, "short"))
+        expected = f"above\n{begin}\n\n{text}\n\n{end}\nbelow\n"
         assert page.read_text() == expected
-    page.write_text(f"{END}\n{BEGIN}\n")
-    with pytest.raises(DataError, match=r"page\.md: must have one line"):
-        write_between_markers(page, "text")
+    page.write_text(f"{begin}\n{end}\n{short}\nold{short_end}")
+    write_between_markers(page, ("whole", "a row"))
+    expected = f"{begin}\n\nwhole\n\n{end}\n{short}\n\na row\n\n{short_end}"
+    assert page.read_text() == expected
+    for wrong in (
+        f"{end}\n{begin}\n",
+        f"{begin}\n{end}\n{begin}\n{end}",
+        f"{short}\n{begin}\n{end}",
+        f"{short}\n{short_end}\n{end}",
+        "none",
+    ):
+        page.write_text(wrong)
+        with pytest.raises(DataError, match=r"page\.md: must have"):
+            write_between_markers(page, ("text", "short"))
+        assert page.read_text() == wrong
 
 
 def test_models_have_the_sizes_of_the_preset():
@@ -165,10 +200,14 @@ def test_what_cannot_be_run_is_one_line(tmp_path, output):
     finished = run_program("benchmarks.zoo", f"--data=none:{tmp_path}", *given)
     assert f"--data=none:{tmp_path}" in error_line(finished)
     assert not list(tmp_path.iterdir())
+    finished = run_program(
+        "benchmarks.zoo", "--data=simulator", *given, "--configs=nowhere"
+    )
+    assert "--configs=nowhere: no such folder" in error_line(finished)
     page = tmp_path / "page.md"
     page.write_text("no markers\n")
     for card, named in (
-        (output / "card.json", "page.md: must have one line"),
+        (output / "card.json", "page.md: must have a line"),
         (output / "cells/shop/star/seed-1/config.json", "is no card"),
     ):
         finished = run_program(
@@ -176,6 +215,29 @@ def test_what_cannot_be_run_is_one_line(tmp_path, output):
         )
         assert named in error_line(finished)
     assert page.read_text() == "no markers\n"
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_the_smoke_card(tmp_path):
+    """The command of the Makefile, of three models."""
+    finished = subprocess.run(
+        [
+            "make",
+            "smoke-card",
+            "INSTALLED=",
+            f"RUN={sys.executable}",
+            f"SMOKE={tmp_path / 'smoke'}",
+            f"SMOKE_MODELS={','.join(MODELS)}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    card = json.loads((tmp_path / "smoke/card/card.json").read_text())
+    assert list(card["data"]["shop"]["models"]) == list(MODELS)
 
 
 def test_help_is_light():
