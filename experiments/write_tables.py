@@ -3,8 +3,9 @@
     python -m experiments.write_tables --card=runs/zoo/card.json \
         --pages=README.md,docs/models.md
 
-Replaces what stands between `<!-- zoo: begin -->` and `<!-- zoo: end -->`, so
-that no figure is typed by hand.
+Replaces what stands between `<!-- zoo: begin -->` and `<!-- zoo: end -->` by
+all of the card, and by a row a model where a page says `zoo in short`, so that
+no figure is typed by hand.
 """
 
 from pathlib import Path
@@ -17,13 +18,19 @@ from jd_tf.schema import DataError
 _CARD = flags.DEFINE_string(
     "card", None, "`card.json` of benchmarks.zoo.", required=True
 )
-_PAGES = flags.DEFINE_list("pages", ["docs/models.md"], "Markdown files.")
+_PAGES = flags.DEFINE_list(
+    "pages", ["README.md", "docs/models.md"], "Markdown files."
+)
 
 
 def main(_: object) -> None:
     """Reads the card and rewrites the pages."""
     # Late, so that --help does not wait for TensorFlow.
-    from experiments.zoo_card import card_markdown, write_between_markers
+    from experiments.zoo_card import (
+        card_in_short,
+        card_markdown,
+        write_between_markers,
+    )
     from jd_tf.data.files import read_json
 
     path = Path(_CARD.value)
@@ -33,13 +40,13 @@ def main(_: object) -> None:
         )
     card = read_json(path)
     try:
-        text = card_markdown(card)
+        texts = card_markdown(card), card_in_short(card)
     except (KeyError, TypeError, IndexError) as error:
         raise DataError(
             f"{_CARD.value}: is no card of benchmarks.zoo: {error!r}."
         ) from error
     for page in _PAGES.value:
-        write_between_markers(Path(page), text)
+        write_between_markers(Path(page), texts)
         print(f"wrote {page}")
 
 

@@ -11,7 +11,11 @@ from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.evaluation.pictures import color_of, new_panels, to_png
 from jd_tf.schema import DataError
 
-BEGIN, END = "<!-- zoo: begin -->", "<!-- zoo: end -->"
+# Between these on a page: all of the card, and its short form.
+MARKERS = tuple(
+    (f"<!-- {name}: begin -->", f"<!-- {name}: end -->")
+    for name in ("zoo", "zoo in short")
+)
 # Shown of every objective, and of the first one.
 _OF_ALL = {"auc": "AUC"}
 _OF_FIRST = {
@@ -128,6 +132,30 @@ def card_markdown(card: Card) -> str:
     return "\n".join(lines)
 
 
+def card_in_short(card: Card) -> str:
+    """Returns a row a model: AUC of the first objective, and latency."""
+    sets = card["data"]
+    head = ["model"]
+    for name, data in sets.items():
+        head += [f"{name}, AUC {data['objectives'][0]}", "ms"]
+    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    models = dict.fromkeys(m for data in sets.values() for m in data["models"])
+    for model in models:
+        cells = [f"`{model}`"]
+        for data in sets.values():
+            row = data["models"][model]
+            cells.append(_cell(row, data["objectives"][0], "auc"))
+            cells.append(f"{row['latency_ms']:.1f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"Test split; in brackets the difference to `{card['first']}` with its "
+        f"95 % interval; ms of one request of {card['num_candidates']} "
+        f"candidates in process. {card['machine']}; {card['date']}.",
+    ]
+    return "\n".join(lines)
+
+
 def _table(data: Card) -> list[str]:
     objectives, rows = data["objectives"], data["models"]
     columns = [
@@ -194,23 +222,30 @@ def card_picture(card: Card) -> bytes:
     return to_png(figure)
 
 
-def write_between_markers(path: Path, text: str) -> None:
-    """Replaces what stands between `BEGIN` and `END` on a page.
+def write_between_markers(path: Path, texts: Sequence[str]) -> None:
+    """Replaces what stands between `MARKERS` on a page.
 
     Args:
         path: of the page.
-        text: the new lines.
+        texts: for each of `MARKERS`, the new lines; a page has some of them.
 
     Raises:
-        DataError: if the page has not both markers, once each, in that order.
+        DataError: if the page has none of them, or one that is not whole.
     """
     page = path.read_text(encoding="utf-8") if path.is_file() else ""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in after:
-        raise DataError(
-            f"{path}: must have one line `{BEGIN}` and below it one `{END}`."
-        )
-    path.write_text(
-        f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8"
-    )
+    found = False
+    for (first, last), text in zip(MARKERS, texts, strict=True):
+        before, begin, rest = page.partition(first)
+        _, end, after = rest.partition(last)
+        if not begin and last not in before:
+            continue
+        if not end or first in after or last in (before + after):
+            raise DataError(
+                f"{path}: must have one line `{first}` and below it one "
+                f"`{last}`."
+            )
+        page, found = f"{before}{first}\n\n{text}\n\n{last}{after}", True
+    if not found:
+        named = " or ".join(f"`{first}`" for first, _ in MARKERS)
+        raise DataError(f"{path}: must have a line {named}.")
+    path.write_text(page, encoding="utf-8")

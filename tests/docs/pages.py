@@ -21,7 +21,7 @@ _HEADING = re.compile(r"^## +(.+)")
 _FENCE = re.compile(r"^ *```(\w*)")
 _NOT_RUN = re.compile(r"<!-- not run: (.+?) -->", re.DOTALL)
 _SETUP = re.compile(r"<!-- setup (sh|python)\n(.+?)-->", re.DOTALL)
-_TABLE = re.compile(r"<!-- zoo: (begin|end) -->")
+_TABLE = re.compile(r"<!-- zoo( in short)?: (begin|end) -->")
 _SAVE_AS = re.compile(r"<!-- save as (\S+) -->")
 _LANGUAGES = {"sh": "sh", "bash": "sh", "python": "python"}
 
