@@ -86,6 +86,7 @@ class TableConfig:
         table: name of a table of that DuckDB file or of Spark's catalogue.
         encoding: of CSV files: utf-8, gb18030, ...
         separator: of CSV files.
+        names: of the columns of CSV files without a first line of names.
         columns: key (`user`, `item`, `time`, ...) -> column.
         ids: name -> ids: attributes of items or users, the context of
             impressions, action slots of events.
@@ -100,6 +101,7 @@ class TableConfig:
     table: str = ""
     encoding: str = "utf-8"
     separator: str = ","
+    names: tuple[str, ...] = ()
     columns: dict[str, str] = dataclasses.field(default_factory=dict)
     ids: dict[str, IdConfig] = dataclasses.field(default_factory=dict)
     numbers: dict[str, str] = dataclasses.field(default_factory=dict)

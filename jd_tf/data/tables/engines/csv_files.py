@@ -78,7 +78,9 @@ def _open(
     return pyarrow.csv.open_csv(
         path,
         pyarrow.csv.ReadOptions(
-            block_size=_BLOCK_BYTES, encoding=config.encoding
+            block_size=_BLOCK_BYTES,
+            encoding=config.encoding,
+            column_names=config.names or None,
         ),
         pyarrow.csv.ParseOptions(
             delimiter=config.separator, invalid_row_handler=skip
