@@ -42,8 +42,7 @@ class KeyConfig:
     """The ids of users or of items, in all tables.
 
     Attributes:
-        dtype: "int64" or "string"; by default that of the column in Parquet,
-            string in CSV.
+        dtype: "int64" or "string"; by default as in Parquet, string in CSV.
         offset: added to whole numbers, for ids that start at 0.
     """
 
