@@ -19,6 +19,7 @@ from jd_tf.models.registry import get_model
 from jd_tf.schema import DataError, Objective
 from jd_tf.training.config import TrainingConfig
 from tests.experiments.programs import (
+    ROOT,
     assert_help_is_light,
     error_line,
     run_program,
@@ -257,3 +258,20 @@ def test_a_file_of_another_model_is_one_line(data, tmp_path):
 
 def test_help_is_light():
     assert_help_is_light("sweep")
+
+
+def test_frozen_configs_are_complete():
+    """Every one names its command, figure, time and hardware."""
+    paths = sorted((ROOT / "experiments/configs").rglob("*.yaml"))
+    assert paths
+    for path in paths:
+        found = read_run_config(path)
+        assert found.model == path.stem
+        entry = get_model(found.model)
+        config = entry.config_class()
+        apply_fields(path, config, found.fields, "model")
+        apply_fields(path, TrainingConfig(), found.fields, "training")
+        assert {*found.fields["model"]} == {*flat_fields(config)}, path
+        head = path.read_text().partition("\nmodel:")[0]
+        for fact in ("# python -m ", "# reached: ", "# time: ", "# hardware: "):
+            assert fact in head, path
