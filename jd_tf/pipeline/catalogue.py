@@ -6,12 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from jd_tf.data.batches import numpy_batches
-from jd_tf.data.files import (
-    read_npz,
-    with_texts,
-    without_pickle,
-    write_npz,
-)
+from jd_tf.data.files import read_npz, write_npz
+from jd_tf.pipeline.recall.scoring import find_ids
 from jd_tf.schema import DataError, Role, Schema
 
 _BATCH_SIZE = 512
@@ -57,11 +53,7 @@ class Catalogue:
 
     def rows(self, item_id: np.ndarray) -> np.ndarray:
         """Returns rows of ids of any shape, -1 for what is unknown."""
-        if not len(self):
-            return np.full(item_id.shape, -1)
-        at = np.searchsorted(self.item_id, item_id)
-        at = np.minimum(at, len(self) - 1)
-        return np.where(self.item_id[at] == item_id, at, -1)
+        return find_ids(self.item_id, item_id)
 
     def candidates(self, item_id: np.ndarray) -> dict[str, np.ndarray]:
         """Returns candidate columns (B, N, ...) of known ids (B, N).
@@ -113,11 +105,7 @@ class Catalogue:
 
     def save(self, path: str | Path) -> None:
         """Writes one `.npz` file, atomically."""
-        texts = {
-            name: without_pickle(column)
-            for name, column in self.columns.items()
-        }
-        write_npz(path, texts)
+        write_npz(path, self.columns)
 
     @classmethod
     def load(cls, path: str | Path) -> "Catalogue":
@@ -126,8 +114,7 @@ class Catalogue:
         Raises:
             DataError: if the file is missing or damaged.
         """
-        arrays = read_npz(path)
-        return cls({name: with_texts(array) for name, array in arrays.items()})
+        return cls(read_npz(path))
 
 
 def _one_above_other(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -11,7 +11,11 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from jd_tf.data.batches import numpy_batches, read_batches
+from jd_tf.data.batches import (
+    numpy_batches,
+    read_batches,
+    without_autotune,
+)
 from jd_tf.data.dataset import read_schema, split_files
 from jd_tf.data.files import plain_path
 from jd_tf.losses.distillation import ListDistillation
@@ -193,15 +197,14 @@ def _requests(
         counts = batch["num_candidates"]
         for number, request in enumerate(split_batch(batch, schema)):
             known = {
-                c.name: np.asarray(request[c.name], _dtype(c))
+                c.name: np.asarray(
+                    request[c.name],
+                    object if c.dtype == "string" else c.dtype,
+                )
                 for c in schema.columns(*HISTORY_ROLES, *REQUEST_ROLES)
             }
             known["item_id"] = request["item_id"]
             yield known, done[number, : counts[number]]
-
-
-def _dtype(column: Any) -> Any:
-    return object if column.dtype == "string" else column.dtype
 
 
 def _batches(
@@ -232,7 +235,4 @@ def _batches(
     dataset = tf.data.Dataset.from_generator(
         generate, output_signature=(specs, target)
     )
-    options = tf.data.Options()
-    # Autotune may idle for seconds when an iterator is torn down.
-    options.autotune.enabled = False
-    return dataset.prefetch(2).with_options(options)
+    return without_autotune(dataset.prefetch(2))

@@ -45,14 +45,9 @@ class TwoTowerChannel:
         count: int,
         excluded: np.ndarray | None = None,
     ) -> ItemLists:
-        """Returns the `count` nearest items of each of B requests.
+        """Returns the `count` nearest items, see `RecallChannel`.
 
         Items of the history are left out, unless the model `repeats`.
-
-        Args:
-            requests: history and request columns, as `numpy_batches` has them.
-            count: K, at most that of the export.
-            excluded: (B, X) raw ids, 0 or b"" pads; None for none.
 
         Raises:
             DataError: a column is missing, or fewer items were exported.

@@ -189,5 +189,5 @@ def test_statistics_come_back(tmp_path):
     assert found.item_id.tolist() == [b"a", b"b"]
     assert found.users.tolist() == [3, 4]
     np.savez(path, x=1)
-    with pytest.raises(DataError, match="no statistics of items"):
+    with pytest.raises(DataError, match="has no array `item_id`"):
         ItemStatistics.load(path)

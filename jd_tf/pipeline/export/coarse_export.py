@@ -124,22 +124,8 @@ def export_coarse(
 ) -> Path:
     """Writes, verifies and publishes the next version of a coarse tower.
 
-    With another catalogue it scores new items; nothing is trained.
-
-    Args:
-        model: trained by `train_coarse`.
-        catalogue: the items that are scored.
-        output: the folder of all models.
-        name: of the model in there.
-        requests: unpadded, of the recorded calls; None generates them.
-        tolerance: the largest relative difference between live and reloaded
-            model.
-
-    Returns:
-        The version folder.
-
-    Raises:
-        ExportError: the SavedModel is refused; nothing is left behind.
+    With another catalogue it scores new items; nothing is trained. Arguments
+    are those of `ServedCoarse` and of its `export`.
     """
     served = ServedCoarse(model, catalogue)
     return served.export(output, name, requests, tolerance, {})

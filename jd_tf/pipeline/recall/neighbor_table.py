@@ -9,12 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from jd_tf.data.files import (
-    read_npz,
-    with_texts,
-    without_pickle,
-    write_npz,
-)
+from jd_tf.data.files import read_npz, write_npz
 from jd_tf.data.item_pairs.item_pairs import ItemPairs
 from jd_tf.data.item_pairs.sparse_rows import strongest
 from jd_tf.layers.embedding.id_keys import id_keys
@@ -58,16 +53,15 @@ class NeighborTable:
 
     def save(self, path: str | Path) -> None:
         """Writes one `.npz` file, atomically."""
-        weights = self.weights
-        arrays = (
-            *(without_pickle(ids) for ids in (self.key_id, self.item_id)),
-            weights.indptr.astype(np.int64),
-            weights.indices.astype(np.int32),
-            weights.data.astype(np.float32),
-        )
-        meta = np.array(json.dumps(dict(self.meta)))
-        named = dict(zip(_ARRAYS, arrays, strict=True))
-        write_npz(path, {**named, "meta": meta})
+        arrays = {
+            "key_id": self.key_id,
+            "item_id": self.item_id,
+            "starts": self.weights.indptr.astype(np.int64),
+            "neighbor": self.weights.indices.astype(np.int32),
+            "weight": self.weights.data.astype(np.float32),
+            "meta": np.array(json.dumps(dict(self.meta))),
+        }
+        write_npz(path, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "NeighborTable":
@@ -76,13 +70,7 @@ class NeighborTable:
         Raises:
             DataError: naming the file and what is missing or wrong.
         """
-        arrays = read_npz(path, _REMEDY)
-        missing = [n for n in (*_ARRAYS, "meta") if n not in arrays]
-        if missing:
-            raise DataError(
-                f"{path}: not a table of neighbours: no `{missing[0]}`. "
-                f"{_REMEDY}"
-            )
+        arrays = read_npz(path, _REMEDY, (*_ARRAYS, "meta"))
         keys, items, *parts = (arrays[name] for name in _ARRAYS)
         shape = (len(keys), len(items))
         try:
@@ -95,7 +83,6 @@ class NeighborTable:
             ) from error
         if not (np.isfinite(matrix.data) & (matrix.data >= 0)).all():
             raise DataError(f"{path}: weights must be finite and >= 0.")
-        keys, items = with_texts(keys), with_texts(items)
         if any((ids[1:] <= ids[:-1]).any() for ids in (keys, items)):
             raise DataError(f"{path}: ids must ascend, each once.")
         return cls(keys, items, matrix, meta)
