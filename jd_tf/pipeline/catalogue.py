@@ -7,6 +7,7 @@ import numpy as np
 
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.files import read_npz, write_npz
+from jd_tf.pipeline.item_lists import stack_rows
 from jd_tf.pipeline.recall.scoring import find_ids
 from jd_tf.schema import DataError, Role, Schema
 
@@ -92,7 +93,7 @@ class Catalogue:
             for name in names:
                 shown = batch[name][real]
                 known = newest.get(name, shown[:0])
-                newest[name] = _one_above_other(known, shown)
+                newest[name] = stack_rows([known, shown])
             # The last of equal ids, in order of time, is the newest.
             order = np.argsort(times, kind="stable")[::-1]
             _, first = np.unique(newest["item_id"][order], return_index=True)
@@ -115,19 +116,3 @@ class Catalogue:
             DataError: if the file is missing or damaged.
         """
         return cls(read_npz(path))
-
-
-def _one_above_other(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Joins rows; those of several ids are padded to the same number."""
-    if first.ndim == 2 and first.dtype != np.float32:
-        width = max(first.shape[1], second.shape[1])
-        empty = b"" if first.dtype == object else 0
-        first, second = (
-            np.pad(
-                part,
-                ((0, 0), (0, width - part.shape[1])),
-                constant_values=empty,
-            )
-            for part in (first, second)
-        )
-    return np.concatenate([first, second])

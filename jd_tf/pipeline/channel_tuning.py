@@ -113,9 +113,7 @@ def tune_channels(
         save_config(dataclasses.replace(config, recall=recall), path)
     return {
         "changed": changed,
-        "weights": dict(tuned.weights),
-        "by": tuned.by,
-        "rank_offset": tuned.rank_offset,
+        **tuned.blend(),
         "users": len(requests) - half,
         "places": places,
         "hits": hits,

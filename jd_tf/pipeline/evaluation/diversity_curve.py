@@ -69,9 +69,9 @@ def diversity_curve(
     for most in quotas:
         quota = (Quota(category, most),)
         ways.append(("quota", most, RerankConfig("none", quotas=quota)))
-    rows = [stage.rows(items.item_id) for items in lists]
+    rows = [stage.catalogue.rows(items.item_id) for items in lists]
     likeness = [stage.likeness(row) for row in rows]
-    categories = [stage.column(category)[row] for row in rows]
+    categories = [stage.catalogue.columns[category][row] for row in rows]
     discounts = 1.0 / np.log2(2.0 + np.arange(count))
     points: list[CurvePoint] = []
     for method, setting, config in ways:

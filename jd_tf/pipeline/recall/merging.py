@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -91,6 +92,11 @@ class Merge:
         ):
             if any(not 0 <= value < np.inf for value in values.values()):
                 raise ValueError(f"`{name}` must be >= 0: {dict(values)}.")
+
+    def blend(self) -> dict[str, Any]:
+        """Returns `weights`, `by` and `rank_offset`, for JSON."""
+        named = {"weights": dict(self.weights), "by": self.by}
+        return {**named, "rank_offset": self.rank_offset}
 
     def check(self, channels: Collection[str], count: int) -> None:
         """Raises a ValueError where channels or places are too few."""

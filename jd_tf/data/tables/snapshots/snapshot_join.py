@@ -10,7 +10,7 @@ from jd_tf.data.tables.cleaning import TableCleaner
 from jd_tf.data.tables.config import TablesConfig, milliseconds
 from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.data.tables.joining import EVENTS, REQUESTS, TableJoin
-from jd_tf.data.tables.requests import build_requests, hash_of
+from jd_tf.data.tables.requests import build_requests
 from jd_tf.data.tables.snapshots.count_tables import counts_file
 from jd_tf.data.tables.times import DAY
 from jd_tf.schema import DataError
@@ -197,7 +197,5 @@ class SnapshotJoin(TableJoin):
         self.engine.keep(ITEMS, found["item"])
         users = self.engine.kept("all-users", found["user"])
         self.num_shards = max(2, -(-self._count(users) // _USERS_PER_SHARD))
-        for name, table in ((REQUESTS, users), (EVENTS, history)):
-            shard = hash_of(table.user, 4) % self.num_shards
-            sharded = table.mutate(shard=shard.cast("int32"))
-            self.engine.keep(name, sharded, "shard")
+        self._keep_shards(REQUESTS, users)
+        self._keep_shards(EVENTS, history)
