@@ -44,6 +44,22 @@ def needs_entries(flag: flags.FlagHolder) -> flags.FlagHolder:
     return flag
 
 
+def named_entries(
+    flag: flags.FlagHolder, value: str, separator: str = "="
+) -> dict[str, str]:
+    """Returns name -> value of a list flag of `name=value`; refuses others."""
+    found: dict[str, str] = {}
+    for text in flag.value:
+        name, _, given = text.partition(separator)
+        if not name or not given or name in found:
+            raise DataError(
+                f"--{flag.name} are name{separator}{value}, each name once. "
+                f"Got: {text!r}."
+            )
+        found[name] = given
+    return found
+
+
 def run(
     main: Callable[[Sequence[str]], int | None], max_arguments: int = 0
 ) -> None:

@@ -128,7 +128,10 @@ class Recommender:
             DataError: if the request is wrong, naming column and value.
         """
         start = time.perf_counter()
-        user = self._user_request(request, pins or {})
+        given = {n: v for n, v in request.items() if n in self._served}
+        columns = self._validator.check(given)
+        batch = pad_requests([columns], self._columns)
+        user = UserRequest(columns, batch, pins or {})
         traces: list[StageTrace] = []
         items = self._recalled(user, blocked, traces)
         answers = {self._recall.name: items}
@@ -193,15 +196,6 @@ class Recommender:
             }
             for name, kept in seconds.items()
         } | {"running": self._threads.running()}
-
-    def _user_request(
-        self, request: Mapping[str, Any], pins: Mapping[int, Any]
-    ) -> UserRequest:
-        given = {n: v for n, v in request.items() if n in self._served}
-        columns = self._validator.check(given)
-        return UserRequest(
-            columns, pad_requests([columns], self._columns), pins
-        )
 
     def _recalled(
         self,

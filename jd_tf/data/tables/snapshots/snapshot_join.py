@@ -89,7 +89,11 @@ class SnapshotJoin(TableJoin):
             kept.append("facts")
             counted = events
             if not config.sampling:
-                counted = self._candidates(clean, rows["events"])
+                shown = self._shown(clean, rows["events"])
+                made = build_requests(
+                    self.engine, config, shown, rows["events"], self.report
+                )
+                counted = self._with_attributes(made, clean)[1]
                 counted = counted.filter(counted.time >= since)
             for of, chosen in (
                 (newest, counted.time >= boundary),
@@ -142,15 +146,6 @@ class SnapshotJoin(TableJoin):
         new = table.filter(table.time >= self._boundary - DAY)
         both = ibis.union(old, new.select(old.columns)).distinct()
         return self.engine.kept(f"all-{name}", both)
-
-    def _candidates(
-        self, clean: dict[str, ibis.Table], events: ibis.Table
-    ) -> ibis.Table:
-        shown = self._shown(clean, events)
-        tables = build_requests(
-            self.engine, self.config, shown, events, self.report
-        )
-        return self._with_attributes(tables, clean)[1]
 
     def _newest(self, history: ibis.Table) -> ibis.Table:
         """Leaves out events that no history is long enough for."""
