@@ -15,7 +15,6 @@ from jd_tf.schema import Role
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.safe_calls import safe_inputs, safe_outputs
 from jd_tf.serving.export.signatures import column_specs
-from jd_tf.serving.export.verification.comparison import TOLERANCE
 from jd_tf.serving.signature_names import (
     ENCODE_ITEMS,
     ENCODE_USER,
@@ -120,12 +119,10 @@ def export_coarse(
     output: str | Path,
     name: str = NAME,
     requests: Sequence[Mapping[str, Any]] | None = None,
-    tolerance: float = TOLERANCE,
 ) -> Path:
     """Writes, verifies and publishes the next version of a coarse tower.
 
     With another catalogue it scores new items; nothing is trained. Arguments
     are those of `ServedCoarse` and of its `export`.
     """
-    served = ServedCoarse(model, catalogue)
-    return served.export(output, name, requests, tolerance, {})
+    return ServedCoarse(model, catalogue).export(output, name, requests, {})

@@ -17,6 +17,8 @@ from jd_tf.layers.overlap.pair_match import MAX_ROWS
 from jd_tf.schema import DataError
 
 _ARRAYS = ("key_id", "item_id", "starts", "neighbor", "weight")
+# Neighbours of an item that stay of a ranker's pairs.
+_KEPT_OF_PAIRS = 500
 _REMEDY = "Make one with `python -m experiments.make_neighbors`."
 
 
@@ -93,7 +95,6 @@ class NeighborTable:
         pairs: ItemPairs,
         kind: str = "",
         item_id: np.ndarray | None = None,
-        num_neighbors: int = 500,
     ) -> "NeighborTable":
         """Returns the item pairs that a ranker reads, as neighbours.
 
@@ -103,7 +104,6 @@ class NeighborTable:
             kind: of the pairs, the first by default.
             item_id: (I,) raw ids of the catalogue; wanted where ids are
                 texts, which pairs keep hashed.
-            num_neighbors: strongest that are kept of an item.
 
         Raises:
             DataError: for a kind or column that the pairs lack.
@@ -135,4 +135,4 @@ class NeighborTable:
             known = keys[at] == hashed
             keys, at = item_id[known], at[known]
             matrix = matrix[at][:, at]
-        return cls(keys, keys, strongest(matrix.tocsr(), num_neighbors), meta)
+        return cls(keys, keys, strongest(matrix.tocsr(), _KEPT_OF_PAIRS), meta)

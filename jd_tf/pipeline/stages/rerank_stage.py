@@ -48,11 +48,12 @@ class RerankStage:
         item_dense: names of the features in the column `item_dense`.
         vectors: (I, D) by row of the catalogue, for likeness; rows of zeros
             where there is none.
-        name: of the stage.
 
     Raises:
         DataError: naming a column or feature that the catalogue has not.
     """
+
+    name = "rerank"
 
     def __init__(
         self,
@@ -61,9 +62,7 @@ class RerankStage:
         rules: ItemRules | None = None,
         item_dense: Sequence[str] = (),
         vectors: np.ndarray | None = None,
-        name: str = "rerank",
     ):
-        self.name = name
         self.catalogue = catalogue
         self._reranker = Reranker(config)
         rules = rules or ItemRules()
