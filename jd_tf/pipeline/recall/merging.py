@@ -29,15 +29,6 @@ class Merged:
     ranks: np.ndarray
     removed: Mapping[str, np.ndarray]
 
-    def sources(self, request: int, place: int) -> dict[str, int]:
-        """Returns channel -> rank, from 1, of an item of a merged list."""
-        ranks = self.ranks[request, place]
-        return {
-            name: int(rank)
-            for name, rank in zip(self.channels, ranks, strict=True)
-            if rank
-        }
-
 
 @dataclasses.dataclass(frozen=True)
 class Merge:
@@ -72,8 +63,8 @@ class Merge:
         ...     for scores in ([3.0, 1.0], [0.0, 5.0])
         ... )
         >>> merged = Merge(weights={"two": 2.0})({"one": one, "two": two}, 1)
-        >>> merged.items.item_id.tolist(), merged.sources(0, 0)
-        ([[9]], {'one': 2, 'two': 1})
+        >>> merged.items.item_id.tolist(), merged.ranks.tolist()
+        ([[9]], [[[2, 1]]])
     """
 
     weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
