@@ -26,9 +26,7 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of experiments.train.", required=True
 )
 _ITEM_VECTORS = flags.DEFINE_string(
-    "item_vectors",
-    None,
-    "All image vectors from now on, made by embed_images.",
+    "item_vectors", None, "All image vectors from now on, made by embed_images."
 )
 _PAIRS = flags.DEFINE_string(
     "pairs", None, "All item pairs from now on, made by make_pairs."

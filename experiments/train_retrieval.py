@@ -87,11 +87,7 @@ def main(_: object) -> None:
         catalogue.save(kept)
     finish_training(
         lambda: train_retrieval(
-            _DATA.value,
-            workdir,
-            catalogue.columns,
-            model,
-            training,
+            _DATA.value, workdir, catalogue.columns, model, training
         ),
         training.monitor,
     )

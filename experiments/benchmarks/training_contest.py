@@ -21,12 +21,7 @@ from jd_tf.schema import Behavior, IdColumn, Objective, Schema
 RESULT_FILE = "bench_training.json"
 SETTINGS_FILE = "settings.json"
 PICTURE_FILE = "bench_training.png"
-MEASURED = (
-    "impressions_per_second",
-    "step_ms",
-    "peak_mib",
-    "input_wait_share",
-)
+MEASURED = ("impressions_per_second", "step_ms", "peak_mib", "input_wait_share")
 
 
 def hold_contest(

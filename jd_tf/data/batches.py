@@ -114,7 +114,7 @@ def read_batches(
                 .map(
                     lambda number, window: _bucket(
                         window, batch_size, tf.stack([seed, number])
-                    ),
+                    )
                 )
                 .unbatch()
             )

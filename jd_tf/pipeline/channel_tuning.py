@@ -170,8 +170,7 @@ def _recalled(
     for start in tqdm.tqdm(starts, "recalling", disable=not progress):
         some = requests[start : start + _BATCH_SIZE]
         batch = pad_requests(
-            [checker.check(one.columns) for one in some],
-            schema.columns(*roles),
+            [checker.check(one.columns) for one in some], schema.columns(*roles)
         )
         excluded = None
         if settings.exclude:

@@ -11,11 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from jd_tf.data.batches import (
-    numpy_batches,
-    read_batches,
-    without_autotune,
-)
+from jd_tf.data.batches import numpy_batches, read_batches, without_autotune
 from jd_tf.data.dataset import read_schema, split_files
 from jd_tf.data.files import plain_path
 from jd_tf.losses.distillation import ListDistillation
@@ -198,8 +194,7 @@ def _requests(
         for number, request in enumerate(split_batch(batch, schema)):
             known = {
                 c.name: np.asarray(
-                    request[c.name],
-                    object if c.dtype == "string" else c.dtype,
+                    request[c.name], object if c.dtype == "string" else c.dtype
                 )
                 for c in schema.columns(*HISTORY_ROLES, *REQUEST_ROLES)
             }

@@ -48,10 +48,7 @@ class ItemLists:
 
     @classmethod
     def best(
-        cls,
-        item_id: np.ndarray,
-        score: np.ndarray,
-        count: int,
+        cls, item_id: np.ndarray, score: np.ndarray, count: int
     ) -> "ItemLists":
         """Returns the `count` best of scored items.
 

@@ -184,7 +184,7 @@ class KuaiRandSource(Source):
         counts["users"] = len(viewers)
         self.report.notes += [
             "What was liked or hated decides what is in the published sample, "
-            "so rates are not those of the app.",
+            "so rates are not those of the app."
         ]
 
     def _joins(self, mine: "_OpenRequest", impression: Impression) -> bool:

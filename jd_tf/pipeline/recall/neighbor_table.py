@@ -91,10 +91,7 @@ class NeighborTable:
 
     @classmethod
     def of_pairs(
-        cls,
-        pairs: ItemPairs,
-        kind: str = "",
-        item_id: np.ndarray | None = None,
+        cls, pairs: ItemPairs, kind: str = "", item_id: np.ndarray | None = None
     ) -> "NeighborTable":
         """Returns the item pairs that a ranker reads, as neighbours.
 

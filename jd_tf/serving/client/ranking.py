@@ -119,10 +119,7 @@ def make_ranking(
 
 
 def merge_answers(
-    answers: Sequence[Answer],
-    counts: Sequence[int],
-    schema: Schema,
-    where: str,
+    answers: Sequence[Answer], counts: Sequence[int], schema: Schema, where: str
 ) -> dict[str, np.ndarray]:
     """Joins the answers to slices of `counts` candidates, without padding."""
     parts = [

@@ -26,11 +26,7 @@ from jd_tf.data.tables.snapshots.snapshot import (
     SNAPSHOT_FILE,
     USER_FILE,
 )
-from jd_tf.data.tables.snapshots.snapshot_join import (
-    ITEMS,
-    STATE,
-    SnapshotJoin,
-)
+from jd_tf.data.tables.snapshots.snapshot_join import ITEMS, STATE, SnapshotJoin
 from jd_tf.data.tables.statistics import Statistics
 from jd_tf.data.tables.times import moment
 from jd_tf.schema import DataError
