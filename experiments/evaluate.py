@@ -69,7 +69,6 @@ _GAIN = flags.DEFINE_enum(
 
 def main(_: object) -> None:
     """Writes metrics and report, and prints a summary."""
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from experiments.own_test_data import open_test_data
     from jd_tf.evaluation import evaluate
     from jd_tf.evaluation.report.run_report import REPORT_FILE, printed_summary

@@ -53,7 +53,6 @@ _SEED = flags.DEFINE_integer(
 def main(_: object) -> None:
     """Writes page and JSON and prints the recommendation."""
     beside = program.named_entries(_BESIDE, "folder")
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.evaluation.fusion.report import advice_lines, report_fusion
 
     page, report = report_fusion(

@@ -1,4 +1,8 @@
-"""Runs a program; turns errors a user can mend into one line."""
+"""Runs a program; turns errors a user can mend into one line.
+
+Programs import in `main` what loads TensorFlow: it takes seconds, for which
+--help and a wrong flag should not wait.
+"""
 
 import os
 import sys
@@ -100,6 +104,7 @@ def run(
         except flags.Error as error:
             sys.exit(_refuse(f"{error}. See --help."))
 
+    # Saving logs every tensor it renames.
     logging.set_verbosity(logging.WARNING)
     app.run(guarded, flags_parser=parse)
 

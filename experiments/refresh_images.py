@@ -18,7 +18,7 @@ unusable run, vectors, pairs or data.
 
 import sys
 
-from absl import flags, logging
+from absl import flags
 
 from experiments import program
 
@@ -48,8 +48,6 @@ WRONGLY_MOVED = 1
 
 def main(_: object) -> int:
     """Refreshes, compares, exports."""
-    logging.set_verbosity(logging.WARNING)
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.serving.export import refresh
 
     folder = refresh(

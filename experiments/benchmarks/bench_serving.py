@@ -64,7 +64,6 @@ def main(_: object) -> None:
     """Checks the flags, holds the contest, writes tables and pictures."""
     counts = _numbers("candidates", _CANDIDATES.value)
     levels = _numbers("callers", _CALLERS.value)
-    # Late, so that --help does not wait for TensorFlow.
     from experiments.benchmarks import serving_contest as contest
     from experiments.benchmarks import serving_profile
     from experiments.benchmarks.serving_ways import random_batch
