@@ -1,12 +1,12 @@
 """The recall channel of a two-tower model."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jd_tf.pipeline.item_lists import ItemLists
+from jd_tf.pipeline.recall.channel import Batch
 from jd_tf.schema import DataError
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.versions import resolve
@@ -40,10 +40,7 @@ class TwoTowerChannel:
         return cls(LoadedModel(resolve(folder)), name)
 
     def recall(
-        self,
-        requests: Mapping[str, np.ndarray],
-        count: int,
-        excluded: np.ndarray | None = None,
+        self, requests: Batch, count: int, excluded: np.ndarray | None = None
     ) -> ItemLists:
         """Returns the `count` nearest items, see `RecallChannel`.
 
