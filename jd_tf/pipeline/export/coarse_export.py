@@ -122,7 +122,19 @@ def export_coarse(
 ) -> Path:
     """Writes, verifies and publishes the next version of a coarse tower.
 
-    With another catalogue it scores new items; nothing is trained. Arguments
-    are those of `ServedCoarse` and of its `export`.
+    With another catalogue it scores new items; nothing is trained.
+
+    Args:
+        model: trained by `train_coarse`.
+        catalogue: the items that are scored.
+        output: the folder of all models.
+        name: of the model in there.
+        requests: unpadded, of the recorded calls; None generates them.
+
+    Returns:
+        The version folder.
+
+    Raises:
+        ExportError: the SavedModel is refused; nothing is left behind.
     """
     return ServedCoarse(model, catalogue).export(output, name, requests, {})
