@@ -126,7 +126,6 @@ for _field in dataclasses.fields(TrainingConfig):
 
 def main(_: object) -> None:
     """Trains the missing runs and writes the report."""
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from experiments import ablation_plan as plan
     from experiments.train_ranker import train_ranker
     from jd_tf.data.dataset import read_schema

@@ -91,10 +91,7 @@ def choose_pairs(text: str, rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def choose_sizes(
-    name: str,
-    common: str,
-    given: Mapping[str, Any],
-    model: str = "jd_ranker",
+    name: str, common: str, given: Mapping[str, Any], model: str = "jd_ranker"
 ) -> tuple[Any, TrainingConfig]:
     """Returns the configs of model and training: a preset's with changes.
 

@@ -27,7 +27,6 @@ _BATCH_SIZE = 256
 
 def main(_: object) -> None:
     """Reads the split's items and writes both files."""
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.data.batches import read_batches
     from jd_tf.evaluation.similarity.aligned_items import aligned_items
     from jd_tf.training.workdir import load_trained

@@ -71,7 +71,6 @@ def main(_: object) -> None:
         _OVERWRITE.value,
         made=("two_tower_run", "two_tower", "coarse", "coarse_tower"),
     )
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.pipeline import preparation
 
     link = os.path.relpath(saved_model.resolve(), folder.resolve())

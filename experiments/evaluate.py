@@ -12,7 +12,6 @@ from pathlib import Path
 from absl import flags
 
 from experiments import program
-from jd_tf.schema import DataError
 
 _DATA = flags.DEFINE_string(
     "data", None, "Folder made by experiments.make_data.", required=True
@@ -70,7 +69,6 @@ _GAIN = flags.DEFINE_enum(
 
 def main(_: object) -> None:
     """Writes metrics and report, and prints a summary."""
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from experiments.own_test_data import open_test_data
     from jd_tf.evaluation import evaluate
     from jd_tf.evaluation.report.run_report import REPORT_FILE, printed_summary
@@ -85,24 +83,11 @@ def main(_: object) -> None:
             predictions=_PREDICTIONS.value,
             segments=_SEGMENTS.value,
             reward=_GAIN.value == "reward",
-            predictions_of=_named_files(_PREDICTIONS_OF.value),
+            predictions_of=program.named_entries(_PREDICTIONS_OF, "file", ":"),
             test_data=test_data,
         )
     print(printed_summary(metrics[_SPLITS.value[0]]))
     print(f"report: {Path(_WORKDIR.value) / REPORT_FILE}")
-
-
-def _named_files(texts: list[str]) -> dict[str, str]:
-    """Reads `NAME:FILE`."""
-    files = {}
-    for text in texts:
-        name, _, path = text.partition(":")
-        if not name or not path or name in files:
-            raise DataError(
-                f"--predictions_of must be NAME:FILE, a name once. Got: {text}"
-            )
-        files[name] = path
-    return files
 
 
 if __name__ == "__main__":

@@ -32,7 +32,6 @@ _NUM_EXHAUSTIVE = flags.DEFINE_integer(
 
 def main(_: object) -> None:
     """Prints the table and where the files lie."""
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.pipeline.evaluation.pipeline_report import (
         evaluate_pipeline,
         report_text,

@@ -24,7 +24,6 @@ _SPLIT = flags.DEFINE_string("split", "test", "Split of the data.")
 
 def main(_: object) -> None:
     """Evaluates and prints a table."""
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.pipeline.catalogue import Catalogue
     from jd_tf.training.retrieval.evaluate_retrieval import evaluate_retrieval
     from jd_tf.training.retrieval.train_retrieval import CATALOGUE_FILE

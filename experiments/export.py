@@ -11,7 +11,7 @@ nothing if that fails. See `saved_models/README.md`.
 exports a smaller ranker; its model card lists what its metrics lose.
 """
 
-from absl import flags, logging
+from absl import flags
 
 from experiments import program
 
@@ -69,9 +69,6 @@ _SPLIT = flags.DEFINE_string(
 
 def main(_: object) -> None:
     """Exports and prints the new folder."""
-    # Saving logs every tensor it renames.
-    logging.set_verbosity(logging.WARNING)
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.serving.export import export
 
     folder = export(

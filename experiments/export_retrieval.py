@@ -16,7 +16,7 @@ in, scores out.
 
 from pathlib import Path
 
-from absl import flags, logging
+from absl import flags
 
 from experiments import program
 from jd_tf.schema import DataError
@@ -56,9 +56,6 @@ def main(_: object) -> None:
         raise DataError("name one of --workdir and --coarse.")
     if _COARSE.value and not _ITEMS.value:
         raise DataError("--coarse needs --items, the catalogue to score.")
-    # Saving logs every tensor it renames.
-    logging.set_verbosity(logging.WARNING)
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.pipeline.catalogue import Catalogue
     from jd_tf.pipeline.export import coarse_export
     from jd_tf.pipeline.export.retrieval_export import export_retrieval

@@ -13,7 +13,6 @@ from pathlib import Path
 from absl import flags
 
 from experiments import program
-from jd_tf.schema import DataError
 
 _DATA = flags.DEFINE_string(
     "data", None, "Folder made by experiments.make_data.", required=True
@@ -53,8 +52,7 @@ _SEED = flags.DEFINE_integer(
 
 def main(_: object) -> None:
     """Writes page and JSON and prints the recommendation."""
-    beside = _named(_BESIDE.value)
-    # TensorFlow takes seconds to load; --help should not wait for it.
+    beside = program.named_entries(_BESIDE, "folder")
     from jd_tf.evaluation.fusion.report import advice_lines, report_fusion
 
     page, report = report_fusion(
@@ -74,19 +72,6 @@ def main(_: object) -> None:
     for line in advice_lines(report):
         print(line)
     print(f"report: {page}")
-
-
-def _named(texts: list[str]) -> dict[str, str]:
-    """name=folder pairs."""
-    found: dict[str, str] = {}
-    for text in texts:
-        name, _, folder = text.partition("=")
-        if not name or not folder or name in found:
-            raise DataError(
-                f"--beside are name=folder, each name once. Got: {text!r}."
-            )
-        found[name] = folder
-    return found
 
 
 if __name__ == "__main__":

@@ -41,7 +41,6 @@ def main(_: object) -> None:
     output = Path(_OUTPUT.value)
     if output.exists() and not output.is_dir():
         raise DataError(f"--output={output}: is a file, not a folder.")
-    # Late, so that --help does not wait for TensorFlow.
     from experiments.column_importance import (
         importance_markdown,
         importance_picture,

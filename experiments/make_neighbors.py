@@ -92,7 +92,6 @@ def main(_: object) -> None:
             raise DataError(
                 f"--weights: `name:number` is wanted. Got: {text!r}."
             ) from error
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.pipeline.recall.co_occurrence import co_occurrence_table
     from jd_tf.pipeline.recall.ease import ease_table
     from jd_tf.pipeline.recall.interactions import Interactions

@@ -60,7 +60,6 @@ _TWO_STEPS = flags.DEFINE_bool(
 
 def main(_: object) -> None:
     """Counts, writes and prints how many."""
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.data import make_item_pairs
     from jd_tf.schema import DataError
 

@@ -70,7 +70,6 @@ _REST_PORT = flags.DEFINE_integer(
 def main(_: object) -> None:
     """Writes the files and prints their names."""
     labels = _labels(_LABELS.value)
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.serving.deploy import make_deployment
     from jd_tf.serving.deploy.deployment import IMAGE
 

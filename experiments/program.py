@@ -1,20 +1,17 @@
-"""Runs a program; turns errors a user can mend into one line."""
+"""Runs a program; turns errors a user can mend into one line.
 
-import contextlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
+Programs import in `main` what loads TensorFlow: it takes seconds, for which
+--help and a wrong flag should not wait.
+"""
+
 import os
-import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
-# Before TensorFlow loads: its C++ notes are no news to a user, and its oneDNN
-# kernels sum in another order now and then, so that a run could not be
-# repeated to the last digit; they are no faster on these sizes.
+# Before TensorFlow loads: its C++ notes are no news to a user (two or three
+# stay, which no variable turns off). Its oneDNN kernels sum in another order
+# now and then, so that a run could not be repeated to the last digit; they are
+# no faster on these sizes.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 # The models are TensorFlow's, whatever other programs run on.
@@ -30,14 +27,6 @@ from jd_tf.schema import DataError
 BAD_INPUT = 2
 # As the shell reports a program that a closed pipe ended.
 CLOSED_PIPE = 141
-# Notes that no environment variable turns off.
-_NOTES = (
-    r"^WARNING: All log messages before absl::InitializeLog\(\) is called|"
-    r"^I0000 .*cudart_stub"
-)
-# That there is no GPU is no error where there is no driver of one.
-_NO_GPU = r"|^E0000 .*failed call to cuInit"
-_DRIVER = Path("/proc/driver/nvidia")
 
 PROGRESS = flags.DEFINE_bool(
     "progress",
@@ -57,6 +46,22 @@ def needs_entries(flag: flags.FlagHolder) -> flags.FlagHolder:
         flag, lambda value: value != [], "name at least one, or leave it out"
     )
     return flag
+
+
+def named_entries(
+    flag: flags.FlagHolder, value: str, separator: str = "="
+) -> dict[str, str]:
+    """Returns name -> value of a list flag of `name=value`; refuses others."""
+    found: dict[str, str] = {}
+    for text in flag.value:
+        name, _, given = text.partition(separator)
+        if not name or not given or name in found:
+            raise DataError(
+                f"--{flag.name} are name{separator}{value}, each name once. "
+                f"Got: {text!r}."
+            )
+        found[name] = given
+    return found
 
 
 def run(
@@ -99,58 +104,9 @@ def run(
         except flags.Error as error:
             sys.exit(_refuse(f"{error}. See --help."))
 
+    # Saving logs every tensor it renames.
     logging.set_verbosity(logging.WARNING)
     app.run(guarded, flags_parser=parse)
-
-
-class _QuietTensorFlow(importlib.abc.MetaPathFinder):
-    """Keeps TensorFlow's notes of its import out of the standard error."""
-
-    def find_spec(
-        self, name: str, path: Any = None, target: Any = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name != "tensorflow":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.loader is not None:
-            load = spec.loader.exec_module
-
-            def load_quietly(module: Any) -> None:
-                with _without_notes():
-                    load(module)
-                    # Looks for GPUs, which it comments on once.
-                    module.config.list_physical_devices()
-
-            spec.loader.exec_module = load_quietly  # type: ignore[method-assign]
-        return spec
-
-
-@contextlib.contextmanager
-def _without_notes() -> Iterator[None]:
-    """Filters what C++ writes; in a process, so that a crash is still seen."""
-    pattern = _NOTES + ("" if _DRIVER.exists() else _NO_GPU)
-    if shutil.which("grep") is None:
-        yield
-        return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        command = ["grep", "-Ev", "--line-buffered", pattern]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=kept
-        ) as grep:
-            os.dup2(grep.stdin.fileno(), 2)  # type: ignore[union-attr]
-            try:
-                yield
-            finally:
-                sys.stderr.flush()
-                os.dup2(kept, 2)
-    finally:
-        os.close(kept)
-
-
-sys.meta_path.insert(0, _QuietTensorFlow())
 
 
 def _refuse(error: object) -> int:

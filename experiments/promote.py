@@ -78,7 +78,6 @@ def main(_: object) -> int:
         if not (there and equals and here):
             raise DataError(f"--local is path=path. Got: {text!r}.")
         mapped[there] = here
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.serving.client.options import TlsFiles
     from jd_tf.serving.deploy.promotion import (
         RollbackError,

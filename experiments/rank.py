@@ -92,11 +92,7 @@ def main(_: object) -> None:
     # --help should not wait for these. TensorFlow is loaded for
     # --saved_model only: a server can do without.
     from jd_tf.data.files import write_json
-    from jd_tf.serving.client import (
-        ClientOptions,
-        RankingClient,
-        read_requests,
-    )
+    from jd_tf.serving.client import ClientOptions, RankingClient, read_requests
 
     output = Path(_OUTPUT.value) if _OUTPUT.value else None
     if output and output.is_dir():

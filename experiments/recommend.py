@@ -45,7 +45,6 @@ def main(_: object) -> None:
     output = Path(_OUTPUT.value) if _OUTPUT.value else None
     if output and output.is_dir():
         raise DataError(f"{output}: is a folder; name a file.")
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.data.files import write_whole
     from jd_tf.pipeline.building import open_recommender
     from jd_tf.pipeline.evaluation.logged_requests import read_logged

@@ -18,7 +18,7 @@ unusable run, vectors, pairs or data.
 
 import sys
 
-from absl import flags, logging
+from absl import flags
 
 from experiments import program
 
@@ -26,9 +26,7 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of experiments.train.", required=True
 )
 _ITEM_VECTORS = flags.DEFINE_string(
-    "item_vectors",
-    None,
-    "All image vectors from now on, made by embed_images.",
+    "item_vectors", None, "All image vectors from now on, made by embed_images."
 )
 _PAIRS = flags.DEFINE_string(
     "pairs", None, "All item pairs from now on, made by make_pairs."
@@ -50,8 +48,6 @@ WRONGLY_MOVED = 1
 
 def main(_: object) -> int:
     """Refreshes, compares, exports."""
-    logging.set_verbosity(logging.WARNING)
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.serving.export import refresh
 
     folder = refresh(

@@ -59,7 +59,6 @@ def main(_: object) -> None:
     """Replays, writes the report and prints a summary."""
     if not Path(_LOG.value).exists():
         raise DataError(f"{_LOG.value}: no such file or folder.")
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.serving.deploy.replay import open_target
     from jd_tf.serving.deploy.shadow_report import PAGE_FILE, shadow
 

@@ -54,7 +54,6 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the queries drawn.", lower_bound=0)
 
 def main(_: object) -> None:
     """Writes the page and prints what the neighbours share."""
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.data.item_vectors import ItemVectors
     from jd_tf.evaluation.similarity.catalogue import read_styles
     from jd_tf.evaluation.similarity.gate_use import GateUse

@@ -44,7 +44,6 @@ _SET = flags.DEFINE_multi_string(
 
 def main(_: object) -> None:
     """Composes the configs from flags and trains."""
-    # Late, so that --help does not wait for TensorFlow.
     from experiments.train_ranker import finish_training
     from jd_tf.data.dataset import read_schema
     from jd_tf.data.files import read_json
@@ -87,11 +86,7 @@ def main(_: object) -> None:
         catalogue.save(kept)
     finish_training(
         lambda: train_retrieval(
-            _DATA.value,
-            workdir,
-            catalogue.columns,
-            model,
-            training,
+            _DATA.value, workdir, catalogue.columns, model, training
         ),
         training.monitor,
     )

@@ -29,7 +29,6 @@ def main(arguments: Sequence[str]) -> int:
     """Prints the errors found."""
     if len(arguments) != 2:
         raise DataError("name one version folder: verify_export FOLDER.")
-    # TensorFlow takes seconds to load; --help should not wait for it.
     from jd_tf.serving.export import verify_export
 
     folder = arguments[1]

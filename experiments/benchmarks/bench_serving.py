@@ -64,7 +64,6 @@ def main(_: object) -> None:
     """Checks the flags, holds the contest, writes tables and pictures."""
     counts = _numbers("candidates", _CANDIDATES.value)
     levels = _numbers("callers", _CALLERS.value)
-    # Late, so that --help does not wait for TensorFlow.
     from experiments.benchmarks import serving_contest as contest
     from experiments.benchmarks import serving_profile
     from experiments.benchmarks.serving_ways import random_batch
@@ -82,12 +81,7 @@ def main(_: object) -> None:
         calls["grpc"] = _remote(int(ranker.folder.name))
     calls = {name: _reading(ranker, call) for name, call in calls.items()}
     result = contest.hold_contest(
-        calls,
-        ranker.schema,
-        counts,
-        _ROUNDS.value,
-        _SLICE.value,
-        _USERS.value,
+        calls, ranker.schema, counts, _ROUNDS.value, _SLICE.value, _USERS.value
     )
     print(contest.table(result))
     load = {}
@@ -120,9 +114,7 @@ def main(_: object) -> None:
         batch = random_batch(ranker.schema, 1, _LOADED_CANDIDATES)
         found["parts_ms"] = serving_profile.profile(model, batch)
         serving_profile.draw_bars(
-            found["parts_ms"],
-            ("encode_user", "rank"),
-            output / "profile.png",
+            found["parts_ms"], ("encode_user", "rank"), output / "profile.png"
         )
     if "grpc" in calls:
         found["wire_ms"] = _wire(calls, ranker.schema, counts[0], output)

@@ -49,7 +49,6 @@ _POPULARITY = flags.DEFINE_float(
 def main(_: object) -> None:
     """Checks the flags, holds the contest, prints the table."""
     tables = [_rows(text) for text in _TABLES.value]
-    # Late, so that --help does not wait for TensorFlow.
     from experiments.benchmarks.training_contest import (
         RESULT_FILE,
         hold_contest,

@@ -42,7 +42,6 @@ _FULL_RANKING = flags.DEFINE_bool(
 def main(_: object) -> None:
     """Runs what is not done yet, data set by data set; prints the tables."""
     folder = Path(_INPUT.value)
-    # Late, so that --help does not wait for TensorFlow.
     from experiments.benchmarks.sequences_run import result_table, run_dataset
     from jd_tf.data.sources.timelines import timeline_names
 

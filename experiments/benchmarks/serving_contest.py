@@ -9,17 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import tensorflow as tf
 
 from experiments.benchmarks.serving_ways import WAYS, Call, ServingWays
-from jd_tf.data.files import write_json
+from jd_tf.data.files import write_json, write_whole
+from jd_tf.evaluation.pictures import new_panels, to_png
 from jd_tf.schema import DataError, Schema
 from jd_tf.serving.client.errors import ClientError
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
 RESULT_FILE = "bench_serving.json"
 LOAD_FILE = "concurrency.json"
@@ -218,14 +215,18 @@ def write_results(
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / RESULT_FILE, dict(result))
     write_json(output / LOAD_FILE, dict(load))
-    circumstances = {
+    write_json(output / SETTINGS_FILE, {**settings, **circumstances()})
+    _draw(result, load, output / PICTURE_FILE)
+
+
+def circumstances() -> dict[str, Any]:
+    """Returns what the speed of this process depends on."""
+    return {
         "cores": os.cpu_count(),
         "processor": platform.processor() or platform.machine(),
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
     }
-    write_json(output / SETTINGS_FILE, {**settings, **circumstances})
-    _draw(result, load, output / PICTURE_FILE)
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -250,15 +251,13 @@ def table(result: Mapping[str, Any]) -> str:
 def _draw(
     result: Mapping[str, Any], load: Mapping[str, Any], path: Path
 ) -> None:
-    rows = 1 + bool(load)
-    figure, panels = pyplot.subplots(
-        rows,
-        len(result),
-        figsize=(5.6 * len(result), 3.8 * rows),
-        squeeze=False,
-    )
-    for column, (transport, by_count) in enumerate(result.items()):
-        axes = panels[0][column]
+    titles = {name: name.replace("_", " ") for name in result}
+    names = [f"{one}: median, dotted p99" for one in titles.values()]
+    if load:
+        names += [f"{one}: throughput" for one in titles.values()]
+    figure, panels = new_panels(names, 3.8, len(result))
+    for transport, by_count in result.items():
+        axes = panels[f"{titles[transport]}: median, dotted p99"]
         counts = [int(count) for count in by_count]
         for way in WAYS:
             medians = [found["p50_ms"][way] for found in by_count.values()]
@@ -272,14 +271,13 @@ def _draw(
             yscale="log",
             xlabel="candidates",
             ylabel="milliseconds a user",
-            title=f"{transport.replace('_', ' ')}: median, dotted p99",
         )
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.minorticks_off()
         axes.legend(fontsize=8)
         if not load:
             continue
-        axes = panels[1][column]
+        axes = panels[f"{titles[transport]}: throughput"]
         for way, by_level in load[transport].items():
             levels = [int(level) for level in by_level]
             rates = [f["calls_per_second"] for f in by_level.values()]
@@ -289,11 +287,8 @@ def _draw(
             xlabel="callers at once",
             ylabel="calls a second",
             ylim=(0, None),
-            title="throughput",
         )
         axes.set_xticks(levels, [str(level) for level in levels])
         axes.minorticks_off()
         axes.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    write_whole(path, to_png(figure))

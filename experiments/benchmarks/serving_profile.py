@@ -5,19 +5,17 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import (
     convert_variables_to_constants_v2,
 )
 
+from jd_tf.data.files import write_whole
+from jd_tf.evaluation.pictures import new_figure, to_png
 from jd_tf.models.base import STATE_PREFIX
 from jd_tf.models.ranking.jd_ranker import JDRanker
 from jd_tf.serving.client.tensors import to_array, to_proto
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
 _MATRIX_SIDE = 768
 
@@ -199,12 +197,10 @@ def draw_bars(
 ) -> None:
     """Draws a bar of milliseconds for each part, wholes in another colour."""
     names = list(parts)[::-1]
-    figure, axes = pyplot.subplots(figsize=(7.2, 0.32 * len(names) + 1.2))
+    figure, axes = new_figure(7.2, 0.32 * len(names) + 1.2)
     colors = ["#455a64" if name in wholes else "#90caf9" for name in names]
     bars = axes.barh(names, [parts[name] for name in names], color=colors)
     axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
     axes.set(xlabel="milliseconds, median; dark: wholes, light: parts alone")
     axes.margins(x=0.12)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    write_whole(path, to_png(figure))

@@ -1,7 +1,5 @@
 """Our loop and plain Keras timed in turns, for bench_training."""
 
-import os
-import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,29 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import matplotlib
 import numpy as np
-import tensorflow as tf
 
 from experiments.benchmarks import bench_worker as worker
+from experiments.benchmarks.serving_contest import circumstances
 from experiments.benchmarks.tiled_baseline import write_rows
 from jd_tf.data.dataset import new_folder, seal, shard_name
-from jd_tf.data.files import read_json, write_json
+from jd_tf.data.files import read_json, write_json, write_whole
 from jd_tf.data.records import RequestWriter
+from jd_tf.evaluation.pictures import new_panels, to_png
 from jd_tf.schema import Behavior, IdColumn, Objective, Schema
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
 RESULT_FILE = "bench_training.json"
 SETTINGS_FILE = "settings.json"
 PICTURE_FILE = "bench_training.png"
-MEASURED = (
-    "impressions_per_second",
-    "step_ms",
-    "peak_mib",
-    "input_wait_share",
-)
+MEASURED = ("impressions_per_second", "step_ms", "peak_mib", "input_wait_share")
 
 
 def hold_contest(
@@ -225,29 +215,25 @@ def draw(result: dict[str, Any], path: Path) -> None:
         "jd_ranker": "jd_tf: one record a request",
         "keras_fit": "Keras fit: one row an impression",
     }
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6))
-    for axis, name, title in (
-        (axes[0], "impressions_per_second", "impressions per second"),
-        (axes[1], "step_ms", "milliseconds per step of 512 impressions"),
-    ):
+    titles = {
+        "impressions_per_second": "impressions per second",
+        "step_ms": "milliseconds per step of 512 impressions",
+    }
+    figure, panels = new_panels(list(titles.values()), 3.6)
+    for name, title in titles.items():
+        axis = panels[title]
         for system, label in labels.items():
             figures = [result[text][system][name] for text in result]
             axis.plot(rows, figures, marker="o", label=label)
-        axis.set(xscale="log", yscale="log", title=title)
+        axis.set(xscale="log", yscale="log")
         axis.set_xlabel("rows of the item table")
-        axis.grid(True, which="both", alpha=0.3)
-    axes[0].legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+        axis.legend(fontsize=8)
+    write_whole(path, to_png(figure))
 
 
 def _circumstances() -> dict[str, Any]:
     return {
-        "cores": os.cpu_count(),
-        "processor": platform.processor() or platform.machine(),
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
+        **circumstances(),
         "keras": keras.__version__,
         "batch_requests": worker.BATCH_REQUESTS,
         "batch_rows": worker.BATCH_ROWS,

@@ -18,10 +18,7 @@ from jd_tf.serving.client.grpc_transport import (
 from jd_tf.serving.client.options import ModelChoice
 from jd_tf.serving.client.tensors import fill_proto, to_arrays
 from jd_tf.serving.client.transport import Call as Asked
-from jd_tf.serving.protos.messages import (
-    PREDICT,
-    PredictResponse,
-)
+from jd_tf.serving.protos.messages import PREDICT, PredictResponse
 
 MODEL = "the model, in process"
 MAKING = "making the message"

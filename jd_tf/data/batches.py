@@ -114,7 +114,7 @@ def read_batches(
                 .map(
                     lambda number, window: _bucket(
                         window, batch_size, tf.stack([seed, number])
-                    ),
+                    )
                 )
                 .unbatch()
             )
@@ -129,8 +129,12 @@ def read_batches(
         )
         .prefetch(4)
     )
+    return without_autotune(dataset)
+
+
+def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns it, in order, and without what idles for seconds at its end."""
     options = tf.data.Options()
-    # Autotune may idle for seconds when an iterator is torn down.
     options.autotune.enabled = False
     options.deterministic = True
     return dataset.with_options(options)

@@ -11,13 +11,7 @@ from typing import Any
 
 from absl import logging
 
-from jd_tf.data.files import (
-    checksum,
-    read_json,
-    sync,
-    sync_tree,
-    write_json,
-)
+from jd_tf.data.files import checksum, read_json, sync, sync_tree, write_json
 from jd_tf.data.records import RequestWriter, count_records
 from jd_tf.data.suspicions import Suspicions
 from jd_tf.schema import DataError, Schema

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,17 +90,27 @@ def write_json(path: Path, value: Any) -> None:
 def write_npz(
     path: str | Path, arrays: Mapping[str, Any], compress: bool = False
 ) -> None:
-    """Writes the `.npz` file that `read_npz` reads, whole or not at all."""
+    """Writes the `.npz` file that `read_npz` reads, whole or not at all.
+
+    Bytes as objects have a fixed width there, as a pickle could run anything.
+    """
     buffer = io.BytesIO()
-    (np.savez_compressed if compress else np.savez)(buffer, **arrays)
+    plain: dict[str, Any] = {
+        name: np.asarray(array, "S") if array.dtype == object else array
+        for name, array in arrays.items()
+    }
+    (np.savez_compressed if compress else np.savez)(buffer, **plain)
     write_whole(path, buffer.getvalue())
 
 
-def read_npz(path: str | Path, remedy: str = "") -> dict[str, np.ndarray]:
-    """Reads the arrays of an `.npz` file.
+def read_npz(
+    path: str | Path, remedy: str = "", names: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Reads the arrays of an `.npz` file; fixed-width bytes become objects.
 
     Raises:
-        DataError: naming the file, with the remedy if there is none.
+        DataError: naming the file, with the remedy if there is none, and the
+            first of `names` that it has not.
     """
     path = Path(path)
     if not path.is_file():
@@ -111,7 +121,7 @@ def read_npz(path: str | Path, remedy: str = "") -> dict[str, np.ndarray]:
             path.open("rb") as file,
             np.load(file, allow_pickle=False) as stored,
         ):
-            return dict(stored)
+            arrays = dict(stored)
     except (
         *(OSError, ValueError, TypeError, EOFError),
         zipfile.BadZipFile,
@@ -120,13 +130,13 @@ def read_npz(path: str | Path, remedy: str = "") -> dict[str, np.ndarray]:
             f"{path}: not an .npz of plain arrays, or cut off: {error}. "
             "Copy or make it again."
         ) from error
-
-
-def without_pickle(ids: np.ndarray) -> np.ndarray:
-    """Returns ids as `write_npz` takes them: text ids as fixed-width bytes."""
-    return np.asarray(ids, "S") if ids.dtype == object else ids
-
-
-def with_texts(ids: np.ndarray) -> np.ndarray:
-    """Returns what `without_pickle` was given."""
-    return ids.astype(object) if ids.dtype.kind == "S" else ids
+    for name in names:
+        if name not in arrays:
+            raise DataError(
+                f"{path}: has no array `{name}`, only {sorted(arrays)}. "
+                f"{remedy}".rstrip()
+            )
+    return {
+        name: array.astype(object) if array.dtype.kind == "S" else array
+        for name, array in arrays.items()
+    }

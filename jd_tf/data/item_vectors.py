@@ -91,18 +91,12 @@ class ItemVectors:
         Raises:
             DataError: naming the file and the array that is missing or wrong.
         """
-        arrays = read_npz(
-            path, "Make one with `python -m experiments.embed_images`."
-        )
+        remedy = "Make one with `python -m experiments.embed_images`."
+        arrays = read_npz(path, remedy, (IDS, VECTORS))
         try:
             meta = json.loads(str(arrays.get(META, "{}")))
         except ValueError as error:
             raise DataError(f"{path}: `{META}` is no JSON: {error}.") from error
-        for name in (IDS, VECTORS):
-            if name not in arrays:
-                raise DataError(
-                    f"{path}: has no array `{name}`, only {sorted(arrays)}."
-                )
         return cls(arrays[IDS], arrays[VECTORS], meta, str(path))
 
 

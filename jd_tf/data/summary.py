@@ -9,12 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.data.batches import READ_ERRORS, explain_read_error, parse_requests
-from jd_tf.data.dataset import (
-    SPLITS,
-    SUMMARY_FILE,
-    read_schema,
-    split_files,
-)
+from jd_tf.data.dataset import SPLITS, SUMMARY_FILE, read_schema, split_files
 from jd_tf.data.files import write_json
 from jd_tf.data.summary_report import draw_summary, summary_text
 from jd_tf.schema import Role, Schema

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from jd_tf.data.text_table import text_table
+
 # Told apart by people who see colours differently, and in grey.
 _COLORS = {"train": "#0072B2", "validation": "#E69F00", "test": "#009E73"}
 _LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -196,14 +198,4 @@ def _span(time: dict[str, Any] | None) -> list[str]:
 
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Columns as wide as their widest cell; numbers to the right."""
-    cells = [header, *rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    return [
-        "  "
-        + "  ".join(
-            cell.ljust(width) if index == 0 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
+    return [f"  {line}" for line in text_table([header, *rows], num_left=1)]

@@ -81,9 +81,7 @@ class RequestValidator:
         self._bias_sizes = {b.name: b.num_values for b in schema.bias_columns}
 
     def check(
-        self,
-        request: Mapping[str, Any],
-        needed: Collection[str] | None = None,
+        self, request: Mapping[str, Any], needed: Collection[str] | None = None
     ) -> dict[str, np.ndarray]:
         """Returns the columns and their lengths as typed arrays.
 
@@ -139,9 +137,7 @@ class RequestValidator:
                 )
 
     def check_missing(
-        self,
-        request: Mapping[str, Any],
-        needed: Collection[str] | None = None,
+        self, request: Mapping[str, Any], needed: Collection[str] | None = None
     ) -> None:
         """Raises an error that names all missing columns; see `check`."""
         missing = [

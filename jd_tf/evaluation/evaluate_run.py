@@ -7,11 +7,7 @@ from typing import Any
 from jd_tf.data.batches import numpy_batches, read_batches
 from jd_tf.data.dataset import split_files
 from jd_tf.data.item_pairs.item_pairs import ItemPairs
-from jd_tf.evaluation.baselines import (
-    BASELINES,
-    ImpressionFeatures,
-    Trees,
-)
+from jd_tf.evaluation.baselines import BASELINES, ImpressionFeatures, Trees
 from jd_tf.evaluation.collect import ORACLE, Scorer, collect_predictions
 from jd_tf.evaluation.fusion.observation import name_hidden_facts
 from jd_tf.evaluation.fusion.predictions import FusionPredictions

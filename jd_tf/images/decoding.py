@@ -13,6 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from jd_tf.data.batches import without_autotune
 from jd_tf.schema import DataError
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -96,13 +97,6 @@ def readable_images(
         num_parallel_calls=num_threads,
     )
     return without_autotune(dataset.ignore_errors().batch(batch_size))
-
-
-def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Returns the data set without what can idle for seconds at its end."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)
 
 
 def find_broken(

@@ -12,13 +12,9 @@ import pandas as pd
 import tensorflow as tf
 import tqdm
 
+from jd_tf.data.batches import without_autotune
 from jd_tf.data.files import write_whole
-from jd_tf.images.decoding import (
-    find_broken,
-    load_image,
-    readable_images,
-    without_autotune,
-)
+from jd_tf.images.decoding import find_broken, load_image, readable_images
 from jd_tf.images.fine_tuning_config import FineTuningConfig
 from jd_tf.images.image_list import LabelledImages
 from jd_tf.images.image_tower import ImageTower

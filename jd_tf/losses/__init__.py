@@ -8,10 +8,7 @@ Labels below 0 mark cells that never count: padding beyond
 import jd_tf.keras_backend  # noqa: F401
 from jd_tf.losses.listwise_metrics import GAUC, NDCG
 from jd_tf.losses.listwise_softmax import ListwiseSoftmaxLoss
-from jd_tf.losses.multi_objective import (
-    MultiObjectiveLoss,
-    labels_and_weights,
-)
+from jd_tf.losses.multi_objective import MultiObjectiveLoss, labels_and_weights
 from jd_tf.losses.retrieval_softmax import retrieval_softmax
 
 __all__ = [

@@ -22,7 +22,6 @@ from jd_tf.pipeline.recommender_config import (
     CoarseSettings,
     FineSettings,
     ModelSettings,
-    RecallSettings,
     RecommenderConfig,
     RerankSettings,
 )
@@ -50,23 +49,51 @@ _MOST_FALLBACK = 1000
 
 
 @dataclasses.dataclass(frozen=True)
-class OpenRecommender:
-    """A recommender with what it is made of; a context manager.
+class RecommenderFiles:
+    """The file of a recommender, and those of its data.
 
     Attributes:
-        recommender: answers requests.
-        config: of its file.
+        folder: of the file, to which paths are relative.
+        config: of the file.
         schema: of requests.
         catalogue: of items.
         statistics: of items.
-        resources: closed at the end.
     """
 
-    recommender: Recommender
+    folder: Path
     config: RecommenderConfig
     schema: Schema
     catalogue: Catalogue
     statistics: ItemStatistics
+
+    @classmethod
+    def read(cls, path: str | Path) -> "RecommenderFiles":
+        """Reads the YAML file and those that it names for all stages."""
+        folder = Path(path).parent
+        config: RecommenderConfig = read_yaml(
+            path,
+            RecommenderConfig,
+            "Make one with `python -m experiments.build_recommender`.",
+        )
+        return cls(
+            folder,
+            config,
+            Schema.load(folder / config.schema),
+            Catalogue.load(folder / config.catalogue),
+            ItemStatistics.load(folder / config.statistics),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenRecommender(RecommenderFiles):
+    """A recommender with what it is made of; a context manager.
+
+    Attributes:
+        recommender: answers requests.
+        resources: closed at the end.
+    """
+
+    recommender: Recommender
     resources: contextlib.ExitStack
 
     def __enter__(self) -> "OpenRecommender":
@@ -83,66 +110,45 @@ def open_recommender(path: str | Path) -> OpenRecommender:
         DataError: naming the file, the key and the value that is wrong, or
             the file that is missing.
     """
-    path = Path(path)
-    config = read_recommender_config(path)
-    folder = path.parent
-    schema = Schema.load(folder / config.schema)
-    catalogue = Catalogue.load(folder / config.catalogue)
-    statistics = ItemStatistics.load(folder / config.statistics)
+    files = RecommenderFiles.read(path)
+    config, catalogue = files.config, files.catalogue
     threads = StageThreads(config.most_running)
     with contextlib.ExitStack() as stack:
-        steps = []
+        steps: list[tuple[RankingStage, Any]] = []
         if config.coarse:
-            stage = _coarse_stage(
-                config.coarse, folder, schema, catalogue, stack
-            )
-            steps.append(
-                Step(stage, config.coarse.count, config.coarse.seconds)
-            )
+            coarse = _coarse_stage(config.coarse, files, stack)
+            steps.append((coarse, config.coarse))
         if config.fine:
-            client = open_client(config.fine, folder, schema)
+            client = open_client(config.fine, files.folder, files.schema)
             stack.enter_context(client)
-            fine = FineStage(client, catalogue)
-            steps.append(Step(fine, config.fine.count, config.fine.seconds))
+            steps.append((FineStage(client, catalogue), config.fine))
         if config.rerank:
-            steps.append(
-                Step(
-                    _rerank_stage(config.rerank, folder, schema, catalogue),
-                    config.rerank.count,
-                    config.rerank.seconds,
-                )
-            )
-        recall = _recall_stage(
-            config.recall, folder, schema, catalogue, statistics, threads
+            rerank = _rerank_stage(config.rerank, files)
+            steps.append((rerank, config.rerank))
+        recall = RecallStage(
+            open_channels(files),
+            catalogue,
+            threads,
+            config.recall.count,
+            config.recall.per_channel,
+            config.recall.merge(),
+            config.recall.exclude,
         )
-        popular = statistics.item_id[np.argsort(-statistics.users)]
+        order = np.argsort(-files.statistics.users)
+        popular = files.statistics.item_id[order]
         popular = popular[catalogue.rows(popular) >= 0]
         recommender = Recommender(
-            schema,
+            files.schema,
             recall,
-            steps,
+            [Step(stage, one.count, one.seconds) for stage, one in steps],
             popular[:_MOST_FALLBACK],
             threads,
             config.recall.seconds,
             config.deadline,
         )
         return OpenRecommender(
-            recommender,
-            config,
-            schema,
-            catalogue,
-            statistics,
-            stack.pop_all(),
+            **vars(files), recommender=recommender, resources=stack.pop_all()
         )
-
-
-def read_recommender_config(path: str | Path) -> RecommenderConfig:
-    """Reads the YAML file of a recommender; errors as of `open_recommender`."""
-    return read_yaml(
-        path,
-        RecommenderConfig,
-        "Make one with `python -m experiments.build_recommender`.",
-    )
 
 
 def open_client(
@@ -175,65 +181,33 @@ def _transport(settings: ModelSettings, folder: Path) -> Transport:
 
 def _coarse_stage(
     settings: CoarseSettings,
-    folder: Path,
-    schema: Schema,
-    catalogue: Catalogue,
+    files: RecommenderFiles,
     stack: contextlib.ExitStack,
 ) -> RankingStage:
     if settings.folder:
         from jd_tf.pipeline.stages.coarse_stage import CoarseStage
 
-        tower = CoarseStage.load(folder / settings.folder, catalogue)
-        schema.check_same(tower.schema, str(folder / settings.folder))
+        folder = files.folder / settings.folder
+        tower = CoarseStage.load(folder, files.catalogue)
+        files.schema.check_same(tower.schema, str(folder))
         return tower
-    transport = _transport(settings, folder)
+    transport = _transport(settings, files.folder)
     stack.callback(transport.close)
     if transport.schema is not None:
-        schema.check_same(transport.schema, transport.where)
+        files.schema.check_same(transport.schema, transport.where)
     return ServedCoarseStage(transport)
 
 
-def _recall_stage(
-    settings: RecallSettings,
-    folder: Path,
-    schema: Schema,
-    catalogue: Catalogue,
-    statistics: ItemStatistics,
-    threads: StageThreads,
-) -> RecallStage:
-    return RecallStage(
-        open_channels(settings, folder, schema, catalogue, statistics),
-        catalogue,
-        threads,
-        settings.count,
-        settings.per_channel,
-        settings.merge(),
-        settings.exclude,
-    )
-
-
-def open_channels(
-    settings: RecallSettings,
-    folder: Path,
-    schema: Schema,
-    catalogue: Catalogue,
-    statistics: ItemStatistics,
-) -> list[RecallChannel]:
+def open_channels(files: RecommenderFiles) -> list[RecallChannel]:
     """Opens the channels of a recommender's file.
-
-    Args:
-        settings: of the channels.
-        folder: of the file.
-        schema: of requests.
-        catalogue: of items.
-        statistics: of items.
 
     Raises:
         DataError: naming the key that is wrong, or the file that is missing.
     """
+    settings = files.config.recall
     if not settings.channels:
         raise DataError("`recall.channels`: name at least one channel.")
-    known = [behavior.name for behavior in schema.behaviors]
+    known = [behavior.name for behavior in files.schema.behaviors]
     for name in settings.exclude:
         if name not in known:
             raise DataError(
@@ -241,53 +215,47 @@ def open_channels(
                 f"{', '.join(known)}."
             )
     return [
-        _two_tower(name, one, folder, catalogue, settings.per_channel)
+        _two_tower(name, one, files)
         if one.kind == "two_tower"
-        else _channel(name, one, folder, schema, catalogue, statistics)
+        else _channel(name, one, files)
         for name, one in settings.channels.items()
     ]
 
 
 def _two_tower(
-    name: str,
-    settings: ChannelSettings,
-    folder: Path,
-    catalogue: Catalogue,
-    count: int,
+    name: str, settings: ChannelSettings, files: RecommenderFiles
 ) -> RecallChannel:
+    folder = files.folder / settings.file
     if not settings.num_probes:
-        return TwoTowerChannel.load(folder / settings.file, name)
-    model = LoadedModel(resolve(folder / settings.file))
-    return TwoTowerChannel(
-        ApproximateRetriever(
-            model, catalogue, count, num_probes=settings.num_probes
-        ),
-        name,
+        return TwoTowerChannel.load(folder, name)
+    retriever = ApproximateRetriever(
+        LoadedModel(resolve(folder)),
+        files.catalogue,
+        files.config.recall.per_channel,
+        num_probes=settings.num_probes,
     )
+    return TwoTowerChannel(retriever, name)
 
 
 def _channel(
-    name: str,
-    settings: ChannelSettings,
-    folder: Path,
-    schema: Schema,
-    catalogue: Catalogue,
-    statistics: ItemStatistics,
+    name: str, settings: ChannelSettings, files: RecommenderFiles
 ) -> RecallChannel:
+    catalogue, statistics = files.catalogue, files.statistics
     ids = statistics.item_id
     if settings.kind == "popular":
         return CommonList(name, ids, statistics.users)
     if settings.kind == "new":
         return CommonList(name, ids, statistics.first_seen)
-    behaviors = settings.behaviors or {b.name: 1.0 for b in schema.behaviors}
+    known = {b.name: 1.0 for b in files.schema.behaviors}
+    behaviors = settings.behaviors or known
     for behavior in behaviors:
-        if behavior not in {b.name for b in schema.behaviors}:
+        if behavior not in known:
             raise DataError(
                 f"`recall.channels.{name}.behaviors`: no behaviour "
                 f"`{behavior}` in the schema."
             )
     if settings.kind == "neighbors":
-        table = NeighborTable.load(folder / settings.file)
+        table = NeighborTable.load(files.folder / settings.file)
         return Neighbors(name, table, behaviors, num_events=settings.num_events)
     column = catalogue.columns.get(settings.column)
     if column is None:
@@ -305,18 +273,15 @@ def _channel(
 
 
 def _rerank_stage(
-    settings: RerankSettings, folder: Path, schema: Schema, catalogue: Catalogue
+    settings: RerankSettings, files: RecommenderFiles
 ) -> RerankStage:
-    vectors = None
+    catalogue, vectors = files.catalogue, None
     if settings.vectors:
-        found = ItemVectors.load(folder / settings.vectors)
+        found = ItemVectors.load(files.folder / settings.vectors)
         vectors = _by_row(found, catalogue)
+    names = files.schema.item_dense
     return RerankStage(
-        catalogue,
-        settings.rules,
-        settings.items,
-        schema.item_dense,
-        vectors,
+        catalogue, settings.rules, settings.items, names, vectors
     )
 
 

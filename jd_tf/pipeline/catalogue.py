@@ -6,12 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from jd_tf.data.batches import numpy_batches
-from jd_tf.data.files import (
-    read_npz,
-    with_texts,
-    without_pickle,
-    write_npz,
-)
+from jd_tf.data.files import read_npz, write_npz
+from jd_tf.pipeline.item_lists import stack_rows
+from jd_tf.pipeline.recall.scoring import find_ids
 from jd_tf.schema import DataError, Role, Schema
 
 _BATCH_SIZE = 512
@@ -57,11 +54,7 @@ class Catalogue:
 
     def rows(self, item_id: np.ndarray) -> np.ndarray:
         """Returns rows of ids of any shape, -1 for what is unknown."""
-        if not len(self):
-            return np.full(item_id.shape, -1)
-        at = np.searchsorted(self.item_id, item_id)
-        at = np.minimum(at, len(self) - 1)
-        return np.where(self.item_id[at] == item_id, at, -1)
+        return find_ids(self.item_id, item_id)
 
     def candidates(self, item_id: np.ndarray) -> dict[str, np.ndarray]:
         """Returns candidate columns (B, N, ...) of known ids (B, N).
@@ -100,7 +93,7 @@ class Catalogue:
             for name in names:
                 shown = batch[name][real]
                 known = newest.get(name, shown[:0])
-                newest[name] = _one_above_other(known, shown)
+                newest[name] = stack_rows([known, shown])
             # The last of equal ids, in order of time, is the newest.
             order = np.argsort(times, kind="stable")[::-1]
             _, first = np.unique(newest["item_id"][order], return_index=True)
@@ -113,11 +106,7 @@ class Catalogue:
 
     def save(self, path: str | Path) -> None:
         """Writes one `.npz` file, atomically."""
-        texts = {
-            name: without_pickle(column)
-            for name, column in self.columns.items()
-        }
-        write_npz(path, texts)
+        write_npz(path, self.columns)
 
     @classmethod
     def load(cls, path: str | Path) -> "Catalogue":
@@ -126,21 +115,4 @@ class Catalogue:
         Raises:
             DataError: if the file is missing or damaged.
         """
-        arrays = read_npz(path)
-        return cls({name: with_texts(array) for name, array in arrays.items()})
-
-
-def _one_above_other(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Joins rows; those of several ids are padded to the same number."""
-    if first.ndim == 2 and first.dtype != np.float32:
-        width = max(first.shape[1], second.shape[1])
-        empty = b"" if first.dtype == object else 0
-        first, second = (
-            np.pad(
-                part,
-                ((0, 0), (0, width - part.shape[1])),
-                constant_values=empty,
-            )
-            for part in (first, second)
-        )
-    return np.concatenate([first, second])
+        return cls(read_npz(path))

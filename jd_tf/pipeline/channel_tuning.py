@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from jd_tf.data.text_table import text_table
 from jd_tf.data.validation import RequestValidator
 from jd_tf.metrics import found_at
-from jd_tf.pipeline.building import open_channels, read_recommender_config
-from jd_tf.pipeline.catalogue import Catalogue
+from jd_tf.pipeline.building import RecommenderFiles, open_channels
 from jd_tf.pipeline.evaluation.logged_requests import LoggedRequest, read_logged
 from jd_tf.pipeline.item_lists import ItemLists
-from jd_tf.pipeline.item_statistics import ItemStatistics
 from jd_tf.pipeline.preparation import save_config
 from jd_tf.pipeline.recall.blend import tune_blend
 from jd_tf.pipeline.recall.channel import RecallChannel
@@ -64,20 +63,16 @@ def tune_channels(
     Raises:
         DataError: file or data cannot be read, or no user wants an item.
     """
-    path = Path(path)
-    config = read_recommender_config(path)
-    recall, folder = config.recall, path.parent
-    schema = Schema.load(folder / config.schema)
-    catalogue = Catalogue.load(folder / config.catalogue)
-    statistics = ItemStatistics.load(folder / config.statistics)
-    channels = open_channels(recall, folder, schema, catalogue, statistics)
-    requests = _of_users(data, split, schema, num_users, seed)
-    lists = _recalled(channels, requests, schema, recall, progress)
+    files = RecommenderFiles.read(path)
+    config, recall = files.config, files.config.recall
+    channels = open_channels(files)
+    requests = _of_users(data, split, files.schema, num_users, seed)
+    lists = _recalled(channels, requests, files.schema, recall, progress)
     wanted = np.array(
         [one.item_id[one.value.argmax()] for one in requests],
         requests[0].item_id.dtype,
     )
-    passed = min(recall.count, len(catalogue))
+    passed = min(recall.count, len(files.catalogue))
     places = sorted({max(passed // part, 1) for part in (10, 3, 1)})
     # Requests are in a drawn order.
     half = len(requests) // 2
@@ -118,9 +113,7 @@ def tune_channels(
         save_config(dataclasses.replace(config, recall=recall), path)
     return {
         "changed": changed,
-        "weights": dict(tuned.weights),
-        "by": tuned.by,
-        "rank_offset": tuned.rank_offset,
+        **tuned.blend(),
         "users": len(requests) - half,
         "places": places,
         "hits": hits,
@@ -135,17 +128,12 @@ def tuning_text(report: Mapping[str, Any]) -> str:
         weight = report["weights"].get(name)
         text = "" if weight is None else f"{weight:g}"
         rows.append([name, text, *(f"{share:.4f}" for share in hits)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))
-        for row in rows
-    ]
     by = f"by {report['by']}"
     if report["by"] == "rank":
         by += f", offset {report['rank_offset']:g}"
     verdict = "written" if report["changed"] else "no better: left as before"
-    lines.append(f"{report['users']} other users; merged {by}; {verdict}")
-    return "\n".join(line.rstrip() for line in lines)
+    last = f"{report['users']} other users; merged {by}; {verdict}"
+    return "\n".join([*text_table(rows), last])
 
 
 def _of_users(
@@ -182,8 +170,7 @@ def _recalled(
     for start in tqdm.tqdm(starts, "recalling", disable=not progress):
         some = requests[start : start + _BATCH_SIZE]
         batch = pad_requests(
-            [checker.check(one.columns) for one in some],
-            schema.columns(*roles),
+            [checker.check(one.columns) for one in some], schema.columns(*roles)
         )
         excluded = None
         if settings.exclude:

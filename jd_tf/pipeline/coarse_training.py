@@ -1,7 +1,6 @@
 """Distils a coarse tower from the fine ranker's scores and labels."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,18 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from jd_tf.data.batches import numpy_batches, read_batches
-from jd_tf.data.dataset import read_schema, split_files
+from jd_tf.data.batches import read_batches, without_autotune
+from jd_tf.data.dataset import read_schema
 from jd_tf.data.files import plain_path
+from jd_tf.data.validation import RequestValidator
 from jd_tf.losses.distillation import ListDistillation
 from jd_tf.metrics.ranking_metrics import from_zero
 from jd_tf.models.retrieval.coarse_tower import CoarseConfig, CoarseTower
 from jd_tf.pipeline.catalogue import Catalogue
+from jd_tf.pipeline.evaluation.logged_requests import read_logged
 from jd_tf.pipeline.stages.coarse_stage import MODEL_FILE
-from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES, Schema
-from jd_tf.serving.batching import pad_requests, split_batch
+from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES
+from jd_tf.serving.batching import pad_requests
 from jd_tf.serving.client import RankingClient
 from jd_tf.training.sparse_dense_optimizer import SparseDenseOptimizer
 
@@ -141,19 +142,17 @@ def distil(
     progress: bool = True,
 ) -> DistilledRequests:
     """Scores shown and drawn candidates of training requests."""
-    schema, rng = client.schema, np.random.default_rng(training.seed)
+    schema, rng = read_schema(data), np.random.default_rng(training.seed)
     roles = (*HISTORY_ROLES, *REQUEST_ROLES)
-    columns = schema.columns(*roles)
+    columns, checker = schema.columns(*roles), RequestValidator(schema, roles)
     widths = {b.length: b.max_length for b in schema.behaviors}
     users, all_rows, targets = [], [], []
-    requests = itertools.islice(
-        _requests(data, schema, training.num_requests), training.num_requests
-    )
-    for request, value in tqdm.tqdm(
+    requests = read_logged(data, "train", training.num_requests, schema)
+    for one in tqdm.tqdm(
         requests, "scoring", training.num_requests, disable=not progress
     ):
-        shown = catalogue.rows(request["item_id"])
-        shown, value = shown[shown >= 0], value[shown >= 0]
+        request, shown = checker.check(one.columns), catalogue.rows(one.item_id)
+        shown, value = shown[shown >= 0], one.value[shown >= 0]
         drawn = rng.choice(
             len(catalogue),
             min(training.num_sampled, len(catalogue)),
@@ -179,29 +178,6 @@ def distil(
         np.stack([np.pad(rows, (0, width - len(rows))) for rows in all_rows]),
         np.stack([np.pad(t, ((0, width - len(t)), (0, 0))) for t in targets]),
     )
-
-
-def _requests(
-    data: str | Path, schema: Schema, wanted: int
-) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Yields training requests, and the value of what each item led to."""
-    total = sum(split_files(data, "train").values())
-    every = max(total // wanted, 1)
-    values = np.array(schema.objective_values, np.float32)
-    for batch in numpy_batches(data, "train", _READ_AT_ONCE, every=every):
-        done = (batch["labels"] * batch["label_weights"]) @ values
-        counts = batch["num_candidates"]
-        for number, request in enumerate(split_batch(batch, schema)):
-            known = {
-                c.name: np.asarray(request[c.name], _dtype(c))
-                for c in schema.columns(*HISTORY_ROLES, *REQUEST_ROLES)
-            }
-            known["item_id"] = request["item_id"]
-            yield known, done[number, : counts[number]]
-
-
-def _dtype(column: Any) -> Any:
-    return object if column.dtype == "string" else column.dtype
 
 
 def _batches(
@@ -232,7 +208,4 @@ def _batches(
     dataset = tf.data.Dataset.from_generator(
         generate, output_signature=(specs, target)
     )
-    options = tf.data.Options()
-    # Autotune may idle for seconds when an iterator is torn down.
-    options.autotune.enabled = False
-    return dataset.prefetch(2).with_options(options)
+    return without_autotune(dataset.prefetch(2))

@@ -1,7 +1,7 @@
 """Lists of items, one a request: what stages of the pipeline pass on."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,26 +40,15 @@ class ItemLists:
     def joined(cls, parts: Iterable["ItemLists"]) -> "ItemLists":
         """Returns the lists of several batches, at least one, as one."""
         parts = list(parts)
-        empty = b"" if parts[0].item_id.dtype == object else 0
-        width = max(part.item_id.shape[1] for part in parts)
-        rooms = [((0, 0), (0, width - p.item_id.shape[1])) for p in parts]
-        ids, scores = (
-            np.concatenate(
-                [
-                    np.pad(getattr(part, name), room, constant_values=value)
-                    for part, room in zip(parts, rooms, strict=True)
-                ]
-            )
-            for name, value in (("item_id", empty), ("score", -np.inf))
+        return cls(
+            stack_rows([part.item_id for part in parts]),
+            stack_rows([part.score for part in parts], -np.inf),
+            np.concatenate([part.length for part in parts]),
         )
-        return cls(ids, scores, np.concatenate([p.length for p in parts]))
 
     @classmethod
     def best(
-        cls,
-        item_id: np.ndarray,
-        score: np.ndarray,
-        count: int,
+        cls, item_id: np.ndarray, score: np.ndarray, count: int
     ) -> "ItemLists":
         """Returns the `count` best of scored items.
 
@@ -90,3 +79,23 @@ class ItemLists:
         beyond = np.arange(count) >= length[:, None]
         empty = b"" if item_id.dtype == object else 0
         return cls(np.where(beyond, empty, found), best, length)
+
+
+def stack_rows(parts: Sequence[np.ndarray], fill: float = 0) -> np.ndarray:
+    """Returns the rows of all parts; the second axis is as long as the longest.
+
+    It is filled up with `fill`, texts with b"".
+    """
+    if parts[0].ndim == 1:
+        return np.concatenate(parts)
+    width = max(part.shape[1] for part in parts)
+    whole = np.full(
+        (sum(map(len, parts)), width, *parts[0].shape[2:]),
+        b"" if parts[0].dtype == object else fill,
+        parts[0].dtype,
+    )
+    start = 0
+    for part in parts:
+        whole[start : start + len(part), : part.shape[1]] = part
+        start += len(part)
+    return whole

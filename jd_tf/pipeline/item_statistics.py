@@ -5,16 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jd_tf.data.files import (
-    read_npz,
-    with_texts,
-    without_pickle,
-    write_npz,
-)
+from jd_tf.data.files import read_npz, write_npz
 from jd_tf.pipeline.recall.interactions import Interactions
-from jd_tf.schema import DataError
-
-_ARRAYS = ("item_id", "users", "first_seen")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +34,7 @@ class ItemStatistics:
 
     def save(self, path: str | Path) -> None:
         """Writes one `.npz` file, atomically."""
-        ids = without_pickle(self.item_id)
-        arrays = (ids, self.users, self.first_seen)
-        write_npz(path, dict(zip(_ARRAYS, arrays, strict=True)))
+        write_npz(path, vars(self))
 
     @classmethod
     def load(cls, path: str | Path) -> "ItemStatistics":
@@ -53,10 +43,6 @@ class ItemStatistics:
         Raises:
             DataError: if the file is missing or another.
         """
-        arrays = read_npz(path)
-        if set(arrays) != set(_ARRAYS):
-            raise DataError(
-                f"{path}: no statistics of items: holds {sorted(arrays)}."
-            )
-        ids = with_texts(arrays["item_id"])
-        return cls(ids, arrays["users"], arrays["first_seen"])
+        names = [field.name for field in dataclasses.fields(cls)]
+        arrays = read_npz(path, "Make one with `build_recommender`.", names)
+        return cls(*(arrays[name] for name in names))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jd_tf.data.text_table import text_table
 from jd_tf.pipeline.stages.stage import ScoredItems
 
 # What became of a stage.
@@ -95,12 +96,7 @@ class Recommendation:
                     found.get("reason", ""),
                 ]
             )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         head = f"{len(self.explanations)} items in {1000 * self.seconds:.1f} ms"
         if self.degraded:
             head += f"; fell back: {', '.join(self.degraded)}"
-        lines = [
-            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True))
-            for row in rows
-        ]
-        return "\n".join([head, *(line.rstrip() for line in lines)])
+        return "\n".join([head, *text_table(rows)])

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
@@ -98,8 +98,14 @@ class Recommender:
         self._columns = schema.columns(*roles)
         self._served = {c.name for c in self._columns}
         self._lock = threading.Lock()
-        self._counts: dict[str, collections.Counter[str]] = {}
-        self._seconds: dict[str, collections.deque[float]] = {}
+        self._counts: dict[str, collections.Counter[str]] = (
+            collections.defaultdict(collections.Counter)
+        )
+        self._seconds: dict[str, collections.deque[float]] = (
+            collections.defaultdict(
+                lambda: collections.deque(maxlen=_KEPT_TIMINGS)
+            )
+        )
 
     def recommend(
         self,
@@ -122,7 +128,10 @@ class Recommender:
             DataError: if the request is wrong, naming column and value.
         """
         start = time.perf_counter()
-        user = self._user_request(request, pins or {})
+        given = {n: v for n, v in request.items() if n in self._served}
+        columns = self._validator.check(given)
+        batch = pad_requests([columns], self._columns)
+        user = UserRequest(columns, batch, pins or {})
         traces: list[StageTrace] = []
         items = self._recalled(user, blocked, traces)
         answers = {self._recall.name: items}
@@ -188,15 +197,6 @@ class Recommender:
             for name, kept in seconds.items()
         } | {"running": self._threads.running()}
 
-    def _user_request(
-        self, request: Mapping[str, Any], pins: Mapping[int, Any]
-    ) -> UserRequest:
-        given = {n: v for n, v in request.items() if n in self._served}
-        columns = self._validator.check(given)
-        return UserRequest(
-            columns, pad_requests([columns], self._columns), pins
-        )
-
     def _recalled(
         self,
         user: UserRequest,
@@ -233,26 +233,13 @@ class Recommender:
         """Orders items by a stage, or leaves them as they are."""
         start, name = time.perf_counter(), step.stage.name
         seconds = min(step.seconds, left)
-        status, problem = outcomes.OK, ""
-        answer = None
-        if not len(items):
-            status, problem = outcomes.SKIPPED, "no items to order"
-        elif seconds <= 0:
-            status, problem = outcomes.SKIPPED, "no time was left"
-        else:
-            try:
-                answer = self._threads.start(
-                    name,
-                    lambda: step.stage.order(user, items, step.count, seconds),
-                ).result(seconds)
-            except (FutureTimeoutError, DeadlineError):
-                status = outcomes.LATE
-                problem = f"no answer within {seconds:.3g} s"
-            except StageBusyError as error:
-                status, problem = outcomes.BUSY, str(error)
-            except Exception as error:
-                status = outcomes.FAILED
-                problem = f"{type(error).__name__}: {error}"
+        answer, status, problem = None, outcomes.SKIPPED, "no items to order"
+        if len(items):
+            answer, status, problem = self._call(
+                name,
+                lambda: step.stage.order(user, items, step.count, seconds),
+                seconds,
+            )
         if answer is not None:
             answer, problem = checked_answer(answer, items, step.count)
             status = outcomes.CORRECTED if problem else outcomes.OK
@@ -264,6 +251,22 @@ class Recommender:
         count = min(step.count, len(passed))
         trace = StageTrace(name, status, took, len(items), count, problem)
         return passed, trace
+
+    def _call(
+        self, name: str, work: Callable[[], Any], seconds: float
+    ) -> tuple[Any, str, str]:
+        """Returns the result or None, the outcome, and what went wrong."""
+        if seconds <= 0:
+            return None, outcomes.SKIPPED, "no time was left"
+        try:
+            result = self._threads.start(name, work).result(seconds)
+            return result, outcomes.OK, ""
+        except (FutureTimeoutError, DeadlineError):
+            return None, outcomes.LATE, f"no answer within {seconds:.3g} s"
+        except StageBusyError as error:
+            return None, outcomes.BUSY, str(error)
+        except Exception as error:
+            return None, outcomes.FAILED, f"{type(error).__name__}: {error}"
 
     def _with_pinned(
         self, items: ScoredItems, pins: Mapping[int, Any], excluded: np.ndarray
@@ -294,38 +297,22 @@ class Recommender:
             for step in self.steps
             if isinstance(step.stage, ExplainingStage)
         ]
-        status, problem = outcomes.OK, ""
-        found: dict[str, np.ndarray] = {}
-        if not stages or left <= 0:
-            status, problem = outcomes.SKIPPED, "no stage explains, or no time"
-        else:
-            try:
-                found = self._threads.start(
-                    ATTENTION,
-                    lambda: stages[-1].attention(user, items.item_id, left),
-                ).result(left)
-            except (FutureTimeoutError, DeadlineError):
-                status, problem = outcomes.LATE, f"not within {left:.3g} s"
-            except Exception as error:
-                status = outcomes.FAILED
-                problem = f"{type(error).__name__}: {error}"
+        found, status, problem = None, outcomes.SKIPPED, "no stage explains"
+        if stages:
+            found, status, problem = self._call(
+                ATTENTION,
+                lambda: stages[-1].attention(user, items.item_id, left),
+                left,
+            )
         took, number = time.perf_counter() - start, len(items)
         traces.append(
             StageTrace(ATTENTION, status, took, number, number, problem)
         )
-        return found
+        return found or {}
 
     def _count(self, traces: Sequence[StageTrace], seconds: float) -> None:
         with self._lock:
             for trace in traces:
-                counts = self._counts.setdefault(
-                    trace.stage, collections.Counter()
-                )
-                counts[trace.status] += 1
-                self._kept(trace.stage).append(trace.seconds)
-            self._kept("all").append(seconds)
-
-    def _kept(self, name: str) -> collections.deque[float]:
-        return self._seconds.setdefault(
-            name, collections.deque(maxlen=_KEPT_TIMINGS)
-        )
+                self._counts[trace.stage][trace.status] += 1
+                self._seconds[trace.stage].append(trace.seconds)
+            self._seconds["all"].append(seconds)

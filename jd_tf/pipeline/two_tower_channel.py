@@ -1,12 +1,12 @@
 """The recall channel of a two-tower model."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jd_tf.pipeline.item_lists import ItemLists
+from jd_tf.pipeline.recall.channel import Batch
 from jd_tf.schema import DataError
 from jd_tf.serving.export.loading import LoadedModel
 from jd_tf.serving.export.versions import resolve
@@ -40,19 +40,11 @@ class TwoTowerChannel:
         return cls(LoadedModel(resolve(folder)), name)
 
     def recall(
-        self,
-        requests: Mapping[str, np.ndarray],
-        count: int,
-        excluded: np.ndarray | None = None,
+        self, requests: Batch, count: int, excluded: np.ndarray | None = None
     ) -> ItemLists:
-        """Returns the `count` nearest items of each of B requests.
+        """Returns the `count` nearest items, see `RecallChannel`.
 
         Items of the history are left out, unless the model `repeats`.
-
-        Args:
-            requests: history and request columns, as `numpy_batches` has them.
-            count: K, at most that of the export.
-            excluded: (B, X) raw ids, 0 or b"" pads; None for none.
 
         Raises:
             DataError: a column is missing, or fewer items were exported.

@@ -129,7 +129,11 @@ def test_paths_that_are_not_there(name, tmp_path, capfd, monkeypatch):
         ("evaluate", "--segments=page", "segments must be context columns"),
         ("evaluate", "--test_input=nowhere.json", "no such file or folder"),
         ("evaluate", "--test_input=SHOP/empty.json", "holds no requests"),
-        ("evaluate", "--predictions_of=lightgbm", "must be NAME:FILE"),
+        (
+            "evaluate",
+            "--predictions_of=lightgbm",
+            "are name:file, each name once",
+        ),
         ("evaluate", "--predictions_of=a:nowhere.csv", "nowhere.csv"),
         ("ablate", "--seeds=", "name at least one"),
         (

@@ -1,6 +1,7 @@
 """Programs run from the prompt, and the smallest schema they take."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,11 @@ from jd_tf.schema import Behavior, IdColumn, Objective, Schema
 from tests.requests import small_schema
 
 ROOT = Path(__file__).resolve().parents[2]
+# What TensorFlow writes when it is imported, whatever its variables say.
+_NOTE = re.compile(
+    r"WARNING: All log messages before absl::InitializeLog\(\) |"
+    r"I0000 .*cudart_stub|E0000 .*failed call to cuInit"
+)
 
 
 def tiny_schema(*objectives: Objective) -> Schema:
@@ -39,11 +45,17 @@ def run_program(name: str, *arguments: object) -> subprocess.CompletedProcess:
     )
 
 
+def own_lines(finished: subprocess.CompletedProcess) -> list[str]:
+    """Returns the standard error without what TensorFlow's import writes."""
+    lines = finished.stderr.replace("\r", "\n").splitlines()
+    return [line for line in lines if not _NOTE.match(line)]
+
+
 def error_line(finished: subprocess.CompletedProcess) -> str:
     """Returns the one line of a refusal, with exit code 2, no traceback."""
     assert finished.returncode == 2, finished.stderr
     assert "Traceback" not in finished.stderr
-    (line,) = finished.stderr.splitlines()
+    (line,) = own_lines(finished)
     assert line.startswith("error: ")
     return line
 

@@ -114,7 +114,7 @@ def test_popular_items_are_the_fallback(folder):
         (BASE.replace("{click: 1}", "{look: 1}"), "no behaviour `look`"),
         (BASE.replace("[order]", "[buy]"), "no behaviour `buy`"),
         (BASE.replace("3.0", "0.5"), "more than the deadline of 0.5 s"),
-        (BASE.replace("quota: 5", "quota: 50"), "but quotas keep 50"),
+        (BASE.replace("quota: 5", "quota: 50"), "quotas keep 50 places"),
         (BASE + "fine: {}", "names one of `saved_model`"),
         (BASE + "fine: {grpc: a:1, run: x}", "Got: grpc, run"),
         (BASE + "fine: {saved_model: gone}", "gone"),
@@ -189,5 +189,5 @@ def test_statistics_come_back(tmp_path):
     assert found.item_id.tolist() == [b"a", b"b"]
     assert found.users.tolist() == [3, 4]
     np.savez(path, x=1)
-    with pytest.raises(DataError, match="no statistics of items"):
+    with pytest.raises(DataError, match="has no array `item_id`"):
         ItemStatistics.load(path)

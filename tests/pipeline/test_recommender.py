@@ -282,9 +282,9 @@ def test_stages_must_fit_into_the_deadline():
     twice = [FixedChannel("one", [1]), FixedChannel("one", [2])]
     with pytest.raises(DataError, match="channels need different names"):
         chain([], twice)
-    with pytest.raises(DataError, match="no channel `two` to weigh"):
+    with pytest.raises(DataError, match="no channel `two` to merge"):
         chain([], twice[:1], merging=Merge(quotas={"two": 1}))
-    with pytest.raises(DataError, match="passes 40 items on, but quotas keep"):
+    with pytest.raises(DataError, match="quotas keep 41 places of 40"):
         chain([], twice[:1], merging=Merge(quotas={"one": 41}))
 
 

@@ -29,7 +29,6 @@ RESULT_FILE = "log_statistics.json"
 
 def main(_: object) -> None:
     """Reads log by log; prints the table."""
-    # Late, so that --help does not wait for TensorFlow.
     from experiments.benchmarks.logs.log_events import read_log, readers
     from experiments.benchmarks.logs.statistics_of_log import (
         log_statistics,

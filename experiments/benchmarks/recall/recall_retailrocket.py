@@ -61,7 +61,6 @@ _TWO_TOWER_EPOCHS = flags.DEFINE_integer(
 
 def main(_: object) -> None:
     """Judges the weeks; prints the table."""
-    # Late, so that --help does not wait for TensorFlow.
     from experiments.benchmarks.recall.recall_channels import check_channels
     from experiments.benchmarks.recall.retailrocket_recall import judge_weeks
 

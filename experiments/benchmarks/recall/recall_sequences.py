@@ -65,7 +65,6 @@ _RETRIEVERS = flags.DEFINE_string(
 def main(_: object) -> None:
     """Judges data set by data set; prints the tables."""
     folder = Path(_INPUT.value)
-    # Late, so that --help does not wait for TensorFlow.
     from experiments.benchmarks.recall.recall_channels import check_channels
     from experiments.benchmarks.recall.sequences_recall import judge_dataset
     from jd_tf.data.sources.timelines import timeline_names

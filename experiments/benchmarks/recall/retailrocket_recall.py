@@ -130,11 +130,7 @@ def judge_weeks(
     result = {
         "requests": [len(part) for part in users],
         "users": len(user_ids),
-        "blend": {
-            "weights": dict(tuned.weights),
-            "by": tuned.by,
-            "rank_offset": tuned.rank_offset,
-        },
+        "blend": tuned.blend(),
         "two_tower_epochs": two_tower_epochs,
         "test": judged,
         "only_of_by_week": alone,

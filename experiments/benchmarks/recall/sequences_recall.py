@@ -25,7 +25,7 @@ from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset_making import make_dataset
 from jd_tf.data.files import write_json
 from jd_tf.data.sources.sequences import SequencesSource
-from jd_tf.pipeline.item_lists import ItemLists
+from jd_tf.pipeline.item_lists import ItemLists, stack_rows
 from jd_tf.pipeline.recall.blend import tune_blend
 from jd_tf.pipeline.recall.interactions import Interactions
 from jd_tf.pipeline.recall.merging import Merge
@@ -96,11 +96,7 @@ def judge_dataset(
     )
     result: dict[str, Any] = {
         "dataset": name,
-        "blend": {
-            "weights": dict(tuned.weights),
-            "by": tuned.by,
-            "rank_offset": tuned.rank_offset,
-        },
+        "blend": tuned.blend(),
         "seconds": seconds,
     }
     text = [f"\n#### {name}: {result['blend']}"]
@@ -197,29 +193,9 @@ def sequence_requests(
         row[: len(items)] = items
     targets = np.array(wanted)[:, None]
     return Requests(
-        {name: _stacked([part[name] for part in parts]) for name in names},
+        {name: stack_rows([part[name] for part in parts]) for name in names},
         targets,
         np.arange(len(targets)),
         np.zeros(targets.shape, bool),
         excluded,
-    )
-
-
-def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns columns of batches, padded to the longest history."""
-    if parts[0].ndim == 1:
-        return np.concatenate(parts)
-    width = max(part.shape[1] for part in parts)
-    return np.concatenate(
-        [
-            np.pad(
-                part,
-                (
-                    (0, 0),
-                    (0, width - part.shape[1]),
-                    *((0, 0),) * (part.ndim - 2),
-                ),
-            )
-            for part in parts
-        ]
     )

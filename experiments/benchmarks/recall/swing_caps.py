@@ -30,7 +30,6 @@ _CAPS = program.needs_entries(
 
 def main(_: object) -> None:
     """Makes a table a cap and prints what it recalls."""
-    # Late, so that --help does not wait for TensorFlow.
     from experiments.benchmarks.recall.recall_judging import (
         recall_all,
         request_metrics,

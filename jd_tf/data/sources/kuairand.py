@@ -81,7 +81,8 @@ _CLICK_COUNTERS = (
 _NUM_TABS = 15
 _DAY, _MINUTE = 86_400, 60
 # The log was taken in China.
-_CLOCK = datetime.timezone(datetime.timedelta(hours=8))
+_CLOCK_AHEAD = 8 * 3600
+_CLOCK = datetime.timezone(datetime.timedelta(seconds=_CLOCK_AHEAD))
 
 
 @dataclasses.dataclass(eq=False)
@@ -147,7 +148,7 @@ class KuaiRandSource(Source):
         waiting: dict[int, _OpenRequest] = {}
         for impression in self._merged(self.report):
             counts["impressions"] += 1
-            day = _day(impression.time)
+            day = int((impression.time + _CLOCK_AHEAD) // _DAY)
             if day > today:
                 for done in waiting.values():
                     yield from self._close(done, starts)
@@ -183,7 +184,7 @@ class KuaiRandSource(Source):
         counts["users"] = len(viewers)
         self.report.notes += [
             "What was liked or hated decides what is in the published sample, "
-            "so rates are not those of the app.",
+            "so rates are not those of the app."
         ]
 
     def _joins(self, mine: "_OpenRequest", impression: Impression) -> bool:
@@ -270,8 +271,3 @@ class _OpenRequest:
             "labels": labels,
             "label_weights": np.ones_like(labels),
         }
-
-
-def _day(time: float) -> int:
-    """Days since 1970 by the log's clock."""
-    return int((time + 8 * 3600) // _DAY)

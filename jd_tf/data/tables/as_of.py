@@ -59,10 +59,7 @@ def join_left(
     values: Sequence[str],
 ) -> ibis.Table:
     """Adds values of the row of `other` with the same keys, or nulls."""
-    renamed = other.select(
-        **{f"_{key}": other[key] for key in keys},
-        **{value: other[value] for value in values},
-    )
+    renamed = other.select(*values, **{f"_{key}": key for key in keys})
     on = [table[key] == renamed[f"_{key}"] for key in keys]
     return table.left_join(renamed, on).select(*table.columns, *values)
 

@@ -87,14 +87,14 @@ class TableJoin:
         self.schema = derivation.derive(requests, candidates, past)
         parts = -(-self._count(past) // _EVENTS_PER_SHARD)
         self.num_shards = num_shards or max(2, parts)
-        for name, table in (
-            (REQUESTS, requests),
-            (CANDIDATES, candidates),
-            (EVENTS, past),
-        ):
-            shard = hash_of(table.user, 4) % self.num_shards
-            sharded = table.mutate(shard=shard.cast("int32"))
-            self.engine.keep(name, sharded, "shard")
+        self._keep_shards(REQUESTS, requests)
+        self._keep_shards(CANDIDATES, candidates)
+        self._keep_shards(EVENTS, past)
+
+    def _keep_shards(self, name: str, table: ibis.Table) -> None:
+        shard = hash_of(table.user, 4) % self.num_shards
+        sharded = table.mutate(shard=shard.cast("int32"))
+        self.engine.keep(name, sharded, "shard")
 
     def _facts(
         self,
@@ -216,10 +216,8 @@ class TableJoin:
         name = f"{key}s"
         if name not in clean:
             return table
-        ids, numbers = (
-            self.config.table_ids(name),
-            self.config.table_numbers(name),
-        )
+        ids = self.config.table_ids(name)
+        numbers = self.config.table_numbers(name)
         names = [*ids, *numbers]
         joined = attributes_as_of(table, clean[name], key, time, names)
         filled: dict[str, Any] = {}

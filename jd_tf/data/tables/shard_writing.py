@@ -119,14 +119,10 @@ class ShardRequests:
         self, requests: pa.Table
     ) -> tuple[np.ndarray, Columns]:
         """Returns where each request begins, and blocks of candidates."""
-        ids, table = (
-            pd.Index(_array(requests, "request")),
-            self._read(CANDIDATES),
-        )
-        rows, place = (
-            ids.get_indexer(_array(table, "request")),
-            _codes(table, "item"),
-        )
+        ids = pd.Index(_array(requests, "request"))
+        table = self._read(CANDIDATES)
+        rows = ids.get_indexer(_array(table, "request"))
+        place = _codes(table, "item")
         first = np.zeros_like(place)
         if "position" in table.column_names:
             first = _array(table, "position")

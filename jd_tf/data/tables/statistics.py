@@ -265,9 +265,7 @@ class Statistics:
     # Features --------------------------------------------------------------
 
     def values(
-        self,
-        features: list[StatisticFeature],
-        columns: dict[str, np.ndarray],
+        self, features: list[StatisticFeature], columns: dict[str, np.ndarray]
     ) -> np.ndarray:
         """Returns (R, F) features of counts, each (R,), nan for none."""
         made = np.empty((len(next(iter(columns.values()))), len(features)))

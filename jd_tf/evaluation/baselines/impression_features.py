@@ -13,11 +13,7 @@ from jd_tf.evaluation.baselines.features import (
     dense_features,
     history_features,
 )
-from jd_tf.evaluation.baselines.rates import (
-    RateTable,
-    rate_levels,
-    real_rows,
-)
+from jd_tf.evaluation.baselines.rates import RateTable, rate_levels, real_rows
 from jd_tf.evaluation.collect import to_numpy
 from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import Schema

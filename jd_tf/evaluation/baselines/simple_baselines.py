@@ -7,11 +7,7 @@ from typing import Any
 import numpy as np
 
 from jd_tf.evaluation.baselines.features import match_events, newest_first
-from jd_tf.evaluation.baselines.rates import (
-    RateTable,
-    rate_levels,
-    real_rows,
-)
+from jd_tf.evaluation.baselines.rates import RateTable, rate_levels, real_rows
 from jd_tf.evaluation.collect import to_numpy
 from jd_tf.schema import Schema
 

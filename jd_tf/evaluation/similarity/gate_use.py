@@ -43,12 +43,7 @@ class GateUse:
     @classmethod
     def load(cls, path: str | Path) -> "GateUse":
         """Reads `item_ids` [M], `gates` [M, X] or [M, C, X], names if any."""
-        arrays = read_npz(path, "Name one with gates.")
-        for name in ("item_ids", "gates"):
-            if name not in arrays:
-                raise DataError(
-                    f"{path}: has no array `{name}`, only {sorted(arrays)}."
-                )
+        arrays = read_npz(path, "Name one with gates.", ("item_ids", "gates"))
         gates, ids = arrays["gates"].astype(np.float64), arrays["item_ids"]
         if gates.ndim == 2:
             gates = gates[:, None, :]

@@ -12,6 +12,7 @@ from jd_tf.pipeline.reranking.reranker import Reranker
 from jd_tf.pipeline.stages.rerank_stage import RerankStage
 from jd_tf.pipeline.stages.stage import ScoredItems
 
+_CATEGORY = "category_id"
 WEIGHTS = (0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98)
 
 
@@ -26,7 +27,7 @@ class CurvePoint:
             score alone; ratio of the sums over requests, with its interval.
         discounted_kept: the same with the score at place p over log2(1 + p).
         distance: mean of 1 - likeness over the pairs of a list.
-        entropy: of the categories of a list, in bits.
+        entropy: of the categories (`category_id`) of a list, in bits.
     """
 
     method: str
@@ -46,7 +47,6 @@ def diversity_curve(
     count: int,
     window: int,
     quotas: Sequence[int],
-    category: str = "category_id",
 ) -> list[CurvePoint]:
     """Re-ranks the fine ranker's lists in many ways.
 
@@ -57,7 +57,6 @@ def diversity_curve(
         count: items shown.
         window: of `mmr` and `dpp`.
         quotas: items of a category at most, in the whole list.
-        category: column of the quotas and the entropy.
     """
     ways: list[tuple[str, float, RerankConfig]] = [
         ("score", 1.0, RerankConfig("none"))
@@ -67,11 +66,11 @@ def diversity_curve(
             config = RerankConfig(method, weight, window)
             ways.append((method, weight, config))
     for most in quotas:
-        quota = (Quota(category, most),)
+        quota = (Quota(_CATEGORY, most),)
         ways.append(("quota", most, RerankConfig("none", quotas=quota)))
-    rows = [stage.rows(items.item_id) for items in lists]
+    rows = [stage.catalogue.rows(items.item_id) for items in lists]
     likeness = [stage.likeness(row) for row in rows]
-    categories = [stage.column(category)[row] for row in rows]
+    categories = [stage.catalogue.columns[_CATEGORY][row] for row in rows]
     discounts = 1.0 / np.log2(2.0 + np.arange(count))
     points: list[CurvePoint] = []
     for method, setting, config in ways:
@@ -81,7 +80,7 @@ def diversity_curve(
         ):
             order = (
                 Reranker(config)
-                .rerank(items.score, count, alike, {category: values})
+                .rerank(items.score, count, alike, {_CATEGORY: values})
                 .order
             )
             score = np.zeros(count)

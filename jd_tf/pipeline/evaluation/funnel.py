@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jd_tf.metrics import Bootstrap, group_ndcg, interval
+from jd_tf.metrics.ranking_metrics import mean_defined
 from jd_tf.pipeline.evaluation.logged_requests import LoggedRequest
 from jd_tf.pipeline.recommendation import Recommendation
 
@@ -70,9 +71,9 @@ def measure_funnel(
             FunnelRow(
                 stage,
                 float(np.mean([len(ids) for ids in passed])),
-                mean(recall),
+                mean_defined(recall),
                 interval(bootstrap.means(recall, np.ones(len(recall)))),
-                mean(np.array(kept)),
+                mean_defined(np.array(kept)),
                 float(np.percentile(seconds, 50)),
                 float(np.percentile(seconds, 99)),
                 float(np.mean([trace.fell_back for trace in traces])),
@@ -120,12 +121,6 @@ def users_bootstrap(requests: Sequence[LoggedRequest]) -> Bootstrap:
     users = np.array([one.user_id for one in requests])
     _, clusters = np.unique(users, return_inverse=True)
     return Bootstrap(len(users), clusters, _REPLICATES)
-
-
-def mean(values: np.ndarray) -> float:
-    """Mean of what is defined; nan if nothing is."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float("nan")
 
 
 def _passed(

@@ -9,8 +9,10 @@ import numpy as np
 import tqdm
 
 from jd_tf.data.files import write_json, write_whole
+from jd_tf.data.text_table import text_table
 from jd_tf.evaluation.metrics_file import nan_to_none
 from jd_tf.metrics import coverage, interval, value_entropy
+from jd_tf.metrics.ranking_metrics import mean_defined
 from jd_tf.pipeline.building import OpenRecommender, open_recommender
 from jd_tf.pipeline.evaluation.diversity_curve import (
     CurvePoint,
@@ -20,7 +22,6 @@ from jd_tf.pipeline.evaluation.diversity_curve import (
 )
 from jd_tf.pipeline.evaluation.funnel import (
     FunnelRow,
-    mean,
     measure_funnel,
     users_bootstrap,
     value_ndcg,
@@ -118,13 +119,9 @@ def report_text(report: Mapping[str, Any]) -> str:
                 f"{row['fell_back']:.1%}",
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))
-        for row in rows
-    ]
     final = report["final"]
-    lines += [
+    lines = [
+        *text_table(rows),
         "",
         f"{report['requests']} requests, {report['num_items']} items; "
         f"answers: p50 {final['p50_ms']:.1f} ms, p99 {final['p99_ms']:.1f} ms",
@@ -145,7 +142,7 @@ def report_text(report: Mapping[str, Any]) -> str:
             f"{method} at {point['setting']:g}: distance "
             f"{point['distance']:.3f}, value kept {point['value_kept']:.4f}"
         )
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(lines)
 
 
 def _measured(
@@ -179,11 +176,11 @@ def _measured(
         "coarse_rivals": _coarse_rivals(opened, answers, best),
         "final": {
             "count": count,
-            "value_ndcg": mean(ndcg),
+            "value_ndcg": mean_defined(ndcg),
             "value_ndcg_interval": interval(
                 bootstrap.means(ndcg, np.ones(len(ndcg)))
             ),
-            "value_ndcg_fine": mean(value_ndcg(requests, fine, count)),
+            "value_ndcg_fine": mean_defined(value_ndcg(requests, fine, count)),
             "score_of_ideal": _score_of_ideal(shown, ideal, count),
             "coverage": coverage(
                 lists, np.arange(width) < length[:, None], len(opened.catalogue)
@@ -262,10 +259,8 @@ def _score_of_ideal(
 
 
 def _rerank_stage(opened: OpenRecommender) -> RerankStage | None:
-    for step in opened.recommender.steps:
-        if isinstance(step.stage, RerankStage):
-            return step.stage
-    return None
+    stages = (step.stage for step in opened.recommender.steps)
+    return next((s for s in stages if isinstance(s, RerankStage)), None)
 
 
 def _diversity(
@@ -276,14 +271,14 @@ def _diversity(
     rows = opened.catalogue.rows(lists)
     if "category_id" in opened.catalogue.columns:
         categories = opened.catalogue.columns["category_id"][rows]
-        entropy = mean(value_entropy(categories, length))
+        entropy = mean_defined(value_entropy(categories, length))
     if stage is None:
         return float("nan"), entropy
     distances = [
         list_distance(stage.likeness(row[:n]), np.arange(n))
         for row, n in zip(rows, length, strict=True)
     ]
-    return mean(np.array(distances)), entropy
+    return mean_defined(np.array(distances)), entropy
 
 
 def _curve(

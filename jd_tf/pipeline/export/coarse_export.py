@@ -15,7 +15,6 @@ from jd_tf.schema import Role
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.safe_calls import safe_inputs, safe_outputs
 from jd_tf.serving.export.signatures import column_specs
-from jd_tf.serving.export.verification.comparison import TOLERANCE
 from jd_tf.serving.signature_names import (
     ENCODE_ITEMS,
     ENCODE_USER,
@@ -120,7 +119,6 @@ def export_coarse(
     output: str | Path,
     name: str = NAME,
     requests: Sequence[Mapping[str, Any]] | None = None,
-    tolerance: float = TOLERANCE,
 ) -> Path:
     """Writes, verifies and publishes the next version of a coarse tower.
 
@@ -132,8 +130,6 @@ def export_coarse(
         output: the folder of all models.
         name: of the model in there.
         requests: unpadded, of the recorded calls; None generates them.
-        tolerance: the largest relative difference between live and reloaded
-            model.
 
     Returns:
         The version folder.
@@ -141,5 +137,4 @@ def export_coarse(
     Raises:
         ExportError: the SavedModel is refused; nothing is left behind.
     """
-    served = ServedCoarse(model, catalogue)
-    return served.export(output, name, requests, tolerance, {})
+    return ServedCoarse(model, catalogue).export(output, name, requests, {})

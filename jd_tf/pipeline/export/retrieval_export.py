@@ -13,7 +13,6 @@ from jd_tf.pipeline.retrieval_index import RetrievalIndex
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.exporting import first_requests
 from jd_tf.serving.export.safe_calls import safe_inputs
-from jd_tf.serving.export.verification.comparison import TOLERANCE
 from jd_tf.serving.signature_names import (
     ENCODE_ITEMS,
     ENCODE_USER,
@@ -24,7 +23,6 @@ from jd_tf.serving.signature_names import (
     SERVING_DEFAULT,
     VECTOR,
 )
-from jd_tf.training.folder_training import VALIDATION
 from jd_tf.training.retrieval.retrieval_validator import item_vectors
 from jd_tf.training.workdir import load_trained
 
@@ -112,8 +110,6 @@ def export_retrieval(
     output: str | Path = "saved_models",
     name: str = "",
     count: int = 500,
-    split: str = VALIDATION,
-    tolerance: float = TOLERANCE,
 ) -> Path:
     """Exports the best weights of a run with an index of a catalogue.
 
@@ -128,9 +124,6 @@ def export_retrieval(
         output: the folder of all models.
         name: of the model; by default its registered name.
         count: items K that an answer has at most.
-        split: of the data.
-        tolerance: the largest relative difference between live and reloaded
-            model.
 
     Returns:
         The version folder, verified.
@@ -140,10 +133,8 @@ def export_retrieval(
             is refused.
     """
     model = load_trained(workdir)
-    requests = first_requests(data, model.schema, split)
-    return export_retriever(
-        model, catalogue, output, name, count, requests, tolerance
-    )
+    requests = first_requests(data, model.schema)
+    return export_retriever(model, catalogue, output, name, count, requests)
 
 
 def export_retriever(
@@ -153,7 +144,6 @@ def export_retriever(
     name: str = "",
     count: int = 500,
     requests: Sequence[Mapping[str, Any]] | None = None,
-    tolerance: float = TOLERANCE,
 ) -> Path:
     """Writes, verifies and publishes the next version of a live model.
 
@@ -161,8 +151,7 @@ def export_retriever(
     """
     served = ServedRetriever(model, catalogue, count)
     name = name or model.registered_name
-    card = {"count": served.count}
-    return served.export(output, name, requests, tolerance, card)
+    return served.export(output, name, requests, {"count": served.count})
 
 
 def _real(ids: tf.Tensor, length: tf.Tensor) -> tf.Tensor:

@@ -22,6 +22,7 @@ from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.exporting import export_served
 from jd_tf.serving.export.recordings import Recording
 from jd_tf.serving.export.signatures import column_specs, exported_state
+from jd_tf.serving.export.verification.comparison import TOLERANCE
 from jd_tf.serving.export.versions import SCHEMA_FILE
 from jd_tf.serving.export.warmup import sample_requests
 from jd_tf.serving.signature_names import (
@@ -176,7 +177,6 @@ class ServedTowers:
         output: str | Path,
         name: str,
         requests: Sequence[Mapping[str, Any]] | None,
-        tolerance: float,
         card: Mapping[str, Any],
     ) -> Path:
         """Writes, verifies and publishes the next version.
@@ -185,8 +185,6 @@ class ServedTowers:
             output: the folder of all models.
             name: of the model in there.
             requests: unpadded, of the recorded calls; None generates them.
-            tolerance: the largest relative difference between live and
-                reloaded model.
             card: of the model card, beside the number of items.
 
         Returns:
@@ -202,7 +200,7 @@ class ServedTowers:
             output,
             name,
             lambda _: self.record(given),
-            tolerance,
+            TOLERANCE,
             {"num_items": len(self.catalogue), **card},
             lambda folder: self.schema.save(folder / SCHEMA_FILE),
         )

@@ -56,12 +56,9 @@ def tune_blend(
 def _ascend(
     values: np.ndarray, found: np.ndarray, places: Sequence[int]
 ) -> tuple[np.ndarray, float]:
-    """Returns weights that no change of one of them makes better.
+    """Returns weights (C,) that no change of one of them makes better.
 
-    Args:
-        values: (C, B, G) of pooled items.
-        found: (B,) place of the wanted one among them.
-        places: lengths of lists that matter.
+    `values` (C, B, G) are of pooled items, the wanted one is at `found` (B,).
     """
     alone = [_objective(score, found, places) for score in values]
     weights = np.eye(len(values))[int(np.argmax(alone))]
@@ -82,13 +79,7 @@ def _ascend(
 def _objective(
     score: np.ndarray, found: np.ndarray, places: Sequence[int]
 ) -> float:
-    """Returns the sum of logarithms of what `tune_blend` names.
-
-    Args:
-        score: (B, G) of pooled items.
-        found: (B,) place of the wanted one among them.
-        places: lengths of lists that matter.
-    """
+    """Returns the sum of logarithms of what `tune_blend` names."""
     mine = np.take_along_axis(score, found[:, None], axis=1)
     # Equal scores are in the order of ids, which is as good as any.
     ties = (score == mine).sum(axis=1) - 1

@@ -7,6 +7,9 @@ import numpy as np
 
 from jd_tf.pipeline.item_lists import ItemLists
 
+# Columns of B requests by name.
+Batch = Mapping[str, np.ndarray]
+
 
 class RecallChannel(Protocol):
     """Brings items for requests, from one point of view.
@@ -21,10 +24,7 @@ class RecallChannel(Protocol):
     name: str
 
     def recall(
-        self,
-        requests: Mapping[str, np.ndarray],
-        count: int,
-        excluded: np.ndarray | None = None,
+        self, requests: Batch, count: int, excluded: np.ndarray | None = None
     ) -> ItemLists:
         """Returns at most `count` items for each request, best first.
 

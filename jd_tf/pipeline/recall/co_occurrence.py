@@ -51,14 +51,14 @@ def co_occurrence_table(
     check_table_options(num_neighbors, target_damping, user_damping)
     if half_life < 0:
         raise DataError(f"`half_life` must be >= 0. Got: {half_life}.")
+    options = {
+        "half_life": half_life,
+        "user_damping": user_damping,
+        "target_damping": target_damping,
+    }
     if engine is None:
         weights = _neighbors(
-            interactions,
-            half_life,
-            user_damping,
-            target_damping,
-            num_neighbors,
-            max_entries,
+            interactions, num_neighbors, max_entries, **options
         )
     else:
         # Ibis takes a second to load.
@@ -67,29 +67,21 @@ def co_occurrence_table(
         weights = expressions.neighbors_of_engine(
             engine,
             interactions,
-            lambda table: expressions.co_occurrence_pairs(
-                table, half_life, user_damping, target_damping
-            ),
+            lambda table: expressions.co_occurrence_pairs(table, **options),
             num_neighbors,
         )
-    meta = {
-        "job": "co_occurrence",
-        "half_life": half_life,
-        "user_damping": user_damping,
-        "target_damping": target_damping,
-        "num_neighbors": num_neighbors,
-    }
+    meta = {"job": "co_occurrence", **options, "num_neighbors": num_neighbors}
     ids = interactions.item_id
     return NeighborTable(ids, ids, weights, meta)
 
 
 def _neighbors(
     interactions: Interactions,
+    num_neighbors: int,
+    max_entries: int,
     half_life: float,
     user_damping: float,
     target_damping: float,
-    num_neighbors: int,
-    max_entries: int,
 ) -> Any:
     """Returns the weights by products of sparse matrices, block by block."""
     weight = interactions.weight.astype(np.float64)

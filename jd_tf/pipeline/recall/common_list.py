@@ -1,10 +1,9 @@
 """The channel that brings everybody the same items."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from jd_tf.pipeline.item_lists import ItemLists
+from jd_tf.pipeline.recall.channel import Batch
 from jd_tf.pipeline.recall.scoring import find_ids
 from jd_tf.schema import DataError
 
@@ -45,10 +44,7 @@ class CommonList:
         self._ascending = np.argsort(self.item_id, kind="stable")
 
     def recall(
-        self,
-        requests: Mapping[str, np.ndarray],
-        count: int,
-        excluded: np.ndarray | None = None,
+        self, requests: Batch, count: int, excluded: np.ndarray | None = None
     ) -> ItemLists:
         """Returns the first items of the list, see `RecallChannel`."""
         size = len(next(iter(requests.values())))

@@ -1,7 +1,8 @@
 """Merges the lists of recall channels into one."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -27,15 +28,6 @@ class Merged:
     channels: tuple[str, ...]
     ranks: np.ndarray
     removed: Mapping[str, np.ndarray]
-
-    def sources(self, request: int, place: int) -> dict[str, int]:
-        """Returns channel -> rank, from 1, of an item of a merged list."""
-        ranks = self.ranks[request, place]
-        return {
-            name: int(rank)
-            for name, rank in zip(self.channels, ranks, strict=True)
-            if rank
-        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +63,8 @@ class Merge:
         ...     for scores in ([3.0, 1.0], [0.0, 5.0])
         ... )
         >>> merged = Merge(weights={"two": 2.0})({"one": one, "two": two}, 1)
-        >>> merged.items.item_id.tolist(), merged.sources(0, 0)
-        ([[9]], {'one': 2, 'two': 1})
+        >>> merged.items.item_id.tolist(), merged.ranks.tolist()
+        ([[9]], [[[2, 1]]])
     """
 
     weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -92,6 +84,24 @@ class Merge:
             if any(not 0 <= value < np.inf for value in values.values()):
                 raise ValueError(f"`{name}` must be >= 0: {dict(values)}.")
 
+    def blend(self) -> dict[str, Any]:
+        """Returns `weights`, `by` and `rank_offset`, for JSON."""
+        named = {"weights": dict(self.weights), "by": self.by}
+        return {**named, "rank_offset": self.rank_offset}
+
+    def check(self, channels: Collection[str], count: int) -> None:
+        """Raises a ValueError where channels or places are too few."""
+        for name in (*self.weights, *self.quotas):
+            if name not in channels:
+                raise ValueError(
+                    f"no channel `{name}` to merge, only {', '.join(channels)}."
+                )
+        if sum(self.quotas.values()) > count:
+            raise ValueError(
+                f"quotas keep {sum(self.quotas.values())} places of {count}: "
+                f"{dict(self.quotas)}."
+            )
+
     def __call__(
         self,
         lists: Mapping[str, ItemLists],
@@ -110,16 +120,7 @@ class Merge:
             ValueError: if quotas or weights name an unknown channel, or there
                 are more places kept than `count`.
         """
-        for name in (*self.weights, *self.quotas):
-            if name not in lists:
-                raise ValueError(
-                    f"no channel `{name}` to merge, only {', '.join(lists)}."
-                )
-        if sum(self.quotas.values()) > count:
-            raise ValueError(
-                f"quotas keep {sum(self.quotas.values())} places of {count}: "
-                f"{dict(self.quotas)}."
-            )
+        self.check(lists, count)
         return self.of_pool(Pool.of(lists), count, filters)
 
     def of_pool(
@@ -141,12 +142,8 @@ class Merge:
                 brought |= ranks > 0
         score = pool.values(self.by, self.rank_offset) @ weights
         score = np.where(passes & (brought | kept), score, -np.inf)
-        order = np.argsort(-score, axis=1, kind="stable")
         # What has a place comes first, then all are in order of their scores.
-        first = np.argsort(
-            ~np.take_along_axis(kept, order, axis=1), axis=1, kind="stable"
-        )
-        chosen = np.take_along_axis(order, first, axis=1)[:, :count]
+        chosen = np.lexsort((-score, ~kept), axis=1)[:, :count]
         again = -np.take_along_axis(score, chosen, axis=1)
         chosen = np.take_along_axis(
             chosen, np.argsort(again, axis=1, kind="stable"), axis=1

@@ -9,12 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from jd_tf.data.files import (
-    read_npz,
-    with_texts,
-    without_pickle,
-    write_npz,
-)
+from jd_tf.data.files import read_npz, write_npz
 from jd_tf.data.item_pairs.item_pairs import ItemPairs
 from jd_tf.data.item_pairs.sparse_rows import strongest
 from jd_tf.layers.embedding.id_keys import id_keys
@@ -22,6 +17,8 @@ from jd_tf.layers.overlap.pair_match import MAX_ROWS
 from jd_tf.schema import DataError
 
 _ARRAYS = ("key_id", "item_id", "starts", "neighbor", "weight")
+# Neighbours of an item that stay of a ranker's pairs.
+_KEPT_OF_PAIRS = 500
 _REMEDY = "Make one with `python -m experiments.make_neighbors`."
 
 
@@ -58,16 +55,15 @@ class NeighborTable:
 
     def save(self, path: str | Path) -> None:
         """Writes one `.npz` file, atomically."""
-        weights = self.weights
-        arrays = (
-            *(without_pickle(ids) for ids in (self.key_id, self.item_id)),
-            weights.indptr.astype(np.int64),
-            weights.indices.astype(np.int32),
-            weights.data.astype(np.float32),
-        )
-        meta = np.array(json.dumps(dict(self.meta)))
-        named = dict(zip(_ARRAYS, arrays, strict=True))
-        write_npz(path, {**named, "meta": meta})
+        arrays = {
+            "key_id": self.key_id,
+            "item_id": self.item_id,
+            "starts": self.weights.indptr.astype(np.int64),
+            "neighbor": self.weights.indices.astype(np.int32),
+            "weight": self.weights.data.astype(np.float32),
+            "meta": np.array(json.dumps(dict(self.meta))),
+        }
+        write_npz(path, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "NeighborTable":
@@ -76,13 +72,7 @@ class NeighborTable:
         Raises:
             DataError: naming the file and what is missing or wrong.
         """
-        arrays = read_npz(path, _REMEDY)
-        missing = [n for n in (*_ARRAYS, "meta") if n not in arrays]
-        if missing:
-            raise DataError(
-                f"{path}: not a table of neighbours: no `{missing[0]}`. "
-                f"{_REMEDY}"
-            )
+        arrays = read_npz(path, _REMEDY, (*_ARRAYS, "meta"))
         keys, items, *parts = (arrays[name] for name in _ARRAYS)
         shape = (len(keys), len(items))
         try:
@@ -95,18 +85,13 @@ class NeighborTable:
             ) from error
         if not (np.isfinite(matrix.data) & (matrix.data >= 0)).all():
             raise DataError(f"{path}: weights must be finite and >= 0.")
-        keys, items = with_texts(keys), with_texts(items)
         if any((ids[1:] <= ids[:-1]).any() for ids in (keys, items)):
             raise DataError(f"{path}: ids must ascend, each once.")
         return cls(keys, items, matrix, meta)
 
     @classmethod
     def of_pairs(
-        cls,
-        pairs: ItemPairs,
-        kind: str = "",
-        item_id: np.ndarray | None = None,
-        num_neighbors: int = 500,
+        cls, pairs: ItemPairs, kind: str = "", item_id: np.ndarray | None = None
     ) -> "NeighborTable":
         """Returns the item pairs that a ranker reads, as neighbours.
 
@@ -116,7 +101,6 @@ class NeighborTable:
             kind: of the pairs, the first by default.
             item_id: (I,) raw ids of the catalogue; wanted where ids are
                 texts, which pairs keep hashed.
-            num_neighbors: strongest that are kept of an item.
 
         Raises:
             DataError: for a kind or column that the pairs lack.
@@ -148,4 +132,4 @@ class NeighborTable:
             known = keys[at] == hashed
             keys, at = item_id[known], at[known]
             matrix = matrix[at][:, at]
-        return cls(keys, keys, strongest(matrix.tocsr(), num_neighbors), meta)
+        return cls(keys, keys, strongest(matrix.tocsr(), _KEPT_OF_PAIRS), meta)

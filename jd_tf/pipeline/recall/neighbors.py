@@ -7,6 +7,7 @@ import scipy.sparse
 
 from jd_tf.data.item_pairs.sparse_rows import strongest
 from jd_tf.pipeline.item_lists import ItemLists
+from jd_tf.pipeline.recall.channel import Batch
 from jd_tf.pipeline.recall.neighbor_table import NeighborTable
 from jd_tf.pipeline.recall.scoring import best_of_sparse, history_matrix
 from jd_tf.schema import DataError
@@ -54,10 +55,7 @@ class Neighbors:
         self.num_events = num_events
 
     def recall(
-        self,
-        requests: Mapping[str, np.ndarray],
-        count: int,
-        excluded: np.ndarray | None = None,
+        self, requests: Batch, count: int, excluded: np.ndarray | None = None
     ) -> ItemLists:
         """Returns the strongest neighbours, see `RecallChannel`."""
         histories = history_matrix(

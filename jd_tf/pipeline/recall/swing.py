@@ -69,14 +69,15 @@ def swing_table(
         if value < 0:
             raise DataError(f"`{name}` must be >= 0. Got: {value}.")
     drawn = _drawn(interactions, max_users or len(interactions), seed)
+    options = {
+        "alpha": alpha,
+        "user_damping": user_damping,
+        "event_damping": event_damping,
+        "target_damping": target_damping,
+    }
     if engine is None:
         weights = _neighbors(
-            interactions,
-            drawn,
-            alpha,
-            (user_damping, event_damping, target_damping),
-            num_neighbors,
-            max_entries,
+            interactions, drawn, num_neighbors, max_entries, **options
         )
     else:
         # Ibis takes a second to load.
@@ -85,21 +86,12 @@ def swing_table(
         weights = expressions.neighbors_of_engine(
             engine,
             interactions,
-            lambda table: expressions.swing_pairs(
-                table, alpha, user_damping, event_damping, target_damping
-            ),
+            lambda table: expressions.swing_pairs(table, **options),
             num_neighbors,
             np.bincount(drawn, minlength=len(interactions)) > 0,
         )
-    meta = {
-        "job": "swing",
-        "alpha": alpha,
-        "max_users": max_users,
-        "user_damping": user_damping,
-        "event_damping": event_damping,
-        "target_damping": target_damping,
-        "num_neighbors": num_neighbors,
-    }
+    meta = {"job": "swing", "max_users": max_users, **options}
+    meta["num_neighbors"] = num_neighbors
     ids = interactions.item_id
     return NeighborTable(ids, ids, weights, meta)
 
@@ -107,13 +99,14 @@ def swing_table(
 def _neighbors(
     interactions: Interactions,
     drawn: np.ndarray,
-    alpha: float,
-    dampings: tuple[float, float, float],
     num_neighbors: int,
     max_entries: int,
+    alpha: float,
+    user_damping: float,
+    event_damping: float,
+    target_damping: float,
 ) -> Any:
     """Returns the weights by products of sparse matrices, block by block."""
-    user_damping, event_damping, target_damping = dampings
     users = interactions.matrix(np.ones(len(interactions)))
     popularity = interactions.popularity()
     sizes = np.diff(users.indptr)

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jd_tf.pipeline.reranking.determinantal_process import (
-    DeterminantalProcess,
-)
+from jd_tf.pipeline.reranking.determinantal_process import DeterminantalProcess
 from jd_tf.pipeline.reranking.item_likeness import Likeness
 from jd_tf.pipeline.reranking.marginal_relevance import MarginalRelevance
 from jd_tf.pipeline.reranking.rerank_config import RerankConfig

@@ -2,10 +2,18 @@
 
 import collections
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from jd_tf.pipeline.reranking.rerank_config import Quota
+
+
+class _Rule(NamedTuple):
+    quota: Quota
+    codes: np.ndarray  # (N,) number of each item's value
+    counts: np.ndarray  # of values among the last places
+    last: collections.deque[int]  # Codes shown there
 
 
 class WindowQuotas:
@@ -27,11 +35,9 @@ class WindowQuotas:
         columns: Mapping[str, np.ndarray],
         count: int,
     ):
-        self._quotas, self._count = tuple(quotas), count
-        self._codes: list[np.ndarray] = []
-        self._counts: list[np.ndarray] = []
-        self._last: list[collections.deque[int]] = []
-        for quota in self._quotas:
+        self._rules: list[_Rule] = []
+        self._count = count
+        for quota in quotas:
             ids = columns.get(quota.column)
             if ids is None or ids.shape != (count,):
                 raise ValueError(
@@ -42,16 +48,14 @@ class WindowQuotas:
             empty = b"" if ids.dtype == object else 0
             # What has no value counts in a bin of its own, never full.
             codes = np.where(ids == empty, len(values), codes)
-            self._codes.append(codes)
-            self._counts.append(np.zeros(len(values) + 1, np.int64))
-            self._last.append(collections.deque())
+            counts = np.zeros(len(values) + 1, np.int64)
+            rule = _Rule(quota, codes, counts, collections.deque())
+            self._rules.append(rule)
 
     def excess(self) -> np.ndarray:
         """Returns (N,) items by which each would break rules, 0 where none."""
         total = np.zeros(self._count, np.int64)
-        for quota, codes, counts in zip(
-            self._quotas, self._codes, self._counts, strict=True
-        ):
+        for quota, codes, counts, _ in self._rules:
             beyond = np.maximum(counts + 1 - quota.most, 0)
             beyond[-1] = 0
             total += beyond[codes]
@@ -59,9 +63,7 @@ class WindowQuotas:
 
     def forbidding(self, item: int) -> str:
         """Returns the column of the first rule that forbids an item, or ""."""
-        for quota, codes, counts in zip(
-            self._quotas, self._codes, self._counts, strict=True
-        ):
+        for quota, codes, counts, _ in self._rules:
             code = codes[item]
             if code < len(counts) - 1 and counts[code] >= quota.most:
                 return quota.column
@@ -69,9 +71,7 @@ class WindowQuotas:
 
     def add(self, item: int) -> None:
         """Shows an item at the next place."""
-        for quota, codes, counts, last in zip(
-            self._quotas, self._codes, self._counts, self._last, strict=True
-        ):
+        for quota, codes, counts, last in self._rules:
             counts[codes[item]] += 1
             last.append(int(codes[item]))
             # The next place makes the window full.

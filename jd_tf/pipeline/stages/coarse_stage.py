@@ -26,13 +26,11 @@ class CoarseStage:
     Args:
         model: trained by `train_coarse`.
         catalogue: of all items.
-        name: of the stage.
     """
 
-    def __init__(
-        self, model: CoarseTower, catalogue: Catalogue, name: str = "coarse"
-    ):
-        self.name = name
+    name = "coarse"
+
+    def __init__(self, model: CoarseTower, catalogue: Catalogue):
         self.schema = model.schema
         self._catalogue = catalogue
         self._columns = {

@@ -25,13 +25,11 @@ class FineStage:
         client: of the ranker; belongs to the caller, who closes it. Its
             `slice_size` is how many candidates a call has.
         catalogue: the candidates' columns.
-        name: of the stage.
     """
 
-    def __init__(
-        self, client: RankingClient, catalogue: Catalogue, name: str = "fine"
-    ):
-        self.name = name
+    name = "fine"
+
+    def __init__(self, client: RankingClient, catalogue: Catalogue):
         self.client = client
         self._catalogue = catalogue
 

@@ -63,16 +63,10 @@ class RecallStage:
         names = [channel.name for channel in self.channels]
         if len(set(names)) < len(names):
             raise DataError(f"channels need different names. Got: {names}.")
-        for name in (*self._merging.weights, *self._merging.quotas):
-            if name not in names:
-                raise DataError(
-                    f"recall has no channel `{name}` to weigh, only {names}."
-                )
-        kept = sum(self._merging.quotas.values())
-        if kept > count:
-            raise DataError(
-                f"recall passes {count} items on, but quotas keep {kept}."
-            )
+        try:
+            self._merging.check(names, count)
+        except ValueError as error:
+            raise DataError(f"recall: {error}") from error
 
     def excluded(
         self, request: UserRequest, blocked: np.ndarray | None
@@ -139,10 +133,11 @@ class RecallStage:
         """Merges by `Merge`, without channels that did not answer."""
         if not found:
             return self._nothing()
+        weights, quotas = self._merging.weights, self._merging.quotas
         merge = dataclasses.replace(
             self._merging,
-            weights=_of(self._merging.weights, found),
-            quotas=_of(self._merging.quotas, found),
+            weights={name: weights[name] for name in weights if name in found},
+            quotas={name: quotas[name] for name in quotas if name in found},
         )
         filters = {"excluded": excluded[None]}
         merged = merge(found, self.count, filters)
@@ -172,9 +167,3 @@ def _each_once(lists: ItemLists) -> tuple[ItemLists, int]:
     first.sort()
     length = np.array([len(first)], np.int32)
     return ItemLists(ids[first][None], lists.score[:, first], length), twice
-
-
-def _of(
-    values: Mapping[str, Any], found: Mapping[str, ItemLists]
-) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name in found}

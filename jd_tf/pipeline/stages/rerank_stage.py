@@ -48,11 +48,12 @@ class RerankStage:
         item_dense: names of the features in the column `item_dense`.
         vectors: (I, D) by row of the catalogue, for likeness; rows of zeros
             where there is none.
-        name: of the stage.
 
     Raises:
         DataError: naming a column or feature that the catalogue has not.
     """
+
+    name = "rerank"
 
     def __init__(
         self,
@@ -61,10 +62,8 @@ class RerankStage:
         rules: ItemRules | None = None,
         item_dense: Sequence[str] = (),
         vectors: np.ndarray | None = None,
-        name: str = "rerank",
     ):
-        self.name = name
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._reranker = Reranker(config)
         rules = rules or ItemRules()
         alike = [] if vectors is not None else list(rules.likeness)
@@ -88,10 +87,8 @@ class RerankStage:
             dense = catalogue.columns["item_dense"]
             return dense[:, list(item_dense).index(name)]
 
-        age, familiar = (
-            feature(rules.new_feature),
-            feature(rules.familiar_feature),
-        )
+        age = feature(rules.new_feature)
+        familiar = feature(rules.familiar_feature)
         self._new = None if age is None else age <= rules.new_at_most
         self._novelty = None if familiar is None else -familiar
 
@@ -104,8 +101,8 @@ class RerankStage:
     ) -> ScoredItems:
         """See `RankingStage`."""
         del seconds
-        rows = self._catalogue.rows(items.item_id)
-        columns = self._catalogue.columns
+        rows = self.catalogue.rows(items.item_id)
+        columns = self.catalogue.columns
         place_of = {item: n for n, item in enumerate(items.item_id.tolist())}
         pins = {
             place: place_of[item]
@@ -127,17 +124,9 @@ class RerankStage:
             {REASON: shown.reasons},
         )
 
-    def rows(self, item_id: np.ndarray) -> np.ndarray:
-        """Returns rows of the catalogue."""
-        return self._catalogue.rows(item_id)
-
-    def column(self, name: str) -> np.ndarray:
-        """Returns (I,) ids of a column of the catalogue."""
-        return self._catalogue.columns[name]
-
     def likeness(self, rows: np.ndarray) -> Likeness:
         """Returns the likeness of the items at rows of the catalogue."""
         if self._vectors is not None:
             return VectorLikeness(self._vectors[rows])
-        columns = self._catalogue.columns
+        columns = self.catalogue.columns
         return SharedIds([columns[name][rows] for name in self._alike])

@@ -20,11 +20,11 @@ class ServedCoarseStage:
 
     Args:
         transport: of the model; belongs to the caller, who closes it.
-        name: of the stage.
     """
 
-    def __init__(self, transport: Transport, name: str = "coarse"):
-        self.name = name
+    name = "coarse"
+
+    def __init__(self, transport: Transport):
         self._transport = transport
         self._taken: tuple[str, ...] = ()
 

@@ -16,11 +16,7 @@ from jd_tf.schema import SERVING_ROLES, DataError, Schema
 from jd_tf.serving.batching import candidate_buckets, cut_slices, pad_requests
 from jd_tf.serving.client import errors
 from jd_tf.serving.client.options import ClientOptions
-from jd_tf.serving.client.ranking import (
-    Ranking,
-    make_ranking,
-    merge_answers,
-)
+from jd_tf.serving.client.ranking import Ranking, make_ranking, merge_answers
 from jd_tf.serving.client.state_cache import StateCache, fingerprint
 from jd_tf.serving.client.transport import (
     Answer,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jd_tf.data.text_table import text_table
 from jd_tf.schema import Schema
 from jd_tf.serving.client.errors import AnswerError
 from jd_tf.serving.client.transport import Answer
@@ -92,12 +93,8 @@ class Ranking:
             rows.append(
                 [str(item["rank"]), str(item["item_id"]), score, *numbers]
             )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True))
-            for row in rows
-        ]
-        return "\n".join([f"{head}best {len(items)} of {count}", *lines])
+        lines = [f"{head}best {len(items)} of {count}", *text_table(rows, 0)]
+        return "\n".join(lines)
 
 
 def make_ranking(
@@ -122,10 +119,7 @@ def make_ranking(
 
 
 def merge_answers(
-    answers: Sequence[Answer],
-    counts: Sequence[int],
-    schema: Schema,
-    where: str,
+    answers: Sequence[Answer], counts: Sequence[int], schema: Schema, where: str
 ) -> dict[str, np.ndarray]:
     """Joins the answers to slices of `counts` candidates, without padding."""
     parts = [

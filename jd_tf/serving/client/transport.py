@@ -3,7 +3,7 @@
 import abc
 import asyncio
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -53,41 +53,29 @@ class ModelDescription:
                 f"{where}: has no signature `{SERVING_DEFAULT}`, only "
                 f"{sorted(self.signatures)}. Export it with jd_tf."
             )
-        self._check_columns([SERVING_DEFAULT], schema, where)
-        if self.encodes:
-            # These two take what `serving_default` takes.
-            self._check_columns([ENCODE_USER, RANK_CANDIDATES], schema, where)
-            self._check_columns([ENCODE_AND_RANK], schema, where)
+        expected = {
+            column.name: {"dtype": column.dtype, "shape": list(column.shape)}
+            for column in schema.columns(*SERVING_ROLES)
+        }
+        apart = (ENCODE_USER, RANK_CANDIDATES, ENCODE_AND_RANK)
+        for signature in (SERVING_DEFAULT, *(apart if self.encodes else ())):
+            # What the model does not read is not taken.
+            taken = self.signatures[signature]["inputs"]
+            for name in sorted(taken):
+                found, known = dict(taken[name]), expected.get(name, "unknown")
+                if found != known and not name.startswith(STATE_PREFIX):
+                    raise errors.SchemaMismatchError(
+                        f"{where}: signature `{signature}`: column `{name}` is "
+                        f"{found} there, {known} in the client's schema "
+                        f"`{schema.name}`. Give the client the schema of this "
+                        "version (its assets.extra/schema.json)."
+                    )
         missing = set(RANKED) - set(default["outputs"])
         if missing:
             raise errors.SchemaMismatchError(
                 f"{where}: signature `{SERVING_DEFAULT}` gives no "
                 f"{' and no '.join(sorted(missing))}: this is no ranker."
             )
-
-    def _check_columns(
-        self, signatures: Sequence[str], schema: Schema, where: str
-    ) -> None:
-        expected = {
-            column.name: {"dtype": column.dtype, "shape": list(column.shape)}
-            for column in schema.columns(*SERVING_ROLES)
-        }
-        found = {
-            name: dict(tensor)
-            for signature in signatures
-            for name, tensor in self.signatures[signature]["inputs"].items()
-            if not name.startswith(STATE_PREFIX)
-        }
-        # What the model does not read is not taken.
-        for name in sorted(found):
-            if expected.get(name) != found[name]:
-                raise errors.SchemaMismatchError(
-                    f"{where}: signature `{'` and `'.join(signatures)}`: "
-                    f"column `{name}` is {found[name]} there, "
-                    f"{expected.get(name, 'unknown')} in the client's schema "
-                    f"`{schema.name}`. Give the client the schema of this "
-                    "version (its assets.extra/schema.json)."
-                )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -91,10 +91,7 @@ class Replay:
 
 
 def replay(
-    log: Iterable[Recording],
-    before: Target,
-    after: Target,
-    max_calls: int = 0,
+    log: Iterable[Recording], before: Target, after: Target, max_calls: int = 0
 ) -> Replay:
     """Replays calls of `serving_default` on two targets, which take turns.
 

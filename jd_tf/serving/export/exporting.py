@@ -84,12 +84,7 @@ def export(
                 "it can be measured on."
             )
         cost = rounding.rounding_cost(model, rounded, data, split)
-        precision = {
-            "dtype": dtype,
-            "tables": tables,
-            "states": states,
-            **cost,
-        }
+        precision = {"dtype": dtype, "tables": tables, "states": states, **cost}
     requests = first_requests(data, model.schema, split)
     return export_model(
         rounded,

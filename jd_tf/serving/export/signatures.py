@@ -242,8 +242,7 @@ def exported_state(
         # The variable that Keras wraps, not the copy it would export.
         state = part.value if isinstance(part, keras.Variable) else part
         if isinstance(
-            state,
-            tf.Variable | tf.saved_model.experimental.TrackableResource,
+            state, tf.Variable | tf.saved_model.experimental.TrackableResource
         ):
             found[id(state)] = state
     module = tf.Module(name=name)

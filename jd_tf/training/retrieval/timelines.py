@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from jd_tf.data.batches import numpy_batches
+from jd_tf.data.batches import numpy_batches, without_autotune
 from jd_tf.schema import DataError
 
 TARGETS = "targets"
@@ -135,15 +135,12 @@ class Timelines:
                 order = self._bucketed(
                     order, batch_size, bucket_batches, generator
                 )
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        return (
+        return without_autotune(
             tf.data.Dataset.from_tensor_slices(order)
             .batch(batch_size)
             .skip(skip_batches)
             .map(self._gathered(), num_parallel_calls=1, deterministic=True)
             .prefetch(2)
-            .with_options(options)
         )
 
     def _gathered(self) -> Any:

@@ -24,6 +24,12 @@ def random_lists(texts=False, seed=0, num_items=14):
     return lists
 
 
+def brought_by(merged, row, place):
+    """Returns channel -> rank of an item of a merged list."""
+    ranks = zip(merged.channels, merged.ranks[row, place], strict=True)
+    return {name: rank for name, rank in ranks if rank}
+
+
 def literal_merge(lists, row, count, weights, quotas, offset, by, out):
     """Returns [(item, {channel: rank})], best first."""
     brought, scores, kept, anyone = {}, {}, set(), set()
@@ -84,7 +90,7 @@ def test_merge_equals_a_loop(texts, by, weights, quotas):
             rtol=1e-5,
         )
         for place, (_, sources, _) in enumerate(expected):
-            assert merged.sources(row, place) == sources
+            assert brought_by(merged, row, place) == sources
         everything = {
             item
             for part in lists.values()
@@ -110,7 +116,7 @@ def test_a_quota_holds_places_against_better_scores():
     # What a filter takes does not use up the quota.
     left = Merge(blend, {"weak": 2})(lists, 4, {"sold out": np.array([11])})
     assert left.items.item_id.tolist() == [[1, 2, 12, 13]]
-    assert left.sources(0, 2) == {"weak": 2}
+    assert brought_by(left, 0, 2) == {"weak": 2}
 
 
 def test_empty_channels_are_no_trouble():
@@ -120,7 +126,7 @@ def test_empty_channels_are_no_trouble():
     some = ItemLists.best(np.array([4, 5]), np.array([[1, 2], [2, 1]]), 1)
     merged = Merge()({"tower": nothing, "popular": some}, 3)
     assert merged.items.item_id.tolist() == [[5], [4]]
-    assert merged.sources(0, 0) == {"popular": 1}
+    assert brought_by(merged, 0, 0) == {"popular": 1}
     merged = Merge()({"tower": nothing}, 3)
     assert merged.items.length.tolist() == [0, 0]
 

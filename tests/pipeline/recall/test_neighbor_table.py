@@ -34,7 +34,7 @@ def test_a_table_survives_its_file(tmp_path, texts):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda arrays: arrays.pop("starts"), "no `starts`"),
+        (lambda arrays: arrays.pop("starts"), "no array `starts`"),
         (lambda arrays: arrays["neighbor"].fill(99), "not a table"),
         (lambda arrays: arrays["weight"].fill(np.nan), "finite"),
         (lambda arrays: arrays["item_id"].fill(3), "ascend"),

@@ -26,11 +26,7 @@ from jd_tf.data.tables.snapshots.snapshot import (
     SNAPSHOT_FILE,
     USER_FILE,
 )
-from jd_tf.data.tables.snapshots.snapshot_join import (
-    ITEMS,
-    STATE,
-    SnapshotJoin,
-)
+from jd_tf.data.tables.snapshots.snapshot_join import ITEMS, STATE, SnapshotJoin
 from jd_tf.data.tables.statistics import Statistics
 from jd_tf.data.tables.times import moment
 from jd_tf.schema import DataError
@@ -176,16 +172,13 @@ class SnapshotColumns(ShardRequests):
             rows = np.arange(offsets[-1])
             rows += np.repeat(starts - offsets[:-1], lengths)
             for name, block in blocks.items():
-                values = pa.array(list(block[rows]), self._kind(name))
+                column = self.schema.column(name)
+                kind = pa.type_for_alias(column.dtype)
+                kind = pa.list_(kind) if column.inner else kind
+                values = pa.array(list(block[rows]), kind)
                 columns[name] = pa.ListArray.from_arrays(offsets, values)
         numbers = [*self.config.table_numbers("users")]
         return self._with_features(columns, users, numbers, of_request=True)
-
-    def _kind(self, name: str) -> pa.DataType:
-        """Returns the type of one event of a history."""
-        column = self.schema.column(name)
-        kind = pa.type_for_alias(column.dtype)
-        return pa.list_(kind) if column.inner else kind
 
     def _with_features(
         self,

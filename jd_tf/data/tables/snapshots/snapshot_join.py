@@ -10,7 +10,7 @@ from jd_tf.data.tables.cleaning import TableCleaner
 from jd_tf.data.tables.config import TablesConfig, milliseconds
 from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.data.tables.joining import EVENTS, REQUESTS, TableJoin
-from jd_tf.data.tables.requests import build_requests, hash_of
+from jd_tf.data.tables.requests import build_requests
 from jd_tf.data.tables.snapshots.count_tables import counts_file
 from jd_tf.data.tables.times import DAY
 from jd_tf.schema import DataError
@@ -89,7 +89,11 @@ class SnapshotJoin(TableJoin):
             kept.append("facts")
             counted = events
             if not config.sampling:
-                counted = self._candidates(clean, rows["events"])
+                shown = self._shown(clean, rows["events"])
+                made = build_requests(
+                    self.engine, config, shown, rows["events"], self.report
+                )
+                counted = self._with_attributes(made, clean)[1]
                 counted = counted.filter(counted.time >= since)
             for of, chosen in (
                 (newest, counted.time >= boundary),
@@ -143,15 +147,6 @@ class SnapshotJoin(TableJoin):
         both = ibis.union(old, new.select(old.columns)).distinct()
         return self.engine.kept(f"all-{name}", both)
 
-    def _candidates(
-        self, clean: dict[str, ibis.Table], events: ibis.Table
-    ) -> ibis.Table:
-        shown = self._shown(clean, events)
-        tables = build_requests(
-            self.engine, self.config, shown, events, self.report
-        )
-        return self._with_attributes(tables, clean)[1]
-
     def _newest(self, history: ibis.Table) -> ibis.Table:
         """Leaves out events that no history is long enough for."""
         lengths: dict[str, int] = {}
@@ -197,7 +192,5 @@ class SnapshotJoin(TableJoin):
         self.engine.keep(ITEMS, found["item"])
         users = self.engine.kept("all-users", found["user"])
         self.num_shards = max(2, -(-self._count(users) // _USERS_PER_SHARD))
-        for name, table in ((REQUESTS, users), (EVENTS, history)):
-            shard = hash_of(table.user, 4) % self.num_shards
-            sharded = table.mutate(shard=shard.cast("int32"))
-            self.engine.keep(name, sharded, "shard")
+        self._keep_shards(REQUESTS, users)
+        self._keep_shards(EVENTS, history)
