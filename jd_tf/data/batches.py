@@ -5,7 +5,7 @@ position in the data is two numbers, and a resumed run sees what an
 uninterrupted one would have seen.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,10 @@ def read_batches(
         .batch(batch_size)
         .skip(skip_batches)
         .map(
-            lambda records: parse_requests(records, columns),
+            # Nothing in it is Python of a tensor; converting takes a second.
+            tf.autograph.experimental.do_not_convert(
+                lambda records: parse_requests(records, columns)
+            ),
             num_parallel_calls=_PARALLEL_CALLS,
             deterministic=True,
         )
@@ -138,6 +141,23 @@ def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options.autotune.enabled = False
     options.deterministic = True
     return dataset.with_options(options)
+
+
+def traced_once(
+    function: Callable[[dict[str, tf.Tensor]], Any],
+    batches: tf.data.Dataset,
+) -> Callable[[dict[str, tf.Tensor]], Any]:
+    """Returns the function as a graph for batches of any size and width.
+
+    Traced from batches as they come, it would be traced anew for several
+    widths, seconds each.
+
+    Args:
+        function: of a batch of the data set.
+        batches: of `read_batches`; data of equal schema will do as well.
+    """
+    specs = [batches.element_spec]
+    return tf.function(function, input_signature=specs, autograph=False)
 
 
 def parse_requests(

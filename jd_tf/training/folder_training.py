@@ -72,9 +72,7 @@ def train_folder(
             f"`dtype_policy` is {config.dtype_policy}, but the model was built "
             f"with {policy}. Build it with `dtype={config.dtype_policy!r}`."
         )
-    # Both are opened before the first step, not after the first epoch.
     num_requests = sum(split_files(data_dir, TRAIN).values())
-    batches(VALIDATION)
     steps_per_epoch = -(-num_requests // config.batch_size)
     fusion = build_fusion(config, model)
     # Read only where it is needed: most data has none.
@@ -92,9 +90,15 @@ def train_folder(
         )
         if pairs is None:
             return train
-        return train.map(lambda batch: pairs.parts.mark(batch, model.schema))
+        return train.map(
+            tf.autograph.experimental.do_not_convert(
+                lambda batch: pairs.parts.mark(batch, model.schema)
+            )
+        )
 
-    validator = Validator(model, lambda: batches(VALIDATION))
+    # Opened before the first step, not after the first epoch.
+    validation = batches(VALIDATION)
+    validator = Validator(model, lambda: validation)
     try:
         # Before the folder is taken by a config that cannot be run.
         validator.check_monitor(config.monitor)

@@ -1,7 +1,7 @@
 """Boosted trees beside a trained network, by scikit-learn."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -15,6 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
+from jd_tf.data.batches import traced_once
 from jd_tf.layers.multitask.tree_ensemble import Tree
 from jd_tf.losses.multi_objective import cell_weights
 from jd_tf.training.config import TrainingConfig
@@ -31,7 +32,7 @@ Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def fit_trees(
     model: keras.Model,
-    batches: Iterable[dict],
+    batches: tf.data.Dataset,
     validator: Validator,
     config: TrainingConfig,
 ) -> None:
@@ -122,13 +123,11 @@ def share_trees(losses: Sequence[np.ndarray], num_trees: int) -> list[int]:
 
 
 def _rows(
-    model: keras.Model, batches: Iterable[dict], num_impressions: int = 0
+    model: keras.Model, batches: tf.data.Dataset, num_impressions: int = 0
 ) -> Rows:
     """Returns numbers [M, K], labels and weights [M, T] of impressions."""
-    numbers = tf.function(
-        lambda batch: model.trees.rounded(model.tree_numbers(batch)),
-        reduce_retracing=True,
-        autograph=False,
+    numbers = traced_once(
+        lambda batch: model.trees.rounded(model.tree_numbers(batch)), batches
     )
     most = num_impressions or np.inf
     found: list[list[np.ndarray]] = []

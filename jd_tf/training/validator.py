@@ -8,6 +8,7 @@ import scipy.stats
 import tensorflow as tf
 from absl import logging
 
+from jd_tf.data.batches import traced_once
 from jd_tf.losses.multi_objective import cell_weights, objective_losses
 from jd_tf.metrics.ranking_metrics import (
     auc,
@@ -41,9 +42,7 @@ class Validator:
         self.model = model
         self.batches = batches
         self._names = model.schema.objective_names
-        self._evaluate = tf.function(
-            self._evaluate_batch, reduce_retracing=True, autograph=False
-        )
+        self._evaluate = traced_once(self._evaluate_batch, batches())
 
     @property
     def metric_names(self) -> list[str]:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from matplotlib.figure import Figure
 
-from jd_tf.data.batches import read_batches
+from jd_tf.data.batches import read_batches, traced_once
 from jd_tf.data.files import write_whole
 from jd_tf.evaluation.baselines.features import event_ages
 from jd_tf.evaluation.collect import to_numpy
@@ -47,10 +46,10 @@ def report_attention(
         The page.
     """
     model = load_trained(workdir)
-    explain = tf.function(model.explain, reduce_retracing=True, autograph=False)
     batches = read_batches(
         data, split, _BATCH_SIZE, model.schema, keys=True
     ).take(-(-max_requests // _BATCH_SIZE))
+    explain = traced_once(model.explain, batches)
     observed = ((batch, explain(batch)) for batch in batches)
     title = f"Attention on {model.schema.name}"
     return write_attention_report(
