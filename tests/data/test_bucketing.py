@@ -72,6 +72,7 @@ def test_buckets_are_a_function_of_seed_and_epoch(folder):
     assert first != read(shuffle_seed=2, epoch=2)
 
 
+@pytest.mark.slow
 def test_batches_of_like_size_come_in_no_fixed_order(tmp_path):
     """Neither the short ones first nor every window alike."""
     requests = [

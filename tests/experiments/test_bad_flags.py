@@ -25,6 +25,11 @@ PROGRAMS = [
 STARTED_BY_PROGRAMS = {"bench_worker", "echo_server"}
 
 
+def slow(*values):
+    """A case like another that is not slow."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop") / "data"
@@ -38,15 +43,15 @@ def data(tmp_path_factory):
     ("flag", "message"),
     [
         ("--balance=no", "--balance=no: value should be one of"),
-        ("--batch_size=-3", "--batch_size=-3: -3 is not"),
-        ("--nonsense=1", "Unknown command line flag 'nonsense'"),
-        ("more", "unknown argument: 'more'"),
+        slow("--batch_size=-3", "--batch_size=-3: -3 is not"),
+        slow("--nonsense=1", "Unknown command line flag 'nonsense'"),
+        slow("more", "unknown argument: 'more'"),
         ("--model_dim=30", "items.model_dim=30: .*multiple of `num_heads`=4"),
-        ("--dropout_rate=1.5", r"dropout_rate=1.5: .*in \[0, 1\)"),
-        ("--set=model.num_heads=5", "sequence.num_heads=5"),
+        slow("--dropout_rate=1.5", r"dropout_rate=1.5: .*in \[0, 1\)"),
+        slow("--set=model.num_heads=5", "sequence.num_heads=5"),
         ("--set=training.weight_decay=x", "`weight_decay` must be float"),
-        ("--set=training.heads=1", "TrainingConfig has no field `heads`"),
-        ("--objective_weights=1,2", "`objective_weights` needs a number"),
+        slow("--set=training.heads=1", "TrainingConfig has no field `heads`"),
+        slow("--objective_weights=1,2", "`objective_weights` needs a number"),
         ("--monitor=auc/order", "`monitor` must be one of"),
     ],
 )
@@ -72,7 +77,7 @@ def test_every_program_refuses_alike(path):
     assert "program.run" in calls
 
 
-@pytest.mark.parametrize("shown", [False, True])
+@pytest.mark.parametrize("shown", [False, slow(True)])
 def test_nothing_but_bars_on_the_standard_error(data, tmp_path, shown):
     """No bars without a terminal, and nothing of ours beside them."""
     finished = run_program(

@@ -27,6 +27,9 @@ from jd_tf.serving.client import SavedModelTransport
 from jd_tf.serving.client.errors import OverloadedError
 from tests.serving.exported import exported
 
+# Benchmarks change seldom and measure for long.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -14,6 +14,9 @@ from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import read_schema
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 
+# Benchmarks change seldom and measure for long.
+pytestmark = pytest.mark.slow
+
 NUM_ROWS = 500
 
 

@@ -83,6 +83,7 @@ def test_fine_tunes_and_says_how_good_it_is(run):
     assert again.stdout.splitlines()[1:] == finished.stdout.splitlines()[1:]
 
 
+@pytest.mark.slow
 def test_embeds_with_trained_and_with_initial_weights(run, tmp_path):
     photos, workdir, _ = run
     vectors = {}

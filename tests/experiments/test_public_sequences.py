@@ -227,6 +227,7 @@ def test_tables_show_published_rows_where_there_are_some():
     assert "SASRec" not in other
 
 
+@pytest.mark.slow
 def test_wrong_folders_are_named(folder, output, tmp_path):
     def refused(**flags):
         flags = {"input": folder, "output": output, **flags}

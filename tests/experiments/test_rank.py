@@ -71,6 +71,7 @@ def test_ranks_a_file_with_the_folder_alone(folder, requests, tmp_path):
             assert f"{item['score']:.6g}" in finished.stdout
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_costs_no_result(folder, requests, tmp_path):
     """As of `| head -1`, whose reader goes early."""
     read, write = os.pipe()

@@ -46,6 +46,9 @@ from tests.experiments.programs import (
 )
 from tests.pipeline.recall.small_interactions import random_interactions
 
+# Benchmarks change seldom and measure for long.
+pytestmark = pytest.mark.slow
+
 CHANNELS = ["popular", "popular_in_attribute", "item_knn", "item_pairs"]
 DAY = 86400
 

@@ -48,6 +48,7 @@ def test_it_writes_the_page_then_names_what_is_missing(tmp_path):
 
 
 # In a process of its own: programs imported together define flags twice.
+@pytest.mark.slow
 @pytest.mark.parametrize("vectors", ["=x.npz", "a=x,a=y", "gates=x"])
 def test_spaces_without_a_name_of_their_own_are_refused(tmp_path, vectors):
     refused = _run(

@@ -31,6 +31,7 @@ def data(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_goes_on_with_a_run_then_names_a_cut_checkpoint(data, tmp_path):
     workdir = tmp_path / "a run"
     small = JDRankerConfig.of(model_dim=8)

@@ -69,6 +69,7 @@ def output(shop, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_card_has_every_model(output):
     card = json.loads((output / "card.json").read_text())
     assert card["first"] == "pooled_mmoe"
@@ -89,6 +90,7 @@ def test_a_card_has_every_model(output):
     assert (output / "card.md").read_text() == card_markdown(card) + "\n"
 
 
+@pytest.mark.slow
 def test_finished_cells_are_read_and_others_refused(output, shop, monkeypatch):
     def no_training(*_, **__):
         raise AssertionError("trained again")
@@ -195,6 +197,7 @@ def test_models_have_the_sizes_of_the_preset():
     assert (name, ranker) == ("jd_ranker", PRESET.model)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_run_is_one_line(tmp_path, output):
     given = [f"--output={tmp_path}", "--models=star"]
     finished = run_program("benchmarks.zoo", f"--data=none:{tmp_path}", *given)

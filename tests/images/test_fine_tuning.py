@@ -99,6 +99,7 @@ def test_a_kill_changes_nothing(photos, whole, tmp_path, epochs):
     _compare(outcome(*run(photos, workdir)), outcome(*whole[1:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damaged", ["latest.weights.h5", "training_metadata.json"]
 )
@@ -146,6 +147,7 @@ def test_a_frozen_pass_leaves_the_backbone_bit_identical(photos, tmp_path):
     np.testing.assert_array_equal(head[0], initial[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moves", [True, False])
 def test_an_unfrozen_pass_moves_what_it_should(photos, tmp_path, moves):
     sets = read_labelled(photos)

@@ -25,6 +25,11 @@ def over(cases):
 
 ALL = (*CASES, *BLOCK_CASES)
 every_layer = over(ALL)
+# Blocks are no layers for users, who get them inside of models.
+SLOW_BLOCKS = [
+    pytest.param(case, marks=pytest.mark.slow) for case in BLOCK_CASES
+]
+every_public_layer = over([*CASES, *SLOW_BLOCKS])
 
 
 def test_every_public_layer_has_a_case():
@@ -115,7 +120,7 @@ def test_summary_prints_the_output_shape(case):
         assert computed[name].default is built[name].default
 
 
-@every_layer
+@every_public_layer
 def test_fits_in_a_users_own_model(case):
     inner = harness.functional(case, harness.make(case))
     parts = [
@@ -135,7 +140,7 @@ def test_fits_in_a_users_own_model(case):
         assert np.any(weight.numpy() != old), weight.path
 
 
-@every_layer
+@every_public_layer
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_is_close_and_finite(case, policy):
     values = harness.arguments(case)
@@ -177,7 +182,7 @@ def test_keras_file_gives_the_same_outputs(case, tmp_path):
     )
 
 
-@every_layer
+@every_public_layer
 def test_saved_model_gives_the_same_outputs(case, tmp_path):
     layer = harness.make(case)
     values = harness.arguments(case)

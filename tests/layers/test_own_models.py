@@ -73,6 +73,7 @@ def test_export_with_a_signature_serves_the_same(case, tmp_path):
     harness.assert_same(served, flat_outputs(model, case))
 
 
+@pytest.mark.slow
 @every_layer
 def test_functional_models_export_with_their_own_types(case, tmp_path):
     model = harness.functional(case, harness.make(case))

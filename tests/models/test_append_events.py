@@ -148,6 +148,7 @@ def test_no_more_than_the_window_is_kept(requests):
     assert np.isfinite(model.rank(grown, batch, batch)["score"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CAUSAL)
 def test_an_event_costs_a_tenth_of_all(name):
     """Counts multiplications of one new event of twenty."""

@@ -25,6 +25,7 @@ def _python(*arguments, **environment):
     )
 
 
+@pytest.mark.slow
 def test_fit_on_two_devices_is_that_on_one():
     ran = _python("-m", "tests.models.two_devices")
     assert ran.returncode == 0, ran.stderr

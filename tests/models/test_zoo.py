@@ -47,6 +47,19 @@ def case(request):
     return request.param
 
 
+def some(always):
+    """Cases of what is alike in all; those not always run are slow."""
+    for case in ZOO:
+        marks = [] if case.name in always else [pytest.mark.slow]
+        yield pytest.param(case, marks=marks, id=case.name)
+
+
+# One of each way to read histories and requests.
+a_kind = pytest.mark.parametrize(
+    "case", list(some(("din", "mask_net", "one_trans", "star"))), scope="module"
+)
+
+
 @pytest.fixture(scope="module")
 def model(case, batch):
     """A model whose weights are all away from where they start."""
@@ -123,14 +136,9 @@ def test_a_batch_without_any_event_is_scored_and_learned(model, batch):
     expected = {k: v.numpy() for k, v in model(without(1)).items()}
     assert_same(model(without(0)), expected, real(batch))
 
-    @tf.function
-    def gradients(batch):
-        with tf.GradientTape() as tape:
-            logits = model(batch, training=True)["logits"]
-            total = tf.reduce_sum(logits)
-        return tape.gradient(total, model.trainable_variables)
-
-    for found in gradients(without(0)):
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(model(without(0), training=True)["logits"])
+    for found in tape.gradient(total, model.trainable_variables):
         if found is not None:
             values = getattr(found, "values", found)
             assert np.isfinite(values).all()
@@ -180,6 +188,7 @@ def test_every_weight_learns_and_tables_stay_sparse(model, batch):
         assert np.any(tf.convert_to_tensor(gradient)), variable.path
 
 
+@a_kind
 def test_fit_and_keras_file(case, batch, tmp_path):
     """Steps by Keras itself, then the file gives the same outputs."""
     model = built(case)
@@ -202,6 +211,7 @@ def test_fit_and_keras_file(case, batch, tmp_path):
     assert_same(loaded(batch), outputs, tolerance=1e-5)
 
 
+@a_kind
 def test_our_step_trains_a_model_that_fuses(case, batch):
     model = built(case, {"fusion": "personalized", "calibrate": True})
     model.adapt([batch])
@@ -230,6 +240,7 @@ def test_names_of_variables_do_not_depend_on_the_model_s_own(case):
     assert set(model_variables(first)) == set(model_variables(second))
 
 
+@a_kind
 def test_a_bare_schema_is_enough(case):
     """One id, one history, one objective, no context and no numbers."""
     schema = small_schema(
@@ -247,14 +258,7 @@ def test_a_bare_schema_is_enough(case):
     assert np.isfinite(outputs["logits"].numpy()[real(batch)]).all()
 
 
-def exports():
-    """One is enough of what all have in common; the others are slow."""
-    for case in ZOO:
-        marks = [] if case.name == EXPORTED else [pytest.mark.slow]
-        yield pytest.param(case, marks=marks, id=case.name)
-
-
-@pytest.mark.parametrize("zoo_case", list(exports()))
+@pytest.mark.parametrize("zoo_case", list(some((EXPORTED,))))
 def test_an_export_gives_the_same_answers(zoo_case, tmp_path):
     requests = random_requests(SCHEMA, 4, seed=1)
     model = moved(built(zoo_case))

@@ -133,6 +133,7 @@ def test_both_versions_of_keras_run_side_by_side():
     assert finished.stdout.split()[:2] == ["[[4]]", "3"], finished.stderr
 
 
+@pytest.mark.slow
 def test_a_process_that_used_keras_2_says_what_to_set():
     used = "tf.keras.layers"
     finished = run(used)

@@ -154,6 +154,7 @@ def test_a_folder_that_was_changed_is_refused(exported, tmp_path, capsys):
         verify(tmp_path / "2")
 
 
+@pytest.mark.slow
 def test_an_export_that_differs_leaves_nothing(exported, tmp_path, monkeypatch):
     tower, _ = exported
 

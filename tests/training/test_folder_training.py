@@ -106,6 +106,7 @@ def test_statistics_are_those_of_the_training_split(tmp_path):
     assert load_trained(tmp_path / "run").adapted
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_keeps_its_statistics(tmp_path, monkeypatch):
     schema = small_schema()
     data = _write(tmp_path / "data", schema)

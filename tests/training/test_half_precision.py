@@ -65,6 +65,7 @@ def single(data, tmp_path_factory):
     return _train(data, tmp_path_factory.mktemp("single") / "run", "float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", HALF)
 def test_it_learns_as_in_single_precision(data, single, tmp_path, policy):
     trainer = _train(data, tmp_path / "run", policy)

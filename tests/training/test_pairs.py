@@ -76,6 +76,7 @@ def stored(workdir):
     return load_trained(workdir).config
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_an_uninterrupted_one(run, data, files, tmp_path):
     _, model = run
     whole = train(

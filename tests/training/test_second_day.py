@@ -169,6 +169,7 @@ def test_another_rate_is_taken_and_another_model_is_not(tmp_path):
         check_workdir(tmp_path, model, trainer.config, other_data=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["_pass_over_data", "_evaluate", "_save"])
 def test_a_kill_between_two_days_loses_neither(tmp_path, moment, monkeypatch):
     evaluations = _scripted(0.5, 0.4, 0.6)

@@ -27,6 +27,7 @@ def data(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_item_vectors_turn_images_on_and_size_the_table(data, tmp_path):
     path = tmp_path / "vectors.npz"
     vectors = np.ones((5, 3), np.float32)

@@ -82,6 +82,7 @@ def test_they_find_a_band_that_few_steps_do_not(data, run):
     assert with_trees > _click_auc(model, data) + 0.1
 
 
+@pytest.mark.slow
 def test_the_main_network_has_no_part_in_it(data, run, tmp_path):
     plain = replace_fields(CONFIG, {"num_trees": 0, "num_leaves": 16})
     train(data, tmp_path / "plain", "jd_ranker", plain, TRAINING)

@@ -57,7 +57,9 @@ def keyed(weights, dtype):
 
 
 @pytest.mark.parametrize("clock", [True, False])
-@pytest.mark.parametrize("held", [1 << 26, 400])
+@pytest.mark.parametrize(
+    "held", [1 << 26, pytest.param(400, marks=pytest.mark.slow)]
+)
 def test_equals_dicts(clock, held, tmp_path, monkeypatch):
     monkeypatch.setattr(counting, "_MAX_HELD", held)
     requests = random_log(12, 6, 30, clock=clock)
@@ -155,6 +157,7 @@ def auc(data, pairs, split, parts):
     return roc_auc_score(np.concatenate(labels), np.concatenate(scores))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clock", [True, False])
 def test_random_targets_cannot_be_told(clock, tmp_path):
     """The planted leak: their own event would tell them."""

@@ -351,6 +351,7 @@ def test_output_is_whole_or_not_at_all(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["good", "in"]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_log(tmp_path):
     peaks = []
     for size in (2_000, 8_000):

@@ -189,6 +189,7 @@ def test_bad_rows_are_counted_when_asked(tmp_path, tables):
     assert summary["splits"] == other["splits"]
 
 
+@pytest.mark.slow
 def test_rows_of_too_few_values_are_counted(tmp_path, tables):
     config = write_shop(tmp_path, tables)
     with (tmp_path / "users.csv").open("a") as file:

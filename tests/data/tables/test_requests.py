@@ -168,6 +168,7 @@ def test_a_log_without_impressions(tmp_path):
     assert read_schema(tmp_path / "out").max_candidates == 4
 
 
+@pytest.mark.slow
 def test_what_is_drawn_depends_on_the_request_alone(tmp_path):
     tables = random_tables(13, users=20, items=30, events=500)
     before = make(tmp_path / "one", tables, **SAMPLED)

@@ -91,6 +91,7 @@ def test_padding_and_order_of_candidates_change_nothing(fitted, name):
     np.testing.assert_allclose(before[full], after[full][:, ::-1], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BASELINES)
 def test_every_kind_of_column_passes_through_files(tmp_path, name):
     schema = small_schema()

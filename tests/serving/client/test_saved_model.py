@@ -49,6 +49,7 @@ def live(exported, request):
     return ranked["score"].numpy()[0], ranked["probabilities"].numpy()[0]
 
 
+@pytest.mark.slow
 def test_no_first_call_is_slow(exported, requests):
     """Graphs are rewritten when the transport is made."""
     with RankingClient.from_saved_model(exported.folder) as client:

@@ -184,6 +184,7 @@ def test_the_page_needs_no_network_and_is_labelled(tmp_path):
     assert "50.0 % hold the same candidates" in page
 
 
+@pytest.mark.slow
 def test_the_program_compares_two_folders(three_versions, tmp_path):
     finished = subprocess.run(
         [

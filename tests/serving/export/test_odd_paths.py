@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 import jd_tf
 from jd_tf.data.batches import numpy_batches
@@ -16,6 +17,7 @@ from tests.requests import random_requests
 SMALL = JDRankerConfig.of(model_dim=8, num_heads=2, expert_units=(8,))
 
 
+@pytest.mark.slow
 def test_trained_resumed_and_exported(tmp_path):
     schema, folder = tiny_schema(), tmp_path / "run [1] *? {a} back\\slash ]["
     splits = {s: random_requests(schema, 20) for s in ("train", "validation")}

@@ -32,12 +32,14 @@ def model(batch):
     return ranker_of(random_tables(1, batch))
 
 
+@pytest.mark.slow
 def test_the_same_pairs_move_nothing(model, batch):
     after = with_tables(model, None, random_tables(1, batch))
     report = compare(model, after, [batch])
     assert report.moved == report.wrongly_moved == report.touched == 0
 
 
+@pytest.mark.slow
 def test_new_pairs_are_a_new_model_with_the_old_weights(model, batch):
     other = random_tables(2, batch)
     after = with_tables(model, None, other)

@@ -195,6 +195,7 @@ def test_steps_per_call_changes_no_number(tmp_path, steps_per_call):
     assert [r["loss"] for r in found] == [r["loss"] for r in wanted]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("balance", ["fixed", "uncertainty", "grad_norm"])
 def test_more_epochs_go_on_as_if_asked_for_at_once(tmp_path, balance):
     _trainer(tmp_path / "two", balance=balance).train()

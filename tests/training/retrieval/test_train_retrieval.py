@@ -79,6 +79,7 @@ def test_learns_the_next_item(folder, tmp_path, fields):
     assert table["popularity"]["ndcg@10"][0] < 0.5
 
 
+@pytest.mark.slow
 def test_goes_on_as_if_it_had_not_stopped(folder, tmp_path):
     """Draws of negatives, dropout and averages included."""
     options = {"ema_decay": 0.9, "evaluate_every": 100}

@@ -129,6 +129,7 @@ def test_a_moved_label_is_followed(two_versions, requests):
             assert not callers.failures
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_back_is_met_again(
     two_versions, requests, tmp_path
 ):
