@@ -273,7 +273,7 @@ class MultiTaskRanker(RankingModel):
         if not self.config.fusion.use_representation:
             return features
         state = scaled(self.experts_state(user_state, context))
-        return ops.concatenate([features, ops.stop_gradient(state)], axis=-1)
+        return ops.concatenate([features, state], axis=-1)
 
 
 def behavior_state(
