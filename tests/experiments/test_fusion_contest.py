@@ -1,11 +1,11 @@
-"""`experiments.benchmarks.fusion_contest` on arrays whose truth is known."""
+"""The contest of fusions on arrays whose truth is known."""
 
 import types
 
 import numpy as np
 import pytest
 
-from experiments.benchmarks import fusion_contest
+from experiments.benchmarks.fusion import fusion_contest
 from jd_tf.evaluation.fusion.observation import LEARNED
 from jd_tf.models.blocks.session_features import SessionFeatures
 from jd_tf.schema import Behavior

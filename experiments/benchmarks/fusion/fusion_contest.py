@@ -5,7 +5,7 @@
     python -m experiments.train --data=runs/worlds --workdir=runs/a --seed=1 \
         --calibrate --fusion=personalized --use_representation \
         --fusion_gain=reward --fusion_request_weights=gain
-    python -m experiments.benchmarks.fusion_contest --data=runs/worlds \
+    python -m experiments.benchmarks.fusion.fusion_contest --data=runs/worlds \
         --runs=runs/a,runs/b,runs/c --output=runs/contest
 
 The main network of each run is frozen: what its fusion reads is computed once
@@ -161,7 +161,7 @@ def count_columns(session: Any) -> list[int]:
 
 
 def fusion_arrays(model: Any, data: str, split: str, kept: Path) -> dict:
-    """What the fusion reads of a split, and what came of it, as arrays.
+    """Returns what the fusion reads of a split and what came of it, as arrays.
 
     Kept in a file `kept`-`split`.npz and read from there the next time.
     """
