@@ -33,6 +33,13 @@ _REWARD = flags.DEFINE_bool(
 _BESIDE = flags.DEFINE_list(
     "beside", [], "name=folder of more runs on these data to compare with."
 )
+_REQUEST_WEIGHTS = flags.DEFINE_enum(
+    "request_weights",
+    "equal",
+    ["equal", "gain"],
+    "What constant weights are searched for: requests alike, as value-NDCG "
+    "counts them, or by their gain, as captured value does.",
+)
 _NUM_WEIGHTS = flags.DEFINE_integer(
     "num_weights", 1000, "Weight vectors tried, for each form.", lower_bound=20
 )
@@ -64,6 +71,7 @@ def main(_: object) -> None:
         beside,
         _REWARD.value,
         _MAX_REQUESTS.value,
+        request_weights=_REQUEST_WEIGHTS.value,
         num_weights=_NUM_WEIGHTS.value,
         num_replicates=_NUM_REPLICATES.value,
         seed=_SEED.value,

@@ -190,6 +190,12 @@ _OPTIONS = (
         "simulator: whether to draw all products and list them in "
         "catalogue.csv.",
     ),
+    flags.DEFINE_bool(
+        "session_worlds",
+        None,
+        "simulator: whether outcomes are worth something else in browsing and "
+        "in buying sessions.",
+    ),
 )
 
 

@@ -173,6 +173,7 @@ _MODEL_FIELDS = {
     "fusion_form": "What weights apply to: logarithms or probabilities.",
     "fusion_weights": "Fixed weights, or the shares learning starts at.",
     "session_seconds": "Age up to which events belong to the session.",
+    "use_representation": "Whether the fusion reads the ranker's user state.",
 }
 # Lists of one number an objective.
 _NUMBERS = {"objective_weights", "fusion_values", "fusion_weights"}

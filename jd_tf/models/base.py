@@ -77,7 +77,7 @@ class RankingModel(CompiledMetrics, SchemaModel):
         # Last, so that the network before it starts from the same random
         # weights with a fusion and without.
         fusion = dataclasses.asdict(self.config.fusion)
-        del fusion["session_seconds"]
+        del fusion["session_seconds"], fusion["use_representation"]
         self.head = ScoreHead(
             schema.given_indices,
             schema.objective_values,

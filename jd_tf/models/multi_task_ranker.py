@@ -19,7 +19,7 @@ from jd_tf.models.blocks.context_encoder import ContextEncoder
 from jd_tf.models.blocks.event_ages import since_newest
 from jd_tf.models.blocks.item_encoder import ItemEncoder
 from jd_tf.models.blocks.mean_preserving_bias import mean_preserving_bias
-from jd_tf.models.blocks.session_features import SessionFeatures
+from jd_tf.models.blocks.session_features import SessionFeatures, scaled
 from jd_tf.schema import Behavior
 
 
@@ -258,12 +258,22 @@ class MultiTaskRanker(RankingModel):
     @property
     def session_dim(self) -> int:
         """Returns the width of the session features."""
-        return self.session.output_dim
+        more = self.config.fusion.use_representation
+        return self.session.output_dim + more * self.representation_dim
+
+    @property
+    def representation_dim(self) -> int:
+        """Returns the width of `experts_state`."""
+        return self.experts.user_state_dim
 
     def session_features(self, user_state: Tensors, context: Any) -> Any:
-        return self.session.at_request(
+        features = self.session.at_request(
             user_state["session"], context["encoded"], context["since_seconds"]
         )
+        if not self.config.fusion.use_representation:
+            return features
+        state = scaled(self.experts_state(user_state, context))
+        return ops.concatenate([features, state], axis=-1)
 
 
 def behavior_state(

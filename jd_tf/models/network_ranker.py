@@ -56,6 +56,16 @@ class NetworkRanker(Composite, PooledRanker):
         """See `MultiTaskRanker`."""
         return {"interests": interests}
 
+    @property
+    def representation_dim(self) -> int:
+        """See `MultiTaskRanker`."""
+        return self.feature_dims[1]
+
+    def experts_state(self, user_state: Tensors, context: Any) -> Any:
+        """Returns interests and request, (B, Du): there are no experts."""
+        parts = [user_state["interests"], context["encoded"]]
+        return ops.concatenate(parts, axis=-1)
+
     def conditional_logits(
         self,
         user_state: Tensors,
@@ -64,8 +74,7 @@ class NetworkRanker(Composite, PooledRanker):
         training: bool = False,
     ) -> tuple[Any, Any]:
         """See `MultiTaskRanker`."""
-        interests = user_state["interests"]
-        user = ops.concatenate([interests, context["encoded"]], axis=-1)
+        user = self.experts_state(user_state, context)
         logits, shared = self.network(user, features, context, training)
         return ops.cast(logits, "float32"), shared
 

@@ -63,6 +63,8 @@ class FusionConfig(ConfigGroup):
             learning starts at; () for business values if fixed, for equal
             ones if learned.
         session_seconds: events not older belong to the session.
+        use_representation: whether the personalised gate also reads what the
+            ranker's network makes of user and request, before candidates.
     """
 
     CHOICES: ClassVar = {"kind": FUSIONS, "form": FUSION_FORMS}
@@ -74,6 +76,7 @@ class FusionConfig(ConfigGroup):
     max_scale: float = 16.0
     weights: tuple[float, ...] = ()
     session_seconds: float = 3600.0
+    use_representation: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

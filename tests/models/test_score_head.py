@@ -34,9 +34,9 @@ def bent(model):
     return model
 
 
-@pytest.fixture(scope="module")
-def model():
-    return bent(ranker())
+@pytest.fixture(scope="module", params=[False, True])
+def model(request):
+    return bent(ranker(use_representation=request.param))
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,25 @@ def test_weights_belong_to_the_session_and_never_to_the_candidate(model, batch):
     other = batch_of(random_requests(SCHEMA, 9, seed=8))
     ranked = model.rank(state, request, other)
     np.testing.assert_array_equal(ranked["fusion_weights"], weights)
+
+
+def test_the_representation_is_the_user_half_of_the_experts(batch):
+    """In NumPy: the kernel's rows for user and request, without candidates."""
+    model = ranker(use_representation=True)
+    _, session = model.fusion_inputs(batch)
+    _, before = ranker().fusion_inputs(batch)
+    width = before.shape[1]
+    assert session.shape[1] == width + model.representation_dim
+    np.testing.assert_array_equal(session[:, :width], before)
+    state = {
+        name.removeprefix("user_state_"): tensor
+        for name, tensor in model.encode_user(batch).items()
+    }
+    encoded = model.encode_request(state, batch)["encoded"].numpy()
+    kernel = model.experts.user_half.kernel.numpy().astype(np.float64)
+    half = state["experts"] + encoded @ kernel[-encoded.shape[1] :]
+    expected = half / np.sqrt(np.mean(half**2, axis=1, keepdims=True) + 1e-6)
+    np.testing.assert_allclose(session[:, width:], expected, atol=1e-5)
 
 
 def test_each_part_of_the_session_counts(batch):
@@ -204,7 +223,7 @@ def test_fusion_inputs_are_what_serving_fuses(model, batch):
 def test_keras_file_round_trip(model, batch, tmp_path):
     model.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras")
-    assert loaded.config == FUSED
+    assert loaded.config == model.config
     served = {c.name: batch[c.name] for c in SCHEMA.columns(*SERVING_ROLES)}
     one, other = model(served), loaded(served)
     assert set(one) == set(other)

@@ -213,7 +213,8 @@ def test_fit_and_keras_file(case, batch, tmp_path):
 
 @a_kind
 def test_our_step_trains_a_model_that_fuses(case, batch):
-    model = built(case, {"fusion": "personalized", "calibrate": True})
+    changes = {"fusion": "personalized", "calibrate": True}
+    model = built(case, {**changes, "use_representation": True})
     model.adapt([batch])
     step = build_main_step(TrainingConfig(), model)
     variables = model.main_variables

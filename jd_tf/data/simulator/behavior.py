@@ -145,3 +145,30 @@ class BehaviorParameters:
     max_session_requests: int = 25
     # Share of orders that are not sent back: the others earn nothing.
     kept_order_rates: tuple[float, float] = (0.6, 0.95)
+    # Window shopping: logits that a standard deviation of the price adds to
+    # attraction, and to carts and orders.
+    click_dear: float = 0.0
+    order_dear: float = 0.0
+    # Reward of each objective in browsing and in buying sessions; with none it
+    # is the value kept, and the change of the session's rest.
+    session_values: tuple[tuple[float, ...], ...] = ()
+
+
+# Browsers look at what is dear, order as readily as buyers, and send it back;
+# clicks keep them, and mean nothing of buyers, who come for what they need.
+SESSION_WORLDS = BehaviorParameters(
+    buying_with_need=0.8,
+    buying_without_need=0.03,
+    click_off_focus=-1.5,
+    comment_buying=2.0,
+    click_dear=1.0,
+    order_dear=-2.5,
+    cart_base=-4.0,
+    cart_buying=0.0,
+    order_base=-5.0,
+    order_buying=0.0,
+    session_values=(
+        (1.0, 1.0, 0.5, 0.5, 1.0, 1.0),
+        (0.1, 0.1, 0.1, 5.0, 0.1, 20.0),
+    ),
+)

@@ -41,6 +41,8 @@ class SimulatorConfig:
         seed: of everything.
         titles: adds the items' titles to the requests.
         photos: writes the photos of all items beside the requests.
+        session_worlds: whether outcomes are worth something else in browsing
+            and in buying sessions, which look alike in what they order.
 
     Raises:
         DataError: naming the field and its value.
@@ -76,6 +78,7 @@ class SimulatorConfig:
     seed: int = 1
     titles: bool = False
     photos: bool = False
+    session_worlds: bool = False
 
     def __post_init__(self) -> None:
         validation, test = self.validation_share, self.test_share

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.data.simulator.behavior import BehaviorParameters
+from jd_tf.data.simulator.behavior import SESSION_WORLDS, BehaviorParameters
 from jd_tf.data.simulator.block_requests import (
     BlockRequests,
     ItemCounters,
@@ -32,7 +32,8 @@ class Simulator:
 
     Args:
         config: size, calendar and seed.
-        behavior: coefficients; the default ones are the documented shop.
+        behavior: coefficients; by default those of the documented shop, or of
+            its session worlds.
 
     Attributes:
         catalogue: items and their true properties.
@@ -59,7 +60,9 @@ class Simulator:
         behavior: BehaviorParameters | None = None,
     ):
         self.config = config or SimulatorConfig()
-        self.behavior = behavior or BehaviorParameters()
+        worlds = self.config.session_worlds
+        usual = SESSION_WORLDS if worlds else BehaviorParameters()
+        self.behavior = behavior or usual
         if self.config.num_categories <= self.behavior.num_interests:
             raise DataError(
                 "simulator: `num_categories` must exceed `num_interests`. "

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jd_tf.evaluation.fusion.grid_run import EXPECTED, GLOBAL
+from jd_tf.evaluation.fusion.grid_run import EXPECTED, GLOBAL, SEGMENTED
 from jd_tf.evaluation.fusion.observation import (
     LEARNED,
     NATURAL_PLACES,
@@ -16,14 +16,19 @@ from jd_tf.metrics import ranking_metrics as metrics
 from jd_tf.metrics.bootstrap import Bootstrap, interval
 from jd_tf.metrics.cells import Cells
 
-ADDITIVE = "best_global_weights_additive"
+MEASURED, ADDITIVE = "expected_reward", "_additive"
 # From what needs nothing learned to what needs most.
 DESCRIPTIONS = {
     EXPECTED: "the plain rule, business values times probabilities",
+    MEASURED: "probabilities times what an outcome brought on average",
     GLOBAL: "the best constant weights of logarithms of probabilities",
-    ADDITIVE: "the best constant weights of probabilities",
+    GLOBAL + ADDITIVE: "the best constant weights of probabilities",
+    f"{SEGMENTED}scenario": "the best weights of each scenario, of logarithms",
+    f"{SEGMENTED}scenario{ADDITIVE}": "the best of each, of probabilities",
     LEARNED: "the learned fusion",
 }
+# Marks orders by what a server cannot know: bounds, not rivals.
+HIDDEN = "hidden: "
 
 
 def compare_orders(
@@ -102,6 +107,7 @@ def recommend(compared: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     found = {}
     for metric in rankings[LEARNED]:
         value = {n: entry[metric]["value"] for n, entry in rankings.items()}
+        value = {n: v for n, v in value.items() if not n.startswith(HIDDEN)}
         best = max(value, key=value.__getitem__)
         use = next(
             name

@@ -13,18 +13,21 @@ from jd_tf.evaluation.collect import collect_predictions
 from jd_tf.evaluation.fusion.comparison import (
     ADDITIVE,
     DESCRIPTIONS,
+    HIDDEN,
+    MEASURED,
     compare_orders,
     recommend,
     weights_by_segment,
 )
 from jd_tf.evaluation.fusion.grid import search_weights
-from jd_tf.evaluation.fusion.grid_run import EXPECTED, GLOBAL
+from jd_tf.evaluation.fusion.grid_run import EXPECTED, SEGMENTED, rankings_of
 from jd_tf.evaluation.fusion.observation import (
     LEARNED,
     FusionObservation,
     observe,
 )
 from jd_tf.evaluation.fusion.pictures import segments_picture
+from jd_tf.evaluation.fusion.predictions import FusionPredictions
 from jd_tf.evaluation.fusion.weight_judge import WeightJudge
 from jd_tf.evaluation.live_scorer import model_scorer
 from jd_tf.evaluation.metrics_file import nan_to_none, write_metrics
@@ -133,6 +136,7 @@ def fusion_report(
     judged: FusionObservation,
     form: str,
     others: Mapping[str, np.ndarray] | None = None,
+    request_weights: str = "equal",
     num_weights: int = 1000,
     num_replicates: int = 500,
     seed: int = 0,
@@ -140,8 +144,10 @@ def fusion_report(
 ) -> dict[str, Any]:
     """Returns all that the page shows, as plain values.
 
-    Constant weights are searched on the requests `searched`; all is judged on
-    `judged`, where `others` are more orders, name -> [R, N].
+    Constant weights are searched on the requests `searched`, overall, by
+    scenario and by the facts that the simulator hides, for value-NDCG or, with
+    `request_weights` "gain", for captured value; all is judged on `judged`,
+    where `others` are more orders, name -> [R, N].
     """
     for name, observation in (("searched", searched), ("judged", judged)):
         if not observation.predictions.total_gains().any():
@@ -152,11 +158,25 @@ def fusion_report(
     values = searched.predictions.values
     starts = [tuple(map(abs, values))] if any(values) else []
     orders = {EXPECTED: judged.expected}
-    for one, name in (("log_linear", GLOBAL), ("additive", ADDITIVE)):
-        judge = WeightJudge(searched.predictions, one)
-        grid = search_weights(judge, num_weights, starts, seed, progress)
-        features = WeightJudge(judged.predictions, one).features
-        orders[name] = features @ grid.best_weights().astype(np.float32)
+    if searched.predictions.gains is not None:
+        measured = measured_values(searched.predictions)
+        orders[MEASURED] = judged.predictions.probabilities @ measured
+        starts.append(tuple(np.abs(measured).tolist()))
+    facts = judged.schema.oracle_names
+    known = searched.predictions.segments
+    split_by = [name for name in ("scenario", *facts) if name in known]
+    for form_of, suffix in (("log_linear", ""), ("additive", ADDITIVE)):
+        options = (form_of, 10, split_by, request_weights)
+        grid = search_weights(
+            WeightJudge(searched.predictions, *options),
+            *(num_weights, starts, seed, progress),
+        )
+        judge = WeightJudge(judged.predictions, form_of)
+        for name, order in rankings_of(grid, judge).items():
+            if name == EXPECTED or name in judged.predictions.scores:
+                continue
+            hidden = HIDDEN if name.removeprefix(SEGMENTED) in facts else ""
+            orders[f"{hidden}{name}{suffix}"] = order
     orders[LEARNED] = judged.predictions.scores[LEARNED]
     bootstrap = Bootstrap(len(judged.users), judged.users, num_replicates, seed)
     compared = compare_orders(judged, orders | dict(others or {}), bootstrap)
@@ -175,6 +195,17 @@ def fusion_report(
             "weights": weights_by_segment(judged, bootstrap),
         }
     )
+
+
+def measured_values(predictions: FusionPredictions) -> np.ndarray:
+    """Returns what one of each outcome gained on average, (T,) float32.
+
+    The least squares of gains by labels over all impressions.
+    """
+    real = predictions.real
+    labels = predictions.labels[real].astype(np.float64)
+    gains = predictions.total_gains()[real]
+    return np.linalg.lstsq(labels, gains)[0].astype(np.float32)
 
 
 def write_fusion_report(

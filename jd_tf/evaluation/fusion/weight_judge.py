@@ -39,6 +39,8 @@ class WeightJudge:
     without any outcome are the same under all weights and are left out:
     `num_ranked` remain. `groups` are (segmentation, segment), all requests
     first, `group_sizes` [G] their requests with gain; `features` [R, N, T].
+    Requests count alike, or with `request_weights` "gain" by the most that
+    could be gained in them, as captured value counts them.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class WeightJudge:
         form: str = "log_linear",
         k: int = 10,
         segments: Sequence[str] = (),
+        request_weights: str = "equal",
     ):
         if form not in FORMS:
             raise ValueError(f"`form` must be one of {FORMS}. Got: {form!r}.")
@@ -78,7 +81,8 @@ class WeightJudge:
         self._rows = np.flatnonzero(outcomes)
         self._rows = self._rows[np.argsort(outcomes[self._rows])]
         self.num_ranked = len(self._rows)
-        self._shares = _ratio(gains, ideal[:, None], 0.0)
+        counts = ideal if request_weights == "gain" else 1.0 * (ideal > 0)
+        self._shares = _ratio(gains, ideal[:, None], 0.0) * counts[:, None]
         self._table = _tie_table(labels.shape[1], discounts)
         self.groups, members = [ALL], [np.ones(len(gains), bool)]
         for name in segments:
@@ -88,6 +92,7 @@ class WeightJudge:
                 members.append(ids == segment)
         self._member = np.stack(members) & (ideal > 0)
         self.group_sizes = self._member.sum(axis=1)
+        self._group_counts = self._member @ counts
 
     def judge(
         self, weights: np.ndarray, progress: Progress | None = None
@@ -144,7 +149,7 @@ class WeightJudge:
                     if progress:
                         progress(len(rows) * (stop - start))
         return Judged(
-            _ratio(ndcg, self.group_sizes[:, None]),
+            _ratio(ndcg, self._group_counts[:, None]),
             _ratio(captured, self._label_ideal[:, None]),
         )
 

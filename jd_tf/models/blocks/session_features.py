@@ -115,7 +115,7 @@ class SessionFeatures(BaseLayer):
                 about = ops.where(mask[:, None, :, None], values, 0.0)
                 about = ops.sum(about, axis=2)
                 about = ops.reshape(about, (-1, self.interest_dim))
-                parts += [_scaled(state["interest"]), _scaled(about)]
+                parts += [scaled(state["interest"]), scaled(about)]
             counted = [ops.cast(mask, "float32")[..., None]]
             if behavior.dwell:
                 dwell = histories[f"{name}_dwell_seconds"][..., None]
@@ -141,7 +141,7 @@ class SessionFeatures(BaseLayer):
         if context is not None:
             context = ops.cast(context, "float32")
             num_learned = self.context_dim - self.num_dense
-            parts.append(_scaled(context[:, :num_learned]))
+            parts.append(scaled(context[:, :num_learned]))
             parts.append(context[:, num_learned:])
         return ops.stop_gradient(ops.concatenate(parts, axis=-1))
 
@@ -171,8 +171,11 @@ class SessionFeatures(BaseLayer):
         return (lengths[0], self.output_dim)
 
 
-def _scaled(vectors: Any) -> Any:
-    """Scales vectors (B, D) to a root mean square of one, if not zero."""
+def scaled(vectors: Any) -> Any:
+    """Scales vectors (B, D) to a root mean square of one, if not zero.
+
+    Returns float32, whatever they are.
+    """
     vectors = ops.cast(vectors, "float32")
     mean = ops.mean(ops.square(vectors), axis=-1, keepdims=True)
     return vectors * ops.rsqrt(mean + _SMALL)

@@ -1,5 +1,6 @@
 """The fusion report on a fake ranker with known weights."""
 
+import dataclasses
 import html
 import json
 import re
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 
 from jd_tf.evaluation.fusion.comparison import (
+    ADDITIVE,
     DESCRIPTIONS,
+    HIDDEN,
+    MEASURED,
     compare_orders,
     recommend,
     weights_by_segment,
@@ -18,6 +22,7 @@ from jd_tf.evaluation.fusion.report import (
     JSON_FILE,
     advice_lines,
     fusion_report,
+    measured_values,
     write_fusion_report,
 )
 from jd_tf.evaluation.fusion.weight_judge import WeightJudge
@@ -169,9 +174,54 @@ def test_the_page_is_whole_and_holds_the_numbers(report, tmp_path):
     assert f"intent buying: click {1 - share:.1%}, order {share:.1%}" in words
     stored = json.loads((tmp_path / JSON_FILE).read_text(encoding="utf-8"))
     assert stored["recommendation"] == report["recommendation"]
-    assert set(DESCRIPTIONS) == set(stored["comparison"]["rankings"])
+    rankings = set(stored["comparison"]["rankings"])
+    hidden = f"{HIDDEN}best_weights_by_intent"
+    # Values are those of the objectives: there is nothing to measure.
+    assert rankings == {*DESCRIPTIONS, hidden, hidden + ADDITIVE} - {MEASURED}
     hours = list(stored["weights"]["time_of_day"])
     assert [int(hour.split()[0]) for hour in hours] == [0, 6, 12, 18]
+
+
+def test_bounds_by_hidden_facts_are_shown_and_never_recommended(
+    observation, bootstrap
+):
+    gains = observation.predictions.total_gains()
+    orders = {
+        "expected_value": observation.expected,
+        f"{HIDDEN}truth": gains,
+        LEARNED: observation.expected,
+    }
+    advice = recommend(compare_orders(observation, orders, bootstrap))
+    assert {one["use"] for one in advice.values()} == {"expected_value"}
+
+
+def test_rewards_tell_what_an_outcome_is_worth(observation):
+    """Intents with other values: the mean, by how often each has it."""
+    predictions = observation.predictions
+    assert np.allclose(measured_values(predictions), predictions.values)
+    buying = predictions.segments["intent"] == "buying"
+    worth = np.where(buying[:, None], [0.0, 9.0], [1.0, 3.0])
+    gains = np.einsum("rnt,rt->rn", predictions.labels, worth)
+    rewarded = dataclasses.replace(predictions, gains=gains)
+    click, order = measured_values(rewarded)
+    assert 0.2 < click < 0.8
+    assert 4.0 < order < 8.0
+    judged = dataclasses.replace(observation, predictions=rewarded)
+    found = fusion_report(
+        judged,
+        judged,
+        "additive",
+        request_weights="gain",
+        num_weights=60,
+        num_replicates=10,
+    )
+    value = {
+        name: entry["captured_value@1"]["value"]
+        for name, entry in found["comparison"]["rankings"].items()
+    }
+    assert MEASURED in value
+    best = value["best_global_weights" + ADDITIVE]
+    assert value[f"{HIDDEN}best_weights_by_intent{ADDITIVE}"] > best
 
 
 def test_a_log_without_scenarios_and_hidden_facts_has_a_page_too(tmp_path):

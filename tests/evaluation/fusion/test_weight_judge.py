@@ -82,6 +82,28 @@ def test_ndcg_equals_a_loop(form, k, digits):
             )
 
 
+def test_requests_counted_by_gain_are_a_share_of_all_that_could_be_gained():
+    predictions = random_predictions(5)
+    judge = WeightJudge(predictions, "additive", 2, ("scenario",), "gain")
+    one = np.array([0.2, 0.3, 0.5])
+    scores = fused_scores(predictions, one, "additive")
+    gains = predictions.labels @ np.array(VALUES)
+    segment = predictions.segments["scenario"]
+    found = judge.judge(one[None]).ndcg[:, 0]
+    for (_, name), share in zip(judge.groups, found, strict=True):
+        got = best = 0.0
+        for row in np.flatnonzero((name == "all") | (segment == name)):
+            count = predictions.num_candidates[row]
+            mine, ranked = gains[row, :count], scores[row, :count]
+
+            def discount(place):
+                return 1 / math.log2(1 + place)
+
+            got += references.gain_at(ranked, mine, 2, discount)
+            best += references.gain_at(mine, mine, 2, discount)
+        assert share == pytest.approx(got / best, abs=1e-5)
+
+
 @pytest.mark.parametrize("width", [1, 20, 300])
 def test_rankings_equal_sorted_metrics(width):
     predictions = random_predictions(2, 200, width, rate=0.1)

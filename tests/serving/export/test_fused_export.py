@@ -18,10 +18,14 @@ from tests.serving.exported import SCHEMA, export_in_process, small_ranker
 NAMES = ("score", "probabilities", "fusion_weights")
 
 
-@pytest.fixture(scope="module")
-def model():
+@pytest.fixture(scope="module", params=[False, True])
+def model(request):
     plain = small_ranker()
-    changes = {"fusion": "personalized", "calibrate": True}
+    changes = {
+        "fusion": "personalized",
+        "calibrate": True,
+        "use_representation": request.param,
+    }
     config = replace_fields(plain.config, changes)
     model = JDRanker(SCHEMA, config)
     for weight, trained in zip(

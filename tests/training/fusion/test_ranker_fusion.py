@@ -42,6 +42,8 @@ SMALL = JDRankerConfig.of(
     tower_units=(4,),
     dropout_rate=0.1,
     fusion="personalized",
+    # Behind one more stop_gradient.
+    use_representation=True,
     calibrate=True,
 )
 PLAIN = replace_fields(SMALL, {"fusion": "", "calibrate": False})

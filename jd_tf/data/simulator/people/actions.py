@@ -96,11 +96,15 @@ def session_reward(
 ) -> np.ndarray:
     """Returns (R, N): the value earned and the change of the session's rest.
 
+    With `session_values` what those of the intent say, and nothing else.
     What is ordered while browsing is sent back more often.
     A wanted click makes another request likelier and gets an equal share of
     what all clicks of the request add to the expected rest of the session; an
     order that ends a buying session answers for the rest it cuts off.
     """
+    if behavior.session_values:
+        worth = np.array(behavior.session_values)[intent]
+        return (labels * worth[:, None]).sum(axis=2)
     num_wanted = wanted.sum(axis=1)
     num_orders = labels[..., ORDER].sum(axis=1)
     nothing = np.zeros(len(intent), np.int64)

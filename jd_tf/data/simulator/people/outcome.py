@@ -81,6 +81,7 @@ def outcome_chances(
     buying = (shown.intent == BUYING)[:, None]
     in_focus = suits.slot == shown.focus[:, None]
     price = suits.price - 0.5
+    level = catalogue.price_level[shown.items]
     again = suits.need & catalogue.consumed[catalogue.category[shown.items]]
     owned = np.where(again, b.click_again, b.click_owned) * shown.owned
     phase = 2 * np.pi / b.trend_days * shown.days[:, None]
@@ -98,6 +99,7 @@ def outcome_chances(
         + b.click_circle * suits.circle
         + b.click_trend * trend
         + _after_anchor(catalogue, b, shown)
+        + b.click_dear * level
         + catalogue.appeal[shown.items]
     )
     wanted = _sigmoid(attraction + private)
@@ -129,6 +131,7 @@ def outcome_chances(
         + b.cart_buying * buying
         + b.cart_match * content
         + b.cart_price * price
+        + b.order_dear * level
     )
     order = (
         b.order_base
@@ -136,6 +139,7 @@ def outcome_chances(
         + b.order_buying * buying
         + b.order_match * content
         + b.order_price * price
+        + b.order_dear * level
     )
     long = _long_view(b, dwell_mean, b.dwell_spread)
     # In the order of `OBJECTIVES`.

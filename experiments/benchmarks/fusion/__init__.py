@@ -1,0 +1,1 @@
+"""Fusions of objectives against each other and against fixed weights."""
