@@ -126,7 +126,7 @@ def _rows(
     model: keras.Model, batches: tf.data.Dataset, num_impressions: int = 0
 ) -> Rows:
     """Returns numbers [M, K], labels and weights [M, T] of impressions."""
-    numbers = traced_once(
+    compute = traced_once(
         lambda batch: model.trees.rounded(model.tree_numbers(batch)), batches
     )
     most = num_impressions or np.inf
@@ -137,7 +137,7 @@ def _rows(
         width = tf.shape(batch["item_id"])[1]
         real = tf.sequence_mask(batch["num_candidates"], width).numpy()
         labels, weights = batch["labels"], cell_weights(batch)
-        parts = numbers(batch), labels, weights
+        parts = compute(batch), labels, weights
         found.append([np.asarray(part)[real] for part in parts])
         count += len(found[-1][0])
         if count >= most:
