@@ -14,7 +14,9 @@ from typing import Any
 import keras
 import pandas as pd
 import tensorflow as tf
-from tensorboard.plugins.hparams import api as hparams
+
+# Not its `api`, which loads TensorFlow's Keras 2 names.
+from tensorboard.plugins.hparams import summary_v2 as hparams
 
 from experiments.run_config import (
     MODEL,

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from jd_tf.data.batches import numpy_batches, parse_requests, read_batches
+from jd_tf.data.batches import (
+    numpy_batches,
+    parse_requests,
+    read_batches,
+    traced_once,
+)
 from jd_tf.data.dataset import new_folder, seal, shard_name, write_dataset
 from jd_tf.data.records import RequestWriter, count_records
 from jd_tf.schema import DataError, IdColumn, Schema
@@ -67,6 +72,20 @@ def test_what_is_read_is_what_was_written(folder, requests):
                 np.asarray(value, found[number][name].dtype),
                 name,
             )
+
+
+def test_one_graph_serves_batches_of_all_widths(folder):
+    traces = []
+
+    def width(batch):
+        traces.append(batch)
+        return tf.shape(batch["item_id"])
+
+    batches = read_batches(folder, "train", 2)
+    graph = traced_once(width, batches)
+    shapes = {tuple(graph(batch).numpy()) for batch in batches}
+    assert len(shapes) > 2
+    assert len(traces) == 1
 
 
 def test_a_sample_is_spread_over_the_split(folder):

@@ -11,7 +11,7 @@ from jd_tf.data.dataset_making import make_dataset
 from jd_tf.data.log_report import LogReport
 from jd_tf.data.sources import SOURCES, open_source
 from jd_tf.schema import DataError
-from tests.data.sources import kuairand_logs
+from tests.data.sources import kuairand_logs, test_bars
 from tests.data.sources.small_logs import (
     impression,
     jdata_actions,
@@ -28,6 +28,7 @@ SMALL = {
     "jd_ranking": {},
     "kuairand": {"max_candidates": 4},
     "sequences": {"num_negatives": 4},
+    "bars": {},
 }
 
 
@@ -46,6 +47,13 @@ def logs(tmp_path):
     )
     kuairand_logs.write(folder / "kuairand", kuairand_logs.log(400))
     write_timelines(folder / "sequences", timelines())
+    (folder / "bars").mkdir()
+    test_bars.write(
+        folder / "bars",
+        test_bars.AMAZON,
+        test_bars.amazon_lines(40),
+        test_bars.AMAZON_TEST,
+    )
     return folder
 
 
@@ -55,6 +63,7 @@ def test_what_is_written_is_what_the_source_yields(tmp_path, logs, name):
     make_dataset(name, output, logs / name, num_shards=3, **SMALL[name])
     source = open_source(name, logs / name, **SMALL[name])
     assert read_schema(output) == source.schema
+    behavior = source.schema.behaviors[0]
     expected = {}
     for split, request in source.requests():
         expected.setdefault(split, {})[str(request["request_id"])] = request
@@ -71,8 +80,8 @@ def test_what_is_written_is_what_the_source_yields(tmp_path, logs, name):
                 np.testing.assert_array_equal(
                     batch["item_id"][row, :size], request["item_id"]
                 )
-                length = batch["click_length"][row]
-                assert length == len(request["click_item_id"])
+                length = batch[behavior.length][row]
+                assert length == len(request[f"{behavior.name}_item_id"])
         assert found == len(requests)
 
 

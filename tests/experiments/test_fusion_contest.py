@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from experiments.benchmarks.fusion import fusion_contest
+from experiments.benchmarks.fusion import contest
 from jd_tf.evaluation.fusion.observation import LEARNED
 from jd_tf.models.blocks.session_features import SessionFeatures
 from jd_tf.schema import Behavior
@@ -47,11 +47,11 @@ def report(monkeypatch, tmp_path):
     monkeypatch.setattr(workdir, "load_trained", lambda folder: model)
     seeds = {"train": 1, "validation": 2, "test": 3}
     monkeypatch.setattr(
-        fusion_contest,
+        contest,
         "fusion_arrays",
         lambda model, data, split, kept: arrays(seeds[split]),
     )
-    return fusion_contest.contest(
+    return contest.contest(
         "data",
         tmp_path / "run",
         tmp_path,
@@ -66,7 +66,7 @@ def test_the_gate_that_sees_the_kind_wins_and_follows_it(report):
     """No gate of the first feature can tell the kinds apart."""
     apart = report["comparison"]["differences"][LEARNED]
     for name in (
-        fusion_contest.SESSION,
+        contest.SESSION,
         "expected_reward",
         "best_global_weights_additive",
         "best_weights_by_scenario",
@@ -78,7 +78,7 @@ def test_the_gate_that_sees_the_kind_wins_and_follows_it(report):
     blind = report["weights_of_session_features"]["intent"]
     click = {k: blind[k]["shares"]["click"]["mean"] for k in blind}
     assert abs(click["browsing"] - click["buying"]) < 0.05
-    table = fusion_contest.markdown([report, report])
+    table = contest.markdown([report, report])
     assert "2 run(s)" in table
     assert f"| {LEARNED}, buying |" in table
     assert "| hidden: best_weights_by_intent |" in table
@@ -91,4 +91,4 @@ def test_counts_are_what_the_ranker_has_not_learned():
     )
     session = SessionFeatures(behaviors, 4, 3, 2, 60.0)
     # Eight learned numbers, then count, dwell, reads; eight, then the count.
-    assert fusion_contest.count_columns(session) == [8, 9, 10, 19, 20, 21, 22]
+    assert contest.count_columns(session) == [8, 9, 10, 19, 20, 21, 22]
