@@ -77,8 +77,10 @@ def test_what_is_written_is_what_the_source_yields(tmp_path, logs, name):
                 np.testing.assert_array_equal(
                     batch["labels"][row, :size], request["labels"]
                 )
+                # As bytes: ids may be numbers or texts.
                 np.testing.assert_array_equal(
-                    batch["item_id"][row, :size], request["item_id"]
+                    batch["item_id"][row, :size].astype("S"),
+                    np.asarray(request["item_id"], object).astype("S"),
                 )
                 length = batch[behavior.length][row]
                 assert length == len(request[f"{behavior.name}_item_id"])
