@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from jd_tf.data.batches import traced_once
 from jd_tf.layers.multitask.tree_ensemble import Tree
 from jd_tf.losses.multi_objective import cell_weights
+from jd_tf.metrics.cells import unequal_weights
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.validator import Validator
 
@@ -175,7 +176,7 @@ def _fit(
         l2_regularization=20.0,
         early_stopping=False,
         random_state=config.seed,
-    ).fit(numbers, outcome, weights)
+    ).fit(numbers, outcome, unequal_weights(weights))
     start = float(fitted._baseline_prediction.ravel()[0])
     constant = np.full(len(held_outcome), start)
     logits = fitted.staged_decision_function(held_numbers)

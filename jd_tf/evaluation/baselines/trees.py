@@ -15,6 +15,7 @@ from jd_tf.evaluation.baselines.impression_features import (
 )
 from jd_tf.evaluation.baselines.simple_baselines import Baseline, Batch
 from jd_tf.evaluation.collect import to_numpy
+from jd_tf.metrics.cells import unequal_weights
 from jd_tf.schema import Schema
 
 _MIN_OF_EACH_CLASS = 20
@@ -111,7 +112,8 @@ class Trees(Baseline):
         known = np.count_nonzero(~np.isnan(learned), axis=0)
         learned[:, known < _MIN_VALUES_OF_A_COLUMN] = 0.0
         with _one_thread():
-            return model.fit(learned, outcome, rows.weights[counts, t])
+            weights = unequal_weights(rows.weights[counts, t])
+            return model.fit(learned, outcome, weights)
 
 
 def too_thin(outcome: np.ndarray) -> bool:
