@@ -166,11 +166,13 @@ def fusion_report(
     known = searched.predictions.segments
     split_by = [name for name in ("scenario", *facts) if name in known]
     for form_of, suffix in (("log_linear", ""), ("additive", ADDITIVE)):
-        options = (form_of, 10, split_by, request_weights)
-        grid = search_weights(
-            WeightJudge(searched.predictions, *options),
-            *(num_weights, starts, seed, progress),
+        search = WeightJudge(
+            searched.predictions,
+            form_of,
+            segments=split_by,
+            request_weights=request_weights,
         )
+        grid = search_weights(search, num_weights, starts, seed, progress)
         judge = WeightJudge(judged.predictions, form_of)
         for name, order in rankings_of(grid, judge).items():
             if name == EXPECTED or name in judged.predictions.scores:

@@ -9,8 +9,9 @@ import pytest
 from jd_tf.data.simulator import BehaviorParameters, Simulator, SimulatorConfig
 from jd_tf.data.simulator.behavior import CART, OBJECTIVES, SESSION_WORLDS
 from jd_tf.data.simulator.people.actions import session_reward
-from jd_tf.data.simulator.people.outcome import ShownList, outcome_chances
+from jd_tf.data.simulator.people.outcome import outcome_chances
 from jd_tf.data.simulator.people.users import Users
+from tests.data.simulator.shown_lists import four_lists
 
 SMALL = {"num_users": 40, "num_items": 200, "num_requests": 600, "num_days": 6}
 
@@ -56,19 +57,7 @@ def test_other_shops_reward_as_before():
 def test_dear_goods_are_looked_at_and_not_bought(worlds):
     rng = np.random.default_rng(2)
     users = Users(4, worlds.catalogue, SESSION_WORLDS, rng)
-    shown = ShownList(
-        users=np.arange(4),
-        items=np.stack([rng.permutation(200)[:30] for _ in range(4)]),
-        num_shown=np.full(4, 30),
-        scenario=np.zeros(4, int),
-        intent=np.arange(4) % 2,
-        focus=np.zeros(4, int),
-        owned=np.zeros((4, 30), bool),
-        anchor=np.full(4, -1),
-        num_clicks=np.zeros(4),
-        days=np.full(4, 3.0),
-        tastes=users.tastes(np.arange(4)),
-    )
+    shown = four_lists(users, 200, rng)
 
     def logits(behavior):
         found = outcome_chances(worlds.catalogue, behavior, shown)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from jd_tf.data.simulator import BehaviorParameters, Simulator, SimulatorConfig
-from jd_tf.data.simulator.people.outcome import ShownList, outcome_chances
+from jd_tf.data.simulator.people.outcome import outcome_chances
 from jd_tf.data.simulator.people.users import Users
+from tests.data.simulator.shown_lists import four_lists
 
 BEHAVIOR = BehaviorParameters()
 
@@ -25,19 +26,7 @@ def shown(simulator):
     catalogue = simulator.catalogue
     users = Users(4, catalogue, BEHAVIOR, rng)
     users.state.interest_need[:] = rng.random((4, 3)) < 0.5
-    return ShownList(
-        users=np.arange(4),
-        items=np.stack([rng.permutation(600)[:30] for _ in range(4)]),
-        num_shown=np.full(4, 30),
-        scenario=np.zeros(4, int),
-        intent=np.arange(4) % 2,
-        focus=np.zeros(4, int),
-        owned=np.zeros((4, 30), bool),
-        anchor=np.full(4, -1),
-        num_clicks=np.zeros(4),
-        days=np.full(4, 3.0),
-        tastes=users.tastes(np.arange(4)),
-    )
+    return four_lists(users, 600, rng)
 
 
 def attraction(simulator, shown, **changes):
