@@ -34,7 +34,6 @@ from jd_tf.serving.signature_names import (
     STATE_PREFIX,
 )
 
-# In the order of tracing: `rank_candidates` takes what `encode_user` returns.
 _ROLES = {
     SERVING_DEFAULT: SERVING_ROLES,
     ENCODE_USER: HISTORY_ROLES,
@@ -75,20 +74,34 @@ class ServedRanker:
         )
 
     def functions(self) -> dict[str, Any]:
-        """Traces the signatures: name -> concrete function of keywords."""
+        """Traces the signatures: name -> concrete function of keywords.
+
+        Those that encode and rank call the traces of the two halves: the graph
+        holds the model once.
+        """
+        halves: dict[str, Any] = {}
+        reads: dict[str, set[str]] = {}
         traced: dict[str, Any] = {}
-        for signature in self.signatures:
+        both = (SERVING_DEFAULT, ENCODE_AND_RANK)
+        left = (n for n in self.signatures if n not in both)
+        for signature in (*left, *both):
             specs = column_specs(self.schema, *_ROLES[signature])
             if signature == ENCODE_USER:
                 specs = state_columns(self._model)
             if signature == RANK_CANDIDATES:
-                specs |= _state_specs(traced[ENCODE_USER].structured_outputs)
+                specs |= _state_specs(halves[ENCODE_USER].structured_outputs)
             if signature == APPEND_EVENTS:
                 first = _traced(self._append_events, specs)
                 specs |= _state_specs(first.structured_outputs, APPEND_PREFIX)
             self._specs[signature] = specs
-            inner = _traced(self._functions[signature], specs)
-            read = _inputs_read(inner, specs) | {ITEM_ID}
+            if signature in both:
+                inner = functools.partial(self._halves, halves, signature)
+                reads[signature] = reads[ENCODE_USER] | reads[RANK_CANDIDATES]
+            else:
+                inner = _traced(self._functions[signature], specs)
+                halves[signature] = inner
+                reads[signature] = _inputs_read(inner, specs)
+            read = reads[signature] | {ITEM_ID}
             if not self._model.reusable:
                 read.add(REQUEST_TIME)
             read |= {c.length for c in self.schema.columns() if c.name in read}
@@ -96,7 +109,7 @@ class ServedRanker:
             traced[signature] = _traced(
                 functools.partial(self._safely, signature, inner), taken
             )
-        return traced
+        return {signature: traced[signature] for signature in self.signatures}
 
     def answer(
         self, signature: str, inputs: Mapping[str, Any]
@@ -126,6 +139,16 @@ class ServedRanker:
     def _encode_and_rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         state = self._encode_user(**inputs)
         return {**state, **_ranked(self._model.rank(state, inputs, inputs))}
+
+    def _halves(
+        self, halves: Mapping[str, Any], signature: str, **inputs: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Encodes users, then ranks, by functions that are traced already."""
+        state: dict[str, tf.Tensor] = {}
+        for half in (ENCODE_USER, RANK_CANDIDATES):
+            given = inputs | state
+            state |= halves[half](**{n: given[n] for n in self._specs[half]})
+        return state if signature == ENCODE_AND_RANK else _ranked(state)
 
     def _append_events(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         kept = state_of(inputs, APPEND_PREFIX)

@@ -149,7 +149,7 @@ def test_versions_count_up(tmp_path):
         ("PythonRanker", "EagerPyFunc runs Python"),
         ("SummingRanker", "other padding"),
         ("MinglingRanker", "alone and among others"),
-        ("HalvedRanker", "encode_user then rank_candidates"),
+        ("HalvedRanker", "signature `serving_default` and the live model"),
         ("StatelessRanker", "returned no `user_state_*`"),
         ("BrokenRanker", "a score is not finite"),
     ],
