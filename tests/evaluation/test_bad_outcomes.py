@@ -225,6 +225,7 @@ def run(tmp_path_factory):
     return folder, metrics["test"]
 
 
+@pytest.mark.slow
 def test_a_run_is_judged_and_reported(run):
     folder, metrics = run
     (ranker, *_) = metrics

@@ -179,6 +179,7 @@ def test_requests_are_counted_as_they_will_be_used(data):
         plan.count_requests(data, "late", {})
 
 
+@pytest.mark.slow
 def test_item_vectors_of_other_ids_are_refused_before_training(data, tmp_path):
     path = tmp_path / "vectors.npz"
     vectors = np.ones((2, 3), np.float32)

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_values_that_name_nothing():
     cases = Path(__file__).with_name("flag_value_cases.py")
     run = subprocess.run(

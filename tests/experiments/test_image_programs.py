@@ -56,6 +56,7 @@ def _run_of_two_epochs(tmp_path_factory):
     return photos, root / "run", finished
 
 
+@pytest.mark.slow
 def test_fine_tunes_and_says_how_good_it_is(run):
     _, workdir, finished = run
     assert finished.returncode == 0, finished.stderr

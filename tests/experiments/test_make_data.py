@@ -76,6 +76,7 @@ def test_an_unknown_source_is_refused_by_the_flag(tmp_path):
     assert "jd_micro" in done.stderr + done.stdout
 
 
+@pytest.mark.slow
 def test_makes_a_data_set_of_tables(tmp_path):
     config = write_shop(tmp_path / "shop", random_tables(1, events=300))
     output = tmp_path / "data"

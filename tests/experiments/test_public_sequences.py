@@ -85,6 +85,7 @@ def output(folder, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_result_follows_the_protocol(output, folder):
     result = read_result(output)
     assert result["dataset"] == "Tiny"

@@ -123,7 +123,9 @@ def server(folder):
         yield server
 
 
-@pytest.mark.parametrize("transport", ["grpc", "rest"])
+@pytest.mark.parametrize(
+    "transport", ["grpc", pytest.param("rest", marks=pytest.mark.slow)]
+)
 def test_servers_answer_the_same(transport, server, folder, requests, tmp_path):
     output, expected = tmp_path / "ranked.json", tmp_path / "expected.json"
     in_process = rank(

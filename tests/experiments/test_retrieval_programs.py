@@ -18,6 +18,7 @@ def folder(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_trains_evaluates_and_exports(folder):
     data, run = folder / "data", folder / "run"
     finished = run_program(

@@ -70,6 +70,7 @@ def table(workdir):
     return found.drop(columns=["seconds"])
 
 
+@pytest.mark.slow
 def test_a_killed_search_comes_to_what_it_would_have(
     data, tmp_path, monkeypatch
 ):

@@ -63,7 +63,8 @@ def test_statistics_are_weights_that_training_keeps(name, tmp_path):
     model = build_model(name, SCHEMA)
     model.adapt([batch])
     before = _statistics(model)
-    model.compile("adam", loss={"logits": MultiObjectiveLoss()})
+    loss = {"logits": MultiObjectiveLoss()}
+    model.compile("adam", loss=loss, run_eagerly=True)
     model.fit(*labels_and_weights(batch)[:2], shuffle=False, verbose=0)
     _assert_equal(_statistics(model), before)
     model.save(tmp_path / "model.keras")

@@ -65,6 +65,7 @@ def get_module(name):
     return get_model(name).model_class.__module__
 
 
+@pytest.mark.slow
 def test_fit_learns_and_validates(compiled):
     _, history = compiled
     assert {"loss", "val_loss", "auc", "val_auc", "val_gauc"} <= set(history)

@@ -71,7 +71,7 @@ def exported() -> Exported:
     requests = random_requests(SCHEMA, 6, seed=1)
     empty = {c.name: requests[0][c.name][:0] for c in histories(SCHEMA)}
     requests[0] = {**requests[0], **empty}
-    version = exporting.export_model(
+    version = export_in_process(
         model, folder, requests=requests, metrics=METRICS
     )
     return Exported(model, version, requests)

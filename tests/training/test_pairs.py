@@ -108,6 +108,7 @@ def test_the_folder_keeps_the_pairs_and_no_checkpoint_does(run, files):
     assert "item_id_pairs" not in state.read_text()
 
 
+@pytest.mark.slow
 def test_evaluated_and_exported_with_their_tables(run, data, tmp_path):
     workdir, _ = run
     metrics = evaluate(data, workdir, max_tree_impressions=200)

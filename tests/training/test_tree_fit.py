@@ -71,6 +71,7 @@ def _click_auc(model, data):
     return auc(np.concatenate(scores), np.concatenate(labels))
 
 
+@pytest.mark.slow
 def test_they_find_a_band_that_few_steps_do_not(data, run):
     model = load_trained(run)
     with_trees = _click_auc(model, data)

@@ -371,7 +371,9 @@ def test_bad_negatives_are_named(tmp_path, users):
     ("name", "num_users", "num_items", "num_events"),
     [
         ("Beauty", 22_363, 12_101, 198_502),
-        ("Toys_and_Games", 19_412, 11_924, 167_597),
+        pytest.param(
+            *("Toys_and_Games", 19_412, 11_924, 167_597), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_shared_data(name, num_users, num_items, num_events):

@@ -35,7 +35,7 @@ def split_of(time):
     return ("train", "validation", "test")[sum(time >= cut for cut in CUTS)]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_equals_a_literal_loop(tmp_path, seed):
     tables = random_tables(seed)
     made = make(tmp_path, tables)
@@ -91,7 +91,9 @@ def test_what_happens_later_changes_nothing(tmp_path):
     assert changed > 40
 
 
-@pytest.mark.parametrize("delay", ["0s", "1d"])
+@pytest.mark.parametrize(
+    "delay", [pytest.param("0s", marks=pytest.mark.slow), "1d"]
+)
 def test_no_label_of_a_request_is_in_its_statistics(tmp_path, delay):
     tables = random_tables(4)
     changes = {"statistics_delay": delay}

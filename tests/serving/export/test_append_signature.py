@@ -79,6 +79,7 @@ class Forgetful:
         return self.model.call(signature, inputs)
 
 
+@pytest.mark.slow
 def test_new_events_are_a_signature(loaded, batch):
     inputs = loaded.signatures[APPEND_EVENTS]["inputs"]
     kept = {name for name in inputs if name.startswith(APPEND_PREFIX)}

@@ -18,7 +18,9 @@ from tests.serving.exported import SCHEMA, export_in_process, small_ranker
 NAMES = ("score", "probabilities", "fusion_weights")
 
 
-@pytest.fixture(scope="module", params=[False, True])
+@pytest.fixture(
+    scope="module", params=[pytest.param(False, marks=pytest.mark.slow), True]
+)
 def model(request):
     plain = small_ranker()
     changes = {

@@ -47,6 +47,7 @@ def test_the_same_vectors_move_nothing(ranker, batch):
     assert report.untouched == batch["num_candidates"].numpy().sum()
 
 
+@pytest.mark.slow
 def test_only_what_sees_another_picture_moves(ranker, batch):
     model, ids, vectors = ranker
     vectors = np.array(vectors)

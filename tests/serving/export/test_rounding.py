@@ -100,6 +100,7 @@ def test_nothing_to_round_is_the_ranker_itself(ranker):
     assert round_ranker(ranker) is ranker
 
 
+@pytest.mark.slow
 def test_signatures_stay_float32(exported):
     tables = [
         json.loads((f / "model_card.json").read_text())["signatures"]
@@ -108,6 +109,7 @@ def test_signatures_stay_float32(exported):
     assert tables[0] == tables[1]
 
 
+@pytest.mark.slow
 def test_the_version_is_smaller(exported):
     exact, small = (
         json.loads((f / "model_card.json").read_text())["size"]
@@ -118,6 +120,7 @@ def test_the_version_is_smaller(exported):
     assert saved == pytest.approx(1000 * (3 * 8 - 4), rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_answers_are_nearly_the_same(exported):
     exact, small = (LoadedModel(folder) for folder in exported[:2])
     moved = []
@@ -132,6 +135,7 @@ def test_the_answers_are_nearly_the_same(exported):
     assert 0 < max(moved) < 0.2
 
 
+@pytest.mark.slow
 def test_the_card_has_the_cost_of_rounding(exported):
     card = json.loads((exported[1] / "model_card.json").read_text())
     precision = card["precision"]
@@ -151,6 +155,7 @@ def test_the_card_has_the_cost_of_rounding(exported):
     assert "| click | auc | " in text
 
 
+@pytest.mark.slow
 def test_states_may_travel_in_half_the_bytes(exported, data):
     """Through the client and its cache; the second page finds the state."""
     shard = next(iter(split_files(data, "validation")))
@@ -251,6 +256,7 @@ def test_every_kind_of_table_is_compacted(storage):
     assert isinstance(model.ids.compact, CompactTable)
 
 
+@pytest.mark.slow
 def test_rest_refuses_states_in_half_precision(exported):
     """By the metadata that a server answers of the version."""
     saved = saved_model_pb2.SavedModel.FromString(

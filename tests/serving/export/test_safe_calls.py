@@ -67,7 +67,11 @@ class Served:
         )
 
 
-@pytest.fixture(scope="module", name="served", params=["exported", "rich"])
+@pytest.fixture(
+    scope="module",
+    name="served",
+    params=["exported", pytest.param("rich", marks=pytest.mark.slow)],
+)
 def _served(request):
     if request.param == "exported":
         # With graphs rewritten as the server does.

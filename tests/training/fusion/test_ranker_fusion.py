@@ -153,6 +153,7 @@ def test_training_with_a_leak_does_not_start(data, tmp_path, monkeypatch):
 # Runs ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_main_network_is_the_same_with_and_without_fusion(
     data, tmp_path, whole
 ):

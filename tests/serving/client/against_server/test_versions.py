@@ -65,6 +65,7 @@ class Callers:
             thread.join()
 
 
+@pytest.mark.slow
 def test_no_answer_fails_or_mixes_while_versions_are_published(
     two_versions, requests, tmp_path
 ):
