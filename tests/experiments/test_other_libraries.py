@@ -193,9 +193,16 @@ def test_the_card_pairs_seeds_and_turns():
     cells = [cell(THEIRS, 1, 0.70), cell(THEIRS, 2, 0.74)]
     cells += [cell(OURS, 2, 0.75), cell(OURS, 1, 0.71)]
     turns = [
-        {OURS: 600.0, "documented": 100.0, "sliced": 300.0, "load": 1.0},
-        {OURS: 800.0, "documented": 200.0, "sliced": 200.0, "load": 2.0},
-        {OURS: 500.0, "documented": 100.0, "sliced": 250.0, "load": 4.0},
+        {"load": load}
+        | {
+            name: {"processor": rate, "wall": rate / (load + (name == OURS))}
+            for name, rate in zip((OURS, "documented", "sliced"), of, strict=1)
+        }
+        for load, of in (
+            (1.0, (600.0, 100.0, 300.0)),
+            (2.0, (800.0, 200.0, 200.0)),
+            (4.0, (500.0, 100.0, 250.0)),
+        )
     ]
     card = make_libraries_card(
         cells, {"mmoe": [tried(256, 0.6)]}, {"mmoe": turns}, FACTS
@@ -205,8 +212,11 @@ def test_the_card_pairs_seeds_and_turns():
     # Each seed by 0.01, in every resample: nothing is left to vary.
     assert auc["difference"] == pytest.approx(0.01)
     assert auc["low"] == pytest.approx(0.01)
-    assert entry["speed"]["ratios"]["documented"] == [4.0, 5.0, 6.0]
-    assert entry["speed"]["ratios"]["sliced"] == [2.0, 2.0, 4.0]
+    ratios = entry["speed"]["processor"]["ratios"]
+    assert ratios == {"documented": [4.0, 5.0, 6.0], "sliced": [2.0, 2.0, 4.0]}
+    # Ours halved, by two thirds and by four fifths.
+    wall = entry["speed"]["wall"]["ratios"]["documented"]
+    assert wall == pytest.approx([8 / 3, 3.0, 4.0])
     text = card_markdown(json.loads(json.dumps(card)))
     quality = (
         "| mmoe (seeds 1, 2) | click | 0.7200 | 0.7300 | "
@@ -215,7 +225,7 @@ def test_the_card_pairs_seeds_and_turns():
     assert quality in text
     assert (
         "| mmoe | 600 (500 to 800) | 100 (100 to 200) | 5.0 (4.0 to 6.0) | "
-        "250 (200 to 300) | 2.0 (2.0 to 4.0) | 2.0 (1.0 to 4.0) | "
+        "250 (200 to 300) | 2.0 (2.0 to 4.0) | 3.0 (2.7 to 4.0), 2.0 | "
         "1,000 | 1,000 |"
     ) in text
     assert "| mmoe | 256 | 0.6000 | 2,500 |" in text
@@ -257,7 +267,7 @@ def test_help_is_light_and_nothing_of_ours_loads_torch():
 )
 @pytest.mark.parametrize("name", ["din", "bst", "mmoe"])
 def test_theirs_train_and_are_judged_on_our_requests(data, tmp_path, name):
-    settings = Settings(tmp_path, 1, 0.01, 8, 5, 0.2)
+    settings = Settings(tmp_path, 1, 0.01, 8, 5, 0.2, 1)
     contest = Contest(name, data, settings)
     result = contest.run(THEIRS, 1, 16)
     count = sum(len(r["item_id"]) for r in REQUESTS["train"])
@@ -269,6 +279,6 @@ def test_theirs_train_and_are_judged_on_our_requests(data, tmp_path, name):
     (tmp_path / f"{name}/{THEIRS}-16/seed-1/log.txt").unlink()
     assert contest.run(THEIRS, 1, 16) == result
     with pytest.raises(DataError, match="made with learning_rate"):
-        Contest(name, data, Settings(tmp_path, 1, 0.02, 8, 5, 0.2)).run(
+        Contest(name, data, Settings(tmp_path, 1, 0.02, 8, 5, 0.2, 1)).run(
             THEIRS, 1, 16
         )

@@ -13,6 +13,8 @@ _METRICS = {"auc": "AUC", "gauc": "GAUC"}
 # Their documented data loader, and batches cut from tensors at once.
 _LOADERS = {"documented": "its loader", "sliced": "batches cut at once"}
 
+_CLOCKS = ("processor", "wall")
+
 Card = dict[str, Any]
 
 
@@ -35,8 +37,8 @@ def make_libraries_card(
         -> `metrics`, by objective and metric `mean`, and of ours against
         theirs `difference`, `low`, `high`, 95 %; `parameters`), `batches`
         (`batch_rows`, `validation_auc`, `impressions_per_second`) and `speed`
-        (`jd_tf`, `documented`, `sliced`, of the last two `ratios`, and the
-        machine's `load`; each least, median, greatest).
+        (`load`, and by `processor` and `wall` time `jd_tf`, `documented`,
+        `sliced` and, of the last two, `ratios`; each least, median, greatest).
 
     Raises:
         DataError: if systems were judged on different requests.
@@ -77,18 +79,20 @@ def make_libraries_card(
 def _speed(turns: Sequence[Card]) -> Card:
     if not turns:
         return {}
-    speed: Card = {
-        name: _range([turn[name] for turn in turns])
-        for name in (OURS, *_LOADERS, "load")
-    }
-    speed["ratios"] = {
-        name: _range([turn[OURS] / turn[name] for turn in turns])
-        for name in _LOADERS
-    }
+    speed: Card = {"load": _range([turn["load"] for turn in turns])}
+    for clock in _CLOCKS:
+        rates = {
+            name: np.array([turn[name][clock] for turn in turns])
+            for name in (OURS, *_LOADERS)
+        }
+        speed[clock] = {name: _range(of) for name, of in rates.items()}
+        speed[clock]["ratios"] = {
+            name: _range(rates[OURS] / rates[name]) for name in _LOADERS
+        }
     return speed
 
 
-def _range(values: Sequence[float]) -> list[float]:
+def _range(values: Any) -> list[float]:
     return [float(f(values)) for f in (np.min, np.median, np.max)]
 
 
@@ -100,7 +104,7 @@ def card_markdown(card: Card) -> str:
     quality, speed = [head], [["model", "ours"]]
     for title in _LOADERS.values():
         speed[0] += [f"{THEIRS}, {title}", "ours / theirs"]
-    speed[0] += ["load", "parameters ours", "theirs"]
+    speed[0] += ["by wall time, load", "parameters ours", "theirs"]
     batches = [["model", "rows a batch", "validation AUC", "impressions/s"]]
     for name, entry in card["models"].items():
         systems = entry["systems"]
@@ -117,11 +121,13 @@ def card_markdown(card: Card) -> str:
                     line += _compared(own, theirs)
                 quality.append(line)
         if measured := entry["speed"]:
-            line = [name, _spread(measured[OURS])]
+            rates, wall = (measured[clock] for clock in _CLOCKS)
+            line = [name, _spread(rates[OURS])]
             for loader in _LOADERS:
-                line.append(_spread(measured[loader]))
-                line.append(_spread(measured["ratios"][loader], 1))
-            line.append(_spread(measured["load"], 1))
+                line.append(_spread(rates[loader]))
+                line.append(_spread(rates["ratios"][loader], 1))
+            by_wall = _spread(wall["ratios"]["documented"], 1)
+            line.append(f"{by_wall}, {measured['load'][1]:.1f}")
             sizes = [systems[s]["parameters"] for s in (OURS, THEIRS)]
             speed.append([*line, *(f"{size:,}" for size in sizes)])
         for tried in entry["batches"]:
@@ -131,13 +137,13 @@ def card_markdown(card: Card) -> str:
         [
             "Test split, means over seeds; differences with their 95 % "
             "interval (paired bootstrap over users, and seeds).",
-            f"`{card['command']}`; {card['machine']}, {card['threads']} of "
-            f"them used; {card['date']}.",
+            f"`{card['command']}`; {card['machine']}, {card['threads']} "
+            f"computing; {card['date']}.",
             "",
             *_table(quality),
             "",
-            "Training impressions a second in turns: median (least to "
-            "greatest).",
+            "Training impressions a second of processor time in turns: median "
+            "(least to greatest).",
             "",
             *_table(speed),
             "",

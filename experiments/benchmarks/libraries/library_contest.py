@@ -78,7 +78,8 @@ class Settings:
         learning_rate: of Adam, for tables and all else.
         embedding_dim: width of every table.
         num_replicates: resamples of the intervals.
-        run_seconds: measured in a turn.
+        run_seconds: of processor time, measured in a turn.
+        threads: that each system computes with.
     """
 
     output: Path
@@ -87,6 +88,7 @@ class Settings:
     embedding_dim: int
     num_replicates: int
     run_seconds: float
+    threads: int
 
 
 def check_installed() -> None:
@@ -262,7 +264,7 @@ class Contest:
             "learning_rate": self.settings.learning_rate,
             "batch_rows": batch_rows,
             "seconds": seconds,
-            "threads": num_threads(),
+            "threads": self.settings.threads,
         }
 
     def _start(self, folder: Path, settings: Result) -> Result:
@@ -289,8 +291,8 @@ class Contest:
         """Times ours and theirs, one after the other; a finished turn is read.
 
         Returns:
-            Impressions a second: `jd_tf`, and theirs `documented`, `sliced`;
-            the machine's `load`.
+            Impressions a second of `processor` and of `wall` time: of `jd_tf`,
+            and of theirs `documented`, `sliced`; the machine's `load`.
         """
         folder = self._folder(f"speed-{batch_rows}")
         seconds = self.settings.run_seconds
@@ -306,7 +308,7 @@ class Contest:
 
         return once(folder / f"turn-{number}.json", settings, make)
 
-    def _time_ours(self, seed: int) -> float:
+    def _time_ours(self, seed: int) -> dict[str, float]:
         model, config, training = self.configs(OURS, seed)
         keras.backend.clear_session()
         keras.utils.set_random_seed(seed)
@@ -317,11 +319,14 @@ class Contest:
         ).repeat()
         iterator = iter(batches)
         run(iterator, _WARM_UP_STEPS)
-        impressions, began = 0, time.monotonic()
-        while time.monotonic() - began < self.settings.run_seconds:
+        began = np.array([time.process_time(), time.monotonic()])
+        impressions, taken = 0, np.zeros(2)
+        while taken[0] < self.settings.run_seconds:
             done = run(iterator, training.steps_per_call)
             impressions += int(done["impressions"].sum())
-        return impressions / (time.monotonic() - began)
+            taken = [time.process_time(), time.monotonic()] - began
+        processor, wall = (impressions / taken).tolist()
+        return {"processor": processor, "wall": wall}
 
 
 def once(
@@ -344,9 +349,10 @@ def once(
     return result
 
 
-def num_threads() -> int:
-    """Returns the processors of this process, which TensorFlow uses too."""
-    return len(os.sched_getaffinity(0))
+def limit_threads(number: int) -> None:
+    """Lets TensorFlow compute with so many; before anything is computed."""
+    tf.config.threading.set_intra_op_parallelism_threads(number)
+    tf.config.threading.set_inter_op_parallelism_threads(number)
 
 
 def narrow_objectives(data: Path, folder: Path) -> None:
