@@ -41,6 +41,10 @@ REQUESTS = {
         ("test", 30, 3),
     )
 }
+# Ids that training did not see.
+REQUESTS["test"][0]["item_id"][0] = 777
+REQUESTS["test"][0]["brand_id"][0] = "b99"
+REQUESTS["test"][0]["hour"] = 29
 HAS_RECHUB = all(
     importlib.util.find_spec(name) for name in ("torch", "torch_rechub")
 )
@@ -125,6 +129,8 @@ def test_rows_are_the_impressions_of_the_requests(made, split):
             assert found["labels"][place].tolist() == labels.tolist()
             place += 1
     assert {len(array) for array in found.values()} == {place}
+    unknown = [found[c][0] == rows.UNKNOWN for c in (*columns, "hour")]
+    assert unknown == [split == "test", False, split == "test", split == "test"]
 
 
 def test_numbers_are_normalised_by_training(made):

@@ -115,14 +115,15 @@ class Contest:
         self.name, self.data, self.settings = name, data, settings
         self.preset = preset_of(data)
         if name != _MULTI_TASK:
-            self.data = settings.output / "first_objective"
+            name = f"first-objective-{fingerprint(data, SPLITS)}"
+            self.data = settings.output / name
             if not (self.data / MANIFEST_FILE).is_file():
                 narrow_objectives(data, self.data)
         self.schema = read_schema(self.data)
-        self.rows = settings.output / f"rows-{len(self.schema.objectives)}"
+        self.requests = fingerprint(self.data, SPLITS)
+        self.rows = settings.output / f"rows-{self.requests}"
         if not (self.rows / COLUMNS_FILE).is_file():
             write_rows(self.data, self.rows)
-        self.requests = fingerprint(self.data, SPLITS)
 
     def configs(
         self, system: str, seed: int
