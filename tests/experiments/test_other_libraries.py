@@ -167,13 +167,21 @@ def test_the_first_objective_alone_keeps_requests_and_order(data, tmp_path):
                 np.testing.assert_array_equal(array, expected)
 
 
-def cell(system, seed, auc, **more):
+def cell(system, seed, auc, gauc=0.6, **more):
     return {
         "data": "mmoe",
         "model": system,
         "seed": seed,
-        "metrics": {"click": {"auc": auc, "gauc": None}},
-        "replicates": {"click": {"auc": [auc - 0.02, auc, auc + 0.01]}},
+        "metrics": {
+            "click": {"auc": auc, "gauc": gauc},
+            "order": {"auc": None, "gauc": None},
+        },
+        "replicates": {
+            "click": {
+                "auc": [auc - 0.02, auc, auc + 0.01],
+                "gauc": [gauc - 0.01, gauc, gauc],
+            }
+        },
         "fingerprint": "same",
         "parameters": 1000,
         "seconds": 2.0,
@@ -197,7 +205,7 @@ FACTS = {
 
 def test_the_card_pairs_seeds_and_turns():
     cells = [cell(THEIRS, 1, 0.70), cell(THEIRS, 2, 0.74)]
-    cells += [cell(OURS, 2, 0.75), cell(OURS, 1, 0.71)]
+    cells += [cell(OURS, 2, 0.75, 0.61), cell(OURS, 1, 0.71, 0.59)]
     turns = [
         {"load": load}
         | {
@@ -226,8 +234,10 @@ def test_the_card_pairs_seeds_and_turns():
     text = card_markdown(json.loads(json.dumps(card)))
     quality = (
         "| mmoe (seeds 1, 2) | click | 0.7200 | 0.7300 | "
-        "+0.0100 (+0.0100 to +0.0100) ours | - | - | - |"
+        "+0.0100 (+0.0100 to +0.0100) ours | 0.6000 | 0.6000 | +0.0000 (-"
     )
+    assert "| mmoe (seeds 1, 2) | order | - | - | - | - | - | - |" in text
+    assert ") level |\n" in text
     assert quality in text
     assert (
         "| mmoe | 600 (500 to 800) | 100 (100 to 200) | 5.0 (4.0 to 6.0) | "
