@@ -69,7 +69,7 @@ Result = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is held equal, and how it is measured.
+    """Settings that are held equal, and those of the measurement.
 
     Attributes:
         output: folder of everything made.
