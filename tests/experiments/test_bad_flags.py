@@ -22,7 +22,7 @@ PROGRAMS = [
     for path in sorted((ROOT / "experiments").rglob("*.py"))
     if "__main__" in path.read_text(encoding="utf-8")
 ]
-STARTED_BY_PROGRAMS = {"bench_worker", "echo_server"}
+STARTED_BY_PROGRAMS = {"bench_worker", "echo_server", "rechub_run"}
 
 
 def slow(*values):
