@@ -126,11 +126,11 @@ def _begin(
 def _calibrate(validator: Validator, config: TrainingConfig) -> dict[str, Any]:
     """Fits the model's curves; returns facts on each objective's curve."""
     calibration = validator.model.calibration
-    cells = validator.predictions()
+    names = validator.model.schema.outcome_names
+    cells = [part[:, : len(names)] for part in validator.predictions()]
     method, num_knots = config.calibration_method, calibration.num_knots
     curves = fit_curves(*cells, method, num_knots)
     calibration.assign_curves([curve.knots for curve in curves])
-    names = validator.model.schema.objective_names
     ratios = held_out_ratios(*cells, method, num_knots)
     for name, (ratio, positives) in zip(names, ratios, strict=True):
         if positives >= _ENOUGH and not _LOW <= ratio <= _HIGH:
