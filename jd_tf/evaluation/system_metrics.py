@@ -52,9 +52,9 @@ def evaluate_predictions(
         num_candidates: [R] int.
         systems: name -> arrays, any of which may be None or missing:
             `probabilities` [R, N, T - A], of outcomes and calibrated;
-            `amounts` [R, N, A] expected; `objective_scores`, of the outcomes
-            at least, but no probabilities; `score` [R, N], the final order,
-            which serves all other objectives; without it the expected value.
+            `amounts` [R, N, A] expected; `objective_scores` [R, N, T], per
+            objective but neither; `score` [R, N], the final order, which
+            serves all other objectives; without it the expected value.
         objectives: T of them, the last A amounts.
         user_ids: [R], any kind that sorts; None where users are unknown.
         num_replicates: bootstrap resamples; 0 for no intervals.

@@ -49,6 +49,8 @@ class Validator:
     def metric_names(self) -> list[str]:
         """Names of what a call returns."""
         each = [f"{kind}/{n}" for kind in _KINDS for n in self._names]
+        none = [f"auc/{name}" for name in self.model.schema.amount_names]
+        each = [name for name in each if name not in none]
         return [*_KINDS, VALUE_NDCG, *each]
 
     def check_monitor(self, monitor: str) -> None:
@@ -145,7 +147,10 @@ class Validator:
         real = values[:, 2] > 0
         order, gains = values[real, 0], values[real, 1]
         metrics[VALUE_NDCG] = ndcg(order, gains, request[real], size)
-        return {n: None if np.isnan(v) else v for n, v in metrics.items()}
+        return {
+            name: None if np.isnan(metrics[name]) else metrics[name]
+            for name in self.metric_names
+        }
 
     def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns logits, labels and weights of all cells, each [M, T].

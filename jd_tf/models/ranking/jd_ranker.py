@@ -228,9 +228,11 @@ class JDRanker(MultiTaskRanker):
             numbers = self._tree_numbers(
                 user_state, context, candidates, numbers
             )
+            if not self.head.num_amounts:
+                return self.trees(numbers, logits), mixed
+            # Amounts are the network's alone.
             at = self.trees.num_outputs
             outcomes = self.trees(numbers, logits[..., :at])
-            # Amounts are the network's alone.
             logits = ops.concatenate([outcomes, logits[..., at:]], axis=-1)
         return logits, mixed
 
