@@ -25,6 +25,7 @@ from jd_tf.training.config import TrainingConfig
 from jd_tf.training.folder_training import train_folder
 from jd_tf.training.workdir import load_trained
 from tests.experiments.programs import tiny_schema
+from tests.models.test_jd_ranker import batch_of
 from tests.requests import AMOUNTS, random_requests
 
 SCHEMA = tiny_schema(*AMOUNTS)
@@ -166,14 +167,30 @@ def _cells(folder, split, index):
     return batch["labels"][real][:, index], batch["item_id"][real]
 
 
-def test_units_are_means_of_what_happened(run):
-    folder, *_ = run
-    scales = np.array(load_trained(folder / "run").amount_scales)
+def test_units_are_means_of_what_happened():
+    batch = batch_of(random_requests(SCHEMA, 30), SCHEMA)
+    batch["label_weights"] = np.where(
+        np.arange(len(batch["labels"]))[:, None, None] % 3, 2.0, 0.0
+    ) * np.ones_like(batch["labels"])
+    model = PooledMMoE(SCHEMA)
+    model.adapt([batch, batch])
+    labels = np.array(batch["labels"])[np.arange(30) % 3 > 0]
     for place, index in enumerate((2, 3)):
-        labels, _ = _cells(folder, "train", index)
-        happened, _ = _cells(folder, "train", GIVEN[index])
-        wanted = labels.sum() / happened.sum()
-        assert scales[place] == pytest.approx(wanted, rel=1e-5)
+        wanted = labels[..., index].sum() / labels[..., GIVEN[index]].sum()
+        found = float(model.amount_scales[place])
+        assert found == pytest.approx(wanted, rel=1e-5)
+
+
+def test_calibration_makes_the_mean_right(run):
+    """On the validation split, where the factor is taken from."""
+    folder, *_ = run
+    model = load_trained(folder / "run")
+    (batch,) = numpy_batches(folder / "data", "validation", 100, schema=SCHEMA)
+    width = batch["item_id"].shape[1]
+    real = np.arange(width) < batch["num_candidates"][:, None]
+    found = model(batch)["amounts"].numpy()[real].sum(axis=0, dtype=float)
+    labels = batch["labels"][real][:, 2:].sum(axis=0, dtype=float)
+    np.testing.assert_allclose(found, labels, rtol=1e-4)
 
 
 def test_training_reports_amounts(run):

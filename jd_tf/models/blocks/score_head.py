@@ -32,7 +32,7 @@ class ScoreHead(BaseLayer):
     Of an amount, whose logit is its logarithm in units of `amount_scales`, a
     fusion reads amount / (unit + amount), the sigmoid of that logit: in (0, 1)
     as a probability is, and proportional to amounts far below the unit.
-    Amounts are not calibrated.
+    Calibration multiplies amounts by one factor each, through these units.
 
     Args:
         given: tuple of ints. For each objective the index of the one it
