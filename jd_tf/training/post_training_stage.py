@@ -128,11 +128,11 @@ def _calibrate(validator: Validator, config: TrainingConfig) -> dict[str, Any]:
     """Fits the model's curves; returns facts on each objective's curve."""
     calibration = validator.model.calibration
     names = validator.model.schema.outcome_names
-    cells = validator.predictions()
+    found = validator.predictions()
     if validator.model.schema.amount_names:
-        amounts = [part[:, len(names) :] for part in cells]
+        amounts = (part[:, len(names) :] for part in found)
         _calibrate_amounts(validator.model, *amounts)
-    cells = [part[:, : len(names)] for part in cells]
+    cells = [part[:, : len(names)] for part in found]
     method, num_knots = config.calibration_method, calibration.num_knots
     curves = fit_curves(*cells, method, num_knots)
     calibration.assign_curves([curve.knots for curve in curves])
