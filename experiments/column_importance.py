@@ -69,7 +69,7 @@ def measure_importance(
     judged = predictions.evaluate(
         num_replicates=num_replicates, reference=MODEL
     )[MODEL]
-    objectives = schema.objective_names
+    objectives = schema.outcome_names
     return {
         "num_requests": len(batch["num_candidates"]),
         "objectives": list(objectives),

@@ -3,12 +3,14 @@
 import dataclasses
 import enum
 import re
+from collections.abc import Sequence
 from typing import Any
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _ID_DTYPES = ("int64", "string")
 _POOLINGS = ("mean", "sum")
 IMPRESSION = "impression"
+OUTCOME, AMOUNT = OBJECTIVE_KINDS = ("binary", "amount")
 UNKNOWN_DWELL = -1.0  # not measured, which is not zero seconds
 
 
@@ -77,6 +79,13 @@ class Column:
     def counts(self) -> str:
         """Name, in records alone, of the number of values of each item."""
         return f"{self.name}/counts"
+
+    def of_values(self, item: "IdColumn") -> "Column":
+        """Returns it with the axis of several values that `item` may have."""
+        if not item.multi_valued:
+            return self
+        axes, inner = f"{self.axes}M", item.max_values
+        return dataclasses.replace(self, axes=axes, inner=inner)
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -236,31 +245,72 @@ class BiasColumn:
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """Something a user may do with a shown item.
+    """Something a user may do with a shown item, or how much of it.
 
     Attributes:
         name: e.g. "click".
-        value: business value of one; below 0 where it is a bad outcome, such
-            as a return or a dislike.
-        given: an earlier objective it cannot happen without. Its probability
+        value: business value of one, or of one unit of an amount; below 0
+            where it is a bad outcome, such as a return or a dislike.
+        given: an earlier outcome it cannot happen without. Its probability
             is then p(given) * p(this | given), learned on every impression
-            (ESMM, Ma et al., SIGIR 2018).
-        sample_space: "impression", or an earlier objective: impressions
-            without that outcome carry a label weight of 0.
+            (ESMM, Ma et al., SIGIR 2018); its amount p(given) * E[this |
+            given].
+        sample_space: "impression", or an earlier outcome: impressions
+            without it carry a label weight of 0.
+        kind: "binary", an outcome with labels 0 and 1, or "amount": seconds
+            of dwell, a price paid, any number >= 0 in the log's own unit.
+            Amounts stand after all outcomes.
     """
 
     name: str
     value: float = 1.0
     given: str = ""
     sample_space: str = IMPRESSION
+    kind: str = OUTCOME
 
     def __post_init__(self) -> None:
         _check_name("Objective", self.name)
+        if self.kind not in OBJECTIVE_KINDS:
+            raise SchemaError(
+                f"objective `{self.name}`: `kind` must be one of "
+                f"{OBJECTIVE_KINDS}. Got: {self.kind!r}."
+            )
         if not abs(self.value) < float("inf"):
             raise SchemaError(
                 f"objective `{self.name}`: `value` must be finite. "
                 f"Got: {self.value}."
             )
+
+    @property
+    def is_amount(self) -> bool:
+        """Returns whether it is an amount, no outcome."""
+        return self.kind == AMOUNT
+
+
+def check_objectives(objectives: Sequence[Objective]) -> None:
+    """Raises a SchemaError for a wrong order, or a name that is not known."""
+    outcomes = [IMPRESSION]
+    for objective in objectives:
+        for name in ("given", "sample_space"):
+            named = getattr(objective, name)
+            if named and named not in outcomes:
+                raise SchemaError(
+                    f"objective `{objective.name}`: `{name}` must name "
+                    f"an earlier outcome. Got: {named!r} after "
+                    f"{outcomes[1:]}."
+                )
+        if not objective.is_amount:
+            outcomes.append(objective.name)
+    names = [IMPRESSION, *(objective.name for objective in objectives)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SchemaError(f"named twice: {', '.join(twice)}.")
+    kinds = [objective.kind for objective in objectives]
+    if kinds[0] == AMOUNT or kinds != sorted(kinds, key=OBJECTIVE_KINDS.index):
+        named = ", ".join(f"`{o.name}` ({o.kind})" for o in objectives)
+        raise SchemaError(
+            "objectives must be an outcome at least, then the amounts. Got: "
+            f"{named}."
+        )
 
 
 @dataclasses.dataclass(frozen=True)

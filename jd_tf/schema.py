@@ -17,6 +17,7 @@ from typing import Any
 from jd_tf.columns import (
     HISTORY_ROLES,
     IMPRESSION,
+    OUTCOME,
     REQUEST_ROLES,
     SERVING_ROLES,
     TRAINING_ROLES,
@@ -30,6 +31,7 @@ from jd_tf.columns import (
     Role,
     ScenarioValues,
     SchemaError,
+    check_objectives,
     difference_of,
 )
 
@@ -137,21 +139,10 @@ class Schema:
                     f"behaviour `{behavior.name}`: `item_dense` must name some "
                     f"of {self.item_dense}, in that order. Got: {mine}."
                 )
-        earlier = [IMPRESSION]
-        for objective in self.objectives:
-            for name in ("given", "sample_space"):
-                named = getattr(objective, name)
-                if named and named not in earlier:
-                    raise SchemaError(
-                        f"objective `{objective.name}`: `{name}` must name "
-                        f"an earlier objective. Got: {named!r} after "
-                        f"{earlier[1:]}."
-                    )
-            earlier.append(objective.name)
+        check_objectives(self.objectives)
         self._check_scenarios()
         names = [column.name for column in self.columns()]
         twice = sorted({name for name in names if names.count(name) > 1})
-        twice += sorted({n for n in earlier if earlier.count(n) > 1})
         if twice:
             raise SchemaError(f"named twice: {', '.join(twice)}.")
 
@@ -234,7 +225,7 @@ class Schema:
         yield Column("num_candidates", Role.CANDIDATE, "int32", "B")
         for item in self.item_columns:
             column = self._candidate(item.name, Role.CANDIDATE, item.dtype)
-            yield _with_values(column, item)
+            yield column.of_values(item)
         if self.item_dense:
             inner = len(self.item_dense)
             yield self._candidate("item_dense", Role.CANDIDATE, inner=inner)
@@ -272,7 +263,7 @@ class Schema:
 
         yield Column(behavior.length, Role.HISTORY, "int32", "B")
         for item in self.item_columns:
-            yield _with_values(history(item.name, item.dtype), item)
+            yield history(item.name, item.dtype).of_values(item)
         yield history("event_time", "int64")
         if behavior.dwell:
             yield history("dwell_seconds", "float32")
@@ -290,6 +281,16 @@ class Schema:
     def objective_names(self) -> tuple[str, ...]:
         """Names of the objectives, in the order of the last label axis."""
         return tuple(objective.name for objective in self.objectives)
+
+    @property
+    def amount_names(self) -> tuple[str, ...]:
+        """Names of the A amounts among them, which come last."""
+        return tuple(o.name for o in self.objectives if o.is_amount)
+
+    @property
+    def outcome_names(self) -> tuple[str, ...]:
+        """Names of the T - A outcomes, of labels 0 and 1."""
+        return tuple(o.name for o in self.objectives if not o.is_amount)
 
     @property
     def given_indices(self) -> tuple[int, ...]:
@@ -330,7 +331,12 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict that `from_json` turns back into this schema."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        fields = json.loads(json.dumps(dataclasses.asdict(self)))
+        for objective in fields["objectives"]:
+            # As before there were kinds, for who reads schemas of that time.
+            if objective["kind"] == OUTCOME:
+                del objective["kind"]
+        return fields
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Schema":
@@ -387,13 +393,6 @@ class Schema:
                     f"{difference_of(mine, theirs)}. Use data and model of one "
                     "schema, or train anew."
                 )
-
-
-def _with_values(column: Column, item: IdColumn) -> Column:
-    if not item.multi_valued:
-        return column
-    axes, inner = f"{column.axes}M", item.max_values
-    return dataclasses.replace(column, axes=axes, inner=inner)
 
 
 # Fields in which data may differ from what a model was made for.

@@ -55,6 +55,15 @@ def small_schema(**changes: Any) -> Schema:
     return Schema(**{**fields, **changes})
 
 
+# Dwell of clicks in seconds, and what was paid for orders.
+AMOUNTS = (
+    Objective("click"),
+    Objective("order", value=5.0, given="click"),
+    Objective("dwell", value=0.01, given="click", kind="amount"),
+    Objective("paid", value=0.1, given="order", kind="amount"),
+)
+
+
 def random_request(
     schema: Schema, generator: np.random.Generator, number: int = 0
 ) -> dict[str, Any]:
@@ -108,6 +117,12 @@ def random_request(
     others = generator.random(request["labels"].shape) < 0.5
     request["labels"] = (labels & others).astype("float32")
     request["labels"][:, :1] = labels
+    for index, objective in enumerate(schema.objectives):
+        if objective.is_amount:
+            # Some of what happened lasted no time, or was paid nothing for.
+            parent = request["labels"][:, schema.given_indices[index]]
+            amounts = generator.gamma(0.5, 60.0, len(parent)).round()
+            request["labels"][:, index] = parent * amounts
     request["label_weights"] = np.ones_like(request["labels"])
     return request
 

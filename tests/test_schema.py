@@ -16,7 +16,7 @@ from jd_tf.schema import (
     Schema,
     SchemaError,
 )
-from tests.requests import small_schema
+from tests.requests import AMOUNTS, small_schema
 
 
 def test_columns_are_those_of_the_contract():
@@ -117,6 +117,21 @@ def test_wrong_scenarios_are_named(changes, message):
         with_scenarios(**changes)
 
 
+def test_kinds_of_objectives_are_kept(tmp_path):
+    schema = small_schema(objectives=AMOUNTS)
+    schema.save(tmp_path / "schema.json")
+    assert Schema.load(tmp_path / "schema.json") == schema
+    assert schema.outcome_names == ("click", "order")
+    assert schema.amount_names == ("dwell", "paid")
+    # As programs wrote and read it that knew outcomes alone.
+    fields = schema.to_json()["objectives"]
+    assert ["kind" in one for one in fields] == [False, False, True, True]
+    other = (*AMOUNTS[:2], Objective("dwell", 0.01, "click"), AMOUNTS[3])
+    other = small_schema(objectives=other)
+    with pytest.raises(SchemaError, match=r"`dwell`.*amount.* here"):
+        schema.check_same(other, "data")
+
+
 def test_objectives_know_what_they_are_given():
     schema = small_schema()
     assert schema.given_indices == (-1, 0, 0)
@@ -183,7 +198,36 @@ def test_objectives_know_what_they_are_given():
         (lambda: small_schema(behaviors=()), "needs behaviours"),
         (
             lambda: small_schema(objectives=(Objective("a", given="b"),)),
-            "`a`: `given` must name an earlier objective. Got: 'b'",
+            "`a`: `given` must name an earlier outcome. Got: 'b'",
+        ),
+        (lambda: Objective("paid", kind="price"), "`paid`: .*Got: 'price'"),
+        (
+            lambda: small_schema(objectives=AMOUNTS[::-1][2:] + AMOUNTS[2:3]),
+            "Got: 'click'",
+        ),
+        (
+            lambda: small_schema(objectives=(*AMOUNTS, Objective("like"))),
+            "then the amounts. Got: .*`paid` .amount., `like` .binary.",
+        ),
+        (
+            lambda: small_schema(objectives=(Objective("d", kind="amount"),)),
+            "an outcome at least",
+        ),
+        *(
+            (
+                lambda name=name: small_schema(
+                    objectives=(
+                        *AMOUNTS,
+                        Objective("tip", kind="amount", **{name: "paid"}),
+                    )
+                ),
+                f"`tip`: `{name}` must name an earlier outcome. Got: 'paid'",
+            )
+            for name in ("given", "sample_space")
+        ),
+        (
+            lambda: small_schema(objectives=(*AMOUNTS, AMOUNTS[3])),
+            "named twice: paid",
         ),
         (
             lambda: small_schema(bias_columns=(BiasColumn("item_id", 3),)),

@@ -94,7 +94,9 @@ class _SplitCount:
         self.lengths: dict[str, collections.Counter] = collections.defaultdict(
             collections.Counter
         )
-        self.positives, self.impressions = np.zeros((2, len(schema.objectives)))
+        self.positives, self.impressions, self.totals = np.zeros(
+            (3, len(schema.objectives))
+        )
         self.times: list[np.ndarray] = []
 
     def add(self, batch: dict[str, np.ndarray]) -> None:
@@ -106,7 +108,9 @@ class _SplitCount:
         for behavior in self.schema.behaviors:
             self.lengths[behavior.name].update(batch[behavior.length].tolist())
         counted = (batch["label_weights"] > 0) & real[..., None]
-        self.positives += (batch["labels"] * counted).sum((0, 1))
+        labels = batch["labels"] * counted
+        self.positives += np.count_nonzero(labels, (0, 1))
+        self.totals += labels.sum((0, 1), dtype=np.float64)
         self.impressions += counted.sum((0, 1))
         self.times.append(batch["request_time"])
 
@@ -123,6 +127,8 @@ class _SplitCount:
                 "impressions": impressions,
                 "rate": positives / impressions if impressions else None,
             }
+            if name in self.schema.amount_names and impressions:
+                labels[name]["mean"] = float(self.totals[index]) / impressions
         return {
             "requests": sum(self.candidates.values()),
             "users": len(self.users),

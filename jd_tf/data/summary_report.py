@@ -180,7 +180,8 @@ def _log(log: dict[str, Any]) -> list[str]:
 def _rate(label: dict[str, Any]) -> str:
     if label["rate"] is None:
         return "none"
-    return f"{label['positives']:,} ({label['rate']:.2%})"
+    mean = f", mean {label['mean']:.4g}" if "mean" in label else ""
+    return f"{label['positives']:,} ({label['rate']:.2%}){mean}"
 
 
 def _range(histogram: dict[str, int]) -> str:

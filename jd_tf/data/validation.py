@@ -283,17 +283,28 @@ class RequestValidator:
                 f"{[place for place, one in enumerate(items) if one == twice]};"
                 " a request shows an item once: join its labels",
             )
-        wrong = labels[(labels != 0) & (labels != 1)]
+        num_outcomes = len(self._schema.outcome_names)
+        outcomes, amounts = np.split(labels, [num_outcomes], axis=1)
+        wrong = outcomes[(outcomes != 0) & (outcomes != 1)]
         if wrong.size:
             raise _wrong("labels", f"holds {wrong[0]}, not 0 or 1")
+        for index, name in enumerate(self._schema.amount_names):
+            if (amounts[:, index] < 0).any():
+                raise _wrong(
+                    "labels",
+                    f"holds {amounts[:, index].min()} as `{name}`, an amount; "
+                    "give what is not known a label weight of 0",
+                )
         if weights.min() < 0:
             raise _wrong("label_weights", f"holds {weights.min()} < 0")
         names = self._schema.objective_names
         for index, objective in enumerate(self._schema.objectives):
             if objective.given:
                 given = names.index(objective.given)
-                without = (labels[:, index] > labels[:, given]) & (
-                    np.minimum(weights[:, index], weights[:, given]) > 0
+                without = (
+                    (labels[:, index] > 0)
+                    & (labels[:, given] == 0)
+                    & (np.minimum(weights[:, index], weights[:, given]) > 0)
                 )
                 if without.any():
                     place = int(np.argmax(without))

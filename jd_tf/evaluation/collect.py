@@ -35,7 +35,8 @@ class Predictions:
         label_weights: [R, N, T] float32; 0 in padding.
         num_candidates: [R] int.
         user_ids: [R], or None where the batches had none.
-        systems: name -> `probabilities`, `objective_scores`, `score`.
+        systems: name -> `probabilities`, `amounts`, `objective_scores`,
+            `score`.
         marks: name -> [R, N] bool, True for candidates of some kind.
         columns: name -> [R] or [R, N], columns kept as they are; that of
             the scenario among them, where there is one.
@@ -178,7 +179,7 @@ def collect_predictions(
             per user are wanted.
         schema: of the batches.
         scorers: system -> function from a batch of NumPy arrays to a dict of
-            `probabilities` [B, N, T] or `score` [B, N] or both.
+            outputs, as of `evaluate_predictions`.
         max_requests: stop after that many; 0 for all.
         marks: name -> function from such a batch to [B, N] bool.
         columns: names of columns to keep, of a request or its candidates;

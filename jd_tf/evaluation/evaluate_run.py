@@ -10,7 +10,10 @@ from jd_tf.data.item_pairs.item_pairs import ItemPairs
 from jd_tf.evaluation.baselines import BASELINES, ImpressionFeatures, Trees
 from jd_tf.evaluation.collect import ORACLE, Scorer, collect_predictions
 from jd_tf.evaluation.fusion.observation import name_hidden_facts
-from jd_tf.evaluation.fusion.predictions import FusionPredictions
+from jd_tf.evaluation.fusion.predictions import (
+    FusionPredictions,
+    refuse_amounts,
+)
 from jd_tf.evaluation.live_scorer import model_scorer
 from jd_tf.evaluation.metrics_file import (
     METRICS_FILE,
@@ -82,6 +85,8 @@ def evaluate(
     workdir = Path(workdir)
     model = load_trained(workdir)
     schema, ranker = model.schema, model_name(model)
+    if predictions is not None:
+        refuse_amounts(schema)
     columns = _segment_columns(schema, segments)
     hidden = [f"oracle_{n}" for n in schema.oracle_names if segments is None]
     kept = [*columns, *hidden, *(["reward"] if reward else [])]
@@ -117,6 +122,11 @@ def evaluate(
         notes.append(
             f"Bad outcomes, of values below 0: {', '.join(bad)}. In NDCG of "
             "value a request's least gain is taken off all of its gains."
+        )
+    if schema.amount_names:
+        notes.append(
+            f"Amounts: {', '.join(schema.amount_names)}. Trees and calibration "
+            "curves leave them out."
         )
     if test_data is not None:
         notes.append("The test split was given apart from the data.")

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from jd_tf.evaluation.collect import Scorer
 from jd_tf.evaluation.post_training import UNCALIBRATED, WEIGHTS
+from jd_tf.evaluation.system_metrics import OUTPUTS
 from jd_tf.schema import SERVING_ROLES, Schema
 
 
@@ -28,9 +29,12 @@ def model_scorer(model: keras.Model, post_training: bool = False) -> Scorer:
     def score(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         tensors = {name: tf.constant(batch[name]) for name in specs}
         outputs = {n: a.numpy() for n, a in answer(tensors).items()}
-        found = {name: outputs[name] for name in ("probabilities", "score")}
+        found = {name: outputs[name] for name in OUTPUTS if name in outputs}
         if post_training and model.calibration is not None:
-            found[UNCALIBRATED] = tf.sigmoid(outputs["logits"]).numpy()
+            count = len(schema.outcome_names)
+            found[UNCALIBRATED] = tf.sigmoid(
+                outputs["logits"][..., :count]
+            ).numpy()
         if post_training and WEIGHTS in outputs:
             found[WEIGHTS] = outputs[WEIGHTS][:, None]
         return found

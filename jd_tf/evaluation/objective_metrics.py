@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from jd_tf.metrics import amount_metrics as of_amounts
 from jd_tf.metrics import calibration_metrics as calibration
 from jd_tf.metrics import ranking_metrics as metrics
 from jd_tf.metrics.bootstrap import Bootstrap
@@ -125,6 +126,44 @@ def probability_metrics(
     return found | {"reliability": bins._asdict()}
 
 
+def amount_metrics(
+    cells: Cells,
+    order: np.ndarray,
+    amounts: np.ndarray | None,
+    bootstrap: Bootstrap | None,
+) -> tuple[Metrics, Replicates]:
+    """Judges an order [R, N], and expected amounts [R, N], if there are any.
+
+    GAUC is that of pairs of different amounts.
+    """
+    scores, size, weights = cells.pick(order), cells.num_requests, cells.weights
+    labels, request = cells.labels, cells.request
+    by_request = of_amounts.group_concordance(
+        scores, labels, request, size, weights
+    )
+    gain = request_ndcg(cells, order)
+    found: Metrics = {
+        "gauc": by_request.mean(),
+        "gauc_requests": int(by_request.defined.sum()),
+        "gauc_requests_left_out": int((~by_request.defined).sum()),
+        NDCG: metrics.mean_defined(gain),
+        f"{NDCG}_requests": int((~np.isnan(gain)).sum()),
+        "num_impressions": len(labels),
+        "num_positives": int(np.count_nonzero(labels)),
+        **dict.fromkeys(_OF_AMOUNTS, float("nan")),
+    }
+    if amounts is not None:
+        picked = cells.pick(amounts)
+        for name, judge in _OF_AMOUNTS.items():
+            found[name] = judge(picked, labels, weights)
+    if bootstrap is None:
+        return found, {}
+    return found, {
+        "gauc": bootstrap.means(by_request.value, by_request.weight),
+        NDCG: bootstrap.means(gain, np.ones(size)),
+    }
+
+
 def value_metrics(
     cells: Cells, score: np.ndarray, bootstrap: Bootstrap | None
 ) -> tuple[Metrics, Replicates]:
@@ -167,6 +206,13 @@ _OF_PROBABILITIES = {
     "normalized_entropy": calibration.normalized_entropy,
     "calibration_error": calibration.calibration_error,
     "calibration_ratio": calibration.calibration_ratio,
+}
+
+
+_OF_AMOUNTS = {
+    "mean_absolute_error": of_amounts.mean_absolute_error,
+    "calibration_ratio": of_amounts.amount_ratio,
+    "relative_deviance": of_amounts.relative_deviance,
 }
 
 

@@ -14,7 +14,11 @@ from jd_tf.evaluation.objective_metrics import (
     request_ndcg,
     value_metrics,
 )
-from jd_tf.metrics.business_value import expected_value, scenario_names
+from jd_tf.metrics.business_value import (
+    expectations,
+    expected_value,
+    scenario_names,
+)
 from jd_tf.metrics.cells import Cells, real_cells
 from jd_tf.metrics.ranking_metrics import ratio
 from jd_tf.schema import Objective
@@ -33,7 +37,8 @@ class PostTraining:
 
     predictions: Predictions
     system: str
-    uncalibrated: np.ndarray | None  # [R, N, T], None without calibration
+    # [R, N, T] of outcomes, None without calibration
+    uncalibrated: np.ndarray | None
     weights: np.ndarray | None  # [R, T], None without fusion
 
     @classmethod
@@ -60,7 +65,7 @@ class PostTraining:
                 found.labels,
                 found.label_weights,
                 found.num_candidates,
-                found.schema.objectives,
+                found.schema.objectives[: after.shape[-1]],
                 found.columns_by_request(),
             )
             for name, entry in compared.items():
@@ -79,7 +84,7 @@ class PostTraining:
         gains = (counts * values[:, None]).sum(axis=-1)
         cells = Cells.of(gains, found.num_candidates)
         plain = expected_value(
-            outputs["probabilities"], found.schema.objectives, found.values
+            expectations(outputs), found.schema.objectives, found.values
         )
         orders = {FUSED: outputs["score"], EXPECTED: plain}
         ndcg = [request_ndcg(cells, order) for order in orders.values()]

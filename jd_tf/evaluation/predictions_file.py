@@ -14,6 +14,10 @@ from jd_tf.metrics.cells import real_cells
 from jd_tf.schema import DataError, Schema
 
 _KEYS = ["request_id", "item_id"]
+_LIMITS = {
+    "probabilities": (" from 0 to 1", 0.0, 1.0),
+    "amounts": (" of 0 or more", 0.0, np.inf),
+}
 
 
 class PredictionsFile:
@@ -23,7 +27,8 @@ class PredictionsFile:
     shown twice in a request has two rows, in the order of the candidates.
     Beside them columns of one of these kinds, or of several:
 
-    - `<objective>` for every objective: probabilities;
+    - `<objective>` for every outcome: probabilities;
+    - `<objective>` for every amount: what is expected;
     - `<objective>_score` for every objective: only ranking is judged then;
     - `score`: the final order; the expected value without it.
 
@@ -44,15 +49,17 @@ class PredictionsFile:
         table = _read(self.path)
         names = schema.objective_names
         kinds = {
-            "probabilities": list(names),
+            "probabilities": list(schema.outcome_names),
             "objective_scores": [f"{name}_score" for name in names],
             "score": ["score"],
         }
+        if schema.amount_names:
+            kinds["amounts"] = list(schema.amount_names)
         known = {column: kind for kind, of in kinds.items() for column in of}
         given = {known[column] for column in table if column in known}
         wanted = [*_KEYS, *(c for kind in given for c in kinds[kind])]
         missing = [column for column in wanted if column not in table]
-        if missing or not given:
+        if missing or given <= {"amounts"}:
             raise DataError(
                 f"{path}: no column {missing or 'of predictions'}; it has "
                 f"{list(table)}. Besides {_KEYS}, a file needs all columns of "
@@ -99,11 +106,10 @@ class PredictionsFile:
         """[M] scores, or [M, T] of every objective, all checked."""
         numbers = table.apply(pd.to_numeric, errors="coerce").to_numpy(float)
         wrong = ~np.isfinite(numbers)
-        if kind == "probabilities":
-            wrong |= (numbers < 0) | (numbers > 1)
+        limit, least, most = _LIMITS.get(kind, ("", -np.inf, np.inf))
+        wrong |= (numbers < least) | (numbers > most)
         if wrong.any():
             row, place = np.argwhere(wrong)[0]
-            limit = " from 0 to 1" if kind == "probabilities" else ""
             raise DataError(
                 f"{self.path}: row {row + 1}, column `{table.columns[place]}`: "
                 f"must be a number{limit}. Got: {table.iat[row, place]!r}."

@@ -13,19 +13,20 @@ from jd_tf.evaluation.objective_metrics import (
     WITH_INTERVAL,
     Metrics,
     Replicates,
+    amount_metrics,
     order_metrics,
     probability_metrics,
     value_metrics,
 )
 from jd_tf.metrics.bootstrap import Bootstrap, interval
-from jd_tf.metrics.business_value import expected_value
+from jd_tf.metrics.business_value import expectations, expected_value
 from jd_tf.metrics.cells import Cells, real_cells
 from jd_tf.schema import Objective
 
 VALUE = "value"
 # Systems between which the gap is measured.
 FLOOR, CEILING = "popularity", "oracle"
-_OUTPUTS = ("probabilities", "objective_scores", "score")
+OUTPUTS = ("probabilities", "amounts", "objective_scores", "score")
 
 
 def evaluate_predictions(
@@ -46,15 +47,15 @@ def evaluate_predictions(
     known), the same resamples for every system.
 
     Args:
-        labels: [R, N, T] of 0 and 1; padding may hold anything.
+        labels: [R, N, T] of 0 and 1, or amounts; padding may hold anything.
         label_weights: [R, N, T] >= 0; 0 takes a cell out of the objective.
         num_candidates: [R] int.
         systems: name -> arrays, any of which may be None or missing:
-            `probabilities` [R, N, T], per objective and calibrated;
-            `objective_scores` [R, N, T], per objective but no probabilities;
-            `score` [R, N], the final order. Without the first two, `score`
-            serves all objectives; without `score`, the expected value does.
-        objectives: T of them.
+            `probabilities` [R, N, T - A], of outcomes and calibrated;
+            `amounts` [R, N, A] expected; `objective_scores` [R, N, T], per
+            objective but neither; `score` [R, N], the final order, which
+            serves all other objectives; without it the expected value.
+        objectives: T of them, the last A amounts.
         user_ids: [R], any kind that sorts; None where users are unknown.
         num_replicates: bootstrap resamples; 0 for no intervals.
         seed: of the resamples.
@@ -109,21 +110,30 @@ def evaluate_predictions(
         weights = np.asarray(values)
     gains = (np.where(counts, labels, 0.0) * weights[:, None]).sum(axis=-1)
     valued = Cells.of(gains, num_candidates)
+    num_outcomes = sum(not objective.is_amount for objective in objectives)
 
     judged: dict[str, dict[str, tuple[Metrics, Replicates]]] = {}
     for system, outputs in systems.items():
-        probabilities, scores, score = _complete(
-            system, outputs, objectives, real, values
-        )
+        scores, score = _complete(system, outputs, objectives, real, values)
         judged[system] = {}
         for t, objective in enumerate(objectives):
             # A good order has bad outcomes last.
             order = -score if objective.value < 0 else score
-            if scores is not None:
+            if scores is not None and t < scores.shape[-1]:
                 order = scores[..., t]
-            chances = None if probabilities is None else probabilities[..., t]
-            found, drawn = order_metrics(cells[t], order, users, bootstrap)
-            found |= probability_metrics(cells[t], chances)
+            if objective.is_amount:
+                amounts = outputs.get("amounts")
+                found, drawn = amount_metrics(
+                    cells[t],
+                    order,
+                    None if amounts is None else amounts[..., t - num_outcomes],
+                    bootstrap,
+                )
+            else:
+                chances = outputs.get("probabilities")
+                chances = None if chances is None else chances[..., t]
+                found, drawn = order_metrics(cells[t], order, users, bootstrap)
+                found |= probability_metrics(cells[t], chances)
             judged[system][objective.name] = (found, drawn)
         judged[system][VALUE] = value_metrics(valued, score, bootstrap)
         for found, drawn in judged[system].values():
@@ -189,20 +199,24 @@ def _complete(
     objectives: Sequence[Objective],
     real: np.ndarray,
     values: np.ndarray | None,
-) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
-    """Probabilities, scores per objective and final score, all checked."""
-    unknown = sorted(set(outputs) - set(_OUTPUTS))
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Scores of the first objectives, or all, and final score, all checked."""
+    unknown = sorted(set(outputs) - set(OUTPUTS))
     if unknown:
         raise ValueError(
-            f"system `{system}`: outputs must be among {_OUTPUTS}. "
+            f"system `{system}`: outputs must be among {OUTPUTS}. "
             f"Got: {unknown}."
         )
+    num_amounts = sum(objective.is_amount for objective in objectives)
+    widths = {
+        "probabilities": len(objectives) - num_amounts,
+        "amounts": num_amounts,
+        "objective_scores": len(objectives),
+    }
     for name, output in outputs.items():
         if output is None:
             continue
-        expected = real.shape
-        if name != "score":
-            expected = (*real.shape, len(objectives))
+        expected = (*real.shape, widths[name]) if name in widths else real.shape
         if output.shape != expected:
             raise ValueError(
                 f"system `{system}`: `{name}` must be {expected}. "
@@ -213,12 +227,13 @@ def _complete(
             raise ValueError(
                 f"system `{system}`: {wrong} values of `{name}` are not finite."
             )
-    probabilities, scores, score = (outputs.get(name) for name in _OUTPUTS)
-    scores = probabilities if scores is None else scores
+    scores, score = outputs.get("objective_scores"), outputs.get("score")
+    if scores is None and outputs.get("probabilities") is not None:
+        scores = expectations(outputs)
     if score is None:
         if scores is None:
             raise ValueError(
-                f"system `{system}` must give one of {_OUTPUTS}. Got none."
+                f"system `{system}` must give one of {OUTPUTS}. Got none."
             )
         score = expected_value(scores, objectives, values)
-    return probabilities, scores, score
+    return scores, score

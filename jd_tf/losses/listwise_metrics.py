@@ -149,6 +149,52 @@ class GAUC(_ListMean):
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
+class Concordance(_ListMean):
+    """Mean share of a request's pairs of different labels in their order.
+
+    GAUC where labels are amounts; of labels of 0 and 1 it is GAUC. All N * N
+    pairs of a request are compared, so there are no groups of them.
+
+    Args:
+        objective: int. Index on the last axis of the objective to judge.
+        name, dtype: of the metric.
+
+    Example:
+        >>> metric = Concordance(objective=0)
+        >>> metric.update_state([[9.0, 0.0, 4.0]], [[3.0, 2.0, 1.0]])
+        >>> print(f"{float(metric.result()):.4f}")  # 2 of 3
+        0.6667
+    """
+
+    def __init__(
+        self, objective: int, name: str = "concordance", dtype: Any = None
+    ):
+        super().__init__(objective, name, dtype)
+
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
+        """Adds a batch of requests; arguments as of `GAUC`."""
+        super().update_state(y_true, y_pred, sample_weight)
+
+    def _values(self, cells: _Cells) -> tuple[Any, Any]:
+        label, score, weight = (
+            ops.reshape(part, (cells.num_lists, -1))
+            for part in (cells.labels, cells.scores, cells.weights)
+        )
+        both = weight[:, :, None] * weight[:, None, :]
+        both = ops.where(label[:, :, None] > label[:, None, :], both, 0.0)
+        ahead = ops.sign(score[:, :, None] - score[:, None, :])
+        right, pairs = (
+            ops.sum(ops.cast(part, "float64"), axis=(1, 2))
+            for part in (both * (1.0 + ahead) / 2, both)
+        )
+        total = cells.sums(ops.cast(cells.weights, "float64"))
+        share = right / ops.where(pairs > 0, pairs, 1.0)
+        return share, ops.where(pairs > 0, total, 0.0)
+
+
+@keras.saving.register_keras_serializable(package="jd_tf")
 class NDCG(_ListMean):
     """Mean NDCG of the first k places of each request, or group of them.
 

@@ -1,9 +1,21 @@
-"""One cross entropy per objective, each over its own sample space."""
+"""One loss per objective, each over its own sample space.
+
+Outcomes have the cross entropy. Amounts, the last objectives, have half the
+deviance of Poisson's distribution, in units u of their own,
+
+    y log(y / m) - y + m,   y = label / u,   m = exp(logit),
+
+which is least at the mean of whatever is not negative, Poisson's or not: the
+quasi-likelihood of a variance proportional to the mean, and a logarithmic link
+(McCullagh and Nelder, Generalized Linear Models, 2nd edition 1989, chapter 9).
+Of labels 0 and u it is close to the cross entropy of a rare outcome.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -19,13 +31,16 @@ def cell_weights(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
 
 
 def objective_losses(
-    labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor
+    labels: tf.Tensor,
+    logits: tf.Tensor,
+    weights: tf.Tensor,
+    amount_scales: Any = (),
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns mean cross entropies (T,) and sums of weights (T,).
+    """Returns mean losses (T,) and sums of weights (T,).
 
-    All arguments are (B, N, T). Weight 0 is outside an objective's sample
-    space, and what labels and logits hold there does not matter; the loss of
-    an objective without samples is 0.
+    All arguments are (B, N, T), but for the units (A,) of the amounts. Weight
+    0 is outside an objective's sample space, and what labels and logits hold
+    there does not matter; the loss of an objective without samples is 0.
     """
     inside = weights > 0
     # Masked before, not after: padding may hold infinity, and the gradient
@@ -33,15 +48,30 @@ def objective_losses(
     logits = tf.cast(logits, tf.float32)
     logits = tf.where(inside, logits, tf.zeros_like(logits))
     labels = tf.where(inside, labels, tf.zeros_like(labels))
-    entropies = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+    losses = _cell_losses(labels, logits, amount_scales)
     weight_sums = tf.reduce_sum(weights, axis=(0, 1))
-    sums = tf.reduce_sum(entropies * weights, axis=(0, 1))
+    sums = tf.reduce_sum(losses * weights, axis=(0, 1))
     return tf.math.divide_no_nan(sums, weight_sums), weight_sums
+
+
+def _cell_losses(labels: Any, logits: Any, amount_scales: Any) -> Any:
+    """Returns losses (B, N, T) of cells that count."""
+    amount_scales = tf.convert_to_tensor(amount_scales, tf.float32)
+    num_amounts = amount_scales.shape[0]
+    if not num_amounts:
+        return tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+    amounts = labels[..., -num_amounts:] / amount_scales
+    logarithms = logits[..., -num_amounts:]
+    deviances = tf.math.xlogy(amounts, amounts) - amounts * (1 + logarithms)
+    entropies = tf.nn.sigmoid_cross_entropy_with_logits(
+        labels[..., :-num_amounts], logits[..., :-num_amounts]
+    )
+    return tf.concat([entropies, deviances + tf.exp(logarithms)], axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
 class MultiObjectiveLoss(keras.losses.Loss):
-    """The weighted sum of the objectives' mean cross entropies.
+    """The weighted sum of the objectives' mean losses.
 
     Each objective is averaged over its own sample space, the cells whose
     label is not below 0, so that padding and the size of a sample space
@@ -51,10 +81,13 @@ class MultiObjectiveLoss(keras.losses.Loss):
 
     Args:
         objective_weights: T floats, or () for 1 each.
+        amount_scales: units of the A amounts, the last objectives: a model's
+            own, after `adapt`. () for none.
         name, dtype: of the loss; inside it is float32.
 
     Call arguments:
-        y_true: (B, N, T), 0 or 1; below 0 where a cell does not count.
+        y_true: (B, N, T), 0 or 1, or an amount; below 0 where a cell does not
+            count.
         y_pred: (B, N, T) logits; anything where a cell does not count.
         sample_weight: (B, N, T) >= 0, or None for 1 each.
 
@@ -78,9 +111,11 @@ class MultiObjectiveLoss(keras.losses.Loss):
         objective_weights: Sequence[float] = (),
         name: str = "multi_objective_loss",
         dtype: Any = None,
+        amount_scales: Sequence[float] = (),
     ):
         super().__init__(name=name, dtype=dtype)
         self.objective_weights = tuple(map(float, objective_weights))
+        self.amount_scales = tuple(np.array(amount_scales, float).tolist())
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         weights = self.objective_weights or (1.0,) * y_pred.shape[-1]
@@ -93,16 +128,20 @@ class MultiObjectiveLoss(keras.losses.Loss):
         # Masked before, as in `objective_losses`.
         logits = ops.where(inside, ops.cast(y_pred, "float32"), 0.0)
         labels = ops.where(inside, ops.cast(y_true, "float32"), 0.0)
-        entropies = ops.binary_crossentropy(labels, logits, from_logits=True)
+        losses = _cell_losses(labels, logits, self.amount_scales)
         # Keras divides by all cells; these are divided by those that count.
-        cells = ops.cast(ops.size(entropies), "float32")
+        cells = ops.cast(ops.size(losses), "float32")
         count = ops.sum(ops.cast(inside, "float32"), axis=(0, 1))
         scale = ops.divide_no_nan(cells * ops.array(weights), count)
-        return ops.where(inside, entropies * scale, 0.0)
+        return ops.where(inside, losses * scale, 0.0)
 
     def get_config(self) -> dict[str, Any]:
         config = {"name": self.name, "dtype": self.dtype}
-        return {**config, "objective_weights": list(self.objective_weights)}
+        return {
+            **config,
+            "objective_weights": list(self.objective_weights),
+            "amount_scales": list(self.amount_scales),
+        }
 
 
 def labels_and_weights(

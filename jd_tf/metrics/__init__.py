@@ -4,6 +4,12 @@ Scores and labels are flat arrays of impressions; `Cells` makes them from
 padded requests. What is undefined is nan.
 """
 
+from jd_tf.metrics.amount_metrics import (
+    amount_ratio,
+    group_concordance,
+    mean_absolute_error,
+    relative_deviance,
+)
 from jd_tf.metrics.bootstrap import Bootstrap, interval
 from jd_tf.metrics.business_value import expected_value
 from jd_tf.metrics.calibration_metrics import (
@@ -47,6 +53,7 @@ __all__ = [
     "GroupAuc",
     "PolicyValue",
     "Reliability",
+    "amount_ratio",
     "auc",
     "calibration_error",
     "calibration_ratio",
@@ -55,6 +62,7 @@ __all__ = [
     "expected_value",
     "found_at",
     "group_auc",
+    "group_concordance",
     "group_gain_at",
     "group_ndcg",
     "group_reciprocal_rank",
@@ -64,6 +72,7 @@ __all__ = [
     "inverse_propensity_value",
     "list_ndcg_at",
     "log_loss",
+    "mean_absolute_error",
     "ndcg",
     "normalized_entropy",
     "novelty",
@@ -71,6 +80,7 @@ __all__ = [
     "rank_exposure",
     "real_cells",
     "recall_at",
+    "relative_deviance",
     "reliability",
     "value_entropy",
 ]

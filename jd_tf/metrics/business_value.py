@@ -1,6 +1,6 @@
 """Business value: of a scenario, and to be expected of a candidate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,18 +25,25 @@ def values_by_request(schema: Schema, ids: np.ndarray) -> np.ndarray:
     return values
 
 
+def expectations(outputs: Mapping[str, Any]) -> np.ndarray:
+    """[..., T] `probabilities`, then `amounts` where a ranker gives them."""
+    parts = [outputs.get(name) for name in ("probabilities", "amounts")]
+    return np.concatenate([p for p in parts if p is not None], axis=-1)
+
+
 def expected_value(
     probabilities: np.ndarray,
     objectives: Sequence[Objective],
     values: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Sum over objectives of business value times probability.
+    """Sum over objectives of business value times probability, or amount.
 
-    A probability that holds only where an earlier objective happened (its
+    One that holds only where an earlier objective happened (its
     `sample_space`) is multiplied by the probability of that.
 
     Args:
-        probabilities: [..., T].
+        probabilities: [..., T], of amounts what is expected; of the first
+            objectives alone, where a system predicts no more.
         objectives: T of them.
         values: [R, T] business values of each request, where they differ;
             `probabilities` are [R, ..., T] then.
@@ -52,7 +59,7 @@ def expected_value(
     """
     entire: dict[str, np.ndarray] = {}
     total = np.zeros(probabilities.shape[:-1])
-    for t, objective in enumerate(objectives):
+    for t, objective in enumerate(objectives[: probabilities.shape[-1]]):
         here = probabilities[..., t].astype(np.float64)
         if objective.sample_space in entire:
             here = here * entire[objective.sample_space]

@@ -12,7 +12,7 @@ from jd_tf.models.blocks.score_head import ScoreHead, request_values
 from jd_tf.models.compiled_metrics import CompiledMetrics
 from jd_tf.models.ranker_config import RankerConfig
 from jd_tf.models.schema_model import SchemaModel
-from jd_tf.schema import SERVING_ROLES, Schema
+from jd_tf.schema import SERVING_ROLES, Schema, SchemaError
 
 Tensors = Mapping[str, Any]
 STATE_PREFIX = "user_state_"
@@ -44,12 +44,13 @@ class RankingModel(CompiledMetrics, SchemaModel):
             off.
 
     Returns:
-        dict of `logits` (B, N, T) to train on, `probabilities` (B, N, T),
-        calibrated if the config asks for it, both on the entire space of
-        impressions, and `score` (B, N): the expected business value, or the
-        fused objectives, with `fusion_weights` (B, T) beside them; while
-        training always the expected business value. Entries beyond
-        `num_candidates` are meaningless.
+        dict of `logits` (B, N, T) to train on, `probabilities` (B, N, T - A)
+        of outcomes, calibrated if the config asks for it, `amounts` (B, N, A)
+        of objectives that are amounts, if any (their logits are logarithms in
+        units of `amount_scales`), all on the entire space of impressions, and
+        `score` (B, N): the expected business value, or the fused objectives,
+        with `fusion_weights` (B, T) beside them; while training always the
+        expected value. Entries beyond `num_candidates` are meaningless.
 
     Example:
         See `jd_tf.models.PooledMMoE`, the shortest model.
@@ -83,9 +84,18 @@ class RankingModel(CompiledMetrics, SchemaModel):
             schema.objective_values,
             self.config.calibrate,
             fusion_weights=fusion.pop("weights"),
+            num_amounts=len(schema.amount_names),
             name="score_head",
             **fusion,
         )
+        for layer in self._flatten_layers():
+            amounts = getattr(layer, "num_amounts", self.head.num_amounts)
+            if amounts != self.head.num_amounts:
+                raise SchemaError(
+                    f"model `{self.name}` takes amounts for outcomes: "
+                    f"{', '.join(schema.amount_names)}. Give its "
+                    "`EntireSpaceLogits` `num_amounts`."
+                )
         # The schema tells every shape, so all weights exist from here on.
         self.build()
 
@@ -189,10 +199,11 @@ class RankingModel(CompiledMetrics, SchemaModel):
 
         Returns:
             Tensors by name, at least one, dimension 0 is B. Here
-            `probabilities` (B, N, T) and `fusion_weights` (B, T) of a fusion.
+            `probabilities` and `amounts`, as of `call`, and
+            `fusion_weights` (B, T) of a fusion.
         """
         outputs = self(inputs, training=False)
-        names = ("probabilities", "fusion_weights")
+        names = ("probabilities", "amounts", "fusion_weights")
         return {name: outputs[name] for name in names if name in outputs}
 
     # The two halves ---------------------------------------------------------
@@ -310,6 +321,11 @@ class RankingModel(CompiledMetrics, SchemaModel):
         return self.head.calibration
 
     @property
+    def amount_scales(self) -> Any:
+        """Units (A,) of the amounts, as the loss takes them; () of none."""
+        return self.head.amount_scales
+
+    @property
     def fusion_variables(self) -> list:
         """Variables that fusion steps train."""
         return [] if self.fusion is None else list(self.fusion.variables)
@@ -360,15 +376,10 @@ class RankingModel(CompiledMetrics, SchemaModel):
         self, inputs: Tensors, training: bool = False, **_: Any
     ) -> dict[str, keras.KerasTensor]:
         """Returns the outputs' shapes without running the model."""
-        shape = tuple(inputs["item_id"].shape)
-        num_tasks = len(self.schema.objectives)
-        shapes = {
-            "logits": (*shape, num_tasks),
-            "probabilities": (*shape, num_tasks),
-            "score": shape,
-        }
-        if self.fusion is not None and not training:
-            shapes["fusion_weights"] = (shape[0], num_tasks)
+        logits = (*inputs["item_id"].shape, len(self.schema.objectives))
+        shapes = {"logits": logits, **self.head.compute_output_shape(logits)}
+        if training:
+            shapes.pop("fusion_weights", None)
         return {
             name: keras.KerasTensor(shape, "float32", name=name)
             for name, shape in shapes.items()

@@ -80,7 +80,10 @@ class MultiTaskRanker(RankingModel):
         )
         self.make_network()
         self.entire_space = EntireSpaceLogits(
-            schema.given_indices, name="entire_space", dtype="float32"
+            schema.given_indices,
+            len(schema.amount_names),
+            name="entire_space",
+            dtype="float32",
         )
         self.session = SessionFeatures(
             schema.behaviors,

@@ -8,6 +8,7 @@ import numpy as np
 from jd_tf.pipeline.stages.recall_stage import CHANNELS
 from jd_tf.pipeline.stages.stage import ScoredItems
 from jd_tf.serving.client.ranking import plain
+from jd_tf.serving.signature_names import AMOUNTS
 
 _MOST_EVENTS = 3
 
@@ -29,7 +30,8 @@ def explain_items(
     Returns:
         Dicts of `item_id`, `place`, `score` (of the stage that scored it
         last), `ranks` by stage, `channels` with the rank in each, and, where
-        stages noted it, `probabilities` by objective, `reason` and the most
+        stages noted it, `probabilities` and `amounts` by objective, `reason`
+        and the most
         attended events by behaviour.
     """
     explained: dict[Any, dict[str, Any]] = {
@@ -65,7 +67,10 @@ def _plain_note(name: str, value: Any, facts: Mapping[str, Any]) -> Any:
     if name == CHANNELS:
         pairs = zip(facts[CHANNELS], value, strict=True)
         return {n: int(rank) for n, rank in pairs if rank}
-    if name == "probabilities":
-        pairs = zip(facts["objectives"], value, strict=True)
+    if name in ("probabilities", AMOUNTS):
+        # Outcomes come first, amounts last.
+        names = facts["objectives"]
+        names = names[-len(value) :] if name == AMOUNTS else names[: len(value)]
+        pairs = zip(names, value, strict=True)
         return {n: round(float(p), 6) for n, p in pairs}
     return plain(value) if np.ndim(value) == 0 else np.asarray(value).tolist()

@@ -33,6 +33,8 @@ ITEM_ID, NUM_CANDIDATES = "item_id", "num_candidates"
 REQUEST_TIME = "request_time"
 STATE_PREFIX, APPEND_PREFIX = "user_state_", "append_state_"
 RANKED = ("score", "probabilities")
+# Of a model that predicts amounts, beside the probabilities of outcomes.
+AMOUNTS = "amounts"
 FUSION_WEIGHTS = "fusion_weights"
 # Of padding, and where the model gives no finite score. No infinity: REST has
 # none that JSON allows.

@@ -57,6 +57,8 @@ class MainStep(TrainingStep):
         self.balancer = balancer
         self.average = average
         self.loss_scale = LossScale(model)
+        amounts = model.schema.amount_names
+        self.amount_scales = model.amount_scales if amounts else ()
         self.variables = trained_variables(model)
         # Its variances are no weights: nothing should draw them to 0.
         optimizer.exclude_from_weight_decay(balancer.trainable_variables)
@@ -94,7 +96,10 @@ class MainStep(TrainingStep):
         with tf.GradientTape(persistent=True) as tape:
             outputs = self.model.training_outputs(batch)
             losses, weight_sums = objective_losses(
-                batch["labels"], outputs["logits"], cells
+                batch["labels"],
+                outputs["logits"],
+                cells,
+                self.amount_scales,
             )
             each = tf.unstack(self.loss_scale.scaled(losses))
             weights = self.balancer.weights(losses, weight_sums)

@@ -61,6 +61,8 @@ def post_training_variables(model: keras.Model) -> NamedVariables:
         variables += model.trees.variables
     if model.calibration is not None:
         variables += model.calibration.variables
+        # Calibration multiplies amounts by their units.
+        variables += [model.amount_scales] * bool(model.schema.amount_names)
     learned = {id(variable.value) for variable in variables}
     named = checkpoint_variables(model)
     return {n: v for n, v in named.items() if id(v) in learned}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from jd_tf.metrics.amount_metrics import amount_ratio
 from jd_tf.training.calibration_fit import fit_curves, held_out_ratios
 from jd_tf.training.checkpoints import Checkpoints
 from jd_tf.training.config import TrainingConfig
@@ -126,11 +127,15 @@ def _begin(
 def _calibrate(validator: Validator, config: TrainingConfig) -> dict[str, Any]:
     """Fits the model's curves; returns facts on each objective's curve."""
     calibration = validator.model.calibration
-    cells = validator.predictions()
+    names = validator.model.schema.outcome_names
+    found = validator.predictions()
+    if validator.model.schema.amount_names:
+        amounts = (part[:, len(names) :] for part in found)
+        _calibrate_amounts(validator.model, *amounts)
+    cells = [part[:, : len(names)] for part in found]
     method, num_knots = config.calibration_method, calibration.num_knots
     curves = fit_curves(*cells, method, num_knots)
     calibration.assign_curves([curve.knots for curve in curves])
-    names = validator.model.schema.objective_names
     ratios = held_out_ratios(*cells, method, num_knots)
     for name, (ratio, positives) in zip(names, ratios, strict=True):
         if positives >= _ENOUGH and not _LOW <= ratio <= _HIGH:
@@ -150,3 +155,19 @@ def _calibrate(validator: Validator, config: TrainingConfig) -> dict[str, Any]:
         }
         for name, curve, (ratio, _) in zip(names, curves, ratios, strict=True)
     }
+
+
+def _calibrate_amounts(
+    model: Any, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> None:
+    """Multiplies units of amounts by observed over predicted, of [M, A]."""
+    scales = np.array(model.amount_scales)
+    for index, unit in enumerate(scales):
+        inside = weights[:, index] > 0
+        logit, label, weight = (
+            part[inside, index] for part in (logits, labels, weights)
+        )
+        found = amount_ratio(unit * np.exp(logit), label, weight)
+        if found > 0:
+            scales[index] /= found
+    model.amount_scales.assign(scales)

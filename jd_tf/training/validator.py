@@ -10,6 +10,7 @@ from absl import logging
 
 from jd_tf.data.batches import traced_once
 from jd_tf.losses.multi_objective import cell_weights, objective_losses
+from jd_tf.metrics.amount_metrics import constant_deviance, group_concordance
 from jd_tf.metrics.ranking_metrics import (
     auc,
     group_auc,
@@ -48,6 +49,8 @@ class Validator:
     def metric_names(self) -> list[str]:
         """Names of what a call returns."""
         each = [f"{kind}/{n}" for kind in _KINDS for n in self._names]
+        none = [f"auc/{name}" for name in self.model.schema.amount_names]
+        each = [name for name in each if name not in none]
         return [*_KINDS, VALUE_NDCG, *each]
 
     def check_monitor(self, monitor: str) -> None:
@@ -69,7 +72,12 @@ class Validator:
         seen = np.zeros((3, len(self._names)), bool)
         for batch in self.batches():
             inside = cell_weights(batch).numpy() > 0
-            positive = batch["labels"].numpy() > 0
+            labels = batch["labels"].numpy()
+            # Amounts differ if some are above their mean, and some are not.
+            counts = np.maximum(inside.sum(axis=(0, 1)), 1)
+            limit = np.where(inside, labels, 0.0).sum(axis=(0, 1)) / counts
+            limit[: len(self.model.schema.outcome_names)] = 0.0
+            positive = labels > limit
             here = [
                 (inside & part).any(axis=1) for part in (positive, ~positive)
             ]
@@ -97,27 +105,38 @@ class Validator:
         """Returns metrics by name, None where undefined.
 
         Of each objective `loss/...`; `normalized_entropy/...`, the loss over
-        that of always predicting the mean label; `auc/...`; and, within
-        requests, `gauc/...`. `loss` is a sum over objectives, the other three
-        are means over those with both outcomes. `value_ndcg@10` judges
-        requests ordered by expected business value.
+        that of always predicting the mean label; `auc/...`, not of amounts;
+        and, within requests, `gauc/...`, of amounts that of pairs. `loss` is a
+        sum over objectives, the other three are means over those with both
+        outcomes. `value_ndcg@10` judges requests ordered by expected business
+        value.
         """
         losses, sums, logits, labels, weights, values, request = self._results()
         size = int(request[-1]) + 1
         weight_sums = np.sum(sums, axis=0, dtype="float64")
         weighted = np.multiply(losses, sums, dtype="float64").sum(axis=0)
         found: dict[str, list[float]] = {kind: [] for kind in _KINDS}
+        first = len(self.model.schema.outcome_names)
         for index, total in enumerate(weight_sums):
             inside = weights[:, index] > 0
             score, label, weight = (
                 part[inside, index] for part in (logits, labels, weights)
             )
             loss = ratio(weighted[index], total)
-            rate = ratio(np.sum(weight * label, dtype="float64"), total)
             found["loss"].append(loss)
-            found[_ENTROPY].append(ratio(loss, _entropy(rate)))
-            found["auc"].append(auc(score, label, weight))
-            within = group_auc(score, label, request[inside], size, weight)
+            here = request[inside]
+            if index >= first:
+                unit = float(self.model.amount_scales[index - first])
+                found[_ENTROPY].append(
+                    ratio(loss * unit, constant_deviance(label, weight))
+                )
+                found["auc"].append(np.nan)
+                within = group_concordance(score, label, here, size, weight)
+            else:
+                rate = ratio(np.sum(weight * label, dtype="float64"), total)
+                found[_ENTROPY].append(ratio(loss, _entropy(rate)))
+                found["auc"].append(auc(score, label, weight))
+                within = group_auc(score, label, here, size, weight)
             found["gauc"].append(within.mean())
         # Not by `sum`, which rounds otherwise from Python 3.12 on.
         metrics = {kind: mean_defined(np.array(v)) for kind, v in found.items()}
@@ -128,7 +147,10 @@ class Validator:
         real = values[:, 2] > 0
         order, gains = values[real, 0], values[real, 1]
         metrics[VALUE_NDCG] = ndcg(order, gains, request[real], size)
-        return {n: None if np.isnan(v) else v for n, v in metrics.items()}
+        return {
+            name: None if np.isnan(metrics[name]) else metrics[name]
+            for name in self.metric_names
+        }
 
     def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns logits, labels and weights of all cells, each [M, T].
@@ -161,16 +183,19 @@ class Validator:
     def _evaluate_batch(self, batch: dict[str, tf.Tensor]) -> tuple:
         weights, labels = cell_weights(batch), batch["labels"]
         logits = self.model(batch, training=False)["logits"]
-        losses, sums = objective_losses(labels, logits, weights)
-        schema = self.model.schema
+        schema, scales = self.model.schema, ()
+        expected = tf.sigmoid(tf.cast(logits, tf.float32))
+        if schema.amount_names:
+            scales = self.model.amount_scales
+            expected = self.model.head.expected(tf.cast(logits, tf.float32))
+        losses, sums = objective_losses(labels, logits, weights, scales)
         if schema.scenario_values:
             values = request_values(schema, batch)[:, tf.newaxis]
         else:
             values = tf.constant(schema.objective_values, tf.float32)
-        chances = tf.sigmoid(tf.cast(logits, tf.float32))
         outcomes = tf.where(weights > 0, labels, tf.zeros_like(labels))
         real = tf.sequence_mask(batch["num_candidates"], tf.shape(labels)[1])
-        valued = [tf.reduce_sum(p * values, -1) for p in (chances, outcomes)]
+        valued = [tf.reduce_sum(p * values, -1) for p in (expected, outcomes)]
         valued = tf.stack([*valued, tf.cast(real, tf.float32)], axis=-1)
         return losses, sums, logits, labels, weights, valued
 

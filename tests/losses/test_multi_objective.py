@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.metrics import mean_poisson_deviance
 
 from jd_tf.losses.multi_objective import (
     MultiObjectiveLoss,
@@ -187,3 +188,76 @@ def test_business_values_give_gains_to_judge_the_score_by():
     _, labels, weights = labels_and_weights(_batch(), (1.0, 10.0))
     np.testing.assert_allclose(labels["score"], [[1, 13, -1], [11, 0, 10]])
     np.testing.assert_allclose(weights["score"], [[1, 1, 0], [1, 1, 1]])
+
+
+def _with_amounts(seed=4):
+    """Cells whose last two objectives are amounts, and their units."""
+    labels, logits, weights = _cells(seed, (4, 5, 4))
+    random = np.random.default_rng(seed)
+    labels[..., 2:] *= random.gamma(0.5, 30.0, (4, 5, 2)).round()
+    return labels, logits, weights, (20.0, 0.5)
+
+
+def test_losses_of_amounts_are_half_the_deviance_in_their_unit():
+    labels, logits, weights, scales = _with_amounts()
+    losses, sums = objective_losses(labels, logits, weights, scales)
+    alone, _ = objective_losses(
+        *(x[..., :2] for x in (labels, logits, weights))
+    )
+    np.testing.assert_array_equal(losses[:2], alone)
+    for index, scale in enumerate(scales, 2):
+        deviance = mean_poisson_deviance(
+            labels[..., index].ravel() / scale,
+            np.exp(logits[..., index].ravel().astype(float)),
+            sample_weight=weights[..., index].ravel(),
+        )
+        assert float(losses[index]) == pytest.approx(deviance / 2, rel=1e-4)
+    assert (losses >= 0).numpy().all()
+    np.testing.assert_allclose(sums, weights.sum(axis=(0, 1)))
+
+
+def test_the_least_loss_of_an_amount_is_at_its_mean():
+    """Of a law that is not Poisson's: that is what it is chosen for."""
+    amounts = np.random.default_rng(5).lognormal(2.0, 1.5, 500)
+    labels = amounts[:, None, None].astype("float32")
+    logit = tf.Variable(0.0)
+    for _ in range(200):
+        with tf.GradientTape() as tape:
+            logits = tf.fill((500, 1, 1), logit.value())
+            losses, _ = objective_losses(
+                np.pad(labels, ((0, 0), (0, 0), (1, 0))),
+                tf.pad(logits, ((0, 0), (0, 0), (1, 0))),
+                np.ones((500, 1, 2), "float32"),
+                (3.0,),
+            )
+            loss = losses[1]
+        logit.assign_sub(0.2 * tape.gradient(loss, logit))
+    found = 3.0 * np.exp(logit.numpy())
+    assert found == pytest.approx(amounts.mean(), rel=1e-3)
+
+
+def test_cells_of_amounts_without_weight_may_hold_anything():
+    labels, logits, weights, scales = _with_amounts()
+    expected, _ = objective_losses(labels, logits, weights, scales)
+    logits = tf.Variable(np.where(weights, logits, np.inf))
+    labels = np.where(weights, labels, np.nan)
+    with tf.GradientTape() as tape:
+        losses, _ = objective_losses(labels, logits, weights, scales)
+    np.testing.assert_array_equal(losses, expected)
+    assert np.isfinite(tape.gradient(losses, logits)).all()
+
+
+def test_the_keras_loss_of_amounts_is_that_of_the_trainer():
+    labels, logits, weights, scales = _with_amounts()
+    batch = {
+        "labels": tf.constant(labels),
+        "label_weights": tf.constant(weights),
+        "num_candidates": tf.fill((4,), 5),
+    }
+    shares = (1.0, 2.0, 3.0, 4.0)
+    _, y, sample = labels_and_weights(batch)
+    loss = MultiObjectiveLoss(shares, amount_scales=scales)
+    loss = MultiObjectiveLoss.from_config(loss.get_config())
+    found = loss(y["logits"], logits, sample["logits"])
+    each, _ = objective_losses(labels, logits, weights, scales)
+    assert float(found) == pytest.approx(float(np.dot(each, shares)), rel=1e-5)

@@ -195,9 +195,9 @@ def check_names(
             )
     for kind in kinds:
         behavior, _, objective = kind.removesuffix(TWO_STEPS).partition(":")
-        if behavior not in behaviors or objective not in schema.objective_names:
+        if behavior not in behaviors or objective not in schema.outcome_names:
             raise DataError(
                 f"{where}: kind `{kind}` must be behaviour:objective, of "
                 f"{', '.join(behaviors)} and "
-                f"{', '.join(schema.objective_names)}."
+                f"{', '.join(schema.outcome_names)}."
             )

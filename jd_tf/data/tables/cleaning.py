@@ -117,6 +117,8 @@ class TableCleaner:
                 if objective.label:
                     number = reader.number(objective.label)
                     columns[f"label_{key}"] = (number > 0).cast("int8")
+                elif not objective.events:
+                    columns[f"label_{key}"] = reader.amount(objective.amount)
                 if objective.label_time:
                     known = reader.time(objective.label_time, optional=True)
                     columns[f"known_{key}"] = known
@@ -131,7 +133,8 @@ def _columns_of(
     labels = []
     if name == "impressions":
         for objective in whole.objectives.values():
-            labels += [objective.label, objective.label_time]
+            amount = "" if objective.events else objective.amount
+            labels += [objective.label, objective.label_time, amount]
     ids = [column.column for column in config.ids.values()]
     numbers = config.numbers.values()
     columns = [*config.columns.values(), *ids, *numbers, *types, *labels]

@@ -168,6 +168,12 @@ class ColumnReader:
         self._refuse(wrong, name, "holds no number")
         return number
 
+    def amount(self, name: str) -> Any:
+        """Returns numbers from 0, null where there are none."""
+        number = self.number(name)
+        self._refuse(number < 0, name, "holds amounts below 0")
+        return number
+
     def attribute(self, column: IdConfig) -> Any:
         """Returns ids of an attribute, or lists of them; none is null."""
         source = self._raw[column.column]

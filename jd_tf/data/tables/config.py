@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterable
 
+from jd_tf.data.tables.objective_config import ObjectiveConfig
 from jd_tf.schema import IMPRESSION, DataError
 
 TABLES = ("events", "impressions", "items", "users")
@@ -127,32 +128,6 @@ class BehaviorConfig:
     dwell: bool = False
     action_counters: tuple[str, ...] = ()
     action_slots: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class ObjectiveConfig:
-    """An outcome of an impression.
-
-    Attributes:
-        label: column of the impressions, positive where it happened; where
-            it has no value, the impression is not in the sample space.
-        label_time: column of when it happened, by default when it was shown.
-        events: in place of `label`: types of events of its user and item,
-            which are credited to the latest impression before them.
-        within: how long after the impression they count.
-        value: business value of one.
-        given: an earlier objective, which it implies; see
-            `jd_tf.schema.Objective`.
-        sample_space: see there.
-    """
-
-    label: str = ""
-    label_time: str = ""
-    events: tuple[str, ...] = ()
-    within: str = "1d"
-    value: float = 1.0
-    given: str = ""
-    sample_space: str = IMPRESSION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -324,20 +299,41 @@ class TablesConfig:
             self.window_of(behavior.window, f"{where}.window")
 
     def _check_objectives(self) -> None:
-        earlier: list[str] = []
+        earlier: list[str] = []  # outcomes
+        met: list[str] = []
         for name, objective in self.objectives.items():
             where = f"objectives.{name}"
-            if bool(objective.label) == bool(objective.events):
-                raise DataError(f"`{where}`: needs `label` or `events`.")
-            if objective.label and self.sampling:
+            if bool(objective.label) == bool(
+                objective.events or objective.amount
+            ):
                 raise DataError(
-                    f"`{where}.label`: there are no impressions; name `events`."
+                    f"`{where}`: needs `label`, `events` or `amount`."
                 )
+            if self.sampling and not objective.events:
+                raise DataError(
+                    f"`{where}`: there are no impressions; name `events`."
+                )
+            if objective.amount and objective.events:
+                events = self.tables["events"]
+                dwell = [key for key in events.columns if key[:5] == "dwell"]
+                known = (*events.numbers, *dwell[:1])
+                _check(f"{where}.amount", objective.amount, known, "is none")
+            if len(earlier) < len(met) and not objective.amount:
+                raise DataError(
+                    f"`{where}`: outcomes stand before all amounts."
+                )
+            met.append(name)
             milliseconds(objective.within, f"{where}.within")
             for key in ("given", "sample_space"):
                 named = getattr(objective, key)
                 _check(f"{where}.{key}", named, ("", IMPRESSION, *earlier))
-            earlier.append(name)
+            if not objective.amount:
+                earlier.append(name)
+
+    @property
+    def outcomes(self) -> list[str]:
+        """Names of the objectives that are no amounts: the first ones."""
+        return [name for name, one in self.objectives.items() if not one.amount]
 
     def _check_statistics(self) -> None:
         milliseconds(self.statistics_delay, "statistics_delay")

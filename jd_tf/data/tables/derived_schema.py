@@ -4,6 +4,7 @@ from typing import Any
 
 import ibis
 
+from jd_tf.columns import AMOUNT, OUTCOME
 from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.as_of import join_left
 from jd_tf.data.tables.config import (
@@ -79,7 +80,13 @@ class SchemaDerivation:
             item_columns=tuple(item_columns),
             behaviors=tuple(self._behaviors(events)),
             objectives=tuple(
-                Objective(name, one.value, one.given, one.sample_space)
+                Objective(
+                    name,
+                    one.value,
+                    one.given,
+                    one.sample_space,
+                    AMOUNT if one.amount else OUTCOME,
+                )
                 for name, one in config.objectives.items()
             ),
             max_candidates=int(found["most"]),

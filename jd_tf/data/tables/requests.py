@@ -164,7 +164,13 @@ def _credit(
     shown = first_rows(candidates, keys, ["shown", "request"])
     types = sorted({one for o in wanted.values() for one in o.events})
     done = events.filter(events.type.isin(types))
-    done = done.select(*keys, "type", at=done.time + 1).distinct()
+    numbers = sorted({o.amount for o in wanted.values() if o.amount})
+    # An unknown dwell is -1, and adds nothing.
+    sums = {f"sum_{n}": ibis.greatest(done[n], 0.0).sum() for n in numbers}
+    done = done.mutate(at=done.time + 1)
+    kinds = [*keys, "type", "at"]
+    chosen = done.select(kinds).distinct()
+    done = done.group_by(kinds).agg(**sums) if sums else chosen
     facts = shown.select(
         *keys, at=shown.shown, version=ibis.literal(1, "int64")
     )
@@ -184,6 +190,9 @@ def _credit(
         counts = credited.type.isin(objective.events) & (delay <= within)
         time = counts.ifelse(credited.happened, None)
         outcomes[f"known_{name}"] = time.min()
+        if objective.amount:
+            number = credited[f"sum_{objective.amount}"]
+            outcomes[f"amount_{name}"] = counts.ifelse(number, 0.0).sum()
     found = credited.filter(credited.request.notnull())
     found = found.group_by(["request", "item"]).agg(**outcomes)
     return join_left(candidates, found, ["request", "item"], list(outcomes))
@@ -202,26 +211,41 @@ def _label(config: TablesConfig, candidates: ibis.Table) -> ibis.Table:
             within = milliseconds(objective.within, f"objectives.{name}.within")
             known[name] = candidates[f"known_{name}"]
             labels[name] = known[name].notnull()
+            if objective.amount:
+                labels[name] = candidates[f"amount_{name}"].fill_null(0.0)
             weights[name] = candidates.shown + within <= candidates.end
             continue
         given = candidates[f"label_{name}"]
         labels[name] = (given == 1).fill_null(False)
+        if objective.amount:
+            labels[name] = given.fill_null(0.0)
         weights[name] = given.notnull()
         time = candidates.shown
         if objective.label_time:
             time = candidates[f"known_{name}"].fill_null(time)
-        known[name] = labels[name].ifelse(time, None)
+        happened = labels[name] > 0 if objective.amount else labels[name]
+        known[name] = happened.ifelse(time, None)
     for name, objective in reversed(config.objectives.items()):
         given = objective.given
         if given in labels:
-            labels[given] = labels[given] | labels[name]
+            happened = labels[name] > 0 if objective.amount else labels[name]
+            labels[given] = labels[given] | happened
             known[given] = known[given].fill_null(known[name])
     for name, objective in config.objectives.items():
         space = objective.sample_space
+        given = objective.given
+        if objective.amount and given in labels:
+            # Nothing is paid without an order.
+            none = weights[given] & ~labels[given]
+            weights[name] = weights[name] | none
         if space in labels:
             weights[name] = weights[name] & labels[space]
+    dtypes = {
+        name: "float64" if one.amount else "int8"
+        for name, one in config.objectives.items()
+    }
     return candidates.mutate(
-        **{f"label_{name}": one.cast("int8") for name, one in labels.items()},
+        **{f"label_{n}": one.cast(dtypes[n]) for n, one in labels.items()},
         **{f"weight_{name}": one.cast("int8") for name, one in weights.items()},
         **{f"known_{name}": one for name, one in known.items()},
     )

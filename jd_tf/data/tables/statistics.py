@@ -91,7 +91,7 @@ class Statistics:
                 named = f"{stem}_{kind}"
                 features.append(StatisticFeature(named, key, window, kind))
                 continue
-            for index, name in enumerate(self.config.objectives):
+            for index, name in enumerate(self.config.outcomes):
                 named = f"{stem}_{name}_{kind}"
                 features.append(
                     StatisticFeature(named, key, window, kind, index)
@@ -200,7 +200,7 @@ class Statistics:
 
     def count_names(self, key: Key) -> list[str]:
         """Returns the names of the counts of a key."""
-        objectives = range(-1, len(self.config.objectives))
+        objectives = range(-1, len(self.config.outcomes))
         return [
             self._name(key, window, objective)
             for window in self.windows[key]
@@ -209,7 +209,7 @@ class Statistics:
 
     @property
     def _values(self) -> list[str]:
-        return [_SHOWN, *(f"count_{name}" for name in self.config.objectives)]
+        return [_SHOWN, *(f"count_{name}" for name in self.config.outcomes)]
 
     def _name(self, key: Key, window: str, objective: int) -> str:
         number = list(self.windows).index(key)
@@ -227,7 +227,7 @@ class Statistics:
         tables = [
             self._fact(candidates.select(*keys, at=candidates.shown), _SHOWN)
         ]
-        for name in self.config.objectives:
+        for name in self.config.outcomes:
             known = candidates[f"known_{name}"]
             happened = candidates.filter(known.notnull())
             chosen = happened.select(*keys, at=known)
@@ -240,8 +240,8 @@ class Statistics:
         """Returns one row for every kind of fact that an event is."""
         keys = self.columns
         kinds = {_SHOWN: positives} | {
-            f"count_{name}": objective.events
-            for name, objective in self.config.objectives.items()
+            f"count_{name}": self.config.objectives[name].events
+            for name in self.config.outcomes
         }
         return ibis.union(
             *(

@@ -111,6 +111,8 @@ def judge_run(
 ) -> dict[str, Any]:
     """Returns metrics of a system on all candidates and on each kind of them.
 
+    Of outcomes alone; amounts are left out.
+
     `metrics` and `replicates` are by kind, objective and name, `fingerprint` is
     equal for runs that can be compared. The resamples of users (requests where
     they are unknown) depend on their number alone, so replicate i of two runs
@@ -125,7 +127,7 @@ def judge_run(
     found: dict[str, Any] = {kind: {} for kind in kinds}
     drawn: dict[str, Any] = {kind: {} for kind in kinds}
     for kind, inside in kinds.items():
-        for t, name in enumerate(predictions.schema.objective_names):
+        for t, name in enumerate(predictions.schema.outcome_names):
             cells = Cells.of(
                 labels[..., t],
                 predictions.num_candidates,

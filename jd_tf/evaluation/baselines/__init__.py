@@ -1,7 +1,8 @@
 """Baselines: rankings that need no deep learning.
 
 A baseline is made from a schema, learns by `fit(batches)`, and its
-`score(batch)` returns a dict of `probabilities` [B, N, T] or `score` [B, N].
+`score(batch)` returns a dict of outputs as of `evaluate_predictions`. Rates
+predict amounts by their means; trees leave them out.
 It reads the columns that exist when serving, the id of the user, the labels of
 the training split, and nothing else.
 """

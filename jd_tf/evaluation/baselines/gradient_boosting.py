@@ -75,7 +75,7 @@ class LightGBM(Trees):
 
     def _goals(self, parts: list[Rows]) -> Iterable[tuple[dict, list]]:
         """Options, and per split labels and weights, of each model."""
-        for t in range(len(self.schema.objectives)):
+        for t in range(len(self.schema.outcome_names)):
             yield (
                 {"objective": "binary"},
                 [
@@ -88,8 +88,8 @@ class LightGBM(Trees):
 class LambdaRank(LightGBM):
     """LightGBM that learns the order of a request, not probabilities.
 
-    One ensemble an objective, and one for business value, whose order is the
-    final one. Arguments are those of `Trees`.
+    One ensemble an objective, with amounts as gains, and one for business
+    value, whose order is the final one. Arguments are those of `Trees`.
 
     References:
         Christopher Burges, "From RankNet to LambdaRank to LambdaMART: An
@@ -105,11 +105,17 @@ class LambdaRank(LightGBM):
         ranking = {"objective": "lambdarank", "metric": "ndcg"}
         for _, targets in super()._goals(parts):
             yield ranking | {"label_gain": [0.0, 1.0]}, targets
-        values = np.array(self.schema.objective_values)
-        gains = [np.where(p.weights > 0, p.labels, 0) @ values for p in parts]
-        # Relevance is a whole number, an index into the list of gains.
-        levels = np.unique(np.concatenate(gains))
-        targets = [(np.searchsorted(levels, g), np.ones(len(g))) for g in gains]
-        # LightGBM takes no gains below 0.
-        levels -= min(levels[0], 0.0)
-        yield ranking | {"label_gain": levels.tolist()}, targets
+        amounts = np.eye(len(self.schema.objectives))
+        amounts = amounts[len(self.schema.outcome_names) :]
+        for values in (*amounts, np.array(self.schema.objective_values)):
+            gains = [
+                np.where(p.weights > 0, p.labels, 0) @ values for p in parts
+            ]
+            # Relevance is a whole number, an index into the list of gains.
+            levels = np.unique(np.concatenate(gains))
+            targets = [
+                (np.searchsorted(levels, g), np.ones(len(g))) for g in gains
+            ]
+            # LightGBM takes no gains below 0.
+            levels -= min(levels[0], 0.0)
+            yield ranking | {"label_gain": levels.tolist()}, targets

@@ -33,7 +33,7 @@ class Baseline(abc.ABC):
 
     @abc.abstractmethod
     def score(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Returns `probabilities` [B, N, T] or `score` [B, N], float32.
+        """Returns outputs as of `evaluate_predictions`, float32.
 
         Higher is better; what stands beyond `num_candidates` is meaningless.
         """
@@ -41,6 +41,8 @@ class Baseline(abc.ABC):
 
 class Popularity(Baseline):
     """Scores a candidate by its rate of each outcome in the training split.
+
+    The rate of an amount is its mean.
 
     Rates of items shown rarely are drawn towards their category's, and those
     of categories towards the mean.
@@ -82,7 +84,12 @@ class Popularity(Baseline):
         if rates.ndim == 2:
             width = np.shape(batch["item_id"])[1]
             rates = np.repeat(rates[:, None], width, axis=1)
-        return {"probabilities": rates}
+        found = {"probabilities": rates}
+        if self.schema.amount_names:
+            first = len(self.schema.outcome_names)
+            parts = np.split(rates, [first], axis=-1)
+            found = dict(zip(("probabilities", "amounts"), parts, strict=True))
+        return found
 
 
 class UserMean(Popularity):

@@ -54,7 +54,7 @@ class Trees(Baseline):
         del validation  # A tenth of the rows is held out.
         rows = self.features.fit(batches)
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            objectives = range(len(self.schema.objectives))
+            objectives = range(len(self.schema.outcome_names))
             self._models = list(
                 pool.map(lambda t: self._learn(rows, t), objectives)
             )
@@ -62,7 +62,8 @@ class Trees(Baseline):
 
     def score(self, batch: Batch) -> dict[str, np.ndarray]:
         """Predicts every objective; see the base class."""
-        found = self._predict(batch, self.features.means())
+        fallback = self.features.means()[: len(self._models)]
+        found = self._predict(batch, fallback)
         return {"probabilities": found}
 
     def _predict(self, batch: Batch, fallback: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from jd_tf.data.files import read_npz, write_npz
 from jd_tf.evaluation.collect import Predictions
 from jd_tf.metrics.cells import real_cells
-from jd_tf.schema import DataError
+from jd_tf.schema import DataError, Schema
 
 _SEGMENT, _SCORE = "segment_", "score_"
 
@@ -155,6 +155,7 @@ class FusionPredictions:
     ) -> "FusionPredictions":
         """Predictions of a ranker; kept columns are segments and gains."""
         schema, outputs = predictions.schema, predictions.systems[system]
+        refuse_amounts(schema)
         real = real_cells(
             predictions.num_candidates, predictions.labels.shape[1]
         )
@@ -177,6 +178,16 @@ class FusionPredictions:
             {system: outputs["score"]},
             predictions.request_ids,
             predictions.item_ids,
+        )
+
+
+def refuse_amounts(schema: Schema) -> None:
+    """Raises a DataError that names a schema's amounts."""
+    if schema.amount_names:
+        raise DataError(
+            "files of predictions and searches of fusion weights are of "
+            "outcomes alone. Leave out the amounts: "
+            f"{', '.join(schema.amount_names)}."
         )
 
 

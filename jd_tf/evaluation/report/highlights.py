@@ -53,6 +53,8 @@ def _warnings(
             )
     positives = entry.get("num_positives", FEW_POSITIVES)
     shown = entry.get("num_impressions", 2 * FEW_POSITIVES)
+    if "relative_deviance" in entry:  # Amounts may all be above 0.
+        shown = positives + FEW_POSITIVES
     if min(positives, shown - positives) < FEW_POSITIVES:
         undefined = positives in (0, shown)
         yield Highlight(

@@ -41,9 +41,11 @@ _COLUMNS = {
     "normalized_entropy": "norm. entropy",
     "calibration_error": "calib. error",
     "calibration_ratio": "pred. / obs.",
+    "mean_absolute_error": "mean abs. error",
+    "relative_deviance": "rel. deviance",
 }
 _NOT_BY_SCENARIO = (
-    *("gauc_user", "log_loss", "normalized_entropy"),
+    *("gauc_user", "log_loss", "normalized_entropy", "mean_absolute_error"),
     *NEXT_ITEM,
 )
 _VALUE_COLUMNS = {
@@ -206,11 +208,11 @@ def printed_summary(systems: Mapping[str, Mapping[str, Any]]) -> str:
     mine = next(iter(systems.values()))
     objectives = [name for name in mine if name != VALUE]
     rows = {
-        f"{HEADLINE[metric]}, {system}": [
-            _cell(found[name][metric], metric) for name in objectives
+        f"{_COLUMNS[metric]}, {system}": [
+            _cell(found[name].get(metric), metric) for name in objectives
         ]
-        for metric in ("auc", "gauc", "gauc_user")
-        if any(mine[name][metric] is not None for name in objectives)
+        for metric in ("auc", "gauc", "gauc_user", "relative_deviance")
+        if any(mine[name].get(metric) is not None for name in objectives)
         for system, found in systems.items()
     }
     for when in ("before", "after"):

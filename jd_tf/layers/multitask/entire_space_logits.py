@@ -7,7 +7,11 @@ import keras
 from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
-from jd_tf.layers.checks import check_given, check_logits
+from jd_tf.layers.checks import check_given, check_int, check_logits
+
+# Logarithms of conditional amounts stay between its two signs: 9 million
+# times the unit, or a part of it.
+_LARGEST = 16.0
 
 
 def bounded(values: Any, given: Sequence[int]) -> Any:
@@ -38,15 +42,25 @@ class EntireSpaceLogits(BaseLayer):
     taken as two softplus, which never overflow and whose gradients add up to
     between 1 and 2. The layer has no weights.
 
+    The last objectives may be amounts, such as the price paid: a "logit" is
+    the logarithm of an expected amount in some unit, and
+
+        log E[amount] = log sigmoid(a) + log E[amount | given].
+
+    Conditional logarithms b are bounded, as 16 tanh(b / 16): their exponential
+    does not overflow, and there is a slope to come back by.
+
     Args:
         given: tuple of ints. For each objective the index of the one it is
             conditioned on, which must come before it, or -1 for none.
+        num_amounts: int. Amounts among them, the last; none is conditioned
+            on an amount.
 
     Call arguments:
         inputs: (..., T) float. Logits, conditional where `given` is not -1.
 
     Returns:
-        (..., T) float. Logits over all impressions.
+        (..., T) float. Logits, and logarithms, over all impressions.
 
     Raises:
         ValueError: an index out of range or not before its own place, or
@@ -63,9 +77,16 @@ class EntireSpaceLogits(BaseLayer):
         Post-Click Conversion Rate. Ma et al., SIGIR 2018 (equation 1).
     """
 
-    def __init__(self, given: tuple, **kwargs):
+    def __init__(self, given: tuple, num_amounts: int = 0, **kwargs):
         super().__init__(**kwargs)
         self.given = check_given(given)
+        self.num_amounts = check_int("num_amounts", num_amounts, 0)
+        self._num_outcomes = len(self.given) - self.num_amounts
+        if max(self.given) >= self._num_outcomes or not self._num_outcomes:
+            raise ValueError(
+                "`given` must be indices of outcomes, which come before the "
+                f"{num_amounts} amounts. Got: {self.given}."
+            )
 
     def build(self, inputs_shape: tuple):
         check_logits(inputs_shape, self.given)
@@ -76,7 +97,11 @@ class EntireSpaceLogits(BaseLayer):
         logits: list[Any] = []
         for index, parent in enumerate(self.given):
             logit = conditional[..., index]
-            if parent >= 0:
+            if index >= self._num_outcomes:
+                logit = _LARGEST * ops.tanh(logit / _LARGEST)
+                if parent >= 0:
+                    logit += ops.log_sigmoid(logits[parent])
+            elif parent >= 0:
                 # exp(-b) + exp(-a - b) is exp(-b) (1 + exp(-a)).
                 given = logits[parent]
                 logit -= ops.softplus(-given)
@@ -86,5 +111,19 @@ class EntireSpaceLogits(BaseLayer):
             logits.append(logit)
         return ops.cast(ops.stack(logits, axis=-1), self.compute_dtype)
 
+    def expected(self, logits: Any) -> Any:
+        """Returns probabilities, and amounts, (..., T) of what it returned."""
+        return expectations(logits, self.num_amounts)
+
     def compute_output_shape(self, inputs_shape: tuple) -> tuple:
         return tuple(inputs_shape)
+
+
+def expectations(logits: Any, num_amounts: int = 0) -> Any:
+    """Returns sigmoids of (..., T) logits, but exponentials of the amounts'."""
+    if not num_amounts:
+        return ops.sigmoid(logits)
+    # Padding may hold anything, and must not become infinite.
+    logarithms = ops.minimum(logits[..., -num_amounts:], _LARGEST)
+    parts = ops.sigmoid(logits[..., :-num_amounts]), ops.exp(logarithms)
+    return ops.concatenate(parts, axis=-1)

@@ -1,11 +1,12 @@
 """A position bias that keeps the expected number of outcomes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from jd_tf.layers import EntireSpaceLogits
 from jd_tf.layers.masking import length_mask
 
 _TINY = 1e-30
@@ -14,7 +15,7 @@ _TINY = 1e-30
 def mean_preserving_bias(
     bias: Any,
     conditional: Any,
-    entire_space: Callable[[Any], Any],
+    entire_space: EntireSpaceLogits,
     given: Sequence[int],
     num_candidates: Any,
 ) -> Any:
@@ -29,7 +30,7 @@ def mean_preserving_bias(
     """
     bias = ops.cast(bias, "float32")
     real = length_mask(num_candidates, ops.shape(bias)[1])
-    outcomes = ops.sigmoid(entire_space(conditional))
+    outcomes = entire_space.expected(entire_space(conditional))
     outcomes = ops.stop_gradient(ops.where(real[..., None], outcomes, 0.0))
     # An order needs its click: what moves the click moves it too. A column
     # of `chains` holds an objective and all that it needs.

@@ -14,6 +14,7 @@ from jd_tf.layers import (
     PersonalizedFusion,
 )
 from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.layers.multitask.entire_space_logits import expectations
 from jd_tf.schema import Schema
 
 _LEARNED = {"global": GlobalFusion, "personalized": PersonalizedFusion}
@@ -28,26 +29,34 @@ class ScoreHead(BaseLayer):
     it computes in single precision whatever the ranker's policy: close
     candidates differ in digits that half precision does not have.
 
+    Of an amount, whose logit is its logarithm in units of `amount_scales`, a
+    fusion reads amount / (unit + amount), the sigmoid of that logit: in (0, 1)
+    as a probability is, and proportional to amounts far below the unit.
+    Calibration multiplies amounts by one factor each, through these units.
+
     Args:
         given: tuple of ints. For each objective the index of the one it
             presupposes, or -1.
         values: T floats. Business values of the objectives, where the call
             brings none.
+        num_amounts: int. Amounts A among the objectives, the last.
         calibrate: bool. Whether there is a calibration curve.
         fusion_weights: floats. `FusionConfig.weights`; all others are fields
             of `FusionConfig` too.
 
     Call arguments:
-        logits: (B, N, T) float, over all impressions, not calibrated.
+        logits: (B, N, T) float, over all impressions, not calibrated; of
+            amounts logarithms.
         session_features: (B, F) float; unused without a fusion.
         values: (B, T) float. Business values of each request, where they
             differ; unused with a fusion.
         training: bool. Whether the main network trains.
 
     Returns:
-        dict of `probabilities` (B, N, T), calibrated, none above the one it
-        presupposes; `score` (B, N), while training the expected business
-        value; and, with a fusion, `fusion_weights`.
+        dict of `probabilities` (B, N, T - A), calibrated, none above the one
+        it presupposes; `amounts` (B, N, A), if there are any; `score` (B, N),
+        while training the expected business value; and, with a fusion,
+        `fusion_weights`.
 
     Example:
     >>> import numpy as np
@@ -67,16 +76,22 @@ class ScoreHead(BaseLayer):
         min_share: float = 0.01,
         max_scale: float = 16.0,
         fusion_weights: Sequence[float] = (),
+        num_amounts: int = 0,
         **kwargs: Any,
     ):
         # Whatever the policy of the ranker says.
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         self.keep(locals())
         self.values = tuple(float(value) for value in values)
+        self._num_outcomes = len(self.values) - num_amounts
+        # Units (A,) of the amounts, set by `adapt`; (): there are none.
+        self.amount_scales: Any = ()
         self.calibration = None
         if calibrate:
             self.calibration = CalibrationCurve(
-                self.given, name="calibration", dtype="float32"
+                self.given[: self._num_outcomes],
+                name="calibration",
+                dtype="float32",
             )
         self.fusion: Any = None
         shared: dict[str, Any] = {
@@ -104,14 +119,36 @@ class ScoreHead(BaseLayer):
         self, logits_shape: Any, session_features_shape: Any = None
     ) -> None:
         if self.calibration is not None:
-            self.calibration.build(logits_shape)
+            shape = (*logits_shape[:-1], self._num_outcomes)
+            self.calibration.build(shape)
+        if self.num_amounts:
+            self.amount_scales = self.add_weight(
+                (self.num_amounts,),
+                "ones",
+                trainable=False,
+                autocast=False,
+                name="amount_scales",
+            )
         if self.fusion is not None:
             self.fusion.build(logits_shape, session_features_shape)
 
     def calibrated(self, logits: Any) -> Any:
-        """Returns calibrated logits (B, N, T) float32."""
+        """Returns calibrated logits (B, N, T) float32; amounts as they are."""
         logits = ops.cast(logits, "float32")
-        return logits if self.calibration is None else self.calibration(logits)
+        if self.calibration is None:
+            return logits
+        if not self.num_amounts:
+            return self.calibration(logits)
+        outcomes, amounts = ops.split(logits, [self._num_outcomes], axis=-1)
+        return ops.concatenate([self.calibration(outcomes), amounts], axis=-1)
+
+    def expected(self, logits: Any) -> Any:
+        """Returns probabilities, then amounts, (B, N, T) of such logits."""
+        found = expectations(logits, self.num_amounts)
+        if not self.num_amounts:
+            return found
+        units = ops.ones((self._num_outcomes,)), self.amount_scales
+        return found * ops.concatenate(units)
 
     def request_weights(self, session_features: Any) -> Any:
         """Returns the fusion's weights (B, T) for features (B, F)."""
@@ -127,10 +164,18 @@ class ScoreHead(BaseLayer):
         logits = ops.cast(logits, "float32")
         if not training:
             logits = self.calibrated(logits)
-        probabilities = ops.sigmoid(logits)
+        expected = self.expected(logits)
+        probabilities, amounts = expected, None
+        if self.num_amounts:
+            at = [self._num_outcomes]
+            probabilities, amounts = ops.split(expected, at, axis=-1)
         if self.calibration is not None and not training:
             probabilities = self.calibration.bound(probabilities)
         outputs = {"probabilities": probabilities}
+        expected = probabilities
+        if amounts is not None:
+            outputs["amounts"] = amounts
+            expected = ops.concatenate([probabilities, amounts], axis=-1)
         weights = None
         if self.fusion is not None and session_features is not None:
             weights = self.request_weights(session_features)
@@ -139,7 +184,7 @@ class ScoreHead(BaseLayer):
                 values = ops.convert_to_tensor(self.values, "float32")
             else:
                 values = ops.cast(values, "float32")[:, None, :]
-            outputs["score"] = ops.sum(probabilities * values, axis=-1)
+            outputs["score"] = ops.sum(expected * values, axis=-1)
         else:
             outputs["score"] = self.fusion.fuse(logits, weights)
         if weights is not None:
@@ -149,10 +194,13 @@ class ScoreHead(BaseLayer):
     def compute_output_shape(
         self, logits_shape: Any, session_features_shape: Any = None
     ) -> dict[str, tuple]:
+        rows = tuple(logits_shape[:-1])
         shapes = {
-            "probabilities": tuple(logits_shape),
-            "score": tuple(logits_shape[:-1]),
+            "probabilities": (*rows, self._num_outcomes),
+            "score": rows,
         }
+        if self.num_amounts:
+            shapes["amounts"] = (*rows, self.num_amounts)
         if self.fusion is not None:
             shapes["fusion_weights"] = (logits_shape[0], logits_shape[-1])
         return shapes

@@ -120,7 +120,7 @@ class JDRanker(MultiTaskRanker):
         )
         if config.trees.num_trees:
             self.trees = TreeEnsemble(
-                schema.given_indices,
+                schema.given_indices[: len(schema.outcome_names)],
                 **dataclasses.asdict(config.trees),
                 name="trees",
                 dtype="float32",
@@ -228,7 +228,12 @@ class JDRanker(MultiTaskRanker):
             numbers = self._tree_numbers(
                 user_state, context, candidates, numbers
             )
-            logits = self.trees(numbers, logits)
+            if not self.head.num_amounts:
+                return self.trees(numbers, logits), mixed
+            # Amounts are the network's alone.
+            at = self.trees.num_outputs
+            outcomes = self.trees(numbers, logits[..., :at])
+            logits = ops.concatenate([outcomes, logits[..., at:]], axis=-1)
         return logits, mixed
 
     def tree_numbers(self, inputs: Tensors) -> Any:

@@ -147,17 +147,18 @@ class Interactions:
 
         Args:
             data: folder of request records.
-            weights: of events, by name of behaviour or objective; 1 for those
-                not named, but 0 for bad outcomes. 0 leaves them out.
+            weights: of events, by name of behaviour or outcome; 1 for those
+                not named, but 0 for bad outcomes. 0 leaves them out, as are
+                all amounts.
             options: of `of_events`.
 
         Raises:
             DataError: for unknown names, or a split without any event.
         """
         schema = read_schema(data)
-        names = schema.objective_names
-        bad = {names[index]: 0.0 for index in schema.bad_indices}
-        weights = {**bad, **(weights or {})}
+        names = schema.outcome_names
+        bad = {o.name: 0.0 for o in schema.objectives if o.value < 0}
+        weights = {**{n: bad[n] for n in names if n in bad}, **(weights or {})}
         names = (*(b.name for b in schema.behaviors), *names)
         for name in weights:
             if name not in names:
@@ -207,8 +208,8 @@ def _events_of(
             )
         )
     positive = (batch["labels"] > 0) & (batch["label_weights"] > 0)
-    weight = [weights.get(name, 1.0) for name in schema.objective_names]
-    weight = (positive * np.array(weight)).max(axis=-1)
+    weight = [weights.get(name, 1.0) for name in schema.outcome_names]
+    weight = (positive[..., : len(weight)] * np.array(weight)).max(axis=-1)
     row, column = np.nonzero(weight)
     found.append(
         (

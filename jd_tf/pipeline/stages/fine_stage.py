@@ -10,7 +10,7 @@ from jd_tf.schema import SERVING_ROLES
 from jd_tf.serving.batching import pad_requests
 from jd_tf.serving.client import RankingClient
 from jd_tf.serving.client.transport import Call, Describe
-from jd_tf.serving.signature_names import EXPLAIN
+from jd_tf.serving.signature_names import AMOUNTS, EXPLAIN
 
 ATTENTION = "attention_"
 
@@ -50,10 +50,13 @@ class FineStage:
         }
         if ranking.fusion_weights is not None:
             facts["fusion_weights"] = ranking.fusion_weights.tolist()
+        notes = {"probabilities": ranking.probabilities}
+        if ranking.amounts is not None:
+            notes[AMOUNTS] = ranking.amounts
         return ScoredItems(
             ranking.item_ids,
             ranking.scores,
-            {"probabilities": ranking.probabilities},
+            notes,
             facts,
         )
 

@@ -27,6 +27,7 @@ from jd_tf.serving.client.transport import (
     Operation,
 )
 from jd_tf.serving.signature_names import (
+    AMOUNTS,
     ENCODE_AND_RANK,
     ENCODE_USER,
     ITEM_ID,
@@ -95,18 +96,22 @@ class Planner:
         """Ranks one request; raises a `ClientError`, see the clients."""
         self._count("requests")
         checked = self._check(request)
-        num_objectives, version = len(self._schema.objectives), None
+        schema, version = self._schema, None
         answer = {
             "score": np.zeros(0, "float32"),
-            "probabilities": np.zeros((0, num_objectives), "float32"),
+            "probabilities": np.zeros(
+                (0, len(schema.outcome_names)), "float32"
+            ),
         }
+        if schema.amount_names:
+            answer[AMOUNTS] = np.zeros((0, len(schema.amount_names)), "float32")
         if checked["num_candidates"]:
             answer, version = await self._ranked(checked, send)
         return make_ranking(
             request.get("request_id", 0),
             checked["item_id"],
             answer,
-            self._schema.objective_names,
+            schema.objective_names,
             version,
         )
 

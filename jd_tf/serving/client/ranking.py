@@ -11,6 +11,7 @@ from jd_tf.schema import Schema
 from jd_tf.serving.client.errors import AnswerError
 from jd_tf.serving.client.transport import Answer
 from jd_tf.serving.signature_names import (
+    AMOUNTS,
     FUSION_WEIGHTS,
     LOWEST_SCORE,
     PER_REQUEST,
@@ -26,12 +27,14 @@ class Ranking:
         request_id: the request's own, or its number in its file.
         item_ids: (n,) int64, or bytes where ids are texts.
         scores: (n,) float32, descending. Equal scores keep request order.
-        probabilities: (n, T) float32, one column per objective.
-        objectives: names of the T objectives.
+        probabilities: (n, T - A) float32, one column per outcome.
+        objectives: names of the T objectives, the last A of them amounts.
         order: (n,) the place of each item in the request.
         fusion_weights: (T,) float32, the request's weights of the
             objectives; None where business values fuse them.
         model_version: the version that answered, where that is known.
+        amounts: (n, A) float32, expected, in the units of the log; None of a
+            model without.
 
     Example:
         >>> ranking = Ranking(
@@ -54,12 +57,15 @@ class Ranking:
     order: np.ndarray
     fusion_weights: np.ndarray | None = None
     model_version: int | None = None
+    amounts: np.ndarray | None = None
 
     def to_json(self, top: int | None = None) -> dict[str, Any]:
         """A plain dict of the best `top` items, all by default."""
         weights = {}
         if self.fusion_weights is not None:
-            weights["fusion_weights"] = self._by_objective(self.fusion_weights)
+            weights["fusion_weights"] = _named(
+                self.objectives, self.fusion_weights
+            )
         return {
             "request_id": plain(self.request_id),
             "num_candidates": len(self.item_ids),
@@ -69,16 +75,20 @@ class Ranking:
                     "rank": rank + 1,
                     "item_id": plain(item_id),
                     "score": float(self.scores[rank]),
-                    "probabilities": self._by_objective(
-                        self.probabilities[rank]
-                    ),
+                    **self._predictions(rank),
                 }
                 for rank, item_id in enumerate(self.item_ids[:top])
             ],
         }
 
-    def _by_objective(self, values: np.ndarray) -> dict[str, float]:
-        return dict(zip(self.objectives, values.tolist(), strict=True))
+    def _predictions(self, rank: int) -> dict[str, dict[str, float]]:
+        """Returns probabilities, and amounts if any, by objective."""
+        count = self.probabilities.shape[1]
+        values, names = self.probabilities[rank], self.objectives
+        found = {"probabilities": _named(names[:count], values)}
+        if self.amounts is not None:
+            found[AMOUNTS] = _named(names[count:], self.amounts[rank])
+        return found
 
     def table(self, top: int | None = None) -> str:
         """The best `top` items as aligned text, all by default."""
@@ -88,7 +98,8 @@ class Ranking:
             return f"{head}no candidates"
         rows = [["rank", "item_id", "score", *self.objectives]]
         for item in items:
-            numbers = (f"{p:.4f}" for p in item["probabilities"].values())
+            named = item["probabilities"] | item.get(AMOUNTS, {})
+            numbers = (f"{number:.4f}" for number in named.values())
             score = f"{item['score']:.6g}"
             rows.append(
                 [str(item["rank"]), str(item["item_id"]), score, *numbers]
@@ -115,6 +126,7 @@ def make_ranking(
         order,
         answer.get(FUSION_WEIGHTS),
         model_version,
+        answer[AMOUNTS][order] if AMOUNTS in answer else None,
     )
 
 
@@ -123,7 +135,7 @@ def merge_answers(
 ) -> dict[str, np.ndarray]:
     """Joins the answers to slices of `counts` candidates, without padding."""
     parts = [
-        _trim(answer, count, len(schema.objectives), where)
+        _trim(answer, count, schema, where)
         for answer, count in zip(answers, counts, strict=True)
     ]
     return {
@@ -135,10 +147,12 @@ def merge_answers(
 
 
 def _trim(
-    answer: Answer, count: int, num_objectives: int, where: str
+    answer: Answer, count: int, schema: Schema, where: str
 ) -> dict[str, np.ndarray]:
     where = f"{where}: version {answer.version}"
-    missing = set(RANKED) - set(answer.outputs)
+    num_amounts = len(schema.amount_names)
+    wanted = (*RANKED, AMOUNTS) if num_amounts else RANKED
+    missing = set(wanted) - set(answer.outputs)
     if missing:
         raise AnswerError(
             f"{where}: no {' and no '.join(sorted(missing))} in its answer. "
@@ -146,8 +160,9 @@ def _trim(
         )
     shapes = {
         "score": (1, count),
-        "probabilities": (1, count, num_objectives),
-        FUSION_WEIGHTS: (1, num_objectives),
+        "probabilities": (1, count, len(schema.outcome_names)),
+        AMOUNTS: (1, count, num_amounts),
+        FUSION_WEIGHTS: (1, len(schema.objectives)),
     }
     part = {}
     for name in (n for n in shapes if n in answer.outputs):
@@ -167,6 +182,10 @@ def _trim(
             )
         part[name] = part[name][0]
     return part
+
+
+def _named(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
+    return dict(zip(names, values.tolist(), strict=True))
 
 
 def plain(value: Any) -> Any:

@@ -21,7 +21,11 @@ from jd_tf.serving.client.ranking import Ranking
 from jd_tf.serving.client.tensors import fill_proto, to_arrays
 from jd_tf.serving.protos.messages import PredictionLog
 from jd_tf.serving.protos.record_files import RecordWriter, iterate_records
-from jd_tf.serving.signature_names import FUSION_WEIGHTS, SERVING_DEFAULT
+from jd_tf.serving.signature_names import (
+    AMOUNTS,
+    FUSION_WEIGHTS,
+    SERVING_DEFAULT,
+)
 
 _PATTERN = "requests-*.tfrecord"
 
@@ -161,6 +165,8 @@ class RequestLog:
             "probabilities": ranking.probabilities[in_request_order],
             FUSION_WEIGHTS: ranking.fusion_weights,
         }
+        if ranking.amounts is not None:
+            outputs[AMOUNTS] = ranking.amounts[in_request_order]
         for name, answer in outputs.items():
             if answer is not None:
                 fill_proto(predicted.response.outputs[name], answer[None])

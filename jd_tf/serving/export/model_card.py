@@ -17,7 +17,10 @@ from jd_tf.serving.export.versions import GRAPH_FILE
 CARD_FILE = "model_card.json"
 READABLE_FILE = "model_card.md"
 
-SHOWN_METRICS = ("auc", "gauc", "ndcg@10", "log_loss", "normalized_entropy")
+SHOWN_METRICS = (
+    *("auc", "gauc", "ndcg@10", "log_loss", "normalized_entropy"),
+    "relative_deviance",
+)
 _PACKAGES = ("tensorflow", "keras", "numpy", "jd_tf")
 
 

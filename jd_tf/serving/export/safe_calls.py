@@ -9,7 +9,12 @@ from typing import Any
 import tensorflow as tf
 
 from jd_tf.schema import UNKNOWN_DWELL, Column, Role
-from jd_tf.serving.signature_names import ITEM_ID, LOWEST_SCORE, STATE_PREFIX
+from jd_tf.serving.signature_names import (
+    AMOUNTS,
+    ITEM_ID,
+    LOWEST_SCORE,
+    STATE_PREFIX,
+)
 
 # Longer than any visit, more than any count; its sum over a history is finite.
 _LARGEST = 1e9
@@ -73,8 +78,8 @@ def safe_outputs(
     """Returns answers in which nothing but real candidates can win.
 
     Beyond `num_candidates`, and where it is not finite, a score is the lowest
-    there is, and probabilities are 0. Without candidates all axes of no fixed
-    size are empty.
+    there is, and probabilities and amounts are 0. Without candidates all axes
+    of no fixed size are empty.
 
     Args:
         outputs: of a signature.
@@ -85,13 +90,14 @@ def safe_outputs(
     if num_candidates is None:
         return outputs
     if "score" in outputs:
-        score, probabilities = outputs["score"], outputs.get("probabilities")
+        score = outputs["score"]
         real = tf.range(tf.shape(score)[1]) < num_candidates[:, None]
         real &= tf.math.is_finite(score)
-        if probabilities is not None:
-            real &= tf.reduce_all(tf.math.is_finite(probabilities), axis=-1)
-            kept = tf.where(real[..., None], probabilities, 0.0)
-            outputs["probabilities"] = kept
+        found = [n for n in ("probabilities", AMOUNTS) if n in outputs]
+        for name in found:
+            real &= tf.reduce_all(tf.math.is_finite(outputs[name]), axis=-1)
+        for name in found:
+            outputs[name] = tf.where(real[..., None], outputs[name], 0.0)
         outputs["score"] = tf.where(real, score, LOWEST_SCORE)
     kept = tf.where(tf.shape(inputs[ITEM_ID])[1] > 0, tf.int32.max, 0)
     for name, tensor in outputs.items():

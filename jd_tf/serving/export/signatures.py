@@ -18,6 +18,7 @@ from jd_tf.schema import (
 from jd_tf.serving.errors import ExportError
 from jd_tf.serving.export.safe_calls import safe_inputs, safe_outputs
 from jd_tf.serving.signature_names import (
+    AMOUNTS,
     APPEND_EVENTS,
     APPEND_PREFIX,
     ENCODE_AND_RANK,
@@ -182,7 +183,7 @@ def state_of(
 
 
 def _ranked(ranked: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    wanted = (*RANKED, *PER_REQUEST)
+    wanted = (*RANKED, AMOUNTS, *PER_REQUEST)
     return _named({name: ranked[name] for name in wanted if name in ranked})
 
 

@@ -57,7 +57,7 @@ class Timelines:
                 all others' targets, as far as `max_length` reaches.
         """
         behavior, schema = model.behavior, model.schema
-        names = schema.objective_names
+        names = schema.outcome_names
         objective = behavior.name in names and names.index(behavior.name)
         newest: dict[Any, tuple] = {}
         number = 0

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from jd_tf.serving.errors import ExportError
-from jd_tf.serving.signature_names import ITEM_ID, LOWEST_SCORE
+from jd_tf.serving.signature_names import AMOUNTS, ITEM_ID, LOWEST_SCORE
 
 # A sound float32 model reloads to within a tenth of this: a graph sums in
 # another order than eager code does.
 TOLERANCE = 1e-5
 # Outputs whose channels (last axis) are measured each by itself, so that a
 # rare objective is not hidden behind a frequent one.
-_BY_CHANNEL = ("probabilities",)
+_BY_CHANNEL = ("probabilities", AMOUNTS)
 
 
 def difference(
