@@ -132,7 +132,8 @@ def _calibrate(validator: Validator, config: TrainingConfig) -> dict[str, Any]:
     if validator.model.schema.amount_names:
         amounts = (part[:, len(names) :] for part in found)
         _calibrate_amounts(validator.model, *amounts)
-    cells = [part[:, : len(names)] for part in found]
+    logits, labels, weights = (part[:, : len(names)] for part in found)
+    cells = logits, labels, weights
     method, num_knots = config.calibration_method, calibration.num_knots
     curves = fit_curves(*cells, method, num_knots)
     calibration.assign_curves([curve.knots for curve in curves])
