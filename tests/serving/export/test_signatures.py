@@ -21,6 +21,7 @@ from jd_tf.serving.export.signatures import ServedRanker
 from jd_tf.serving.signature_names import SIGNATURES
 from tests.requests import random_requests
 from tests.serving.exported import SCHEMA, histories, small_ranker
+from tests.serving.tiny_ranker import TinyRanker
 
 # Of a tensor's largest value: a value near 0 is a sum of larger terms that a
 # served graph may add in another order.
@@ -146,6 +147,21 @@ def test_columns_that_are_not_read_are_no_inputs(batch):
             found = function(**inputs)["score"].numpy()
             live = served.answer(signature, inputs)["score"].numpy()
             assert_near(found, live)
+
+
+def test_the_graph_holds_the_model_once():
+    bodies = {
+        signature: {
+            body.signature.name
+            for body in function.graph.as_graph_def().library.function
+        }
+        for signature, function in ServedRanker(TinyRanker())
+        .functions()
+        .items()
+    }
+    halves = bodies["encode_user"] | bodies["rank_candidates"]
+    assert len(halves) == 2
+    assert bodies["serving_default"] == bodies["encode_and_rank"] == halves
 
 
 def test_a_first_page_gets_its_ranking_and_the_state(loaded, batch):
