@@ -77,7 +77,7 @@ docs: $(INSTALLED)  ## the site in build/site; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 test-docs: $(INSTALLED)  ## the code blocks of README and docs, and the notebook
-	$(RUN) -m pytest -m slow tests/docs
+	$(RUN) -m pytest -n $(WORKERS) -m slow tests/docs
 
 gate: $(INSTALLED)  ## quality on public data against expected values, about 15 minutes
 	$(RUN) -m experiments.benchmarks.quality_gate --data=$(DATA) --output=$(GATE)
