@@ -31,8 +31,7 @@ def explain_items(
         Dicts of `item_id`, `place`, `score` (of the stage that scored it
         last), `ranks` by stage, `channels` with the rank in each, and, where
         stages noted it, `probabilities` and `amounts` by objective, `reason`
-        and the most
-        attended events by behaviour.
+        and the most attended events by behaviour.
     """
     explained: dict[Any, dict[str, Any]] = {
         item: {"item_id": plain(item), "place": place, "ranks": {}}

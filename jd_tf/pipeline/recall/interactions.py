@@ -157,8 +157,9 @@ class Interactions:
         """
         schema = read_schema(data)
         names = schema.outcome_names
-        bad = {o.name: 0.0 for o in schema.objectives if o.value < 0}
-        weights = {**{n: bad[n] for n in names if n in bad}, **(weights or {})}
+        outcomes = schema.objectives[: len(names)]
+        bad = {outcome.name: 0.0 for outcome in outcomes if outcome.value < 0}
+        weights = {**bad, **(weights or {})}
         names = (*(b.name for b in schema.behaviors), *names)
         for name in weights:
             if name not in names:
