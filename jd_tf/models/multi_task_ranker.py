@@ -19,6 +19,7 @@ from jd_tf.models.blocks.context_encoder import ContextEncoder
 from jd_tf.models.blocks.event_ages import since_newest
 from jd_tf.models.blocks.item_encoder import ItemEncoder
 from jd_tf.models.blocks.mean_preserving_bias import mean_preserving_bias
+from jd_tf.models.blocks.real_cells import RealCells
 from jd_tf.models.blocks.session_features import SessionFeatures, scaled
 from jd_tf.schema import Behavior
 
@@ -205,14 +206,27 @@ class MultiTaskRanker(RankingModel):
         user_state: Tensors,
         context: Any,
         features: Any,
+        num_candidates: Any,
         training: bool = False,
     ) -> tuple[Any, Any]:
         """Returns logits before the entire space, and what the towers read.
 
         `features` (B, N, F) are the candidates'; other arguments are those of
-        `candidate_logits`.
+        `candidate_logits`. While training, padding is not computed: its logits
+        are 0, and the towers read (M, 1, T, D) of the M real candidates.
         """
         state = self.experts_state(user_state, context)
+        if not training:
+            return self._tower_logits(features, state)
+        real = RealCells(num_candidates, ops.shape(features)[1])
+        logits, shared = self._tower_logits(
+            real.pack(features), real.requests(state), training
+        )
+        return real.unpack(logits), shared
+
+    def _tower_logits(
+        self, features: Any, state: Any, training: bool = False
+    ) -> tuple[Any, Any]:
         mixed = self.experts.mix(features, state, training)
         read, num_tasks = mixed, len(self.schema.objectives)
         if read.shape[2] < num_tasks:

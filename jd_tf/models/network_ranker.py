@@ -71,9 +71,10 @@ class NetworkRanker(Composite, PooledRanker):
         user_state: Tensors,
         context: Any,
         features: Any,
+        num_candidates: Any,
         training: bool = False,
     ) -> tuple[Any, Any]:
-        """See `MultiTaskRanker`."""
+        """See `MultiTaskRanker`; padding is computed: layers pair it all."""
         user = self.experts_state(user_state, context)
         logits, shared = self.network(user, features, context, training)
         return ops.cast(logits, "float32"), shared

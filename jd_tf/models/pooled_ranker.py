@@ -74,7 +74,9 @@ class PooledRanker(MultiTaskRanker):
         for number, behavior in enumerate(self.schema.behaviors, 1):
             name, length = behavior.name, histories[behavior.length]
             ids = self.item_ids(histories, f"{name}_")
-            tokens = self.item_encoder(ids, gate_index=number)
+            tokens = self.item_encoder.encode_events(
+                ids, length, number, training
+            )
             means.append(mean_of_real(tokens, length))
             overlap = self.id_overlap.encode_history(
                 self.item_encoder.rows(ids), length
@@ -122,6 +124,10 @@ class PooledRanker(MultiTaskRanker):
     ) -> tuple[Any, Any]:
         features = self.candidate_features(user_state, candidates)
         logits, shared = self.conditional_logits(
-            user_state, context, features, training
+            user_state,
+            context,
+            features,
+            candidates["num_candidates"],
+            training,
         )
         return self.entire_space(logits), shared

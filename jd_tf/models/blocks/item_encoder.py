@@ -14,6 +14,7 @@ from jd_tf.layers import (
 )
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.embedding.id_embedding import hashed_rows
+from jd_tf.models.blocks.real_cells import RealCells
 from jd_tf.schema import IdColumn
 
 # Of every id that is not in a vocabulary; see `IdEmbedding`.
@@ -175,6 +176,32 @@ class ItemEncoder(BaseLayer):
         # Without an event, -1 cannot be told from the rest of a shape.
         shape = (*ops.shape(token)[:2], self.model_dim)
         return ops.reshape(self.projection(flat), shape)
+
+    def encode_events(
+        self,
+        columns: Sequence[Any],
+        length: Any,
+        gate_index: int,
+        training: bool = False,
+        content_embeddings: Sequence[tuple[Any, Any]] | None = None,
+    ) -> Any:
+        """Encodes histories; while training, tokens of padding are zero.
+
+        Args:
+            columns: as for the call.
+            length: (B,) integer. Real events.
+            gate_index: as for the call.
+            training: whether padding may be left out; exports compute it.
+            content_embeddings: of `content_embeddings`, if known.
+        """
+        if content_embeddings is None:
+            content_embeddings = self.content_embeddings(columns)
+        given = [columns, content_embeddings]
+        if not training:
+            return self.encode(*given, gate_index)
+        real = RealCells(length, ops.shape(columns[0])[1])
+        packed = keras.tree.map_structure(real.pack, given)
+        return real.unpack(self.encode(*packed, gate_index))
 
     def embed(self, columns: Sequence[Any]) -> Any:
         """Returns the embeddings of the ids, (B, L or N, widths)."""

@@ -167,7 +167,9 @@ class JDRanker(MultiTaskRanker):
             ids = self.item_ids(histories, f"{name}_")
             contents, tokens = self.item_encoder.content_embeddings(ids), None
             if reader.use_sequence:
-                tokens = self.item_encoder.encode(ids, contents, number)
+                tokens = self.item_encoder.encode_events(
+                    ids, length, number, training, contents
+                )
             events = {
                 detail: histories[f"{name}_{detail}"]
                 for detail in reader.event_details
@@ -218,6 +220,7 @@ class JDRanker(MultiTaskRanker):
             user_state,
             context,
             ops.concatenate([*features, *numbers], axis=-1),
+            candidates["num_candidates"],
             training,
         )
         if self.pairs is not None:

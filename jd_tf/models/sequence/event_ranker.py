@@ -52,7 +52,9 @@ class EventRanker(MultiTaskRanker):
         events = {n: histories[prefix + n] for n in encoder.event_details}
         events["age_seconds"] = age_seconds
         ids = self.item_ids(histories, prefix)
-        tokens = self.item_encoder(ids, gate_index=1 + number)
+        tokens = self.item_encoder.encode_events(
+            ids, histories[prefix + "length"], 1 + number, training
+        )
         return encoder(tokens, events, training=training)
 
     def read_user(
@@ -88,7 +90,11 @@ class EventRanker(MultiTaskRanker):
         read = self.read_user(tokens, numbers, user_state, context, training)
         features = ops.concatenate([tokens, *read, *numbers], axis=-1)
         logits, shared = self.conditional_logits(
-            user_state, context, features, training
+            user_state,
+            context,
+            features,
+            candidates["num_candidates"],
+            training,
         )
         logits = self.with_position_bias(logits, candidates, training)
         return self.entire_space(logits), shared
