@@ -4,14 +4,13 @@ from typing import Any
 
 from keras import ops
 
-from jd_tf.layers import IdOverlap
 from jd_tf.layers.masking import mean_of_real
 from jd_tf.models.base import Tensors
 from jd_tf.models.blocks.event_ages import newest_time
-from jd_tf.models.multi_task_ranker import MultiTaskRanker
+from jd_tf.models.overlap_ranker import OverlapRanker
 
 
-class PooledRanker(MultiTaskRanker):
+class PooledRanker(OverlapRanker):
     """Averages histories and compares their ids with the candidates'.
 
     All that models of one kind share: they differ in what they make of these
@@ -34,15 +33,9 @@ class PooledRanker(MultiTaskRanker):
     """
 
     def make_layers(self) -> None:
-        schema = self.schema
         self.make_item_encoder()
-        self.id_overlap = IdOverlap(
-            max_values=schema.values_per_id,
-            value_rows=[c.value_rows for c in schema.item_id_columns],
-            name="id_overlap",
-            dtype=self.dtype_policy,
-        )
-        self.make_head(len(schema.behaviors), self.item_encoder.output_dim)
+        self.make_id_overlap()
+        self.make_head(len(self.schema.behaviors), self.item_encoder.output_dim)
 
     @property
     def feature_dims(self) -> tuple[int, int]:
@@ -54,17 +47,17 @@ class PooledRanker(MultiTaskRanker):
 
     @property
     def _reading_dims(self) -> tuple[int, int]:
-        schema, dim = self.schema, self.item_encoder.output_dim
-        num_behaviors = len(schema.behaviors)
-        overlap = len(schema.item_id_columns) * self.id_overlap.num_features(0)
+        dim, num_behaviors = (
+            self.item_encoder.output_dim,
+            len(self.schema.behaviors),
+        )
         products = dim if self.config.items.model_dim else 0
-        candidate_dim = dim + num_behaviors * (products + overlap)
+        candidate_dim = dim + num_behaviors * products + self.overlap_dim
         return candidate_dim, num_behaviors * dim
 
     def build_readers(self) -> tuple[int, int]:
         """See `MultiTaskRanker`."""
-        num_ids = sum(self.schema.values_per_id)
-        self.id_overlap.build((None, None, num_ids), (None, None, num_ids))
+        self.build_id_overlap()
         return self._reading_dims
 
     def encode_histories(
@@ -78,13 +71,10 @@ class PooledRanker(MultiTaskRanker):
                 ids, length, number, training
             )
             means.append(mean_of_real(tokens, length))
-            overlap = self.id_overlap.encode_history(
-                self.item_encoder.rows(ids), length
-            )
             if self.config.items.model_dim:
                 state[f"{name}_mean"] = means[-1]
-            state[f"{name}_rows"] = overlap["ids"]
-            state[f"{name}_overlap_weights"] = overlap["weights"]
+            rows = self.item_encoder.rows(ids)
+            state |= self.overlap_state(name, rows, length)
             state[f"{name}_length"] = length
             state[f"{name}_newest_time"] = newest_time(
                 histories[f"{name}_event_time"], length
@@ -102,15 +92,15 @@ class PooledRanker(MultiTaskRanker):
         ids = self.item_ids(candidates)
         tokens, rows = self.item_encoder(ids), self.item_encoder.rows(ids)
         parts: list[Any] = [tokens]
-        for behavior in self.schema.behaviors:
+        for behavior, overlap in zip(
+            self.schema.behaviors,
+            self.match_ids(user_state, rows),
+            strict=True,
+        ):
             if self.config.items.model_dim:
                 mean = user_state[f"{behavior.name}_mean"]
                 parts.append(tokens * ops.expand_dims(mean, 1))
-            events = (
-                user_state[f"{behavior.name}_{part}"]
-                for part in ("rows", "overlap_weights", "length")
-            )
-            parts.append(self.id_overlap.match(rows, *events))
+            parts.append(overlap)
         if self.schema.item_dense:
             parts.append(self.item_normalization(candidates["item_dense"]))
         return ops.concatenate(parts, axis=-1)

@@ -29,12 +29,20 @@ def of_sequences(reader):
 
     def probabilities(model, request):
         schema, dense = model.schema, model.item_normalization
-        items, _ = zoo._items(model.item_encoder, schema, request, "")
+        items, rows = zoo._items(model.item_encoder, schema, request, "")
+        overlaps = zoo.overlaps(model, request, rows)
         numbers = [
-            numeric_references.feature_normalization(
-                row, dense.linear, weights(dense), dense.max_value
+            np.concatenate(
+                [
+                    *own,
+                    numeric_references.feature_normalization(
+                        row, dense.linear, weights(dense), dense.max_value
+                    ),
+                ]
             )
-            for row in request["item_dense"]
+            for own, row in zip(
+                zip(*overlaps, strict=True), request["item_dense"], strict=True
+            )
         ]
         now, ages = int(request["request_time"]), []
         for behavior in schema.behaviors:

@@ -268,3 +268,20 @@ def test_an_export_gives_the_same_answers(zoo_case, tmp_path):
     signatures = set(tf.saved_model.load(version).signatures)
     halves = {"serving_default", "encode_user", "rank_candidates"}
     assert halves <= signatures
+
+
+@pytest.mark.parametrize("name", ["din", "sas_rec", "hstu"])
+def test_overlaps_of_ids_can_be_left_out(name, batch):
+    """Then no state holds ids, and the model is the paper's."""
+    case = next(case for case in ZOO if case.name == name)
+    plain, own = (built(case, {"use_overlap": use}) for use in (False, True))
+    histories = {c.name: batch[c.name] for c in SCHEMA.columns(*HISTORY_ROLES)}
+    states = [set(model.encode_user(histories)) for model in (plain, own)]
+    parts = ("rows", "overlap_weights")
+    assert states[1] - states[0] == {
+        f"user_state_{behavior.name}_{part}"
+        for behavior in SCHEMA.behaviors
+        for part in parts
+    }
+    assert plain.overlap_dim == 0 < own.overlap_dim
+    assert np.isfinite(plain(batch)["logits"].numpy()[real(batch)]).all()

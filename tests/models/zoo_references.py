@@ -49,28 +49,12 @@ def pooled_features(model, request):
     """Returns what networks read: user (Du,) and candidates (N, Dc)."""
     schema, encoder = model.schema, model.item_encoder
     items, rows = _items(encoder, schema, request, "")
-    value_weights = {
-        int(place): np.exp(logs.numpy().astype(np.float64))
-        for place, logs in model.id_overlap.log_value_weights.items()
-    }
-    means, overlaps, ages = [], [], []
+    means, ages, found = [], [], overlaps(model, request, rows)
     for behavior in schema.behaviors:
         name = f"{behavior.name}_"
-        events, event_rows = _items(encoder, schema, request, name)
+        events, _ = _items(encoder, schema, request, name)
         none = np.zeros(items.shape[1])
         means.append(sum(events, none) / max(len(events), 1))
-        overlaps.append(
-            [
-                references.id_overlap(
-                    row,
-                    event_rows,
-                    np.zeros((len(events), 0)),
-                    schema.values_per_id,
-                    value_weights,
-                )
-                for row in rows
-            ]
-        )
         times = request[f"{name}event_time"]
         now = int(request["request_time"])
         ages.append(now - int(times[0]) if len(times) else -1)
@@ -85,11 +69,35 @@ def pooled_features(model, request):
     candidates = []
     for place, item in enumerate(items):
         parts = [item]
-        for mean, overlap in zip(means, overlaps, strict=True):
+        for mean, overlap in zip(means, found, strict=True):
             products = [item * mean] if encoder.model_dim else []
             parts += [*products, overlap[place]]
         candidates.append(np.concatenate([*parts, numbers[place]]))
     return np.concatenate([*means, *context]), candidates
+
+
+def overlaps(model, request, rows):
+    """Returns for each history the overlaps of candidates with it."""
+    value_weights = {
+        int(place): np.exp(logs.numpy().astype(np.float64))
+        for place, logs in model.id_overlap.log_value_weights.items()
+    }
+    found = []
+    for behavior in model.schema.behaviors:
+        _, events = _items(
+            model.item_encoder, model.schema, request, f"{behavior.name}_"
+        )
+        no_weights = np.zeros((len(events), 0))
+        values = model.schema.values_per_id
+        found.append(
+            [
+                references.id_overlap(
+                    row, events, no_weights, values, value_weights
+                )
+                for row in rows
+            ]
+        )
+    return found
 
 
 def _items(encoder, schema, request, prefix):

@@ -57,7 +57,11 @@ THEIRS, OURS, OURS_SAME = "torch-rechub", "jd_tf", "jd_tf, their columns"
 SYSTEMS = (THEIRS, OURS, OURS_SAME)
 # Of several objectives; the others have the first one alone.
 _MULTI_TASK = "mmoe"
-_WITHOUT_DETAILS = {"use_fine_grained": False, "use_recency": False}
+_THEIR_COLUMNS = {
+    "use_fine_grained": False,
+    "use_recency": False,
+    "use_overlap": False,
+}
 # Fixed in their BST.
 _FEEDFORWARD = 2048
 _PACKAGES = ("torch", "torch_rechub")
@@ -138,7 +142,7 @@ class Contest:
         if self.name == "bst":
             changes["feedforward_dim"] = _FEEDFORWARD
         if system == OURS_SAME and self.name != _MULTI_TASK:
-            changes |= _WITHOUT_DETAILS
+            changes |= _THEIR_COLUMNS
             changes["use_position"] = self.name == "bst"
         training = TrainingConfig(
             epochs=self.settings.epochs,

@@ -7,13 +7,14 @@ from keras import ops
 
 from jd_tf.models.base import Tensors
 from jd_tf.models.blocks.event_encoder import EventEncoder
-from jd_tf.models.multi_task_ranker import MultiTaskRanker
+from jd_tf.models.overlap_ranker import OverlapRanker
 
 
-class EventRanker(MultiTaskRanker):
+class EventRanker(OverlapRanker):
     """Turns events into tokens and scores what candidates read of them.
 
-        candidate  [q | what `read_user` returns | dense features]
+        candidate  [q | what `read_user` returns | overlaps of ids, if
+                    `use_overlap` | dense features]
 
     A subclass calls `make_encoders`, encodes histories and implements
     `read_user`. Arguments, call arguments and outputs are those of
@@ -25,9 +26,16 @@ class EventRanker(MultiTaskRanker):
     True
     """
 
-    def make_encoders(self, **settings: bool) -> None:
-        """Makes item and event encoders; `settings` are those of the latter."""
+    def make_encoders(self, use_overlap: bool, **settings: bool) -> None:
+        """Makes what reads ids and events.
+
+        Args:
+            use_overlap: whether candidates' ids are compared with events'.
+            **settings: of the event encoders.
+        """
         self.make_item_encoder()
+        if use_overlap:
+            self.make_id_overlap()
         self.event_encoders = [
             EventEncoder(
                 behavior,
@@ -69,7 +77,7 @@ class EventRanker(MultiTaskRanker):
 
         Args:
             tokens: (B, N, D) float. Candidates.
-            numbers: their dense features (B, N, F), if any.
+            numbers: their overlaps and dense features (B, N, F), if any.
             user_state: of `encode_histories`.
             context: of `encode_request`.
             training: whether dropout is active.
@@ -83,8 +91,9 @@ class EventRanker(MultiTaskRanker):
         candidates: Tensors,
         training: bool = False,
     ) -> tuple[Any, Any]:
-        tokens = self.item_encoder(self.item_ids(candidates))
-        numbers = []
+        ids = self.item_ids(candidates)
+        tokens = self.item_encoder(ids)
+        numbers = self.match_ids(user_state, self.item_encoder.rows(ids))
         if self.schema.item_dense:
             numbers.append(self.item_normalization(candidates["item_dense"]))
         read = self.read_user(tokens, numbers, user_state, context, training)

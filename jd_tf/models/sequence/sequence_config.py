@@ -14,11 +14,14 @@ class EventsConfig(ConfigGroup):
         use_position: whether events know their place.
         use_recency: whether events know their age, counted from the newest.
         use_fine_grained: whether dwell, counts and actions are read.
+        use_overlap: whether candidates get id-overlap features, which no
+            paper of these models has and every shop does.
     """
 
     use_position: bool = True
     use_recency: bool = True
     use_fine_grained: bool = True
+    use_overlap: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +32,14 @@ class TimelineConfig(ConfigGroup):
         max_events: events that are read at most, the newest; 0 for all.
         use_gaps: whether events know the seconds since the one before.
         use_fine_grained: whether dwell, counts and actions are read.
+        use_overlap: whether candidates get id-overlap features, which no
+            paper of these models has and every shop does.
     """
 
     max_events: int = 0
     use_gaps: bool = False
     use_fine_grained: bool = True
+    use_overlap: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

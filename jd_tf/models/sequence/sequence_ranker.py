@@ -20,7 +20,7 @@ class SequenceRanker(EventRanker):
         candidate q ─ item ──────────────────────── reader of b ─ r_b(q)
 
         user       [mean of each memory | request]
-        candidate  [q | r_b(q) of each behaviour | dense features]
+        candidate  [q | r_b(q) of each behaviour | overlaps | dense features]
 
     A subclass makes the layers of a reader in `make_reader` and implements
     `encode_events` and `read_events`. Arguments, call arguments and outputs
@@ -81,7 +81,8 @@ class SequenceRanker(EventRanker):
         ):
             encoder.build()
             self.build_reader(reader, shape)
-        return (1 + count) * dim, count * dim
+        self.build_id_overlap()
+        return (1 + count) * dim + self.overlap_dim, count * dim
 
     def encode_histories(
         self, histories: Tensors, training: bool = False
@@ -101,6 +102,8 @@ class SequenceRanker(EventRanker):
             read.append({"interest": interests[-1], "values": memory[:, None]})
             kept |= {"length": length, "newest_time": newest}
             state |= {f"{name}_{n}": tensor for n, tensor in kept.items()}
+            rows = self.item_encoder.rows(self.item_ids(histories, f"{name}_"))
+            state |= self.overlap_state(name, rows, length)
         return state | self.shared_state(histories, interests, read, training)
 
     def read_user(

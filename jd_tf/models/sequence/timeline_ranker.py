@@ -27,7 +27,7 @@ class TimelineRanker(EventRanker):
         candidate q, dense features ─ read of the stack ─ r(q)
 
         user       [interest: what the stack made of the newest event | request]
-        candidate  [q | r(q) | dense features]
+        candidate  [q | r(q) | overlaps | dense features]
 
     An event attends to itself and to older ones, and places and times are
     read as differences alone: so nothing of a kept event changes when a newer
@@ -84,6 +84,7 @@ class TimelineRanker(EventRanker):
     def make_layers(self) -> None:
         timeline = self.config.timeline
         self.make_encoders(
+            timeline.use_overlap,
             use_position=False,
             use_recency=False,
             use_fine_grained=timeline.use_fine_grained,
@@ -114,7 +115,7 @@ class TimelineRanker(EventRanker):
     def build_candidate_map(self) -> None:
         """Builds what `make_candidate_map` makes."""
         items, num_dense = self.config.items, len(self.schema.item_dense)
-        width = num_dense * (1 + items.numeric_embedding_dim)
+        width = num_dense * (1 + items.numeric_embedding_dim) + self.overlap_dim
         self.candidate_map.build((None, None, items.model_dim + width))
         self.last_norm.build((None, None, items.model_dim))
 
@@ -126,7 +127,8 @@ class TimelineRanker(EventRanker):
         if self.gaps is not None:
             self.gaps.build((None, None, dim))
         self.no_history = self.add_weight((dim,), "uniform", name="no_history")
-        return dim + self.build_stack(), dim
+        self.build_id_overlap()
+        return dim + self.build_stack() + self.overlap_dim, dim
 
     def encode_histories(
         self, histories: Tensors, training: bool = False
@@ -187,6 +189,7 @@ class TimelineRanker(EventRanker):
             "interest": interest,
         }
         of_behaviors = self._of_behaviors(kept, histories)
+        rows, overlaps = self._rows_and_overlaps(kept, histories, of_behaviors)
         session = {}
         if self.fusion is not None and not training:
             session = self._session_columns(kept, histories)
@@ -198,8 +201,8 @@ class TimelineRanker(EventRanker):
         )
         state = kept_now if self.reads_events else {"interest": interest}
         return (
-            {**state, **of_behaviors, **shared},
-            {**kept_now, **of_behaviors, **session},
+            {**state, **of_behaviors, **overlaps, **shared},
+            {**kept_now, **of_behaviors, **rows, **session},
         )
 
     def _of_behaviors(self, kept: Tensors, histories: Tensors) -> dict:
@@ -217,6 +220,26 @@ class TimelineRanker(EventRanker):
                 new + before, behavior.max_length
             )
         return state
+
+    def _rows_and_overlaps(
+        self, kept: Tensors, histories: Tensors, of_behaviors: Tensors
+    ) -> tuple[dict, dict]:
+        """Returns table rows of events, new and kept, and their overlaps."""
+        rows, overlaps = {}, {}
+        if self.id_overlap is not None:
+            for behavior in self.schema.behaviors:
+                name = f"{behavior.name}_event_rows"
+                ids = self.item_ids(histories, f"{behavior.name}_")
+                rows[name] = join_events(
+                    self.item_encoder.rows(ids),
+                    histories[behavior.length],
+                    kept.get(name),
+                    window=behavior.max_length,
+                )
+                overlaps |= self.overlap_state(
+                    behavior.name, rows[name], of_behaviors[behavior.length]
+                )
+        return rows, overlaps
 
     def _session_columns(self, kept: Tensors, histories: Tensors) -> dict:
         """Returns what the fusion reads of events, new and kept."""
