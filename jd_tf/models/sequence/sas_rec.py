@@ -28,8 +28,8 @@ class SASRec(TimelineRanker):
     beside its terms, by the experts of every objective. Behaviours are merged
     into one timeline. Places are learned as scores of the distance between two
     events: a vector of each place, which the paper adds, would change with
-    every new event. The user state is one vector. Arguments, call arguments
-    and outputs are those of `RankingModel`.
+    every new event. The user state is one vector, beside ids for overlaps.
+    Arguments, call arguments and outputs are those of `RankingModel`.
 
     Example:
     >>> from jd_tf.models import get_model
