@@ -94,8 +94,11 @@ def test_each_behaviour_and_the_candidates_have_a_gate_of_their_own():
 def test_gradients_reach_titles_and_experts_but_no_image(mode):
     batch = titled_batch()
     model, ids, vectors = with_images(mode, batch)
-    # A learned vector stands for a picture that is missing.
+    # A learned vector stands for a picture, or a title, that is missing.
     model.item_encoder.images.assign(ids[1:], vectors[1:])
+    missing = tf.cast(batch["item_id"] == ids[0], "int32")
+    titles = tf.stack([batch["title"], tf.fill(missing.shape, "")], axis=-1)
+    batch["title"] = tf.gather(titles, missing, batch_dims=2)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(batch, training=True)["logits"] ** 2)
     variables = model.trainable_variables
