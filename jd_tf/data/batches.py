@@ -17,7 +17,8 @@ from jd_tf.schema import TRAINING_ROLES, Column, DataError, Role, Schema
 
 READ_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
 
-_SHUFFLE_BUFFER = 8192
+# Records that are shuffled at a time.
+_SHUFFLED = 8192
 _INTERLEAVED_FILES = 4
 _PARALLEL_CALLS = 2
 _COUNTS = tf.io.RaggedFeature(tf.int64, row_splits_dtype="int64")
@@ -96,27 +97,21 @@ def read_batches(
         sequence = np.random.SeedSequence([shuffle_seed, epoch])
         seed = int(sequence.generate_state(1)[0])
         np.random.default_rng(sequence).shuffle(paths)
-        dataset = (
-            tf.data.Dataset.from_tensor_slices(paths)
-            .interleave(
-                tf.data.TFRecordDataset,
-                cycle_length=_INTERLEAVED_FILES,
-                block_length=16,
-                num_parallel_calls=_PARALLEL_CALLS,
-                deterministic=True,
-            )
-            .shuffle(_SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=False)
+        dataset = tf.data.Dataset.from_tensor_slices(paths).interleave(
+            tf.data.TFRecordDataset,
+            cycle_length=_INTERLEAVED_FILES,
+            block_length=16,
+            num_parallel_calls=_PARALLEL_CALLS,
+            deterministic=True,
         )
+        dataset = _by_windows(dataset, _SHUFFLED, seed, _shuffle)
         if bucket_batches:
-            dataset = (
-                dataset.batch(bucket_batches * batch_size)
-                .enumerate()
-                .map(
-                    lambda number, window: _bucket(
-                        window, batch_size, tf.stack([seed, number])
-                    )
-                )
-                .unbatch()
+            window = bucket_batches * batch_size
+            dataset = _by_windows(
+                dataset,
+                window,
+                seed,
+                lambda records, seed: _bucket(records, batch_size, seed),
             )
     dataset = (
         dataset.shard(every, 0)
@@ -220,6 +215,24 @@ def _values(column: Column, parsed: Mapping[str, Any]) -> tf.Tensor:
             values.flat_values, counts.flat_values, validate=False
         )
     return counts.with_values(items).to_tensor(shape=(None, None, column.inner))
+
+
+def _by_windows(
+    dataset: tf.data.Dataset,
+    size: int,
+    seed: int,
+    arrange: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+) -> tf.data.Dataset:
+    """Arranges so many records at a time, each time by another seed."""
+    windows = dataset.batch(size).enumerate()
+    return windows.map(
+        lambda number, records: arrange(records, tf.stack([seed, number]))
+    ).unbatch()
+
+
+def _shuffle(records: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Shuffles records; `Dataset.shuffle` would ask a global seed, too."""
+    return tf.random.experimental.stateless_shuffle(records, seed)
 
 
 def _bucket(records: tf.Tensor, batch_size: int, seed: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -142,6 +143,16 @@ def test_order_is_a_function_of_seed_and_epoch(folder):
     assert first == item_ids(read_all(folder, shuffle_seed=1, epoch=2))
     assert first != item_ids(read_all(folder, shuffle_seed=1, epoch=3))
     assert first != item_ids(read_all(folder, shuffle_seed=2, epoch=2))
+
+
+def test_order_does_not_depend_on_the_seed_of_the_program(folder):
+    """Or a resumed run would see some requests twice and others never."""
+    orders = []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        options = {"shuffle_seed": 1, "bucket_batches": 2}
+        orders.append(item_ids(read_all(folder, **options)))
+    assert orders[0] == orders[1]
 
 
 def test_a_position_is_reached_by_skipping(folder):
