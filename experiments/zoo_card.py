@@ -8,7 +8,7 @@ import numpy as np
 
 from jd_tf.evaluation.ablations.comparison import paired_difference
 from jd_tf.evaluation.metrics_file import nan_to_none
-from jd_tf.evaluation.pictures import color_of, new_panels, to_png
+from jd_tf.evaluation.pictures import PALETTE, color_of, new_panels, to_png
 from jd_tf.schema import DataError
 
 # Between these on a page: all of the card, and its short form.
@@ -28,6 +28,7 @@ _OF_FIRST = {
 _COSTS = {"M / candidate": "per_candidate", "M / request": "per_request"}
 # Wider than the range of what is compared would hide it.
 _MARGIN = 0.15
+_MARKERS = ("o", "s", "^", "D")
 _VALUE = "value"
 
 Card = dict[str, Any]
@@ -209,11 +210,25 @@ def card_picture(card: Card) -> bytes:
                 continue
             aucs = [row["metrics"][o]["auc"]["mean"] for o in known]
             x, y = row["latency_ms"], float(np.mean(aucs))
-            axes.plot(x, y, "o", color=color_of(model, place))
-            axes.annotate(
-                model, (x, y), (4, 3), textcoords="offset points", fontsize=7
-            )
+            marker = _MARKERS[place // len(PALETTE) % len(_MARKERS)]
+            color = color_of(model, place)
+            axes.plot(x, y, marker, color=color, markersize=5, label=model)
         axes.margins(_MARGIN)
+    # Names beside the points would lie on one another.
+    marks = dict(
+        pair
+        for axes in panels.values()
+        for pair in zip(
+            *reversed(axes.get_legend_handles_labels()), strict=True
+        )
+    )
+    figure.legend(
+        marks.values(),
+        marks.keys(),
+        loc="outside right upper",
+        fontsize=7,
+        frameon=False,
+    )
     figure.supxlabel(
         f"ms for one request of {card['num_candidates']} candidates",
         fontsize=9,
