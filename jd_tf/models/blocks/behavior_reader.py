@@ -19,6 +19,7 @@ from jd_tf.models.blocks.dense_differences import (
 )
 from jd_tf.models.blocks.event_encoder import (
     add_fine_grained,
+    encode_details,
     event_details,
 )
 from jd_tf.models.blocks.match_reader import MatchReader
@@ -228,7 +229,9 @@ class BehaviorReader(BaseLayer):
             details = self.temporal_encoding(details, events["age_seconds"])
         read = {name: events[name] for name in self.event_details}
         if self.fine_grained is not None:
-            details = self.fine_grained(details, **read, training=training)
+            details = encode_details(
+                self.fine_grained, details, read, length, training
+            )
         dense = {}
         if self.num_dense:
             numbers = ops.cast(events["item_dense"], self.compute_dtype)
@@ -250,6 +253,7 @@ class BehaviorReader(BaseLayer):
                 length,
                 rows,
                 content_embeddings,
+                training,
             ),
             "length": length,
         }

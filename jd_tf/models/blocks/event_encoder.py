@@ -8,6 +8,7 @@ from keras import ops
 
 from jd_tf.layers import FineGrainedBehaviorEncoder, TemporalEncoding
 from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.models.blocks.real_cells import RealCells
 from jd_tf.schema import Behavior
 
 NUM_AGE_BUCKETS = 64
@@ -32,6 +33,8 @@ class EventEncoder(BaseLayer):
             event, and the columns of `event_details`, named without the
             behaviour.
         training: bool. Whether dropout is active.
+        length: (B,) integer. Real events: while training, the details of
+            others are left out.
 
     Returns:
         (B, L, D) float.
@@ -88,7 +91,11 @@ class EventEncoder(BaseLayer):
             )
 
     def call(
-        self, tokens: Any, events: Mapping[str, Any], training: bool = False
+        self,
+        tokens: Any,
+        events: Mapping[str, Any],
+        training: bool = False,
+        length: Any = None,
     ) -> Any:
         tokens = ops.cast(tokens, self.compute_dtype)
         tokens += ops.cast(self.behavior_vector, self.compute_dtype)
@@ -96,7 +103,9 @@ class EventEncoder(BaseLayer):
             tokens = self.temporal_encoding(tokens, events["age_seconds"])
         if self.fine_grained is not None:
             details = {name: events[name] for name in self.event_details}
-            tokens = self.fine_grained(tokens, **details, training=training)
+            tokens = encode_details(
+                self.fine_grained, tokens, details, length, training
+            )
         return tokens
 
     def compute_output_shape(
@@ -142,4 +151,29 @@ def add_fine_grained(
         "fine_grained",
         {"inputs_shape": (None, None, layer.model_dim), **shapes},
         behavior.num_action_ids,
+    )
+
+
+def encode_details(
+    fine_grained: FineGrainedBehaviorEncoder,
+    tokens: Any,
+    details: Mapping[str, Any],
+    length: Any,
+    training: bool,
+) -> Any:
+    """Adds details to tokens; while training, to those of real events alone.
+
+    Args:
+        fine_grained: of `add_fine_grained`.
+        tokens: (B, L, D) float.
+        details: what it reads, by name.
+        length: (B,) integer. Real events; None: all are computed.
+        training: whether dropout is active.
+    """
+    if not training or length is None:
+        return fine_grained(tokens, **details, training=training)
+    return RealCells(length, ops.shape(tokens)[1]).apply(
+        lambda tokens, details: fine_grained(tokens, **details, training=True),
+        tokens,
+        details,
     )

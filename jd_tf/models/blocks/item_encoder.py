@@ -196,12 +196,13 @@ class ItemEncoder(BaseLayer):
         """
         if content_embeddings is None:
             content_embeddings = self.content_embeddings(columns)
-        given = [columns, content_embeddings]
         if not training:
-            return self.encode(*given, gate_index)
-        real = RealCells(length, ops.shape(columns[0])[1])
-        packed = keras.tree.map_structure(real.pack, given)
-        return real.unpack(self.encode(*packed, gate_index))
+            return self.encode(columns, content_embeddings, gate_index)
+        return RealCells(length, ops.shape(columns[0])[1]).apply(
+            lambda *given: self.encode(*given, gate_index),
+            columns,
+            content_embeddings,
+        )
 
     def embed(self, columns: Sequence[Any]) -> Any:
         """Returns the embeddings of the ids, (B, L or N, widths)."""

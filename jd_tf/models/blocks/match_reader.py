@@ -8,6 +8,7 @@ from keras import ops
 
 from jd_tf.layers import ContentMatch, EventWeights, IdOverlap
 from jd_tf.layers.base_layer import BaseLayer
+from jd_tf.models.blocks.real_cells import RealCells
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -142,6 +143,7 @@ class MatchReader(BaseLayer):
         length: Any,
         rows: Any,
         content_embeddings: Sequence[tuple[Any, Any]] = (),
+        training: bool = False,
     ) -> dict[str, Any]:
         """Weighs events and sums their contents up, once a history.
 
@@ -154,7 +156,12 @@ class MatchReader(BaseLayer):
         state, values, learned = {}, None, None
         if self.event_weights is not None:
             ages = age_seconds if self.use_recency else None
-            values = self.event_weights(details, ages, numeric_features)
+            weighed = [details, ages, numeric_features]
+            if training:
+                real = RealCells(length, ops.shape(details)[1])
+                values = real.apply(self.event_weights, *weighed)
+            else:
+                values = self.event_weights(*weighed)
             learned = values[..., : self.num_event_weights]
             state["event_weights"] = learned
         if self.id_overlap is not None:

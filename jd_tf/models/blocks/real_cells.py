@@ -1,7 +1,9 @@
 """The cells of a padded batch that are real, as one list."""
 
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras import ops
 
@@ -34,6 +36,19 @@ class RealCells:
     def pack(self, cells: Any) -> Any:
         """Returns the real cells of (B, L, ...), (M, 1, ...)."""
         return tf.gather_nd(cells, self._index)[:, None]
+
+    def apply(self, function: Callable[..., Any], *cells: Any) -> Any:
+        """Returns a function of the real cells, zero where padding is.
+
+        Args:
+            function: of (M, 1, ...) tensors or lists of such; its result is
+                (M, 1, ...), each cell by itself.
+            *cells: its arguments, (B, L, ...), or None.
+        """
+        packed = keras.tree.map_structure(
+            lambda one: None if one is None else self.pack(one), cells
+        )
+        return self.unpack(function(*packed))
 
     def requests(self, values: Any) -> Any:
         """Returns for each real cell the row (...) of its request, (M, ...)."""

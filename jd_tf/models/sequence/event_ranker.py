@@ -60,10 +60,11 @@ class EventRanker(OverlapRanker):
         events = {n: histories[prefix + n] for n in encoder.event_details}
         events["age_seconds"] = age_seconds
         ids = self.item_ids(histories, prefix)
+        length = histories[f"{prefix}length"]
         tokens = self.item_encoder.encode_events(
-            ids, histories[prefix + "length"], 1 + number, training
+            ids, length, 1 + number, training
         )
-        return encoder(tokens, events, training=training)
+        return encoder(tokens, events, training=training, length=length)
 
     def read_user(
         self,
