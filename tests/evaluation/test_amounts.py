@@ -181,6 +181,7 @@ def test_units_are_means_of_what_happened():
         assert found == pytest.approx(wanted, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_calibration_makes_the_mean_right(run):
     """On the validation split, where the factor is taken from."""
     folder, *_ = run

@@ -236,6 +236,7 @@ def test_a_run_is_judged_and_reported(run):
     assert "Bad outcomes, of values below 0: return." in shown
 
 
+@pytest.mark.slow
 def test_orders_are_judged_by_what_they_put_last(run):
     """An order alone has no numbers of objectives."""
     from jd_tf.evaluation.system_metrics import evaluate_predictions

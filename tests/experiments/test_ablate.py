@@ -66,6 +66,7 @@ def _run(data, workdir, *more):
     )
 
 
+@pytest.mark.slow
 def test_rows_and_seeds_become_tables(data, tmp_path):
     workdir = tmp_path / "an ablation"
     finished = _run(data, workdir, "--rows=base: use_recency=False")

@@ -110,6 +110,7 @@ def test_embeds_with_trained_and_with_initial_weights(run, tmp_path):
     assert np.abs(best.vectors - initial.vectors).max() > 0.1
 
 
+@pytest.mark.slow
 def test_refusals_are_one_line(run, tmp_path):
     photos, _, _ = run
     finished = _run(

@@ -59,6 +59,7 @@ def test_the_other_examples_are_valid(name):
     assert config.name == name
 
 
+@pytest.mark.slow
 def test_check_tables_prints_what_the_page_says(folder):
     assert "check_tables" in COMMANDS[1]
     printed = run(folder, COMMANDS[1])

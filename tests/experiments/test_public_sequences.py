@@ -163,6 +163,7 @@ def opened(output, folder):
     return workdir / "data", load_trained(workdir / "model"), source
 
 
+@pytest.mark.slow
 def test_chunks_of_the_catalogue_score_as_a_request_of_all(
     output, folder, monkeypatch
 ):

@@ -21,6 +21,7 @@ def _run(*flags):
     )
 
 
+@pytest.mark.slow
 def test_it_writes_the_page_then_names_what_is_missing(tmp_path):
     rows = [f"{i},,{'hat' if i % 2 else 'shoe'}" for i in range(1, 21)]
     catalogue = tmp_path / "a catalogue.csv"

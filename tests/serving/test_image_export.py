@@ -62,6 +62,7 @@ def _embed(served, *contents):
     return served.call(SERVING_DEFAULT, {IMAGE_BYTES: batch})
 
 
+@pytest.mark.slow
 def test_answers_for_every_kind_of_image_as_the_live_model(exported, served):
     tower, _ = exported
     contents = [*odd_photos().values(), photo(COLORS["shoe"], 3)]

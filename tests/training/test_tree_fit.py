@@ -118,6 +118,7 @@ def test_both_halves_and_keras_files_have_them(data, run, tmp_path):
     np.testing.assert_array_equal(model(batch, training=True)["logits"], logits)
 
 
+@pytest.mark.slow
 def test_a_finished_run_fits_them_once_and_the_same(data, run, monkeypatch):
     before = load_trained(run).trees.thresholds.numpy()
     shutil.rmtree(run / POST_TRAINING)

@@ -313,6 +313,7 @@ def test_a_wrong_config_is_refused_by_field(changes):
         TrainingConfig(**changes)
 
 
+@pytest.mark.slow
 def test_deterministic_operations_may_be_asked_for(tmp_path):
     """In a process of its own: it cannot be switched off again."""
     code = (
