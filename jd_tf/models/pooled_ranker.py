@@ -7,6 +7,7 @@ from keras import ops
 from jd_tf.layers.masking import mean_of_real
 from jd_tf.models.base import Tensors
 from jd_tf.models.blocks.event_ages import newest_time
+from jd_tf.models.blocks.real_cells import RealCells
 from jd_tf.models.overlap_ranker import OverlapRanker
 
 
@@ -67,10 +68,18 @@ class PooledRanker(OverlapRanker):
         for number, behavior in enumerate(self.schema.behaviors, 1):
             name, length = behavior.name, histories[behavior.length]
             ids = self.item_ids(histories, f"{name}_")
-            tokens = self.item_encoder.encode_events(
-                ids, length, number, training
-            )
-            means.append(mean_of_real(tokens, length))
+            if training:
+                real = RealCells(length, ops.shape(ids[0])[1])
+                packed = self.item_encoder(
+                    [real.pack(column) for column in ids], gate_index=number
+                )
+                means.append(real.mean(packed))
+            else:
+                tokens = self.item_encoder(ids, gate_index=number)
+                means.append(mean_of_real(tokens, length))
+                # What the fusion reads, which has no part in training.
+                values = {"interest": means[-1], "values": tokens[:, None]}
+                read.append(values)
             if self.config.items.model_dim:
                 state[f"{name}_mean"] = means[-1]
             rows = self.item_encoder.rows(ids)
@@ -79,7 +88,6 @@ class PooledRanker(OverlapRanker):
             state[f"{name}_newest_time"] = newest_time(
                 histories[f"{name}_event_time"], length
             )
-            read.append({"interest": means[-1], "values": tokens[:, None]})
         return state | self.shared_state(histories, means, read, training)
 
     def candidate_features(

@@ -30,6 +30,7 @@ class RealCells:
 
     def __init__(self, length: Any, width: Any):
         mask = length_mask(length, width)
+        self._length = length
         self._shape = ops.shape(mask)
         self._index = tf.where(mask)
 
@@ -58,3 +59,10 @@ class RealCells:
         """Returns (B, L, ...) of (M, 1, ...), zero where padding is."""
         shape = (*self._shape, *packed.shape[2:])
         return tf.scatter_nd(self._index, packed[:, 0], shape)
+
+    def mean(self, packed: Any) -> Any:
+        """Returns the mean (B, D) of each request's cells (M, 1, D), or 0."""
+        requests, count = self._index[:, 0], self._shape[0]
+        total = tf.math.unsorted_segment_sum(packed[:, 0], requests, count)
+        length = ops.cast(ops.maximum(self._length, 1), total.dtype)
+        return total / length[:, None]
