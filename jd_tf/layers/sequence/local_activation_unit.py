@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from jd_tf.layers.base_layer import BaseLayer
@@ -104,6 +105,48 @@ class LocalActivationUnit(BaseLayer):
         real = length_mask(length, ops.shape(events)[1])
         weights = ops.where(real[:, None, :], weights, 0.0)
         return ops.matmul(weights, ops.cast(events, weights.dtype))
+
+    def pool_real(
+        self,
+        candidates: Any,
+        events: Any,
+        parts: Any,
+        length: Any,
+        num_candidates: Any,
+    ) -> Any:
+        """As `pool`, but pairs with padding are not computed.
+
+        For training, where requests of a batch differ in length: what is
+        exported computes all pairs, by products that need no copies.
+
+        Args:
+            candidates: as for the call.
+            events: of `encode_events`.
+            parts: likewise.
+            length: (B,) integer. Real events.
+            num_candidates: (B,) integer. Real candidates; others get 0.
+        """
+        rows, count = ops.shape(candidates)[:2]
+        pairs = tf.where(
+            length_mask(num_candidates, count)[:, :, None]
+            & length_mask(length, ops.shape(events)[1])[:, None]
+        )
+        row, place, event = ops.unstack(pairs, 3, axis=1)
+        event = ops.stack([row, event], axis=1)
+        candidates = ops.cast(candidates, self.compute_dtype)
+        events = tf.gather_nd(ops.cast(events, self.compute_dtype), event)
+        asking = tf.gather_nd(candidates, pairs[:, :2])
+        kernel = ops.cast(self.product_kernel, self.compute_dtype)
+        hidden = ops.matmul(events * asking, kernel)
+        hidden += tf.gather_nd(self.candidate_part(candidates), pairs[:, :2])
+        hidden += tf.gather_nd(ops.cast(parts, self.compute_dtype), event)
+        for layer in self.deeper:
+            hidden = layer(self.activation(hidden))
+        cell = row * ops.cast(count, row.dtype) + place
+        pooled = tf.math.unsorted_segment_sum(
+            hidden * events, cell, rows * count
+        )
+        return ops.reshape(pooled, (rows, count, events.shape[-1]))
 
     def _weights(self, candidates: Any, events: Any, parts: Any) -> Any:
         """Returns a(q, e) of each candidate and event, (B, N, L)."""

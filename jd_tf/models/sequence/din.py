@@ -77,5 +77,8 @@ class DIN(SequenceRanker):
         state: Mapping[str, Any],
         training: bool,
     ) -> Any:
-        events = (state[name] for name in ("events", "parts", "length"))
+        events = [state[name] for name in ("events", "parts", "length")]
+        if training:
+            count = state["num_candidates"]
+            return reader[0].pool_real(candidates, *events, count)
         return reader[0].pool(candidates, *events)

@@ -80,7 +80,7 @@ class EventRanker(OverlapRanker):
             tokens: (B, N, D) float. Candidates.
             numbers: their overlaps and dense features (B, N, F), if any.
             user_state: of `encode_histories`.
-            context: of `encode_request`.
+            context: of `encode_request`, and `num_candidates`.
             training: whether dropout is active.
         """
         raise NotImplementedError
@@ -97,6 +97,7 @@ class EventRanker(OverlapRanker):
         numbers = self.match_ids(user_state, self.item_encoder.rows(ids))
         if self.schema.item_dense:
             numbers.append(self.item_normalization(candidates["item_dense"]))
+        context = {**context, "num_candidates": candidates["num_candidates"]}
         read = self.read_user(tokens, numbers, user_state, context, training)
         features = ops.concatenate([tokens, *read, *numbers], axis=-1)
         logits, shared = self.conditional_logits(

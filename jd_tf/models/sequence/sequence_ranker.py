@@ -62,7 +62,8 @@ class SequenceRanker(EventRanker):
     ) -> Any:
         """Returns what candidates (B, N, D) read of a behaviour, (B, N, D).
 
-        `state` is of `encode_events`, with the behaviour's `length`.
+        `state` is of `encode_events`, with the behaviour's `length` and the
+        request's `num_candidates`.
         """
         raise NotImplementedError
 
@@ -114,9 +115,13 @@ class SequenceRanker(EventRanker):
         context: Any,
         training: bool = False,
     ) -> list[Any]:
+        count = {"num_candidates": context["num_candidates"]}
         return [
             self.read_events(
-                reader, tokens, behavior_state(user_state, behavior), training
+                reader,
+                tokens,
+                behavior_state(user_state, behavior) | count,
+                training,
             )
             for behavior, reader in zip(
                 self.schema.behaviors, self.readers, strict=True
