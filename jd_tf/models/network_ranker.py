@@ -74,7 +74,11 @@ class NetworkRanker(Composite, PooledRanker):
         num_candidates: Any,
         training: bool = False,
     ) -> tuple[Any, Any]:
-        """See `MultiTaskRanker`; padding is computed: layers pair it all."""
+        """See `MultiTaskRanker`; here padding is computed.
+
+        The network does the user's part as well, which must run once a
+        request and not once a candidate.
+        """
         user = self.experts_state(user_state, context)
         logits, shared = self.network(user, features, context, training)
         return ops.cast(logits, "float32"), shared

@@ -199,7 +199,7 @@ class ItemEncoder(BaseLayer):
         if not training:
             return self.encode(columns, content_embeddings, gate_index)
         return RealCells(length, ops.shape(columns[0])[1]).apply(
-            lambda *given: self.encode(*given, gate_index),
+            lambda ids, contents: self.encode(ids, contents, gate_index),
             columns,
             content_embeddings,
         )

@@ -225,7 +225,8 @@ class TimelineRanker(EventRanker):
         self, kept: Tensors, histories: Tensors, of_behaviors: Tensors
     ) -> tuple[dict, dict]:
         """Returns table rows of events, new and kept, and their overlaps."""
-        rows, overlaps = {}, {}
+        rows: dict[str, Any] = {}
+        overlaps: dict[str, Any] = {}
         if self.id_overlap is not None:
             for behavior in self.schema.behaviors:
                 name = f"{behavior.name}_event_rows"
