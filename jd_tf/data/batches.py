@@ -17,8 +17,7 @@ from jd_tf.schema import TRAINING_ROLES, Column, DataError, Role, Schema
 
 READ_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
 
-# Records that are shuffled at a time.
-_SHUFFLED = 8192
+_SHUFFLE_BUFFER = 8192
 _INTERLEAVED_FILES = 4
 _PARALLEL_CALLS = 2
 _COUNTS = tf.io.RaggedFeature(tf.int64, row_splits_dtype="int64")
@@ -104,14 +103,17 @@ def read_batches(
             num_parallel_calls=_PARALLEL_CALLS,
             deterministic=True,
         )
-        dataset = _by_windows(dataset, _SHUFFLED, seed, _shuffle)
+        dataset = _shuffle(dataset, seed)
         if bucket_batches:
-            window = bucket_batches * batch_size
-            dataset = _by_windows(
-                dataset,
-                window,
-                seed,
-                lambda records, seed: _bucket(records, batch_size, seed),
+            dataset = (
+                dataset.batch(bucket_batches * batch_size)
+                .enumerate()
+                .map(
+                    lambda number, window: _bucket(
+                        window, batch_size, tf.stack([seed, number])
+                    )
+                )
+                .unbatch()
             )
     dataset = (
         dataset.shard(every, 0)
@@ -217,22 +219,20 @@ def _values(column: Column, parsed: Mapping[str, Any]) -> tf.Tensor:
     return counts.with_values(items).to_tensor(shape=(None, None, column.inner))
 
 
-def _by_windows(
-    dataset: tf.data.Dataset,
-    size: int,
-    seed: int,
-    arrange: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-) -> tf.data.Dataset:
-    """Arranges so many records at a time, each time by another seed."""
-    windows = dataset.batch(size).enumerate()
-    return windows.map(
-        lambda number, records: arrange(records, tf.stack([seed, number]))
-    ).unbatch()
+def _shuffle(dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:
+    """Shuffles records by this seed alone.
 
+    `Dataset.shuffle` takes a global seed as well: that of the program, or in
+    a function that of its graph, which is set here.
+    """
 
-def _shuffle(records: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Shuffles records; `Dataset.shuffle` would ask a global seed, too."""
-    return tf.random.experimental.stateless_shuffle(records, seed)
+    def shuffled(_: tf.Tensor) -> tf.data.Dataset:
+        tf.compat.v1.set_random_seed(seed)
+        return dataset.shuffle(
+            _SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=False
+        )
+
+    return tf.data.Dataset.range(1).flat_map(shuffled)
 
 
 def _bucket(records: tf.Tensor, batch_size: int, seed: tf.Tensor) -> tf.Tensor:
