@@ -215,13 +215,10 @@ def card_picture(card: Card) -> bytes:
             axes.plot(x, y, marker, color=color, markersize=5, label=model)
         axes.margins(_MARGIN)
     # Names beside the points would lie on one another.
-    marks = dict(
-        pair
-        for axes in panels.values()
-        for pair in zip(
-            *reversed(axes.get_legend_handles_labels()), strict=True
-        )
-    )
+    marks: dict[str, Any] = {}
+    for axes in panels.values():
+        handles, names = axes.get_legend_handles_labels()
+        marks |= zip(names, handles, strict=True)
     figure.legend(
         marks.values(),
         marks.keys(),

@@ -48,10 +48,8 @@ class PooledRanker(OverlapRanker):
 
     @property
     def _reading_dims(self) -> tuple[int, int]:
-        dim, num_behaviors = (
-            self.item_encoder.output_dim,
-            len(self.schema.behaviors),
-        )
+        num_behaviors = len(self.schema.behaviors)
+        dim = self.item_encoder.output_dim
         products = dim if self.config.items.model_dim else 0
         candidate_dim = dim + num_behaviors * products + self.overlap_dim
         return candidate_dim, num_behaviors * dim

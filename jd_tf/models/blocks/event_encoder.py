@@ -8,7 +8,7 @@ from keras import ops
 
 from jd_tf.layers import FineGrainedBehaviorEncoder, TemporalEncoding
 from jd_tf.layers.base_layer import BaseLayer
-from jd_tf.models.blocks.real_cells import RealCells
+from jd_tf.models.blocks.real_cells import compute_real
 from jd_tf.schema import Behavior
 
 NUM_AGE_BUCKETS = 64
@@ -170,10 +170,12 @@ def encode_details(
         length: (B,) integer. Real events; None: all are computed.
         training: whether dropout is active.
     """
-    if not training or length is None:
-        return fine_grained(tokens, **details, training=training)
-    return RealCells(length, ops.shape(tokens)[1]).apply(
-        lambda tokens, details: fine_grained(tokens, **details, training=True),
+    return compute_real(
+        lambda tokens, details: fine_grained(
+            tokens, **details, training=training
+        ),
+        length,
+        training and length is not None,
         tokens,
         details,
     )

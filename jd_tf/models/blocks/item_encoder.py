@@ -14,7 +14,7 @@ from jd_tf.layers import (
 )
 from jd_tf.layers.base_layer import BaseLayer
 from jd_tf.layers.embedding.id_embedding import hashed_rows
-from jd_tf.models.blocks.real_cells import RealCells
+from jd_tf.models.blocks.real_cells import compute_real
 from jd_tf.schema import IdColumn
 
 # Of every id that is not in a vocabulary; see `IdEmbedding`.
@@ -196,10 +196,10 @@ class ItemEncoder(BaseLayer):
         """
         if content_embeddings is None:
             content_embeddings = self.content_embeddings(columns)
-        if not training:
-            return self.encode(columns, content_embeddings, gate_index)
-        return RealCells(length, ops.shape(columns[0])[1]).apply(
+        return compute_real(
             lambda ids, contents: self.encode(ids, contents, gate_index),
+            length,
+            training,
             columns,
             content_embeddings,
         )

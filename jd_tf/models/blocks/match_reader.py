@@ -8,7 +8,7 @@ from keras import ops
 
 from jd_tf.layers import ContentMatch, EventWeights, IdOverlap
 from jd_tf.layers.base_layer import BaseLayer
-from jd_tf.models.blocks.real_cells import RealCells
+from jd_tf.models.blocks.real_cells import compute_real
 
 
 @keras.saving.register_keras_serializable(package="jd_tf")
@@ -156,12 +156,14 @@ class MatchReader(BaseLayer):
         state, values, learned = {}, None, None
         if self.event_weights is not None:
             ages = age_seconds if self.use_recency else None
-            weighed = [details, ages, numeric_features]
-            if training:
-                real = RealCells(length, ops.shape(details)[1])
-                values = real.apply(self.event_weights, *weighed)
-            else:
-                values = self.event_weights(*weighed)
+            values = compute_real(
+                self.event_weights,
+                length,
+                training,
+                details,
+                ages,
+                numeric_features,
+            )
             learned = values[..., : self.num_event_weights]
             state["event_weights"] = learned
         if self.id_overlap is not None:

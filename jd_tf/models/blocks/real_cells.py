@@ -38,19 +38,6 @@ class RealCells:
         """Returns the real cells of (B, L, ...), (M, 1, ...)."""
         return tf.gather_nd(cells, self._index)[:, None]
 
-    def apply(self, function: Callable[..., Any], *cells: Any) -> Any:
-        """Returns a function of the real cells, zero where padding is.
-
-        Args:
-            function: of (M, 1, ...) tensors or lists of such; its result is
-                (M, 1, ...), each cell by itself.
-            *cells: its arguments, (B, L, ...), or None.
-        """
-        packed = keras.tree.map_structure(
-            lambda one: None if one is None else self.pack(one), cells
-        )
-        return self.unpack(function(*packed))
-
     def requests(self, values: Any) -> Any:
         """Returns for each real cell the row (...) of its request, (M, ...)."""
         return tf.gather(values, self._index[:, 0])
@@ -66,3 +53,25 @@ class RealCells:
         total = tf.math.unsorted_segment_sum(packed[:, 0], requests, count)
         length = ops.cast(ops.maximum(self._length, 1), total.dtype)
         return total / length[:, None]
+
+
+def compute_real(
+    function: Callable[..., Any], length: Any, training: bool, *cells: Any
+) -> Any:
+    """Returns a function of cells; while training, of the real ones alone.
+
+    Args:
+        function: of tensors, or lists or dicts of such; each cell by itself.
+        length: (B,) integer. Real cells of each request.
+        training: whether padding is left out: there the result is zero.
+        *cells: arguments of the function, (B, L, ...), or None; the first is
+            a tensor or has one.
+    """
+    if not training:
+        return function(*cells)
+    width = ops.shape(keras.tree.flatten(cells)[0])[1]
+    real = RealCells(length, width)
+    packed = keras.tree.map_structure(
+        lambda one: None if one is None else real.pack(one), cells
+    )
+    return real.unpack(function(*packed))

@@ -14,8 +14,8 @@ class EventsConfig(ConfigGroup):
         use_position: whether events know their place.
         use_recency: whether events know their age, counted from the newest.
         use_fine_grained: whether dwell, counts and actions are read.
-        use_overlap: whether candidates get id-overlap features, which no
-            paper of these models has and every shop does.
+        use_overlap: whether candidates get id-overlap features; most papers
+            of these models have none.
     """
 
     use_position: bool = True
@@ -32,8 +32,8 @@ class TimelineConfig(ConfigGroup):
         max_events: events that are read at most, the newest; 0 for all.
         use_gaps: whether events know the seconds since the one before.
         use_fine_grained: whether dwell, counts and actions are read.
-        use_overlap: whether candidates get id-overlap features, which no
-            paper of these models has and every shop does.
+        use_overlap: whether candidates get id-overlap features; most papers
+            of these models have none.
     """
 
     max_events: int = 0
