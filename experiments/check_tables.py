@@ -1,6 +1,7 @@
 """Prints how the tables of a configuration are understood.
 
     python -m experiments.check_tables shop.yaml
+    python -m experiments.check_tables kuairand --input=FOLDER
 
 joins the tables as `make_data --source=tables` would, writes nothing, and
 prints what was counted, the columns of a request and ten of the requests.
@@ -15,6 +16,9 @@ from absl import app, flags
 from experiments import program
 from jd_tf.data.tables.checking import check_tables
 
+_INPUT = flags.DEFINE_string(
+    "input", None, "Folder of the tables; by default that of the YAML file."
+)
 _ENGINE = flags.DEFINE_enum(
     "engine", "duckdb", ["duckdb", "spark"], "What joins."
 )
@@ -30,12 +34,15 @@ _MAX_BAD_RECORDS = flags.DEFINE_integer(
 def main(arguments: Sequence[str]) -> None:
     """Checks the tables of one configuration."""
     if len(arguments) != 2:
-        raise app.UsageError("name the YAML file of the tables.")
+        raise app.UsageError(
+            "name the YAML file of the tables, or a public log."
+        )
     with tempfile.TemporaryDirectory(prefix="tables.") as folder:
         print(
             check_tables(
                 arguments[1],
                 Path(folder),
+                _INPUT.value,
                 max_bad_records=_MAX_BAD_RECORDS.value,
                 engine=_ENGINE.value,
                 master=_MASTER.value,

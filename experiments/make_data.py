@@ -4,6 +4,8 @@
 
     python -m experiments.make_data --source=tables --config=YAML --output=DIR
 
+    python -m experiments.make_data --source=kuairand --input=LOGS --output=DIR
+
 writes shards of train, validation and test, `schema.json`, `manifest.json`, and
 what lies in them as `summary.json`, `summary.txt` and `summary.png`; all or
 nothing. Options that a source does not have are refused by name.
@@ -17,16 +19,20 @@ from jd_tf.data.dataset_making import SIMULATOR, TABLES, make_dataset
 from jd_tf.data.sources import SOURCES
 from jd_tf.data.summary import SUMMARY_PICTURE, SUMMARY_TEXT
 from jd_tf.data.summary_report import summary_text
+from jd_tf.data.tables.config_reading import LOGS
 
 _SOURCE = flags.DEFINE_enum(
     "source",
     None,
-    [SIMULATOR, TABLES, *SOURCES],
+    [SIMULATOR, TABLES, *SOURCES, *LOGS],
     "What to read.",
     required=True,
 )
 _INPUT = flags.DEFINE_string(
-    "input", None, "Folder of the log; none for the simulator and tables."
+    "input",
+    None,
+    "Folder of the log; none for the simulator. That of tables is by default "
+    "the folder of their YAML file.",
 )
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder to make; new or empty.", required=True
@@ -56,8 +62,7 @@ _OPTIONS = (
     flags.DEFINE_float(
         "test_share",
         None,
-        "Share of the log, or of simulated days, to test on. jdata2016 tests "
-        "on its last file if there are several.",
+        "Share of the log, or of simulated days, to test on.",
         lower_bound=0.0,
         upper_bound=1.0,
     ),
@@ -71,21 +76,20 @@ _OPTIONS = (
     flags.DEFINE_integer(
         "num_candidates",
         None,
-        "jd_micro, jdata2016: candidates of a request, the product gone to "
+        "jd_micro: candidates of a request, the product gone to "
         "included. simulator: items shown at most.",
         lower_bound=2,
     ),
     flags.DEFINE_integer(
         "max_candidates",
         None,
-        "jd_ranking, kuairand, bars: impressions joined to one request at "
-        "most.",
+        "jd_ranking, bars: impressions joined to one request at most.",
         lower_bound=1,
     ),
     flags.DEFINE_float(
         "same_category_share",
         None,
-        "jd_micro, jdata2016: probability that a negative has the category of "
+        "jd_micro: probability that a negative has the category of "
         "the product being left; keep it below the share at which users stay "
         "in their category, which the summary counts.",
         lower_bound=0.0,
@@ -94,23 +98,9 @@ _OPTIONS = (
     flags.DEFINE_float(
         "moment_share",
         None,
-        "jd_micro, jdata2016: share of the visits to new products that "
-        "become requests.",
+        "jd_micro: share of the visits to new products that become requests.",
         lower_bound=0.0,
         upper_bound=1.0,
-    ),
-    flags.DEFINE_float(
-        "session_gap_minutes",
-        None,
-        "jdata2016, kuairand: pause that ends a session; in jdata2016 with it "
-        "the labels.",
-        lower_bound=0.0,
-    ),
-    flags.DEFINE_float(
-        "request_gap_seconds",
-        None,
-        "kuairand: pause after what was played that ends a request.",
-        lower_bound=0.0,
     ),
     flags.DEFINE_string(
         "config", None, "tables: the YAML file that declares them."

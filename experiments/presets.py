@@ -3,8 +3,10 @@
 import dataclasses
 from typing import Any
 
+from jd_tf.data.tables.config_reading import LOGS
 from jd_tf.models.config_fields import replace_fields
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
+from jd_tf.schema import DataError
 from jd_tf.training.config import TrainingConfig
 
 
@@ -136,3 +138,15 @@ QUICKSTART_PRESETS = {
         random_data=False,
     ),
 }
+
+
+def find_preset(source: str, preset: str = "demo") -> Preset:
+    """Returns a preset; that of all tables for logs that have none."""
+    found = QUICKSTART_PRESETS.get((source, preset))
+    if found is None and source in LOGS:
+        found = QUICKSTART_PRESETS.get(("tables", preset))
+    if found is None:
+        raise DataError(
+            f"source `{source}` has no preset `{preset}`; leave --preset out."
+        )
+    return found

@@ -18,25 +18,28 @@ from absl import flags
 
 from experiments import program
 from experiments.steps import Steps
-from jd_tf.schema import DataError
+from jd_tf.data.tables.config_reading import LOGS
 
 _SOURCE = flags.DEFINE_enum(
     "source",
     "simulator",
+    # Those with code are named here, as importing them takes seconds.
     [
         "simulator",
         "tables",
         "jd_ranking",
         "jd_micro",
-        "jdata2016",
-        "kuairand",
         "sequences",
         "bars",
+        *LOGS,
     ],
     "What to learn from.",
 )
 _INPUT = flags.DEFINE_string(
-    "input", None, "Folder of the log; none for the simulator and tables."
+    "input",
+    None,
+    "Folder of the log; none for the simulator. That of tables is by default "
+    "the folder of their YAML file.",
 )
 _CONFIG = flags.DEFINE_string(
     "config", None, "tables: the YAML file that declares them."
@@ -75,13 +78,9 @@ STATE_FILE = "quickstart.json"
 
 def main(_: object) -> int | None:
     """Runs the steps that are not done yet and shows the result."""
-    from experiments.presets import QUICKSTART_PRESETS
+    from experiments.presets import find_preset
 
-    key = (_SOURCE.value, _PRESET.value)
-    if key not in QUICKSTART_PRESETS:
-        raise DataError(
-            f"source `{key[0]}` has no preset `{key[1]}`; leave --preset out."
-        )
+    preset = find_preset(_SOURCE.value, _PRESET.value)
     workdir = Path(_WORKDIR.value)
     run = Steps(
         workdir / STATE_FILE,
@@ -92,7 +91,6 @@ def main(_: object) -> int | None:
     )
     data, model_dir = workdir / "data", workdir / "model"
     pairs = workdir / "pairs.npz"
-    preset = QUICKSTART_PRESETS[key]
 
     def make() -> None:
         from jd_tf.data.dataset_making import make_dataset

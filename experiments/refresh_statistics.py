@@ -20,6 +20,9 @@ from jd_tf.schema import DataError
 _CONFIG = flags.DEFINE_string(
     "config", None, "The YAML file of the tables.", required=True
 )
+_INPUT = flags.DEFINE_string(
+    "input", None, "Folder of the tables; by default that of the YAML file."
+)
 _DATA = flags.DEFINE_string(
     "data", None, "Folder that make_data made of it.", required=True
 )
@@ -57,7 +60,7 @@ def main(_: object) -> None:
     from jd_tf.data.tables.config_reading import read_config
     from jd_tf.data.tables.snapshots.refreshing import refresh_snapshot
 
-    config = read_config(_CONFIG.value)
+    config = read_config(_CONFIG.value, _INPUT.value)
     tables = dict(config.tables)
     for name, flag in _NEW_FILES.items():
         if flag.value and name not in tables:

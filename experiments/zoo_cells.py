@@ -13,13 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from experiments.benchmarks.serving_ways import random_batch
-from experiments.presets import QUICKSTART_PRESETS, Preset
+from experiments.presets import QUICKSTART_PRESETS, Preset, find_preset
 from experiments.run_config import TRAINING
 from experiments.train_ranker import count_pairs, finish_training
 from jd_tf.data.batches import numpy_batches
 from jd_tf.data.dataset import SCHEMA_FILE, fingerprint, read_schema
 from jd_tf.data.dataset_making import SIMULATOR, make_dataset
 from jd_tf.data.files import read_json, write_json
+from jd_tf.data.tables.config_reading import LOGS
 from jd_tf.evaluation.ablations.judge import discard_weights, judge_run
 from jd_tf.evaluation.collect import collect_predictions
 from jd_tf.evaluation.live_scorer import model_scorer
@@ -83,18 +84,18 @@ def open_data(text: str, output: Path) -> DataSet:
         DataError: if the folder is neither.
     """
     name, _, given = text.partition(":")
-    preset = QUICKSTART_PRESETS.get((name, "demo"))
     folder = Path(given)
     if not given or not (folder / SCHEMA_FILE).is_file():
         made = output / "data" / name
         if not (made / SCHEMA_FILE).is_file():
-            if preset is None or not (given or name == SIMULATOR):
+            known = name in LOGS or (name, "demo") in QUICKSTART_PRESETS
+            if not known or not (given or name == SIMULATOR):
                 raise DataError(
                     f"--data={text}: {given or 'nothing'} is no folder of "
                     "make_data, and the name no source of quickstart. Make the "
                     "data by `python -m experiments.make_data` first."
                 )
-            make_dataset(name, made, given or None, **preset.data)
+            make_dataset(name, made, given or None, **find_preset(name).data)
         folder = made
     return DataSet(name, folder, preset_of(folder))
 

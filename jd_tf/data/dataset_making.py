@@ -13,6 +13,7 @@ from jd_tf.data.sources import open_source
 from jd_tf.data.sources.source import Source, check_options
 from jd_tf.data.summary import write_summary
 from jd_tf.data.suspicions import Suspicions
+from jd_tf.data.tables.config_reading import LOGS, read_config
 from jd_tf.schema import DataError
 
 if TYPE_CHECKING:
@@ -43,18 +44,20 @@ def make_dataset(
     """Makes a data set: shards, schema, manifest and summary, atomically.
 
     Args:
-        source: "simulator", "tables", a key of `jd_tf.data.SOURCES`, or an
-            open source or simulator.
+        source: "simulator", "tables", a name in `LOGS` of the configurations
+            of public logs, a key of `jd_tf.data.SOURCES`, or an open source or
+            simulator.
         output_dir: the new folder.
-        input_dir: folder of the log; none for the simulator and tables.
+        input_dir: folder of the log; none for the simulator. That of tables is
+            by default the configuration's.
         num_shards: files per split; by default 2, of tables one for a million
             events.
         overwrite: replaces an existing folder.
         progress: shows a progress bar.
         num_processes: processes of the simulator, and with tables.
-        **options: of the source, fields of `SimulatorConfig`, or, of tables,
-            `config` (the YAML file), `engine`, `master`, `memory_limit`,
-            `statistics_delay` and `max_bad_records`.
+        **options: of the source, fields of `SimulatorConfig`, or, of tables
+            and `LOGS`, `engine`, `master`, `memory_limit`, `statistics_delay`,
+            `max_bad_records`, and of tables `config`: the YAML file.
 
     Returns:
         The summary; see `jd_tf.data.summary`.
@@ -80,8 +83,9 @@ def make_dataset(
     """
     if num_shards is not None and num_shards < 1:
         raise DataError(f"`num_shards` must be at least 1. Got: {num_shards}.")
-    if source == TABLES:
+    if isinstance(source, str) and source in (TABLES, *LOGS):
         return _make_from_tables(
+            source,
             output_dir,
             input_dir,
             options,
@@ -122,26 +126,30 @@ def make_dataset(
 
 
 def _make_from_tables(
+    source: str,
     output_dir: str | Path,
     input_dir: str | Path | None,
     options: dict[str, Any],
     **others: Any,
 ) -> dict[str, Any]:
     # Other sources need no Ibis.
-    from jd_tf.data.tables.config_reading import read_config
     from jd_tf.data.tables.making import make_from_tables
 
-    check_options("source `tables`", options, ["config", *_OF_TABLES])
-    if input_dir is not None or "config" not in options:
-        raise DataError(
-            "source `tables` reads what the YAML file --config names, and no "
-            f"--input. Got: config={options.get('config')}, input={input_dir}."
-        )
-    config = read_config(
-        options.pop("config"),
-        statistics_delay=options.pop("statistics_delay", None),
-    )
-    return make_from_tables(config, output_dir, **options, **others)
+    config = source
+    if source == TABLES:
+        check_options("source `tables`", options, ["config", *_OF_TABLES])
+        if "config" not in options:
+            raise DataError(
+                "source `tables` reads what the YAML file --config names."
+            )
+        config = options.pop("config")
+    else:
+        check_options(f"source `{source}`", options, [*_OF_TABLES])
+        if input_dir is None:
+            raise DataError(f"source `{source}` needs the folder of its log.")
+    delay = options.pop("statistics_delay", None)
+    declared = read_config(config, input_dir, statistics_delay=delay)
+    return make_from_tables(declared, output_dir, **options, **others)
 
 
 def _write_log(

@@ -11,12 +11,10 @@ from jd_tf.data.dataset_making import make_dataset
 from jd_tf.data.log_report import LogReport
 from jd_tf.data.sources import SOURCES, open_source
 from jd_tf.schema import DataError
-from tests.data.sources import kuairand_logs, test_bars
+from tests.data.sources import test_bars
 from tests.data.sources.small_logs import (
     impression,
-    jdata_actions,
     micro_sessions,
-    write_jdata,
     write_micro,
     write_ranking,
 )
@@ -24,9 +22,7 @@ from tests.data.sources.timeline_files import timelines, write_timelines
 
 SMALL = {
     "jd_micro": {"num_candidates": 4},
-    "jdata2016": {"num_candidates": 4},
     "jd_ranking": {},
-    "kuairand": {"max_candidates": 4},
     "sequences": {"num_negatives": 4},
     "bars": {},
 }
@@ -36,16 +32,10 @@ SMALL = {
 def logs(tmp_path):
     folder = tmp_path / "logs"
     write_micro(folder / "jd_micro", micro_sessions(80))
-    write_jdata(
-        folder / "jdata2016",
-        a=jdata_actions(1500, 1),
-        b=jdata_actions(500, 2, start=90_000),
-    )
     write_ranking(
         folder / "jd_ranking" / "part-0",
         [impression(n, lengths=(3, 0, 2)) for n in range(40)],
     )
-    kuairand_logs.write(folder / "kuairand", kuairand_logs.log(400))
     write_timelines(folder / "sequences", timelines())
     (folder / "bars").mkdir()
     test_bars.write(
@@ -135,7 +125,6 @@ def test_a_log_too_small_for_its_splits_is_refused(tmp_path):
         ("jd_micro", {"test_share": 0.0}, "`test_share`.*Got: 0.1 and 0.0"),
         ("jd_micro", {"test_share": 0.95}, "sum below 1"),
         ("jd_micro", {"max_bad_records": -1}, "`max_bad_records`.*Got: -1"),
-        ("jdata2016", {"session_gap_minutes": 0}, "Got: 0"),
         ("jd_ranking", {"max_candidates": 0}, "Got: 0"),
         ("jd_ranking", {"num_candidates": 5}, "no option `num_candidates`"),
         ("simulator", {}, "the simulator reads nothing"),

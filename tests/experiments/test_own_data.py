@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from jd_tf.data import make_dataset
-from jd_tf.data.tables.config_reading import read_config
 from jd_tf.data.tables.snapshots.snapshot import Snapshot
 from tests.conftest import ROOT
 from tests.data.tables.records import read_requests
@@ -51,12 +50,6 @@ def run(folder, command):
 
 def test_the_configuration_is_short():
     assert len((ROOT / SHOP / "shop.yaml").read_text().splitlines()) <= 60
-
-
-@pytest.mark.parametrize("name", ["kuairand", "retailrocket"])
-def test_the_other_examples_are_valid(name):
-    config = read_config(ROOT / "examples" / name / f"{name}.yaml")
-    assert config.name == name
 
 
 @pytest.mark.slow

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.presets import QUICKSTART_PRESETS
+from experiments.presets import QUICKSTART_PRESETS, find_preset
 from jd_tf.data.sources import SOURCES
+from jd_tf.data.tables.config_reading import LOGS
+from jd_tf.schema import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,4 +34,12 @@ def test_quickstart_offers_every_source_with_a_demo():
     # A long list begins on a line of its own.
     offered = "".join(shown.split()).split("--source:<")[1].split(">")[0]
     names = set(offered.split("|"))
-    assert names == {"simulator", "tables", *SOURCES}
+    assert names == {"simulator", "tables", *SOURCES, *LOGS}
+
+
+def test_logs_have_the_preset_of_tables_or_one_of_their_own():
+    tables = QUICKSTART_PRESETS["tables", "demo"]
+    assert find_preset("retailrocket") is tables
+    assert find_preset("kuairand") is not tables
+    with pytest.raises(DataError, match="`kuairand` has no preset `long`"):
+        find_preset("kuairand", "long")

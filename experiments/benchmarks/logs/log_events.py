@@ -10,8 +10,6 @@ from jd_tf.data.files import read_json
 from jd_tf.data.log_report import LogReport
 from jd_tf.data.simulator import Simulator, SimulatorConfig
 from jd_tf.data.sources.jd_micro import parse_session
-from jd_tf.data.sources.jdata_files import read_actions
-from jd_tf.data.sources.kuairand_log import open_log, read_impressions
 from jd_tf.data.sources.text_files import read_lines
 from jd_tf.data.sources.timelines import read_timelines
 from jd_tf.schema import DataError
@@ -68,14 +66,18 @@ def jd_micro_events(path: Path) -> pd.DataFrame:
 
 
 def jdata2016_events(folder: Path) -> pd.DataFrame:
-    """Reads `JData_Action_*.csv`."""
-    rows = [
-        (action.user, action.time, action.item, *action[5:], kind)
-        for path in sorted(folder.glob("JData_Action_*.csv"))
-        for action in read_actions(path, LogReport())
-        if (kind := _JDATA_KINDS.get(action.kind)) is not None
-    ]
-    return event_table(**_columns(rows, without="session"))
+    """Reads `JData_Action_*.csv`; rows that are there twice count once."""
+    paths = sorted(folder.glob("JData_Action_*.csv"))
+    read = pd.concat([pd.read_csv(path) for path in paths]).drop_duplicates()
+    read = read[read["type"].isin(_JDATA_KINDS)]
+    return event_table(
+        user=read["user_id"].astype(np.int64),
+        time=pd.to_datetime(read["time"]).astype("datetime64[s]").astype(int),
+        item=read["sku_id"],
+        category=read["cate"],
+        brand=read["brand"],
+        kind=read["type"].map(_JDATA_KINDS),
+    )
 
 
 def retailrocket_events(folder: Path) -> pd.DataFrame:
@@ -95,13 +97,10 @@ def kuairand_events(folder: Path) -> pd.DataFrame:
         "category": pd.Series(pd.factorize(tags)[0], videos.index),
         "brand": videos["author_id"],
     }
-    log = open_log(folder / "feedback.tsv.gz")
-    rows = [
-        (impression.user, impression.time, impression.item)
-        for impression in read_impressions(log, LogReport())
-        if impression.feedback[0]
-    ]
-    user, time, item = map(np.array, zip(*rows, strict=True))
+    log = pd.read_csv(folder / "feedback.tsv.gz", sep="\t")
+    log = log[log["is_click"] == 1].sort_values("time_ms", kind="stable")
+    user, item = log["user_id"].to_numpy(), log["video_id"].to_numpy()
+    time = log["time_ms"].to_numpy() / 1000
     found = {
         name: group[~group.index.duplicated()]
         .reindex(item, fill_value=UNKNOWN)
@@ -205,8 +204,5 @@ def read_log(
         ) from error
 
 
-def _columns(
-    rows: Sequence[Sequence[float]], without: str = ""
-) -> dict[str, np.ndarray]:
-    names = [name for name in COLUMNS if name != without]
-    return dict(zip(names, np.array(rows).T, strict=True))
+def _columns(rows: Sequence[Sequence[float]]) -> dict[str, np.ndarray]:
+    return dict(zip(COLUMNS, np.array(rows).T, strict=True))

@@ -1,16 +1,15 @@
 """Shards of a simulated shop, written by several processes."""
 
-import contextlib
-import multiprocessing
 import pickle
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from jd_tf.data.dataset import shard_name
+from jd_tf.data.processes import unordered_map
 from jd_tf.data.records import RequestWriter
 from jd_tf.data.simulator.block_requests import (
     BlockRequests,
@@ -37,8 +36,13 @@ def write_simulated(
     depends on which process does what; one process is this one.
     """
     config = simulator.config
+
+    def run(work: Callable, tasks: list, title: str, unit: str) -> Iterable:
+        done = spread(work, tasks)
+        return tqdm(done, title, len(tasks), disable=not progress, unit=unit)
+
     with (
-        _workers(num_processes, progress) as run,
+        unordered_map(num_processes) as spread,
         tempfile.TemporaryDirectory(prefix=".logs.", dir=folder) as kept,
     ):
         blocks = [(simulator, b, kept) for b in range(config.num_blocks)]
@@ -54,24 +58,6 @@ def write_simulated(
             pass
         if config.photos:
             write_photos(simulator.catalogue, config.seed, folder, run)
-
-
-@contextlib.contextmanager
-def _workers(num_processes: int, progress: bool) -> Iterator[Callable]:
-    """Yields a map that works in this process or in several, unordered."""
-
-    def run(work: Callable, tasks: list, title: str, unit: str) -> Iterable:
-        done = unordered_map(work, tasks)
-        return tqdm(done, title, len(tasks), disable=not progress, unit=unit)
-
-    unordered_map: Callable = map
-    if num_processes == 1:
-        yield run
-        return
-    # TensorFlow has threads, which do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(num_processes) as pool:
-        unordered_map = pool.imap_unordered
-        yield run
 
 
 def _simulate(task: tuple[Simulator, int, str]) -> Tally:

@@ -7,8 +7,6 @@ from typing import Any
 from jd_tf.data.sources.bars.bars import BarsSource
 from jd_tf.data.sources.jd_micro import JDMicroSource
 from jd_tf.data.sources.jd_ranking import JDRankingSource
-from jd_tf.data.sources.jdata2016 import JData2016Source
-from jd_tf.data.sources.kuairand import KuaiRandSource
 from jd_tf.data.sources.sequences import SequencesSource
 from jd_tf.data.sources.source import Source, check_options
 from jd_tf.schema import DataError
@@ -16,8 +14,6 @@ from jd_tf.schema import DataError
 _ALL = (
     JDRankingSource,
     JDMicroSource,
-    JData2016Source,
-    KuaiRandSource,
     SequencesSource,
     BarsSource,
 )

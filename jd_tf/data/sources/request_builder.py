@@ -75,15 +75,13 @@ class RequestBuilder:
 
     Attributes:
         schema: `item_columns` are `item_id`, `category_id` and whatever
-            `attributes` gives beyond; `item_dense` starts with the counters
+            `attributes` gives beyond; `item_dense` is the counters
             of `sampler`, one an objective, and the visits of the category;
             `session_dense` is what `session_columns` returns.
         config: candidates, shares and seed.
         sampler: of the items known so far; the caller advances it.
         report: counts the requests and the visits left out.
         attributes: item -> its other item columns; category first.
-        item_features: (item, time) -> features behind those in `item_dense`.
-        context: (user, time) -> the context columns.
 
     Example:
         >>> from jd_tf.data import RequestBuilder, Simulator
@@ -121,8 +119,6 @@ class RequestBuilder:
     sampler: NegativeSampler
     report: LogReport
     attributes: Callable[[int], tuple]
-    item_features: Callable[[int, float], list[float]] = lambda item, now: []
-    context: Callable[[Any, float], dict[str, Any]] = lambda user, now: {}
 
     def step(
         self, history: UserHistory, event: Event, request_id: str, clock: int
@@ -207,7 +203,7 @@ class RequestBuilder:
         clock: int,
         candidates: list[int],
     ) -> dict[str, Any]:
-        request: dict[str, Any] = dict(self.context(history.user_id, now))
+        request: dict[str, Any] = {}
         for behavior, items, columns in history.histories(now, clock):
             request |= columns
             request |= self._ids(f"{behavior.name}_", items)
@@ -216,7 +212,6 @@ class RequestBuilder:
             [
                 *self.sampler.counts(item),
                 self.sampler.category_visits(self.attributes(item)[0]),
-                *self.item_features(item, now),
             ]
             for item in candidates
         ]

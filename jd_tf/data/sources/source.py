@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from jd_tf.data.log_report import SPLITS, LogReport
+from jd_tf.data.log_report import LogReport
 from jd_tf.schema import DataError, Schema
 
 Request = Mapping[str, Any]
@@ -128,9 +128,3 @@ def check_least(options: Any, **limits: float) -> None:
         value = getattr(options, name)
         if not value >= limit:
             raise DataError(f"`{name}` must be at least {limit}. Got: {value}.")
-
-
-def split_of_time(time: float, starts: tuple[float, float]) -> str:
-    """Returns the split of a time, given the starts of validation and test."""
-    validation, test = starts
-    return SPLITS[(time >= validation) + (time >= test)]

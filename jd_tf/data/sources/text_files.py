@@ -1,27 +1,19 @@
 """Text logs, line by line, with errors that name the line."""
 
 import csv
-import gzip
 import math
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from jd_tf.data.log_report import LogReport
 from jd_tf.schema import DataError
-
-_DAMAGE = (OSError, EOFError, zlib.error)
 
 NO_LIMIT = math.inf  # No greatest number
 
 
 def read_lines(
-    path: Path,
-    report: LogReport,
-    errors: str = "strict",
-    gzipped: bool = False,
-    growing: bool = True,
+    path: Path, report: LogReport, growing: bool = True
 ) -> Iterator[tuple[int, int, str]]:
     """Yields number from 1, first byte and text of UTF-8 lines.
 
@@ -29,13 +21,13 @@ def read_lines(
     where the file may still be growing.
     """
     number = start = 0
-    with _open(path, gzipped) as file:
+    with path.open("rb") as file:
         while True:
             number += 1
             problem = ""
             try:
                 raw = file.readline()
-                text = raw.decode("utf-8", errors)
+                text = raw.decode("utf-8")
                 if raw and not (growing or raw.endswith(b"\n")):
                     report.notes.append(
                         f"{path}: line {number}, the last, has no newline and "
@@ -51,13 +43,6 @@ def read_lines(
                     f"byte {error.start} of the line, "
                     f"{raw[error.start]:#04x}, is not UTF-8"
                 )
-            except _DAMAGE as error:
-                # Nothing behind it can be found.
-                report.tolerate(
-                    f"{path}: line {number}: {error}: the file is truncated "
-                    "or damaged"
-                )
-                return
             if not raw:
                 break
             if problem:
@@ -70,57 +55,37 @@ def read_lines(
 
 
 class TextTable:
-    """A file of values separated by commas or tabs, gzipped or not.
+    """Values separated by commas; the first line names the columns."""
 
-    The first line names the columns; `errors` is Python's way with undecodable
-    bytes, `remedy` ends the error about a missing column.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        columns: Sequence[str],
-        optional: Sequence[str] = (),
-        errors: str = "strict",
-        remedy: str = "Name the right file.",
-    ):
-        self.path = path
-        self._errors = errors
+    def __init__(self, path: Path, columns: Sequence[str]):
+        self.path, self.columns = path, columns
         with path.open("rb") as file:
-            self._gzipped = file.read(2) == b"\x1f\x8b"
+            first = file.readline()
         try:
-            with _open(path, self._gzipped) as file:
-                first = file.readline().decode("utf-8-sig", errors)
-        except (*_DAMAGE, UnicodeDecodeError) as error:
+            text = first.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
             raise DataError(
                 f"{path}: line 1: {error}: the file is damaged or no table."
             ) from error
         if not first:
             raise DataError(f"{path}: the file is empty. Copy it again.")
-        self._separator = "\t" if "\t" in first else ","
-        self.header = self._split(first.rstrip("\r\n"))
+        self.header = _split(text.rstrip("\r\n"))
         for name in columns:
             if name not in self.header:
                 raise DataError(
                     f"{path}: line 1: no column `{name}`; there are "
-                    f"{', '.join(self.header[:9])!r}. {remedy}"
+                    f"{', '.join(self.header[:9])!r}. Name the right file."
                 )
-        there = (name for name in optional if name in self.header)
-        self.columns = (*columns, *there)
 
     def records(
-        self,
-        report: LogReport,
-        parse: Callable[[list[str]], Any],
-        sorted_by: str = "",
+        self, report: LogReport, parse: Callable[[list[str]], Any]
     ) -> Iterator[Any]:
-        """Yields what `parse` makes of good lines; `sorted_by` is checked."""
-        latest = 0
+        """Yields what `parse` makes of good lines."""
         wanted = [self.header.index(name) for name in self.columns]
-        lines = read_lines(self.path, report, self._errors, self._gzipped)
+        lines = read_lines(self.path, report)
         next(lines, None)
         for number, _, text in lines:
-            values = self._split(text)
+            values = _split(text)
             try:
                 if len(values) != len(self.header):
                     raise DataError(
@@ -128,24 +93,10 @@ class TextTable:
                         f"{len(self.header)}"
                     )
                 record = parse([values[index] for index in wanted])
-                if sorted_by:
-                    if record.time < latest:
-                        value = values[self.header.index(sorted_by)]
-                        raise DataError(
-                            f"column `{sorted_by}`: {value} is before the "
-                            f"line above; sort the file by {sorted_by}"
-                        )
-                    latest = record.time
             except DataError as error:
                 report.tolerate(f"{self.path}: line {number}: {error}")
             else:
                 yield record
-
-    def _split(self, text: str) -> list[str]:
-        # Most logs quote nothing, and then this is ten times as fast.
-        if '"' not in text:
-            return text.split(self._separator)
-        return next(csv.reader([text], delimiter=self._separator), [])
 
 
 def whole_numbers(
@@ -167,5 +118,6 @@ def whole_numbers(
     return numbers
 
 
-def _open(path: Path, gzipped: bool) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path)) if gzipped else path.open("rb")
+def _split(text: str) -> list[str]:
+    # Most logs quote nothing, and then this is ten times as fast.
+    return next(csv.reader([text]), []) if '"' in text else text.split(",")

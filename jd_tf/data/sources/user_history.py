@@ -13,7 +13,6 @@ from jd_tf.schema import UNKNOWN_DWELL, Behavior, Schema
 class Action(NamedTuple):
     """The meaning of one kind of logged action."""
 
-    visits: bool = True  # Starts a visit where the product is another
     counter: int = -1  # Index of the visit's counter it adds to, -1 for none
     # Index of the objective it fulfils, or -1; whatever fulfils one fulfils the
     # first, `click`, too.
@@ -60,8 +59,6 @@ class UserHistory:
             behavior.name: collections.deque(maxlen=behavior.max_length)
             for behavior in self._kept
         }
-        self.num_visits = 0
-        self.last_time = 0.0
         self.start_session()
 
     def start_session(self) -> None:
@@ -78,9 +75,7 @@ class UserHistory:
 
     def starts_visit(self, event: Event) -> bool:
         """Returns True where the event takes the user to another product."""
-        return event.action.visits and (
-            self.visit is None or self.visit.item != event.item
-        )
+        return self.visit is None or self.visit.item != event.item
 
     @property
     def latest_item(self) -> int | None:
@@ -103,7 +98,6 @@ class UserHistory:
             counts = [0] * len(self.session_counts)
             self.visit = Visit(event.item, event.time, event.dwell, counts)
             self._past_visits.append(self.visit)
-            self.num_visits += 1
             self.session_visits += 1
         if action.counter >= 0:
             self.session_counts[action.counter] += 1
@@ -120,7 +114,6 @@ class UserHistory:
         if action.objective >= 0:
             last[0] = last[action.objective] = self.position
         self.position += 1
-        self.last_time = event.time
 
     def session_dense(self, now: float) -> np.ndarray:
         """Returns the session so far: seconds, visits, products, counters."""

@@ -20,17 +20,22 @@ _IN_TITLE = ("request_id", "user_id", "request_time")
 
 
 def check_tables(
-    path: str | Path, folder: Path, max_bad_records: int = 0, **options: Any
+    path: str | Path,
+    folder: Path,
+    input_dir: str | Path | None = None,
+    max_bad_records: int = 0,
+    **options: Any,
 ) -> str:
     """Joins the tables of a configuration and describes the outcome.
 
     Args:
-        path: the YAML file.
+        path: the YAML file, or a name in `LOGS`.
         folder: of what is kept meanwhile.
+        input_dir: folder of the tables; by default that of the file.
         max_bad_records: rows that may be skipped.
         **options: of `jd_tf.data.tables.making.open_engine`.
     """
-    config, report = read_config(path), LogReport(max_bad_records)
+    config, report = read_config(path, input_dir), LogReport(max_bad_records)
     engine = options.pop("engine", "duckdb")
     opened = open_engine(engine, folder, **options)
     join = TableJoin(opened, config, report)

@@ -10,7 +10,8 @@ import ibis
 
 from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.column_reader import ColumnReader
-from jd_tf.data.tables.config import IdConfig, TableConfig, TablesConfig
+from jd_tf.data.tables.config import TablesConfig
+from jd_tf.data.tables.config_parts import IdConfig, TableConfig
 from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.schema import UNKNOWN_DWELL, DataError
 

@@ -6,12 +6,8 @@ from typing import Any
 
 import ibis
 
-from jd_tf.data.tables.config import (
-    IdConfig,
-    KeyConfig,
-    TableConfig,
-    TablesConfig,
-)
+from jd_tf.data.tables.config import TablesConfig
+from jd_tf.data.tables.config_parts import IdConfig, KeyConfig, TableConfig
 from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.data.tables.times import DAY, NAMES, TimeColumn, moment
 from jd_tf.schema import DataError

@@ -4,11 +4,21 @@ import dataclasses
 import re
 from collections.abc import Iterable
 
-from jd_tf.data.tables.objective_config import ObjectiveConfig
+from jd_tf.data.tables.config_parts import (
+    WHOLE,
+    BehaviorConfig,
+    IdConfig,
+    KeyConfig,
+    ObjectiveConfig,
+    RequestsConfig,
+    SamplingConfig,
+    SplitConfig,
+    StatisticConfig,
+    TableConfig,
+)
 from jd_tf.schema import IMPRESSION, DataError
 
 TABLES = ("events", "impressions", "items", "users")
-WHOLE = "all"  # A window without a beginning
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _REQUIRED = {
     "events": ("user", "item", "time"),
@@ -39,182 +49,13 @@ def milliseconds(duration: str, key: str) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class KeyConfig:
-    """The ids of users or of items, in all tables.
-
-    Attributes:
-        dtype: "int64" or "string"; by default as in Parquet, string in CSV.
-        offset: added to whole numbers, for ids that start at 0.
-    """
-
-    dtype: str = ""
-    offset: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class IdConfig:
-    """A column of ids.
-
-    Attributes:
-        column: its name in the table.
-        dtype: see `KeyConfig`.
-        offset: see there.
-        separator: between the values of a text; the column has several values.
-        max_values: of these that are kept, in the order of the table.
-        pooling: of several values: "mean" or "sum".
-        text: words, hashed one by one.
-        num_buckets: rows of its table; by default as many as the data ask for.
-    """
-
-    column: str
-    dtype: str = ""
-    offset: int = 0
-    separator: str = ""
-    max_values: int = 1
-    pooling: str = "mean"
-    text: bool = False
-    num_buckets: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class TableConfig:
-    """A table and the meaning of its columns.
-
-    Attributes:
-        path: file or glob of Parquet (`.parquet`) or CSV files (all others,
-            `.gz` too), or a DuckDB file; relative to the configuration's.
-        table: name of a table of that DuckDB file or of Spark's catalogue.
-        encoding: of CSV files: utf-8, gb18030, ...
-        separator: of CSV files.
-        names: of the columns of CSV files without a first line of names.
-        columns: key (`user`, `item`, `time`, ...) -> column.
-        ids: name -> ids: attributes of items or users, the context of
-            impressions, action slots of events.
-        numbers: name -> column: features of items, users or impressions,
-            action counters of events.
-        types: of events: type -> column; a row is one event of each type
-            whose column is not 0, or, after `not `, is 0.
-        unit: of times that are numbers: s, ms or us; found by their range.
-    """
-
-    path: str = ""
-    table: str = ""
-    encoding: str = "utf-8"
-    separator: str = ","
-    names: tuple[str, ...] = ()
-    columns: dict[str, str] = dataclasses.field(default_factory=dict)
-    ids: dict[str, IdConfig] = dataclasses.field(default_factory=dict)
-    numbers: dict[str, str] = dataclasses.field(default_factory=dict)
-    types: dict[str, str] = dataclasses.field(default_factory=dict)
-    unit: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class BehaviorConfig:
-    """A history.
-
-    Attributes:
-        events: types of its events; by default its own name.
-        max_length: events kept, newest first.
-        window: how old events may be, such as 30d.
-        dwell: whether events carry how long they lasted.
-        action_counters: `numbers` of the events that it carries.
-        action_slots: `ids` of the events that it carries.
-    """
-
-    events: tuple[str, ...] = ()
-    max_length: int = 50
-    window: str = WHOLE
-    dwell: bool = False
-    action_counters: tuple[str, ...] = ()
-    action_slots: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class RequestsConfig:
-    """Impressions of one request.
-
-    Attributes:
-        gap: without request ids: the pause that ends a request.
-        max_candidates: of a request at most; the rest is another request,
-            or, with request ids, left out.
-    """
-
-    gap: str = "5m"
-    max_candidates: int = 100
-
-
-@dataclasses.dataclass(frozen=True)
-class SamplingConfig:
-    """Requests of a log without impressions.
-
-    Attributes:
-        positives: types of events that open a request; its item is shown.
-        num_negatives: items drawn beside it, all known before.
-        popular_share: probability that a negative is drawn by its events so
-            far; all known items are equally likely otherwise.
-        new_items_only: whether items the user knows open none, nor are drawn.
-        seed: of what is drawn.
-    """
-
-    positives: tuple[str, ...]
-    num_negatives: int = 19
-    popular_share: float = 0.5
-    new_items_only: bool = True
-    seed: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class StatisticConfig:
-    """Counts and rates of a key as of the request.
-
-    Attributes:
-        key: an id column, or several: `item_id`, `user_id`, `scenario`, ids
-            of items, users and impressions.
-        parent: the key whose rate few impressions are drawn to; by default
-            all impressions.
-        windows: how far back is counted: 1d, 7d, all ...
-        values: some of impressions, positives and rate.
-    """
-
-    key: tuple[str, ...]
-    parent: tuple[str, ...] = ()
-    windows: tuple[str, ...] = ("1d", "7d", "30d", WHOLE)
-    values: tuple[str, ...] = ("impressions", "rate")
-
-    @property
-    def name(self) -> str:
-        """The beginning of the names of its features."""
-        return "_x_".join(name.removesuffix("_id") for name in self.key)
-
-
-@dataclasses.dataclass(frozen=True)
-class SplitConfig:
-    """Training, validation and test.
-
-    Attributes:
-        by: "time" or "user".
-        validation_share: share of the requests, or of the users.
-        test_share: likewise.
-        validation_from: in place of shares the ISO date or time it begins.
-        test_from: likewise.
-    """
-
-    by: str = "time"
-    validation_share: float = 0.1
-    test_share: float = 0.2
-    validation_from: str = ""
-    test_from: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
 class TablesConfig:
     """Everything that turns tables into requests.
 
     Attributes:
         name: of the data set.
-        tables: `events`, `impressions`, `items`, `users`; the first and one
-            of the next two at least.
+        tables: `events`, `impressions`, `items`, `users`, of which the first
+            is needed; others are `of` items or users that are there.
         behaviors: name -> history.
         objectives: name -> outcome, in the order of the labels.
         requests: about impressions.
@@ -237,14 +78,14 @@ class TablesConfig:
     tables: dict[str, TableConfig]
     behaviors: dict[str, BehaviorConfig]
     objectives: dict[str, ObjectiveConfig]
-    requests: RequestsConfig = RequestsConfig()
+    requests: RequestsConfig = dataclasses.field(default_factory=RequestsConfig)
     sampling: SamplingConfig | None = None
     context: tuple[str, ...] = ()
     statistics: tuple[StatisticConfig, ...] = ()
     statistics_delay: str = "1h"
     history_delay: str = "0s"
     smoothing: float = 20.0
-    split: SplitConfig = SplitConfig()
+    split: SplitConfig = dataclasses.field(default_factory=SplitConfig)
     ids: dict[str, KeyConfig] = dataclasses.field(default_factory=dict)
     zone: str = "UTC"
     earliest: str = "2000-01-01"
@@ -253,12 +94,16 @@ class TablesConfig:
 
     def __post_init__(self) -> None:
         for name, table in self.tables.items():
-            _check(f"tables.{name}", name, TABLES, "is no table")
-            known = (*_REQUIRED[name], *_OPTIONAL[name])
+            listed = [one for one in ("items", "users") if one in self.tables]
+            kind = name
+            if table.of or name not in TABLES:
+                _check(f"tables.{name}.of", table.of, listed)
+                kind = table.of
+            known = (*_REQUIRED[kind], *_OPTIONAL[kind])
             for key in table.columns:
                 where = f"tables.{name}.columns.{key}"
                 _check(where, key, known, "is no key")
-            for key in _REQUIRED[name]:
+            for key in _REQUIRED[kind]:
                 if key not in table.columns:
                     raise DataError(
                         f"`tables.{name}.columns`: needs `{key}`: the column "
@@ -267,6 +112,16 @@ class TablesConfig:
             if not (table.path or table.table):
                 raise DataError(f"`tables.{name}`: needs a `path`.")
             _check(f"tables.{name}.unit", table.unit, ("", *["s", "ms", "us"]))
+        for kind in ("items", "users"):
+            met: set[str] = set()
+            for name, table in self.tables_of(kind).items():
+                for one in (*table.ids, *table.numbers):
+                    if one in met:
+                        raise DataError(
+                            f"`tables.{name}`: `{one}` is the name of another "
+                            f"attribute of {kind}. Name it otherwise."
+                        )
+                    met.add(one)
         if "events" not in self.tables:
             raise DataError("`tables`: needs `events`, which histories are of.")
         if ("impressions" in self.tables) == (self.sampling is not None):
@@ -346,6 +201,8 @@ class TablesConfig:
                 _check(f"{where}.values", value, STATISTIC_VALUES)
             for window in statistic.windows:
                 self.window_of(window, f"{where}.windows")
+            if statistic.delay:
+                milliseconds(statistic.delay, f"{where}.delay")
             if not statistic.key or statistic.key in met:
                 raise DataError(f"`{where}.key`: empty or given twice.")
             met.add(statistic.key)
@@ -361,13 +218,19 @@ class TablesConfig:
         scenario = ["scenario"] if self.has_scenario else []
         return ("item_id", "user_id", *single, *scenario)
 
-    def table_ids(self, table: str) -> dict[str, IdConfig]:
-        """Returns the attributes of a table, none of one that is not there."""
-        return self.tables[table].ids if table in self.tables else {}
+    def tables_of(self, kind: str) -> dict[str, TableConfig]:
+        """Returns `events`, `items` ... and the tables `of` it, by name."""
+        return {n: t for n, t in self.tables.items() if kind in (n, t.of)}
 
-    def table_numbers(self, table: str) -> dict[str, str]:
-        """Returns its numbers, none of a table that is not there."""
-        return self.tables[table].numbers if table in self.tables else {}
+    def table_ids(self, kind: str) -> dict[str, IdConfig]:
+        """Returns the attributes of items, users ...; none without a table."""
+        tables = self.tables_of(kind).values()
+        return {n: ids for table in tables for n, ids in table.ids.items()}
+
+    def table_numbers(self, kind: str) -> dict[str, str]:
+        """Returns the numbers likewise."""
+        tables = self.tables_of(kind).values()
+        return {n: one for table in tables for n, one in table.numbers.items()}
 
     @property
     def has_scenario(self) -> bool:
@@ -376,9 +239,13 @@ class TablesConfig:
         return impressions is not None and "scenario" in impressions.columns
 
     @property
-    def delay(self) -> int:
-        """Milliseconds that statistics are late."""
-        return milliseconds(self.statistics_delay, "statistics_delay")
+    def delays(self) -> dict[tuple[str, ...], int]:
+        """Key -> milliseconds its statistics are late; () of all others."""
+        late = {
+            s.key: s.delay or self.statistics_delay for s in self.statistics
+        }
+        late[()] = self.statistics_delay
+        return {key: milliseconds(text, "delay") for key, text in late.items()}
 
     @staticmethod
     def window_of(window: str, key: str) -> int | None:

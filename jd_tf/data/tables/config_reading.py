@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import glob
 import math
 import types
 import typing
@@ -11,30 +12,49 @@ from typing import Any
 import yaml
 
 from jd_tf.data.tables.config import TablesConfig
+from jd_tf.data.tables.config_parts import TableConfig
 from jd_tf.schema import DataError
 
+# Configurations of public logs, by name.
+LOGS = {
+    path.stem: path
+    for path in sorted((Path(__file__).parent / "logs").glob("*.yaml"))
+}
 
-def read_config(path: str | Path, **changes: Any) -> TablesConfig:
+
+def read_config(
+    config: str | Path, folder: str | Path | None = None, **changes: Any
+) -> TablesConfig:
     """Reads a configuration.
 
     Args:
-        path: a YAML file; paths of tables in it start at its folder.
+        config: a YAML file, or one of `LOGS`.
+        folder: at which paths of tables in it start; by default its own.
         **changes: of its keys, where not None.
 
     Raises:
         DataError: naming the file, the key, the value and the remedy.
     """
-    config: TablesConfig = read_yaml(
+    path = LOGS.get(str(config), Path(config))
+    read: TablesConfig = read_yaml(
         path, TablesConfig, "Name the YAML file with --config.", **changes
     )
-    folder = Path(path).parent
+    start = Path(path.parent if folder is None else folder)
+    if not start.is_dir():
+        raise DataError(f"{start}: no such folder; the tables lie there.")
     tables = {
-        name: dataclasses.replace(table, path=str(folder / table.path))
-        if table.path and "://" not in table.path
-        else table
-        for name, table in config.tables.items()
+        name: dataclasses.replace(table, path=_from(start, table))
+        for name, table in read.tables.items()
     }
-    return dataclasses.replace(config, tables=tables)
+    return dataclasses.replace(read, tables=tables)
+
+
+def _from(folder: Path, table: TableConfig) -> str:
+    if not table.path or "://" in table.path:
+        return table.path
+    # The folder is meant as it is written, files may be a pattern.
+    start = str(folder) if table.table else glob.escape(str(folder))
+    return str(Path(start) / table.path)
 
 
 def read_yaml(

@@ -7,13 +7,8 @@ import ibis
 from jd_tf.columns import AMOUNT, OUTCOME
 from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.as_of import join_left
-from jd_tf.data.tables.config import (
-    HOUR,
-    VIEWER,
-    WEEKDAY,
-    IdConfig,
-    TablesConfig,
-)
+from jd_tf.data.tables.config import HOUR, VIEWER, WEEKDAY, TablesConfig
+from jd_tf.data.tables.config_parts import IdConfig
 from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.data.tables.statistics import Statistics
 from jd_tf.schema import Behavior, BiasColumn, IdColumn, Objective, Schema

@@ -213,27 +213,25 @@ class TableJoin:
         time: str,
     ) -> ibis.Table:
         """Adds the attributes of items or users; none is null."""
-        name = f"{key}s"
-        if name not in clean:
-            return table
-        ids = self.config.table_ids(name)
-        numbers = self.config.table_numbers(name)
-        names = [*ids, *numbers]
-        joined = attributes_as_of(table, clean[name], key, time, names)
-        filled: dict[str, Any] = {}
-        for one in names:
-            column = joined[one]
-            kind = column.type()
-            if kind.is_array():
-                filled[one] = ibis.coalesce(column, ibis.literal([], type=kind))
-            elif one in numbers:
-                filled[one] = column.fill_null(0.0)
-            elif ids[one].text:
-                filled[one] = column.fill_null("")
-            else:
-                dtype = "string" if kind.is_string() else "int64"
-                filled[one] = column.fill_null(MISSING[dtype])
-        return joined.mutate(**filled)
+        for name, of in self.config.tables_of(f"{key}s").items():
+            names = [*of.ids, *of.numbers]
+            table = attributes_as_of(table, clean[name], key, time, names)
+            filled: dict[str, Any] = {}
+            for one in names:
+                column = table[one]
+                kind = column.type()
+                if kind.is_array():
+                    none = ibis.literal([], type=kind)
+                    filled[one] = ibis.coalesce(column, none)
+                elif one in of.numbers:
+                    filled[one] = column.fill_null(0.0)
+                elif of.ids[one].text:
+                    filled[one] = column.fill_null("")
+                else:
+                    dtype = "string" if kind.is_string() else "int64"
+                    filled[one] = column.fill_null(MISSING[dtype])
+            table = table.mutate(**filled)
+        return table
 
 
 @dataclasses.dataclass(frozen=True)

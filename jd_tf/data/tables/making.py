@@ -1,5 +1,6 @@
 """A data set folder from tables: joined, then written shard by shard."""
 
+import glob
 import hashlib
 import json
 import shutil
@@ -84,7 +85,7 @@ def make_from_tables(
             )
         except Exception:
             # Bad input leaves nothing; a kill leaves what a resume needs.
-            shutil.rmtree(stage)
+            shutil.rmtree(stage, ignore_errors=True)
             raise
         shutil.rmtree(stage)
     return summary
@@ -136,10 +137,9 @@ def _stage(
     """Returns the folder of what is kept for exactly this data set."""
     files = []
     for table in config.tables.values():
-        where = Path(table.path)
-        for path in sorted(where.parent.glob(where.name)):
-            status = path.stat()
-            files.append([str(path), status.st_size, status.st_mtime_ns])
+        for path in sorted(glob.glob(table.path)):
+            status = Path(path).stat()
+            files.append([path, status.st_size, status.st_mtime_ns])
     text = repr((config, num_shards, options.get("engine"), files))
     identity = {"made of": hashlib.sha256(text.encode()).hexdigest()}
     stage = output.parent / f".{output.name}.tables"

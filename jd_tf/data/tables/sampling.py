@@ -11,7 +11,7 @@ import pyarrow.parquet
 
 from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.as_of import first_rows, join_left
-from jd_tf.data.tables.config import SamplingConfig
+from jd_tf.data.tables.config_parts import SamplingConfig
 from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.schema import DataError
 

@@ -16,7 +16,8 @@ from jd_tf.data.log_report import SPLITS
 from jd_tf.data.records import RequestWriter
 from jd_tf.data.suspicions import Suspicions
 from jd_tf.data.tables.column_reader import MISSING
-from jd_tf.data.tables.config import VIEWER, WHOLE, milliseconds
+from jd_tf.data.tables.config import VIEWER, milliseconds
+from jd_tf.data.tables.config_parts import WHOLE
 from jd_tf.data.tables.joining import CANDIDATES, EVENTS, REQUESTS, ShardTask
 from jd_tf.data.tables.statistics import Statistics
 from jd_tf.data.tables.times import clock_columns

@@ -12,7 +12,8 @@ import ibis
 import numpy as np
 
 from jd_tf.data.tables.as_of import join_left, sums_before
-from jd_tf.data.tables.config import StatisticConfig, TablesConfig
+from jd_tf.data.tables.config import TablesConfig
+from jd_tf.data.tables.config_parts import StatisticConfig
 from jd_tf.data.tables.engines.engine import Engine
 
 Key = tuple[str, ...]
@@ -53,6 +54,7 @@ class Statistics:
     def __init__(self, config: TablesConfig):
         self.config = config
         self.parents = {s.key: s.parent for s in config.statistics}
+        self._delays = config.delays
         self.windows: dict[Key, dict[str, None]] = {}
         for statistic in config.statistics:
             key: Key | None = statistic.key
@@ -66,6 +68,9 @@ class Statistics:
             *config.table_ids("users"),
             *config.table_ids("impressions"),
         }
+
+    def _delay(self, key: Key) -> int:
+        return self._delays.get(key, self._delays[()])
 
     def of_request(self, key: Key) -> bool:
         """Returns whether a key is the same of all candidates."""
@@ -141,7 +146,7 @@ class Statistics:
             *(
                 asked.mutate(
                     span=ibis.literal(span, "int64"),
-                    at=asked.time - (self.config.delay + span),
+                    at=asked.time - (self._delay(key) + span),
                 )
                 for span in (0, *spans)
             ),
@@ -171,7 +176,7 @@ class Statistics:
             key: one of `windows`.
             time: of requests, in milliseconds.
         """
-        until = time - self.config.delay
+        until = time - self._delay(key)
         past = facts.filter(facts["at"] < until)
         counts: dict[str, Any] = {}
         for window in self.windows[key]:
@@ -192,7 +197,7 @@ class Statistics:
             for windows in self.windows.values()
             for window in windows
         ]
-        begin = time - self.config.delay - max(spans)
+        begin = time - max(self._delays.values()) - max(spans)
         at = (facts["at"] < begin).ifelse(0, facts["at"])
         sums = {name: _whole_sum(ibis._[name]) for name in self._values}
         together = facts.mutate(at=at).group_by([*self.columns, "at"])

@@ -1,6 +1,5 @@
 """Small made-up logs in every format, for the tests of the sources."""
 
-import datetime
 import random
 from pathlib import Path
 
@@ -43,52 +42,6 @@ def write_micro(folder: Path, lines: list[str], name: str = "JD_X.txt") -> Path:
     path = folder / name
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
-
-
-ACTION_HEADER = "user_id,sku_id,time,model_id,type,cate,brand"
-
-
-def clock(seconds: int) -> str:
-    """Seconds after the start of the contest, as the log writes them."""
-    start = datetime.datetime(2016, 2, 1)
-    return str(start + datetime.timedelta(seconds=seconds))
-
-
-def action(user: int, item: int, seconds: int, kind: int, module="") -> str:
-    """One line of a JData action log."""
-    return (
-        f"{user}.0,{item},{clock(seconds)},{module},{kind},"
-        f"{category_of(item) - 696},{item % 4 + 30}"
-    )
-
-
-def jdata_actions(
-    num_actions: int, seed: int = 0, start: int = 0, step: int = 9
-) -> list[str]:
-    """Lines of an action log of a few users, with duplicates."""
-    generator = random.Random(seed)
-    now, lines = start, []
-    while len(lines) < num_actions:
-        now += generator.choice([0, 0, 1, step, step, 40])
-        if generator.random() < 0.005:
-            now += 2400
-        user = generator.randint(200_001, 200_012)
-        item = int(generator.paretovariate(0.6)) % 50 + 1
-        kind = generator.choices(range(1, 7), [8, 2, 1, 1, 1, 8])[0]
-        module = (
-            generator.choice([0, 17, 24, 27, 216, 217]) if kind == 6 else ""
-        )
-        line = action(user, item, now, kind, module)
-        lines += [line] * generator.choice([1, 1, 1, 2])
-    return lines
-
-
-def write_jdata(folder: Path, **files: list[str]) -> None:
-    """Writes action files by the last part of their names."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, lines in files.items():
-        text = "".join(f"{line}\n" for line in [ACTION_HEADER, *lines])
-        (folder / f"JData_Action_{name}.csv").write_text(text, encoding="utf-8")
 
 
 IDS = ("sku", "c2", "c3", "brand", "shop")

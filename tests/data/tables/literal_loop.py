@@ -22,6 +22,15 @@ def attributes(tables, item, time):
     return found
 
 
+def place(tables, item, time):
+    """The newest shelf and stock of an item."""
+    found = (MISSING_TEXT, 0.0)
+    for row in tables["stock"].itertuples():
+        if row.sku == item and pd.Timestamp(row.since).timestamp() <= time:
+            found = (row.shelf, float(row.stock))
+    return found
+
+
 def person(tables, user):
     for row in tables["users"].itertuples():
         if row.uid == user:
@@ -67,6 +76,7 @@ def impressions(tables, log_end, cut_of):
         row["category"], row["tags"], row["weight"] = attributes(
             tables, row["item"], row["time"]
         )
+        row["shelf"], row["stock"] = place(tables, row["item"], row["time"])
         row["order_known"] = row["time"] + 6 * HOUR <= cut_of(row["time"])
     return rows
 
@@ -103,9 +113,14 @@ def count(rows, match, as_of, window, what):
 
 
 def rate(rows, matches, as_of, window, what, smoothing):
-    """The rate of the first match, drawn to those after it."""
+    """The rate of the first match, drawn to those after it.
+
+    `as_of` may be a time for each of them.
+    """
     value = 0.0
-    for level, match in enumerate(reversed(matches)):
+    times = as_of if isinstance(as_of, list) else [as_of] * len(matches)
+    chain = list(zip(matches, times, strict=True))
+    for level, (match, as_of) in enumerate(reversed(chain)):
         shown = count(rows, match, as_of, window, "impressions")
         positives = count(rows, match, as_of, window, what)
         weight = smoothing if level else 0.0
@@ -142,17 +157,18 @@ def statistics(rows, row, as_of, smoothing=CONFIG["smoothing"]):
     return features
 
 
-def user_statistics(rows, row, as_of, smoothing=CONFIG["smoothing"]):
-    features = []
+def user_statistics(rows, row, time, smoothing=CONFIG["smoothing"]):
+    """Those of the user are ten minutes late, those of all an hour."""
+    features, times = [], [time - 600, time - HOUR]
 
     def mine(other):
         return other["user"] == row["user"]
 
     for window in (2 * DAY, None):
-        features.append(count(rows, mine, as_of, window, "impressions"))
+        features.append(count(rows, mine, times[0], window, "impressions"))
         for what in OBJECTIVES:
             chain = (mine, lambda other: True)
-            features.append(rate(rows, chain, as_of, window, what, smoothing))
+            features.append(rate(rows, chain, times, window, what, smoothing))
     return features
 
 
@@ -177,14 +193,16 @@ def literal_requests(tables, log_end, cut_of, delay=HOUR):
             "weekday": clock.weekday() + 1,
             "scenario": first["page"],
             "level": level,
-            "session_dense": [age, *user_statistics(rows, first, time - delay)],
+            "session_dense": [age, *user_statistics(rows, first, time)],
             "item_id": [row["item"] for row in shown],
             "category_id": [row["category"] for row in shown],
             "tag_id": [row["tags"] for row in shown],
+            "shelf_id": [row["shelf"] for row in shown],
             "position": [row["position"] for row in shown],
             "item_dense": [
                 [
                     row["weight"],
+                    row["stock"],
                     row["price"],
                     *statistics(rows, row, time - delay),
                 ]
@@ -205,6 +223,9 @@ def literal_requests(tables, log_end, cut_of, delay=HOUR):
                 ],
                 "tag_id": [
                     attributes(tables, event[1], event[0])[1] for event in past
+                ],
+                "shelf_id": [
+                    place(tables, event[1], event[0])[0] for event in past
                 ],
                 "event_time": [event[0] for event in past],
             }

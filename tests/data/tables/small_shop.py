@@ -43,6 +43,13 @@ CONFIG = {
             },
             "numbers": {"weight": "weight"},
         },
+        "stock": {
+            "of": "items",
+            "path": "stock.csv",
+            "columns": {"item": "sku", "valid_from": "since"},
+            "ids": {"shelf_id": "shelf"},
+            "numbers": {"stock": "stock"},
+        },
         "users": {
             "path": "users.csv",
             "columns": {"user": "uid"},
@@ -74,7 +81,7 @@ CONFIG = {
         },
         {"key": "category_id", "windows": ["all"]},
         {"key": ["user_id", "category_id"], "windows": ["7d"]},
-        {"key": "user_id", "windows": ["2d", "all"]},
+        {"key": "user_id", "windows": ["2d", "all"], "delay": "10m"},
     ],
     "history_delay": "10m",
     "smoothing": 5.0,
@@ -131,6 +138,16 @@ def random_tables(seed=0, users=12, items=9, events=600, requests=120, days=8):
                     "weight": float(draw.integers(1, 9)),
                 }
             )
+    stock = [
+        {
+            "sku": item,
+            "since": pd.Timestamp(since, unit="s", tz="UTC").isoformat(),
+            "shelf": "abc"[int(draw.integers(3))],
+            "stock": int(draw.integers(9)),
+        }
+        for item in range(2, items + 1)
+        for since in (START + DAY, START + 5 * DAY)
+    ]
     people = pd.DataFrame(
         {
             "uid": np.arange(1, users),
@@ -142,6 +159,7 @@ def random_tables(seed=0, users=12, items=9, events=600, requests=120, days=8):
         "events": happened,
         "shown": pd.DataFrame(rows),
         "items": pd.DataFrame(attributes),
+        "stock": pd.DataFrame(stock),
         "users": people,
     }
 
@@ -152,6 +170,7 @@ def write_shop(folder, rows, **changes):
     rows["events"].to_parquet(folder / "events1.parquet", index=False)
     rows["shown"].to_parquet(folder / "shown.parquet", index=False)
     rows["items"].to_csv(folder / "items.csv", index=False)
+    rows["stock"].to_csv(folder / "stock.csv", index=False)
     rows["users"].to_csv(folder / "users.csv", index=False)
     path = folder / "shop.yaml"
     path.write_text(yaml.safe_dump({**CONFIG, **changes}, sort_keys=False))

@@ -26,6 +26,7 @@ def refuse(folder, tables, *words, changes=None):
     assert "\n" not in message.strip()
     left = {path.name for path in folder.iterdir()}
     tables = {"events1.parquet", "shown.parquet", "items.csv", "users.csv"}
+    tables.add("stock.csv")
     assert left == tables | {"shop.yaml"}
 
 
@@ -207,13 +208,18 @@ def test_rows_of_too_few_values_are_counted(tmp_path, tables):
     ("path", "value", "words"),
     [
         (("tables", "events", "colums"), {}, "did you mean `columns`"),
-        (("tables", "event"), {"path": "x"}, "`tables.event`"),
+        (("tables", "event"), {"path": "x"}, "`tables.event.of`"),
         (("tables", "events", "columns", "usr"), "uid", "columns.usr"),
         (("behaviors", "click", "max_length"), "ten", "max_length"),
         (("behaviors", "click", "window"), "7 weeks", "7 weeks"),
         (("objectives", "click", "label"), "", "`objectives.click`: needs"),
         (("objectives", "order", "given"), "view", "objectives.order.given"),
         (("statistics",), [{"key": "brand_id"}], "statistics.0.key"),
+        (("statistics", 0, "delay"), "late", "statistics.0.delay"),
+        (("tables", "stock", "of"), "events", "tables.stock.of"),
+        (("tables", "stock", "of"), "", "tables.stock.of"),
+        (("tables", "stock", "ids", "weight"), "shelf", "`tables.stock`: `we"),
+        (("tables", "stock", "columns", "type"), "x", "stock.columns.type"),
         (("split",), {"by": "shop"}, "split.by"),
         (("split",), {"test_from": "soon"}, "split."),
         (("sampling",), {"positives": "click"}, "not both"),

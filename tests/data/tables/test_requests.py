@@ -153,7 +153,7 @@ def test_a_log_without_impressions(tmp_path):
         clicks = events[(events.kind == "click") & (events.ts < time)]
         orders = events[(events.kind == "order") & (events.ts < time)]
         for item, features in zip(items, request["item_dense"], strict=True):
-            _, day, _, _, whole, clicked, ordered = features
+            _, _, day, _, _, whole, clicked, ordered = features
             mine = clicks[clicks.sku == item]
             assert whole == len(mine)
             assert day == (mine.ts >= time - DAY).sum()

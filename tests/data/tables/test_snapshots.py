@@ -152,11 +152,11 @@ def test_what_comes_later_changes_nothing(shop):
     shown = tables["shown"]
     missed = shown[(shown.clicked == 0) & (shown.ts > START + 4 * DAY)]
     # The label that is planted first is known in the very moment.
-    time = int(missed.ts.min()) + 3600
+    time = int(missed.ts.min()) + 600
     plain = content(refresh(folder, before(tables, time), time, "plain"))
     later = {name: table.copy() for name, table in tables.items()}
     shown = later["shown"]
-    shown.loc[shown.ts >= time - 3600, "clicked"] = 1
+    shown.loc[shown.ts >= time - 600, "clicked"] = 1
     new = {"sku": 77, "since": iso(time + 1), "cate": "new", "tags": "9"}
     new_rows = pd.DataFrame([{**new, "weight": 5.0}, {**new, "sku": 1}])
     later["items"] = pd.concat([later["items"], new_rows.fillna(1.0)])

@@ -8,7 +8,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from jd_tf.data.log_report import LogReport
-from jd_tf.data.tables.config import TableConfig
+from jd_tf.data.tables.config_parts import TableConfig
 from jd_tf.schema import DataError
 
 _BLOCK_BYTES = 4 << 20

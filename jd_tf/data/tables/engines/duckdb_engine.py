@@ -1,13 +1,13 @@
 """DuckDB, the embedded engine."""
 
-import multiprocessing
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import duckdb
 import ibis
 
-from jd_tf.data.tables.config import TableConfig
+from jd_tf.data.processes import unordered_map
+from jd_tf.data.tables.config_parts import TableConfig
 from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.schema import DataError
 
@@ -68,10 +68,5 @@ class DuckDBEngine(Engine):
         """Does all tasks in parallel."""
         # The writers take the memory that the joins are done with.
         self._connection.disconnect()
-        if self.num_processes == 1:
-            yield from map(work, tasks)
-            return
-        # TensorFlow has threads, which do not survive a fork.
-        spawn = multiprocessing.get_context("spawn")
-        with spawn.Pool(self.num_processes) as pool:
-            yield from pool.imap_unordered(work, tasks)
+        with unordered_map(self.num_processes) as spread:
+            yield from spread(work, tasks)

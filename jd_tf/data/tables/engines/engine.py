@@ -13,7 +13,7 @@ import ibis
 import pyarrow.parquet
 
 from jd_tf.data.log_report import LogReport
-from jd_tf.data.tables.config import TableConfig
+from jd_tf.data.tables.config_parts import TableConfig
 from jd_tf.data.tables.engines.csv_files import stage_csv
 from jd_tf.schema import DataError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ibis
 
-from jd_tf.data.tables.config import TableConfig
+from jd_tf.data.tables.config_parts import TableConfig
 from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.schema import DataError
 
