@@ -59,7 +59,7 @@ _SIZES = flags.DEFINE_string(
     "sizes",
     None,
     "Preset of quickstart to take model and training from, as source/preset; "
-    "<source of the data>/demo by default.",
+    "<source of the data>/demo by default, tables/demo for your own.",
 )
 _SEEDS = program.needs_entries(
     flags.DEFINE_list("seeds", ["1", "2", "3"], "Seeds of training.")
@@ -127,6 +127,7 @@ for _field in dataclasses.fields(TrainingConfig):
 def main(_: object) -> None:
     """Trains the missing runs and writes the report."""
     from experiments import ablation_plan as plan
+    from experiments.presets import preset_source
     from experiments.train_ranker import train_ranker
     from jd_tf.data.dataset import read_schema
     from jd_tf.evaluation.ablations.first_requests import first_requests
@@ -150,7 +151,7 @@ def main(_: object) -> None:
     limits = {split: flag.value for split, flag in _LIMITS.items()}
     counts = plan.count_requests(data, split, limits)
     base, training = plan.choose_sizes(
-        _SIZES.value or f"{schema.name}/demo",
+        _SIZES.value or f"{preset_source(schema.name)}/demo",
         _COMMON.value,
         {n: flags.FLAGS[n].value for n in (*_TRAINING, "progress")},
         model,

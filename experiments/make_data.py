@@ -14,17 +14,12 @@ nothing. Options that a source does not have are refused by name.
 from absl import flags
 
 from experiments import program
-from jd_tf.data.dataset import SUMMARY_FILE
-from jd_tf.data.dataset_making import SIMULATOR, TABLES, make_dataset
-from jd_tf.data.sources import SOURCES
-from jd_tf.data.summary import SUMMARY_PICTURE, SUMMARY_TEXT
-from jd_tf.data.summary_report import summary_text
-from jd_tf.data.tables.config_reading import LOGS
+from experiments.source_names import SOURCE_NAMES
 
 _SOURCE = flags.DEFINE_enum(
     "source",
     None,
-    [SIMULATOR, TABLES, *SOURCES, *LOGS],
+    SOURCE_NAMES,
     "What to read.",
     required=True,
 )
@@ -191,6 +186,11 @@ _OPTIONS = (
 
 def main(_: object) -> None:
     """Makes the data set and prints its summary."""
+    from jd_tf.data.dataset import SUMMARY_FILE
+    from jd_tf.data.dataset_making import make_dataset
+    from jd_tf.data.summary import SUMMARY_PICTURE, SUMMARY_TEXT
+    from jd_tf.data.summary_report import summary_text
+
     options = {
         flag.name: flag.value for flag in _OPTIONS if flag.value is not None
     }

@@ -111,7 +111,6 @@ QUICKSTART_PRESETS = {
         ),
     ),
     ("jd_micro", "demo"): Preset({}, _SMALL, _SESSION_TRAINING),
-    ("jdata2016", "demo"): Preset({}, _SMALL, _SMALL_TRAINING),
     ("jd_ranking", "demo"): Preset({}, _SMALL, _SMALL_TRAINING),
     ("kuairand", "demo"): Preset(
         {},
@@ -140,13 +139,16 @@ QUICKSTART_PRESETS = {
 }
 
 
+def preset_source(data: str) -> str:
+    """Returns the source of a preset for a data set, by the name it has."""
+    return data if (data, "demo") in QUICKSTART_PRESETS else "tables"
+
+
 def find_preset(source: str, preset: str = "demo") -> Preset:
     """Returns a preset; that of all tables for logs that have none."""
-    found = QUICKSTART_PRESETS.get((source, preset))
-    if found is None and source in LOGS:
-        found = QUICKSTART_PRESETS.get(("tables", preset))
-    if found is None:
+    key = (preset_source(source) if source in LOGS else source, preset)
+    if key not in QUICKSTART_PRESETS:
         raise DataError(
             f"source `{source}` has no preset `{preset}`; leave --preset out."
         )
-    return found
+    return QUICKSTART_PRESETS[key]

@@ -17,22 +17,13 @@ from typing import Any
 from absl import flags
 
 from experiments import program
+from experiments.source_names import SOURCE_NAMES
 from experiments.steps import Steps
-from jd_tf.data.tables.config_reading import LOGS
 
 _SOURCE = flags.DEFINE_enum(
     "source",
     "simulator",
-    # Those with code are named here, as importing them takes seconds.
-    [
-        "simulator",
-        "tables",
-        "jd_ranking",
-        "jd_micro",
-        "sequences",
-        "bars",
-        *LOGS,
-    ],
+    SOURCE_NAMES,
     "What to learn from.",
 )
 _INPUT = flags.DEFINE_string(

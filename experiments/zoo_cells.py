@@ -13,7 +13,12 @@ import numpy as np
 import tensorflow as tf
 
 from experiments.benchmarks.serving_ways import random_batch
-from experiments.presets import QUICKSTART_PRESETS, Preset, find_preset
+from experiments.presets import (
+    QUICKSTART_PRESETS,
+    Preset,
+    find_preset,
+    preset_source,
+)
 from experiments.run_config import TRAINING
 from experiments.train_ranker import count_pairs, finish_training
 from jd_tf.data.batches import numpy_batches
@@ -101,9 +106,8 @@ def open_data(text: str, output: Path) -> DataSet:
 
 
 def preset_of(folder: Path) -> Preset:
-    """Returns the preset of the source that a data folder was made of."""
-    preset = QUICKSTART_PRESETS.get((read_schema(folder).name, "demo"))
-    return preset or QUICKSTART_PRESETS["tables", "demo"]
+    """Returns the preset for a data folder, by the name of its data set."""
+    return find_preset(preset_source(read_schema(folder).name))
 
 
 def cell_configs(

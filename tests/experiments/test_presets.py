@@ -38,6 +38,10 @@ def test_quickstart_offers_every_source_with_a_demo():
 
 
 def test_logs_have_the_preset_of_tables_or_one_of_their_own():
+    for name in LOGS:
+        preset = find_preset(name)
+        assert not preset.random_data
+        assert not preset.data
     tables = QUICKSTART_PRESETS["tables", "demo"]
     assert find_preset("retailrocket") is tables
     assert find_preset("kuairand") is not tables
