@@ -78,7 +78,12 @@ print(jd_tf.__file__)
 """
     home = Path(run_in(python, code, tmp_path).strip()).parent
     assert python.parents[1] in home.parents
-    for pattern in ("py.typed", "**/templates/*.html", "**/*.binpb"):
+    for pattern in (
+        "py.typed",
+        "**/templates/*.html",
+        "**/*.binpb",
+        "**/logs/*.yaml",
+    ):
         assert list(home.glob(pattern)), pattern
 
 

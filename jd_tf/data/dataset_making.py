@@ -145,8 +145,6 @@ def _make_from_tables(
         config = options.pop("config")
     else:
         check_options(f"source `{source}`", options, [*_OF_TABLES])
-        if input_dir is None:
-            raise DataError(f"source `{source}` needs the folder of its log.")
     delay = options.pop("statistics_delay", None)
     declared = read_config(config, input_dir, statistics_delay=delay)
     return make_from_tables(declared, output_dir, **options, **others)

@@ -29,16 +29,18 @@ def read_config(
 
     Args:
         config: a YAML file, or one of `LOGS`.
-        folder: at which paths of tables in it start; by default its own.
+        folder: at which paths of tables in it start; by default that of the
+            YAML file.
         **changes: of its keys, where not None.
 
     Raises:
         DataError: naming the file, the key, the value and the remedy.
     """
+    if str(config) in LOGS and folder is None:
+        raise DataError(f"`{config}`: name the folder of the log with --input.")
     path = LOGS.get(str(config), Path(config))
-    read: TablesConfig = read_yaml(
-        path, TablesConfig, "Name the YAML file with --config.", **changes
-    )
+    remedy = f"Name a YAML file, or one of {', '.join(LOGS)}."
+    read: TablesConfig = read_yaml(path, TablesConfig, remedy, **changes)
     start = Path(path.parent if folder is None else folder)
     if not start.is_dir():
         raise DataError(f"{start}: no such folder; the tables lie there.")

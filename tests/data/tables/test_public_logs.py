@@ -282,7 +282,7 @@ def test_every_log_has_a_configuration(tmp_path, name):
 
 
 def test_a_log_needs_its_folder_and_no_configuration(tmp_path):
-    with pytest.raises(DataError, match="`kuairand` needs the folder"):
+    with pytest.raises(DataError, match="`kuairand`: name the folder"):
         make_dataset("kuairand", tmp_path / "out")
     with pytest.raises(DataError, match="no option `config`"):
         make_dataset("kuairand", tmp_path / "out", tmp_path, config="a.yaml")
