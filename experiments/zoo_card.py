@@ -71,6 +71,28 @@ def make_card(
     return {**facts, "first": models[0], "data": nan_to_none(found)}
 
 
+def add_card(older: Card, newer: Card) -> Card:
+    """Returns a card with the data sets of both; those of the newer win.
+
+    Raises:
+        DataError: if they compare with different models, or time other
+            requests.
+    """
+    for fact in ("first", "num_candidates"):
+        if older[fact] != newer[fact]:
+            raise DataError(
+                f"--add_to: the card has `{fact}` {older[fact]}, this run "
+                f"{newer[fact]}. Write a card of its own."
+            )
+    kept = {n: d for n, d in older["data"].items() if n not in newer["data"]}
+    commands = [card["command"] for card in (older, newer)]
+    return {
+        **newer,
+        "command": "`, `".join(commands),
+        "data": {**kept, **newer["data"]},
+    }
+
+
 def _row(own: Sequence[Card], first: Sequence[Card] | None) -> Card:
     metrics: Card = {}
     for objective, values in own[0]["metrics"].items():

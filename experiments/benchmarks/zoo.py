@@ -11,6 +11,7 @@ is `jd_ranker` with its trees and item pairs. `--configs` names a folder of
 frozen configs, such as `experiments/configs`: `DATA/MODEL.yaml`, or
 `MODEL.yaml` for all data sets, in place of the preset's. Finished cells are
 not run again, and a killed one goes on; models, data and seeds may be added.
+`--add_to` keeps the other data sets of an older card.
 
 Writes `card.json`, `card.md` and `card.png` (quality against latency) and
 prints the table. `python -m experiments.write_tables` puts it on pages.
@@ -45,6 +46,9 @@ _OUTPUT = flags.DEFINE_string(
 _CONFIGS = flags.DEFINE_string(
     "configs", None, "Folder of frozen configs, see above; --set wins."
 )
+_ADD_TO = flags.DEFINE_string(
+    "add_to", None, "A card.json whose other data sets the new card keeps."
+)
 _SET = flags.DEFINE_multi_string(
     "set",
     [],
@@ -68,10 +72,16 @@ def main(_: object) -> None:
         raise DataError(f"--configs={_CONFIGS.value}: no such folder.")
     output = Path(_OUTPUT.value)
     # Late, so that --help does not wait for TensorFlow.
-    from experiments.zoo_card import card_markdown, card_picture, make_card
+    from experiments.zoo_card import (
+        add_card,
+        card_markdown,
+        card_picture,
+        make_card,
+    )
     from experiments.zoo_cells import open_data, run_cell
-    from jd_tf.data.files import write_json, write_whole
+    from jd_tf.data.files import read_json, write_json, write_whole
 
+    older = read_json(_ADD_TO.value) if _ADD_TO.value else None
     _check_models(models, changes)
     sets = [open_data(text, output) for text in _DATA.value]
     _distinct([data.name for data in sets])
@@ -99,6 +109,8 @@ def main(_: object) -> None:
         "num_candidates": _CANDIDATES.value,
     }
     card = make_card(cells, models, facts)
+    if older:
+        card = add_card(older, card)
     text = card_markdown(card)
     write_json(output / CARD_FILE, card)
     write_whole(output / TABLE_FILE, f"{text}\n".encode())

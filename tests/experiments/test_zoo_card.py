@@ -9,6 +9,7 @@ import pytest
 from experiments.presets import QUICKSTART_PRESETS
 from experiments.zoo_card import (
     MARKERS,
+    add_card,
     card_in_short,
     card_markdown,
     card_picture,
@@ -154,6 +155,21 @@ def test_differences_are_paired_over_seeds_and_resamples():
         "| `a` | 0.7100 | 2.0 |",
         "| `b` | 0.7400 (+0.0300 ± 0.0000) | 2.0 |",
     ]
+
+
+def test_a_card_keeps_the_data_sets_of_an_older_one():
+    old = make_card([cell("a", 1, 0.70)], ["a"], FACTS)
+    old["data"]["street"] = old["data"]["shop"]
+    new = make_card([cell("a", 2, 0.80)], ["a"], FACTS | {"command": "anew"})
+    both = add_card(old, new)
+    assert both["data"] == {
+        "shop": new["data"]["shop"],
+        "street": old["data"]["street"],
+    }
+    assert both["command"] == f"{FACTS['command']}`, `anew"
+    assert "**street** (seeds 1)" in card_markdown(both)
+    with pytest.raises(DataError, match="`first` b, this run a"):
+        add_card(old | {"first": "b"}, new)
 
 
 def test_tables_replace_what_is_between_the_markers(tmp_path):
