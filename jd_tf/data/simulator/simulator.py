@@ -3,7 +3,7 @@
 import functools
 import heapq
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,11 @@ from jd_tf.data.simulator.block_requests import (
 from jd_tf.data.simulator.config import SimulatorConfig
 from jd_tf.data.simulator.people.block_simulation import BlockSimulation
 from jd_tf.data.simulator.people.event_log import BlockLog
+from jd_tf.data.simulator.people.list_answers import (
+    AnsweringSimulation,
+    ListAnswer,
+    Moment,
+)
 from jd_tf.data.simulator.shop.catalogue import Catalogue
 from jd_tf.schema import DataError, Schema
 
@@ -99,6 +104,70 @@ class Simulator:
         in_time = operator.itemgetter("request_time")
         yield from heapq.merge(*streams, key=in_time)
 
+    def answer(
+        self, lists: Mapping[str, Sequence[int]], seed: int = 0
+    ) -> dict[str, ListAnswer]:
+        """Shows users other lists at the moments of logged requests.
+
+        The log stays as it is. With common random numbers: at one moment an
+        item is liked, read and bought alike in every list that holds it, and
+        seen by its place alone, so that few requests tell two rankings apart.
+
+        Args:
+            lists: `request_id` -> ids of items, first to last; any items.
+            seed: of what is drawn.
+
+        Returns:
+            `request_id` -> what the user does, how probable that was, and what
+            it is worth.
+
+        Raises:
+            DataError: if a request or an item is not of this shop, or a list
+                is empty or holds an item twice.
+        """
+        blocks: dict[int, dict[Moment, np.ndarray]] = {}
+        names: dict[tuple[int, Moment], str] = {}
+        for name, items in lists.items():
+            user, session, step = _moment(name)
+            block, row = divmod(user - 1, self.config.block_size)
+            moment = (row, session, step)
+            blocks.setdefault(block, {})[moment] = self._places(name, items)
+            names[block, moment] = name
+        found: dict[str, ListAnswer] = {}
+        for block, asked in blocks.items():
+            if not 0 <= block < self.config.num_blocks:
+                continue
+            simulation = AnsweringSimulation(
+                self.config,
+                self.behavior,
+                self.catalogue,
+                block,
+                lists=asked,
+                seed=seed,
+            )
+            simulation.run()
+            for moment, answer in simulation.answers.items():
+                found[names[block, moment]] = answer
+        missing = [name for name in lists if name not in found]
+        if missing:
+            raise DataError(
+                f"request `{missing[0]}`: is not of this shop. Simulate it "
+                "with the configuration that made the requests."
+            )
+        return {name: found[name] for name in lists}
+
+    def _places(self, name: str, items: Sequence[int]) -> np.ndarray:
+        places = np.asarray(items, np.int64) - 1
+        inside = (places >= 0) & (places < self.config.num_items)
+        if not len(places) or not inside.all():
+            raise DataError(
+                f"request `{name}`: a list holds ids from 1 to "
+                f"{self.config.num_items}, one at least. Got: {list(items)}."
+            )
+        if len(np.unique(places)) < len(places):
+            raise DataError(f"request `{name}`: an item is there twice.")
+        return places
+
     def rows_of(self, log: BlockLog, split: str) -> np.ndarray:
         """Returns the (M,) rows of a block's requests that are in a split."""
         splits = self.config.split_times
@@ -113,3 +182,15 @@ class Simulator:
     @functools.cached_property
     def _logs(self) -> list[BlockLog]:
         return [self.simulate_block(b) for b in range(self.config.num_blocks)]
+
+
+def _moment(request_id: str) -> Moment:
+    """Returns user, session and step of a request of the shop."""
+    parts = request_id.split("-")
+    if len(parts) != 3 or not all(part.isdigit() for part in parts):
+        raise DataError(
+            f"request `{request_id}`: is not of a shop; its requests are named "
+            "user-session-step."
+        )
+    user, session, step = map(int, parts)
+    return user, session, step

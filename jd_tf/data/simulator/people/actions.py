@@ -14,6 +14,7 @@ from jd_tf.data.simulator.behavior import (
     ORDER,
     BehaviorParameters,
 )
+from jd_tf.data.simulator.people.keyed_draws import Draws
 from jd_tf.data.simulator.people.outcome import Probabilities
 from jd_tf.data.simulator.people.users import BUYING
 
@@ -37,7 +38,7 @@ def examination(behavior: BehaviorParameters, num_positions: int) -> np.ndarray:
 
 
 def draw_actions(
-    rng: np.random.Generator,
+    rng: Draws,
     behavior: BehaviorParameters,
     chances: Probabilities,
     real: np.ndarray,

@@ -214,8 +214,6 @@ class BlockSimulation:
         items, num_shown = self.policy.propose(
             self.rng, scenario, session.now[users], past
         )
-        bought = self.orders.newest_items(users, _MEMORY)
-        owned = (items[:, :, None] == bought[:, None]).any(axis=2)
         return ShownList(
             users=self.first_user + users,
             items=items,
@@ -223,12 +221,17 @@ class BlockSimulation:
             scenario=scenario,
             intent=session.intent[users],
             focus=focus,
-            owned=owned,
+            owned=self._owned(users, items),
             anchor=session.anchor[users],
             num_clicks=session.counts[users, 1],
             days=session.now[users] / DAY,
             tastes=tastes,
         )
+
+    def _owned(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Returns (R, N), True where a user has bought an item."""
+        bought = self.orders.newest_items(users, _MEMORY)
+        return (items[:, :, None] == bought[:, None]).any(axis=2)
 
     def _record(
         self, users: np.ndarray, shown: ShownList, actions: Actions

@@ -237,7 +237,7 @@ def _after_anchor(
 def private_liking(users: np.ndarray, items: np.ndarray) -> np.ndarray:
     """Hashes pairs of (R,) users and (R, N) items to N(0, 1) likings."""
     pair = users.astype(np.uint64)[:, None] << np.uint64(32)
-    bits = _mix(pair | items.astype(np.uint64))
+    bits = mix(pair | items.astype(np.uint64))
     low = (bits & np.uint64(0xFFFFFFFF)).astype(np.float64)
     high = (bits >> np.uint64(32)).astype(np.float64)
     # Box and Muller's transform of two uniform numbers.
@@ -245,8 +245,8 @@ def private_liking(users: np.ndarray, items: np.ndarray) -> np.ndarray:
     return radius * np.cos(2.0 * np.pi * high / 2.0**32)
 
 
-def _mix(bits: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64 (Steele et al., OOPSLA 2014)."""
+def mix(bits: np.ndarray) -> np.ndarray:
+    """Hashes uint64: the finaliser of splitmix64 (Steele, OOPSLA 2014)."""
     bits = bits + np.uint64(0x9E3779B97F4A7C15)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
