@@ -63,7 +63,8 @@ def main(_: object) -> None:
                 one.columns, explain_attention=_ATTENTION.value
             )
             first = first or answer
-            found = {"user_id": one.user_id, **answer.to_json()}
+            whose = {"request_id": one.request_id, "user_id": one.user_id}
+            found = {**whose, **answer.to_json()}
             lines.append(json.dumps(found, ensure_ascii=False))
         stats = opened.recommender.stats()
     if output:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from jd_tf.data.dataset import SplitWriter, new_folder, seal
+from jd_tf.data.files import write_json
 from jd_tf.data.log_report import SPLITS
 from jd_tf.data.sources import open_source
 from jd_tf.data.sources.source import Source, check_options
@@ -119,8 +120,10 @@ def make_dataset(
             report = source.report.to_json()
         else:
             from jd_tf.data.simulator.shard_writing import write_simulated
+            from jd_tf.data.simulator.simulator import SHOP_FILE
 
             write_simulated(source, folder, num_shards, num_processes, progress)
+            write_json(folder / SHOP_FILE, source.to_json())
         seal(folder, source.schema)
         return write_summary(folder, report, warnings)
 

@@ -1,13 +1,16 @@
 """The simulated shop: users, items and the truth behind its requests."""
 
+import dataclasses
 import functools
 import heapq
 import operator
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jd_tf.data.files import read_json
 from jd_tf.data.simulator.behavior import SESSION_WORLDS, BehaviorParameters
 from jd_tf.data.simulator.block_requests import (
     BlockRequests,
@@ -25,6 +28,8 @@ from jd_tf.data.simulator.people.list_answers import (
 )
 from jd_tf.data.simulator.shop.catalogue import Catalogue
 from jd_tf.schema import DataError, Schema
+
+SHOP_FILE = "simulator.json"
 
 
 class Simulator:
@@ -75,6 +80,25 @@ class Simulator:
                 f"{self.behavior.num_interests}."
             )
         self.catalogue = Catalogue(self.config, self.behavior)
+
+    @classmethod
+    def of_data(cls, folder: str | Path) -> "Simulator":
+        """Returns the shop that a folder of `make_dataset` was made of."""
+        path = Path(folder) / SHOP_FILE
+        if not path.is_file():
+            raise DataError(f"{path}: is missing; the data are of no shop.")
+        stored = read_json(path)
+        return cls(
+            SimulatorConfig(**stored["config"]),
+            BehaviorParameters(**_tuples(stored["behavior"])),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `SHOP_FILE` of a data folder holds."""
+        return {
+            "config": dataclasses.asdict(self.config),
+            "behavior": dataclasses.asdict(self.behavior),
+        }
 
     @property
     def schema(self) -> Schema:
@@ -182,6 +206,13 @@ class Simulator:
     @functools.cached_property
     def _logs(self) -> list[BlockLog]:
         return [self.simulate_block(b) for b in range(self.config.num_blocks)]
+
+
+def _tuples(value: Any) -> Any:
+    """Returns JSON with tuples for lists."""
+    if isinstance(value, dict):
+        return {name: _tuples(one) for name, one in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _moment(request_id: str) -> Moment:

@@ -9,7 +9,7 @@ import numpy as np
 import tqdm
 
 from jd_tf.data.batches import numpy_batches
-from jd_tf.data.dataset import split_files
+from jd_tf.data.dataset import read_schema, split_files
 from jd_tf.pipeline.building import OpenRecommender
 from jd_tf.pipeline.recommendation import Recommendation
 from jd_tf.schema import HISTORY_ROLES, REQUEST_ROLES, DataError, Role, Schema
@@ -23,12 +23,14 @@ class LoggedRequest:
     """A request, and the value of what was done with the items it showed.
 
     Attributes:
+        request_id: its name.
         user_id: who it was.
         columns: history and request columns, unpadded.
         item_id: (N,) items that were shown.
         value: (N,) business value of what was done with each.
     """
 
+    request_id: str
     user_id: str
     columns: dict[str, Any]
     item_id: np.ndarray
@@ -49,7 +51,7 @@ def read_logged(
         data: folder of request records.
         split: its name.
         most: requests at most; 0 for all.
-        schema: refused where the folder's differs.
+        schema: refused where the folder's differs; by default the folder's.
 
     Raises:
         DataError: if there is none.
@@ -57,6 +59,7 @@ def read_logged(
     total = sum(split_files(data, split).values())
     if not total:
         raise DataError(f"{data}: split `{split}` has no request.")
+    schema = schema or read_schema(data)
     every, left = max(total // most, 1) if most else 1, most or total
     for batch in numpy_batches(
         data, split, _READ_AT_ONCE, schema=schema, every=every, keys=True
@@ -74,6 +77,7 @@ def _unpacked(batch: dict[str, np.ndarray], schema: Any) -> list[LoggedRequest]:
     lengths = {c.length for c in schema.columns(Role.HISTORY)}
     return [
         LoggedRequest(
+            batch["request_id"][row].decode(),
             batch["user_id"][row].decode(),
             {name: request[name] for name in names if name not in lengths},
             np.asarray(request["item_id"]),

@@ -35,6 +35,7 @@ from jd_tf.pipeline.evaluation.pipeline_pictures import (
     curve_picture,
     funnel_picture,
 )
+from jd_tf.pipeline.evaluation.shop_answers import pages_in_shop, shop_lines
 from jd_tf.pipeline.recommendation import Recommendation
 from jd_tf.pipeline.stages.fine_stage import FineStage
 from jd_tf.pipeline.stages.rerank_stage import RerankStage
@@ -85,6 +86,9 @@ def evaluate_pipeline(
         ideal = _exhaustive(opened, requests[:num_exhaustive], progress)
         report = _measured(opened, requests, answers, ideal)
         points = _curve(opened, requests, answers)
+        report["in_the_shop"] = pages_in_shop(
+            data, requests, _pages(opened, requests, answers)
+        )
     report["diversity"] = [dataclasses.asdict(point) for point in points]
     report["diversity_within_1_percent"] = {
         method: dataclasses.asdict(point)
@@ -135,6 +139,8 @@ def report_text(report: Mapping[str, Any]) -> str:
         f"{final['entropy']:.2f} bits, distance within a list "
         f"{final['distance']:.3f}",
     ]
+    shop = [*shop_lines(report["in_the_shop"])]
+    lines += ["", *text_table(shop), ""] if shop else []
     for name, share in report["coarse_rivals"].items():
         lines.append(f"fine's top {_BEST} kept by {name}: {share:.4f}")
     for method, point in report["diversity_within_1_percent"].items():
@@ -191,6 +197,21 @@ def _measured(
             "p99_ms": float(np.percentile(seconds, 99)),
         },
     }
+
+
+def _pages(
+    opened: OpenRecommender,
+    requests: Sequence[LoggedRequest],
+    answers: Sequence[Recommendation],
+) -> dict[str, list[np.ndarray]]:
+    """Returns the pages of stages, and of the most popular items."""
+    statistics = opened.statistics
+    popular = statistics.item_id[np.argsort(-statistics.users, kind="stable")]
+    pages = {"popular": [popular] * len(requests)}
+    for stage in ("recall", "fine"):
+        if all(stage in answer.answers for answer in answers):
+            pages[stage] = [answer.answers[stage].item_id for answer in answers]
+    return {**pages, "answers": [answer.item_id for answer in answers]}
 
 
 def _coarse_rivals(

@@ -14,7 +14,9 @@ COUNTS = {"recall": 4, "fine": 2}
 
 
 def logged(item_id, value, user="u"):
-    return LoggedRequest(user, {}, np.array(item_id), np.array(value, float))
+    return LoggedRequest(
+        "r", user, {}, np.array(item_id), np.array(value, float)
+    )
 
 
 def answer(recalled, fine, shown, status="ok"):
