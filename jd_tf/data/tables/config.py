@@ -95,10 +95,12 @@ class TablesConfig:
     def __post_init__(self) -> None:
         for name, table in self.tables.items():
             listed = [one for one in ("items", "users") if one in self.tables]
-            kind = name
-            if table.of or name not in TABLES:
+            kind = table.of or name
+            if table.of:
                 _check(f"tables.{name}.of", table.of, listed)
-                kind = table.of
+            else:
+                why = "is no table, and not `of` items or users"
+                _check(f"tables.{name}", name, TABLES, why)
             known = (*_REQUIRED[kind], *_OPTIONAL[kind])
             for key in table.columns:
                 where = f"tables.{name}.columns.{key}"

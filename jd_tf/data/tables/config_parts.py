@@ -51,7 +51,8 @@ class TableConfig:
 
     Attributes:
         path: file or glob of Parquet (`.parquet`) or CSV files (all others,
-            `.gz` too), or a DuckDB file; relative to the configuration's.
+            `.gz` too), or a DuckDB file; from the folder of the YAML file, or
+            `--input`.
         table: name of a table of that DuckDB file or of Spark's catalogue.
         of: items or users: further attributes of them, in a table of its own.
         encoding: of CSV files: utf-8, gb18030, ...

@@ -208,7 +208,7 @@ def test_rows_of_too_few_values_are_counted(tmp_path, tables):
     ("path", "value", "words"),
     [
         (("tables", "events", "colums"), {}, "did you mean `columns`"),
-        (("tables", "event"), {"path": "x"}, "`tables.event.of`"),
+        (("tables", "event"), {"path": "x"}, "`tables.event`"),
         (("tables", "events", "columns", "usr"), "uid", "columns.usr"),
         (("behaviors", "click", "max_length"), "ten", "max_length"),
         (("behaviors", "click", "window"), "7 weeks", "7 weeks"),
@@ -217,7 +217,7 @@ def test_rows_of_too_few_values_are_counted(tmp_path, tables):
         (("statistics",), [{"key": "brand_id"}], "statistics.0.key"),
         (("statistics", 0, "delay"), "late", "statistics.0.delay"),
         (("tables", "stock", "of"), "events", "tables.stock.of"),
-        (("tables", "stock", "of"), "", "tables.stock.of"),
+        (("tables", "stock", "of"), "", "`tables.stock`: is no table"),
         (("tables", "stock", "ids", "weight"), "shelf", "`tables.stock`: `we"),
         (("tables", "stock", "columns", "type"), "x", "stock.columns.type"),
         (("split",), {"by": "shop"}, "split.by"),
