@@ -87,7 +87,10 @@ def evaluate_pipeline(
         report = _measured(opened, requests, answers, ideal)
         points = _curve(opened, requests, answers)
         report["in_the_shop"] = pages_in_shop(
-            data, requests, _pages(opened, requests, answers)
+            data,
+            requests,
+            _pages(opened, requests, answers),
+            opened.catalogue.item_id,
         )
     report["diversity"] = [dataclasses.asdict(point) for point in points]
     report["diversity_within_1_percent"] = {

@@ -7,18 +7,20 @@ from typing import Any
 import numpy as np
 
 from jd_tf.data.simulator import Simulator
+from jd_tf.data.simulator.people.actions import examination
 from jd_tf.data.simulator.simulator import SHOP_FILE
 from jd_tf.metrics import interval
 from jd_tf.pipeline.evaluation.funnel import users_bootstrap
 from jd_tf.pipeline.evaluation.logged_requests import LoggedRequest
 
-LOGGED = "logged"
+LOGGED, IDEAL = "logged", "ideal"
 
 
 def pages_in_shop(
     data: str | Path,
     requests: Sequence[LoggedRequest],
     pages: Mapping[str, Sequence[np.ndarray]],
+    catalogue: np.ndarray,
 ) -> dict[str, dict[str, Any]]:
     """Returns what pages are worth, by the truth of the shop.
 
@@ -30,12 +32,14 @@ def pages_in_shop(
         data: folder of request records.
         requests: logged ones of it.
         pages: name -> the items of each request, first to last.
+        catalogue: all items that there are.
 
     Returns:
-        `logged`, and name -> the mean of a page of each objective and of
-        `value`; of the others also `difference` in value to `logged` and its
-        95 % interval `low` to `high` (bootstrap over users). Nothing where the
-        data are of no simulated shop, or some page is empty.
+        `logged`, names and `ideal`, the best of the catalogue by the truth, ->
+        the mean of a page of each objective and of `value`; but for `logged`
+        also its `difference` in value to that, and a 95 % interval `low` to
+        `high` (bootstrap over users). A name of which some page is empty is
+        left out; all are where the data are of no simulated shop.
     """
     if not (Path(data) / SHOP_FILE).exists():
         return {}
@@ -45,7 +49,8 @@ def pages_in_shop(
     names, bootstrap = shop.schema.objective_names, users_bootstrap(requests)
     found: dict[str, dict[str, Any]] = {}
     of_logged = np.zeros(len(requests))
-    for name, lists in {LOGGED: logged, **pages}.items():
+    ideal = _ideal_pages(shop, requests, catalogue)
+    for name, lists in {LOGGED: logged, **pages, IDEAL: ideal}.items():
         shown = {
             one.request_id: ids[: len(one.item_id)].tolist()
             for one, ids in zip(requests, lists, strict=True)
@@ -54,7 +59,7 @@ def pages_in_shop(
             continue
         answers = shop.answer(shown)
         expected = np.array(
-            [answers[one.request_id].probabilities.sum(0) for one in requests]
+            [answers[n].probabilities.sum(axis=0) for n in _ids(requests)]
         )
         worth = expected @ values
         means = dict(zip(names, expected.mean(axis=0).tolist(), strict=True))
@@ -68,6 +73,21 @@ def pages_in_shop(
         difference = float((worth - of_logged).mean())
         found[name] |= {"difference": difference, "low": low, "high": high}
     return found
+
+
+def _ideal_pages(
+    shop: Simulator, requests: Sequence[LoggedRequest], catalogue: np.ndarray
+) -> list[np.ndarray]:
+    """Returns the whole catalogue for each request, the most valuable first."""
+    values = np.array([o.value for o in shop.schema.objectives])
+    seen = examination(shop.behavior, len(catalogue))
+    answers = shop.answer(dict.fromkeys(_ids(requests), catalogue.tolist()))
+    worth = [answers[n].probabilities @ values / seen for n in _ids(requests)]
+    return [catalogue[np.argsort(-one, kind="stable")] for one in worth]
+
+
+def _ids(requests: Sequence[LoggedRequest]) -> list[str]:
+    return [one.request_id for one in requests]
 
 
 def shop_lines(found: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:

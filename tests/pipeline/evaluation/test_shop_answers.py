@@ -46,8 +46,17 @@ def test_pages_are_worth_what_the_truth_says(data):
             worth.append((seen @ values).sum())
     best = [by_id[n].item_id[orders[n]] for n in by_id]
     pages = {"best": best, "worst": [page[::-1] for page in best]}
-    found = pages_in_shop(data, requests, pages)
-    assert list(found) == ["logged", "best", "worst"]
+    found = pages_in_shop(data, requests, pages, np.arange(1, 151))
+    assert list(found) == ["logged", "best", "worst", "ideal"]
+    # No list of any items is worth more.
+    assert found["ideal"]["low"] > found["best"]["high"]
+    few = pages_in_shop(data, requests[:9], {}, requests[0].item_id)
+    alone = pages_in_shop(data, requests[:1], {}, requests[0].item_id)
+    top = {"top": [pages["best"][0]]}
+    same = pages_in_shop(data, requests[:1], top, requests[0].item_id)
+    assert alone["ideal"] == same["ideal"]
+    assert same["ideal"]["value"] == pytest.approx(same["top"]["value"])
+    assert set(few) == {"logged", "ideal"}
     assert found["logged"]["value"] == pytest.approx(np.mean(worth), rel=1e-5)
     assert found["best"]["low"] > 0 > found["worst"]["high"]
     for name in ("best", "worst"):
@@ -58,14 +67,15 @@ def test_pages_are_worth_what_the_truth_says(data):
         own = sum(row[n] * v for n, v in zip(row, values, strict=False))
         assert own == pytest.approx(row["value"])
     lines = list(shop_lines(found))
-    assert [line[0] for line in lines[1:]] == ["logged", "best", "worst"]
+    assert [line[0] for line in lines[1:]] == list(found)
     assert len({len(line) for line in lines}) == 1
 
 
 def test_other_data_and_empty_pages_have_no_rows(data, tmp_path):
     requests = list(read_logged(data, "test", 5))
     empty = [one.item_id[:0] for one in requests]
-    assert list(pages_in_shop(data, requests, {"none": empty})) == ["logged"]
+    found = pages_in_shop(data, requests, {"none": empty}, np.array([3, 5]))
+    assert list(found) == ["logged", "ideal"]
     assert not (tmp_path / SHOP_FILE).exists()
-    assert pages_in_shop(tmp_path, requests, {}) == {}
+    assert pages_in_shop(tmp_path, requests, {}, np.array([3])) == {}
     assert not list(shop_lines({}))
