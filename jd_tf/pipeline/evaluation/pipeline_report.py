@@ -169,10 +169,7 @@ def _measured(
     count = list(counts.values())[-1]
     shown = [answer.item_id for answer in answers]
     ndcg = value_ndcg(requests, shown, count)
-    fine = [
-        answer.answers["fine"].item_id if "fine" in answer.answers else ids
-        for answer, ids in zip(answers, shown, strict=True)
-    ]
+    fine = _after("fine", answers)
     width = max(map(len, shown))
     lists = np.array([np.resize(ids, width) for ids in shown if len(ids)])
     length = np.array([len(ids) for ids in shown if len(ids)])
@@ -212,9 +209,19 @@ def _pages(
     popular = statistics.item_id[np.argsort(-statistics.users, kind="stable")]
     pages = {"popular": [popular] * len(requests)}
     for stage in ("recall", "fine"):
-        if all(stage in answer.answers for answer in answers):
-            pages[stage] = [answer.answers[stage].item_id for answer in answers]
+        if any(stage in answer.answers for answer in answers):
+            pages[stage] = _after(stage, answers)
     return {**pages, "answers": [answer.item_id for answer in answers]}
+
+
+def _after(stage: str, answers: Sequence[Recommendation]) -> list[np.ndarray]:
+    """Returns the items a stage answered, or what was shown without it."""
+    return [
+        answer.answers[stage].item_id
+        if stage in answer.answers
+        else answer.item_id
+        for answer in answers
+    ]
 
 
 def _coarse_rivals(
