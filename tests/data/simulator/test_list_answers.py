@@ -52,15 +52,15 @@ def test_the_log_stays_as_it_is(shop, logged):
 
 def test_labels_come_at_their_probabilities(shop, logged):
     """Over seeds: each objective within three standard errors."""
-    few = dict(list(logged.items())[:120])
+    few = dict(list(logged.items())[:200])
     hits, chances, spread = (np.zeros(6) for _ in range(3))
-    for seed in range(6):
+    for seed in range(2):
         for answer in shop.answer(few, seed).values():
             p = answer.probabilities.astype(float)
             hits += answer.labels.sum(axis=0)
             chances += p.sum(axis=0)
             spread += (p * (1 - p)).sum(axis=0)
-    assert hits[CLICK] > 500
+    assert hits[CLICK] > 300
     for one in (CLICK, CART, ORDER):
         assert abs(hits[one] - chances[one]) < 3 * np.sqrt(spread[one]), one
 

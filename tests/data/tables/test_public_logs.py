@@ -255,15 +255,21 @@ def test_jdata2016(tmp_path):
     ("name", "folder", "smallest"),
     [
         ("kuairand", "kuairand_feedback", 23_000),
-        ("retailrocket_sample", "retailrocket", 15_000),
+        pytest.param(
+            *("retailrocket_sample", "retailrocket", 15_000),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_real_logs(tmp_path, data_dir, name, folder, smallest):
-    summary = make_dataset(name, tmp_path / "out", data_dir / folder)
+    summary = make_dataset(
+        name, tmp_path / "out", data_dir / folder, num_processes=1
+    )
     splits = summary["splits"].values()
     assert sum(split["requests"] for split in splits) > smallest
 
 
+@pytest.mark.slow
 def test_a_real_log_with_shorter_outcomes(tmp_path, data_dir):
     """Test rows of the sample of JData 2016 span half an hour."""
     config = tmp_path / "shorter.yaml"
