@@ -1,4 +1,4 @@
-"""What users of a simulated shop would do with the pages of a recommender."""
+"""Pages of a recommender, judged by the truth of a simulated shop."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

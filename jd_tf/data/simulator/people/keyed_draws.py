@@ -9,7 +9,7 @@ from jd_tf.data.simulator.people.outcome import mix
 
 
 class Draws(Protocol):
-    """What of a NumPy generator the actions of users are drawn by."""
+    """The part of a NumPy generator that actions of users are drawn by."""
 
     def random(self, size: Any) -> np.ndarray:
         """Draws from [0, 1)."""

@@ -1,4 +1,4 @@
-"""What users do with lists that they were not shown."""
+"""Answers of users to lists that they were not shown."""
 
 import dataclasses
 from collections.abc import Mapping
