@@ -127,7 +127,7 @@ for _field in dataclasses.fields(TrainingConfig):
 def main(_: object) -> None:
     """Trains the missing runs and writes the report."""
     from experiments import ablation_plan as plan
-    from experiments.presets import preset_source
+    from experiments.presets import fitting_training, preset_source
     from experiments.train_ranker import train_ranker
     from jd_tf.data.dataset import read_schema
     from jd_tf.evaluation.ablations.first_requests import first_requests
@@ -156,6 +156,8 @@ def main(_: object) -> None:
         {n: flags.FLAGS[n].value for n in (*_TRAINING, "progress")},
         model,
     )
+    if flags.FLAGS["monitor"].value is None:
+        training = fitting_training(training, schema.objective_names)
     effective = plan.effective_settings(training)
     settings = {
         "model": model,

@@ -1,6 +1,7 @@
 """Sizes of data, model and training for each source of quickstart."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from jd_tf.data.tables.config_reading import LOGS
@@ -137,6 +138,20 @@ QUICKSTART_PRESETS = {
         random_data=False,
     ),
 }
+
+
+def fitting_training(
+    training: TrainingConfig, objectives: Sequence[str]
+) -> TrainingConfig:
+    """Returns a training that watches an objective that is there.
+
+    Where the preset's is not, it is the first one.
+    """
+    metric, slash, watched = training.monitor.partition("/")
+    if slash and watched not in objectives:
+        monitor = f"{metric}/{objectives[0]}"
+        training = dataclasses.replace(training, monitor=monitor)
+    return training
 
 
 def preset_source(data: str) -> str:

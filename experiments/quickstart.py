@@ -112,14 +112,18 @@ def main(_: object) -> int | None:
         )
 
     def train() -> int:
+        from experiments.presets import fitting_training
         from experiments.train_ranker import train_ranker
+        from jd_tf.data.dataset import read_schema
+
+        objectives = read_schema(data).objective_names
 
         return train_ranker(
             data,
             model_dir,
             preset.model,
             dataclasses.replace(
-                preset.training,
+                fitting_training(preset.training, objectives),
                 seed=_SEED.value,
                 progress=program.PROGRESS.value,
                 dtype_policy=_DTYPE_POLICY.value,

@@ -17,6 +17,7 @@ from experiments.presets import (
     QUICKSTART_PRESETS,
     Preset,
     find_preset,
+    fitting_training,
     preset_source,
 )
 from experiments.run_config import TRAINING
@@ -107,7 +108,10 @@ def open_data(text: str, output: Path) -> DataSet:
 
 def preset_of(folder: Path) -> Preset:
     """Returns the preset for a data folder, by the name of its data set."""
-    return find_preset(preset_source(read_schema(folder).name))
+    schema = read_schema(folder)
+    preset = find_preset(preset_source(schema.name))
+    training = fitting_training(preset.training, schema.objective_names)
+    return dataclasses.replace(preset, training=training)
 
 
 def cell_configs(

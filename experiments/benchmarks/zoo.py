@@ -81,7 +81,11 @@ def main(_: object) -> None:
     from experiments.zoo_cells import open_data, run_cell
     from jd_tf.data.files import read_json, write_json, write_whole
 
-    older = read_json(_ADD_TO.value) if _ADD_TO.value else None
+    older = None
+    if _ADD_TO.value:
+        if not Path(_ADD_TO.value).is_file():
+            raise DataError(f"--add_to={_ADD_TO.value}: no such file.")
+        older = read_json(Path(_ADD_TO.value))
     _check_models(models, changes)
     sets = [open_data(text, output) for text in _DATA.value]
     _distinct([data.name for data in sets])

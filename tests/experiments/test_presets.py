@@ -1,5 +1,6 @@
 """Every source has a demo whose options it takes."""
 
+import dataclasses
 import inspect
 import subprocess
 import sys
@@ -7,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments.presets import QUICKSTART_PRESETS, find_preset
+from experiments.presets import (
+    QUICKSTART_PRESETS,
+    find_preset,
+    fitting_training,
+)
 from jd_tf.data.sources import SOURCES
 from jd_tf.data.tables.config_reading import LOGS
 from jd_tf.schema import DataError
@@ -35,6 +40,17 @@ def test_quickstart_offers_every_source_with_a_demo():
     offered = "".join(shown.split()).split("--source:<")[1].split(">")[0]
     names = set(offered.split("|"))
     assert names == {"simulator", "tables", *SOURCES, *LOGS}
+
+
+def test_a_training_watches_an_objective_that_is_there():
+    training = QUICKSTART_PRESETS["tables", "demo"].training
+    assert training.monitor == "auc/click"
+    assert fitting_training(training, ("order", "click")) is training
+    other = fitting_training(training, ("cart", "buy"))
+    assert other.monitor == "auc/cart"
+    assert other.epochs == training.epochs
+    whole = dataclasses.replace(training, monitor="gauc")
+    assert fitting_training(whole, ("cart",)) is whole
 
 
 def test_logs_have_the_preset_of_tables_or_one_of_their_own():

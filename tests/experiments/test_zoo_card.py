@@ -223,6 +223,10 @@ def test_what_cannot_be_run_is_one_line(tmp_path, output):
         "benchmarks.zoo", "--data=simulator", *given, "--configs=nowhere"
     )
     assert "--configs=nowhere: no such folder" in error_line(finished)
+    finished = run_program(
+        "benchmarks.zoo", "--data=simulator", *given, "--add_to=gone.json"
+    )
+    assert "--add_to=gone.json: no such file" in error_line(finished)
     page = tmp_path / "page.md"
     page.write_text("no markers\n")
     for card, named in (
