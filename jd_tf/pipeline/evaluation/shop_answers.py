@@ -43,23 +43,33 @@ def pages_in_shop(
     """
     if not (Path(data) / SHOP_FILE).exists():
         return {}
-    shop, logged = Simulator.of_data(data), [one.item_id for one in requests]
+    shop = Simulator.of_data(data)
     objectives = shop.schema.objectives
     values = np.array([objective.value for objective in objectives])
     names, bootstrap = shop.schema.objective_names, users_bootstrap(requests)
+    seen = examination(shop.behavior, shop.config.num_items)[:, None]
+    # What an item is to a user depends on no list: one answer is enough.
+    everything = list(range(1, shop.config.num_items + 1))
+    answers = shop.answer({one.request_id: everything for one in requests})
+    truth = [answers[one.request_id].probabilities / seen for one in requests]
+    ideal = [
+        catalogue[np.argsort(-(one[catalogue - 1] @ values), kind="stable")]
+        for one in truth
+    ]
     found: dict[str, dict[str, Any]] = {}
     of_logged = np.zeros(len(requests))
-    ideal = _ideal_pages(shop, requests, catalogue)
+    logged = [one.item_id for one in requests]
     for name, lists in {LOGGED: logged, **pages, IDEAL: ideal}.items():
-        shown = {
-            one.request_id: ids[: len(one.item_id)].tolist()
-            for one, ids in zip(requests, lists, strict=True)
-        }
-        if not all(map(len, shown.values())):
+        shown = [
+            ids[: len(own)] for ids, own in zip(lists, logged, strict=True)
+        ]
+        if not all(map(len, shown)):
             continue
-        answers = shop.answer(shown)
         expected = np.array(
-            [answers[n].probabilities.sum(axis=0) for n in _ids(requests)]
+            [
+                (one[ids - 1] * seen[: len(ids)]).sum(axis=0)
+                for one, ids in zip(truth, shown, strict=True)
+            ]
         )
         worth = expected @ values
         means = dict(zip(names, expected.mean(axis=0).tolist(), strict=True))
@@ -73,21 +83,6 @@ def pages_in_shop(
         difference = float((worth - of_logged).mean())
         found[name] |= {"difference": difference, "low": low, "high": high}
     return found
-
-
-def _ideal_pages(
-    shop: Simulator, requests: Sequence[LoggedRequest], catalogue: np.ndarray
-) -> list[np.ndarray]:
-    """Returns the whole catalogue for each request, the most valuable first."""
-    values = np.array([o.value for o in shop.schema.objectives])
-    seen = examination(shop.behavior, len(catalogue))
-    answers = shop.answer(dict.fromkeys(_ids(requests), catalogue.tolist()))
-    worth = [answers[n].probabilities @ values / seen for n in _ids(requests)]
-    return [catalogue[np.argsort(-one, kind="stable")] for one in worth]
-
-
-def _ids(requests: Sequence[LoggedRequest]) -> list[str]:
-    return [one.request_id for one in requests]
 
 
 def shop_lines(found: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
