@@ -5,8 +5,10 @@
 writes Parquet of events, a tenth as many impressions in requests of ten, items
 and users, and runs `make_data --source=tables` on it with three histories of 50
 and 40 statistics; prints its seconds and the most memory of its processes.
+`--engines=duckdb,spark` makes the data with both and fails if a byte differs.
 """
 
+import hashlib
 import resource
 import shutil
 import time
@@ -25,8 +27,13 @@ _FOLDER = flags.DEFINE_string(
     "folder", None, "Folder to make, removed at the end.", required=True
 )
 _MEMORY_LIMIT = flags.DEFINE_string("memory_limit", "4GB", "Of the engine.")
-_ENGINE = flags.DEFINE_enum(
-    "engine", "duckdb", ["duckdb", "spark"], "What joins."
+_ENGINES = flags.DEFINE_list(
+    "engines", ["duckdb"], "What joins: duckdb, spark or both."
+)
+flags.register_validator(
+    _ENGINES,
+    lambda names: bool(names) and {*names} <= {"duckdb", "spark"},
+    "name duckdb, spark or both",
 )
 
 _DAYS, _DAY = 60, 86_400
@@ -71,33 +78,56 @@ _CONFIG = {
 
 
 def main(_: object) -> None:
-    """Makes the tables, then the data set."""
+    """Makes the tables, then the data set with each engine."""
     folder = Path(_FOLDER.value)
     folder.mkdir(parents=True)
     try:
         write_tables(folder, _EVENTS.value)
-        started = time.monotonic()
-        from jd_tf.data import make_dataset
-
-        summary = make_dataset(
-            "tables",
-            folder / "data",
-            config=folder / "load.yaml",
-            memory_limit=_MEMORY_LIMIT.value,
-            engine=_ENGINE.value,
-            progress=program.PROGRESS.value,
-        )
-        seconds = time.monotonic() - started
+        digests = {
+            _make(folder, engine, f"data-{place}")
+            for place, engine in enumerate(_ENGINES.value)
+        }
     finally:
         shutil.rmtree(folder)
+    if len(digests) > 1:
+        raise ValueError(f"{_ENGINES.value} wrote different records.")
+
+
+def _make(folder: Path, engine: str, name: str) -> str:
+    """Makes a data set, prints its costs, returns a digest of its files."""
+    from jd_tf.data import make_dataset
+
+    started = time.monotonic()
+    summary = make_dataset(
+        "tables",
+        folder / name,
+        config=folder / "load.yaml",
+        memory_limit=_MEMORY_LIMIT.value,
+        engine=engine,
+        progress=program.PROGRESS.value,
+    )
+    seconds = time.monotonic() - started
+    digest = _digest(folder / name)
     requests = {n: s["requests"] for n, s in summary["splits"].items()}
-    print(f"{_EVENTS.value} events, requests {requests}: {seconds:.0f} s")
+    print(
+        f"{engine}, {_EVENTS.value} events, requests {requests}: "
+        f"{seconds:.0f} s; records {digest[:12]}"
+    )
     for who, what in (
         (resource.RUSAGE_SELF, "joins"),
         (resource.RUSAGE_CHILDREN, "the largest other process"),
     ):
         peak = resource.getrusage(who).ru_maxrss / 1e6
         print(f"memory at most, {what}: {peak:.2f} GB")
+    return digest
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.tfrecord")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def write_tables(folder: Path, events: int) -> None:
