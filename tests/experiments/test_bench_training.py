@@ -118,16 +118,20 @@ def _transfer(ranker, baseline):
 def test_both_systems_are_the_same_function(data):
     ranker, baseline = _ranker(data), _baseline()
     left = _transfer(ranker, baseline)
-    # Vectors for users without any history, of whom there are none here, and
-    # of the age of the newest event.
+    # Vectors for users without any history, of whom there are none here, of
+    # the age of the newest event, and the gain of the second order, which the
+    # baseline reads as it is.
     assert sorted(left) == [
         "click_reader/decoder/no_history",
         "click_reader/interest_crossing/no_history",
+        "click_reader/second_order_gain",
         "context_encoder/recency/bucket_table",
         "context_encoder/recency/log_scale",
     ]
     recency = ranker.context_encoder.recency.bucket_table
     recency.assign(0.0 * recency)
+    (reader,) = ranker.readers
+    reader.second_order_gain.assign(np.ones(reader.model_dim, np.float32))
     rows = ranker.experts.user_half.kernel.shape[1] * recency.shape[-1]
     more = 2 * 64 + np.prod(recency.shape) + 1 + rows
     assert ranker.count_params() - baseline.count_params() == more

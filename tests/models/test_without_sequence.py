@@ -12,7 +12,7 @@ from tests.models.test_jd_ranker import CONFIG, SCHEMA, batch_of, moved, real
 from tests.requests import random_requests, small_schema
 
 WITHOUT = replace_fields(CONFIG, {"use_sequence": False})
-GONE = ("/encoder", "interest_crossing", "/decoder")
+GONE = ("/encoder", "interest_crossing", "second_order_gain", "/decoder")
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,8 @@ class BehaviorReader(BaseLayer):
     """Encodes a history once and lets candidates read it.
 
     Tokens get their time and fine-grained behaviour, a Transformer encodes
-    them, and interests of first and second order sum them up: `encode`.
+    them, and interests of first and second order sum them up: `encode`. The
+    second order enters by a gain of each dimension, learned from 0 on.
     Candidates read the memory by target attention, meet the first-order
     interest element-wise, and are compared with the events: `read`. Without
     `use_sequence` they are only compared.
@@ -196,6 +197,12 @@ class BehaviorReader(BaseLayer):
             self.interest_crossing = self.add_part(
                 InterestCrossing, "interest_crossing", histories
             )
+            if self.use_second_order:
+                # From 0 on, it costs nothing where it brings nothing; read as
+                # it is, it costs clicks and carts (docs/results.md, 0.11.0).
+                self.second_order_gain = self.add_weight(
+                    (self.model_dim,), "zeros", name="second_order_gain"
+                )
             self.decoder = self.add_part(
                 TargetAttentionDecoder,
                 "decoder",
@@ -265,9 +272,9 @@ class BehaviorReader(BaseLayer):
         state |= self.decoder.encode_memory(memory)
         state["interest"] = interests
         if self.use_second_order:
-            interests = ops.concatenate(
-                [interests, crossed["second_order"]], axis=-1
-            )
+            gain = ops.cast(self.second_order_gain, self.compute_dtype)
+            second = gain * crossed["second_order"]
+            interests = ops.concatenate([interests, second], axis=-1)
         return state, interests
 
     def read(
