@@ -8,10 +8,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-# Before TensorFlow loads: its C++ notes are no news to a user (two or three
-# stay, which no variable turns off). Its oneDNN kernels sum in another order
-# now and then, so that a run could not be repeated to the last digit; they are
-# no faster on these sizes.
+# Before TensorFlow loads: its C++ notes are no news to a user. Its oneDNN
+# kernels sum in another order now and then, so that a run could not be repeated
+# to the last digit; they are no faster on these sizes.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 # The models are TensorFlow's, whatever other programs run on.
@@ -22,7 +21,11 @@ if not sys.stderr.isatty():
 
 from absl import app, flags, logging
 
+from experiments.quiet_import import QuietTensorFlow
 from jd_tf.schema import DataError
+
+# At import, as processes that a program starts load its file and no more.
+sys.meta_path.insert(0, QuietTensorFlow())
 
 BAD_INPUT = 2
 # As the shell reports a program that a closed pipe ended.
