@@ -158,7 +158,8 @@ def build_main_step(
     balancer = build_balancer(config, model.schema.objective_names)
     decay = config.ema_decay
     average = WeightAverage(model, decay) if decay else None
-    return MainStep(model, build_optimizer(config, start), balancer, average)
+    optimizer = build_optimizer(config, start)
+    return MainStep(model, optimizer, balancer, average, config.order_weight)
 
 
 def build_trainer(
