@@ -1,4 +1,4 @@
-"""What TensorFlow's import may write to the standard error of a program."""
+"""Notes of TensorFlow's import stay away from a standard error."""
 
 import subprocess
 import sys
