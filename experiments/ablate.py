@@ -104,7 +104,7 @@ _TRAINING = {
     "batch_size": "Requests a batch.",
     "learning_rate": "Of dense weights.",
     "table_learning_rate": "Of embedding tables.",
-    "order_weight": "Of a softmax over a request's candidates; 0: none.",
+    "listwise_weight": "Of a softmax over a request's candidates; 0: none.",
     "warmup_steps": "Steps of rising rates.",
     "ema_decay": "Of the average of weights that is judged; 0: none.",
     "decay_steps": "Steps of falling rates; -1: to the end; 0: never.",

@@ -159,7 +159,7 @@ def build_main_step(
     decay = config.ema_decay
     average = WeightAverage(model, decay) if decay else None
     optimizer = build_optimizer(config, start)
-    return MainStep(model, optimizer, balancer, average, config.order_weight)
+    return MainStep(model, optimizer, balancer, average, config.listwise_weight)
 
 
 def build_trainer(

@@ -60,7 +60,7 @@ class TrainingConfig:
             steps have a lower one; 0: none.
         balance: "fixed", "running_magnitude", "uncertainty" or "grad_norm".
         objective_weights: one float >= 0 an objective; () for 1 each.
-        order_weight: of a softmax loss over the candidates of a request,
+        listwise_weight: of a softmax loss over the candidates of a request,
             added to each objective's loss; 0: none.
         balance_decay: of the running means that magnitudes and gradient
             norms are taken over.
@@ -122,7 +122,7 @@ class TrainingConfig:
     ema_decay: float = 0.0
     balance: str = "fixed"
     objective_weights: tuple[float, ...] = ()
-    order_weight: float = 0.0
+    listwise_weight: float = 0.0
     balance_decay: float = 0.99
     steps_per_call: int = 20
     log_every: int = 50

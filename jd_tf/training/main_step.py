@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from jd_tf.columns import SchemaError
+from jd_tf.losses.listwise_losses import listwise_losses
 from jd_tf.losses.multi_objective import cell_weights, objective_losses
-from jd_tf.losses.order_losses import order_losses
 from jd_tf.training.balancing.loss_balancers import LossBalancer
 from jd_tf.training.fusion.fusion_step import FusionStep
 from jd_tf.training.gradients import gradient_norms, shared_norms
@@ -44,7 +44,7 @@ class MainStep(TrainingStep):
             for those of a fusion, and what the balancer learns by gradient.
         balancer: of the T objectives.
         average: of the model's weights; None for none.
-        order_weight: of the order of a request's candidates in the losses.
+        listwise_weight: of `listwise_losses`, added to the losses; 0: none.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class MainStep(TrainingStep):
         optimizer: SparseDenseOptimizer,
         balancer: LossBalancer,
         average: WeightAverage | None = None,
-        order_weight: float = 0.0,
+        listwise_weight: float = 0.0,
     ):
         self.model = model
         self.optimizer = optimizer
         self.balancer = balancer
         self.average = average
-        self.order_weight = order_weight
+        self.listwise_weight = listwise_weight
         self.loss_scale = LossScale(model)
         amounts = model.schema.amount_names
         self.amount_scales = model.amount_scales if amounts else ()
@@ -101,9 +101,9 @@ class MainStep(TrainingStep):
             outputs = self.model.training_outputs(batch)
             cells = batch["labels"], outputs["logits"], counted
             losses, weight_sums = objective_losses(*cells, self.amount_scales)
-            if self.order_weight:
-                order = order_losses(*cells, self.amount_scales)
-                losses += self.order_weight * order
+            if self.listwise_weight:
+                of_lists = listwise_losses(*cells, self.amount_scales)
+                losses += self.listwise_weight * of_lists
             each = tf.unstack(self.loss_scale.scaled(losses))
             weights = self.balancer.weights(losses, weight_sums)
             total = self.balancer.total(losses, weight_sums, weights)

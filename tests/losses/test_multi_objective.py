@@ -14,14 +14,7 @@ from jd_tf.losses.multi_objective import (
     labels_and_weights,
     objective_losses,
 )
-
-
-def _cells(seed=0, shape=(4, 5, 3)):
-    random = np.random.default_rng(seed)
-    labels = (random.random(shape) < 0.4).astype("float32")
-    logits = random.normal(size=shape, scale=3).astype("float32")
-    weights = random.choice([0.0, 1.0, 2.5], shape).astype("float32")
-    return labels, logits, weights
+from tests.losses.random_cells import random_cells
 
 
 def _loop(labels, logits, weights):
@@ -39,7 +32,7 @@ def _loop(labels, logits, weights):
 
 
 def test_losses_equal_a_loop():
-    labels, logits, weights = _cells()
+    labels, logits, weights = random_cells()
     weights[..., 1] = 0
     losses, sums = objective_losses(labels, logits, weights)
     np.testing.assert_allclose(losses, _loop(labels, logits, weights), 1e-5)
@@ -48,7 +41,7 @@ def test_losses_equal_a_loop():
 
 
 def test_cells_without_weight_may_hold_anything():
-    labels, logits, weights = _cells()
+    labels, logits, weights = random_cells()
     expected, _ = objective_losses(labels, logits, weights)
     logits = tf.Variable(np.where(weights, logits, np.inf))
     labels = np.where(weights, labels, np.nan)
@@ -86,7 +79,7 @@ def _counted(labels, weights):
 
 
 def test_keras_loss_is_the_weighted_sum():
-    labels, logits, weights = _cells()
+    labels, logits, weights = random_cells()
     loss = MultiObjectiveLoss((1.0, 0.0, 3.0))
     answers = _loop(labels, logits, weights)
     counted, scaled = _counted(labels, weights)
@@ -101,7 +94,7 @@ def test_keras_loss_is_the_weighted_sum():
 
 @pytest.mark.parametrize("extra", [0, 3])
 def test_padding_never_counts(extra):
-    labels, logits, _ = _cells()
+    labels, logits, _ = random_cells()
     wider = ((0, 0), (0, extra), (0, 0))
     inside = np.pad(np.arange(5) < 3, (0, extra))[None, :, None]
     expected = MultiObjectiveLoss()(labels[:, :3], logits[:, :3])
@@ -116,7 +109,7 @@ def test_padding_never_counts(extra):
 
 
 def test_objective_without_samples_costs_nothing():
-    labels, logits, _ = _cells()
+    labels, logits, _ = random_cells()
     labels[..., 1] = -1
     loss = MultiObjectiveLoss((0.0, 1.0, 0.0))
     assert float(loss(labels, logits)) == 0.0
@@ -124,7 +117,7 @@ def test_objective_without_samples_costs_nothing():
 
 @pytest.mark.parametrize("dtype", [None, "float16"])
 def test_half_precision_logits_lose_their_own_rounding_only(dtype):
-    labels, logits, _ = _cells(shape=(60, 50, 2))
+    labels, logits, _ = random_cells(shape=(60, 50, 2))
     half = tf.cast(logits, tf.float16)
     exact = MultiObjectiveLoss()(labels, tf.cast(half, tf.float32))
     loss = MultiObjectiveLoss(dtype=dtype)(labels, half)
@@ -133,7 +126,7 @@ def test_half_precision_logits_lose_their_own_rounding_only(dtype):
 
 
 def test_wrong_number_of_weights_is_refused():
-    labels, logits, _ = _cells()
+    labels, logits, _ = random_cells()
     with pytest.raises(ValueError, match=r"must be 3 numbers.*\(1.0, 2.0\)"):
         MultiObjectiveLoss((1, 2))(labels, logits)
 
@@ -192,7 +185,7 @@ def test_business_values_give_gains_to_judge_the_score_by():
 
 def _with_amounts(seed=4):
     """Cells whose last two objectives are amounts, and their units."""
-    labels, logits, weights = _cells(seed, (4, 5, 4))
+    labels, logits, weights = random_cells(seed, (4, 5, 4))
     random = np.random.default_rng(seed)
     labels[..., 2:] *= random.gamma(0.5, 30.0, (4, 5, 2)).round()
     return labels, logits, weights, (20.0, 0.5)

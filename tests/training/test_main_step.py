@@ -7,8 +7,8 @@ import tensorflow as tf
 from jd_tf.data.batches import parse_requests
 from jd_tf.data.records import encode_request
 from jd_tf.data.validation import RequestValidator
+from jd_tf.losses.listwise_losses import listwise_losses
 from jd_tf.losses.multi_objective import cell_weights, objective_losses
-from jd_tf.losses.order_losses import order_losses
 from jd_tf.models.ranking.jd_ranker import JDRanker, JDRankerConfig
 from jd_tf.schema import TRAINING_ROLES, IdColumn, SchemaError
 from jd_tf.training.build_from_config import build_main_step
@@ -123,15 +123,15 @@ def test_task_norms_are_of_weighted_losses_by_what_is_shared():
     )
 
 
-def test_the_order_in_a_request_is_learned_where_it_weighs():
+def test_lists_of_a_request_are_learned_where_they_weigh():
     model = ToyRanker(dropout_rate=0.0)
     batch = next(iter(toy_batches()))
     logits = model(batch, training=False)["logits"]
     cells = batch["labels"], logits, cell_weights(batch)
-    expected = objective_losses(*cells)[0] + 0.5 * order_losses(*cells)
-    rows = _rows(_step(model, order_weight=0.5), toy_batches(), 1)
+    expected = objective_losses(*cells)[0] + 0.5 * listwise_losses(*cells)
+    rows = _rows(_step(model, listwise_weight=0.5), toy_batches(), 1)
     np.testing.assert_allclose(rows["losses"][0], expected, rtol=1e-5)
-    assert (order_losses(*cells).numpy() > 0.01).all()
+    assert (listwise_losses(*cells).numpy() > 0.01).all()
 
 
 def test_task_norms_only_reported_are_those_of_every_tenth_step():

@@ -199,7 +199,7 @@ class BehaviorReader(BaseLayer):
             )
             if self.use_second_order:
                 # From 0 on, it costs nothing where it brings nothing; read as
-                # it is, it costs clicks and carts (docs/results.md, 0.11.0).
+                # it is, it cost clicks and carts (decision record 062).
                 self.second_order_gain = self.add_weight(
                     (self.model_dim,), "zeros", name="second_order_gain"
                 )

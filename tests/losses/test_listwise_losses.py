@@ -1,4 +1,4 @@
-"""Losses of the order in a request against a loop over candidates."""
+"""Losses over lists of candidates against a loop."""
 
 import math
 
@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from jd_tf.losses.listwise_losses import listwise_losses
 from jd_tf.losses.multi_objective import objective_losses
-from jd_tf.losses.order_losses import order_losses
-
-
-def _cells(seed=0, shape=(6, 5, 3)):
-    random = np.random.default_rng(seed)
-    labels = (random.random(shape) < 0.4).astype("float32")
-    logits = random.normal(size=shape, scale=3).astype("float32")
-    weights = random.choice([0.0, 1.0, 2.5], shape).astype("float32")
-    return labels, logits, weights
+from tests.losses.random_cells import random_cells
 
 
 def _loop(labels, logits, weights):
@@ -36,19 +29,19 @@ def _loop(labels, logits, weights):
 
 
 def test_losses_equal_a_loop():
-    labels, logits, weights = _cells()
+    labels, logits, weights = random_cells()
     weights[..., 1] = 0
-    losses = order_losses(labels, logits, weights)
+    losses = listwise_losses(labels, logits, weights)
     np.testing.assert_allclose(losses, _loop(labels, logits, weights), 1e-5)
     assert losses[0] > 0
     assert losses[1] == 0
 
 
 def test_amounts_are_counted_in_their_unit():
-    labels, logits, weights = _cells()
+    labels, logits, weights = random_cells()
     labels[..., 2] *= np.random.default_rng(1).random(labels.shape[:2]) * 90
     scaled = labels / np.array([1, 1, 30], "float32")
-    found = order_losses(labels, logits, weights, [30.0])
+    found = listwise_losses(labels, logits, weights, [30.0])
     np.testing.assert_allclose(found, _loop(scaled, logits, weights), 1e-5)
 
 
@@ -62,7 +55,7 @@ def test_amounts_with_their_deviance_are_shares_and_a_total():
         loss, _ = objective_losses(amounts, logits, weights, [30.0])
     whole = tape.gradient(loss, logits).numpy()
     with tf.GradientTape() as tape:
-        loss = order_losses(amounts, logits, weights, [30.0])
+        loss = listwise_losses(amounts, logits, weights, [30.0])
     shares = tape.gradient(loss, logits).numpy()
     # Where the total is right, the shares are all that is left to learn.
     shift = np.log(amounts.sum() / 30 / np.exp(logits).sum())
@@ -75,12 +68,12 @@ def test_amounts_with_their_deviance_are_shares_and_a_total():
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
 def test_cells_without_weight_may_hold_anything(bad):
-    labels, logits, weights = _cells()
-    expected = order_losses(labels, logits, weights)
+    labels, logits, weights = random_cells()
+    expected = listwise_losses(labels, logits, weights)
     moved = tf.Variable(np.where(weights, logits, bad).astype("float32"))
     labels = np.where(weights, labels, np.nan).astype("float32")
     with tf.GradientTape() as tape:
-        losses = order_losses(labels, moved, weights)
+        losses = listwise_losses(labels, moved, weights)
     np.testing.assert_array_equal(losses, expected)
     gradient = tape.gradient(losses, moved).numpy()
     assert np.isfinite(gradient).all()
@@ -88,8 +81,8 @@ def test_cells_without_weight_may_hold_anything(bad):
 
 
 def test_what_all_candidates_share_changes_nothing():
-    labels, logits, weights = _cells()
-    shift = np.random.default_rng(3).normal(size=(6, 1, 3), scale=4)
-    moved = order_losses(labels, (logits + shift).astype("float32"), weights)
-    expected = order_losses(labels, logits, weights)
+    labels, logits, weights = random_cells()
+    shift = np.random.default_rng(3).normal(size=(4, 1, 3), scale=4)
+    moved = listwise_losses(labels, (logits + shift).astype("float32"), weights)
+    expected = listwise_losses(labels, logits, weights)
     np.testing.assert_allclose(moved, expected, rtol=1e-4)
