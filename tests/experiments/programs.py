@@ -1,8 +1,11 @@
 """Programs run from the prompt, and the smallest schema they take."""
 
+import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from jd_tf.schema import Behavior, IdColumn, Objective, Schema
@@ -24,19 +27,42 @@ def tiny_schema(*objectives: Objective) -> Schema:
     )
 
 
+# Processes forked off one that has loaded TensorFlow: that alone takes 6 s of
+# processor time, which a suite of hundreds of programs should spend once.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tests.experiments.loaded_tensorflow"])
+
+
 def run_program(name: str, *arguments: object) -> subprocess.CompletedProcess:
-    """Runs `python -m experiments.<name>` without a GPU."""
-    return subprocess.run(
-        [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={
+    """Runs `python -m experiments.<name>` without a GPU, in a process."""
+    command = [f"experiments.{name}", *map(str, arguments)]
+    with tempfile.TemporaryDirectory() as folder:
+        printed = [Path(folder, stream) for stream in ("stdout", "stderr")]
+        environment = {
             **os.environ,
             "CUDA_VISIBLE_DEVICES": "",
             "TF_CPP_MIN_LOG_LEVEL": "2",
-        },
-    )
+        }
+        process = _FORKS.Process(
+            target=_run_module, args=(command, printed, environment)
+        )
+        process.start()
+        process.join()
+        texts = [path.read_text() for path in printed]
+    return subprocess.CompletedProcess(command, process.exitcode, *texts)
+
+
+def _run_module(
+    command: list[str], printed: list[Path], environment: dict[str, str]
+) -> None:
+    for descriptor, path in enumerate(printed, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
+    sys.argv = command
+    runpy.run_module(command[0], run_name="__main__", alter_sys=True)
 
 
 def own_lines(finished: subprocess.CompletedProcess) -> list[str]:

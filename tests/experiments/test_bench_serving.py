@@ -2,11 +2,8 @@
 
 import itertools
 import json
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,12 +22,11 @@ from experiments.paging_traffic import (
 from jd_tf.schema import HISTORY_ROLES, DataError
 from jd_tf.serving.client import SavedModelTransport
 from jd_tf.serving.client.errors import OverloadedError
+from tests.experiments.programs import run_program
 from tests.serving.exported import exported
 
 # Benchmarks change seldom and measure for long.
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module", name="ranker")
@@ -198,22 +194,15 @@ def test_parts_of_a_call_over_the_wire_add_up(ranker):
 
 @pytest.mark.slow
 def test_measures_a_saved_model(ranker, tmp_path):
-    finished = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "experiments.benchmarks.bench_serving",
-            f"--saved_model={ranker.folder}",
-            f"--output={tmp_path}",
-            "--candidates=3,7",
-            "--rounds=1",
-            "--callers=1,2",
-            "--load_seconds=0.05",
-            "--paging_users=3",
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
+    finished = run_program(
+        "benchmarks.bench_serving",
+        f"--saved_model={ranker.folder}",
+        f"--output={tmp_path}",
+        "--candidates=3,7",
+        "--rounds=1",
+        "--callers=1,2",
+        "--load_seconds=0.05",
+        "--paging_users=3",
     )
     assert finished.returncode == 0, finished.stderr
     found = json.loads((tmp_path / "bench_serving.json").read_text())
@@ -239,17 +228,8 @@ def test_measures_a_saved_model(ranker, tmp_path):
     ],
 )
 def test_wrong_arguments_end_with_one_line(argument, message, tmp_path):
-    finished = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "experiments.benchmarks.bench_serving",
-            f"--output={tmp_path}",
-            argument,
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
+    finished = run_program(
+        "benchmarks.bench_serving", f"--output={tmp_path}", argument
     )
     assert finished.returncode == 2
     (line,) = [

@@ -1,9 +1,6 @@
 """`python -m experiments.export`, from a training folder to a version."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -16,10 +13,10 @@ from jd_tf.training.config import TrainingConfig
 from jd_tf.training.loop.training_state import TrainingState
 from jd_tf.training.named_variables import model_variables
 from jd_tf.training.workdir import CHECKPOINTS, write_workdir
+from tests.experiments.programs import run_program
 from tests.requests import random_requests, small_schema
 from tests.serving.exported import METRICS
 
-ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = small_schema(
     item_columns=(IdColumn("item_id", num_buckets=50),),
     behaviors=(Behavior("click", max_length=4),),
@@ -30,12 +27,7 @@ SCHEMA = small_schema(
 
 
 def export(*arguments, program="export"):
-    return subprocess.run(
-        [sys.executable, "-m", f"experiments.{program}", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
+    return run_program(program, *arguments)
 
 
 def write_run(workdir):

@@ -2,18 +2,13 @@
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.evaluation.fusion.test_weight_judge import random_predictions
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.experiments.programs import assert_help_is_light, run_program
 
 
 @pytest.fixture(scope="module")
@@ -31,21 +26,13 @@ def files(tmp_path_factory):
 
 
 def _run(files, output, *more):
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "experiments.fusion_grid",
-            f"--predictions={files[0]}",
-            f"--judge={files[1]}",
-            f"--output={output}",
-            "--num_weights=60",
-            *more,
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+    return run_program(
+        "fusion_grid",
+        f"--predictions={files[0]}",
+        f"--judge={files[1]}",
+        f"--output={output}",
+        "--num_weights=60",
+        *more,
     )
 
 
@@ -123,8 +110,4 @@ def test_what_is_wrong_is_one_line(files, tmp_path):
 
 
 def test_help_does_not_wait_for_tensorflow():
-    code = (
-        "import experiments.fusion_grid, sys; "
-        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    assert_help_is_light("fusion_grid")

@@ -1,9 +1,6 @@
 """`python -m experiments.fusion_report`, and what it does to a run."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +8,7 @@ from jd_tf.evaluation.fusion import report as reports
 from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.schema import DataError
 from tests.evaluation.fusion.fused_shop import SESSION, shop
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.experiments.programs import assert_help_is_light, run_program
 
 
 @pytest.fixture
@@ -70,19 +66,8 @@ def test_missing_data_are_named(tmp_path):
 
 
 def test_a_wrong_flag_is_one_line_and_exit_code_2():
-    ended = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "experiments.fusion_report",
-            "--data=data",
-            "--workdir=run",
-            "--beside=a=1,a=2",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+    ended = run_program(
+        "fusion_report", "--data=data", "--workdir=run", "--beside=a=1,a=2"
     )
     assert ended.returncode == 2
     assert len(ended.stderr.strip().splitlines()) == 1
@@ -90,8 +75,4 @@ def test_a_wrong_flag_is_one_line_and_exit_code_2():
 
 
 def test_help_needs_no_tensorflow():
-    code = (
-        "import experiments.fusion_report, sys; "
-        "assert 'tensorflow' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert_help_is_light("fusion_report")

@@ -1,29 +1,13 @@
 """`finetune_images`, `embed_images`, `export_images` from the prompt."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from experiments import finetune_images
 from jd_tf.data.item_vectors import ItemVectors
 from jd_tf.images.image_list import LabelledImages
+from tests.experiments.programs import run_program
 from tests.images.photos import broken_photos, write_folder
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def _run(program, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", f"experiments.{program}", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-    )
 
 
 def _error(finished):
@@ -42,7 +26,7 @@ def _run_of_two_epochs(tmp_path_factory):
     photos = write_folder(root / "photos")
     for name, (contents, _) in broken_photos().items():
         (photos / "test" / "hat" / f"{name}.jpg").write_bytes(contents)
-    finished = _run(
+    finished = run_program(
         "finetune_images",
         f"--data={photos}",
         f"--workdir={root / 'run'}",
@@ -73,7 +57,7 @@ def test_fine_tunes_and_says_how_good_it_is(run):
     for name in (*names, "broken_images.csv", "best.keras", "last.keras"):
         assert (workdir / name).is_file()
     # Run again, with no flag of the model: the stored ones count.
-    again = _run(
+    again = run_program(
         "finetune_images",
         f"--data={run[0]}",
         f"--workdir={workdir}",
@@ -90,7 +74,7 @@ def test_embeds_with_trained_and_with_initial_weights(run, tmp_path):
     vectors = {}
     for weights in ("best", "initial"):
         output = tmp_path / f"{weights}.npz"
-        finished = _run(
+        finished = run_program(
             "embed_images",
             f"--workdir={workdir}",
             f"--catalogue={photos / 'test'}",
@@ -113,7 +97,7 @@ def test_embeds_with_trained_and_with_initial_weights(run, tmp_path):
 @pytest.mark.slow
 def test_refusals_are_one_line(run, tmp_path):
     photos, _, _ = run
-    finished = _run(
+    finished = run_program(
         "finetune_images",
         f"--data={photos}",
         f"--workdir={tmp_path}",
@@ -122,7 +106,7 @@ def test_refusals_are_one_line(run, tmp_path):
         "--frozen_epochs=2",
     )
     assert "`frozen_epochs` must be 0 without published" in _error(finished)
-    finished = _run(
+    finished = run_program(
         "embed_images",
         f"--workdir={tmp_path}",
         f"--catalogue={photos / 'test'}",
@@ -145,7 +129,7 @@ def test_a_limit_takes_images_of_all_words(count, kept):
 @pytest.mark.slow
 def test_exports(run, tmp_path):
     photos, workdir, _ = run
-    finished = _run(
+    finished = run_program(
         "export_images",
         f"--workdir={workdir}",
         f"--output={tmp_path}",

@@ -2,24 +2,16 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.data.sources.small_logs import micro_sessions, write_micro
 from tests.data.tables.small_shop import random_tables, write_shop
+from tests.experiments.programs import run_program
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.make_data", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_program("make_data", *arguments)
 
 
 @pytest.fixture
@@ -84,13 +76,8 @@ def test_makes_a_data_set_of_tables(tmp_path):
     done = run(*arguments, "--statistics_delay=1d", "--memory_limit=1GB")
     assert done.returncode == 0, done.stderr
     assert "rows of events: 300" in done.stdout
-    checked = subprocess.run(
-        [sys.executable, "-m", "experiments.check_tables", str(config)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    checked = run_program("check_tables", config)
+    assert checked.returncode == 0, checked.stderr
     assert "rows of events: 300" in checked.stdout
     assert "item_1d_click_rate" in checked.stdout
     assert len(re.findall(r"of user \d+ at", checked.stdout)) == 10

@@ -2,9 +2,6 @@
 
 import dataclasses
 import inspect
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +13,7 @@ from experiments.presets import (
 from jd_tf.data.sources import SOURCES
 from jd_tf.data.tables.config_reading import LOGS
 from jd_tf.schema import DataError
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.experiments.programs import run_program
 
 
 @pytest.mark.parametrize("name", sorted(SOURCES))
@@ -29,13 +25,7 @@ def test_a_source_takes_what_its_demo_gives(name):
 
 
 def test_quickstart_offers_every_source_with_a_demo():
-    shown = subprocess.run(
-        [sys.executable, "-m", "experiments.quickstart", "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
+    shown = run_program("quickstart", "--help").stdout
     # A long list begins on a line of its own.
     offered = "".join(shown.split()).split("--source:<")[1].split(">")[0]
     names = set(offered.split("|"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.experiments.programs import run_program
 from tests.serving.exported import exported
 from tests.serving.fake_server.model_server import model_config
 from tests.serving.fake_server.start import model_server
@@ -35,11 +36,11 @@ def requests(tmp_path):
 
 
 def rank(*arguments, tensorflow=True):
-    program = ["experiments.rank", *map(str, arguments)]
-    if not tensorflow:
-        program.insert(0, "tests.without_tensorflow")
+    if tensorflow:
+        return run_program("rank", *arguments)
+    program = ["tests.without_tensorflow", "experiments.rank"]
     return subprocess.run(
-        [sys.executable, "-m", *program],
+        [sys.executable, "-m", *program, *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=ROOT,

@@ -1,24 +1,14 @@
 """`python -m experiments.similarity_report`: what it prints and refuses."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from jd_tf.data.item_vectors import ItemVectors
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.experiments.programs import assert_help_is_light, run_program
 
 
 def _run(*flags):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.similarity_report", *flags],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
+    return run_program("similarity_report", *flags)
 
 
 @pytest.mark.slow
@@ -63,8 +53,4 @@ def test_spaces_without_a_name_of_their_own_are_refused(tmp_path, vectors):
 
 
 def test_help_does_not_wait_for_tensorflow():
-    code = (
-        "import experiments.similarity_report, sys; "
-        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    assert_help_is_light("similarity_report")
