@@ -17,7 +17,7 @@ MISSING = {"int64": 1 << 62, "string": "missing"}
 _SEPARATOR = "\x1f"
 _WHOLE = r"^-?[0-9]+$"
 _TRUE, _FALSE = ("true", "yes"), ("false", "no")
-_MOST = 3e38
+_MOST, _END = 3e38, (1 << 63) - 1
 _NO_NUMBER = ("", "nan", "null", "none")
 
 
@@ -145,11 +145,7 @@ class ColumnReader:
             return source.cast("int8").cast("float64")
         if kind.is_numeric():
             number = source.cast("float64")
-            if kind.is_integer():
-                return number
-            # Beyond float32 is as good as infinite.
-            endless = number.isnan() | (number.abs() > _MOST)
-            return endless.ifelse(None, number)
+            return number if kind.is_integer() else _finite(number)
         if not kind.is_string():
             raise DataError(f"column `{name}`: is {kind}, not a number.")
         lower = source.lower()
@@ -162,7 +158,7 @@ class ColumnReader:
         number = text.try_cast("float64")
         wrong = text.notnull() & number.isnull()
         self._refuse(wrong, name, "holds no number")
-        return number
+        return _finite(number)
 
     def amount(self, name: str) -> Any:
         """Returns numbers from 0, null where there are none."""
@@ -208,11 +204,24 @@ def _typed(source: Any, kind: Any, dtype: str, column: IdConfig) -> Any:
     if dtype == "string":
         return source.cast("string")
     if kind.is_integer():
-        return source.cast("int64") + column.offset
+        return _moved(source.try_cast("int64"), column.offset)
     # Tables of pandas hold whole numbers such as 266079.0.
     whole = source.re_replace(r"\.0*$", "")
     number = whole.re_search(_WHOLE).ifelse(whole, None).try_cast("int64")
-    return number + column.offset
+    return _moved(number, column.offset)
+
+
+def _moved(ids: Any, offset: int) -> Any:
+    """Returns ids and an offset; null beyond 64 bits."""
+    end = _END - offset if offset > 0 else -_END - offset
+    beyond = ids > end if offset > 0 else ids < end
+    return beyond.ifelse(None, ids) + offset
+
+
+def _finite(number: Any) -> Any:
+    """Returns numbers, null of what float32 cannot hold."""
+    endless = number.isnan() | (number.abs() > _MOST)
+    return endless.ifelse(None, number)
 
 
 def _several(column: IdConfig, source: Any) -> Any:

@@ -32,6 +32,23 @@ _OPTIONAL = {
     "items": ("valid_from",),
     "users": ("valid_from",),
 }
+# Names that joined tables have for themselves.
+_OWN = {
+    *("user", "item", "time", "request", "split", "shown", "position", "end"),
+    *(
+        "rows",
+        "version",
+        "value",
+        "problem",
+        "type",
+        "shard",
+        "at",
+        "span",
+        "moment",
+    ),
+    *("item_id", "user_id", "scenario", "dwell", "valid_from", "last"),
+}
+_OWN_BEGINNINGS = ("is_", "label_", "known_", "count_")
 HOUR, WEEKDAY, VIEWER = "hour", "weekday", "viewer_id"
 CONTEXTS = (HOUR, WEEKDAY, VIEWER)
 STATISTIC_VALUES = ("impressions", "positives", "rate")
@@ -114,16 +131,7 @@ class TablesConfig:
             if not (table.path or table.table):
                 raise DataError(f"`tables.{name}`: needs a `path`.")
             _check(f"tables.{name}.unit", table.unit, ("", *["s", "ms", "us"]))
-        for kind in ("items", "users"):
-            met: set[str] = set()
-            for name, table in self.tables_of(kind).items():
-                for one in (*table.ids, *table.numbers):
-                    if one in met:
-                        raise DataError(
-                            f"`tables.{name}`: `{one}` is the name of another "
-                            f"attribute of {kind}. Name it otherwise."
-                        )
-                    met.add(one)
+        self._check_names()
         if "events" not in self.tables:
             raise DataError("`tables`: needs `events`, which histories are of.")
         if ("impressions" in self.tables) == (self.sampling is not None):
@@ -154,6 +162,28 @@ class TablesConfig:
                     "(seconds) and no `dwell_ms`."
                 )
             self.window_of(behavior.window, f"{where}.window")
+
+    def _check_names(self) -> None:
+        """Refuses attributes that no joined table could tell apart."""
+        owner: dict[str, str] = {}
+        for name, table in self.tables.items():
+            for one in (*table.ids, *table.numbers):
+                of = "is the name of a column of its own"
+                if one not in _OWN and not one.startswith(_OWN_BEGINNINGS):
+                    # Actions of events go by the name of their behaviour.
+                    of = f"is an attribute of {owner.get(one)}, too"
+                    if name == "events" or owner.setdefault(one, name) == name:
+                        continue
+                raise DataError(
+                    f"`tables.{name}`: `{one}` {of}. Name it otherwise; the "
+                    "column in the table may keep its name."
+                )
+            if len({*table.ids, *table.numbers}) < len(table.ids) + len(
+                table.numbers
+            ):
+                raise DataError(
+                    f"`tables.{name}`: a name is among `ids` and `numbers`."
+                )
 
     def _check_objectives(self) -> None:
         earlier: list[str] = []  # outcomes
@@ -207,7 +237,24 @@ class TablesConfig:
                 milliseconds(statistic.delay, f"{where}.delay")
             if not statistic.key or statistic.key in met:
                 raise DataError(f"`{where}.key`: empty or given twice.")
+            if len({*statistic.key}) < len(statistic.key):
+                raise DataError(f"`{where}.key`: names a column twice.")
             met.add(statistic.key)
+        parents = {s.key: s.parent for s in self.statistics}
+        of_request = self.request_columns()
+        for number, statistic in enumerate(self.statistics):
+            where, chain = f"statistics.{number}.parent", [statistic.key]
+            while parent := parents.get(chain[-1], ()):
+                if parent in chain:
+                    listed = " -> ".join(map(str, (*chain, parent)))
+                    raise DataError(f"`{where}`: goes in a circle: {listed}.")
+                chain.append(parent)
+            parent = statistic.parent
+            if {*statistic.key} <= of_request and not {*parent} <= of_request:
+                raise DataError(
+                    f"`{where}`: {parent} differs between the candidates of a "
+                    f"request, its key {statistic.key} does not."
+                )
 
     def statistic_columns(self) -> tuple[str, ...]:
         """Returns the id columns that statistics can be of."""
@@ -219,6 +266,11 @@ class TablesConfig:
         ]
         scenario = ["scenario"] if self.has_scenario else []
         return ("item_id", "user_id", *single, *scenario)
+
+    def request_columns(self) -> set[str]:
+        """Returns the id columns that all candidates of a request share."""
+        own = ("user_id", "scenario", *self.table_ids("users"))
+        return {*own, *self.table_ids("impressions")}
 
     def tables_of(self, kind: str) -> dict[str, TableConfig]:
         """Returns `events`, `items` ... and the tables `of` it, by name."""

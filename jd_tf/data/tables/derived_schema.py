@@ -11,7 +11,14 @@ from jd_tf.data.tables.config import HOUR, VIEWER, WEEKDAY, TablesConfig
 from jd_tf.data.tables.config_parts import IdConfig
 from jd_tf.data.tables.engines.engine import Engine
 from jd_tf.data.tables.statistics import Statistics
-from jd_tf.schema import Behavior, BiasColumn, IdColumn, Objective, Schema
+from jd_tf.schema import (
+    Behavior,
+    BiasColumn,
+    DataError,
+    IdColumn,
+    Objective,
+    Schema,
+)
 
 _CONTEXT_VALUES = {HOUR: 24, WEEKDAY: 7}
 _LEAST_BUCKETS = 1 << 10
@@ -164,6 +171,10 @@ class SchemaDerivation:
         if count <= limit and not (ids.num_buckets or ids.text):
             rows = self.engine.rows(values)
             known = sorted(row["id"] for row in rows if row["id"])
+            if not known:
+                raise DataError(
+                    f"column `{name}`: has no value in training. Leave it out."
+                )
             self.report.notes.append(
                 f"Column `{name}`: {len(known)} ids in training."
             )

@@ -136,8 +136,12 @@ class TableJoin:
             )
         elif "type" in clean.columns:
             events = clean
-        else:
+        elif used:
             events = clean.mutate(type=ibis.literal(used[0]))
+        else:
+            raise DataError(
+                "`behaviors`: name a history; events are read for nothing else."
+            )
         rows = self.engine.rows(
             events.group_by("type").agg(rows=events.count())
         )

@@ -62,12 +62,7 @@ class Statistics:
                 known = self.windows.setdefault(key, {})
                 known.update(dict.fromkeys(statistic.windows))
                 key = self.parents.get(key, ()) if key else None
-        self._context = {
-            "user_id",
-            "scenario",
-            *config.table_ids("users"),
-            *config.table_ids("impressions"),
-        }
+        self._context = config.request_columns()
 
     def _delay(self, key: Key) -> int:
         return self._delays.get(key, self._delays[()])
@@ -295,10 +290,12 @@ class Statistics:
             window, objective = feature.window, feature.objective
             shown = self._count(key, window, -1, columns)
             positives = self._count(key, window, objective, columns)
-            # Of all impressions: their rate as it is, 0 where there are none.
+            # Of all impressions: their rate as it is. An outcome may be in a
+            # window that its impression is before.
             weight = self.config.smoothing if key else 0.0
             total = shown + weight
-            rate = (positives + weight * rate) / np.where(total, total, 1.0)
+            drawn = (positives + weight * rate) / np.where(total, total, 1.0)
+            rate = np.where(total, drawn, rate)
         return rate
 
     def _count(

@@ -17,6 +17,7 @@ _LIMITS = {"s": 10**11, "ms": 10**14, "us": float("inf")}
 _PER_MILLISECOND = {"s": 1000.0, "ms": 1.0, "us": 0.001}
 NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
 DAY = 86_400_000
+_ENDLESS = 9e18  # No int64 is beyond
 _NUMBER = r"^-?[0-9]+(\.[0-9]*)?$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?"
@@ -101,7 +102,9 @@ class TimeColumn:
             # A unit that is named is believed, whatever the range.
             self.mixed = (unit != (self.unit or "s")).fill_null(False)
         factor = _PER_MILLISECOND[self.unit or "s"]
-        return (number * factor + 0.5).floor().cast("int64")
+        time = number * factor + 0.5
+        time = (time.abs() < _ENDLESS).ifelse(time, None)
+        return time.floor().cast("int64")
 
 
 def _of_text(text: Any, zone: str, date_end: bool) -> Any:

@@ -86,7 +86,9 @@ def test_splits_by_user(tmp_path):
         assert split == {"test" if number >= 0.7 else expected}
     assert len(set().union(*splits.values())) == 3
     # Which is suspicious, whatever shard it is seen in.
-    (warning,) = read_json(tmp_path / "out" / "summary.json")["warnings"]
+    warnings = read_json(tmp_path / "out" / "summary.json")["warnings"]
+    warning, of_validation = sorted(warnings)
+    assert of_validation.startswith("validation: ")
     cut = max(r["request_time"] for r in made.values() if r["split"] == "train")
     times = [r["request_time"] for r in made.values() if r["split"] == "test"]
     early = sum(time < cut for time in times) / len(times)

@@ -21,7 +21,7 @@ def stage_csv(
     columns: Iterable[str],
     staged: Path,
     report: LogReport,
-) -> None:
+) -> list[str]:
     """Copies columns of a CSV file, as they are, to a Parquet file.
 
     Rows with too few or too many values are bad records.
@@ -32,8 +32,12 @@ def stage_csv(
         columns: those to copy; the ones that are not there are left out.
         staged: the new file.
         report: counts bad records.
+
+    Returns:
+        What is wrong with each of these.
     """
     problems: list[str] = []
+    counted = 0
 
     def skip(row: pyarrow.csv.InvalidRow) -> str:
         problems.append(
@@ -45,6 +49,11 @@ def stage_csv(
     try:
         with _open(path, config, None, skip) as reader:
             there = reader.schema.names
+        twice = [one for one in set(columns) if there.count(one) > 1]
+        if twice:
+            raise DataError(
+                f"{path}: has several columns `{twice[0]}`. Name them apart."
+            )
         # Without any of them: all, for the error that names those there are.
         wanted = [
             one for one in dict.fromkeys(columns) if one in there
@@ -57,9 +66,10 @@ def stage_csv(
         ):
             for batch in reader:
                 writer.write_batch(batch)
-                while problems:
-                    report.tolerate(problems.pop(0))
-        for problem in problems:
+                for problem in problems[counted:]:
+                    report.tolerate(problem)
+                counted = len(problems)
+        for problem in problems[counted:]:
             report.tolerate(problem)
     except DataError:
         raise
@@ -69,6 +79,7 @@ def stage_csv(
             f"{str(error).splitlines()[0]}. Copy it again, or set `encoding` "
             "(utf-8, gb18030 ...) and `separator`."
         ) from error
+    return problems
 
 
 def _open(
@@ -83,7 +94,10 @@ def _open(
             column_names=config.names or None,
         ),
         pyarrow.csv.ParseOptions(
-            delimiter=config.separator, invalid_row_handler=skip
+            delimiter=config.separator,
+            invalid_row_handler=skip,
+            # Blocks end where rows end, not amid a text of two lines.
+            newlines_in_values=True,
         ),
         pyarrow.csv.ConvertOptions(
             column_types=strings,

@@ -41,7 +41,8 @@ class DuckDBEngine(Engine):
 
     def read(self, paths: list[str]) -> ibis.Table:
         """Returns the table of Parquet files."""
-        return self._connection.read_parquet(paths)
+        # A folder such as `user=5` above a table is no column of it.
+        return self._connection.read_parquet(paths, hive_partitioning=False)
 
     def stored_table(self, config: TableConfig) -> ibis.Table:
         """Returns a table of a database or a catalogue."""

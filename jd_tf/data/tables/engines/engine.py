@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import ibis
-import pyarrow.parquet
 
+from jd_tf.data.files import read_json, write_json
 from jd_tf.data.log_report import LogReport
 from jd_tf.data.tables.config_parts import TableConfig
 from jd_tf.data.tables.engines.csv_files import stage_csv
+from jd_tf.data.tables.engines.parquet_files import of_equal_types
 from jd_tf.schema import DataError
 
 
@@ -123,18 +124,20 @@ class Engine(abc.ABC):
         for number, path in enumerate(paths):
             if not path.endswith(".parquet"):
                 staged = self.stage / f"csv-{name}-{number}.parquet"
-                if not staged.exists():
+                problems = staged.with_suffix(".json")
+                if staged.exists():
+                    # Counted again: the report is of the whole run.
+                    for problem in read_json(problems):
+                        report.tolerate(problem)
+                else:
                     aside = staged.with_name(f".{staged.name}")
-                    stage_csv(Path(path), config, columns, aside, report)
+                    met = stage_csv(Path(path), config, columns, aside, report)
+                    write_json(problems, met)
                     aside.rename(staged)
                 path = str(staged)
-            elif Path(path).is_file():
-                try:
-                    pyarrow.parquet.read_metadata(path)
-                except (OSError, ValueError) as error:
-                    raise DataError(
-                        f"{path}: not Parquet, or cut off: {error}. Copy or "
-                        "make it again."
-                    ) from error
             files.append(path)
-        return files
+        return of_equal_types(
+            files,
+            columns,
+            lambda number: self.stage / f"copy-{name}-{number}.parquet",
+        )
