@@ -134,10 +134,14 @@ def main(_: object) -> None:
     from jd_tf.evaluation.ablations.first_requests import first_requests
     from jd_tf.evaluation.ablations.judge import RunJudge, discard_weights
     from jd_tf.evaluation.ablations.report import write_ablation_report
-    from jd_tf.evaluation.ablations.runs import Ablation, Results
+    from jd_tf.evaluation.ablations.runs import (
+        SETTINGS_FILE,
+        Ablation,
+        Results,
+    )
     from jd_tf.models.config_fields import flat_fields
     from jd_tf.models.registry import load_model_module
-    from jd_tf.training.train import config_fields, load_vectors
+    from jd_tf.training.train import check_run, config_fields, load_vectors
 
     model, vectors = _MODEL.value, _ITEM_VECTORS.value
     workdir, split = Path(_WORKDIR.value), _SPLIT.value
@@ -177,6 +181,8 @@ def main(_: object) -> None:
     if vectors:
         load_vectors(vectors, schema)  # Refused now, not at the first images.
     seeds = plan.parse_seeds(_SEEDS.value)
+    if not (workdir / SETTINGS_FILE).exists():
+        check_run(data, workdir, model, base, training)
     ablation = Ablation(workdir, settings, base, rows, seeds)
     facts = [
         ("data", f"{data}, schema `{schema.name}`"),

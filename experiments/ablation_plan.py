@@ -121,11 +121,14 @@ def choose_sizes(
 
 
 def parse_seeds(texts: Sequence[str]) -> tuple[int, ...]:
-    """Returns seeds as whole numbers."""
+    """Returns distinct seeds that a training takes."""
     try:
-        return tuple(int(text) for text in texts)
+        seeds = tuple(TrainingConfig(seed=int(text)).seed for text in texts)
     except ValueError as error:
-        raise DataError(f"--seeds must be whole numbers: {error}.") from error
+        raise DataError(f"--seeds={','.join(texts)}: {error}") from error
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise DataError(f"--seeds={','.join(texts)}: name each seed once.")
+    return seeds
 
 
 def count_requests(

@@ -11,10 +11,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from experiments import program
 from jd_tf.data.tables.checking import check_tables
+from jd_tf.schema import DataError
 
 _INPUT = flags.DEFINE_string(
     "input", None, "Folder of the tables; by default that of the YAML file."
@@ -34,9 +35,7 @@ _MAX_BAD_RECORDS = flags.DEFINE_integer(
 def main(arguments: Sequence[str]) -> None:
     """Checks the tables of one configuration."""
     if len(arguments) != 2:
-        raise app.UsageError(
-            "name the YAML file of the tables, or a public log."
-        )
+        raise DataError("name the YAML file of the tables, or a public log.")
     with tempfile.TemporaryDirectory(prefix="tables.") as folder:
         print(
             check_tables(

@@ -13,6 +13,7 @@ tables: the same table up to rounding, for logs whose pairs do not fit.
 Exit codes: 0 written; 2 unusable data or flags.
 """
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -88,10 +89,13 @@ def main(_: object) -> None:
         name, _, number = text.partition(":")
         try:
             weights[name] = float(number)
-        except ValueError as error:
+        except ValueError:
+            weights[name] = -1.0
+        if not 0 <= weights[name] < math.inf:
             raise DataError(
-                f"--weights: `name:number` is wanted. Got: {text!r}."
-            ) from error
+                "--weights: `name:number` is wanted, not below 0. "
+                f"Got: {text!r}."
+            )
     from jd_tf.pipeline.recall.co_occurrence import co_occurrence_table
     from jd_tf.pipeline.recall.ease import ease_table
     from jd_tf.pipeline.recall.interactions import Interactions

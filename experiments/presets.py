@@ -80,6 +80,7 @@ _SEQUENCES_TRAINING = TrainingConfig(
     batch_size=256,
     learning_rate=0.002,
     table_learning_rate=0.002,
+    ema_decay=0.998,
     decay_steps=-1,
     bucket_batches=16,
     log_every=100,

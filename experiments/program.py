@@ -4,9 +4,12 @@ Programs import in `main` what loads TensorFlow: it takes seconds, for which
 --help and a wrong flag should not wait.
 """
 
+import errno
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 # Before TensorFlow loads: its C++ notes are no news to a user. Its oneDNN
 # kernels sum in another order now and then, so that a run could not be repeated
@@ -28,6 +31,19 @@ from jd_tf.schema import DataError
 sys.meta_path.insert(0, QuietTensorFlow())
 
 BAD_INPUT = 2
+# A path that cannot be read or written is the user's to mend.
+_PATH_ERRORS = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+# Flags of what programs write.
+_WRITTEN = ("output", "predictions", "workdir")
 # As the shell reports a program that a closed pipe ended.
 CLOSED_PIPE = 141
 
@@ -72,9 +88,9 @@ def run(
 ) -> None:
     """Runs `main` under absl flags.
 
-    The exit code is what `main` returns, or 2 after a wrong flag or a
-    `DataError`, whose message is printed as one line, or 141, silently, when
-    the reader of what is printed went early.
+    The exit code is what `main` returns, or 2 after a wrong flag, a
+    `DataError` or a path that cannot be read or written, printed as one line,
+    or 141, silently, when the reader of what is printed went early.
 
     Args:
         main: takes the program's name and the arguments that are not flags.
@@ -95,14 +111,17 @@ def run(
             return CLOSED_PIPE
         except DataError as error:
             return _refuse(error)
+        except OSError as error:
+            if error.errno not in _PATH_ERRORS:
+                raise
+            return _refuse(f"{error.filename}: {error.strerror}.")
 
     def parse(arguments: Sequence[str]) -> Sequence[str]:
         try:
             rest = flags.FLAGS(arguments)
             for name in flags.FLAGS:
-                value = flags.FLAGS[name].value
-                if isinstance(value, list) and "" in value:
-                    raise flags.Error(f"--{name}: an entry is empty")
+                if flags.FLAGS[name].present:
+                    _check_value(name, flags.FLAGS[name].value)
             return rest
         except flags.Error as error:
             sys.exit(_refuse(f"{error}. See --help."))
@@ -110,6 +129,22 @@ def run(
     # Saving logs every tensor it renames.
     logging.set_verbosity(logging.WARNING)
     app.run(guarded, flags_parser=parse)
+
+
+def _check_value(name: str, value: object) -> None:
+    """Refuses what no flag of this kind can be; nothing is written yet."""
+    if isinstance(value, list) and "" in value:
+        raise flags.Error(f"--{name}: an entry is empty")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise flags.Error(f"--{name}={value}: a finite number is wanted")
+    if name in _WRITTEN and isinstance(value, str):
+        if not value:
+            raise flags.Error(f"--{name}: a path is wanted")
+        there = next(
+            path for path in Path(value).absolute().parents if path.exists()
+        )
+        if not there.is_dir():
+            raise flags.Error(f"--{name}={value}: {there} is a file")
 
 
 def _refuse(error: object) -> int:

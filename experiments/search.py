@@ -35,7 +35,7 @@ from jd_tf.models.config_fields import (
 from jd_tf.schema import DataError
 from jd_tf.training.loop.trainer import NotFiniteError
 from jd_tf.training.loop.training_state import LOWER_BETTER
-from jd_tf.training.train import train
+from jd_tf.training.train import check_run, train
 
 try:
     import optuna
@@ -132,7 +132,8 @@ class Sweep:
         inputs: further arguments of `train`.
 
     Raises:
-        DataError: if the folder is of another search.
+        DataError: if the folder is of another search, or `base` cannot be
+            trained.
     """
 
     data: Path
@@ -158,6 +159,16 @@ class Sweep:
         settings = json.loads(json.dumps(settings))
         if self.workdir.exists() and not self.workdir.is_dir():
             raise DataError(f"{self.workdir}: is a file, not a folder.")
+        if not (self.workdir / STORAGE_FILE).exists():
+            # Else each trial of a new folder would fail for the same reason.
+            check_run(
+                self.data,
+                self.workdir,
+                self.model,
+                self.base[MODEL],
+                self.base[TRAINING],
+                **self.inputs,
+            )
         self.workdir.mkdir(parents=True, exist_ok=True)
         lower = self.base[TRAINING].monitor.startswith(LOWER_BETTER)
         self.study = optuna.create_study(

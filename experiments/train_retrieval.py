@@ -56,7 +56,7 @@ def main(_: object) -> None:
     from jd_tf.training.workdir import CONFIG_FILE, read_state
 
     workdir = Path(_WORKDIR.value)
-    read_state(workdir)  # refuses what is no folder of a run
+    begun = read_state(workdir)  # refuses what is no folder of a run
     model, training = TwoTowerConfig(), retrieval_training_config()
     if (workdir / CONFIG_FILE).is_file():
         stored = read_json(workdir / CONFIG_FILE)
@@ -78,12 +78,10 @@ def main(_: object) -> None:
     kept = workdir / CATALOGUE_FILE
     if _ITEMS.value:
         catalogue = Catalogue.load(_ITEMS.value)
-    elif kept.is_file():
+    elif begun is not None and kept.is_file():
         catalogue = Catalogue.load(kept)
     else:
         catalogue = Catalogue.of_records(_DATA.value, read_schema(_DATA.value))
-    if not kept.is_file():
-        catalogue.save(kept)
     finish_training(
         lambda: train_retrieval(
             _DATA.value, workdir, catalogue.columns, model, training

@@ -27,6 +27,7 @@ from typing import Any
 from absl import flags
 
 from experiments import program
+from experiments.ablation_plan import parse_seeds
 from experiments.run_config import MODEL, TRAINING, read_run_config
 from jd_tf.schema import DataError
 
@@ -66,7 +67,7 @@ CARD_FILE, TABLE_FILE, PICTURE_FILE = "card.json", "card.md", "card.png"
 
 def main(_: object) -> None:
     """Runs what is not finished, data set by data set; writes the card."""
-    seeds = _numbers(_SEEDS.value)
+    seeds = parse_seeds(_SEEDS.value)
     models, changes = _distinct(_MODELS.value), _changes()
     if _CONFIGS.value and not Path(_CONFIGS.value).is_dir():
         raise DataError(f"--configs={_CONFIGS.value}: no such folder.")
@@ -172,13 +173,6 @@ def _changes() -> dict[str, dict[str, str]]:
             raise DataError(f"--set={text}: write MODEL.FIELD=value.")
         changes.setdefault(group, {})[name] = value.strip()
     return changes
-
-
-def _numbers(texts: list[str]) -> list[int]:
-    try:
-        return _distinct([int(text) for text in texts])
-    except ValueError as error:
-        raise DataError(f"--seeds={','.join(texts)}: {error}.") from error
 
 
 def _distinct(values: list[Any]) -> list[Any]:

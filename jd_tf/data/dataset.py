@@ -40,7 +40,7 @@ class SplitWriter(contextlib.ExitStack):
     ):
         super().__init__()
         self.num_requests = 0
-        self._split, self._ids = split, set[str]()
+        self._split, self._ids = split, set[bytes]()
         self._suspicions = suspicions or Suspicions(schema)
         names = [shard_name(split, n, num_shards) for n in range(num_shards)]
         self._shards = [
@@ -54,14 +54,17 @@ class SplitWriter(contextlib.ExitStack):
         Raises:
             DataError: likewise, and for an id that the split has already.
         """
-        name = str(request.get("request_id"))
+        shard = self._shards[self.num_requests % len(self._shards)]
+        checked = shard.write(request)
+        # As it is stored: 1, "1" and b"1" are the same id.
+        name = checked["request_id"].item()
         if name in self._ids:
             raise DataError(
-                f"request {name!r}: split `{self._split}` has a request of "
-                "that id already; predictions are joined by it. Number them."
+                f"request {name.decode('utf-8', 'replace')!r}: split "
+                f"`{self._split}` has a request of that id already; "
+                "predictions are joined by it. Number them."
             )
-        shard = self._shards[self.num_requests % len(self._shards)]
-        self._suspicions.add(self._split, shard.write(request))
+        self._suspicions.add(self._split, checked)
         self._ids.add(name)
         self.num_requests += 1
 
@@ -156,6 +159,8 @@ def write_dataset(
         ({'train': 1}, True)
     """
     counts, suspicions = {}, Suspicions(schema)
+    if not splits:
+        raise DataError(f"{output_dir}: there is no split to write.")
     for split in splits:
         if split not in SPLITS and not split.startswith("test_"):
             raise DataError(

@@ -103,18 +103,19 @@ class Suspicions:
         return lines
 
     def _order_of_splits(self) -> list[str]:
-        train, test = (self._times.get(s, []) for s in ("train", "test"))
-        # Logs without a clock have 0.
-        if not any(train) or not any(test):
-            return []
-        early = np.mean(np.array(test) < max(train))
-        if early <= _SHARE:
-            return []
-        return [
-            f"test: {early:.0%} of its requests are before the last one of "
-            "train: what a model learned may have happened after them. Test "
-            "on later requests than those trained on."
-        ]
+        train, lines = self._times.get("train", []), []
+        for split, times in self._times.items():
+            # Logs without a clock have 0.
+            if split == "train" or not any(train) or not any(times):
+                continue
+            early = np.mean(np.array(times) < max(train))
+            if early > _SHARE:
+                lines.append(
+                    f"{split}: {early:.0%} of its requests are before the last "
+                    "one of train: what a model learned may have happened "
+                    "after them. Judge on later requests than those trained on."
+                )
+        return lines
 
     def _same_requests(self) -> list[str]:
         lines = []
@@ -123,9 +124,10 @@ class Suspicions:
             for earlier in names[:place]:
                 same = self._ids[split] & self._ids[earlier]
                 if same:
+                    one = min(same).decode("utf-8", "replace")
                     lines.append(
                         f"{split}: {len(same):,} request ids are in {earlier}, "
-                        f"too (one is {min(same).decode()!r}): the same "
+                        f"too (one is {one!r}): the same "
                         "requests, or ids that are no keys."
                     )
         return lines

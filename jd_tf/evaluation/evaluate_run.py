@@ -75,8 +75,11 @@ def evaluate(
     Raises:
         DataError: if run or data are missing, damaged or do not fit.
     """
-    if not splits:
-        raise DataError("no split to judge on: name some of --splits.")
+    if not splits or len(set(splits)) < len(splits):
+        raise DataError(
+            "name the splits to judge on, each once, by --splits. "
+            f"Got: {', '.join(splits)}."
+        )
 
     def folder_of(split: str) -> str | Path:
         own = test_data is not None and split.startswith("test")

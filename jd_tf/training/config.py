@@ -1,6 +1,7 @@
 """Configuration of a training run."""
 
 import dataclasses
+import math
 
 from jd_tf.columns import SchemaError
 
@@ -150,7 +151,12 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in ("objective_weights", "fusion_values"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            values = tuple(getattr(self, name))
+            object.__setattr__(self, name, values)
+            if not all(map(math.isfinite, values)):
+                self._refuse(name, "finite")
+            if values and not any(values):
+                self._refuse(name, "above 0 for one objective at least")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             least = -1 if field.name == "decay_steps" else 0
@@ -166,6 +172,8 @@ class TrainingConfig:
         ):
             if not getattr(self, name):
                 self._refuse(name, "positive")
+        if self.seed >= 2**32:
+            self._refuse("seed", f"below {2**32}")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 self._refuse(name, f"one of {choices}")

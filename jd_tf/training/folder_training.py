@@ -11,7 +11,12 @@ from jd_tf.data.batches import explain_read_error, read_batches
 from jd_tf.data.dataset import fingerprint, split_files
 from jd_tf.data.item_pairs.item_pairs import ItemPairs
 from jd_tf.schema import DataError
-from jd_tf.training.build_from_config import build_fusion, build_trainer
+from jd_tf.training.build_from_config import (
+    build_balancer,
+    build_fusion,
+    build_trainer,
+    resolve_schedule,
+)
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.loop.trainer import Trainer
 from jd_tf.training.post_training_stage import run_post_training
@@ -72,8 +77,7 @@ def train_folder(
             f"`dtype_policy` is {config.dtype_policy}, but the model was built "
             f"with {policy}. Build it with `dtype={config.dtype_policy!r}`."
         )
-    num_requests = sum(split_files(data_dir, TRAIN).values())
-    steps_per_epoch = -(-num_requests // config.batch_size)
+    steps_per_epoch = _steps_per_epoch(data_dir, config)
     fusion = build_fusion(config, model)
     # Read only where it is needed: most data has none.
     reads_reward = fusion is not None and fusion.loss.reward
@@ -132,6 +136,24 @@ def train_folder(
                 raise found from error
         raise
     return trainer
+
+
+def check_training(
+    model: keras.Model, data_dir: str | Path, config: TrainingConfig
+) -> None:
+    """Raises what `train_folder` would for a config that cannot be run."""
+    validation = read_batches(
+        data_dir, VALIDATION, config.batch_size, schema=model.schema
+    )
+    Validator(model, lambda: validation).check_monitor(config.monitor)
+    build_fusion(config, model)
+    build_balancer(config, model.schema.objective_names)
+    resolve_schedule(config, _steps_per_epoch(data_dir, config))
+
+
+def _steps_per_epoch(data_dir: str | Path, config: TrainingConfig) -> int:
+    num_requests = sum(split_files(data_dir, TRAIN).values())
+    return -(-num_requests // config.batch_size)
 
 
 def adapt_model(

@@ -12,7 +12,7 @@ from jd_tf.models.config_fields import flat_fields, replace_fields
 from jd_tf.models.registry import DEFAULT_MODEL, build_model, get_model
 from jd_tf.schema import DataError, Schema
 from jd_tf.training.config import TrainingConfig
-from jd_tf.training.folder_training import train_folder
+from jd_tf.training.folder_training import check_training, train_folder
 from jd_tf.training.loop.trainer import Trainer
 from jd_tf.training.workdir import PAIRS_FILE
 
@@ -54,6 +54,41 @@ def train(
             `train_folder` raises.
         NotFiniteError: a loss or gradient is NaN or infinite.
     """
+    training_config = training_config or TrainingConfig()
+    ranker, tables = _build_ranker(
+        data, workdir, model, model_config, training_config, item_vectors, pairs
+    )
+    return train_folder(
+        ranker, data, workdir, training_config, tables, continue_on
+    )
+
+
+def check_run(
+    data: str | Path,
+    workdir: str | Path,
+    model: str,
+    model_config: Any,
+    training_config: TrainingConfig,
+    item_vectors: str | Path | None = None,
+    pairs: str | Path | None = None,
+) -> None:
+    """Raises what `train` would before its first step; writes nothing."""
+    ranker, _ = _build_ranker(
+        data, workdir, model, model_config, training_config, item_vectors, pairs
+    )
+    check_training(ranker, data, training_config)
+
+
+def _build_ranker(
+    data: str | Path,
+    workdir: str | Path,
+    model: str,
+    model_config: Any,
+    training_config: TrainingConfig,
+    item_vectors: str | Path | None,
+    pairs: str | Path | None,
+) -> tuple[keras.Model, ItemPairs | None]:
+    """Returns a new model and the item pairs that it was given."""
     entry = get_model(model)
     if not hasattr(entry.model_class, "training_outputs"):
         raise DataError(
@@ -66,7 +101,6 @@ def train(
             f"model `{model}` takes a {entry.config_class.__name__}. "
             f"Got: {type(config).__name__}."
         )
-    training_config = training_config or TrainingConfig()
     keras.utils.set_random_seed(training_config.seed)
     schema, vectors = read_schema(data), None
     images = config_fields(config, "use_images", "num_image_rows")
@@ -99,9 +133,7 @@ def train(
         ranker.pairs.assign(tables.columns, parts=True)
     if vectors is not None:
         ranker.assign_images(vectors.item_ids, vectors.vectors)
-    return train_folder(
-        ranker, data, workdir, training_config, tables, continue_on
-    )
+    return ranker, tables
 
 
 def load_vectors(path: str | Path, schema: Schema) -> ItemVectors:

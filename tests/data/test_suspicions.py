@@ -143,6 +143,8 @@ def test_a_test_split_before_the_training_is_named():
     train, test = _later(_full(30, 1), 5000), _full(20, 2)
     (line,) = _lines(train=train, test=test)
     assert line.startswith("test: 100% of its requests are before")
+    (line,) = _lines(train=train, validation=test)
+    assert line.startswith("validation: 100% of its requests are before")
     # Logs without a clock have nothing to compare.
     for request in (*train, *test):
         request["click_event_time"] = (
@@ -157,6 +159,31 @@ def test_the_same_requests_in_two_splits_are_named():
     test = _later(_full(20, 1), 10_000)
     (line,) = _lines(train=train, test=test)
     assert line.startswith("test: 20 request ids are in train, too")
+
+
+def test_ids_that_are_no_text_are_named_all_the_same(tmp_path, caplog):
+    splits = {"train": _full(2, 1), "test": _later(_full(2, 2), 10_000)}
+    for requests in splits.values():
+        for number, request in enumerate(requests):
+            request["request_id"] = bytes([0xFE + number])
+    write_dataset(tmp_path / "data", SCHEMA, splits)
+    assert "test: 2 request ids are in train, too" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(1, "1"), (b"1", "1"), (1, np.bytes_(b"1"))]
+)
+def test_an_id_is_what_is_stored_of_it(tmp_path, one, other):
+    requests = _full(2)
+    requests[0]["request_id"], requests[1]["request_id"] = one, other
+    with pytest.raises(DataError, match="request '1': split `train` has a"):
+        write_dataset(tmp_path / "data", SCHEMA, {"train": requests})
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_has_a_split(tmp_path):
+    with pytest.raises(DataError, match="there is no split to write"):
+        write_dataset(tmp_path / "data", SCHEMA, {})
 
 
 def test_milliseconds_are_named():

@@ -161,6 +161,49 @@ def test_paths_that_are_not_there(name, tmp_path, capfd, monkeypatch):
         ("export", "--requests=nowhere.json", "nowhere.json"),
         ("export", "--split=tset --requests=SHOP/data", "tset"),
         ("export", "--metrics=nowhere.json", "nowhere.json"),
+        ("export", "--metrics=SHOP/data", "data: Is a directory"),
+        ("export", "--name=../other", "is no path"),
+        ("evaluate", "--splits=test,test", "each once"),
+        ("evaluate", "--predictions=SHOP/empty.json/x", "is a file"),
+        ("train", "--workdir=", "a path is wanted"),
+        ("train", "--workdir=SHOP/empty.json/run", "is a file"),
+        ("train", "--workdir=SHOP/empty.json", "empty.json"),
+        ("train", "--seed=4294967296", "`seed` must be below"),
+        ("train", "--objective_weights=nan,1", "must be finite"),
+        ("train", "--objective_weights=0,0", "above 0 for one"),
+        ("train", "--learning_rate=inf", "a finite number is wanted"),
+        ("train", "--model_module=SHOP/empty.json", "must end in .py"),
+        ("train_retrieval", "--set=training.monitor=no", "`monitor` must"),
+        ("train_retrieval", "--set=training.seed=4294967296", "`seed` must"),
+        ("make_pairs", "--output=SHOP/empty.json/x.npz", "is a file"),
+        ("make_neighbors", "--weights=click:nan", "not below 0"),
+        ("make_neighbors", "--alpha=nan", "a finite number is wanted"),
+        ("ablate", "--rows=base:;other: --seeds=1,1", "each seed once"),
+        (
+            "ablate",
+            "--rows=base:;other: --sizes=tables/demo --monitor=no",
+            "`monitor` must",
+        ),
+        (
+            "ablate",
+            "--rows=base:;other: --sizes=tables/demo --seeds=4294967296",
+            "`seed` must",
+        ),
+        (
+            "sweep",
+            "--search=training.epochs=1:2 --set=training.monitor=no",
+            "`monitor` must",
+        ),
+        (
+            "sweep",
+            "--search=training.epochs=1:2 --set=training.objective_weights=1",
+            "`objective_weights` needs",
+        ),
+        (
+            "benchmarks.zoo",
+            "--models=din --data=SHOP/data --seeds=-1",
+            "`seed` must",
+        ),
     ],
 )
 def test_values_that_name_nothing(
@@ -169,19 +212,24 @@ def test_values_that_name_nothing(
     given = [part.replace("SHOP", str(shop)) for part in arguments.split()]
     with imported(name):
         known = set(flags.FLAGS)
-    new = {"train", "train_retrieval", "ablate"}
+    new = {"train", "train_retrieval", "ablate", "sweep"}
     workdir = tmp_path / "run" if name in new else shop / "run"
     for flag, value in (
         ("data", shop / "data"),
         ("workdir", workdir),
         ("output", tmp_path / "made.npz"),
     ):
-        if flag in known:
+        if flag in known and f"--{flag}=" not in arguments:
             given.append(f"--{flag}={value}")
     line = refusal(capfd, monkeypatch, name, *given)
     assert message in line, line
     if name in new:
         assert not Path(workdir).exists()
+
+
+def test_tables_are_named(capfd, monkeypatch):
+    line = refusal(capfd, monkeypatch, "check_tables")
+    assert "name the YAML file" in line
 
 
 @pytest.mark.parametrize("kind", ["folder", "records", "lines"])

@@ -194,6 +194,8 @@ def export_served(
     `served` has `variables()` and `functions()` for `tf.saved_model.save`;
     `record` makes calls of the live model from the traced functions.
     """
+    if Path(name).name != name:
+        raise ExportError(f"a model's name is no path. Got: {name!r}.")
     base = Path(output_dir) / name
     with aside(base) as folder:
         functions = served.functions()

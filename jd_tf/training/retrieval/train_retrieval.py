@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from jd_tf.data.dataset import fingerprint, read_schema
+from jd_tf.data.files import write_npz
 from jd_tf.metrics.retrieval_metrics import place_metrics
 from jd_tf.models.registry import build_model
 from jd_tf.schema import SchemaError
@@ -42,6 +43,7 @@ def train_retrieval(
     Args:
         data: folder with the splits "train" and "validation".
         workdir: of the run; made if missing, resumed if it holds the same run.
+            Gets a copy of the catalogue.
         catalogue: candidate columns (I, ...) of all items, `item_id` ascending.
         model_config: a `TwoTowerConfig`; its defaults if None.
         training_config: of the run; by default that of
@@ -99,6 +101,7 @@ def train_retrieval(
     )
     trainer.resume()
     write_workdir(folder, model, config)
+    write_npz(folder / CATALOGUE_FILE, catalogue)
     if not (model.adapted or trainer.checkpoints.steps()):
         adapt_model(model, data, config)
     trainer.train()

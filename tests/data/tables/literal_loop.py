@@ -139,7 +139,7 @@ def statistics(rows, row, as_of, smoothing=CONFIG["smoothing"]):
 
     whole, features = same(), []
     item, category = same("item"), same("category")
-    for window in (DAY, None):
+    for window in (3600, DAY, None):
         features.append(count(rows, item, as_of, window, "impressions"))
         for what in OBJECTIVES:
             features.append(count(rows, item, as_of, window, what))

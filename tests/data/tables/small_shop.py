@@ -76,7 +76,7 @@ CONFIG = {
         {
             "key": "item_id",
             "parent": "category_id",
-            "windows": ["1d", "all"],
+            "windows": ["1h", "1d", "all"],
             "values": ["impressions", "positives", "rate"],
         },
         {"key": "category_id", "windows": ["all"]},
