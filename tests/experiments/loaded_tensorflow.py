@@ -1,4 +1,4 @@
-"""What is loaded before the programs of `run_program` are forked off."""
+"""Loads TensorFlow before the programs of `run_program` are forked off."""
 
 import importlib
 import os

@@ -1,4 +1,4 @@
-"""What tables and folders are called, and types that differ by file."""
+"""Odd names of folders and columns, and types that differ by file."""
 
 import shutil
 
