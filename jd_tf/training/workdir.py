@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from jd_tf.data.dataset import SCHEMA_FILE
+from jd_tf.data.dataset import MANIFEST_FILE, SCHEMA_FILE
 from jd_tf.data.files import read_json, write_json
 from jd_tf.data.item_pairs.item_pairs import ItemPairs
 from jd_tf.models.registry import (
@@ -46,10 +46,15 @@ def read_state(workdir: str | Path) -> TrainingState | None:
     """Returns the state of the newest checkpoint; None before the first.
 
     Raises:
-        DataError: if the folder is none, or the checkpoint damaged.
+        DataError: if the folder is none, or one of data, or the checkpoint
+            damaged.
     """
     if Path(workdir).exists() and not Path(workdir).is_dir():
         raise DataError(f"{workdir}: is a file, not a folder.")
+    if (Path(workdir) / MANIFEST_FILE).exists():
+        raise DataError(
+            f"{workdir}: is a data folder; a run is another. Name a new one."
+        )
     checkpoints = Checkpoints(Path(workdir) / CHECKPOINTS)
     steps = checkpoints.steps()
     if not steps:

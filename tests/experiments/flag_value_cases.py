@@ -168,6 +168,7 @@ def test_paths_that_are_not_there(name, tmp_path, capfd, monkeypatch):
         ("train", "--workdir=", "a path is wanted"),
         ("train", "--workdir=SHOP/empty.json/run", "is a file"),
         ("train", "--workdir=SHOP/empty.json", "empty.json"),
+        ("train", "--workdir=SHOP/data", "is a data folder"),
         ("train", "--seed=4294967296", "`seed` must be below"),
         ("train", "--objective_weights=nan,1", "must be finite"),
         ("train", "--objective_weights=0,0", "above 0 for one"),

@@ -81,6 +81,14 @@ def test_a_column_without_values_is_one_of_texts(tmp_path):
     found = [pyarrow.parquet.read_table(path) for path in copies("ab")]
     assert [one.schema.field("a").type for one in found] == [pa.string()] * 2
     assert [one["b"].to_pylist() for one in found] == [[1, 2], [1 << 40]]
+    # 2^53 + 1 is no float64.
+    odd = pa.table({"b": [(1 << 53) + 1], "a": ["x"]})
+    pyarrow.parquet.write_table(odd, paths[0])
+    pyarrow.parquet.write_table(pa.table({"b": [0.5], "a": ["x"]}), paths[1])
+    for number in range(2):
+        (tmp_path / f"copy-{number}.parquet").unlink()
+    with pytest.raises(DataError, match=r"0.parquet: values do not fit"):
+        copies("ab")
     # Nothing is copied for columns that nobody reads.
     assert of_equal_types(paths[1:], ["b"], None) == paths[1:]
 

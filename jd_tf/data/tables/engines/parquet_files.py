@@ -62,17 +62,27 @@ def of_equal_types(
         for field in whole
     ]
     for number, (path, schema) in enumerate(zip(paths, schemas, strict=True)):
-        copy = stage(number)
         own = pa.schema(
             [field for field in fields if field.name in schema.names]
         )
+        copy = stage(number)
         if not copy.exists():
-            aside = copy.with_name(f".{copy.name}")
-            with pyarrow.parquet.ParquetWriter(aside, own) as writer:
-                file = pyarrow.parquet.ParquetFile(path)
-                for batch in file.iter_batches(columns=own.names):
-                    rows = pa.Table.from_batches([batch])
-                    writer.write_table(rows.select(own.names).cast(own))
-            aside.rename(copy)
+            _copy(path, own, copy)
         copies.append(str(copy))
     return copies
+
+
+def _copy(path: str, schema: pa.Schema, copy: Path) -> None:
+    aside = copy.with_name(f".{copy.name}")
+    file = pyarrow.parquet.ParquetFile(path)
+    with pyarrow.parquet.ParquetWriter(aside, schema) as writer:
+        for batch in file.iter_batches(columns=schema.names):
+            rows = pa.Table.from_batches([batch]).select(schema.names)
+            try:
+                writer.write_table(rows.cast(schema))
+            except pa.ArrowInvalid as error:
+                raise DataError(
+                    f"{path}: values do not fit the types of the other files: "
+                    f"{str(error).splitlines()[0]}. Write them alike."
+                ) from error
+    aside.rename(copy)
