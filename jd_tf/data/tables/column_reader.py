@@ -179,6 +179,12 @@ class ColumnReader:
         wrong = ids.isnull() & (source.cast("string") != "")
         remedy = "(set `dtype: string`)"
         self._refuse(wrong, column.column, f"holds no whole number {remedy}")
+        (low,) = self._engine.rows(self._raw.agg(rows=(ids < 1).sum()))
+        if low["rows"]:
+            self.notes.append(
+                f"Column `{column.column}`: {low['rows']} ids below 1 count as "
+                "missing (or set `offset`)."
+            )
         return (ids < 1).ifelse(None, ids).fill_null(MISSING[dtype])
 
     def _ids(self, column: IdConfig) -> tuple[Any, str]:

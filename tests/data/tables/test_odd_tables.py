@@ -1,7 +1,5 @@
 """Odd names of folders and columns, and types that differ by file."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -23,6 +21,8 @@ from tests.data.tables.small_shop import (
     random_tables,
     write_shop,
 )
+
+LEVEL = {"column": "level", "dtype": "int64"}
 
 
 def made(config, folder, **options):
@@ -127,6 +127,19 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path, tables):
     path.write_text(path.read_text().replace("weight", "cate", 1))
     with pytest.raises(DataError, match="several columns `cate`"):
         made(config, tmp_path / "out")
+
+
+def test_ids_that_count_as_missing_are_counted(tmp_path, tables):
+    users = tables["users"].assign(level=[0, -1] + [2] * 9)
+    fields = {**CONFIG["tables"]["users"], "ids": {"level": LEVEL}}
+    config = write_shop(
+        tmp_path,
+        {**tables, "users": users},
+        tables={**CONFIG["tables"], "users": fields},
+    )
+    made(config, tmp_path / "out")
+    summary = (tmp_path / "out" / "summary.txt").read_text()
+    assert "Column `level`: 2 ids below 1 count as missing" in summary
 
 
 @pytest.mark.parametrize("text", ["inf", "1e39", "-Infinity"])
@@ -271,7 +284,6 @@ def test_an_attribute_of_two_tables_is_refused(tmp_path, tables):
 
 
 def test_without_histories_nothing_is_read_of_events(tmp_path, tables):
-    shutil.rmtree(tmp_path / "in", ignore_errors=True)
     config = write_shop(
         tmp_path / "in",
         tables,
