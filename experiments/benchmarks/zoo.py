@@ -27,7 +27,6 @@ from typing import Any
 from absl import flags
 
 from experiments import program
-from experiments.ablation_plan import parse_seeds
 from experiments.run_config import MODEL, TRAINING, read_run_config
 from jd_tf.schema import DataError
 
@@ -67,12 +66,12 @@ CARD_FILE, TABLE_FILE, PICTURE_FILE = "card.json", "card.md", "card.png"
 
 def main(_: object) -> None:
     """Runs what is not finished, data set by data set; writes the card."""
-    seeds = parse_seeds(_SEEDS.value)
     models, changes = _distinct(_MODELS.value), _changes()
     if _CONFIGS.value and not Path(_CONFIGS.value).is_dir():
         raise DataError(f"--configs={_CONFIGS.value}: no such folder.")
     output = Path(_OUTPUT.value)
     # Late, so that --help does not wait for TensorFlow.
+    from experiments.ablation_plan import parse_seeds
     from experiments.zoo_card import (
         add_card,
         card_markdown,
@@ -82,7 +81,7 @@ def main(_: object) -> None:
     from experiments.zoo_cells import open_data, run_cell
     from jd_tf.data.files import read_json, write_json, write_whole
 
-    older = None
+    seeds, older = parse_seeds(_SEEDS.value), None
     if _ADD_TO.value:
         if not Path(_ADD_TO.value).is_file():
             raise DataError(f"--add_to={_ADD_TO.value}: no such file.")
