@@ -168,7 +168,7 @@ class TablesConfig:
         owner: dict[str, str] = {}
         for name, table in self.tables.items():
             for one in (*table.ids, *table.numbers):
-                of = "is the name of a column of its own"
+                of = "is a name that joined tables have themselves"
                 if one not in _OWN and not one.startswith(_OWN_BEGINNINGS):
                     # Actions of events go by the name of their behaviour.
                     of = f"is an attribute of {owner.get(one)}, too"
