@@ -270,7 +270,9 @@ def test_names_of_ours_are_refused(tmp_path, tables, table, name):
     fields = yaml.safe_load(config.read_text())
     fields["tables"][table].setdefault("numbers", {})[name] = "uid"
     config.write_text(yaml.safe_dump(fields))
-    with pytest.raises(DataError, match=f"`tables.{table}`: `{name}` is a name"):
+    with pytest.raises(
+        DataError, match=f"`tables.{table}`: `{name}` is a name"
+    ):
         read_config(config)
 
 
