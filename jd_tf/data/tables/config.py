@@ -35,18 +35,9 @@ _OPTIONAL = {
 # Names that joined tables have for themselves.
 _OWN = {
     *("user", "item", "time", "request", "split", "shown", "position", "end"),
-    *(
-        "rows",
-        "version",
-        "value",
-        "problem",
-        "type",
-        "shard",
-        "at",
-        "span",
-        "moment",
-    ),
-    *("item_id", "user_id", "scenario", "dwell", "valid_from", "last"),
+    *("rows", "version", "value", "problem", "type", "shard", "at", "span"),
+    *("last", "moment"),
+    *("item_id", "user_id", "scenario", "dwell", "valid_from"),
 }
 _OWN_BEGINNINGS = ("is_", "label_", "known_", "count_")
 HOUR, WEEKDAY, VIEWER = "hour", "weekday", "viewer_id"
@@ -168,21 +159,18 @@ class TablesConfig:
         owner: dict[str, str] = {}
         for name, table in self.tables.items():
             for one in (*table.ids, *table.numbers):
-                of = "is a name that joined tables have themselves"
-                if one not in _OWN and not one.startswith(_OWN_BEGINNINGS):
-                    # Actions of events go by the name of their behaviour.
-                    of = f"is an attribute of {owner.get(one)}, too"
-                    if name == "events" or owner.setdefault(one, name) == name:
-                        continue
+                if one in _OWN or one.startswith(_OWN_BEGINNINGS):
+                    why = "is a name that joined tables have themselves"
+                elif one in table.ids and one in table.numbers:
+                    why = "is among `ids` and among `numbers`"
+                # Actions of events go by the name of their behaviour.
+                elif name != "events" and owner.setdefault(one, name) != name:
+                    why = f"is an attribute of {owner[one]}, too"
+                else:
+                    continue
                 raise DataError(
-                    f"`tables.{name}`: `{one}` {of}. Name it otherwise; the "
+                    f"`tables.{name}`: `{one}` {why}. Name it otherwise; the "
                     "column in the table may keep its name."
-                )
-            if len({*table.ids, *table.numbers}) < len(table.ids) + len(
-                table.numbers
-            ):
-                raise DataError(
-                    f"`tables.{name}`: a name is among `ids` and `numbers`."
                 )
 
     def _check_objectives(self) -> None:
@@ -240,6 +228,9 @@ class TablesConfig:
             if len({*statistic.key}) < len(statistic.key):
                 raise DataError(f"`{where}.key`: names a column twice.")
             met.add(statistic.key)
+        self._check_parents()
+
+    def _check_parents(self) -> None:
         parents = {s.key: s.parent for s in self.statistics}
         of_request = self.request_columns()
         for number, statistic in enumerate(self.statistics):

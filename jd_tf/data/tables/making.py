@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+import jd_tf
 from jd_tf.data.dataset import new_folder, seal
 from jd_tf.data.files import read_json, write_json
 from jd_tf.data.log_report import SPLITS, LogReport
@@ -140,7 +141,9 @@ def _stage(
         for path in sorted(glob.glob(table.path)):
             status = Path(path).stat()
             files.append([path, status.st_size, status.st_mtime_ns])
-    text = repr((config, num_shards, options.get("engine"), files))
+    # Another version may join otherwise.
+    made_by = (jd_tf.__version__, options.get("engine"))
+    text = repr((made_by, config, num_shards, files))
     identity = {"made of": hashlib.sha256(text.encode()).hexdigest()}
     stage = output.parent / f".{output.name}.tables"
     note = stage / "made_of.json"

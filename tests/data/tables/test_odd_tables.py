@@ -7,9 +7,11 @@ import pyarrow.parquet
 import pytest
 import yaml
 
+import jd_tf
 from jd_tf.data import make_dataset
 from jd_tf.data.dataset import read_schema
 from jd_tf.data.log_report import LogReport
+from jd_tf.data.tables import making
 from jd_tf.data.tables.config_reading import read_config
 from jd_tf.data.tables.engines.duckdb_engine import DuckDBEngine
 from jd_tf.data.tables.engines.parquet_files import of_equal_types
@@ -109,6 +111,17 @@ def test_rows_that_were_skipped_are_counted_after_a_kill(tmp_path, tables):
             engine.open("items", items, ["sku"], report)
     assert reports[0].to_json() == reports[1].to_json()
     assert reports[0].bad_records == 2
+
+
+def test_what_another_version_kept_is_made_anew(tmp_path, tables, monkeypatch):
+    config = read_config(write_shop(tmp_path, tables))
+    kept = making._stage(tmp_path / "out", config, 0, {}) / "kept"
+    kept.mkdir()
+    making._stage(tmp_path / "out", config, 0, {})
+    assert kept.exists()
+    monkeypatch.setattr(jd_tf, "__version__", "0.0.1")
+    making._stage(tmp_path / "out", config, 0, {})
+    assert not kept.exists()
 
 
 def test_a_text_of_two_lines_beyond_a_block(tmp_path, tables):
