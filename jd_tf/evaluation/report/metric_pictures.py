@@ -5,7 +5,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+)
 
 from jd_tf.evaluation.objective_metrics import NDCG
 from jd_tf.evaluation.pictures import (
@@ -184,6 +189,10 @@ def _draw_reliability(
     if high > 20 * low:
         axes.set(xscale="log", yscale="log")
         axes.set(xlim=(0.7 * low, 1.4 * high), ylim=(0.7 * low, 1.4 * high))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 3)))
+            # Below two decades Matplotlib names the small ones, too.
+            axis.set_minor_formatter(NullFormatter())
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     axes.set_xlabel("predicted (%)", fontsize=8)

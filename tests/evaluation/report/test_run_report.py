@@ -9,7 +9,9 @@ import re
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from jd_tf.evaluation.report import metric_pictures
 from jd_tf.evaluation.report.metric_pictures import (
     by_objective,
     interval_picture,
@@ -225,3 +227,18 @@ def test_one_system_and_no_extras_are_enough(metrics, tmp_path):
     with pytest.raises(ValueError, match="no split"):
         write_report(tmp_path / "none.html", {})
     assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_no_tick_of_calibration_is_written_over_another():
+    """Matplotlib names all ticks of an axis of less than two decades."""
+    rates = np.geomspace(0.02, 0.6, 10)
+    bins = {"predicted": rates, "observed": rates, "weight": np.full(10, 0.1)}
+    axes = Figure().add_subplot()
+    found = {"jd_ranker": {"reliability": bins, "num_impressions": 1000}}
+    metric_pictures._draw_reliability(axes, found)
+    for axis in (axes.xaxis, axes.yaxis):
+        minor = [tick.get_text() for tick in axis.get_minorticklabels()]
+        assert not any(minor)
+        low, high = axis.get_view_interval()
+        ticks = axis.get_majorticklocs()
+        assert ((low <= ticks) & (ticks <= high)).sum() >= 3
