@@ -74,8 +74,9 @@ class TrainingConfig:
         monitor: validation metric that decides what is best: a mean over
             objectives ("normalized_entropy", "auc", "gauc"), one of them
             ("auc/click"), their sum of losses ("loss"), or the business value
-            of the order ("value_ndcg@10"). Losses and entropies are better
-            lower, all others higher.
+            of the order ("value_ndcg@10"), which decides on the share of
+            boosted trees, too. Losses and entropies are better lower, all
+            others higher.
         patience: evaluations without a better one before stopping; 0: never.
         max_steps: stop after these; 0: none.
         time_limit_seconds: stop after these, resumed time included; 0: none.

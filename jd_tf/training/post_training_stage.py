@@ -128,7 +128,7 @@ def _calibrate(validator: Validator, config: TrainingConfig) -> dict[str, Any]:
     """Fits the model's curves; returns facts on each objective's curve."""
     calibration = validator.model.calibration
     names = validator.model.schema.outcome_names
-    found = validator.predictions()
+    *found, _ = validator.predictions()
     if validator.model.schema.amount_names:
         amounts = (part[:, len(names) :] for part in found)
         _calibrate_amounts(validator.model, *amounts)

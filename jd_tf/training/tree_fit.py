@@ -19,14 +19,17 @@ from jd_tf.data.batches import traced_once
 from jd_tf.layers.multitask.tree_ensemble import Tree
 from jd_tf.losses.multi_objective import cell_weights
 from jd_tf.metrics.cells import unequal_weights
+from jd_tf.metrics.ranking_metrics import ndcg
 from jd_tf.training.config import TrainingConfig
-from jd_tf.training.validator import Validator
+from jd_tf.training.validator import VALUE_NDCG, Validator
 
 # Fewer outcomes of a class are not learned from.
 _LEAST_OUTCOMES = 20
 _LOGIT_END = 20.0
 # What an objective may have of its equal share of all trees.
 _MOST_SHARES = 2
+# Shares of the trees that are tried, from none to all.
+_SHARES = 21
 # Numbers [M, K], labels and weights of impressions.
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -44,13 +47,15 @@ def fit_trees(
     objectives whose validation loss they lower most. Scale of the network,
     weight of the trees and offset of each objective are a logistic regression
     on the validation split, where both are new to the outcome; neither weight
-    is below 0. Objectives with few outcomes keep the network alone.
+    is below 0. A run that monitors the order of requests takes the share of
+    the trees that orders them best. Objectives with few outcomes keep the
+    network alone.
 
     Args:
         model: has `trees`; they are replaced.
         batches: of the training split, with `pair_part` where there are pairs.
         validator: of the validation split.
-        config: rate and number of impressions; `seed`, and `progress`.
+        config: rate and number of impressions; `monitor`, `seed`, `progress`.
     """
     model.trees.forget()
     rows = _rows(model, batches, config.tree_impressions)
@@ -73,11 +78,12 @@ def fit_trees(
     counts = share_trees(losses, model.trees.num_trees)
     ensembles = [some[:n] for some, n in zip(grown, counts, strict=True)]
     apart = [[0.0, 1.0, 0.0]] * len(outputs)
-    network, labels, weights = validator.predictions()
+    network, labels, weights, request = validator.predictions()
     model.trees.assign(ensembles, apart)
     trees, *_ = validator.predictions()
+    order = request if config.monitor == VALUE_NDCG else None
     mixing = [
-        _mix(network[:, t], trees[:, t], labels[:, t], weights[:, t])
+        _mix(network[:, t], trees[:, t], labels[:, t], weights[:, t], order)
         if ensembles[t]
         else (1.0, 0.0, 0.0)
         for t in outputs
@@ -240,14 +246,36 @@ def _mix(
     trees: np.ndarray,
     labels: np.ndarray,
     weights: np.ndarray,
+    request: np.ndarray | None = None,
 ) -> tuple[float, float, float]:
-    """Returns scale, weight and offset that predict an objective best."""
+    """Returns scale, weight and offset that predict an objective best.
+
+    Given the requests [M] of cells, network and trees have the shares whose
+    order is best by NDCG@10, and the rest is fitted to their mean.
+    """
     real = weights > 0
     outcome, weight = labels[real].astype(np.float64), weights[real]
     if _too_thin(outcome > 0.5):
         return 1.0, 0.0, 0.0
-    parts = np.stack([network[real], trees[real], np.ones(len(outcome))])
-    parts = np.clip(parts, -_LOGIT_END, _LOGIT_END).astype(np.float64)
+    parts = np.stack([network[real], trees[real]]).astype(np.float64)
+    parts = np.clip(parts, -_LOGIT_END, _LOGIT_END)
+    if request is None:
+        *found, offset = _fit_logistic(parts, outcome, weight)
+        return found[0], found[1], offset
+    _, groups = np.unique(request[real], return_inverse=True)
+    size = int(groups.max()) + 1
+    shares = [np.array([1.0 - s, s]) for s in np.linspace(0.0, 1.0, _SHARES)]
+    values = [ndcg(share @ parts, outcome, groups, size) for share in shares]
+    best = shares[int(np.nanargmax(values))]
+    scale, offset = _fit_logistic(best[np.newaxis] @ parts, outcome, weight)
+    return scale * best[0], scale * best[1], offset
+
+
+def _fit_logistic(
+    parts: np.ndarray, outcome: np.ndarray, weight: np.ndarray
+) -> list[float]:
+    """Returns weights >= 0 of parts [K, M], and an offset."""
+    parts = np.concatenate([parts, np.ones((1, len(outcome)))])
 
     def loss(mixing: np.ndarray) -> tuple[float, np.ndarray]:
         logits = mixing @ parts
@@ -256,11 +284,11 @@ def _mix(
         total = weight.sum()
         return (losses * weight).sum() / total, parts @ slope / total
 
+    count = len(parts) - 1
     found = scipy.optimize.minimize(
         loss,
-        np.array([0.5, 0.5, 0.0]),
+        np.array([1.0 / count] * count + [0.0]),
         jac=True,
-        bounds=[(0.0, None), (0.0, None), (None, None)],
+        bounds=[(0.0, None)] * count + [(None, None)],
     )
-    scale, trees_weight, offset = found.x
-    return float(scale), float(trees_weight), float(offset)
+    return [float(value) for value in found.x]

@@ -152,14 +152,16 @@ class Validator:
             for name in self.metric_names
         }
 
-    def predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def predictions(self) -> tuple[np.ndarray, ...]:
         """Returns logits, labels and weights of all cells, each [M, T].
+
+        And the number of the request of each [M].
 
         Raises:
             DataError: there is no request.
         """
-        _, _, logits, labels, weights, *_ = self._results()
-        return logits, labels, weights
+        _, _, logits, labels, weights, _, request = self._results()
+        return logits, labels, weights, request
 
     def _results(self) -> list[np.ndarray]:
         """Returns the results of all batches, one under another.

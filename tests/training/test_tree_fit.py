@@ -198,3 +198,29 @@ def test_mixing_finds_the_better_of_two():
     # Never below nothing.
     assert tree_fit._mix(-truth, noise, labels, ones)[0] == 0.0
     assert tree_fit._mix(truth, truth, labels * 0, ones) == (1.0, 0.0, 0.0)
+
+
+def test_mixing_by_order_finds_the_better_within_requests():
+    generator = np.random.default_rng(2)
+    request = np.repeat(np.arange(2_000), 10)
+    level = np.repeat(generator.normal(size=2_000) * 2, 10)
+    within = generator.normal(size=20_000)
+    rate = 1 / (1 + np.exp(-level - within))
+    labels = generator.random(20_000) < rate
+    # One of them knows the requests alone, the other their candidates.
+    level = level + generator.normal(size=20_000)
+    ones = np.ones(20_000)
+    scale, weight, _ = tree_fit._mix(within, level, labels, ones)
+    assert weight > 0.7 * scale
+    # Padding is in no request.
+    ones[::7] = 0
+    scale, weight, offset = tree_fit._mix(within, level, labels, ones, request)
+    assert weight < 0.2 * scale
+    mean = 1 / (1 + np.exp(-scale * within - weight * level - offset))
+    inside = ones > 0
+    np.testing.assert_allclose(
+        mean[inside].mean(), labels[inside].mean(), atol=1e-3
+    )
+    # The other way round, what orders against them stays smaller.
+    scale, weight, _ = tree_fit._mix(-within, within, labels, ones, request)
+    assert weight > scale
