@@ -9,6 +9,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # test starts: both must compute by the same kernels. And by these, as those
 # of oneDNN add in another order now and then when the machine is busy.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# Workers beside each other have a core each; more threads would swap.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for name in ("TF_NUM_INTRAOP", "TF_NUM_INTEROP", "OMP_NUM"):
+        os.environ.setdefault(f"{name}_THREADS", "1")
 
 import keras
 import pytest

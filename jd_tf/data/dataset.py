@@ -1,6 +1,8 @@
 """A data set on disk: shards, schema and manifest in one folder."""
 
 import contextlib
+import fcntl
+import glob
 import hashlib
 import os
 import shutil
@@ -20,6 +22,8 @@ SCHEMA_FILE = "schema.json"
 MANIFEST_FILE = "manifest.json"
 SUMMARY_FILE = "summary.json"
 SPLITS = ("train", "validation", "test")
+# In the name of a folder that is being written.
+_UNFINISHED = ".unfinished-"
 
 
 def shard_name(split: str, shard: int, num_shards: int) -> str:
@@ -70,10 +74,22 @@ class SplitWriter(contextlib.ExitStack):
 
 
 @contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds a folder; an OSError where another process holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """Yields a folder that becomes `path` at the end, whole or not at all.
 
-    A `path` that is taken is refused; with `overwrite` it is replaced.
+    A `path` that is taken is refused; with `overwrite` it is replaced. What a
+    killed process left of it is removed.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -84,8 +100,16 @@ def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
             "--overwrite to replace it."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
+    prefix = f".{path.name}{_UNFINISHED}"
+    for left in path.parent.glob(f"{glob.escape(prefix)}*"):
+        # Of a process that lives, or on a file system without locks.
+        with contextlib.suppress(OSError), _locked(left):
+            shutil.rmtree(left)
+    aside = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, aside, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            stack.enter_context(_locked(aside))
         yield aside
         # mkdtemp makes folders private; a published one is not.
         aside.chmod(0o755)
@@ -98,8 +122,6 @@ def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         else:
             os.rename(aside, path)
         sync(path.parent)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_dataset(

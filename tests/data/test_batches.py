@@ -324,6 +324,14 @@ def test_a_killed_writer_leaves_no_folder(tmp_path):
     result = subprocess.run([sys.executable, "-c", program, tmp_path])
     assert result.returncode == -9
     assert not (tmp_path / "d").exists()
+    (left,) = tmp_path.iterdir()
+    # Another folder's, and one that is still being written, stay.
+    with new_folder(tmp_path / "d.b") as other, new_folder(tmp_path / "d"):
+        assert other.is_dir()
+        assert not left.exists()
+        with new_folder(tmp_path / "d.b"):
+            assert other.is_dir()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "d.b"]
 
 
 def test_new_folder_keeps_the_old_one_on_failure(tmp_path):
