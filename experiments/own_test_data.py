@@ -37,10 +37,11 @@ def open_test_data(
         folder = Path(parent) / "data"
         with path.open("rb") as file:
             is_records = b"\0" in file.read(4096)
+        shard = folder / shard_name("test", 0, 1)
         if is_records:
             folder.mkdir()
             schema.save(folder / SCHEMA_FILE)
-            (folder / shard_name("test", 0, 1)).symlink_to(path)
+            shard.symlink_to(path)
         else:
             from jd_tf.data.dataset import write_dataset
             from jd_tf.serving.client.request_file import read_requests
@@ -50,4 +51,8 @@ def open_test_data(
                 write_dataset(folder, schema, {"test": requests}, 1)
             except DataError as error:
                 raise DataError(f"--test_input={path}: {error}") from error
-        yield folder
+        try:
+            yield folder
+        except DataError as error:
+            named = str(error).replace(str(shard), f"--test_input={path}")
+            raise DataError(named) from error

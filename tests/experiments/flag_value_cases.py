@@ -99,6 +99,8 @@ def shop(tmp_path_factory):
     config = TrainingConfig(progress=False, monitor="loss")
     train_folder(PooledMMoE(SCHEMA), folder / "data", folder / "run", config)
     (folder / "empty.json").write_text("[]")
+    whole = next((folder / "data").glob("test-*.tfrecord")).read_bytes()
+    (folder / "cut.tfrecord").write_bytes(whole[:-9])
     return folder
 
 
@@ -129,6 +131,7 @@ def test_paths_that_are_not_there(name, tmp_path, capfd, monkeypatch):
         ("evaluate", "--segments=page", "segments must be context columns"),
         ("evaluate", "--test_input=nowhere.json", "no such file or folder"),
         ("evaluate", "--test_input=SHOP/empty.json", "holds no requests"),
+        ("evaluate", "--test_input=SHOP/cut.tfrecord", "/cut.tfrecord: "),
         (
             "evaluate",
             "--predictions_of=lightgbm",
