@@ -58,7 +58,7 @@ def parse_sets(texts: Iterable[str]) -> Fields:
     """Returns the changes of `--set`; values are texts.
 
     Raises:
-        DataError: for one without a value.
+        DataError: for one without a value, or with a flag of its own.
     """
     changes: Fields = {MODEL: {}, TRAINING: {}}
     for text in texts:
@@ -66,6 +66,8 @@ def parse_sets(texts: Iterable[str]) -> Fields:
         if not equals:
             raise DataError(f"--set={text}: write model.field=value.")
         group, name = parse_field(field)
+        if group == TRAINING and name in _LEFT_OUT:
+            raise DataError(f"--set={text}: write --{name} or --no{name}.")
         changes[group][name] = value.strip()
     return changes
 

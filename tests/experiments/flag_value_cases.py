@@ -177,6 +177,7 @@ def test_paths_that_are_not_there(name, tmp_path, capfd, monkeypatch):
         ("train", "--objective_weights=0,0", "above 0 for one"),
         ("train", "--learning_rate=inf", "a finite number is wanted"),
         ("train", "--model_module=SHOP/empty.json", "must end in .py"),
+        ("train", "--set=training.progress=0", "write --progress or --nop"),
         ("train_retrieval", "--set=training.monitor=no", "`monitor` must"),
         ("train_retrieval", "--set=training.seed=4294967296", "`seed` must"),
         ("make_pairs", "--output=SHOP/empty.json/x.npz", "is a file"),
