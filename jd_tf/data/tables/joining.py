@@ -67,6 +67,7 @@ class TableJoin:
             self.report,
         )
         requests, candidates = self._with_attributes(tables, clean)
+        self._count_conflicts(clean)
         if "items" in clean:
             shown = {"candidates": candidates, "events": events}
             for name, table in shown.items():
@@ -196,6 +197,19 @@ class TableJoin:
             candidates = join_left(candidates, requests, ["request"], more)
         candidates = self.engine.kept("candidates-with-attributes", candidates)
         return requests, candidates
+
+    def _count_conflicts(self, clean: dict[str, ibis.Table]) -> None:
+        """Reports items and users that have several rows of one moment."""
+        for key in ("item", "user"):
+            for name in self.config.tables_of(f"{key}s"):
+                rows = clean[name].distinct()
+                moment = [c for c in (key, "valid_from") if c in rows.columns]
+                kept = self._count(rows.select(moment).distinct())
+                if left := self._count(rows) - kept:
+                    self.report.counts[
+                        f"`{name}`: further rows of one {key} and moment, "
+                        "of which the first in the order of values counts"
+                    ] = left
 
     def _past(
         self, events: ibis.Table, clean: dict[str, ibis.Table]

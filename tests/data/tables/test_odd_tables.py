@@ -155,6 +155,21 @@ def test_ids_that_count_as_missing_are_counted(tmp_path, tables):
     assert "Column `level`: 2 ids below 1 count as missing" in summary
 
 
+def test_rows_that_contradict_each_other_are_counted(tmp_path, tables):
+    items, users = tables["items"], tables["users"]
+    more = [items, items[:1], items[:3].assign(weight=77.0)]
+    changed = {
+        **tables,
+        "items": pd.concat(more),
+        "users": pd.concat([users, users[:2]]),
+    }
+    made(write_shop(tmp_path, changed), tmp_path / "out")
+    summary = (tmp_path / "out" / "summary.txt").read_text()
+    assert "`items`: further rows of one item and moment" in summary
+    assert "values counts: 3\n" in summary
+    assert "`users`: further" not in summary
+
+
 @pytest.mark.parametrize("text", ["inf", "1e39", "-Infinity"])
 def test_endless_numbers_are_missing_in_csv_as_in_parquet(
     tmp_path, tables, text
