@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jd_tf.serving.export.exporting import export
     from jd_tf.training.train import train
 
-__version__ = "0.12.0"
+__version__ = "0.13.0"
 
 _PACKAGES = ("data", "layers", "losses", "metrics", "models")
 _FUNCTIONS = {
