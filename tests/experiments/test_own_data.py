@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def run(folder, command):
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
     done = subprocess.run(
-        command.replace("python ", f"{sys.executable} "),
+        command.replace("python ", f"{shlex.quote(sys.executable)} "),
         shell=True,
         cwd=folder,
         env={**os.environ, **environment},
