@@ -1,5 +1,6 @@
 """Trees beside a trained ranker: what they learn, and where they are kept."""
 
+import dataclasses
 import shutil
 
 import keras
@@ -18,6 +19,7 @@ from jd_tf.models.ranking.jd_ranker_config import JDRankerConfig
 from jd_tf.training import post_training_stage, tree_fit
 from jd_tf.training.config import TrainingConfig
 from jd_tf.training.train import train
+from jd_tf.training.validator import Validator
 from jd_tf.training.workdir import POST_TRAINING, load_trained
 from tests.requests import random_requests, small_schema
 
@@ -116,6 +118,27 @@ def test_both_halves_and_keras_files_have_them(data, run, tmp_path):
     logits = model(batch, training=True)["logits"]
     model.trees.forget()
     np.testing.assert_array_equal(model(batch, training=True)["logits"], logits)
+
+
+def test_runs_that_monitor_the_order_mix_by_it(data, run, monkeypatch):
+    model, asked = load_trained(run), []
+
+    def mix(network, trees, labels, weights, request=None):
+        asked.append(request is not None)
+        return 1.0, 0.0, 0.0
+
+    monkeypatch.setattr(tree_fit, "_mix", mix)
+    train_batches, validation = (
+        read_batches(data, split, 64, SCHEMA)
+        for split in ("train", "validation")
+    )
+    validator = Validator(model, lambda: validation)
+    for monitor in ("loss", "value_ndcg@10"):
+        config = dataclasses.replace(TRAINING, monitor=monitor)
+        tree_fit.fit_trees(model, train_batches, validator, config)
+        assert asked
+        assert set(asked) == {monitor != "loss"}
+        asked.clear()
 
 
 @pytest.mark.slow
