@@ -204,7 +204,7 @@ class TableJoin:
             for name in self.config.tables_of(f"{key}s"):
                 rows = clean[name].distinct()
                 moment = [c for c in (key, "valid_from") if c in rows.columns]
-                kept = self._count(rows.select(moment).distinct())
+                kept = self._count(clean[name].select(moment).distinct())
                 if left := self._count(rows) - kept:
                     self.report.counts[
                         f"`{name}`: further rows of one {key} and moment, "
